@@ -1,0 +1,132 @@
+//! Who may write a stream, and how the pipeline recognises it: tokens, epochs, sources and runs.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A lease token: one counter in the store, so it only grows, and no restart reuses one. Below 2^31.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Token(pub u32);
+
+/// The epoch of a claim: lease token, then a number local to the holder. Orders by age; never reused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Epoch {
+    /// The token of the lease behind the claim.
+    pub token: Token,
+    /// Counts the claims of one holder.
+    pub local: u32,
+}
+
+impl Epoch {
+    /// One integer that orders as the epoch does; what the store keeps in its `epoch` columns.
+    #[must_use]
+    pub fn to_i64(self) -> i64 {
+        (i64::from(self.token.0) << 32) | i64::from(self.local)
+    }
+
+    /// The inverse of [`Epoch::to_i64`].
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the two halves of the integer")]
+    pub fn from_i64(value: i64) -> Self {
+        Self { token: Token((value >> 32) as u32), local: value as u32 }
+    }
+}
+
+impl fmt::Debug for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.token.0, self.local)
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.token.0, self.local)
+    }
+}
+
+/// Something that can own the live claim of a stream.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceId {
+    /// The WebSocket pool.
+    Ws,
+    /// The REST jobs.
+    Rest,
+}
+
+impl SourceId {
+    /// Both, in the order of preference that most kinds have.
+    pub const ALL: [Self; 2] = [Self::Ws, Self::Rest];
+}
+
+impl fmt::Display for SourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ws => "ws",
+            Self::Rest => "rest",
+        })
+    }
+}
+
+/// Where a stored row came from: the `source` column of every table.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// A WebSocket frame under the live claim, or a promoted ring of one.
+    Ws,
+    /// A REST answer under the live claim.
+    Rest,
+    /// A REST answer under a backfill claim.
+    Backfill,
+    /// Brought in from another system; never proof of coverage.
+    Import,
+}
+
+impl Origin {
+    /// The name in the `source` columns.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ws => "ws",
+            Self::Rest => "rest",
+            Self::Backfill => "backfill",
+            Self::Import => "import",
+        }
+    }
+
+    /// The inverse of [`Origin::as_str`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Ws, Self::Rest, Self::Backfill, Self::Import].into_iter().find(|o| o.as_str() == text)
+    }
+}
+
+impl From<SourceId> for Origin {
+    fn from(source: SourceId) -> Self {
+        match source {
+            SourceId::Ws => Self::Ws,
+            SourceId::Rest => Self::Rest,
+        }
+    }
+}
+
+/// One subscription from its subscribe frame to its end. Inside one healthy run frames are continuous; a new
+/// subscription is a new run. Unique within a process.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RunId(pub u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epochs_order_by_token_then_number_and_survive_the_store() {
+        let old = Epoch { token: Token(3), local: u32::MAX };
+        let new = Epoch { token: Token(4), local: 0 };
+        assert!(old < new && old.to_i64() < new.to_i64());
+        for epoch in [old, new, Epoch::default(), Epoch { token: Token(i32::MAX as u32), local: 7 }] {
+            assert_eq!(Epoch::from_i64(epoch.to_i64()), epoch);
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The coverage ledger: which ranges of a stream were covered, by whom, and what is missing; and the changes that a
+//! batch makes to it.
+//!
+//! A [`Batch`] is everything that one transaction writes: rows, covered pieces, gaps and edges of some streams, in
+//! order, under one lease token. The time lines produce batches; stores apply them, all or nothing.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Epoch, Origin, Records, StreamKey, TimeMs, Token};
+
+/// A piece of a time line. Whether its ends belong to it is said by the kind's
+/// [`Borders`](crate::stream::Borders). Never inverted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Span {
+    /// First time, ms.
+    pub from: TimeMs,
+    /// Last time, ms; at or after `from`.
+    pub to: TimeMs,
+}
+
+impl Span {
+    /// The piece between two times, whichever comes first.
+    #[must_use]
+    pub fn new(a: TimeMs, b: TimeMs) -> Self {
+        Self { from: a.min(b), to: a.max(b) }
+    }
+
+    /// Length, ms.
+    #[must_use]
+    pub fn ms(self) -> i64 {
+        self.to.since(self.from)
+    }
+
+    /// Whether the interiors meet: a shared border is no overlap.
+    #[must_use]
+    pub fn overlaps(self, other: Self) -> bool {
+        self.from.max(other.from) < self.to.min(other.to)
+    }
+
+    /// Whether the closed pieces share a point at least.
+    #[must_use]
+    pub fn touches(self, other: Self) -> bool {
+        self.from.max(other.from) <= self.to.min(other.to)
+    }
+
+    /// The common closed piece, where there is one.
+    #[must_use]
+    pub fn intersect(self, other: Self) -> Option<Self> {
+        self.touches(other).then(|| Self { from: self.from.max(other.from), to: self.to.min(other.to) })
+    }
+
+    /// Whether `time` lies in the closed piece.
+    #[must_use]
+    pub fn contains(self, time: TimeMs) -> bool {
+        self.from <= time && time <= self.to
+    }
+}
+
+impl fmt::Debug for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", self.from.0, self.to.0)
+    }
+}
+
+/// Why a gap is there.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The connection was lost or could not be made.
+    Outage,
+    /// The stream fell silent on a healthy connection, and a witness said that something was missed.
+    Silence,
+    /// The exchange refused the subscription or the request.
+    Refused,
+    /// Neither sockets nor weight had room.
+    OverCapacity,
+    /// No process of ours was running.
+    DaemonDown,
+    /// REST sampled it: two polls did not join.
+    Sampled,
+    /// Ownership moved, and the piece between was not proven.
+    Handover,
+    /// A frame could not be decoded or admitted.
+    Undecodable,
+    /// The store and the spool were full.
+    StoreFull,
+    /// Nobody had asked for it yet when a backfill did.
+    NotCollected,
+}
+
+impl Cause {
+    /// All causes.
+    pub const ALL: [Self; 10] = [
+        Self::Outage,
+        Self::Silence,
+        Self::Refused,
+        Self::OverCapacity,
+        Self::DaemonDown,
+        Self::Sampled,
+        Self::Handover,
+        Self::Undecodable,
+        Self::StoreFull,
+        Self::NotCollected,
+    ];
+
+    /// The word in the `cause` column.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Outage => "outage",
+            Self::Silence => "silence",
+            Self::Refused => "refused",
+            Self::OverCapacity => "over_capacity",
+            Self::DaemonDown => "daemon_down",
+            Self::Sampled => "sampled",
+            Self::Handover => "handover",
+            Self::Undecodable => "undecodable",
+            Self::StoreFull => "store_full",
+            Self::NotCollected => "not_collected",
+        }
+    }
+
+    /// The inverse of [`Cause::as_str`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|c| c.as_str() == text)
+    }
+}
+
+/// What became of a gap.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GapState {
+    /// Not proven, and not yet given up.
+    Open,
+    /// Filled later, by a backfill or by a promoted ring. Kept for the record.
+    Backfilled,
+    /// The exchange no longer has it.
+    Unrecoverable,
+}
+
+impl GapState {
+    /// The word in the `state` column.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Backfilled => "backfilled",
+            Self::Unrecoverable => "unrecoverable",
+        }
+    }
+
+    /// The inverse of [`GapState::as_str`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Open, Self::Backfilled, Self::Unrecoverable].into_iter().find(|s| s.as_str() == text)
+    }
+}
+
+/// One thing that a batch does to one stream. Applied in order.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Change {
+    /// Insert rows under the live claim. An existing key is left alone; for bars the version with more trades wins
+    /// until the bar is final.
+    Rows {
+        /// The claim.
+        epoch: Epoch,
+        /// Where they came from.
+        origin: Origin,
+        /// The rows, oldest first.
+        records: Records,
+    },
+    /// The piece is covered under this epoch: extends the epoch's last piece where they touch, otherwise starts a
+    /// new one. Rows inserted since the last `Covered` of the batch are counted to it.
+    Covered {
+        /// The claim.
+        epoch: Epoch,
+        /// Where it came from.
+        origin: Origin,
+        /// The piece.
+        span: Span,
+    },
+    /// The bars of the piece are final (`from <= t < to`).
+    Final {
+        /// The piece.
+        span: Span,
+    },
+    /// A gap was found.
+    GapOpened {
+        /// The piece.
+        span: Span,
+        /// Why.
+        cause: Cause,
+    },
+    /// A piece below the edge is proven. Of the given records those are inserted that lie in pieces of gaps which
+    /// are not backfilled yet, and which nobody else holds; those pieces become `backfilled`, covered under
+    /// `epoch`, and the gaps are split around them. The rest is refused and counted.
+    Filled {
+        /// The claim of the backfill, or of the promoted ring.
+        epoch: Epoch,
+        /// Where the records came from.
+        origin: Origin,
+        /// What the answer proves, borders as the kind has them.
+        span: Span,
+        /// The rows, oldest first.
+        records: Records,
+    },
+    /// Open gaps inside the piece cannot be filled any more; a gap that sticks out is split.
+    GapLost {
+        /// The piece.
+        span: Span,
+    },
+    /// The past below this time is settled.
+    Edge(TimeMs),
+}
+
+/// What one transaction writes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Batch {
+    /// The lease token that every epoch in it has; the store refuses a stream whose lease has moved on.
+    pub token: Token,
+    /// The changes, in order.
+    pub changes: Vec<(StreamKey, Change)>,
+}
+
+/// What the store did with a batch.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Ack {
+    /// Rows inserted or, for bars, improved.
+    pub inserted: u64,
+    /// Rows whose key was there already.
+    pub existing: u64,
+    /// Rows that lay outside what their claim may write.
+    pub refused: u64,
+    /// Streams whose lease belongs to somebody else by now: nothing of theirs was written.
+    pub superseded: Vec<StreamKey>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shared_borders_touch_but_do_not_overlap() {
+        let span = |a, b| Span::new(TimeMs(a), TimeMs(b));
+        assert!(!span(1, 5).overlaps(span(5, 9)) && span(1, 5).touches(span(5, 9)));
+        assert!(span(1, 6).overlaps(span(5, 9)));
+        assert_eq!(span(1, 6).intersect(span(5, 9)), Some(span(5, 6)));
+        assert_eq!(span(1, 2).intersect(span(5, 9)), None);
+    }
+
+    #[test]
+    fn words_of_the_store_survive_the_round_trip() {
+        for cause in Cause::ALL {
+            assert_eq!(Cause::parse(cause.as_str()), Some(cause));
+        }
+        for state in [GapState::Open, GapState::Backfilled, GapState::Unrecoverable] {
+            assert_eq!(GapState::parse(state.as_str()), Some(state));
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The pure core of the collector: what a stream is, who may collect it, and what is known about its past.
+//!
+//! What lives here: the vocabulary ([`StreamKey`], [`Coin`], [`TimeMs`], records, claims), the wire messages and
+//! their decoding, the time lines with their joins and gaps, the selector, the subscription limits and weights,
+//! and the contracts that the shells implement ([`DataSource`](source::DataSource), [`Net`](seam::Net),
+//! [`Clock`](seam::Clock)).
+//!
+//! What does not: sockets, files, databases, clocks, randomness of its own, and tasks. Time and events come in as
+//! arguments. That is what lets a test run years in seconds.
+
+pub mod claim;
+pub mod decimal;
+pub mod interval;
+pub mod ledger;
+pub mod record;
+pub mod seam;
+pub mod stream;
+pub mod symbol;
+pub mod time;
+
+pub use claim::{Epoch, Origin, RunId, SourceId, Token};
+pub use decimal::Decimal;
+pub use interval::Interval;
+pub use record::Records;
+pub use stream::{Kind, StreamKey};
+pub use symbol::Coin;
+pub use time::TimeMs;

@@ -1,0 +1,300 @@
+//! Streams: what can be collected, one kind a file.
+//!
+//! A kind is a table of facts ([`KindSpec`]): its name, who may collect it, how it is conflated, how long it may be
+//! silent, what a hole in it is, how it is polled and what that costs. Adding a kind is a file here and a line in
+//! [`Kind::spec`]. No decision lives here: the selector, the time lines and the sources read these tables.
+
+mod bbo;
+mod book;
+mod candle;
+mod context;
+mod funding;
+mod mids;
+mod trades;
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+pub use book::BookVariant;
+
+use crate::{Coin, Interval};
+
+/// One thing that can be collected, with one time line.
+///
+/// Its text form is used everywhere, in tables, options and metrics: `trades/BTC`, `book/BTC`, `book/BTC/fast`,
+/// `bbo/BTC`, `candle/BTC/1m`, `mids`, `context/BTC`, `funding/BTC`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StreamKey {
+    /// Public trades of a coin.
+    Trades(Coin),
+    /// Book snapshots of a coin, in one variant.
+    Book(Coin, BookVariant),
+    /// Best bid and offer of a coin.
+    Bbo(Coin),
+    /// Bars of a coin.
+    Candle(Coin, Interval),
+    /// Mid prices of every coin of the first dex and of spot.
+    Mids,
+    /// Asset context of a coin.
+    Context(Coin),
+    /// Settled funding of a coin.
+    Funding(Coin),
+}
+
+/// The kind of a stream: what its rows look like and which rules they follow.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[allow(missing_docs, reason = "each variant is the kind of the stream key of that name")]
+pub enum Kind {
+    Trades,
+    Book,
+    BookFast,
+    Bbo,
+    Candle,
+    Mids,
+    Context,
+    Funding,
+}
+
+/// What happens to records when the store falls behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Conflation {
+    /// Every record counts: never dropped, spooled to disk instead.
+    Event,
+    /// Only the newest state counts: an unwritten older one may be replaced, and that is counted.
+    State,
+    /// The newest version of each key counts: bars.
+    PerKey,
+}
+
+/// How the pieces of a time line meet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Borders {
+    /// Pieces are closed and neighbours may share a border block; a gap's border blocks may hold rows, its open
+    /// interior holds none.
+    Shared,
+    /// Pieces are half-open, `from <= t < to`: bars and settlements.
+    HalfOpen,
+}
+
+/// What the exchange still has of the past.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum History {
+    /// Nothing: what was missed is gone.
+    None,
+    /// The most recent records only.
+    Recent(u32),
+    /// The most recent bars of an interval.
+    Bars(u32),
+    /// Everything.
+    All,
+}
+
+/// The facts of one kind. Times are milliseconds, weights are REST request weight (1,200 a minute per IP).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KindSpec {
+    /// The kind.
+    pub kind: Kind,
+    /// First word of the stream's name.
+    pub name: &'static str,
+    /// Whether the WebSocket can carry it. Preferred where it can.
+    pub ws: bool,
+    /// The scheduler's job that polls it where REST owns it.
+    pub job: &'static str,
+    /// What the store may do with records under pressure.
+    pub conflation: Conflation,
+    /// How pieces of its time line meet.
+    pub borders: Borders,
+    /// What a backfill can still get.
+    pub history: History,
+    /// Silence that makes the session ask for a witness before a rhythm is learnt. 0: silence proves nothing.
+    pub first_silence_ms: i64,
+    /// The longest that a learnt or doubled limit may become.
+    pub longest_silence_ms: i64,
+    /// For states: a longer time between two records, across a change of run, is a hole.
+    pub hole_ms: i64,
+    /// Default period of its job.
+    pub poll_ms: i64,
+    /// Shortest sensible period: where one REST poll alone carries the stream.
+    pub fastest_poll_ms: i64,
+    /// Weight of one poll, items included.
+    pub poll_weight: u32,
+    /// Whether one poll serves every stream of the kind (`metaAndAssetCtxs`, `allMids`).
+    pub poll_shared: bool,
+    /// Who goes first when slots or weight are short: higher is more valuable.
+    pub value: u8,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Trades,
+        Self::Candle,
+        Self::Bbo,
+        Self::Book,
+        Self::BookFast,
+        Self::Context,
+        Self::Mids,
+        Self::Funding,
+    ];
+
+    /// The facts of the kind.
+    #[must_use]
+    pub const fn spec(self) -> &'static KindSpec {
+        match self {
+            Self::Trades => &trades::SPEC,
+            Self::Book => &book::SPEC,
+            Self::BookFast => &book::FAST_SPEC,
+            Self::Bbo => &bbo::SPEC,
+            Self::Candle => &candle::SPEC,
+            Self::Mids => &mids::SPEC,
+            Self::Context => &context::SPEC,
+            Self::Funding => &funding::SPEC,
+        }
+    }
+}
+
+impl StreamKey {
+    /// The kind.
+    #[must_use]
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::Trades(_) => Kind::Trades,
+            Self::Book(_, BookVariant::Default) => Kind::Book,
+            Self::Book(_, BookVariant::Fast) => Kind::BookFast,
+            Self::Bbo(_) => Kind::Bbo,
+            Self::Candle(..) => Kind::Candle,
+            Self::Mids => Kind::Mids,
+            Self::Context(_) => Kind::Context,
+            Self::Funding(_) => Kind::Funding,
+        }
+    }
+
+    /// The facts of its kind.
+    #[must_use]
+    pub const fn spec(self) -> &'static KindSpec {
+        self.kind().spec()
+    }
+
+    /// The coin, where the stream has one.
+    #[must_use]
+    pub const fn coin(self) -> Option<Coin> {
+        match self {
+            Self::Trades(c)
+            | Self::Book(c, _)
+            | Self::Bbo(c)
+            | Self::Candle(c, _)
+            | Self::Context(c)
+            | Self::Funding(c) => Some(c),
+            Self::Mids => None,
+        }
+    }
+}
+
+impl fmt::Display for StreamKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.spec().name;
+        match self {
+            Self::Mids => f.write_str(name),
+            Self::Book(coin, BookVariant::Fast) => write!(f, "{name}/{coin}/fast"),
+            Self::Candle(coin, interval) => write!(f, "{name}/{coin}/{interval}"),
+            Self::Trades(coin)
+            | Self::Book(coin, BookVariant::Default)
+            | Self::Bbo(coin)
+            | Self::Context(coin)
+            | Self::Funding(coin) => write!(f, "{name}/{coin}"),
+        }
+    }
+}
+
+impl fmt::Debug for StreamKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text names no stream.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} names no stream; streams are trades/BTC, book/BTC, book/BTC/fast, bbo/BTC, candle/BTC/1m, mids, \
+     context/BTC, funding/BTC"
+)]
+pub struct StreamKeyError(pub String);
+
+impl FromStr for StreamKey {
+    type Err = StreamKeyError;
+
+    /// Coin names may hold a slash (`PURR/USDC`), so the first and the last part are taken off first.
+    fn from_str(text: &str) -> Result<Self, StreamKeyError> {
+        let fail = || StreamKeyError(text.to_owned());
+        if text == mids::SPEC.name {
+            return Ok(Self::Mids);
+        }
+        let (kind, rest) = text.split_once('/').ok_or_else(fail)?;
+        let coin = |name: &str| Coin::new(name).map_err(|_| fail());
+        match kind {
+            "trades" => Ok(Self::Trades(coin(rest)?)),
+            "bbo" => Ok(Self::Bbo(coin(rest)?)),
+            "context" => Ok(Self::Context(coin(rest)?)),
+            "funding" => Ok(Self::Funding(coin(rest)?)),
+            "book" => match rest.strip_suffix("/fast") {
+                Some(name) => Ok(Self::Book(coin(name)?, BookVariant::Fast)),
+                None => Ok(Self::Book(coin(rest)?, BookVariant::Default)),
+            },
+            "candle" => {
+                let (name, interval) = rest.rsplit_once('/').ok_or_else(fail)?;
+                Ok(Self::Candle(coin(name)?, interval.parse().map_err(|_| fail())?))
+            }
+            _ => Err(fail()),
+        }
+    }
+}
+
+impl Serialize for StreamKey {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for StreamKey {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_survive_the_round_trip() {
+        for text in [
+            "trades/BTC",
+            "trades/PURR/USDC",
+            "book/BTC",
+            "book/xyz:NVDA/fast",
+            "bbo/@107",
+            "candle/BTC/1m",
+            "candle/PURR/USDC/1M",
+            "mids",
+            "context/BTC",
+            "funding/kPEPE",
+        ] {
+            assert_eq!(text.parse::<StreamKey>().unwrap().to_string(), text);
+        }
+        for bad in ["", "trades", "trades/", "candle/BTC", "candle/BTC/7m", "mids/BTC", "tades/BTC"] {
+            assert!(bad.parse::<StreamKey>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_kind_has_its_own_table() {
+        for kind in Kind::ALL {
+            assert_eq!(kind.spec().kind, kind);
+            assert!(kind.spec().fastest_poll_ms <= kind.spec().poll_ms);
+            assert!(kind.spec().first_silence_ms <= kind.spec().longest_silence_ms);
+        }
+    }
+}

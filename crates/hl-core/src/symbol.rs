@@ -1,0 +1,128 @@
+//! Coin names, interned: a [`Coin`] is one pointer, compares in one instruction and carries its text.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use ustr::Ustr;
+
+/// Longest coin name accepted, in bytes. The exchange's own are below 20 (`xyz:NVDA`, `PURR/USDC`, `#12090`).
+pub const MAX_COIN_BYTES: usize = 48;
+
+/// Most names ever interned in one process. Interned text is never freed, so what comes from the wire is bounded.
+pub const MAX_COINS: usize = 100_000;
+
+/// The name of a market as the exchange writes it, case included: `BTC`, `kPEPE`, `xyz:NVDA`, `@107`, `#12090`.
+///
+/// Orders by text, so that no order depends on which name was seen first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Coin(Ustr);
+
+/// Why a text is not a coin name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CoinError {
+    /// The name is empty.
+    #[error("a coin name is empty")]
+    Empty,
+    /// Longer than [`MAX_COIN_BYTES`].
+    #[error("a coin name has {0} bytes, at most {MAX_COIN_BYTES} are accepted")]
+    TooLong(usize),
+    /// White space, a control character or something outside ASCII.
+    #[error("a coin name holds {0:?}; only printable ASCII without spaces is accepted")]
+    Character(char),
+    /// [`MAX_COINS`] names are known already.
+    #[error("more than {MAX_COINS} coin names seen; no further one is accepted")]
+    TooMany,
+}
+
+impl Coin {
+    /// Checks and interns a name.
+    ///
+    /// # Errors
+    /// When the name is empty, too long, not printable ASCII, or one too many.
+    pub fn new(name: &str) -> Result<Self, CoinError> {
+        if let Some(known) = Ustr::from_existing(name) {
+            // Other parts of a process may intern text that is no coin name, so the checks below still apply to it.
+            if !name.is_empty() && name.len() <= MAX_COIN_BYTES && name.bytes().all(|b| b.is_ascii_graphic()) {
+                return Ok(Self(known));
+            }
+        }
+        match name {
+            "" => Err(CoinError::Empty),
+            _ if name.len() > MAX_COIN_BYTES => Err(CoinError::TooLong(name.len())),
+            _ => match name.chars().find(|c| !c.is_ascii_graphic()) {
+                Some(bad) => Err(CoinError::Character(bad)),
+                None if ustr::num_entries() >= MAX_COINS => Err(CoinError::TooMany),
+                None => Ok(Self(Ustr::from(name))),
+            },
+        }
+    }
+
+    /// The name as the exchange writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.0.as_str()
+    }
+}
+
+impl fmt::Display for Coin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for Coin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Coin {
+    type Err = CoinError;
+    fn from_str(name: &str) -> Result<Self, CoinError> {
+        Self::new(name)
+    }
+}
+
+impl Serialize for Coin {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Coin {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Coin;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a coin name")
+            }
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Coin, E> {
+                Coin::new(name).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepts_every_spelling_of_the_exchange() {
+        for name in ["BTC", "kPEPE", "xyz:NVDA", "PURR/USDC", "@107", "#12090", "a*b?"] {
+            assert_eq!(Coin::new(name).unwrap().as_str(), name);
+        }
+        assert_ne!(Coin::new("btc").unwrap(), Coin::new("BTC").unwrap(), "names are case-sensitive");
+    }
+
+    #[test]
+    fn refuses_what_no_coin_is_called() {
+        assert_eq!(Coin::new(""), Err(CoinError::Empty));
+        assert_eq!(Coin::new(&"A".repeat(49)), Err(CoinError::TooLong(49)));
+        assert_eq!(Coin::new("A B"), Err(CoinError::Character(' ')));
+        assert_eq!(Coin::new("Ä"), Err(CoinError::Character('Ä')));
+    }
+}

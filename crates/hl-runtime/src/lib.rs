@@ -1,0 +1,13 @@
+//! The outside world behind the seams of `hl-core`.
+//!
+//! What lives here: [`TcpNet`] (TCP, TLS by rustls, certificates always verified), [`MemoryNet`] (the same trait
+//! inside one process, for tests and for the simulated exchange in the daemon), [`SystemClock`] and [`TokioClock`].
+//! No decision lives here: time limits and retries belong to the callers.
+
+mod clock;
+mod memory;
+mod tcp;
+
+pub use clock::{SystemClock, TokioClock};
+pub use memory::MemoryNet;
+pub use tcp::TcpNet;
