@@ -14,6 +14,7 @@ pub mod interval;
 pub mod ledger;
 pub mod record;
 pub mod seam;
+pub mod store;
 pub mod stream;
 pub mod symbol;
 pub mod time;

@@ -1,1 +1,8 @@
-//! hl-store
+//! Stores: where rows and the coverage ledger live, and the spool that stands before every store.
+//!
+//! The contract is [`hl_core::store::Store`]; reading for people is [`Inspect`]. No decision about claims, joins or
+//! gaps is made here: a store applies batches, all or nothing, and refuses what its lease does not allow.
+
+mod inspect;
+
+pub use inspect::{Audit, CoverageRow, GapRow, Inspect, Problem, StreamRow};

@@ -1,0 +1,145 @@
+//! The contract of a store: leases, one commit for rows and ledger, backfill claims, the weight ledger.
+//!
+//! Implementations live in `hl-store`. Everything that must be atomic is one call here: rows, edge, ledger and the
+//! check of the lease token are [`Store::commit`]; moving the token and reading the edge are [`Store::lease`].
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{Ack, Batch, Cause, Span};
+use crate::seam::BoxFuture;
+use crate::{Epoch, StreamKey, TimeMs, Token};
+
+/// Who holds a lease.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Holder {
+    /// Its token.
+    pub token: Token,
+    /// Process id.
+    pub pid: u32,
+    /// Host name.
+    pub host: String,
+    /// What it is: `hl-daemon`, `hl-cli backfill`.
+    pub role: String,
+    /// When it opened the store, ms.
+    pub since: TimeMs,
+}
+
+/// Where a live claim on a stream begins.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StreamStart {
+    /// The stream.
+    pub stream: StreamKey,
+    /// The stored edge; none where the stream was never collected.
+    pub edge: Option<TimeMs>,
+    /// For trades: the tids stored at the edge block, so that the first answer can join by a shared key.
+    pub edge_tids: Vec<u64>,
+}
+
+/// What [`Store::lease`] gave.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Leases {
+    /// Streams that this session may write from now on.
+    pub granted: Vec<StreamStart>,
+    /// Streams that a living process holds.
+    pub held: Vec<(StreamKey, Holder)>,
+}
+
+/// The answer of the weight ledger.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reservation {
+    /// The weight is booked.
+    Granted,
+    /// The window is full; ask again at this time.
+    RetryAt(TimeMs),
+}
+
+/// A store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Worth trying again with the same batch: busy, disk full, connection lost.
+    #[error("{step}: {source}")]
+    Temporary {
+        /// The step that failed, in words.
+        step: &'static str,
+        /// The cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Will not get better by itself: a corrupt or foreign file, a newer schema, no permission.
+    #[error("{step}: {source}")]
+    Permanent {
+        /// The step that failed, in words.
+        step: &'static str,
+        /// The cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store was closed by us.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Temporary { .. })
+    }
+}
+
+/// One open session on a store. Opening it takes a new [`Token`]; dropping it, or dying, frees its leases and claims.
+pub trait Store: Send + Sync + 'static {
+    /// The token of this session.
+    fn token(&self) -> Token;
+
+    /// Takes the leases of those streams that no living process holds, and reads where each begins, in one
+    /// transaction.
+    fn lease<'a>(&'a self, streams: &'a [StreamKey]) -> BoxFuture<'a, Result<Leases, StoreError>>;
+
+    /// Gives leases back: another process may take them at once.
+    fn release<'a>(&'a self, streams: &'a [StreamKey]) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Writes a batch in one transaction. Not cancelled by dropping the future. Repeating a batch that was written
+    /// changes nothing.
+    ///
+    /// [`Change::Rows`](crate::ledger::Change::Rows), `Covered`, `Final` and `Edge` need the stream's lease under
+    /// the batch's token; what lacks it is left out and named in [`Ack::superseded`].
+    fn commit(&self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Ack, StoreError>>;
+
+    /// Opens a gap over those parts of `span` below the stream's edge that are neither covered nor a gap already.
+    fn ask<'a>(&'a self, stream: StreamKey, span: Span, cause: Cause) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Claims the open gaps of a stream inside `span` for a backfill under `epoch`: gaps that stick out are split.
+    /// Pieces that another living session has claimed are left out. Returns the pieces, oldest first.
+    fn claim_gaps(
+        &self,
+        stream: StreamKey,
+        span: Span,
+        epoch: Epoch,
+    ) -> BoxFuture<'_, Result<Vec<Span>, StoreError>>;
+
+    /// Gives back what is left of the claims of `epoch`.
+    fn unclaim(&self, epoch: Epoch) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Streams that have open gaps, with the number of them and the piece from the first to the last.
+    fn open_gaps(&self) -> BoxFuture<'_, Result<Vec<(StreamKey, u64, Span)>, StoreError>>;
+
+    /// Books request weight in the sliding 60 s window of `address`, all processes on this store together, when the
+    /// sum stays at or below `ceiling`. A ceiling of `u32::MAX` books in any case: what an answer turned out to cost.
+    fn reserve<'a>(
+        &'a self,
+        address: &'a str,
+        now: TimeMs,
+        weight: u32,
+        ceiling: u32,
+    ) -> BoxFuture<'a, Result<Reservation, StoreError>>;
+
+    /// Keeps a small text under a name: the cached universe, the status of a running daemon.
+    fn put_note<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Reads what [`Store::put_note`] kept.
+    fn note<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, StoreError>>;
+
+    /// Finishes what is queued, gives up every lease, and closes.
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+}

@@ -1,0 +1,105 @@
+//! Looking into a store without writing: what `coverage`, `verify` and `status` show.
+
+use hl_core::ledger::{Cause, GapState, Span};
+use hl_core::seam::BoxFuture;
+use hl_core::store::{Holder, StoreError};
+use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs};
+use serde::Serialize;
+
+/// A stream as the store knows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct StreamRow {
+    /// The stream.
+    pub stream: StreamKey,
+    /// The past below this time is settled, ms.
+    pub edge: Option<TimeMs>,
+    /// Start of the first covered piece or gap, ms.
+    pub first: Option<TimeMs>,
+    /// Rows in its table.
+    pub rows: u64,
+    /// Time of the newest row, ms.
+    pub newest: Option<TimeMs>,
+    /// The living process that holds its lease.
+    pub holder: Option<Holder>,
+}
+
+/// A covered piece.
+#[derive(Clone, Debug, Serialize)]
+pub struct CoverageRow {
+    /// The stream.
+    pub stream: StreamKey,
+    /// The piece.
+    #[serde(flatten)]
+    pub span: Span,
+    /// Where it came from.
+    pub source: Origin,
+    /// The claim.
+    pub epoch: Epoch,
+    /// Rows inserted under it.
+    pub rows: u64,
+}
+
+/// A gap.
+#[derive(Clone, Debug, Serialize)]
+pub struct GapRow {
+    /// The stream.
+    pub stream: StreamKey,
+    /// The piece.
+    #[serde(flatten)]
+    pub span: Span,
+    /// Why it is there.
+    pub cause: Cause,
+    /// What became of it.
+    pub state: GapState,
+}
+
+/// One kind of finding of an audit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The audit: `duplicate_keys`, `overlapping_claims`, `rows_outside_claim`, `rows_in_gap`, `crossed_book`,
+    /// `candle_nesting`, `candle_trades`, `uncovered_hole`.
+    pub check: &'static str,
+    /// The stream.
+    pub stream: StreamKey,
+    /// How many.
+    pub count: u64,
+    /// The first of them, in words.
+    pub example: String,
+}
+
+/// What an audit of a whole store found. Recorded gaps are not wrong.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Audit {
+    /// Findings, none when the store is clean.
+    pub problems: Vec<Problem>,
+    /// Duplicate keys, all streams together.
+    pub duplicates: u64,
+    /// Pairs of covered pieces whose interiors meet.
+    pub overlapping_claims: u64,
+    /// Whole minutes that were compared between trades and candles.
+    pub minutes_compared: u64,
+}
+
+/// Reads a store. Sees committed state only; safe beside a running daemon.
+pub trait Inspect: Send + Sync {
+    /// Every stream that the store knows, by name.
+    fn streams(&self) -> BoxFuture<'_, Result<Vec<StreamRow>, StoreError>>;
+
+    /// Covered pieces, by stream and time; of one stream where given.
+    fn coverage(&self, stream: Option<StreamKey>) -> BoxFuture<'_, Result<Vec<CoverageRow>, StoreError>>;
+
+    /// Gaps, by stream and time; of one stream where given.
+    fn gaps(&self, stream: Option<StreamKey>) -> BoxFuture<'_, Result<Vec<GapRow>, StoreError>>;
+
+    /// Rows of a stream whose time lies in the closed `span`, in key order; for candles the final ones only.
+    fn rows(&self, stream: StreamKey, span: Span) -> BoxFuture<'_, Result<Records, StoreError>>;
+
+    /// Checks the whole store.
+    fn audit(&self) -> BoxFuture<'_, Result<Audit, StoreError>>;
+
+    /// Reads a note, such as the status of a running daemon.
+    fn note<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, StoreError>>;
+
+    /// Every living process on the store.
+    fn holders(&self) -> BoxFuture<'_, Result<Vec<Holder>, StoreError>>;
+}
