@@ -10,14 +10,20 @@
 
 pub mod claim;
 pub mod decimal;
+pub mod decode;
+pub mod exchange_time;
 pub mod interval;
 pub mod ledger;
+pub mod message;
 pub mod record;
 pub mod seam;
+pub mod selector;
+pub mod source;
 pub mod store;
 pub mod stream;
 pub mod symbol;
 pub mod time;
+pub mod timeline;
 
 pub use claim::{Epoch, Origin, RunId, SourceId, Token};
 pub use decimal::Decimal;

@@ -1,0 +1,119 @@
+//! From bytes to records: WebSocket frames ([`frame`]) and answers of `POST /info` ([`rest`]).
+//!
+//! Everything that comes in is hostile until it is decoded: no input panics, nesting is bounded, numbers are exact or
+//! refused, and an error says where it happened. Which JSON parser does the work is decided in one place, `parser`.
+//!
+//! What does not live here: the shapes of messages ([`message`](crate::message)), and judging whether a record is
+//! wanted, which is the gate's.
+
+mod error;
+mod parser;
+pub mod rest;
+#[cfg(test)]
+mod tests;
+
+use serde_json::Value;
+
+pub use error::{DecodeError, Fault};
+
+use crate::TimeMs;
+use crate::message::Method;
+use crate::message::ws::{Ack, ActiveCtx, Message};
+use crate::record::{Bbo, Book, Candle, Context, Mid, Trade};
+
+/// A WebSocket text frame, decoded.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Frame {
+    /// Trades of one coin, oldest first; may be empty.
+    Trades(Vec<Trade>),
+    /// A book snapshot, in the variant that the frame names.
+    Book(Book),
+    /// Best bid and offer.
+    Bbo(Bbo),
+    /// A version of a bar.
+    Candle(Candle),
+    /// Mid prices of a dex, by coin.
+    Mids {
+        /// The dex; none for the first.
+        dex: Option<String>,
+        /// Sorted by coin.
+        mids: Vec<Mid>,
+    },
+    /// The context of a perpetual or a spot pair.
+    Context(Context),
+    /// A subscription was made or ended.
+    Ack {
+        /// What was asked for.
+        method: Method,
+        /// The subscription as echoed; compare with
+        /// [`Subscription::matches_echo`](crate::message::Subscription::matches_echo).
+        subscription: Value,
+    },
+    /// A refusal, in the exchange's words.
+    Error(String),
+    /// The answer to a ping.
+    Pong,
+    /// Any other typed channel.
+    Message(Box<Message>),
+    /// A channel that is not typed, for the caller to keep and count.
+    Unknown {
+        /// Its name.
+        channel: String,
+    },
+}
+
+/// Decodes one WebSocket text frame. `stamp` is the exchange's time as estimated at receipt, for the frames that bear
+/// none (mids and contexts).
+///
+/// The text may be overwritten.
+///
+/// # Errors
+/// When the frame is not JSON, has no channel, or its data are not what the channel carries.
+pub fn frame(text: &mut [u8], stamp: TimeMs) -> Result<Frame, DecodeError> {
+    match parser::typed::<Message>(text) {
+        Ok(message) => from_message(message, stamp).map_err(|fault| error::refused(text, fault)),
+        Err(fault) => match error::channel(text) {
+            Some(channel) if !Message::CHANNELS.contains(&channel.as_str()) && parser::is_json(text) => {
+                Ok(Frame::Unknown { channel })
+            }
+            channel => Err(error::locate::<Message>(channel, text, fault)),
+        },
+    }
+}
+
+fn from_message(message: Message, stamp: TimeMs) -> Result<Frame, Fault> {
+    Ok(match message {
+        Message::Trades(trades) => {
+            let mut trades: Vec<Trade> = trades.into_iter().map(Trade::from).collect();
+            if trades.iter().any(|t| t.coin != trades[0].coin) {
+                return Err(Fault::Rule("trades of two coins in one frame"));
+            }
+            oldest_first(&mut trades);
+            Frame::Trades(trades)
+        }
+        Message::L2Book(book) => {
+            let variant = book.variant();
+            Frame::Book(book.into_record(variant))
+        }
+        Message::Bbo(bbo) => Frame::Bbo(bbo.into()),
+        Message::Candle(candle) => Frame::Candle(candle.into()),
+        Message::AllMids(all) => Frame::Mids { dex: all.dex, mids: rest::stamp_mids(all.mids, stamp) },
+        Message::ActiveAssetCtx(ActiveCtx { coin, ctx }) => {
+            Frame::Context(ctx.into_record(coin, stamp).ok_or(rest::NO_BASE_VOLUME)?)
+        }
+        Message::ActiveSpotAssetCtx(ActiveCtx { coin, ctx }) => {
+            Frame::Context(Context { coin, ..ctx.into_record(stamp) })
+        }
+        Message::SubscriptionResponse(Ack { method, subscription }) => Frame::Ack { method, subscription },
+        Message::Error(words) => Frame::Error(words),
+        Message::Pong => Frame::Pong,
+        other => Frame::Message(Box::new(other)),
+    })
+}
+
+/// Puts trades in order of time. Within a block the order of arrival stays.
+fn oldest_first(trades: &mut [Trade]) {
+    if !trades.is_sorted_by_key(|t| t.time) {
+        trades.sort_by_key(|t| t.time);
+    }
+}

@@ -1,0 +1,156 @@
+use super::*;
+use crate::Coin;
+use crate::stream::BookVariant;
+
+const STAMP: TimeMs = TimeMs(1_784_683_656_000);
+
+fn decode(text: &str) -> Result<Frame, DecodeError> {
+    frame(&mut text.as_bytes().to_vec(), STAMP)
+}
+
+#[test]
+fn a_pong_has_no_data() {
+    assert_eq!(decode(r#"{"channel":"pong"}"#).unwrap(), Frame::Pong);
+}
+
+#[test]
+fn the_fast_variant_is_named_by_the_frame() {
+    let text = r#"{"channel":"l2Book","data":{"coin":"BTC","time":5,"levels":[[{"px":"1.0","sz":"2.50","n":3}],[]],"fast":true}}"#;
+    let Frame::Book(book) = decode(text).unwrap() else { panic!("no book") };
+    assert_eq!((book.variant, book.time, book.bids.len()), (BookVariant::Fast, TimeMs(5), 1));
+    assert_eq!(book.bids[0].sz.to_string(), "2.50", "trailing zeros stay");
+    let Frame::Book(book) = decode(&text.replace(r#","fast":true"#, "")).unwrap() else { panic!("no book") };
+    assert_eq!(book.variant, BookVariant::Default);
+}
+
+#[test]
+fn keys_may_come_in_any_order() {
+    let text = r#"{"data":{"bbo":[null,{"px":"2","sz":"1","n":1}],"time":7,"coin":"ETH"},"channel":"bbo"}"#;
+    let Frame::Bbo(bbo) = decode(text).unwrap() else { panic!("no bbo") };
+    assert_eq!((bbo.bid, bbo.ask.map(|l| l.n), bbo.time), (None, Some(1), TimeMs(7)));
+}
+
+#[test]
+fn mids_come_sorted_and_stamped() {
+    let text = r#"{"channel":"allMids","data":{"mids":{"ETH":"2.0","@1":"3","BTC":"1.5"},"dex":"xyz"}}"#;
+    let Frame::Mids { dex, mids } = decode(text).unwrap() else { panic!("no mids") };
+    assert_eq!(dex.as_deref(), Some("xyz"));
+    let coins: Vec<&str> = mids.iter().map(|m| m.coin.as_str()).collect();
+    assert_eq!(coins, ["@1", "BTC", "ETH"]);
+    assert!(mids.iter().all(|m| m.time == STAMP));
+}
+
+#[test]
+fn a_delisted_perpetual_has_nulls() {
+    let text = r#"{"channel":"activeAssetCtx","data":{"coin":"MATIC","ctx":{"funding":"0.0","openInterest":"0.0",
+        "prevDayPx":"0.3","dayNtlVlm":"0.0","premium":null,"oraclePx":"0.3","markPx":"0.3","midPx":null,
+        "impactPxs":null,"dayBaseVlm":"0.0"}}}"#;
+    let Frame::Context(context) = decode(text).unwrap() else { panic!("no context") };
+    assert_eq!((context.mid_px, context.premium, context.impact_bid), (None, None, None));
+    assert_eq!((context.coin.as_str(), context.time), ("MATIC", STAMP));
+}
+
+#[test]
+fn what_is_not_typed_is_kept_by_its_name() {
+    let frame = decode(r#"{"channel":"webData2","data":{"deep":[1,{"a":null}]}}"#).unwrap();
+    assert_eq!(frame, Frame::Unknown { channel: "webData2".into() });
+    assert!(decode(r#"{"channel":"webData2","data":{"deep":[1,{"a":"#).is_err(), "cut short is not unknown");
+}
+
+#[test]
+fn an_error_says_where() {
+    let text = r#"{"channel":"bbo","data":{"coin":"BTC","time":1,"bbo":[{"px":"1e5","sz":"1","n":1},null]}}"#;
+    let error = decode(text).unwrap_err();
+    assert_eq!((error.what.as_str(), error.path.as_deref()), ("bbo", Some("data.bbo[0].px")));
+    assert!(error.at > 50 && error.at < text.len() && error.excerpt.contains("1e5"), "{error:?}");
+    let error = decode("<html>504 Gateway Time-out</html>").unwrap_err();
+    assert!(error.to_string().contains("504 Gateway"), "{error}");
+    assert!(decode("{}").is_err() && decode("").is_err() && decode("[]").is_err());
+}
+
+#[test]
+fn numbers_are_exact_or_refused() {
+    let bbo = |px: &str| {
+        decode(&format!(
+            r#"{{"channel":"bbo","data":{{"coin":"B","time":1,"bbo":[{{"px":{px},"sz":"1","n":1}},null]}}}}"#
+        ))
+    };
+    assert!(bbo(r#""0.1""#).is_ok());
+    for bad in [r#""NaN""#, r#""1e400""#, "1.5", "1", "null", r#""0.12345678901234567890123456789""#, r#""""#]
+    {
+        assert!(bbo(bad).is_err(), "{bad}");
+    }
+    let time = |time: &str| {
+        decode(&format!(r#"{{"channel":"bbo","data":{{"coin":"B","time":{time},"bbo":[null,null]}}}}"#))
+    };
+    assert!(time("9223372036854775807").is_ok());
+    for bad in ["9223372036854775808", "1e3", "1.0", r#""1""#, "null"] {
+        assert!(time(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn nesting_is_bounded() {
+    for open in ["[", r#"{"a":"#] {
+        let text = format!(r#"{{"channel":"new","data":{}"#, open.repeat(1 << 20));
+        assert!(decode(&text).is_err());
+        let text = format!(
+            r#"{{"channel":"subscriptionResponse","data":{{"method":"subscribe","subscription":{}"#,
+            open.repeat(1 << 20)
+        );
+        assert!(decode(&text).is_err());
+    }
+}
+
+fn trade(coin: &str, time: i64, tid: u64) -> String {
+    format!(
+        r#"{{"coin":"{coin}","side":"A","px":"1.0","sz":"2.0","time":{time},"hash":"0x{hash}","tid":{tid},"users":["0x{buyer}","0x{seller}"]}}"#,
+        hash = "0".repeat(64),
+        buyer = "a".repeat(40),
+        seller = "b".repeat(40),
+    )
+}
+
+#[test]
+fn the_buyer_comes_first_whatever_the_side() {
+    let text = format!(r#"{{"channel":"trades","data":[{}]}}"#, trade("BTC", 1, 2));
+    let Frame::Trades(trades) = decode(&text).unwrap() else { panic!("no trades") };
+    assert_eq!(trades[0].buyer.to_string(), format!("0x{}", "a".repeat(40)));
+    assert_eq!(trades[0].seller.to_string(), format!("0x{}", "b".repeat(40)));
+    assert_eq!(decode(r#"{"channel":"trades","data":[]}"#).unwrap(), Frame::Trades(vec![]));
+}
+
+#[test]
+fn two_coins_in_one_frame_are_refused() {
+    let text = format!(r#"{{"channel":"trades","data":[{},{}]}}"#, trade("BTC", 1, 2), trade("ETH", 1, 3));
+    assert!(matches!(decode(&text).unwrap_err().fault, Fault::Rule(_)));
+}
+
+#[test]
+fn recent_trades_are_turned_round() {
+    let body = format!("[{},{},{}]", trade("BTC", 9, 3), trade("BTC", 5, 2), trade("BTC", 5, 1));
+    let trades = rest::recent_trades(&mut body.into_bytes()).unwrap();
+    assert_eq!(trades.iter().map(|t| (t.time.0, t.tid)).collect::<Vec<_>>(), [(5, 1), (5, 2), (9, 3)]);
+}
+
+#[test]
+fn an_unknown_coin_has_no_book() {
+    assert_eq!(rest::l2_book(&mut b"null".to_vec(), BookVariant::Default).unwrap(), None);
+    let error = rest::recent_trades(&mut b"null".to_vec()).unwrap_err();
+    assert_eq!(error.what, "recentTrades");
+}
+
+#[test]
+fn contexts_of_perpetuals_are_joined_by_position_and_counted() {
+    let ctx = r#"{"funding":"0","openInterest":"0","prevDayPx":"1","dayNtlVlm":"0","premium":null,"oraclePx":"1","markPx":"1","midPx":null,"impactPxs":["1","2"],"dayBaseVlm":"0"}"#;
+    let asset = |name: &str| format!(r#"{{"name":"{name}","szDecimals":1,"maxLeverage":3}}"#);
+    let body = format!(r#"[{{"universe":[{},{}]}},[{ctx},{ctx}]]"#, asset("B"), asset("A"));
+    let (meta, contexts) = rest::meta_and_contexts(&mut body.clone().into_bytes(), STAMP).unwrap();
+    assert_eq!(meta.universe.len(), 2);
+    assert_eq!(
+        contexts.iter().map(|c| c.coin).collect::<Vec<_>>(),
+        ["B", "A"].map(|c| Coin::new(c).unwrap())
+    );
+    let short = body.replace(&format!("[{ctx},{ctx}]"), &format!("[{ctx}]"));
+    assert!(rest::meta_and_contexts(&mut short.into_bytes(), STAMP).is_err());
+}
