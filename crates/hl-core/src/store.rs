@@ -143,3 +143,19 @@ pub trait Store: Send + Sync + 'static {
     /// Finishes what is queued, gives up every lease, and closes.
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 }
+
+/// A durable queue of batches on disk, before a store: what a slow or absent store could not take yet. Bounded, in
+/// order, found again after a crash.
+pub trait BatchQueue: Send + Sync + 'static {
+    /// Appends a batch, durably. `false` when the queue is full.
+    fn push<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<bool, StoreError>>;
+
+    /// The oldest batch and its number.
+    fn peek(&self) -> BoxFuture<'_, Result<Option<(u64, Batch)>, StoreError>>;
+
+    /// Removes the oldest batch after it was committed.
+    fn pop(&self, number: u64) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Batches and bytes on disk.
+    fn size(&self) -> (u64, u64);
+}

@@ -1,0 +1,178 @@
+//! The selector: which source owns each stream.
+//!
+//! [`Selector`] is a pure state machine, `step(now, event)`, that appends to an outbox of [`Effect`]s; it does no
+//! I/O, has no clock and draws no randomness, so it can be model-checked and simulated for years. [`Guard`] is the one
+//! lock around it, held for a step and never across an await.
+//!
+//! What does not live here: the gate (time lines admit by the claims that the selector hands out), and carrying out
+//! effects (the director task of the daemon).
+//!
+//! Times are milliseconds of one monotonic clock; only their differences matter.
+
+mod guard;
+mod machine;
+
+#[cfg(test)]
+mod tests;
+
+pub use guard::Guard;
+pub use machine::{Owner, Selector, StreamView};
+
+use crate::ledger::Cause;
+use crate::timeline::Grant;
+use crate::{Epoch, RunId, SourceId, StreamKey};
+
+/// A point on the monotonic clock, ms.
+pub type Mono = i64;
+
+/// What happened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// This process holds the stream's lease and may collect it. `slot`: the WebSocket plan has room for it.
+    Leased {
+        /// The stream.
+        stream: StreamKey,
+        /// Whether the WebSocket pool has a place for it.
+        slot: bool,
+    },
+    /// The lease is gone: stop.
+    Superseded {
+        /// The stream.
+        stream: StreamKey,
+    },
+    /// A run is subscribed, acknowledged, and has brought data or its replay: it begins to settle.
+    Up {
+        /// The stream.
+        stream: StreamKey,
+        /// The run.
+        run: RunId,
+    },
+    /// A run ended, or a subscription could not be made.
+    Down {
+        /// The stream.
+        stream: StreamKey,
+        /// The run, where there was one.
+        run: Option<RunId>,
+        /// Why.
+        cause: Cause,
+    },
+    /// A run has been silent for longer than its rhythm allows.
+    Silent {
+        /// The stream.
+        stream: StreamKey,
+        /// The run.
+        run: RunId,
+    },
+    /// The answer to [`Effect::Probe`].
+    Probed {
+        /// The stream.
+        stream: StreamKey,
+        /// The run that was asked about.
+        run: RunId,
+        /// Whether something was found that the run had not brought.
+        missed: bool,
+    },
+    /// Time passed: look at deadlines.
+    Tick,
+}
+
+/// What is to be done, in this order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// Put the handover into the inbox, then tell the sources. `None`: nobody owns the stream now.
+    Handover {
+        /// The stream.
+        stream: StreamKey,
+        /// The new claim.
+        grant: Option<Grant>,
+    },
+    /// Ask the exchange whether the silent run missed something.
+    Probe {
+        /// The stream.
+        stream: StreamKey,
+        /// The silent run.
+        run: RunId,
+    },
+    /// Subscribe anew.
+    Renew {
+        /// The stream.
+        stream: StreamKey,
+        /// The run that is given up.
+        run: RunId,
+    },
+    /// The silence was innocent: be more patient.
+    Calm {
+        /// The stream.
+        stream: StreamKey,
+        /// The run.
+        run: RunId,
+    },
+}
+
+/// How long a returning socket must be stable before it takes back, and what else the machine waits for. All ms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timing {
+    /// How long a run settles before it is promoted.
+    pub settle_ms: i64,
+    /// The longest that settling becomes when runs keep dying young.
+    pub longest_settle_ms: i64,
+    /// A run that owned this long was stable: the next one settles for the shortest time again.
+    pub stable_ms: i64,
+    /// How long the socket is waited for at the start before REST begins.
+    pub start_grace_ms: i64,
+    /// An unanswered probe counts as no witness after this.
+    pub probe_limit_ms: i64,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            settle_ms: 3_000,
+            longest_settle_ms: 60_000,
+            stable_ms: 60_000,
+            start_grace_ms: 8_000,
+            probe_limit_ms: 15_000,
+        }
+    }
+}
+
+/// Which source carries what, as the composition knows it.
+pub trait Capability {
+    /// Whether the source can carry the stream at all.
+    fn serves(&self, source: SourceId, stream: StreamKey) -> bool;
+}
+
+/// The exchange's own capabilities: WebSocket where the kind's table says so, REST everything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Exchange;
+
+impl Capability for Exchange {
+    fn serves(&self, source: SourceId, stream: StreamKey) -> bool {
+        match source {
+            SourceId::Ws => stream.spec().ws,
+            SourceId::Rest => true,
+        }
+    }
+}
+
+/// Makes epochs under one token: each is used once.
+#[derive(Debug)]
+pub struct EpochMint {
+    next: Epoch,
+}
+
+impl EpochMint {
+    /// Epochs of a lease token, from local number 1.
+    #[must_use]
+    pub fn new(token: crate::Token) -> Self {
+        Self { next: Epoch { token, local: 1 } }
+    }
+
+    /// A new epoch.
+    pub fn mint(&mut self) -> Epoch {
+        let epoch = self.next;
+        // A process that hands over a thousand times a second lasts 49 days; it saturates rather than reuse a token.
+        self.next.local = self.next.local.saturating_add(1);
+        epoch
+    }
+}

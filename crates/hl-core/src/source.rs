@@ -1,0 +1,166 @@
+//! The contract between sources and the rest: [`DataSource`], and the [`Offer`]s that they bring.
+//!
+//! A source never decides what is stored. It brings everything it sees, each piece with a [`Ticket`] that says under
+//! what right; the time line of the stream, at the single reader of the inbox, admits it, keeps it in a ring, or
+//! fences it.
+
+use crate::ledger::{Cause, Span};
+use crate::seam::BoxFuture;
+use crate::{Epoch, Records, RunId, SourceId, StreamKey, TimeMs};
+
+/// Under what right a piece of data comes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Ticket {
+    /// Part of a subscription. Which claim it serves is known where the claim is granted to that run.
+    Run(RunId),
+    /// The answer to a request made under this live claim.
+    Claim(Epoch),
+}
+
+/// What a source brings.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Content {
+    /// A run begins: the subscription was acknowledged at this exchange time (a low estimate).
+    Started {
+        /// Exchange time of the acknowledgement, ms.
+        at: TimeMs,
+    },
+    /// Records of a run, continuous with those before.
+    Frame(Records),
+    /// A frame of the run could not be decoded or was lost on our side: what follows does not join what came before.
+    Broken,
+    /// Every frame that the exchange sent before `sent` has been seen: the pong to a ping sent then.
+    Proof {
+        /// Exchange time at which the ping was sent (a low estimate), ms.
+        sent: TimeMs,
+    },
+    /// A whole REST answer, before any cut.
+    Answer {
+        /// The records, oldest first.
+        records: Records,
+        /// The answer holds everything from here on; none where it holds only the most recent records.
+        from: Option<TimeMs>,
+        /// Exchange time at which it was asked for (a low estimate), ms.
+        asked: TimeMs,
+    },
+}
+
+/// One piece of data on its way to a time line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Offer {
+    /// The stream.
+    pub stream: StreamKey,
+    /// Under what right.
+    pub ticket: Ticket,
+    /// What.
+    pub content: Content,
+}
+
+/// Takes what sources bring. Bounded: waits where event streams have filled it; states are conflated instead.
+pub trait Sink: Send + Sync + 'static {
+    /// Hands over one piece. Not cancel-safe in the sense that a dropped future may or may not have delivered; a
+    /// source that drops one must end its run.
+    fn offer(&self, offer: Offer) -> BoxFuture<'_, ()>;
+}
+
+/// What the selector wants of a source for one stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Nothing: stop, give slots and subscriptions back.
+    Off,
+    /// Be ready to take over: subscribe, let the ring run. A polled source does nothing.
+    Standby,
+    /// Own the live claim. A polled source begins at once.
+    Owner(Epoch),
+}
+
+/// Something that can collect streams: the WebSocket pool, the REST jobs.
+///
+/// # Contract
+/// - [`assign`](DataSource::assign) is level-triggered: only the last role of a stream counts, calling it twice is
+///   calling it once, and it never blocks. It is called by the one task that carries out the selector's effects.
+/// - **Who stamps the claim.** A subscription stamps its [`RunId`]; a request stamps the epoch that it was made under,
+///   taken when the request is sent and not when the answer comes. So a late answer is recognised by its epoch.
+/// - **Cancellation.** Whoever stops a source cancels its tasks and joins them; a request in flight may be dropped at
+///   any await. Nothing that was not offered is owed.
+/// - **Errors** are not returned here: a source reports what it can and cannot serve to the selector as events, with
+///   a [`Cause`], and keeps trying by itself.
+pub trait DataSource: Send + Sync + 'static {
+    /// Which source this is.
+    fn id(&self) -> SourceId;
+
+    /// Whether it can carry the stream at all.
+    fn serves(&self, stream: StreamKey) -> bool;
+
+    /// Sets what is wanted of it for one stream.
+    fn assign(&self, stream: StreamKey, role: Role);
+
+    /// Begins the stream's subscription anew, as a new run, because the old one went silent. No effect on a polled
+    /// source.
+    fn renew(&self, stream: StreamKey, run: RunId);
+
+    /// Silence of the run was asked about and nobody saw anything missed: be more patient with it.
+    fn calm(&self, stream: StreamKey, run: RunId);
+}
+
+/// Asks the exchange once whether a stream moved, apart from the source that owns it.
+pub trait Prober: Send + Sync + 'static {
+    /// The exchange time of the newest record that a single request finds; none where it finds nothing.
+    ///
+    /// # Errors
+    /// The cause, where no answer was had within the source's own time limit.
+    fn newest(&self, stream: StreamKey) -> BoxFuture<'_, Result<Option<TimeMs>, Cause>>;
+}
+
+/// One page of the past.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Page {
+    /// The records found inside the piece that was asked for, oldest first.
+    pub records: Records,
+    /// The part of it that is proven by this answer: what lies in it and is not among the records never was.
+    pub proven: Option<Span>,
+    /// The part of it that the exchange no longer has.
+    pub lost: Option<Span>,
+    /// Where to go on; none when the piece is done.
+    pub next: Option<TimeMs>,
+}
+
+/// A request for the past failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{step}: {reason}")]
+pub struct FetchError {
+    /// The step that failed, in words.
+    pub step: &'static str,
+    /// What the other side, or the client, said.
+    pub reason: String,
+    /// What a gap that stays open because of it is called.
+    pub cause: Cause,
+}
+
+/// Reads the past of a stream, page by page, inside the weight budget.
+pub trait Past: Send + Sync + 'static {
+    /// The page of `piece` that begins at its start.
+    fn page(&self, stream: StreamKey, piece: Span) -> BoxFuture<'_, Result<Page, FetchError>>;
+}
+
+/// A source that is polled by jobs: the selector sets its roles, a scheduler's job asks when it is due.
+pub trait Polled: DataSource {
+    /// When the next stream of a job is due, on the monotonic clock (ms); none while the selector wants none.
+    fn next_due(&self, job: &str) -> Option<i64>;
+
+    /// Polls every stream of the job that is due, the most valuable first, and offers the answers. Returns how many
+    /// streams were asked for and how many of them failed.
+    fn poll<'a>(&'a self, job: &'a str) -> BoxFuture<'a, Polls>;
+
+    /// Resolves when a role changed. Safe to drop and call again.
+    fn changed(&self) -> BoxFuture<'_, ()>;
+}
+
+/// What one run of a polling job did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Polls {
+    /// Streams that were due.
+    pub asked: u32,
+    /// Streams whose answer did not come or could not be used.
+    pub failed: u32,
+}

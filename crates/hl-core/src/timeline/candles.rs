@@ -1,0 +1,164 @@
+//! Bars: mutable until proven final.
+//!
+//! The edge is the oldest bar that is not final. A bar is final when a later bar has been seen, five seconds have
+//! passed, and proof came that nothing is in flight: the pong to a ping sent after those seconds, on a subscription
+//! older than the bar, or a REST answer asked for after them. Minutes absent under that proof are empty. Every bar
+//! from the edge to a new run's first bar was touched by the handover: it becomes a gap, which REST fills.
+
+use std::collections::BTreeMap;
+
+use super::{Common, Live, Tally};
+use crate::ledger::{Cause, Change, Span};
+use crate::source::Content;
+use crate::{Interval, Records, TimeMs};
+
+/// How long after its end, and after a later bar was seen, a bar may still change.
+pub(super) const SETTLE_MS: i64 = 5_000;
+/// An acknowledgement's exchange time is a low estimate; a bar that opened this shortly after it is not trusted to
+/// have been seen whole.
+const START_MARGIN_MS: i64 = 2_000;
+
+pub(super) struct Candles {
+    interval: Interval,
+    /// First bar that the owning run saw from its beginning.
+    whole_from: Option<TimeMs>,
+    /// Open bars of the owning run, and when each was first seen (exchange time, low estimate).
+    seen: BTreeMap<TimeMs, TimeMs>,
+    /// The newest proof: what was sent before it has been seen.
+    now: TimeMs,
+}
+
+impl Candles {
+    pub(super) fn new(interval: Interval) -> Self {
+        Self { interval, whole_from: None, seen: BTreeMap::new(), now: TimeMs::MIN }
+    }
+
+    pub(super) fn release(&mut self) {
+        self.whole_from = None;
+        self.seen.clear();
+        self.now = TimeMs::MIN;
+    }
+
+    pub(super) fn admit(
+        &mut self,
+        common: &mut Common,
+        live: &mut Live,
+        content: Content,
+        out: &mut Vec<Change>,
+    ) -> Tally {
+        match content {
+            Content::Started { at } => {
+                self.now = self.now.max(at);
+                let first_whole = self.next(self.open_of(at + START_MARGIN_MS));
+                self.begin(common, live, first_whole, out);
+                Tally::default()
+            }
+            Content::Broken => {
+                // Versions may have been lost: every bar that is open now needs REST.
+                let newest = self.seen.keys().next_back().copied();
+                let open = newest.unwrap_or_else(|| self.open_of(self.now)).max(self.open_of(self.now));
+                self.begin(common, live, self.next(open), out);
+                Tally::default()
+            }
+            Content::Frame(Records::Candles(bars)) => {
+                let mut tally = Tally { admitted: bars.len() as u64, ..Tally::default() };
+                let bars = self.cut(common, bars, &mut tally);
+                for bar in &bars {
+                    let now = self.now;
+                    self.seen.entry(bar.time).or_insert(now.max(bar.time));
+                }
+                if !bars.is_empty() {
+                    out.push(live.rows(Records::Candles(bars)));
+                }
+                tally
+            }
+            Content::Proof { sent } => {
+                self.now = self.now.max(sent);
+                self.finish(common, live, sent, out);
+                Tally::default()
+            }
+            Content::Answer { records: Records::Candles(bars), from, asked } => {
+                let mut tally = Tally { admitted: bars.len() as u64, ..Tally::default() };
+                let first = bars.iter().map(|b| b.time).min();
+                let Some(from) = from.map(|from| self.at_or_after(from)).or(first) else { return tally };
+                match common.edge {
+                    None => common.edge = Some(from),
+                    Some(edge) if edge < from => self.begin(common, live, from, out),
+                    Some(_) => {}
+                }
+                let newest = bars.iter().map(|b| b.time).max();
+                let bars = self.cut(common, bars, &mut tally);
+                if !bars.is_empty() {
+                    out.push(live.rows(Records::Candles(bars)));
+                }
+                if let Some(newest) = newest {
+                    self.settle(common, live, newest.min(self.open_of(asked - SETTLE_MS)), out);
+                }
+                tally
+            }
+            Content::Frame(_) | Content::Answer { .. } => Tally::default(),
+        }
+    }
+
+    /// The owner sees bars whole from `whole` on. What lies between the edge and there is a gap.
+    fn begin(&mut self, common: &mut Common, live: &mut Live, whole: TimeMs, out: &mut Vec<Change>) {
+        let proven = live.unproven.take();
+        // At the very first start the bar in progress is the border: wanted, and left to REST.
+        let (edge, cause) = match common.edge {
+            Some(edge) => (edge, proven.unwrap_or(Cause::Handover)),
+            None => (*common.edge.insert(whole - self.interval.ms()), Cause::NotCollected),
+        };
+        if edge < whole {
+            common.open_gap(Span::new(edge, whole), cause, out);
+            common.advance(whole, out);
+        }
+        self.whole_from = Some(whole);
+        self.seen.retain(|bar, _| *bar >= whole);
+    }
+
+    /// Drops bars that are final already or lie in a gap.
+    fn cut(&self, common: &Common, mut bars: Vec<crate::record::Candle>, tally: &mut Tally) -> Vec<crate::record::Candle> {
+        let before = bars.len();
+        bars.retain(|bar| bar.interval == self.interval && common.edge.is_none_or(|edge| bar.time >= edge));
+        tally.late += (before - bars.len()) as u64;
+        tally.admitted -= (before - bars.len()) as u64;
+        bars
+    }
+
+    /// Everything sent before `sent` was seen: bars before the last one that has stood long enough are final.
+    fn finish(&mut self, common: &mut Common, live: &mut Live, sent: TimeMs, out: &mut Vec<Change>) {
+        let Some(whole) = self.whole_from else { return };
+        let settled = |bar: TimeMs, seen: TimeMs| bar.max(seen) + SETTLE_MS <= sent;
+        let newest = self.seen.iter().rev().find(|&(&bar, &seen)| bar >= whole && settled(bar, seen));
+        if let Some((&newest, _)) = newest {
+            self.settle(common, live, newest, out);
+        }
+    }
+
+    /// Bars below `to` are final; minutes without a bar are empty.
+    fn settle(&mut self, common: &mut Common, live: &Live, to: TimeMs, out: &mut Vec<Change>) {
+        let Some(edge) = common.edge else { return };
+        if edge >= to {
+            return;
+        }
+        out.push(Change::Final { span: Span::new(edge, to) });
+        out.push(live.covered(Span::new(edge, to)));
+        common.advance(to, out);
+        self.seen.retain(|bar, _| *bar >= to);
+    }
+
+    fn open_of(&self, time: TimeMs) -> TimeMs {
+        // Weeks and months are collected from the exchange's own bars; any boundary of their length is as good a
+        // border for a gap.
+        self.interval.open_of(time)
+    }
+
+    fn next(&self, bar: TimeMs) -> TimeMs {
+        bar + self.interval.ms()
+    }
+
+    fn at_or_after(&self, time: TimeMs) -> TimeMs {
+        let open = self.open_of(time);
+        if open == time { open } else { self.next(open) }
+    }
+}

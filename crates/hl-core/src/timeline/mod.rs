@@ -1,0 +1,248 @@
+//! Time lines: for each stream the live claim, the edge, the joins and the gaps.
+//!
+//! A [`Timeline`] is a pure machine at the single reader of the inbox. [`Offer`](crate::source::Offer)s and
+//! handovers come in, in one order; [`Change`]s for the store come out, in the same order. This is the gate: what
+//! comes without the standing claim is kept in a ring (a run that may be promoted) or fenced and counted.
+//!
+//! What does not live here: who should own a stream (the selector), and how changes become batches (the pipeline).
+
+mod candles;
+mod ring;
+mod states;
+mod trades;
+
+#[cfg(test)]
+mod tests;
+
+use ring::Ring;
+
+use crate::ledger::{Cause, Change, Span};
+use crate::source::{Content, Ticket};
+use crate::store::StreamStart;
+use crate::{Epoch, Kind, Origin, Records, RunId, SourceId, StreamKey, TimeMs};
+
+/// A live claim being given to a source: an entry in the inbox, so that what was queued before it commits first and
+/// the new piece begins at the edge as queued.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Grant {
+    /// The new claim.
+    pub epoch: Epoch,
+    /// Who gets it.
+    pub source: SourceId,
+    /// The run that it is given to, where the source is a subscription.
+    pub run: Option<RunId>,
+    /// Why the piece before it may be incomplete.
+    pub cause: Cause,
+}
+
+/// What became of what was offered, counted in records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Tally {
+    /// Admitted under the standing claim.
+    pub admitted: u64,
+    /// Kept in a ring.
+    pub ringed: u64,
+    /// Turned away: a late answer, a second socket, a run that is nobody's candidate.
+    pub fenced: u64,
+    /// Under the standing claim, but below what is settled: a bar that is final, a state older than the last.
+    pub late: u64,
+    /// Dropped from a full ring, oldest first.
+    pub overflowed: u64,
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.admitted += other.admitted;
+        self.ringed += other.ringed;
+        self.fenced += other.fenced;
+        self.late += other.late;
+        self.overflowed += other.overflowed;
+    }
+}
+
+/// The standing live claim.
+#[derive(Clone, Copy, Debug)]
+struct Live {
+    grant: Grant,
+    /// Why the next record may not join what is stored; none while frames are continuous.
+    unproven: Option<Cause>,
+    /// Where the claim's present covered piece begins; none until it has one.
+    piece: Option<TimeMs>,
+}
+
+/// What the kinds share: the edge, the open gaps of this process, and where changes are written.
+struct Common {
+    key: StreamKey,
+    edge: Option<TimeMs>,
+    /// Gaps opened by this process that a promoted ring may still fill, oldest first, at most [`MAX_HOLES`].
+    holes: Vec<Span>,
+}
+
+/// More remembered gaps than this are left to the backfill.
+const MAX_HOLES: usize = 256;
+
+impl Common {
+    fn open_gap(&mut self, span: Span, cause: Cause, out: &mut Vec<Change>) {
+        if self.holes.len() == MAX_HOLES {
+            self.holes.remove(0);
+        }
+        self.holes.push(span);
+        out.push(Change::GapOpened { span, cause });
+    }
+
+    /// Moves the edge forward; never back.
+    fn advance(&mut self, to: TimeMs, out: &mut Vec<Change>) {
+        if self.edge.is_none_or(|edge| edge < to) {
+            self.edge = Some(to);
+            out.push(Change::Edge(to));
+        }
+    }
+}
+
+enum Body {
+    Trades(trades::Trades),
+    Candles(candles::Candles),
+    States(states::States),
+}
+
+/// The time line of one stream. See the [module](self).
+pub struct Timeline {
+    common: Common,
+    live: Option<Live>,
+    ring: Option<Ring>,
+    body: Body,
+}
+
+impl Timeline {
+    /// The time line as the store knows it.
+    #[must_use]
+    pub fn new(start: StreamStart) -> Self {
+        let key = start.stream;
+        let body = match key {
+            StreamKey::Trades(_) => Body::Trades(trades::Trades::new(start.edge_tids)),
+            StreamKey::Candle(_, interval) => Body::Candles(candles::Candles::new(interval)),
+            StreamKey::Book(..)
+            | StreamKey::Bbo(_)
+            | StreamKey::Mids
+            | StreamKey::Context(_)
+            | StreamKey::Funding(_) => Body::States(states::States::new(key.kind())),
+        };
+        Self { common: Common { key, edge: start.edge, holes: Vec::new() }, live: None, ring: None, body }
+    }
+
+    /// Below this time the past is settled, as queued so far.
+    #[must_use]
+    pub fn edge(&self) -> Option<TimeMs> {
+        self.common.edge
+    }
+
+    /// The standing claim.
+    #[must_use]
+    pub fn claim(&self) -> Option<Grant> {
+        self.live.map(|live| live.grant)
+    }
+
+    /// Moves the live claim. A run that has a ring is promoted: what waited there is admitted, and rows below the
+    /// edge fill gaps. `None` ends the claim with no successor.
+    pub fn handover(&mut self, grant: Option<Grant>, out: &mut Vec<Change>) -> Tally {
+        let mut tally = Tally::default();
+        self.body.release();
+        self.live = grant.map(|grant| Live { grant, unproven: Some(grant.cause), piece: None });
+        let Some(run) = grant.and_then(|grant| grant.run) else { return tally };
+        if let Some(ring) = self.ring.take_if(|ring| ring.run == run) {
+            for content in ring.into_contents() {
+                tally += self.admit(content, out);
+            }
+        }
+        tally
+    }
+
+    /// Takes one piece of data: admits, rings or fences it.
+    pub fn offer(&mut self, ticket: Ticket, content: Content, out: &mut Vec<Change>) -> Tally {
+        if !matches_kind(self.common.key.kind(), &content) {
+            return Tally { fenced: count(&content), ..Tally::default() };
+        }
+        let stands = match (ticket, self.live) {
+            (Ticket::Run(run), Some(live)) => live.grant.run == Some(run),
+            (Ticket::Claim(epoch), Some(live)) => live.grant.epoch == epoch,
+            (_, None) => false,
+        };
+        match ticket {
+            _ if stands => self.admit(content, out),
+            Ticket::Run(run) => {
+                // A new subscription is a new candidate; an older one can no longer be promoted.
+                if self.ring.as_ref().is_none_or(|ring| ring.run < run) {
+                    self.ring = Some(Ring::new(run));
+                }
+                match self.ring.as_mut().filter(|ring| ring.run == run) {
+                    Some(ring) => ring.push(content),
+                    None => Tally { fenced: count(&content), ..Tally::default() },
+                }
+            }
+            Ticket::Claim(_) => Tally { fenced: count(&content), ..Tally::default() },
+        }
+    }
+
+    fn admit(&mut self, content: Content, out: &mut Vec<Change>) -> Tally {
+        let Some(live) = self.live.as_mut() else {
+            return Tally { fenced: count(&content), ..Tally::default() };
+        };
+        if content == Content::Broken {
+            live.unproven = Some(Cause::Undecodable);
+        }
+        match &mut self.body {
+            Body::Trades(body) => body.admit(&mut self.common, live, content, out),
+            Body::Candles(body) => body.admit(&mut self.common, live, content, out),
+            Body::States(body) => body.admit(&mut self.common, live, content, out),
+        }
+    }
+}
+
+impl Body {
+    /// The claim ends: forget what only its holder could still prove.
+    fn release(&mut self) {
+        match self {
+            Self::Trades(_) => {}
+            Self::Candles(body) => body.release(),
+            Self::States(_) => {}
+        }
+    }
+}
+
+impl Live {
+    fn rows(&self, records: Records) -> Change {
+        Change::Rows { epoch: self.grant.epoch, origin: self.origin(), records }
+    }
+
+    fn covered(&self, span: Span) -> Change {
+        Change::Covered { epoch: self.grant.epoch, origin: self.origin(), span }
+    }
+
+    fn origin(&self) -> Origin {
+        self.grant.source.into()
+    }
+}
+
+/// Records in a content.
+fn count(content: &Content) -> u64 {
+    match content {
+        Content::Frame(records) | Content::Answer { records, .. } => records.len() as u64,
+        Content::Started { .. } | Content::Broken | Content::Proof { .. } => 0,
+    }
+}
+
+fn matches_kind(kind: Kind, content: &Content) -> bool {
+    match content {
+        Content::Frame(records) | Content::Answer { records, .. } => matches!(
+            (kind, records),
+            (Kind::Trades, Records::Trades(_))
+                | (Kind::Book | Kind::BookFast, Records::Books(_))
+                | (Kind::Bbo, Records::Bbos(_))
+                | (Kind::Candle, Records::Candles(_))
+                | (Kind::Mids, Records::Mids(_))
+                | (Kind::Context, Records::Contexts(_))
+                | (Kind::Funding, Records::Funding(_))
+        ),
+        Content::Started { .. } | Content::Broken | Content::Proof { .. } => true,
+    }
+}

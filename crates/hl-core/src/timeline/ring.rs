@@ -1,0 +1,59 @@
+//! What a run brings before it owns the stream: kept, fenced, admitted at promotion. Full, it drops its oldest.
+
+use std::collections::VecDeque;
+
+use super::{Tally, count};
+use crate::source::Content;
+use crate::{RunId, TimeMs};
+
+/// Records that a ring keeps at most. Settling lasts seconds, so this is minutes of the busiest coin.
+const CAPACITY: u64 = 20_000;
+
+pub(super) struct Ring {
+    pub(super) run: RunId,
+    started: Option<TimeMs>,
+    contents: VecDeque<Content>,
+    records: u64,
+}
+
+impl Ring {
+    pub(super) fn new(run: RunId) -> Self {
+        Self { run, started: None, contents: VecDeque::new(), records: 0 }
+    }
+
+    pub(super) fn push(&mut self, content: Content) -> Tally {
+        let mut tally = Tally { ringed: count(&content), ..Tally::default() };
+        match content {
+            Content::Started { at } => self.started = Some(at),
+            // The run is continuous only from here on: what came before cannot be joined through the break.
+            Content::Broken => {
+                tally.overflowed = self.records;
+                self.clear();
+            }
+            // Only the newest proof says anything.
+            Content::Proof { .. } => {
+                self.contents.retain(|kept| !matches!(kept, Content::Proof { .. }));
+                self.contents.push_back(content);
+            }
+            Content::Frame(_) | Content::Answer { .. } => {
+                self.records += count(&content);
+                self.contents.push_back(content);
+            }
+        }
+        while self.records > CAPACITY {
+            let Some(oldest) = self.contents.pop_front() else { break };
+            self.records -= count(&oldest);
+            tally.overflowed += count(&oldest);
+        }
+        tally
+    }
+
+    fn clear(&mut self) {
+        self.contents.clear();
+        self.records = 0;
+    }
+
+    pub(super) fn into_contents(self) -> impl Iterator<Item = Content> {
+        self.started.map(|at| Content::Started { at }).into_iter().chain(self.contents)
+    }
+}
