@@ -1,0 +1,249 @@
+//! The configuration of `hl-daemon`: from flags, variables and a file to one typed [`Config`].
+//!
+//! What lives here: the table of options, reading the three layers, the typed values and their errors, and the
+//! effective configuration as text. All of it is pure: arguments, environment and file content come in as values.
+//! What does not: acting on any of it.
+
+mod choice;
+mod coins;
+mod duration;
+mod error;
+mod layers;
+mod network;
+mod options;
+mod place;
+mod print;
+mod process;
+mod store;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use hl_core::seam::Seed;
+use hl_core::{Coin, Interval, StreamKey};
+use tracing::Level;
+
+pub use choice::StreamChoice;
+pub use coins::{Coins, CoinsError, NamedCoin, Universe};
+pub use duration::parse_duration;
+pub use error::{ConfigError, Hint, ValueError};
+pub use network::{Endpoints, Network, Target};
+pub use place::Place;
+pub(crate) use process::complain;
+pub use process::load_process;
+pub use store::{StoreUri, mask};
+
+use layers::Layer;
+use options::{CONFIG, OPTIONS, PRINT_CONFIG};
+use place::Sourced;
+
+/// Everything that `hl-daemon` can be told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// Which exchange.
+    pub network: Network,
+    /// Which coins.
+    pub coins: Coins,
+    /// Which kinds of stream, each once.
+    pub streams: Vec<StreamChoice>,
+    /// Intervals of the candles, each once.
+    pub intervals: Vec<Interval>,
+    /// Where to keep the data.
+    pub store: StoreUri,
+    /// How long to run; until stopped where none.
+    pub run_for: Option<Duration>,
+    /// The market of a simulated exchange inside the process; without effect elsewhere.
+    pub sim: SimOptions,
+    /// What to log.
+    pub log: LogOptions,
+    /// Status lines as JSON instead of the table.
+    pub json: bool,
+}
+
+/// The simulated market.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SimOptions {
+    /// Its seed.
+    pub seed: Seed,
+    /// Its coins, 1 to 200.
+    pub coins: usize,
+}
+
+/// The log, on standard error.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogOptions {
+    /// The least important level that is shown.
+    pub level: Level,
+    /// Lines as JSON.
+    pub json: bool,
+}
+
+/// What the layers came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Where `--print-config` asks for it: the configuration as TOML, each value with its place, passwords masked.
+    pub print: Option<String>,
+}
+
+impl Config {
+    /// The streams to collect, given the coins that [`Coins::resolve`] found.
+    #[must_use]
+    pub fn stream_keys(&self, coins: &[Coin]) -> Vec<StreamKey> {
+        self.streams.iter().flat_map(|choice| choice.keys(coins, &self.intervals)).collect()
+    }
+}
+
+/// Reads the configuration: flags over variables over the file over defaults. `arguments` begin with the program's
+/// name; `read` gives the content of the file.
+///
+/// # Errors
+/// When anything is unknown or malformed, naming its place; and when help or version is asked for
+/// ([`ConfigError::is_answer`]).
+pub fn load(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    read: impl FnOnce(&Path) -> io::Result<String>,
+) -> Result<Loaded, ConfigError> {
+    let matches = options::command().try_get_matches_from(arguments)?;
+    let environment = layers::environment(environment)?;
+    let file = match matches.get_one::<String>(CONFIG).or(environment.config.as_ref()) {
+        Some(path) => {
+            let path = PathBuf::from(path);
+            let text = read(&path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+            layers::file(&path, &text)?
+        }
+        None => Layer::new(),
+    };
+    let mut settings = Settings(defaults());
+    settings.0.extend(file);
+    settings.0.extend(environment.layer);
+    settings.0.extend(layers::flags(&matches)?);
+    let config = settings.config()?;
+    let print = matches.get_flag(PRINT_CONFIG).then(|| print::toml(&settings.0));
+    Ok(Loaded { config, print })
+}
+
+/// The store that a command works on: its `--store`, else `HL_STORE`, else the default. Other `HL_…` variables are
+/// checked for being known.
+///
+/// # Errors
+/// When the store is malformed or a variable is unknown.
+pub fn store_of(
+    flag: Option<&str>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<StoreUri, ConfigError> {
+    let mut settings = Settings(defaults());
+    settings.0.extend(layers::environment(environment)?.layer);
+    if let Some(text) = flag {
+        settings.0.insert("store", vec![Sourced { text: text.to_owned(), place: Place::Flag("store") }]);
+    }
+    settings.one("store")
+}
+
+fn defaults() -> Layer {
+    let sourced = |text| Sourced::split(text, &Place::Default);
+    OPTIONS.iter().filter_map(|opt| Some((opt.key, sourced(opt.default?)))).collect()
+}
+
+/// The layers laid over each other: every option that has a value.
+struct Settings(Layer);
+
+impl Settings {
+    fn config(&self) -> Result<Config, ConfigError> {
+        let coins = match self.0.get("coin") {
+            Some(words) => {
+                Coins::parse(words).map_err(|(place, problem)| ConfigError::Value { place, problem })?
+            }
+            None => Coins::Default,
+        };
+        Ok(Config {
+            network: self.one("network")?,
+            coins,
+            streams: self.each_once("streams")?,
+            intervals: self.each_once("intervals")?,
+            store: self.one("store")?,
+            run_for: self.0.contains_key("for").then(|| self.with("for", parse_duration)).transpose()?,
+            sim: SimOptions {
+                seed: Seed(self.with("sim-seed", |text| number(text, 0, u64::MAX, "7"))?),
+                coins: self.with("sim-coins", |text| number(text, 1, 200, "5, at most 200"))?,
+            },
+            log: LogOptions { level: self.with("log", level)?, json: self.with("log-json", switch)? },
+            json: self.with("json", switch)?,
+        })
+    }
+
+    /// The value of an option that has one, by `parse`.
+    fn with<T>(
+        &self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, ValueError>,
+    ) -> Result<T, ConfigError> {
+        // The last one counts, as everywhere on a command line. Options without a default are asked for only when
+        // they have a value.
+        let value = self.0.get(key).and_then(|values| values.last());
+        let empty = || ConfigError::Value { place: Place::Flag(key), problem: ValueError::Empty };
+        let value = value.ok_or_else(empty)?;
+        parse(&value.text).map_err(|problem| ConfigError::Value { place: value.place.clone(), problem })
+    }
+
+    fn one<T: FromStr<Err = ValueError>>(&self, key: &'static str) -> Result<T, ConfigError> {
+        self.with(key, str::parse)
+    }
+
+    fn each_once<T>(&self, key: &'static str) -> Result<Vec<T>, ConfigError>
+    where
+        T: FromStr + PartialEq,
+        ValueError: From<T::Err>,
+    {
+        let mut all = Vec::new();
+        for value in self.0.get(key).into_iter().flatten() {
+            let parsed = value.text.parse().map_err(|problem: T::Err| ConfigError::Value {
+                place: value.place.clone(),
+                problem: problem.into(),
+            })?;
+            if !all.contains(&parsed) {
+                all.push(parsed);
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn number<T>(text: &str, least: T, most: T, example: &str) -> Result<T, ValueError>
+where
+    T: FromStr + PartialOrd,
+{
+    let number = text.parse().ok().filter(|n| *n >= least && *n <= most);
+    number.ok_or_else(|| ValueError::Malformed {
+        what: "number in range",
+        text: text.to_owned(),
+        example: example.to_owned(),
+    })
+}
+
+fn switch(text: &str) -> Result<bool, ValueError> {
+    match text {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(ValueError::unknown("value", text, ["true", "false"])),
+    }
+}
+
+fn level(text: &str) -> Result<Level, ValueError> {
+    match text {
+        "error" => Ok(Level::ERROR),
+        "warn" => Ok(Level::WARN),
+        "info" => Ok(Level::INFO),
+        "debug" => Ok(Level::DEBUG),
+        "trace" => Ok(Level::TRACE),
+        _ => Err(ValueError::unknown("level", text, ["error", "warn", "info", "debug", "trace"])),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! Which exchange, and where its parts are reached.
+
+use std::str::FromStr;
+
+use hl_core::seam::{Endpoint, EndpointError};
+
+use super::ValueError;
+use super::store::mask;
+
+/// Which exchange is collected from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Network {
+    /// The exchange itself.
+    Mainnet,
+    /// Its public test network.
+    Testnet,
+    /// A simulated exchange inside this process.
+    Sim,
+    /// An exchange at one base URL: a proxy, a node, or a simulated exchange in a process of its own.
+    Url(Endpoint),
+}
+
+/// A host and a path on it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// The host.
+    pub endpoint: Endpoint,
+    /// The path, beginning with a slash.
+    pub path: String,
+}
+
+/// Where each part of an exchange is reached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Endpoints {
+    /// The WebSocket.
+    pub ws: Target,
+    /// REST.
+    pub info: Target,
+    /// The leaderboard file; not every network publishes one.
+    pub leaderboard: Option<Target>,
+    /// The folder of the statistics files, without a slash at its end; not every network has one.
+    pub stats: Option<Target>,
+}
+
+impl Network {
+    const WORDS: [&'static str; 3] = ["mainnet", "testnet", "sim"];
+
+    /// Where its parts are reached. A simulated exchange in this process says so itself once it listens:
+    /// [`Endpoints::at`] its endpoint.
+    #[must_use]
+    pub fn endpoints(&self) -> Option<Endpoints> {
+        let https = |host: &str| Endpoint { host: host.to_owned(), port: 443, tls: true };
+        let target = |host: &str, path: &str| Target { endpoint: https(host), path: path.to_owned() };
+        match self {
+            Self::Mainnet => Some(Endpoints {
+                ws: target("api.hyperliquid.xyz", "/ws"),
+                info: target("api.hyperliquid.xyz", "/info"),
+                leaderboard: Some(target("stats-data.hyperliquid.xyz", "/Mainnet/leaderboard")),
+                stats: Some(target("d2v1fiwobg9w6.cloudfront.net", "")),
+            }),
+            Self::Testnet => Some(Endpoints {
+                ws: target("api.hyperliquid-testnet.xyz", "/ws"),
+                info: target("api.hyperliquid-testnet.xyz", "/info"),
+                leaderboard: None,
+                stats: None,
+            }),
+            Self::Url(base) => Some(Endpoints::at(base)),
+            Self::Sim => None,
+        }
+    }
+
+    /// The word, or the URL.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Mainnet => "mainnet".to_owned(),
+            Self::Testnet => "testnet".to_owned(),
+            Self::Sim => "sim".to_owned(),
+            Self::Url(base) => base.to_string(),
+        }
+    }
+}
+
+impl Endpoints {
+    /// All parts at one base: `/ws`, `/info`, `/Mainnet/leaderboard`, `/stats`.
+    #[must_use]
+    pub fn at(base: &Endpoint) -> Self {
+        let target = |path: &str| Target { endpoint: base.clone(), path: path.to_owned() };
+        Self {
+            ws: target("/ws"),
+            info: target("/info"),
+            leaderboard: Some(target("/Mainnet/leaderboard")),
+            stats: Some(target("/stats")),
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = ValueError;
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text {
+            "" => Err(ValueError::Empty),
+            "mainnet" => Ok(Self::Mainnet),
+            "testnet" => Ok(Self::Testnet),
+            "sim" => Ok(Self::Sim),
+            url if url.contains("://") => url
+                .parse()
+                .map(Self::Url)
+                .map_err(|e: EndpointError| EndpointError { text: mask(url), ..e }.into()),
+            word => Err(ValueError::unknown("network", word, Self::WORDS)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_network_is_reached_where_the_exchange_says() {
+        let mainnet = Network::Mainnet.endpoints().unwrap();
+        assert_eq!(mainnet.ws.endpoint.to_string() + &mainnet.ws.path, "https://api.hyperliquid.xyz/ws");
+        let testnet = Network::Testnet.endpoints().unwrap();
+        assert_eq!(
+            testnet.info.endpoint.to_string() + &testnet.info.path,
+            "https://api.hyperliquid-testnet.xyz/info"
+        );
+        let local = "http://127.0.0.1:4001".parse::<Network>().unwrap().endpoints().unwrap();
+        let leaderboard = local.leaderboard.unwrap();
+        assert_eq!(
+            leaderboard.endpoint.to_string() + &leaderboard.path,
+            "http://127.0.0.1:4001/Mainnet/leaderboard"
+        );
+        assert_eq!(Network::Sim.endpoints(), None);
+    }
+
+    #[test]
+    fn a_password_in_a_refused_url_is_not_repeated() {
+        let error = "http://me:secret@host".parse::<Network>().unwrap_err().to_string();
+        assert!(error.contains("***@host") && !error.contains("secret"), "{error}");
+    }
+}

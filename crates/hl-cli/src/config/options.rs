@@ -1,0 +1,182 @@
+//! The options of `hl-daemon`, one a row: flag, key in the file and variable are made from the same name.
+
+use clap::{Arg, ArgAction, Command};
+
+/// One option.
+pub(super) struct Opt {
+    /// `sim-seed`: the flag `--sim-seed`, the key `sim-seed`, the variable `HL_SIM_SEED`.
+    pub(super) key: &'static str,
+    pub(super) takes: Takes,
+    /// What holds where nothing is said; none where saying nothing means something else.
+    pub(super) default: Option<&'static str>,
+    /// The word for the value in the help.
+    value: &'static str,
+    help: &'static str,
+}
+
+/// What an option takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Takes {
+    Word,
+    Number,
+    /// Words: commas separate them, an array in the file.
+    List,
+    Switch,
+}
+
+impl Takes {
+    pub(super) fn expected(self) -> &'static str {
+        match self {
+            Self::Word => "a string",
+            Self::Number => "a whole number",
+            Self::List => "a string or an array of strings",
+            Self::Switch => "true or false",
+        }
+    }
+}
+
+pub(super) const OPTIONS: [Opt; 11] = [
+    Opt {
+        key: "network",
+        takes: Takes::Word,
+        default: Some("mainnet"),
+        value: "NETWORK",
+        help: "The exchange: mainnet, testnet, sim (a simulated one inside this process), or the base URL of another",
+    },
+    Opt {
+        key: "coin",
+        takes: Takes::List,
+        default: None,
+        value: "COIN",
+        help: "A coin to collect; repeat it for more. `all`: every live perpetual of the first dex [default: BTC; \
+               with --network sim: all]",
+    },
+    Opt {
+        key: "streams",
+        takes: Takes::List,
+        default: Some("trades,book,bbo,candles,mids,context"),
+        value: "STREAMS",
+        help: "What to collect of each coin: trades, book, book/fast, bbo, candles, mids, context, funding",
+    },
+    Opt {
+        key: "intervals",
+        takes: Takes::List,
+        default: Some("1m"),
+        value: "INTERVALS",
+        help: "Intervals of the candles, 1m to 1M",
+    },
+    Opt {
+        key: "store",
+        takes: Takes::Word,
+        default: Some("sqlite:./data/hyperliquid.db"),
+        value: "URI",
+        help: "Where to keep the data",
+    },
+    Opt {
+        key: "for",
+        takes: Takes::Word,
+        default: None,
+        value: "DURATION",
+        help: "Stop after this time, such as 90s, 5m or 2h [default: run until stopped]",
+    },
+    Opt {
+        key: "sim-seed",
+        takes: Takes::Number,
+        default: Some("7"),
+        value: "SEED",
+        help: "Seed of the simulated market; the same seed gives the same market",
+    },
+    Opt {
+        key: "sim-coins",
+        takes: Takes::Number,
+        default: Some("5"),
+        value: "N",
+        help: "Coins of the simulated market, 1 to 200",
+    },
+    Opt {
+        key: "log",
+        takes: Takes::Word,
+        default: Some("info"),
+        value: "LEVEL",
+        help: "How much to log, on standard error: error, warn, info, debug or trace",
+    },
+    Opt {
+        key: "log-json",
+        takes: Takes::Switch,
+        default: Some("false"),
+        value: "",
+        help: "Log lines as JSON",
+    },
+    Opt {
+        key: "json",
+        takes: Takes::Switch,
+        default: Some("false"),
+        value: "",
+        help: "Status on standard output as JSON, one object a line, instead of the table",
+    },
+];
+
+impl Opt {
+    /// Its environment variable.
+    pub(super) fn variable(&self) -> String {
+        format!("HL_{}", self.key.to_uppercase().replace('-', "_"))
+    }
+
+    fn arg(&self) -> Arg {
+        let default = match (self.takes, self.default) {
+            (Takes::Switch, _) | (_, None) => String::new(),
+            (_, Some(text)) => format!(" [default: {text}]"),
+        };
+        let arg = Arg::new(self.key).long(self.key).help(format!(
+            "{}{default} [env: {}]",
+            self.help,
+            self.variable()
+        ));
+        match self.takes {
+            Takes::Switch => arg.action(ArgAction::SetTrue),
+            Takes::List => arg.action(ArgAction::Append).value_name(self.value),
+            Takes::Word | Takes::Number => arg.action(ArgAction::Set).value_name(self.value),
+        }
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  hl-daemon --network sim                         a simulated exchange, nothing leaves this machine
+  hl-daemon --coin BTC --coin ETH --for 1h        an hour of two coins
+  hl-daemon --coin all --streams trades,candles   every live perpetual of the first dex
+  hl-daemon --config hl.toml --print-config       what holds, and where it was said
+
+A flag overrules the variable, the variable the file, the file the default.
+The keys of the file are the flags without the dashes in front: network = \"sim\", coin = [\"BTC\", \"ETH\"], sim-seed = 7.
+
+Exit codes: 0 done and clean, 1 failed or unclean, 2 usage, 3 held by another
+process, 4 partly unrecoverable.";
+
+/// The command line of `hl-daemon`.
+pub(super) fn command() -> Command {
+    Command::new("hl-daemon")
+        .about("Collects market data of Hyperliquid; what is missing is known and written down")
+        .version(env!("CARGO_PKG_VERSION"))
+        .args(OPTIONS.iter().map(Opt::arg))
+        .arg(
+            Arg::new(CONFIG)
+                .long(CONFIG)
+                .value_name("FILE")
+                .help("Read options from this TOML file [env: HL_CONFIG]"),
+        )
+        .arg(
+            Arg::new(PRINT_CONFIG)
+                .long(PRINT_CONFIG)
+                .action(ArgAction::SetTrue)
+                .help("Print the effective configuration as TOML, with where each value came from, and exit"),
+        )
+        .after_help(EXAMPLES)
+}
+
+/// The flag for the file.
+pub(super) const CONFIG: &str = "config";
+/// Its variable.
+pub(super) const CONFIG_VARIABLE: &str = "HL_CONFIG";
+/// The flag for showing the configuration.
+pub(super) const PRINT_CONFIG: &str = "print-config";

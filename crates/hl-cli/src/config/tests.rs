@@ -1,0 +1,145 @@
+//! What users are promised about configuration.
+
+use super::*;
+
+fn load_with(arguments: &[&str], environment: &[(&str, &str)], file: &str) -> Result<Loaded, ConfigError> {
+    let arguments = ["hl-daemon"].iter().chain(arguments).map(OsString::from);
+    let environment = environment.iter().map(|&(name, value)| (name.into(), value.into()));
+    load(arguments, environment, |path| match path.to_str() {
+        Some("hl.toml") => Ok(file.to_owned()),
+        _ => Err(io::Error::from(io::ErrorKind::NotFound)),
+    })
+}
+
+fn config(arguments: &[&str], environment: &[(&str, &str)], file: &str) -> Config {
+    load_with(arguments, environment, file).unwrap_or_else(|e| panic!("{e}")).config
+}
+
+fn error(arguments: &[&str], environment: &[(&str, &str)], file: &str) -> String {
+    load_with(arguments, environment, file).map(|l| l.config).unwrap_err().to_string()
+}
+
+#[test]
+fn defaults_collect_bitcoin_from_the_exchange() {
+    let config = config(&[], &[], "");
+    assert_eq!((config.network, config.coins, config.run_for), (Network::Mainnet, Coins::Default, None));
+    assert_eq!(config.store.to_string(), "sqlite:./data/hyperliquid.db");
+    let names: Vec<_> = config.streams.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["trades", "book", "bbo", "candles", "mids", "context"]);
+    assert_eq!(config.intervals, [Interval::M1]);
+    assert_eq!((config.log.level, config.log.json, config.json), (Level::INFO, false, false));
+}
+
+#[test]
+fn a_flag_overrules_the_variable_the_variable_the_file_the_file_the_default() {
+    let file = "log = 'debug'\nsim-seed = 1\nsim-coins = 1\njson = true\n";
+    let environment = [("HL_SIM_SEED", "2"), ("HL_SIM_COINS", "2"), ("HL_CONFIG", "hl.toml")];
+    let config = config(&["--sim-seed", "3"], &environment, file);
+    assert_eq!(config.sim, SimOptions { seed: Seed(3), coins: 2 });
+    assert_eq!((config.log.level, config.json), (Level::DEBUG, true));
+}
+
+#[test]
+fn a_list_of_a_higher_layer_replaces_the_lower_one() {
+    let named = |config: Config| match config.coins {
+        Coins::Named(named) => named.iter().map(|n| n.coin.to_string()).collect::<Vec<_>>().join(" "),
+        other => format!("{other:?}"),
+    };
+    let file = "coin = ['DOGE', 'SOL']";
+    let from = ["--config", "hl.toml"];
+    assert_eq!(named(config(&from, &[], file)), "DOGE SOL");
+    assert_eq!(named(config(&from, &[("HL_COIN", "ETH, BTC")], file)), "ETH BTC");
+    let flags = ["--config", "hl.toml", "--coin", "HYPE", "--coin=@107,kPEPE", "--coin", "HYPE"];
+    assert_eq!(named(config(&flags, &[("HL_COIN", "ETH")], file)), "HYPE @107 kPEPE");
+    assert_eq!(named(config(&["--coin", "all"], &[], "")), "All");
+}
+
+#[test]
+fn errors_name_the_place_and_the_nearest_right_word() {
+    let in_file = |file| error(&["--config", "hl.toml"], &[], file);
+    assert_eq!(
+        in_file("\n# a comment\nnetwrok = 'sim'"),
+        r#"hl.toml:3: unknown key "netwrok"; did you mean "network"?"#
+    );
+    assert_eq!(
+        in_file("network = 'mainet'"),
+        r#"hl.toml:1: unknown network "mainet"; did you mean "mainnet"?"#
+    );
+    assert_eq!(
+        in_file("streams = [\n  'trades',\n  'boook',\n]"),
+        r#"hl.toml:3: unknown stream "boook"; did you mean "book"?"#
+    );
+    assert_eq!(in_file("log-json = 'yes'"), "hl.toml:1: log-json is true or false, not a string");
+    assert_eq!(in_file("[store]\npath = 'x'"), "hl.toml:1: store is a string, not a table");
+    assert_eq!(in_file("coin = []"), "hl.toml:1: the value is empty");
+    assert!(in_file("json = true\njson = false").starts_with("hl.toml:2: "));
+    assert!(in_file("json = true\nlog = ").starts_with("hl.toml:2: "));
+    assert_eq!(
+        error(&[], &[("HL_INTERVALS", "1m,7m")], ""),
+        r#"HL_INTERVALS: unknown interval "7m"; the exchange has 1m 3m 5m 15m 30m 1h 2h 4h 8h 12h 1d 3d 1w 1M"#
+    );
+    assert_eq!(
+        error(&[], &[("HL_NETWROK", "sim")], ""),
+        r#"HL_NETWROK: unknown variable "HL_NETWROK"; did you mean "HL_NETWORK"?"#
+    );
+    assert_eq!(error(&[], &[("HL_COIN", "")], ""), "HL_COIN: the value is empty");
+    assert_eq!(
+        error(&["--for", "90"], &[], ""),
+        r#"--for: "90" is no duration; write it like 90s, 5m, 2h or 1h30m"#
+    );
+    assert_eq!(
+        error(&["--sim-coins", "0"], &[], ""),
+        r#"--sim-coins: "0" is no number in range; write it like 5, at most 200"#
+    );
+    assert!(error(&["--netwrok", "sim"], &[], "").contains("--network"));
+    assert!(error(&["--config", "none.toml"], &[], "").starts_with("none.toml: cannot be read: "));
+}
+
+#[test]
+fn variables_of_tests_and_of_others_are_left_alone() {
+    let others = [("HL_TEST_ANYTHING", "1"), ("HL_CAPTURES_DIR", "/x"), ("PATH", "/bin"), ("XHL_COIN", "")];
+    assert_eq!(config(&[], &others, ""), config(&[], &[], ""));
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    for flag in ["--help", "--version"] {
+        assert!(load_with(&[flag], &[], "").unwrap_err().is_answer(), "{flag}");
+    }
+    assert!(!load_with(&["--nonsense"], &[], "").unwrap_err().is_answer());
+    let help = load_with(&["--help"], &[], "").unwrap_err().to_string();
+    for opt in &OPTIONS {
+        assert!(help.contains(opt.key) && help.contains(&opt.variable()), "{}", opt.key);
+    }
+}
+
+#[test]
+fn the_printed_configuration_says_the_same_again_and_where_it_came_from() {
+    let file = "coin = ['BTC', 'a\"b']\nfor = '5m'";
+    let arguments = ["--config", "hl.toml", "--network", "sim", "--json", "--print-config"];
+    let environment = [("HL_SIM_SEED", "18446744073709551615")];
+    let loaded = load_with(&arguments, &environment, file).unwrap();
+    let printed = loaded.print.unwrap();
+    let lines: Vec<_> = printed.lines().collect();
+    assert_eq!(lines[0], r#"network = "sim"  # flag --network"#);
+    assert!(lines[1].ends_with("# hl.toml:1"), "{}", lines[1]);
+    assert!(lines.contains(&r#"for = "5m"  # hl.toml:2"#));
+    assert!(lines.contains(&r#"sim-seed = "18446744073709551615"  # variable HL_SIM_SEED"#));
+    assert!(lines.contains(&r#"intervals = ["1m"]  # default"#));
+    let mut again = config(&["--config", "hl.toml"], &[], &printed);
+    let Coins::Named(named) = &mut again.coins else { panic!("{again:?}") };
+    named.iter_mut().for_each(|n| n.place = Place::File { path: "hl.toml".into(), line: 1 });
+    assert_eq!(again, loaded.config);
+    assert_eq!(load_with(&[], &[], "").unwrap().print, None);
+}
+
+#[test]
+fn commands_find_the_same_store() {
+    let store = |flag, environment: &[(&str, &str)]| {
+        store_of(flag, environment.iter().map(|&(n, v)| (n.into(), v.into()))).map(|s| s.to_string())
+    };
+    assert_eq!(store(None, &[]).unwrap(), "sqlite:./data/hyperliquid.db");
+    assert_eq!(store(None, &[("HL_STORE", "sqlite:a")]).unwrap(), "sqlite:a");
+    assert_eq!(store(Some("sqlite:b"), &[("HL_STORE", "sqlite:a")]).unwrap(), "sqlite:b");
+    assert!(store(None, &[("HL_STROE", "sqlite:a")]).is_err());
+}

@@ -1,0 +1,38 @@
+//! What a process says when it ends.
+
+use std::process::ExitCode;
+
+/// The exit codes of both binaries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// Done, and clean.
+    Done,
+    /// Failed, or found to be unclean.
+    Failed,
+    /// The command line, a variable or the configuration file is wrong.
+    Usage,
+    /// Another living process holds what was asked for.
+    Held,
+    /// Done as far as possible; a part can never be recovered.
+    Partial,
+}
+
+impl Exit {
+    /// The number: 0 done, 1 failed, 2 usage, 3 held, 4 partial.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Held => 3,
+            Self::Partial => 4,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
