@@ -12,7 +12,9 @@ pub mod exact;
 mod fast;
 pub mod info;
 pub mod market;
+pub mod stats;
 pub mod subscription;
+pub mod user;
 pub mod ws;
 
 pub use exact::Exact;

@@ -4,9 +4,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_with::skip_serializing_none;
 
-use super::Method;
 use super::info::meta::Outcome;
+use super::info::orders::{OpenOrder, OrderStatus};
+use super::info::positions::ActiveAssetData;
 use super::market::{Mids, PerpCtx, SpotCtx, WsBbo, WsBook, WsCandle, WsTrade};
+use super::{Method, user};
 use crate::Coin;
 
 pub use super::fast::{FastCtx, FastCtxs};
@@ -47,11 +49,43 @@ pub enum Message {
     FastAssetCtxs(FastCtxs),
     /// Outcome markets that appear, change and settle.
     OutcomeMetaUpdates(OutcomeMetaUpdates),
+    /// Fills of a user.
+    UserFills(user::UserFills),
+    /// Funding payments of a user.
+    UserFundings(user::UserFundings),
+    /// Deposits, transfers, withdrawals of a user.
+    UserNonFundingLedgerUpdates(user::UserLedger),
+    /// Orders of a user and what became of them.
+    UserHistoricalOrders(user::UserOrders),
+    /// Fills of a user's TWAP orders.
+    UserTwapSliceFills(user::UserTwapSliceFills),
+    /// TWAP orders of a user.
+    UserTwapHistory(user::UserTwapHistory),
+    /// An event of a user, who is not named: the channel of `userEvents`.
+    User(user::UserEvent),
+    /// Orders that changed; no user is named.
+    OrderUpdates(Vec<OrderStatus<OpenOrder>>),
+    /// A notice.
+    Notification(user::Notification),
+    /// Open orders of a user.
+    OpenOrders(user::UserOpenOrders),
+    /// Margin and positions of a user on one dex.
+    ClearinghouseState(user::UserClearinghouse),
+    /// Margin and positions of a user on every dex.
+    AllDexsClearinghouseState(user::UserClearinghouses),
+    /// Spot balances of a user.
+    SpotState(user::UserSpot),
+    /// Running TWAP orders of a user.
+    TwapStates(user::UserTwaps),
+    /// What a user may trade in one perpetual.
+    ActiveAssetData(ActiveAssetData),
+    /// What the exchange's own page shows of a user.
+    WebData3(user::WebData3),
 }
 
 impl Message {
     /// The channels that are typed here.
-    pub const CHANNELS: [&str; 16] = [
+    pub const CHANNELS: [&str; 32] = [
         "subscriptionResponse",
         "error",
         "pong",
@@ -68,6 +102,22 @@ impl Message {
         "spotAssetCtxs",
         "fastAssetCtxs",
         "outcomeMetaUpdates",
+        "userFills",
+        "userFundings",
+        "userNonFundingLedgerUpdates",
+        "userHistoricalOrders",
+        "userTwapSliceFills",
+        "userTwapHistory",
+        "user",
+        "orderUpdates",
+        "notification",
+        "openOrders",
+        "clearinghouseState",
+        "allDexsClearinghouseState",
+        "spotState",
+        "twapStates",
+        "activeAssetData",
+        "webData3",
     ];
 
     /// The text of the frame.
