@@ -1,1 +1,4 @@
-//! hl-sim
+//! A simulated exchange.
+mod config;
+mod market;
+pub use config::{Limits, SimConfig, SimError};

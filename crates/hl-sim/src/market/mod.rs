@@ -1,0 +1,246 @@
+//! The market: a pure function of seed, start and size, made block by block.
+//!
+//! What lives here: order books, order flow, traders with their positions, bars, funding, contexts, and what is
+//! retained of all that. What does not: sockets, text on the wire, clients, faults. Nothing a client does changes
+//! the market.
+
+pub(crate) mod bars;
+pub(crate) mod book;
+mod flow;
+pub(crate) mod funding;
+pub(crate) mod num;
+pub(crate) mod spec;
+pub(crate) mod state;
+pub(crate) mod traders;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hl_core::record::Address;
+use hl_core::seam::Seed;
+use hl_core::{Coin, TimeMs};
+
+use crate::config::{SimConfig, SimError};
+use bars::MINUTE;
+use flow::Floor;
+use spec::{BLOCK_MS, DELISTED, Spec, Venue};
+use state::Market;
+use traders::{OrderEvent, Payment, Trader};
+
+/// Blocks between two retained books: 490 ms.
+const BOOK_BLOCKS: u64 = 7;
+/// Blocks between two looks at mids and contexts: 980 ms.
+const CONTEXT_BLOCKS: u64 = 14;
+/// Takers of each market before the start: enough to fill a replay.
+const WARM_UP: i64 = 40;
+
+/// What one block brought. Markets by number.
+#[derive(Default, Debug)]
+pub(crate) struct Block {
+    pub(crate) time: i64,
+    /// Market, number of its first trade in this block.
+    pub(crate) trades: Vec<(usize, u64)>,
+    pub(crate) bbos: Vec<usize>,
+    pub(crate) orders: Vec<OrderEvent>,
+    /// Whether books were retained in this block.
+    pub(crate) books: bool,
+    /// Whether mids and contexts were.
+    pub(crate) contexts: bool,
+    /// Markets that settled their funding.
+    pub(crate) funded: Vec<usize>,
+}
+
+/// Every market, every trader.
+pub(crate) struct Exchange {
+    pub(crate) markets: Vec<Market>,
+    pub(crate) traders: Vec<Trader>,
+    pub(crate) by_coin: BTreeMap<Coin, usize>,
+    pub(crate) by_address: BTreeMap<Address, usize>,
+    pub(crate) delisted: Coin,
+    pub(crate) start: i64,
+    pub(crate) retention_ms: i64,
+    pub(crate) blocks: u64,
+    time: i64,
+    next_oid: u64,
+}
+
+impl Exchange {
+    pub(crate) fn new(config: &SimConfig) -> Result<Self, SimError> {
+        let seed = Seed(config.seed);
+        let start = config.start.0;
+        let specs = spec::listings(config.coins)?;
+        let warm_up_start = |s: &Spec| start - (WARM_UP * s.take_gap_ms + BLOCK_MS) / BLOCK_MS * BLOCK_MS;
+        let markets: Vec<_> = specs
+            .into_iter()
+            .map(|s| {
+                let first = warm_up_start(&s);
+                Market::new(s, seed, start, first)
+            })
+            .collect();
+        let address_seed = seed.derive("traders").0;
+        let traders: Vec<_> = (0..config.traders).map(|i| Trader::new(address_seed, i)).collect();
+        let mut exchange = Self {
+            by_coin: markets.iter().enumerate().map(|(i, m)| (m.spec.coin, i)).collect(),
+            by_address: traders.iter().enumerate().map(|(i, t)| (t.address, i)).collect(),
+            delisted: Coin::new(DELISTED)?,
+            markets,
+            traders,
+            start,
+            retention_ms: config.retention_ms,
+            blocks: 0,
+            time: start,
+            next_oid: 310_000_000_000,
+        };
+        exchange.warm_up();
+        Ok(exchange)
+    }
+
+    /// The time of the newest block.
+    pub(crate) fn time(&self) -> i64 {
+        self.time
+    }
+
+    /// The oldest time of which everything is retained.
+    pub(crate) fn retained_from(&self) -> i64 {
+        self.start.max(self.time - self.retention_ms)
+    }
+
+    /// Enough trades before the start that every replay is full, in the order of their times.
+    fn warm_up(&mut self) {
+        let mut events: Vec<(i64, usize)> = Vec::new();
+        for (i, market) in self.markets.iter().enumerate() {
+            for k in 1..=WARM_UP {
+                let blocks = k * market.spec.take_gap_ms / BLOCK_MS + 1;
+                events.push((self.start - blocks * BLOCK_MS, i));
+            }
+        }
+        events.sort_unstable();
+        let mut orders = Vec::new();
+        for (time, i) in events {
+            let Some(market) = self.markets.get_mut(i) else { continue };
+            orders.clear();
+            let mut floor = Floor {
+                traders: &mut self.traders,
+                next_oid: &mut self.next_oid,
+                orders: &mut orders,
+                time,
+                market: i,
+            };
+            flow::open(market, &mut floor);
+            flow::warm_up(market, &mut floor);
+        }
+        for market in &mut self.markets {
+            market.look(self.start);
+            market.snapshot(self.start);
+            market.observe(self.start);
+        }
+    }
+
+    /// Makes the next block.
+    pub(crate) fn advance(&mut self, block: &mut Block) {
+        self.blocks += 1;
+        self.time += BLOCK_MS;
+        let time = self.time;
+        block.time = time;
+        block.trades.clear();
+        block.bbos.clear();
+        block.orders.clear();
+        block.funded.clear();
+        block.books = self.blocks.is_multiple_of(BOOK_BLOCKS);
+        block.contexts = self.blocks.is_multiple_of(CONTEXT_BLOCKS);
+        for (i, market) in self.markets.iter_mut().enumerate() {
+            let first = market.next_seq();
+            let mut floor = Floor {
+                traders: &mut self.traders,
+                next_oid: &mut self.next_oid,
+                orders: &mut block.orders,
+                time,
+                market: i,
+            };
+            flow::step(market, &mut floor);
+            if market.next_seq() > first {
+                block.trades.push((i, first));
+            }
+            if market.look(time) {
+                block.bbos.push(i);
+            }
+            if block.books {
+                market.snapshot(time);
+            }
+            if block.contexts {
+                market.observe(time);
+            }
+            if market.funding.as_ref().is_some_and(|f| f.due() <= time) {
+                settle(market, i, &mut self.traders);
+                block.funded.push(i);
+            }
+        }
+        if time.rem_euclid(MINUTE) < BLOCK_MS {
+            let before = time - self.retention_ms;
+            for market in &mut self.markets {
+                market.forget(before);
+            }
+            for trader in &mut self.traders {
+                let known =
+                    |f: &traders::TradeRef| self.markets.get(f.market).is_some_and(|m| f.seq >= m.first_seq);
+                while trader.fills.front().is_some_and(|f| !known(f)) {
+                    trader.fills.pop_front();
+                }
+            }
+        }
+    }
+
+    pub(crate) fn market(&self, coin: Coin) -> Option<&Market> {
+        self.markets.get(*self.by_coin.get(&coin)?)
+    }
+
+    pub(crate) fn market_mut(&mut self, coin: Coin) -> Option<&mut Market> {
+        self.markets.get_mut(*self.by_coin.get(&coin)?)
+    }
+
+    pub(crate) fn trader(&self, address: &Address) -> Option<(usize, &Trader)> {
+        let index = *self.by_address.get(address)?;
+        Some((index, self.traders.get(index)?))
+    }
+
+    /// The markets of a perpetual dex in the order of its universe.
+    pub(crate) fn dex(&self, name: &str) -> impl Iterator<Item = (usize, &Market)> {
+        let venue = if name.is_empty() { Venue::Perp } else { Venue::Builder };
+        self.markets.iter().enumerate().filter(move |(_, m)| m.spec.venue == venue)
+    }
+
+    pub(crate) fn spot(&self) -> impl Iterator<Item = (usize, &Market)> {
+        self.markets.iter().enumerate().filter(|(_, m)| m.spec.is_spot())
+    }
+
+    /// Whether a name can be subscribed: listed, delisted ones included.
+    pub(crate) fn lists(&self, coin: Coin) -> bool {
+        coin == self.delisted || self.by_coin.contains_key(&coin)
+    }
+
+    /// The newest retained books of a market: time and levels.
+    pub(crate) fn newest_book(&self, coin: Coin) -> Option<(TimeMs, Arc<book::Packed>)> {
+        let (time, packed) = self.market(coin)?.books.back()?;
+        Some((TimeMs(*time), Arc::clone(packed)))
+    }
+}
+
+/// Settles the hour of a perpetual and pays everybody who holds a position.
+fn settle(market: &mut Market, index: usize, traders: &mut [Trader]) {
+    let Some(funding) = &mut market.funding else { return };
+    let row = funding.settle();
+    for trader in traders {
+        let Some(position) = trader.positions.get_mut(&index).filter(|p| p.szi != 0) else { continue };
+        // Tenths of ticks times 10^-10: the amount in notional units.
+        let notional = i128::from(position.szi) * i128::from(market.oracle) / 10;
+        let paid = (notional * i128::from(row.rate) / 10_000_000_000) as i64;
+        position.funding += paid;
+        position.funding_since_open += paid;
+        let payment =
+            Payment { time: row.time, market: index, szi: position.szi, rate: row.rate, amount: -paid };
+        trader.push_payment(payment);
+    }
+}
