@@ -4,5 +4,9 @@
 //! gaps is made here: a store applies batches, all or nothing, and refuses what its lease does not allow.
 
 mod inspect;
+mod sqlite;
+mod writer;
 
 pub use inspect::{Audit, CoverageRow, GapRow, Inspect, Problem, StreamRow};
+pub use sqlite::{SqliteError, SqliteOptions, SqliteStore};
+pub use writer::Writer;

@@ -1,0 +1,112 @@
+//! One batch, one transaction: rows, covered pieces, gaps, edges, and the check of the token.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hl_core::ledger::{Ack, Batch, Change};
+use hl_core::store::StoreError;
+use hl_core::{Epoch, StreamKey, TimeMs, Token};
+use rusqlite::{OptionalExtension as _, params};
+
+use super::error::{SqliteError, Step as _, permanent};
+use super::rows::{self, Stamp, Written};
+use super::session::Scope;
+
+impl Scope<'_> {
+    pub(super) fn commit(&self, batch: &Batch) -> Result<Ack, StoreError> {
+        check_tokens(batch)?;
+        let mut ack = Ack::default();
+        let superseded = self.superseded(batch)?;
+        // Rows inserted since the last covered piece of the same claim.
+        let mut inserted = BTreeMap::<(StreamKey, Epoch), u64>::new();
+        for (stream, change) in &batch.changes {
+            if needs_lease(change) && superseded.contains(stream) {
+                continue;
+            }
+            match change {
+                Change::Rows { epoch, origin, records } => {
+                    let stamp = Stamp { origin: *origin, epoch: *epoch, is_final: false };
+                    let written = rows::insert(self.tx, *stream, records, stamp, |_| true, |_| ())?;
+                    *inserted.entry((*stream, *epoch)).or_default() += written.inserted;
+                    count(&mut ack, written);
+                }
+                Change::Covered { epoch, origin, span } => {
+                    let rows = inserted.remove(&(*stream, *epoch)).unwrap_or_default();
+                    let stamp = Stamp { origin: *origin, epoch: *epoch, is_final: false };
+                    self.cover(*stream, *span, stamp, rows)?;
+                }
+                Change::Final { span } => {
+                    if let StreamKey::Candle(coin, interval) = *stream {
+                        rows::make_final(self.tx, coin, interval, *span)?;
+                    }
+                }
+                Change::GapOpened { span, cause } => self.open_gap(*stream, *span, *cause)?,
+                Change::Filled { epoch, origin, span, records } => {
+                    let stamp = Stamp { origin: *origin, epoch: *epoch, is_final: true };
+                    count(&mut ack, self.fill(*stream, *span, records, stamp)?);
+                }
+                Change::GapLost { span } => self.lose(*stream, *span, batch.token)?,
+                Change::Edge(to) => self.advance(*stream, *to)?,
+            }
+        }
+        ack.superseded = superseded.into_iter().collect();
+        Ok(ack)
+    }
+
+    /// The streams of the batch for which it needs a lease that its token does not have.
+    fn superseded(&self, batch: &Batch) -> Result<BTreeSet<StreamKey>, StoreError> {
+        let streams: BTreeSet<_> = batch
+            .changes
+            .iter()
+            .filter(|(_, change)| needs_lease(change))
+            .map(|(stream, _)| *stream)
+            .collect();
+        let mut superseded = BTreeSet::new();
+        for stream in streams {
+            let token: Option<Option<u32>> = self
+                .tx
+                .prepare_cached("SELECT token FROM streams WHERE stream = ?1")
+                .and_then(|mut s| s.query_row([stream.to_string()], |r| r.get(0)).optional())
+                .step("checking a lease")?;
+            if token.flatten().map(Token) != Some(batch.token) {
+                superseded.insert(stream);
+            }
+        }
+        Ok(superseded)
+    }
+
+    /// Moves an edge forward; never back.
+    fn advance(&self, stream: StreamKey, to: TimeMs) -> Result<(), StoreError> {
+        self.tx
+            .prepare_cached("UPDATE streams SET edge = max(ifnull(edge, ?2), ?2) WHERE stream = ?1")
+            .and_then(|mut s| s.execute(params![stream.to_string(), to.0]))
+            .step("advancing an edge")?;
+        Ok(())
+    }
+}
+
+/// Fills and losses are fenced by the gaps themselves; everything else belongs to the live claim.
+fn needs_lease(change: &Change) -> bool {
+    !matches!(change, Change::Filled { .. } | Change::GapLost { .. })
+}
+
+fn check_tokens(batch: &Batch) -> Result<(), StoreError> {
+    let epochs = batch.changes.iter().filter_map(|(_, change)| match change {
+        Change::Rows { epoch, .. } | Change::Covered { epoch, .. } | Change::Filled { epoch, .. } => {
+            Some(epoch)
+        }
+        Change::Final { .. } | Change::GapOpened { .. } | Change::GapLost { .. } | Change::Edge(_) => None,
+    });
+    match epochs.map(|epoch| epoch.token).find(|token| *token != batch.token) {
+        None => Ok(()),
+        Some(token) => Err(permanent(
+            "checking a batch",
+            SqliteError::MixedTokens { batch: batch.token.0, epoch: token.0 },
+        )),
+    }
+}
+
+fn count(ack: &mut Ack, written: Written) {
+    ack.inserted += written.inserted;
+    ack.existing += written.existing;
+    ack.refused += written.refused;
+}

@@ -1,0 +1,144 @@
+use std::path::PathBuf;
+
+use hl_core::store::StoreError;
+use rusqlite::ErrorCode;
+
+/// What is wrong with a SQLite store, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum SqliteError {
+    /// The path of the store names a folder.
+    #[error("{} is a folder; give the path of a file in it", .0.display())]
+    Folder(PathBuf),
+    /// There is no store to look into.
+    #[error("{} does not exist; start a collector on it first, or check the path", .0.display())]
+    Missing(PathBuf),
+    /// The folder of the store cannot be made or written to.
+    #[error("{} cannot be written to; give this user write permission on the folder, or choose another path", path.display())]
+    Unwritable {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The file is no SQLite database.
+    #[error("{} is not a SQLite database; choose another path, or move the file away", .0.display())]
+    NotADatabase(PathBuf),
+    /// A SQLite database of some other program.
+    #[error("{} is a SQLite database of another program; choose another path, or move the file away", .0.display())]
+    Foreign(PathBuf),
+    /// A database of a newer release.
+    #[error("{} has schema {found}, this program knows {known}; run a newer release, or choose another path", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// The newest schema version that this program knows.
+        known: i64,
+    },
+    /// A database of an older release, opened for reading only.
+    #[error("{} has the older schema {found}; start a collector on it once, which brings it up to date", path.display())]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+    },
+    /// The database is damaged.
+    #[error("the database file is damaged; stop, keep a copy, and rebuild it with `sqlite3 FILE .recover`")]
+    Corrupt(#[source] rusqlite::Error),
+    /// The database can be read but not written.
+    #[error("the database file is read-only; give this user write permission on the file and its folder")]
+    ReadOnly(#[source] rusqlite::Error),
+    /// The operating system refuses access.
+    #[error("access to the database file is denied; give this user permission on the file and its folder")]
+    Denied(#[source] rusqlite::Error),
+    /// The file system has no file locks, so that a living holder of a lease could not be told from a dead one.
+    #[error("{} cannot be locked; put the store on a local file system", path.display())]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The epochs of a batch are not of the batch's own token.
+    #[error("a batch under token {batch} holds an epoch of token {epoch}")]
+    MixedTokens {
+        /// The token of the batch.
+        batch: u32,
+        /// The token of the epoch.
+        epoch: u32,
+    },
+    /// Every token has been given out.
+    #[error("the store has given out all of its tokens; start a new one")]
+    NoMoreTokens,
+}
+
+/// Names the step that failed, and sorts failures into temporary and permanent ones.
+pub(crate) trait Step<T> {
+    fn step(self, step: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T> Step<T> for rusqlite::Result<T> {
+    fn step(self, step: &'static str) -> Result<T, StoreError> {
+        self.map_err(|error| sort(step, error))
+    }
+}
+
+impl<T> Step<T> for Result<T, SqliteError> {
+    fn step(self, step: &'static str) -> Result<T, StoreError> {
+        self.map_err(|error| permanent(step, error))
+    }
+}
+
+pub(crate) fn permanent(step: &'static str, error: SqliteError) -> StoreError {
+    StoreError::Permanent { step, source: Box::new(error) }
+}
+
+pub(crate) fn sort(step: &'static str, error: rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(
+            ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::DiskFull
+            | ErrorCode::SystemIoFailure
+            | ErrorCode::OutOfMemory
+            | ErrorCode::OperationInterrupted
+            | ErrorCode::FileLockingProtocolFailed
+            | ErrorCode::CannotOpen
+            | ErrorCode::SchemaChanged,
+        ) => StoreError::Temporary { step, source: Box::new(error) },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            permanent(step, SqliteError::Corrupt(error))
+        }
+        Some(ErrorCode::ReadOnly) => permanent(step, SqliteError::ReadOnly(error)),
+        Some(ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied) => {
+            permanent(step, SqliteError::Denied(error))
+        }
+        _ => StoreError::Permanent { step, source: Box::new(error) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn what_may_pass_is_temporary_and_the_rest_says_what_to_do() {
+        let failure = |code| sort("writing", rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        for code in [ffi::SQLITE_BUSY, ffi::SQLITE_FULL, ffi::SQLITE_IOERR, ffi::SQLITE_IOERR_FSYNC] {
+            assert!(failure(code).is_temporary(), "{code}");
+        }
+        for (code, advice) in [
+            (ffi::SQLITE_CORRUPT, ".recover"),
+            (ffi::SQLITE_NOTADB, ".recover"),
+            (ffi::SQLITE_READONLY, "write permission"),
+            (ffi::SQLITE_PERM, "permission"),
+        ] {
+            let error = failure(code);
+            assert!(!error.is_temporary() && error.to_string().contains(advice), "{error}");
+        }
+    }
+}

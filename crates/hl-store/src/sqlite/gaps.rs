@@ -1,0 +1,360 @@
+//! Gaps and covered pieces: splitting, filling, claiming.
+//!
+//! A gap never shrinks: filling or claiming a part of it splits it, and every piece keeps its cause. With
+//! [`Borders::Shared`] the pieces share their border blocks, and a gap of length zero is one border block.
+
+use hl_core::ledger::{Cause, GapState, Span};
+use hl_core::store::StoreError;
+use hl_core::stream::Borders;
+use hl_core::{Epoch, Records, StreamKey, TimeMs, Token};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::error::Step as _;
+use super::rows::{self, Stamp, Written, word};
+use super::session::Scope;
+
+/// A gap as it is stored.
+#[derive(Clone, Copy)]
+struct Gap {
+    id: i64,
+    span: Span,
+    cause: Cause,
+    state: GapState,
+    claim: Option<Epoch>,
+}
+
+impl Gap {
+    fn get(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            span: Span { from: TimeMs(row.get(1)?), to: TimeMs(row.get(2)?) },
+            cause: word(row, 3, Cause::parse)?,
+            state: word(row, 4, GapState::parse)?,
+            claim: row.get::<_, Option<i64>>(5)?.map(Epoch::from_i64),
+        })
+    }
+}
+
+/// The part of a gap that lies in `span`; none where they meet in no more than a border.
+fn part_of(gap: Span, span: Span, borders: Borders) -> Option<Span> {
+    let block = borders == Borders::Shared && gap.ms() == 0 && span.contains(gap.from);
+    if block { Some(gap) } else { gap.overlaps(span).then(|| gap.intersect(span)).flatten() }
+}
+
+fn holds(span: Span, borders: Borders, time: TimeMs) -> bool {
+    match borders {
+        Borders::Shared => span.contains(time),
+        Borders::HalfOpen => span.from <= time && time < span.to,
+    }
+}
+
+/// The union of pieces in order, as far as they touch.
+fn joined(pieces: impl IntoIterator<Item = Span>) -> Vec<Span> {
+    let mut out: Vec<Span> = Vec::new();
+    for piece in pieces {
+        match out.last_mut() {
+            Some(last) if last.touches(piece) => last.to = last.to.max(piece.to),
+            _ => out.push(piece),
+        }
+    }
+    out
+}
+
+impl Scope<'_> {
+    /// Gaps that touch `span`, oldest first.
+    fn gaps_near(&self, stream: &str, span: Span) -> Result<Vec<Gap>, StoreError> {
+        const STEP: &str = "reading gaps";
+        let sql = "SELECT id, from_time, to_time, cause, state, claim FROM gaps
+                   WHERE stream = ?1 AND to_time >= ?2 AND from_time <= ?3 ORDER BY from_time, to_time, id";
+        let mut statement = self.tx.prepare_cached(sql).step(STEP)?;
+        let gaps = statement.query_map(params![stream, span.from.0, span.to.0], Gap::get).step(STEP)?;
+        gaps.collect::<Result<_, _>>().step(STEP)
+    }
+
+    /// Whether no living session but the holder of `epoch` has claimed the gap.
+    fn is_free(&self, gap: &Gap, epoch: Epoch) -> bool {
+        gap.claim.is_none_or(|claim| claim == epoch || !self.is_alive(claim.token))
+    }
+
+    /// Gives a part of a gap a new state and claim; what is left of the gap on either side stays as it is.
+    fn carve(&self, gap: &Gap, part: Span, state: GapState, claim: Option<Epoch>) -> Result<(), StoreError> {
+        const STEP: &str = "splitting a gap";
+        let before = Span { from: gap.span.from, to: part.from };
+        let after = Span { from: part.to, to: gap.span.to };
+        for rest in [before, after].into_iter().filter(|rest| rest.ms() > 0) {
+            self.tx
+                .prepare_cached(
+                    "INSERT INTO gaps (stream, from_time, to_time, cause, state, opened_at, closed_at, claim)
+                     SELECT stream, ?2, ?3, cause, state, opened_at, closed_at, claim FROM gaps WHERE id = ?1",
+                )
+                .and_then(|mut s| s.execute(params![gap.id, rest.from.0, rest.to.0]))
+                .step(STEP)?;
+        }
+        let closed_at = (state != GapState::Open).then_some(self.now.0);
+        let claim = claim.map(Epoch::to_i64);
+        self.tx
+            .prepare_cached(
+                "UPDATE gaps SET from_time = ?2, to_time = ?3, state = ?4, closed_at = ?5, claim = ?6
+                 WHERE id = ?1",
+            )
+            .and_then(|mut s| {
+                s.execute(params![gap.id, part.from.0, part.to.0, state.as_str(), closed_at, claim])
+            })
+            .step(STEP)?;
+        Ok(())
+    }
+
+    /// Opens a gap, unless it, or what became of it, is there already.
+    pub(super) fn open_gap(&self, stream: StreamKey, span: Span, cause: Cause) -> Result<(), StoreError> {
+        if span.ms() == 0 && stream.spec().borders == Borders::HalfOpen {
+            return Ok(());
+        }
+        let name = stream.to_string();
+        let inside = self
+            .gaps_near(&name, span)?
+            .into_iter()
+            .filter(|gap| gap.cause == cause && span.contains(gap.span.from) && span.contains(gap.span.to));
+        // A repeated batch may find its gap split by now.
+        if joined(inside.map(|gap| gap.span)) == [span] {
+            return Ok(());
+        }
+        self.insert_gap(&name, span, cause)
+    }
+
+    fn insert_gap(&self, stream: &str, span: Span, cause: Cause) -> Result<(), StoreError> {
+        self.tx
+            .prepare_cached(
+                "INSERT INTO gaps (stream, from_time, to_time, cause, state, opened_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )
+            .and_then(|mut s| {
+                let open = GapState::Open.as_str();
+                s.execute(params![stream, span.from.0, span.to.0, cause.as_str(), open, self.now.0])
+            })
+            .step("opening a gap")?;
+        Ok(())
+    }
+
+    /// Fills those parts of gaps inside `span` that are not backfilled yet and that nobody else has claimed.
+    pub(super) fn fill(
+        &self,
+        stream: StreamKey,
+        span: Span,
+        records: &Records,
+        stamp: Stamp,
+    ) -> Result<Written, StoreError> {
+        let name = stream.to_string();
+        let borders = stream.spec().borders;
+        let mut parts = Vec::new();
+        for gap in self.gaps_near(&name, span)? {
+            if gap.state == GapState::Backfilled || !self.is_free(&gap, stamp.epoch) {
+                continue;
+            }
+            if let Some(part) = part_of(gap.span, span, borders) {
+                self.carve(&gap, part, GapState::Backfilled, None)?;
+                parts.push(part);
+            }
+        }
+        let parts = joined(parts);
+        let part_at = |time| {
+            let at = parts.partition_point(|part| part.to < time);
+            // Half-open pieces end where the next may begin, and pieces that touch were joined.
+            (at..parts.len()).take(2).find(|at| holds(parts[*at], borders, time))
+        };
+        let mut counts = vec![0; parts.len()];
+        let written = rows::insert(
+            self.tx,
+            stream,
+            records,
+            stamp,
+            |time| part_at(time).is_some(),
+            |time| {
+                if let Some(at) = part_at(time) {
+                    counts[at] += 1;
+                }
+            },
+        )?;
+        for (&part, &count) in parts.iter().zip(&counts) {
+            let rows = match stream {
+                StreamKey::Candle(coin, interval) => {
+                    rows::make_final(self.tx, coin, interval, part)?;
+                    rows::count_bars(self.tx, coin, interval, part)?
+                }
+                _ => count,
+            };
+            self.insert_piece(&name, part, stamp, rows)?;
+        }
+        Ok(written)
+    }
+
+    /// Gives open gaps inside `span` up.
+    pub(super) fn lose(&self, stream: StreamKey, span: Span, token: Token) -> Result<(), StoreError> {
+        for gap in self.gaps_near(&stream.to_string(), span)? {
+            let ours = gap.claim.is_none_or(|c| c.token == token || !self.is_alive(c.token));
+            if gap.state == GapState::Open
+                && ours
+                && let Some(part) = part_of(gap.span, span, stream.spec().borders)
+            {
+                self.carve(&gap, part, GapState::Unrecoverable, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a piece to the coverage: the epoch's piece that it continues grows, otherwise it stands by itself.
+    /// `rows` were inserted for it.
+    pub(super) fn cover(
+        &self,
+        stream: StreamKey,
+        span: Span,
+        stamp: Stamp,
+        rows: u64,
+    ) -> Result<(), StoreError> {
+        const STEP: &str = "extending the coverage";
+        let name = stream.to_string();
+        let before: Option<Span> = self
+            .tx
+            .prepare_cached(
+                "SELECT from_time, to_time FROM coverage
+                 WHERE stream = ?1 AND epoch = ?2 AND source = ?3 AND from_time <= ?4
+                 ORDER BY from_time DESC LIMIT 1",
+            )
+            .and_then(|mut s| {
+                s.query_row(params![name, stamp.epoch.to_i64(), stamp.origin.as_str(), span.from.0], |r| {
+                    Ok(Span { from: TimeMs(r.get(0)?), to: TimeMs(r.get(1)?) })
+                })
+                .optional()
+            })
+            .step(STEP)?;
+        let piece = before.filter(|before| before.to >= span.from);
+        // A bar is written many times before the piece reaches it: its rows are the bars that the piece gains.
+        let rows = match stream {
+            StreamKey::Candle(coin, interval) => {
+                let gained = Span { from: piece.map_or(span.from, |p| p.to), to: span.to };
+                rows::count_bars(self.tx, coin, interval, gained)?
+            }
+            _ => rows,
+        };
+        let whole = piece.map_or(span, |p| Span { from: p.from, to: p.to.max(span.to) });
+        self.insert_piece(&name, whole, stamp, rows)
+    }
+
+    /// Writes a covered piece; one of the same claim that begins at the same time grows.
+    fn insert_piece(&self, stream: &str, span: Span, stamp: Stamp, rows: u64) -> Result<(), StoreError> {
+        self.tx
+            .prepare_cached(
+                "INSERT INTO coverage (stream, from_time, to_time, source, epoch, rows)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT DO UPDATE
+                 SET to_time = max(to_time, excluded.to_time), rows = rows + excluded.rows",
+            )
+            .and_then(|mut s| {
+                let (source, epoch) = (stamp.origin.as_str(), stamp.epoch.to_i64());
+                s.execute(params![stream, span.from.0, span.to.0, source, epoch, rows.cast_signed()])
+            })
+            .step("writing a covered piece")?;
+        Ok(())
+    }
+
+    /// Opens a gap over what is unknown of `span` below the edge.
+    pub(super) fn ask(&self, stream: StreamKey, span: Span, cause: Cause) -> Result<(), StoreError> {
+        const STEP: &str = "asking for a piece";
+        let name = stream.to_string();
+        let row: Option<(Option<i64>, Option<u32>)> = self
+            .tx
+            .prepare_cached("SELECT edge, token FROM streams WHERE stream = ?1")
+            .and_then(|mut s| s.query_row([&name], |r| Ok((r.get(0)?, r.get(1)?))).optional())
+            .step(STEP)?;
+        let (edge, token) = row.unwrap_or_default();
+        let to = match edge {
+            Some(edge) => span.to.min(TimeMs(edge)),
+            // Its holder is about to say where its past ends.
+            None if token.is_some_and(|token| self.is_alive(Token(token))) => return Ok(()),
+            None => span.to,
+        };
+        if to <= span.from {
+            return Ok(());
+        }
+        let mut statement = self
+            .tx
+            .prepare_cached(
+                "SELECT from_time, to_time FROM coverage WHERE stream = ?1 AND to_time > ?2 AND from_time < ?3
+                 UNION ALL
+                 SELECT from_time, to_time FROM gaps WHERE stream = ?1 AND to_time > ?2 AND from_time < ?3
+                 ORDER BY 1",
+            )
+            .step(STEP)?;
+        let known = statement
+            .query_map(params![name, span.from.0, to.0], |r| {
+                Ok(Span { from: TimeMs(r.get(0)?), to: TimeMs(r.get(1)?) })
+            })
+            .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
+            .step(STEP)?;
+        let mut reached = span.from;
+        for piece in known.into_iter().chain([Span { from: to, to }]) {
+            if reached < piece.from {
+                self.insert_gap(&name, Span { from: reached, to: piece.from.min(to) }, cause)?;
+            }
+            reached = reached.max(piece.to);
+        }
+        Ok(())
+    }
+
+    /// Claims the free open gaps inside `span`.
+    pub(super) fn claim(&self, stream: StreamKey, span: Span, epoch: Epoch) -> Result<Vec<Span>, StoreError> {
+        let mut pieces = Vec::new();
+        for gap in self.gaps_near(&stream.to_string(), span)? {
+            if gap.state == GapState::Open
+                && self.is_free(&gap, epoch)
+                && let Some(part) = part_of(gap.span, span, stream.spec().borders)
+            {
+                self.carve(&gap, part, GapState::Open, Some(epoch))?;
+                pieces.push(part);
+            }
+        }
+        Ok(pieces)
+    }
+
+    pub(super) fn unclaim(&self, epoch: Epoch) -> Result<(), StoreError> {
+        self.tx
+            .execute("UPDATE gaps SET claim = NULL WHERE claim = ?1", [epoch.to_i64()])
+            .step("giving claims back")?;
+        Ok(())
+    }
+}
+
+/// Streams with open gaps: how many, and from the first to the last.
+pub(super) fn open_gaps(conn: &Connection) -> Result<Vec<(StreamKey, u64, Span)>, StoreError> {
+    const STEP: &str = "reading open gaps";
+    let mut statement = conn
+        .prepare_cached(
+            "SELECT stream, count(*), min(from_time), max(to_time) FROM gaps WHERE state = 'open'
+             GROUP BY stream ORDER BY stream",
+        )
+        .step(STEP)?;
+    let rows = statement
+        .query_map([], |r| {
+            let stream = word(r, 0, |s| s.parse::<StreamKey>().ok())?;
+            let span = Span { from: TimeMs(r.get(2)?), to: TimeMs(r.get(3)?) };
+            Ok((stream, r.get::<_, i64>(1)?.cast_unsigned(), span))
+        })
+        .step(STEP)?;
+    rows.collect::<Result<_, _>>().step(STEP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(from: i64, to: i64) -> Span {
+        Span::new(TimeMs(from), TimeMs(to))
+    }
+
+    #[test]
+    fn a_border_is_no_part_of_a_gap_but_a_gap_of_one_block_is() {
+        assert_eq!(part_of(span(0, 5), span(5, 9), Borders::Shared), None);
+        assert_eq!(part_of(span(0, 6), span(5, 9), Borders::Shared), Some(span(5, 6)));
+        assert_eq!(part_of(span(5, 5), span(5, 9), Borders::Shared), Some(span(5, 5)));
+        assert_eq!(part_of(span(5, 5), span(5, 9), Borders::HalfOpen), None);
+    }
+}

@@ -1,0 +1,145 @@
+//! SQLite: one file, write-ahead logging, one writer a process.
+//!
+//! [`SqliteStore`] is a session that writes, [`SqliteInspect`] reads. Several processes may use one file side by
+//! side; the file has to be on a local disk.
+
+mod commit;
+mod error;
+mod gaps;
+mod rows;
+mod schema;
+mod session;
+mod weight;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hl_core::ledger::{Ack, Batch, Cause, Span};
+use hl_core::seam::{BoxFuture, Clock};
+use hl_core::store::{Leases, Reservation, Store, StoreError};
+use hl_core::{Epoch, StreamKey, TimeMs, Token};
+
+pub use error::SqliteError;
+use session::{Scope, Session};
+
+use crate::writer::{Worker, Writer};
+
+/// How to open a [`SqliteStore`].
+pub struct SqliteOptions {
+    /// The database file. It and its folder are made where they are missing.
+    pub path: PathBuf,
+    /// What the session is, for people: `hl-daemon`, `hl-cli backfill`.
+    pub role: String,
+    /// Name of this host, for people.
+    pub host: String,
+    /// Process id, for people.
+    pub pid: u32,
+    /// Where the blocking work is done.
+    pub writer: Writer,
+    /// Wall time, for stamps in the ledger.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A session on a SQLite file.
+///
+/// Requests are done one after another by the one connection that writes. A request waits at most 5 s for another
+/// process to finish its transaction, then fails with a temporary error. Dropping the store finishes what is queued
+/// and, like a crash, leaves the leases for others to take.
+pub struct SqliteStore {
+    worker: Worker<Session>,
+    token: Token,
+}
+
+impl SqliteStore {
+    /// Opens the file, makes or updates its tables, and takes a new token.
+    ///
+    /// # Errors
+    /// Permanent, with what to do about it: the path is a folder, is not writable, is no database, belongs to
+    /// another program or to a newer release. Temporary: another process is in a long transaction, the disk is full.
+    pub async fn open(options: SqliteOptions) -> Result<Self, StoreError> {
+        let writer = options.writer;
+        let worker = Worker::start(writer, "hl-store", move || Session::open(&options)).await?;
+        let token = worker.call(|session| session.token).await?;
+        Ok(Self { worker, token })
+    }
+
+    async fn write<R: Send + 'static>(
+        &self,
+        step: &'static str,
+        work: impl FnOnce(&Scope<'_>) -> Result<R, StoreError> + Send + 'static,
+    ) -> Result<R, StoreError> {
+        self.worker.call(move |session| session.write(step, work)).await?
+    }
+}
+
+impl Store for SqliteStore {
+    fn token(&self) -> Token {
+        self.token
+    }
+
+    fn lease<'a>(&'a self, streams: &'a [StreamKey]) -> BoxFuture<'a, Result<Leases, StoreError>> {
+        let streams = streams.to_vec();
+        Box::pin(self.write("taking leases", move |scope| scope.lease(&streams)))
+    }
+
+    fn release<'a>(&'a self, streams: &'a [StreamKey]) -> BoxFuture<'a, Result<(), StoreError>> {
+        let streams = streams.to_vec();
+        Box::pin(self.write("giving leases back", move |scope| scope.release(&streams)))
+    }
+
+    fn commit(&self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Ack, StoreError>> {
+        Box::pin(self.write("committing a batch", move |scope| scope.commit(&batch)))
+    }
+
+    fn ask<'a>(
+        &'a self,
+        stream: StreamKey,
+        span: Span,
+        cause: Cause,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.write("asking for a piece", move |scope| scope.ask(stream, span, cause)))
+    }
+
+    fn claim_gaps(
+        &self,
+        stream: StreamKey,
+        span: Span,
+        epoch: Epoch,
+    ) -> BoxFuture<'_, Result<Vec<Span>, StoreError>> {
+        Box::pin(self.write("claiming gaps", move |scope| scope.claim(stream, span, epoch)))
+    }
+
+    fn unclaim(&self, epoch: Epoch) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.write("giving claims back", move |scope| scope.unclaim(epoch)))
+    }
+
+    fn open_gaps(&self) -> BoxFuture<'_, Result<Vec<(StreamKey, u64, Span)>, StoreError>> {
+        Box::pin(async { self.worker.call(|session| gaps::open_gaps(session.conn())).await? })
+    }
+
+    fn reserve<'a>(
+        &'a self,
+        address: &'a str,
+        now: TimeMs,
+        weight: u32,
+        ceiling: u32,
+    ) -> BoxFuture<'a, Result<Reservation, StoreError>> {
+        let address = address.to_owned();
+        let work = move |scope: &Scope<'_>| scope.reserve(&address, now, weight, ceiling);
+        Box::pin(self.write("booking request weight", work))
+    }
+
+    fn put_note<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        let (name, text) = (name.to_owned(), text.to_owned());
+        Box::pin(async move { self.worker.call(move |session| session.put_note(&name, &text)).await? })
+    }
+
+    fn note<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
+        let name = name.to_owned();
+        Box::pin(async move { self.worker.call(move |session| session::note(session.conn(), &name)).await? })
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { self.worker.finish(Session::finish).await? })
+    }
+}

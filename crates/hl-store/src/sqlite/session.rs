@@ -1,0 +1,301 @@
+//! A session: the token, the lock that proves it alive, leases and notes.
+//!
+//! A session lives while somebody holds an exclusive lock of the operating system on `<database>.locks/<token>.lock`.
+//! A crash frees the lock at once; a process that is merely stopped keeps it and is not superseded. Whatever the
+//! lock says, the token in the stream's row decides who may write.
+
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hl_core::seam::Clock;
+use hl_core::store::{Holder, Leases, StoreError, StreamStart};
+use hl_core::{StreamKey, TimeMs, Token};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, named_params, params};
+
+use super::error::{SqliteError, Step as _, permanent};
+use super::{SqliteOptions, schema};
+
+/// The one connection that writes, and who it is.
+pub(super) struct Session {
+    // Dropped before the lock is.
+    conn: Connection,
+    pub(super) token: Token,
+    pub(super) clock: Arc<dyn Clock>,
+    locks: Locks,
+    _alive: File,
+}
+
+impl Session {
+    /// Opens the database, takes the next token, proves itself alive, and tidies up after the dead.
+    pub(super) fn open(options: &SqliteOptions) -> Result<Self, StoreError> {
+        const STEP: &str = "taking a token";
+        let mut conn = schema::open_for_writing(&options.path)?;
+        let locks = Locks::beside(&options.path);
+        std::fs::create_dir_all(&locks.folder).map_err(|source| {
+            permanent(STEP, SqliteError::Unwritable { path: locks.folder.clone(), source })
+        })?;
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).step(STEP)?;
+        let last: i64 = tx.query_row("SELECT last FROM token_counter", [], |r| r.get(0)).step(STEP)?;
+        let token = u32::try_from(last + 1)
+            .ok()
+            .filter(|t| i32::try_from(*t).is_ok())
+            .map(Token)
+            .ok_or_else(|| permanent(STEP, SqliteError::NoMoreTokens))?;
+        tx.execute("UPDATE token_counter SET last = ?1", [token.0]).step(STEP)?;
+        // Locked before the token is visible, so that nobody can see it dead.
+        let alive = locks.hold(token)?;
+        tidy(&tx, &locks)?;
+        tx.execute(
+            "INSERT INTO sessions (token, pid, host, role, since) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![token.0, options.pid, options.host, options.role, options.clock.now().0],
+        )
+        .step(STEP)?;
+        tx.commit().step(STEP)?;
+        Ok(Self { conn, token, clock: Arc::clone(&options.clock), locks, _alive: alive })
+    }
+
+    /// Runs `work` in one transaction that holds the right to write from its start.
+    pub(super) fn write<R>(
+        &mut self,
+        step: &'static str,
+        work: impl FnOnce(&Scope<'_>) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate).step(step)?;
+        let scope = Scope { tx: &tx, token: self.token, now: self.clock.now(), locks: &self.locks };
+        let answer = work(&scope)?;
+        tx.commit().step(step)?;
+        Ok(answer)
+    }
+
+    pub(super) fn conn(&self) -> &Connection {
+        &self.conn
+    }
+
+    pub(super) fn put_note(&self, name: &str, text: &str) -> Result<(), StoreError> {
+        let sql = "INSERT INTO notes (name, text, updated_at) VALUES (?1, ?2, ?3)
+             ON CONFLICT (name) DO UPDATE SET text = excluded.text, updated_at = excluded.updated_at";
+        let step = "keeping a note";
+        let mut statement = self.conn.prepare_cached(sql).step(step)?;
+        statement.execute(params![name, text, self.clock.now().0]).step(step)?;
+        Ok(())
+    }
+
+    /// Gives up everything that the session holds.
+    pub(super) fn finish(&mut self) -> Result<(), StoreError> {
+        const STEP: &str = "closing the session";
+        let token = self.token;
+        self.write(STEP, |scope| {
+            scope.tx.execute("UPDATE streams SET token = NULL WHERE token = ?1", [token.0]).step(STEP)?;
+            forget(scope.tx, token)
+        })?;
+        self.locks.remove(token);
+        Ok(())
+    }
+}
+
+/// One transaction, and what it needs to know.
+pub(super) struct Scope<'a> {
+    pub(super) tx: &'a Transaction<'a>,
+    /// Of the session, not of the batch.
+    pub(super) token: Token,
+    pub(super) now: TimeMs,
+    pub(super) locks: &'a Locks,
+}
+
+impl Scope<'_> {
+    /// Whether the holder of a token is alive.
+    pub(super) fn is_alive(&self, token: Token) -> bool {
+        token == self.token || self.locks.is_held(token)
+    }
+
+    pub(super) fn lease(&self, streams: &[StreamKey]) -> Result<Leases, StoreError> {
+        const STEP: &str = "taking leases";
+        let mut leases = Leases::default();
+        let mut living = BTreeMap::new();
+        for &stream in streams {
+            let name = stream.to_string();
+            let row: Option<(Option<i64>, Option<u32>)> = self
+                .tx
+                .prepare_cached("SELECT edge, token FROM streams WHERE stream = ?1")
+                .step(STEP)?
+                .query_row([&name], |r| Ok((r.get(0)?, r.get(1)?)))
+                .optional()
+                .step(STEP)?;
+            let (edge, former) = row.unwrap_or_default();
+            if let Some(former) = former.map(Token).filter(|t| *t != self.token) {
+                let holder = match living.get(&former) {
+                    Some(known) => Option::clone(known),
+                    None => {
+                        let holder = if self.is_alive(former) { holder(self.tx, former)? } else { None };
+                        living.insert(former, holder.clone());
+                        holder
+                    }
+                };
+                if let Some(holder) = holder {
+                    leases.held.push((stream, holder));
+                    continue;
+                }
+            }
+            let edge = match edge {
+                Some(edge) => Some(edge),
+                None => self.edge_of_ledger(&name)?,
+            };
+            self.tx
+                .prepare_cached(
+                    "INSERT INTO streams (stream, edge, token, leased_at)
+                     VALUES (:stream, :edge, :token, :now)
+                     ON CONFLICT (stream) DO UPDATE
+                     SET edge = excluded.edge, token = excluded.token, leased_at = excluded.leased_at",
+                )
+                .step(STEP)?
+                .execute(named_params! {
+                    ":stream": name, ":edge": edge, ":token": self.token.0, ":now": self.now.0,
+                })
+                .step(STEP)?;
+            let edge_tids = match (stream, edge) {
+                (StreamKey::Trades(coin), Some(edge)) => self.tids_at(coin.as_str(), edge)?,
+                _ => Vec::new(),
+            };
+            leases.granted.push(StreamStart { stream, edge: edge.map(TimeMs), edge_tids });
+        }
+        Ok(leases)
+    }
+
+    /// A stream that only a backfill has touched so far begins where its ledger ends.
+    fn edge_of_ledger(&self, stream: &str) -> Result<Option<i64>, StoreError> {
+        self.tx
+            .prepare_cached(
+                "SELECT max(t) FROM (SELECT max(to_time) AS t FROM coverage WHERE stream = ?1
+                                     UNION ALL SELECT max(to_time) FROM gaps WHERE stream = ?1)",
+            )
+            .and_then(|mut s| s.query_row([stream], |r| r.get(0)))
+            .step("reading the end of a ledger")
+    }
+
+    fn tids_at(&self, coin: &str, time: i64) -> Result<Vec<u64>, StoreError> {
+        const STEP: &str = "reading the edge block";
+        let mut statement = self
+            .tx
+            .prepare_cached("SELECT tid FROM trades WHERE coin = ?1 AND time = ?2 ORDER BY tid")
+            .step(STEP)?;
+        let tids = statement.query_map(params![coin, time], |r| r.get::<_, i64>(0)).step(STEP)?;
+        tids.map(|tid| tid.map(i64::unsigned_abs)).collect::<Result<_, _>>().step(STEP)
+    }
+
+    pub(super) fn release(&self, streams: &[StreamKey]) -> Result<(), StoreError> {
+        const STEP: &str = "giving leases back";
+        for stream in streams {
+            self.tx
+                .prepare_cached("UPDATE streams SET token = NULL WHERE stream = ?1 AND token = ?2")
+                .step(STEP)?
+                .execute(params![stream.to_string(), self.token.0])
+                .step(STEP)?;
+        }
+        Ok(())
+    }
+}
+
+/// The session behind a token, where it is still in the table.
+fn holder(conn: &Connection, token: Token) -> Result<Option<Holder>, StoreError> {
+    let sql = "SELECT token, pid, host, role, since FROM sessions WHERE token = ?1";
+    conn.prepare_cached(sql)
+        .and_then(|mut s| s.query_row([token.0], read_holder).optional())
+        .step("reading a session")
+}
+
+fn read_holder(row: &rusqlite::Row<'_>) -> rusqlite::Result<Holder> {
+    Ok(Holder {
+        token: Token(row.get(0)?),
+        pid: row.get(1)?,
+        host: row.get(2)?,
+        role: row.get(3)?,
+        since: TimeMs(row.get(4)?),
+    })
+}
+
+/// Every session in the table, by token, the dead ones included.
+fn sessions(conn: &Connection) -> Result<Vec<Holder>, StoreError> {
+    const STEP: &str = "reading the sessions";
+    let mut statement = conn
+        .prepare_cached("SELECT token, pid, host, role, since FROM sessions ORDER BY token")
+        .step(STEP)?;
+    let rows = statement.query_map([], read_holder).step(STEP)?;
+    rows.collect::<Result<_, _>>().step(STEP)
+}
+
+/// Every living session, by token.
+pub(super) fn living(conn: &Connection, locks: &Locks) -> Result<Vec<Holder>, StoreError> {
+    Ok(sessions(conn)?.into_iter().filter(|s| locks.is_held(s.token)).collect())
+}
+
+pub(super) fn note(conn: &Connection, name: &str) -> Result<Option<String>, StoreError> {
+    conn.prepare_cached("SELECT text FROM notes WHERE name = ?1")
+        .and_then(|mut s| s.query_row([name], |r| r.get(0)).optional())
+        .step("reading a note")
+}
+
+/// Removes what the dead left behind. Their tokens stay in `streams`: until somebody takes such a stream, batches
+/// that they spooled may still be written under them.
+fn tidy(tx: &Transaction<'_>, locks: &Locks) -> Result<(), StoreError> {
+    for session in sessions(tx)? {
+        if !locks.is_held(session.token) {
+            forget(tx, session.token)?;
+            locks.remove(session.token);
+        }
+    }
+    Ok(())
+}
+
+fn forget(tx: &Transaction<'_>, token: Token) -> Result<(), StoreError> {
+    const STEP: &str = "removing a session";
+    tx.execute("UPDATE gaps SET claim = NULL WHERE claim >> 32 = ?1 AND claim IS NOT NULL", [token.0])
+        .step(STEP)?;
+    tx.execute("DELETE FROM sessions WHERE token = ?1", [token.0]).step(STEP)?;
+    Ok(())
+}
+
+/// The folder of lock files.
+pub(super) struct Locks {
+    folder: PathBuf,
+}
+
+impl Locks {
+    pub(super) fn beside(database: &Path) -> Self {
+        let mut folder = database.as_os_str().to_owned();
+        folder.push(".locks");
+        Self { folder: folder.into() }
+    }
+
+    fn file(&self, token: Token) -> PathBuf {
+        self.folder.join(format!("{}.lock", token.0))
+    }
+
+    /// Takes the lock of a token for as long as the file is kept.
+    fn hold(&self, token: Token) -> Result<File, StoreError> {
+        const STEP: &str = "locking the session's file";
+        let path = self.file(token);
+        let fail = |source| permanent(STEP, SqliteError::Lock { path: path.clone(), source });
+        let file = File::create(&path).map_err(fail)?;
+        file.try_lock().map_err(|error| fail(error.into()))?;
+        Ok(file)
+    }
+
+    /// Whether somebody holds the lock of a token. Where that cannot be found out, somebody is assumed to.
+    pub(super) fn is_held(&self, token: Token) -> bool {
+        match File::open(self.file(token)) {
+            Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+            // Shared, so that two processes that look at the same time do not take each other for the holder.
+            Ok(file) => match file.try_lock_shared() {
+                Ok(()) => false,
+                Err(TryLockError::WouldBlock | TryLockError::Error(_)) => true,
+            },
+        }
+    }
+
+    fn remove(&self, token: Token) {
+        // A file that stays is looked at again when the next session opens.
+        let _ = std::fs::remove_file(self.file(token));
+    }
+}
