@@ -56,11 +56,21 @@ pub struct GapRow {
 /// One kind of finding of an audit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// The audit: `duplicate_keys`, `overlapping_claims`, `rows_outside_claim`, `rows_in_gap`, `crossed_book`,
-    /// `candle_nesting`, `candle_trades`, `uncovered_hole`.
+    /// The name of the check.
+    ///
+    /// - `integrity`: the file itself is damaged;
+    /// - `duplicate_keys`: two rows with one natural key;
+    /// - `overlapping_claims`: two covered pieces whose interiors meet;
+    /// - `covered_gap`: a gap that is not filled, yet covered;
+    /// - `uncovered_hole`: between the first piece and the edge, neither covered nor a gap;
+    /// - `rows_outside_claim`: a row below the edge that lies in no covered piece of its claim;
+    /// - `rows_in_gap`: a row inside a gap that is not filled;
+    /// - `crossed_book`: the best bid is at or above the best ask;
+    /// - `candle_nesting`: a longer bar disagrees with its one-minute bars;
+    /// - `candle_trades`: a one-minute bar disagrees with the trades of a minute that one subscription covered.
     pub check: &'static str,
-    /// The stream.
-    pub stream: StreamKey,
+    /// The stream; none where it is the whole store.
+    pub stream: Option<StreamKey>,
     /// How many.
     pub count: u64,
     /// The first of them, in words.

@@ -8,5 +8,5 @@ mod sqlite;
 mod writer;
 
 pub use inspect::{Audit, CoverageRow, GapRow, Inspect, Problem, StreamRow};
-pub use sqlite::{SqliteError, SqliteOptions, SqliteStore};
+pub use sqlite::{SqliteError, SqliteInspect, SqliteOptions, SqliteStore};
 pub use writer::Writer;

@@ -3,9 +3,11 @@
 //! [`SqliteStore`] is a session that writes, [`SqliteInspect`] reads. Several processes may use one file side by
 //! side; the file has to be on a local disk.
 
+mod audit;
 mod commit;
 mod error;
 mod gaps;
+mod inspect;
 mod rows;
 mod schema;
 mod session;
@@ -20,6 +22,7 @@ use hl_core::store::{Leases, Reservation, Store, StoreError};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
 
 pub use error::SqliteError;
+pub use inspect::SqliteInspect;
 use session::{Scope, Session};
 
 use crate::writer::{Worker, Writer};

@@ -130,6 +130,52 @@ fn fetch<T: Stored>(conn: &Connection, params: impl Params) -> rusqlite::Result<
     conn.prepare_cached(T::SELECT)?.query_map(params, T::get)?.collect()
 }
 
+/// Where the rows of a stream are, for checks that work on any kind.
+pub(super) struct Place {
+    /// The table.
+    pub(super) table: &'static str,
+    /// The condition that selects the stream, with the two texts of `key` bound to `?1` and `?2`.
+    pub(super) filter: &'static str,
+    /// What makes a row of the stream the same row.
+    pub(super) unique: &'static str,
+    /// The texts to bind.
+    pub(super) key: [Option<&'static str>; 2],
+}
+
+impl Place {
+    pub(super) fn of(stream: StreamKey) -> Self {
+        const COIN: &str = "coin = ?1 AND ?2 IS NULL";
+        let place = |table, unique, coin: Coin| Self {
+            table,
+            filter: COIN,
+            unique,
+            key: [Some(coin.as_str()), None],
+        };
+        match stream {
+            StreamKey::Trades(coin) => place("trades", "time, tid", coin),
+            StreamKey::Bbo(coin) => place("bbo", "time", coin),
+            StreamKey::Context(coin) => place("contexts", "time", coin),
+            StreamKey::Funding(coin) => place("funding", "time", coin),
+            StreamKey::Book(coin, variant) => Self {
+                filter: "coin = ?1 AND variant = ?2",
+                key: [Some(coin.as_str()), Some(variant.as_str())],
+                ..place("books", "time", coin)
+            },
+            StreamKey::Candle(coin, interval) => Self {
+                filter: "coin = ?1 AND interval = ?2",
+                key: [Some(coin.as_str()), Some(interval.as_str())],
+                ..place("candles", "time", coin)
+            },
+            StreamKey::Mids => Self {
+                table: "mids",
+                filter: "?1 IS NULL AND ?2 IS NULL",
+                unique: "coin, time",
+                key: [None, None],
+            },
+        }
+    }
+}
+
 /// A record that has a table.
 trait Stored: Sized {
     /// Changes no row where the key exists (for bars: where the version there is at least as good).
@@ -466,7 +512,7 @@ impl FromSql for Text {
     }
 }
 
-fn decimal(row: &Row<'_>, at: usize) -> rusqlite::Result<Decimal> {
+pub(super) fn decimal(row: &Row<'_>, at: usize) -> rusqlite::Result<Decimal> {
     row.get::<_, Text>(at).map(|text| text.0)
 }
 

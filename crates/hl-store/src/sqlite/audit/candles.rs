@@ -1,0 +1,114 @@
+//! Checks of bars against shorter bars and against trades.
+
+use hl_core::ledger::Span;
+use hl_core::record::Candle;
+use hl_core::store::StoreError;
+use hl_core::{Coin, Decimal, Interval, Origin, Records, StreamKey, TimeMs};
+use rusqlite::{Connection, params};
+
+use super::Finding;
+use crate::CoverageRow;
+use crate::sqlite::error::Step as _;
+use crate::sqlite::rows;
+
+const MINUTE: i64 = 60_000;
+
+/// Final bars of a longer interval against the final one-minute bars of the same time, where all of these are there.
+pub(super) fn nesting(
+    conn: &Connection,
+    coin: Coin,
+    interval: Interval,
+) -> Result<Option<Finding>, StoreError> {
+    const STEP: &str = "checking bars against shorter bars";
+    if interval == Interval::M1 || !interval.is_fixed() {
+        return Ok(None);
+    }
+    let mut finding = Finding::none("candle_nesting", StreamKey::Candle(coin, interval));
+    let sql = "SELECT time FROM candles WHERE coin = ?1 AND interval = ?2 AND final = 1 ORDER BY time";
+    let mut statement = conn.prepare_cached(sql).step(STEP)?;
+    let mut times = statement.query(params![coin.as_str(), interval.as_str()]).step(STEP)?;
+    while let Some(row) = times.next().step(STEP)? {
+        let time = TimeMs(row.get(0).step(STEP)?);
+        let minutes =
+            bars(conn, coin, Interval::M1, Span { from: time, to: time + (interval.ms() - MINUTE) })?;
+        let [first, .., last] = minutes.as_slice() else { continue };
+        if i64::try_from(minutes.len()) != Ok(interval.ms() / MINUTE) {
+            continue;
+        }
+        let derived = Candle {
+            interval,
+            high: minutes.iter().map(|m| m.high).max().unwrap_or(first.high),
+            low: minutes.iter().map(|m| m.low).min().unwrap_or(first.low),
+            close: last.close,
+            volume: minutes.iter().map(|m| m.volume).sum(),
+            trades: minutes.iter().map(|m| m.trades).sum(),
+            ..*first
+        };
+        for bar in bars(conn, coin, interval, Span { from: time, to: time })? {
+            if bar != derived {
+                finding
+                    .add(|| format!("at {time}: stored {}, from minutes {}", words(&bar), words(&derived)));
+            }
+        }
+    }
+    Ok(Some(finding))
+}
+
+fn bars(conn: &Connection, coin: Coin, interval: Interval, span: Span) -> Result<Vec<Candle>, StoreError> {
+    match rows::read(conn, StreamKey::Candle(coin, interval), span)? {
+        Records::Candles(bars) => Ok(bars),
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn words(bar: &Candle) -> String {
+    let Candle { open, high, low, close, volume, trades, .. } = bar;
+    format!("{open} {high} {low} {close}, volume {volume}, {trades} trades")
+}
+
+/// Final one-minute bars against the trades of minutes that one subscription covered whole. Returns how many
+/// minutes were compared as well.
+pub(super) fn against_trades(
+    conn: &Connection,
+    coin: Coin,
+    pieces: &[CoverageRow],
+) -> Result<(Finding, u64), StoreError> {
+    const STEP: &str = "checking bars against trades";
+    let mut finding = Finding::none("candle_trades", StreamKey::Trades(coin));
+    let mut compared = 0;
+    let sql_bars = "SELECT time, trades, volume FROM candles
+        WHERE coin = ?1 AND interval = '1m' AND final = 1 AND time > ?2 AND time <= ?3 ORDER BY time";
+    let sql_trades = "SELECT time, sz FROM trades WHERE coin = ?1 AND time > ?2 AND time < ?3 ORDER BY time";
+    for Span { from, to } in pieces.iter().filter(|p| p.source == Origin::Ws).map(|p| p.span) {
+        // Neither border block may be whole: the minute begins after the first and ends before the last.
+        let mut minutes = conn.prepare_cached(sql_bars).step(STEP)?;
+        let mut minutes = minutes.query(params![coin.as_str(), from.0, (to - MINUTE).0]).step(STEP)?;
+        let mut trades = conn.prepare_cached(sql_trades).step(STEP)?;
+        let mut trades = trades.query(params![coin.as_str(), from.0, to.0]).step(STEP)?;
+        let mut next = trade(trades.next().step(STEP)?).step(STEP)?;
+        while let Some(minute) = minutes.next().step(STEP)? {
+            let open: i64 = minute.get(0).step(STEP)?;
+            let n: i64 = minute.get(1).step(STEP)?;
+            let volume = rows::decimal(minute, 2).step(STEP)?;
+            let (mut stored, mut sum) = (0_i64, Decimal::ZERO);
+            while let Some((time, sz)) = next.filter(|(time, _)| *time < open + MINUTE) {
+                if time >= open {
+                    stored += 1;
+                    sum += sz;
+                }
+                next = trade(trades.next().step(STEP)?).step(STEP)?;
+            }
+            compared += 1;
+            if (stored, sum) != (n, volume) {
+                finding.add(|| {
+                    format!("minute {open}: the bar has {n} trades of {volume}, stored are {stored} of {sum}")
+                });
+            }
+        }
+    }
+    Ok((finding, compared))
+}
+
+fn trade(row: Option<&rusqlite::Row<'_>>) -> rusqlite::Result<Option<(i64, Decimal)>> {
+    row.map(|row| Ok((row.get(0)?, rows::decimal(row, 1)?))).transpose()
+}

@@ -1,0 +1,68 @@
+//! Checks of the ledger against itself.
+
+use hl_core::ledger::GapState;
+use hl_core::{StreamKey, TimeMs};
+
+use super::Finding;
+use crate::{CoverageRow, GapRow};
+
+pub(super) const OVERLAPPING_CLAIMS: &str = "overlapping_claims";
+
+/// Pairs of covered pieces whose interiors meet. `pieces` come in order of time.
+pub(super) fn overlapping_claims(stream: StreamKey, pieces: &[CoverageRow]) -> Finding {
+    let mut finding = Finding::none(OVERLAPPING_CLAIMS, stream);
+    let mut open: Vec<&CoverageRow> = Vec::new();
+    for piece in pieces.iter().filter(|piece| piece.span.ms() > 0) {
+        open.retain(|earlier| earlier.span.overlaps(piece.span));
+        for earlier in &open {
+            finding.add(|| {
+                format!(
+                    "{:?} under {} and {:?} under {}",
+                    earlier.span, earlier.epoch, piece.span, piece.epoch
+                )
+            });
+        }
+        open.push(piece);
+    }
+    finding
+}
+
+/// Gaps that are not filled, yet meet a covered piece in more than a border. Both come in order of time.
+pub(super) fn covered_gap(stream: StreamKey, pieces: &[CoverageRow], gaps: &[GapRow]) -> Finding {
+    let mut finding = Finding::none("covered_gap", stream);
+    let mut later = pieces;
+    // Pieces that may still reach into this gap or a later one.
+    let mut near: Vec<&CoverageRow> = Vec::new();
+    for gap in gaps.iter().filter(|gap| gap.state != GapState::Backfilled) {
+        let begun = later.partition_point(|piece| piece.span.from < gap.span.to);
+        near.extend(&later[..begun]);
+        later = &later[begun..];
+        near.retain(|piece| piece.span.to > gap.span.from);
+        if let Some(piece) = near.iter().find(|piece| piece.span.overlaps(gap.span)) {
+            finding.add(|| format!("gap {:?}, covered {:?} under {}", gap.span, piece.span, piece.epoch));
+        }
+    }
+    finding
+}
+
+/// Holes between the first piece and the edge that are neither covered nor a gap.
+pub(super) fn uncovered_hole(
+    stream: StreamKey,
+    pieces: &[CoverageRow],
+    gaps: &[GapRow],
+    edge: Option<TimeMs>,
+) -> Finding {
+    let mut finding = Finding::none("uncovered_hole", stream);
+    let mut known: Vec<_> = pieces.iter().map(|p| p.span).chain(gaps.iter().map(|g| g.span)).collect();
+    known.sort_unstable();
+    let Some(mut reached) = known.first().map(|span| span.from) else { return finding };
+    // Where only backfills have been, the ledger ends where the last of them ended.
+    let edge = edge.unwrap_or(reached);
+    for from_to in known.iter().map(|span| (span.from, span.to)).chain([(edge, edge)]) {
+        if reached < from_to.0 {
+            finding.add(|| format!("{reached}..{}", from_to.0));
+        }
+        reached = reached.max(from_to.1);
+    }
+    finding
+}

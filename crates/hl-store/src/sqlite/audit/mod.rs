@@ -1,0 +1,98 @@
+//! The audit: everything that a store promises, checked against what it holds.
+//!
+//! Each check reads rows once, in key order, and walks the ledger beside them; nothing is joined row by row. What a
+//! check means is said at [`Problem::check`].
+
+mod candles;
+mod ledger;
+mod rows;
+
+use hl_core::StreamKey;
+use hl_core::store::StoreError;
+use rusqlite::Connection;
+
+use super::error::Step as _;
+use super::inspect::{coverage, gaps, streams};
+use crate::{Audit, Problem};
+
+/// What one check found in one stream.
+struct Finding {
+    check: &'static str,
+    stream: Option<StreamKey>,
+    count: u64,
+    example: String,
+}
+
+impl Finding {
+    fn none(check: &'static str, stream: StreamKey) -> Self {
+        Self { check, stream: Some(stream), count: 0, example: String::new() }
+    }
+
+    /// Counts one more; the first is kept in words.
+    fn add(&mut self, example: impl FnOnce() -> String) {
+        if self.count == 0 {
+            self.example = example();
+        }
+        self.count += 1;
+    }
+}
+
+/// Checks the whole store.
+pub(super) fn audit(conn: &Connection) -> Result<Audit, StoreError> {
+    let mut findings = vec![integrity(conn)?];
+    let mut minutes_compared = 0;
+    for stream in streams(conn)? {
+        let edge = edge(conn, stream)?;
+        let pieces = coverage(conn, Some(stream))?;
+        let gaps = gaps(conn, Some(stream))?;
+        findings.push(ledger::overlapping_claims(stream, &pieces));
+        findings.push(ledger::covered_gap(stream, &pieces, &gaps));
+        findings.push(ledger::uncovered_hole(stream, &pieces, &gaps, edge));
+        findings.push(rows::duplicate_keys(conn, stream)?);
+        findings.extend(rows::outside_claim_and_in_gap(conn, stream, &pieces, &gaps, edge)?);
+        match stream {
+            StreamKey::Book(..) | StreamKey::Bbo(_) => findings.push(rows::crossed_book(conn, stream)?),
+            StreamKey::Candle(coin, interval) => findings.extend(candles::nesting(conn, coin, interval)?),
+            StreamKey::Trades(coin) => {
+                let (finding, minutes) = candles::against_trades(conn, coin, &pieces)?;
+                findings.push(finding);
+                minutes_compared += minutes;
+            }
+            StreamKey::Mids | StreamKey::Context(_) | StreamKey::Funding(_) => {}
+        }
+    }
+    let total = |check| findings.iter().filter(|f| f.check == check).map(|f| f.count).sum();
+    Ok(Audit {
+        duplicates: total(rows::DUPLICATE_KEYS),
+        overlapping_claims: total(ledger::OVERLAPPING_CLAIMS),
+        minutes_compared,
+        problems: findings
+            .into_iter()
+            .filter(|finding| finding.count > 0)
+            .map(|Finding { check, stream, count, example }| Problem { check, stream, count, example })
+            .collect(),
+    })
+}
+
+fn integrity(conn: &Connection) -> Result<Finding, StoreError> {
+    const STEP: &str = "checking the file";
+    let mut finding = Finding { check: "integrity", stream: None, count: 0, example: String::new() };
+    let mut statement = conn.prepare("PRAGMA integrity_check").step(STEP)?;
+    let lines = statement.query_map([], |r| r.get::<_, String>(0)).step(STEP)?;
+    for line in lines {
+        let line = line.step(STEP)?;
+        if line != "ok" {
+            finding.add(|| line);
+        }
+    }
+    Ok(finding)
+}
+
+fn edge(conn: &Connection, stream: StreamKey) -> Result<Option<hl_core::TimeMs>, StoreError> {
+    use rusqlite::OptionalExtension as _;
+    let edge: Option<Option<i64>> = conn
+        .prepare_cached("SELECT edge FROM streams WHERE stream = ?1")
+        .and_then(|mut s| s.query_row([stream.to_string()], |r| r.get(0)).optional())
+        .step("reading an edge")?;
+    Ok(edge.flatten().map(hl_core::TimeMs))
+}

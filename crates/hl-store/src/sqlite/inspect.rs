@@ -1,0 +1,234 @@
+//! Reading for people and checks: streams, coverage, gaps, rows, and the audit.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use hl_core::ledger::{Cause, GapState, Span};
+use hl_core::seam::BoxFuture;
+use hl_core::store::{Holder, StoreError};
+use hl_core::stream::BookVariant;
+use hl_core::{Coin, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::error::Step as _;
+use super::rows::{self, Place, word};
+use super::session::{self, Locks};
+use super::{SqliteStore, audit, schema};
+use crate::{Audit, CoverageRow, GapRow, Inspect, StreamRow};
+
+/// Reads a SQLite store without writing to it, also while a daemon writes.
+///
+/// The work is done in place, on the caller's thread: an [`audit`](Inspect::audit) reads every row, so run it where
+/// nothing else waits. Each call sees one state of the store.
+pub struct SqliteInspect {
+    conn: Mutex<Connection>,
+    locks: Locks,
+}
+
+impl SqliteStore {
+    /// Opens a store for reading.
+    ///
+    /// # Errors
+    /// Permanent, with what to do about it: there is no such file, it is no store, or one of another release.
+    pub fn inspect(path: impl AsRef<Path>) -> Result<SqliteInspect, StoreError> {
+        let path = path.as_ref();
+        let conn = schema::open_for_reading(path)?;
+        Ok(SqliteInspect { conn: Mutex::new(conn), locks: Locks::beside(path) })
+    }
+}
+
+impl SqliteInspect {
+    fn read<'a, R: Send + 'a>(
+        &'a self,
+        work: impl FnOnce(&Connection, &Locks) -> Result<R, StoreError> + Send + 'a,
+    ) -> BoxFuture<'a, Result<R, StoreError>> {
+        Box::pin(async move {
+            let conn = self.conn.lock().unwrap_or_else(PoisonError::into_inner);
+            // One transaction, so that everything comes from one state.
+            let tx = conn.unchecked_transaction().step("beginning to read")?;
+            let answer = work(&tx, &self.locks);
+            tx.finish().step("ending to read")?;
+            answer
+        })
+    }
+}
+
+impl Inspect for SqliteInspect {
+    fn streams(&self) -> BoxFuture<'_, Result<Vec<StreamRow>, StoreError>> {
+        self.read(|conn, locks| {
+            let living = session::living(conn, locks)?;
+            let streams = streams(conn)?;
+            streams.into_iter().map(|stream| stream_row(conn, stream, &living)).collect()
+        })
+    }
+
+    fn coverage(&self, stream: Option<StreamKey>) -> BoxFuture<'_, Result<Vec<CoverageRow>, StoreError>> {
+        self.read(move |conn, _| coverage(conn, stream))
+    }
+
+    fn gaps(&self, stream: Option<StreamKey>) -> BoxFuture<'_, Result<Vec<GapRow>, StoreError>> {
+        self.read(move |conn, _| gaps(conn, stream))
+    }
+
+    fn rows(&self, stream: StreamKey, span: Span) -> BoxFuture<'_, Result<Records, StoreError>> {
+        self.read(move |conn, _| rows::read(conn, stream, span))
+    }
+
+    fn audit(&self) -> BoxFuture<'_, Result<Audit, StoreError>> {
+        self.read(|conn, _| audit::audit(conn))
+    }
+
+    fn note<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
+        self.read(move |conn, _| session::note(conn, name))
+    }
+
+    fn holders(&self) -> BoxFuture<'_, Result<Vec<Holder>, StoreError>> {
+        self.read(session::living)
+    }
+}
+
+/// Every stream that has a lease, a ledger or rows, by name.
+pub(super) fn streams(conn: &Connection) -> Result<Vec<StreamKey>, StoreError> {
+    const STEP: &str = "reading the streams";
+    let mut found = BTreeSet::new();
+    let mut statement = conn
+        .prepare("SELECT stream FROM streams UNION SELECT stream FROM coverage UNION SELECT stream FROM gaps")
+        .step(STEP)?;
+    let names = statement.query_map([], |r| word(r, 0, |s| s.parse::<StreamKey>().ok())).step(STEP)?;
+    for name in names {
+        found.insert(name.step(STEP)?);
+    }
+    // Rows without a ledger would be an error that the audit has to see.
+    for table in ["trades", "bbo", "contexts", "funding", "books", "candles"] {
+        for coin in coins(conn, table)? {
+            let candidates = match table {
+                "trades" => vec![StreamKey::Trades(coin)],
+                "bbo" => vec![StreamKey::Bbo(coin)],
+                "contexts" => vec![StreamKey::Context(coin)],
+                "funding" => vec![StreamKey::Funding(coin)],
+                "books" => {
+                    [BookVariant::Default, BookVariant::Fast].map(|v| StreamKey::Book(coin, v)).to_vec()
+                }
+                _ => Interval::ALL.map(|i| StreamKey::Candle(coin, i)).to_vec(),
+            };
+            for stream in candidates {
+                if has_rows(conn, stream)? {
+                    found.insert(stream);
+                }
+            }
+        }
+    }
+    if has_rows(conn, StreamKey::Mids)? {
+        found.insert(StreamKey::Mids);
+    }
+    let mut streams: Vec<_> = found.into_iter().collect();
+    streams.sort_by_cached_key(ToString::to_string);
+    Ok(streams)
+}
+
+/// The coins of a table, by one look at the index for each.
+pub(super) fn coins(conn: &Connection, table: &str) -> Result<Vec<Coin>, StoreError> {
+    const STEP: &str = "reading the coins";
+    let sql = format!(
+        "WITH RECURSIVE found (coin) AS (
+             SELECT min(coin) FROM {table}
+             UNION ALL SELECT (SELECT min(coin) FROM {table} WHERE coin > found.coin) FROM found
+             WHERE found.coin IS NOT NULL
+         ) SELECT coin FROM found WHERE coin IS NOT NULL"
+    );
+    let mut statement = conn.prepare_cached(&sql).step(STEP)?;
+    let coins = statement.query_map([], |r| word(r, 0, |s| Coin::new(s).ok())).step(STEP)?;
+    coins.collect::<Result<_, _>>().step(STEP)
+}
+
+fn has_rows(conn: &Connection, stream: StreamKey) -> Result<bool, StoreError> {
+    let Place { table, filter, key, .. } = Place::of(stream);
+    conn.prepare_cached(&format!("SELECT 1 FROM {table} WHERE {filter} LIMIT 1"))
+        .and_then(|mut s| s.exists(key))
+        .step("looking for rows")
+}
+
+fn stream_row(conn: &Connection, stream: StreamKey, living: &[Holder]) -> Result<StreamRow, StoreError> {
+    const STEP: &str = "reading a stream";
+    let name = stream.to_string();
+    let lease: Option<(Option<i64>, Option<u32>)> = conn
+        .prepare_cached("SELECT edge, token FROM streams WHERE stream = ?1")
+        .and_then(|mut s| s.query_row([&name], |r| Ok((r.get(0)?, r.get(1)?))).optional())
+        .step(STEP)?;
+    let (edge, token) = lease.unwrap_or_default();
+    let first: Option<i64> = conn
+        .prepare_cached(
+            "SELECT min(t) FROM (SELECT min(from_time) AS t FROM coverage WHERE stream = ?1
+                                 UNION ALL SELECT min(from_time) FROM gaps WHERE stream = ?1)",
+        )
+        .and_then(|mut s| s.query_row([&name], |r| r.get(0)))
+        .step(STEP)?;
+    let Place { table, filter, key, .. } = Place::of(stream);
+    let (rows, newest): (i64, Option<i64>) = conn
+        .prepare_cached(&format!("SELECT count(*), max(time) FROM {table} WHERE {filter}"))
+        .and_then(|mut s| s.query_row(key, |r| Ok((r.get(0)?, r.get(1)?))))
+        .step(STEP)?;
+    Ok(StreamRow {
+        stream,
+        edge: edge.map(TimeMs),
+        first: first.map(TimeMs),
+        rows: rows.cast_unsigned(),
+        newest: newest.map(TimeMs),
+        holder: living.iter().find(|holder| Some(holder.token.0) == token).cloned(),
+    })
+}
+
+pub(super) fn coverage(conn: &Connection, stream: Option<StreamKey>) -> Result<Vec<CoverageRow>, StoreError> {
+    const STEP: &str = "reading the coverage";
+    let mut statement = conn
+        .prepare_cached(&format!(
+            "SELECT stream, from_time, to_time, source, epoch, rows FROM coverage
+             WHERE {} ORDER BY stream, from_time, to_time, epoch",
+            one_or_all(stream)
+        ))
+        .step(STEP)?;
+    let rows = statement
+        .query_map(params![stream.map(|s| s.to_string())], |r| {
+            Ok(CoverageRow {
+                stream: word(r, 0, |s| s.parse().ok())?,
+                span: span(r, 1)?,
+                source: word(r, 3, Origin::parse)?,
+                epoch: Epoch::from_i64(r.get(4)?),
+                rows: r.get::<_, i64>(5)?.cast_unsigned(),
+            })
+        })
+        .step(STEP)?;
+    rows.collect::<Result<_, _>>().step(STEP)
+}
+
+pub(super) fn gaps(conn: &Connection, stream: Option<StreamKey>) -> Result<Vec<GapRow>, StoreError> {
+    const STEP: &str = "reading gaps";
+    let mut statement = conn
+        .prepare_cached(&format!(
+            "SELECT stream, from_time, to_time, cause, state FROM gaps
+             WHERE {} ORDER BY stream, from_time, to_time, id",
+            one_or_all(stream)
+        ))
+        .step(STEP)?;
+    let rows = statement
+        .query_map(params![stream.map(|s| s.to_string())], |r| {
+            Ok(GapRow {
+                stream: word(r, 0, |s| s.parse().ok())?,
+                span: span(r, 1)?,
+                cause: word(r, 3, Cause::parse)?,
+                state: word(r, 4, GapState::parse)?,
+            })
+        })
+        .step(STEP)?;
+    rows.collect::<Result<_, _>>().step(STEP)
+}
+
+/// The condition for a stream bound to `?1`, or for all where that is null.
+fn one_or_all(stream: Option<StreamKey>) -> &'static str {
+    if stream.is_some() { "stream = ?1" } else { "?1 IS NULL" }
+}
+
+fn span(row: &Row<'_>, at: usize) -> rusqlite::Result<Span> {
+    Ok(Span { from: TimeMs(row.get(at)?), to: TimeMs(row.get(at + 1)?) })
+}
