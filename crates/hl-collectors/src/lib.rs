@@ -1,1 +1,15 @@
-//! hl-collectors
+//! Sources and pipeline: what comes from the exchange, until it is in the store.
+//!
+//! What lives here: the WebSocket pool ([`ws`]), the REST client and the polled source ([`rest`]), and the pipeline
+//! ([`pipeline`]) from a bounded inbox over the time lines to committed batches, with the spool behind it.
+//!
+//! What does not: who owns a stream (the selector in `hl-core`), when jobs run (`hl-scheduler`), and how a store
+//! writes (`hl-store`).
+
+/// What every request says of itself.
+pub(crate) const USER_AGENT: &str = concat!("hyperliquid-collector/", env!("CARGO_PKG_VERSION"));
+
+pub mod mono;
+pub mod pipeline;
+pub mod rest;
+pub mod ws;

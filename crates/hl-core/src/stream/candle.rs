@@ -15,7 +15,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     longest_silence_ms: 600_000,
     hole_ms: 0,
     poll_ms: 300_000,
-    fastest_poll_ms: 20_000,
+    fastest_poll_ms: 60_000,
     poll_weight: 21,
     poll_shared: false,
     value: 80,

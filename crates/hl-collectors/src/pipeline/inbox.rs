@@ -1,0 +1,237 @@
+//! The bounded queue before the time lines. States that have not been read yet are replaced under pressure, in their
+//! place; events wait for room.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hl_core::StreamKey;
+use hl_core::seam::BoxFuture;
+use hl_core::source::{Content, Offer, Sink, Ticket};
+use hl_core::store::StreamStart;
+use hl_core::stream::Conflation;
+use hl_core::timeline::Grant;
+use tokio::sync::Notify;
+
+/// Entries that the inbox holds before offers wait.
+const CAPACITY: usize = 8_192;
+/// Above this many entries an unread state is replaced by a newer one.
+const CONFLATE_ABOVE: usize = 512;
+
+/// What the reader takes, in order.
+#[derive(Debug)]
+pub(super) enum Entry {
+    /// A stream begins, where the store says.
+    Start(StreamStart),
+    /// The live claim moves.
+    Handover { stream: StreamKey, grant: Option<Grant> },
+    /// The lease is gone.
+    Forget(StreamKey),
+    /// Data.
+    Offer(Offer),
+}
+
+/// How full it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InboxStats {
+    /// Entries waiting.
+    pub waiting: usize,
+    /// States replaced before they were read.
+    pub conflated: u64,
+}
+
+#[derive(Default)]
+struct State {
+    entries: VecDeque<Entry>,
+    /// Number of the entry at the front.
+    base: u64,
+    /// Unread states, by number of their entry.
+    states: BTreeMap<(StreamKey, Ticket), u64>,
+    conflated: u64,
+    closed: bool,
+}
+
+/// The inbox. See the [module](self).
+#[derive(Default)]
+pub struct Inbox {
+    state: Mutex<State>,
+    readable: Notify,
+    writable: Notify,
+}
+
+impl Inbox {
+    /// An empty inbox.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A stream begins here. Does not wait: there is one per lease.
+    pub fn start(&self, start: StreamStart) {
+        self.push_now(Entry::Start(start));
+    }
+
+    /// The live claim moves. Does not wait: the director sends one at a time.
+    pub fn handover(&self, stream: StreamKey, grant: Option<Grant>) {
+        self.push_now(Entry::Handover { stream, grant });
+    }
+
+    /// The lease of a stream is gone.
+    pub fn forget(&self, stream: StreamKey) {
+        self.push_now(Entry::Forget(stream));
+    }
+
+    /// Lets the reader finish what is queued and then end. What is offered later is dropped.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.readable.notify_one();
+        self.writable.notify_waiters();
+    }
+
+    /// How full it is.
+    pub fn stats(&self) -> InboxStats {
+        let state = self.lock();
+        InboxStats { waiting: state.entries.len(), conflated: state.conflated }
+    }
+
+    fn push_now(&self, entry: Entry) {
+        self.lock().entries.push_back(entry);
+        self.readable.notify_one();
+    }
+
+    /// Gives the offer back where there is no room.
+    fn try_offer(&self, offer: Offer) -> Option<Offer> {
+        let mut state = self.lock();
+        if state.closed {
+            return None;
+        }
+        let is_state = offer.stream.spec().conflation == Conflation::State
+            && matches!(offer.content, Content::Frame(_));
+        let key = (offer.stream, offer.ticket);
+        if is_state
+            && state.entries.len() >= CONFLATE_ABOVE
+            && let Some(number) = state.states.get(&key).and_then(|n| n.checked_sub(state.base))
+            && let Some(place) = usize::try_from(number).ok().and_then(|n| state.entries.get_mut(n))
+        {
+            *place = Entry::Offer(offer);
+            state.conflated += 1;
+            return None;
+        }
+        if state.entries.len() >= CAPACITY {
+            return Some(offer);
+        }
+        if is_state {
+            let number = state.base + state.entries.len() as u64;
+            state.states.insert(key, number);
+        }
+        state.entries.push_back(Entry::Offer(offer));
+        drop(state);
+        self.readable.notify_one();
+        None
+    }
+
+    /// Takes up to `limit` entries; none when it is closed and empty. Safe to drop and call again.
+    pub(super) async fn take(&self, limit: usize) -> Option<Vec<Entry>> {
+        loop {
+            let readable = self.readable.notified();
+            {
+                let mut state = self.lock();
+                let n = state.entries.len().min(limit);
+                if n > 0 {
+                    let taken: Vec<_> = state.entries.drain(..n).collect();
+                    state.base += n as u64;
+                    if state.entries.is_empty() {
+                        state.states.clear();
+                    }
+                    drop(state);
+                    self.writable.notify_waiters();
+                    return Some(taken);
+                }
+                if state.closed {
+                    return None;
+                }
+            }
+            readable.await;
+        }
+    }
+}
+
+impl Sink for Inbox {
+    fn offer(&self, offer: Offer) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let mut waiting = Some(offer);
+            loop {
+                let writable = self.writable.notified();
+                tokio::pin!(writable);
+                // Registered before looking, so that room made in between is not missed.
+                writable.as_mut().enable();
+                match waiting.take().and_then(|offer| self.try_offer(offer)) {
+                    None => return,
+                    Some(full) => waiting = Some(full),
+                }
+                writable.await;
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hl_core::record::{Bbo, Trade};
+    use hl_core::{Coin, Records, RunId, TimeMs};
+
+    use super::*;
+
+    fn bbo(time: i64) -> Offer {
+        let coin = Coin::new("BTC").unwrap();
+        let record = Bbo { coin, time: TimeMs(time), bid: None, ask: None };
+        Offer {
+            stream: StreamKey::Bbo(coin),
+            ticket: Ticket::Run(RunId(1)),
+            content: Content::Frame(Records::Bbos(vec![record])),
+        }
+    }
+
+    fn trade() -> Offer {
+        let coin = Coin::new("BTC").unwrap();
+        Offer {
+            stream: StreamKey::Trades(coin),
+            ticket: Ticket::Run(RunId(1)),
+            content: Content::Frame(Records::Trades(Vec::<Trade>::new())),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn under_pressure_states_are_replaced_and_events_wait() {
+        let inbox = std::sync::Arc::new(Inbox::new());
+        inbox.offer(bbo(1)).await;
+        inbox.offer(bbo(2)).await;
+        assert_eq!(inbox.stats(), InboxStats { waiting: 2, conflated: 0 }, "without pressure everything is kept");
+        while inbox.stats().waiting < CAPACITY {
+            inbox.offer(trade()).await;
+        }
+        inbox.offer(bbo(3)).await;
+        assert_eq!(inbox.stats(), InboxStats { waiting: CAPACITY, conflated: 1 });
+
+        let late = tokio::spawn({
+            let inbox = inbox.clone();
+            async move { inbox.offer(trade()).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!late.is_finished(), "an event waits for room");
+        let taken = inbox.take(2).await.unwrap();
+        let Entry::Offer(Offer { content: Content::Frame(Records::Bbos(last)), .. }) = &taken[1] else {
+            panic!("{:?}", taken[1])
+        };
+        assert_eq!(last[0].time, TimeMs(3), "the newest state took the place of the unread one");
+        late.await.unwrap();
+
+        inbox.close();
+        while inbox.take(1_000).await.is_some() {}
+        inbox.offer(trade()).await;
+        assert_eq!(inbox.stats().waiting, 0, "a closed inbox drops");
+    }
+}

@@ -1,0 +1,83 @@
+//! What the pipeline counts, for status and metrics. Written by the reader, read by whoever shows it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hl_core::timeline::Tally;
+use hl_core::{SourceId, StreamKey, TimeMs};
+
+/// One stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Meter {
+    /// Who owns it.
+    pub owner: Option<SourceId>,
+    /// Records by what became of them.
+    pub tally: Tally,
+    /// Gaps opened by this process.
+    pub gaps: u64,
+    /// The edge as queued, ms.
+    pub edge: Option<TimeMs>,
+    /// When data was last admitted, on the monotonic clock, ms.
+    pub last: Option<i64>,
+}
+
+/// Counters of the whole pipeline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PipelineCounters {
+    /// Transactions committed.
+    pub commits: u64,
+    /// Rows inserted or, for bars, improved.
+    pub inserted: u64,
+    /// Rows whose key the store had.
+    pub existing: u64,
+    /// Rows that the store refused as outside of their claim.
+    pub refused: u64,
+    /// States conflated because the store was behind.
+    pub conflated: u64,
+    /// Failed attempts to commit.
+    pub failures: u64,
+    /// Batches that went through the spool.
+    pub spooled: u64,
+    /// Records given up because the spool was full: inside a gap with that cause.
+    pub spool_full: u64,
+}
+
+#[derive(Default)]
+struct State {
+    streams: BTreeMap<StreamKey, Meter>,
+    counters: PipelineCounters,
+}
+
+/// The meters of a pipeline.
+#[derive(Default)]
+pub struct Meters {
+    state: Mutex<State>,
+}
+
+impl Meters {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every stream.
+    pub fn streams(&self) -> BTreeMap<StreamKey, Meter> {
+        self.lock().streams.clone()
+    }
+
+    /// The counters.
+    pub fn counters(&self) -> PipelineCounters {
+        self.lock().counters
+    }
+
+    pub(super) fn stream(&self, stream: StreamKey, change: impl FnOnce(&mut Meter)) {
+        change(self.lock().streams.entry(stream).or_default());
+    }
+
+    pub(super) fn forget(&self, stream: StreamKey) {
+        self.lock().streams.remove(&stream);
+    }
+
+    pub(super) fn count(&self, change: impl FnOnce(&mut PipelineCounters)) {
+        change(&mut self.lock().counters);
+    }
+}

@@ -1,0 +1,285 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hl_core::StreamKey;
+use hl_core::ledger::{Batch, Change};
+use hl_core::store::{BatchQueue, Store, StoreError};
+use hl_core::timeline::Timeline;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+use super::batch::Pending;
+use super::committer::{self, Done, Job};
+use super::inbox::{Entry, Inbox};
+use super::meter::Meters;
+use crate::mono::MonoClock;
+
+/// A transaction is begun when this many rows have gathered …
+const BATCH_ROWS: usize = 2_000;
+/// … or this long after the first change.
+const BATCH_AGE: Duration = Duration::from_millis(250);
+/// Rows that gather in memory while a commit is under way; beyond that, states are conflated and events spooled.
+const MEMORY_ROWS: usize = 20_000;
+/// Entries taken from the inbox at a time.
+const TAKE: usize = 256;
+/// How long the last commits may take when the pipeline is closed; what is left then goes to the spool.
+const CLOSING_LIMIT: Duration = Duration::from_secs(20);
+
+/// What the pipeline reports to its owner.
+#[derive(Debug)]
+pub enum PipelineEvent {
+    /// Another process holds the stream's lease by now.
+    Superseded(StreamKey),
+    /// The store will not get better by itself: collecting on makes no sense.
+    Failed(StoreError),
+    /// Gaps were opened that a backfill may fill.
+    GapsOpened,
+}
+
+/// The single reader. See the [module](super).
+pub struct Pipeline {
+    inbox: Arc<Inbox>,
+    store: Arc<dyn Store>,
+    spool: Arc<dyn BatchQueue>,
+    meters: Arc<Meters>,
+    mono: MonoClock,
+    events: mpsc::Sender<PipelineEvent>,
+    lines: BTreeMap<StreamKey, Timeline>,
+    pending: Pending,
+    since: Option<Instant>,
+    committing: bool,
+    spooled: bool,
+}
+
+impl Pipeline {
+    /// A pipeline from `inbox` to `store`. What an earlier process left in the spool goes first.
+    #[must_use]
+    pub fn new(
+        inbox: Arc<Inbox>,
+        store: Arc<dyn Store>,
+        spool: Arc<dyn BatchQueue>,
+        meters: Arc<Meters>,
+        mono: MonoClock,
+        events: mpsc::Sender<PipelineEvent>,
+    ) -> Self {
+        let spooled = spool.size().0 > 0;
+        Self {
+            inbox,
+            store,
+            spool,
+            meters,
+            mono,
+            events,
+            lines: BTreeMap::new(),
+            pending: Pending::default(),
+            since: None,
+            committing: false,
+            spooled,
+        }
+    }
+
+    /// Runs until the inbox is closed and empty, and everything is committed or in the spool.
+    pub async fn run(mut self) {
+        let (jobs, job_queue) = mpsc::channel(1);
+        let (done, mut done_queue) = mpsc::channel(1);
+        let committer =
+            tokio::spawn(committer::run(self.store.clone(), self.meters.clone(), job_queue, done));
+        loop {
+            let flush_at = self.since.map(|since| since + BATCH_AGE).filter(|_| !self.committing);
+            tokio::select! {
+                biased;
+                Some(done) = done_queue.recv() => self.finished(done).await,
+                () = sleep_until(flush_at) => {}
+                entries = self.inbox.take(TAKE) => match entries {
+                    Some(entries) => self.read(entries),
+                    None => break,
+                },
+            }
+            self.flush(&jobs, false).await;
+        }
+        let drained = tokio::time::timeout(CLOSING_LIMIT, async {
+            loop {
+                self.flush(&jobs, true).await;
+                if !self.committing {
+                    break;
+                }
+                match done_queue.recv().await {
+                    Some(done) => self.finished(done).await,
+                    None => break,
+                }
+            }
+        });
+        if drained.await.is_err() {
+            warn!("the store did not take the last batches in time; events go to the spool");
+            committer.abort();
+            if let Some(batch) = self.pending.take_events(self.store.token()) {
+                self.spool(batch).await;
+            }
+        }
+        drop(jobs);
+        // Aborted or at its end: either way it is joined here.
+        let _ = committer.await;
+    }
+
+    fn read(&mut self, entries: Vec<Entry>) {
+        let mut changes = Vec::new();
+        for entry in entries {
+            match entry {
+                Entry::Start(start) => {
+                    let stream = start.stream;
+                    self.meters.stream(stream, |m| m.edge = start.edge);
+                    self.lines.insert(stream, Timeline::new(start));
+                }
+                Entry::Forget(stream) => {
+                    self.lines.remove(&stream);
+                    self.pending.forget(stream);
+                    self.meters.forget(stream);
+                }
+                Entry::Handover { stream, grant } => {
+                    let Some(line) = self.lines.get_mut(&stream) else { continue };
+                    let tally = line.handover(grant, &mut changes);
+                    let (edge, owner) = (line.edge(), grant.map(|g| g.source));
+                    let mono = self.mono.now();
+                    self.meters.stream(stream, |m| {
+                        m.owner = owner;
+                        m.edge = edge;
+                        m.tally += tally;
+                        if tally.admitted > 0 {
+                            m.last = Some(mono);
+                        }
+                    });
+                    self.gather(stream, &mut changes);
+                }
+                Entry::Offer(offer) => {
+                    let Some(line) = self.lines.get_mut(&offer.stream) else { continue };
+                    let tally = line.offer(offer.ticket, offer.content, &mut changes);
+                    let edge = line.edge();
+                    let mono = self.mono.now();
+                    self.meters.stream(offer.stream, |m| {
+                        m.edge = edge;
+                        m.tally += tally;
+                        if tally.admitted > 0 {
+                            m.last = Some(mono);
+                        }
+                    });
+                    self.gather(offer.stream, &mut changes);
+                }
+            }
+        }
+    }
+
+    fn gather(&mut self, stream: StreamKey, changes: &mut Vec<Change>) {
+        let gaps = changes.iter().filter(|c| matches!(c, Change::GapOpened { .. })).count() as u64;
+        if gaps > 0 {
+            self.meters.stream(stream, |m| m.gaps += gaps);
+            // Full means that one such report is waiting already.
+            let _ = self.events.try_send(PipelineEvent::GapsOpened);
+        }
+        if !changes.is_empty() {
+            self.since.get_or_insert_with(Instant::now);
+        }
+        for change in changes.drain(..) {
+            self.pending.push(stream, change);
+        }
+    }
+
+    /// Gives the committer its next batch where it is idle, and relieves memory where it is not.
+    async fn flush(&mut self, jobs: &mpsc::Sender<Job>, closing: bool) {
+        if self.committing {
+            if self.pending.rows() > MEMORY_ROWS {
+                let conflated = self.pending.conflate();
+                self.meters.count(|c| c.conflated += conflated);
+                if self.pending.rows() > MEMORY_ROWS / 2
+                    && let Some(batch) = self.pending.take_events(self.store.token())
+                {
+                    self.spool(batch).await;
+                }
+            }
+            return;
+        }
+        let due = closing
+            || self.pending.rows() >= BATCH_ROWS
+            || self.since.is_some_and(|since| since.elapsed() >= BATCH_AGE);
+        let job = if self.spooled {
+            // Order within a stream: while the spool holds anything, newer events line up behind it.
+            if due && let Some(batch) = self.pending.take_events(self.store.token()) {
+                self.spool(batch).await;
+            }
+            match self.spool.peek().await {
+                Ok(Some((number, batch))) => Job { batch: Arc::new(batch), spooled: Some(number) },
+                Ok(None) => {
+                    self.spooled = false;
+                    return;
+                }
+                Err(error) => {
+                    error!(%error, "the spool cannot be read; it is left aside until the next start");
+                    self.spooled = false;
+                    return;
+                }
+            }
+        } else if due && !self.pending.is_empty() {
+            self.since = None;
+            Job { batch: Arc::new(self.pending.take(self.store.token())), spooled: None }
+        } else {
+            return;
+        };
+        // The committer is idle, so its queue of one has room.
+        self.committing = jobs.try_send(job).is_ok();
+    }
+
+    async fn spool(&mut self, batch: Batch) {
+        match self.spool.push(&batch).await {
+            Ok(true) => {
+                self.spooled = true;
+                self.meters.count(|c| c.spooled += 1);
+            }
+            Ok(false) => {
+                let lost = self.pending.give_up(batch);
+                self.meters.count(|c| c.spool_full += lost);
+                warn!(lost, "store and spool are full: records given up, recorded as a gap");
+            }
+            Err(error) => {
+                let lost = self.pending.give_up(batch);
+                self.meters.count(|c| c.spool_full += lost);
+                error!(%error, lost, "the spool failed: records given up, recorded as a gap");
+            }
+        }
+    }
+
+    async fn finished(&mut self, done: Done) {
+        self.committing = false;
+        match done.result {
+            Ok(ack) => {
+                self.meters.count(|c| {
+                    c.commits += 1;
+                    c.inserted += ack.inserted;
+                    c.existing += ack.existing;
+                    c.refused += ack.refused;
+                });
+                for stream in ack.superseded {
+                    warn!(%stream, "another process holds the stream by now; its rows of this batch were refused");
+                    let _ = self.events.send(PipelineEvent::Superseded(stream)).await;
+                }
+                if let Some(number) = done.spooled
+                    && let Err(error) = self.spool.pop(number).await
+                {
+                    // Committing it again is harmless; staying on it for ever is not.
+                    error!(%error, "a drained batch could not be removed from the spool");
+                }
+            }
+            Err(error) => {
+                error!(%error, "the store failed for good");
+                let _ = self.events.send(PipelineEvent::Failed(error)).await;
+            }
+        }
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

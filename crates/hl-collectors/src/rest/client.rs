@@ -1,0 +1,295 @@
+//! The client of `POST /info`: keep-alive, time limits, retries, the status map of PROTOCOL section 3.4.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hl_core::decode::DecodeError;
+use hl_core::ledger::Cause;
+use hl_core::message::info::InfoRequest;
+use hl_core::seam::{Endpoint, Net};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use hyper::{Request, StatusCode};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tracing::{debug, warn};
+
+use super::connector::Connector;
+use super::weights::{Urgency, Weights};
+use crate::mono::MonoClock;
+
+/// One request, from connecting to the last byte.
+const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+/// The largest body accepted. The largest answer of `/info` has some MB.
+const MAX_BODY_BYTES: usize = 32 << 20;
+/// The exchange drops idle connections after about three minutes.
+const IDLE_LIMIT: Duration = Duration::from_secs(60);
+/// How often a request is tried.
+const ATTEMPTS: u32 = 3;
+const FIRST_RETRY_MS: u64 = 300;
+/// After a 429 nobody asks for this long; doubles with each.
+const FIRST_PENALTY_MS: i64 = 10_000;
+const LONGEST_PENALTY_MS: i64 = 60_000;
+
+/// Where `/info` is.
+#[derive(Clone, Debug)]
+pub struct RestOptions {
+    /// Host, port, TLS.
+    pub endpoint: Endpoint,
+    /// Its path, `/info`.
+    pub path: String,
+}
+
+/// A request got no usable answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RestError {
+    /// The connection failed or broke.
+    #[error("{request}: connection to {endpoint}: {source}")]
+    Network {
+        /// The request.
+        request: String,
+        /// Where to.
+        endpoint: Endpoint,
+        /// The cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// No answer in time.
+    #[error("{request}: no answer within {REQUEST_LIMIT:?}")]
+    Limit {
+        /// The request.
+        request: String,
+    },
+    /// The exchange counts more weight on this address than it grants.
+    #[error("{request}: rate limited (429); nothing is asked for {wait_ms} ms")]
+    RateLimited {
+        /// The request.
+        request: String,
+        /// How long nothing is asked, ms.
+        wait_ms: i64,
+    },
+    /// Our own ledger has no room in time.
+    #[error("{request}: the weight budget has no room in time")]
+    Budget {
+        /// The request.
+        request: String,
+    },
+    /// The exchange is being upgraded, or broken.
+    #[error("{request}: HTTP {status}")]
+    Server {
+        /// The request.
+        request: String,
+        /// The status.
+        status: u16,
+    },
+    /// The exchange does not know what was asked for.
+    #[error("{request}: HTTP {status}: {body}")]
+    Refused {
+        /// The request.
+        request: String,
+        /// The status.
+        status: u16,
+        /// The start of the answer.
+        body: String,
+    },
+    /// The answer is cut short, or is not what was asked for.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+}
+
+impl RestError {
+    /// What a gap is called that is left because of it.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Network { .. } | Self::Limit { .. } | Self::Server { .. } | Self::Decode(_) => Cause::Outage,
+            Self::RateLimited { .. } | Self::Budget { .. } => Cause::OverCapacity,
+            Self::Refused { .. } => Cause::Refused,
+        }
+    }
+
+    fn is_worth_another_try(&self) -> bool {
+        matches!(self, Self::Network { .. } | Self::Limit { .. } | Self::Server { .. } | Self::Decode(_))
+    }
+}
+
+/// What the client counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RestCounters {
+    /// Requests sent, repetitions included.
+    pub requests: u64,
+    /// Answers that could not be used.
+    pub failures: u64,
+    /// 429s.
+    pub rate_limited: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    counters: RestCounters,
+    /// Nobody asks before this, on the monotonic clock.
+    quiet_until: i64,
+    penalty_ms: i64,
+}
+
+/// The client. Cheap to share; all users slow down together on a 429.
+pub struct InfoClient {
+    http: Client<Connector, Full<Bytes>>,
+    options: RestOptions,
+    weights: Weights,
+    mono: MonoClock,
+    rng: Mutex<fastrand::Rng>,
+    state: Mutex<State>,
+}
+
+impl InfoClient {
+    /// A client that connects through `net` and books its weight in `weights`.
+    #[must_use]
+    pub fn new(
+        net: Arc<dyn Net>,
+        options: RestOptions,
+        weights: Weights,
+        mono: MonoClock,
+        rng: fastrand::Rng,
+    ) -> Self {
+        let connector = Connector { net, endpoint: options.endpoint.clone() };
+        let http = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_LIMIT)
+            .pool_max_idle_per_host(4)
+            .build(connector);
+        Self { http, options, weights, mono, rng: Mutex::new(rng), state: Mutex::default() }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> RestCounters {
+        self.state().counters
+    }
+
+    /// The clock that answers are stamped with.
+    #[must_use]
+    pub fn mono(&self) -> &MonoClock {
+        &self.mono
+    }
+
+    /// Asks, and decodes the answer. Books the weight first, for up to `items` rows; waits at most `limit` for room.
+    ///
+    /// # Errors
+    /// After three attempts where another try makes sense, at once where not.
+    pub async fn ask<T>(
+        &self,
+        request: &InfoRequest,
+        items: usize,
+        urgency: Urgency,
+        limit: Duration,
+        decode: impl Fn(&mut [u8]) -> Result<T, DecodeError>,
+    ) -> Result<T, RestError> {
+        let weight = request.weight() + request.weight_of_items(items);
+        let mut retry = Duration::from_millis(FIRST_RETRY_MS);
+        let mut attempt = 1;
+        loop {
+            let error = match self.attempt(request, weight, urgency, limit).await {
+                Ok(mut body) => match decode(&mut body) {
+                    Ok(answer) => return Ok(answer),
+                    Err(error) => RestError::Decode(error),
+                },
+                Err(error) => error,
+            };
+            self.state().counters.failures += 1;
+            if attempt == ATTEMPTS || !error.is_worth_another_try() {
+                return Err(error);
+            }
+            attempt += 1;
+            debug!(%error, "asking again");
+            let jitter = self.rng.lock().unwrap_or_else(PoisonError::into_inner).f64();
+            tokio::time::sleep(retry.mul_f64(0.5 + jitter / 2.0)).await;
+            retry *= 2;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        request: &InfoRequest,
+        weight: u32,
+        urgency: Urgency,
+        limit: Duration,
+    ) -> Result<Vec<u8>, RestError> {
+        let name = || request.name();
+        let quiet = self.state().quiet_until - self.mono.now();
+        if quiet > 0 {
+            let wait = Duration::from_millis(u64::try_from(quiet).unwrap_or(0));
+            if wait > limit {
+                return Err(RestError::RateLimited { request: name(), wait_ms: quiet });
+            }
+            tokio::time::sleep(wait).await;
+        }
+        if !self.weights.take(weight, urgency, limit).await {
+            return Err(RestError::Budget { request: name() });
+        }
+        self.state().counters.requests += 1;
+        let network = |source: Box<dyn std::error::Error + Send + Sync>| RestError::Network {
+            request: name(),
+            endpoint: self.options.endpoint.clone(),
+            source,
+        };
+        let http = Request::post(format!("{}{}", self.options.endpoint, self.options.path))
+            .header(HOST, self.options.endpoint.authority())
+            .header(CONTENT_TYPE, "application/json")
+            .header(USER_AGENT, crate::USER_AGENT)
+            .body(Full::new(Bytes::from(request.to_body())))
+            .map_err(|e| network(e.into()))?;
+        let answer = tokio::time::timeout(REQUEST_LIMIT, async {
+            let response = self.http.request(http).await.map_err(|e| network(root_cause(e)))?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), MAX_BODY_BYTES).collect().await.map_err(network)?;
+            Ok::<_, RestError>((status, body.to_bytes()))
+        });
+        let (status, body) = answer.await.map_err(|_| RestError::Limit { request: name() })??;
+        match status {
+            StatusCode::OK => {
+                self.state().penalty_ms = 0;
+                Ok(body.to_vec())
+            }
+            StatusCode::TOO_MANY_REQUESTS => {
+                let wait_ms = self.penalise();
+                warn!(wait_ms, "the exchange says 429: too much weight on this address; everybody waits");
+                Err(RestError::RateLimited { request: name(), wait_ms })
+            }
+            // A 500 whose body is `null` is how it says that it does not know a coin or a dex.
+            StatusCode::INTERNAL_SERVER_ERROR if body.as_ref() == b"null" => {
+                Err(RestError::Refused { request: name(), status: 500, body: "null".into() })
+            }
+            status if status.is_server_error() => {
+                Err(RestError::Server { request: name(), status: status.as_u16() })
+            }
+            status => {
+                let start = &body[..body.len().min(120)];
+                let body = String::from_utf8_lossy(start).into_owned();
+                Err(RestError::Refused { request: name(), status: status.as_u16(), body })
+            }
+        }
+    }
+
+    fn penalise(&self) -> i64 {
+        let mut state = self.state();
+        state.counters.rate_limited += 1;
+        state.penalty_ms = (state.penalty_ms * 2).clamp(FIRST_PENALTY_MS, LONGEST_PENALTY_MS);
+        state.quiet_until = self.mono.now() + state.penalty_ms;
+        state.penalty_ms
+    }
+}
+
+/// hyper-util wraps what happened twice; people want the innermost words.
+fn root_cause(error: hyper_util::client::legacy::Error) -> Box<dyn std::error::Error + Send + Sync> {
+    let mut words = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(inner) = cause {
+        words = inner.to_string();
+        cause = inner.source();
+    }
+    words.into()
+}

@@ -1,0 +1,14 @@
+//! The REST side: one client for `POST /info` ([`InfoClient`]), and the polled source on it ([`RestSource`]).
+//!
+//! What does not live here: when a job runs (`hl-scheduler`), and how weight is booked across processes (the store's
+//! ledger, behind [`Weights`]).
+
+mod client;
+mod connector;
+mod past;
+mod source;
+mod weights;
+
+pub use client::{InfoClient, RestCounters, RestError, RestOptions};
+pub use source::{EdgeOf, RestSource};
+pub use weights::{Urgency, Weights};

@@ -1,0 +1,444 @@
+//! The REST source: polls the streams that the selector gave it, when its jobs say so.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use hl_core::decode::rest as decode;
+use hl_core::ledger::{Cause, Span};
+use hl_core::message::info::{CandleRange, InfoRequest};
+use hl_core::record::{Bbo, Book};
+use hl_core::seam::BoxFuture;
+use hl_core::source::{
+    Content, DataSource, FetchError, Offer, Page, Past, Polled, Polls, Prober, Role, Sink, Ticket,
+};
+use hl_core::stream::BookVariant;
+use hl_core::{Coin, Epoch, Kind, Records, RunId, SourceId, StreamKey, TimeMs};
+use tokio::sync::Notify;
+use tracing::{debug, warn};
+
+use super::client::{InfoClient, RestError};
+use super::past::RECENT_TRADES;
+use super::weights::Urgency;
+
+/// How long a poll waits for room in the budget.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Requests under way at a time, of one job.
+const AT_ONCE: usize = 4;
+/// Weight a minute that the polls plan with; what is left is for questions and backfills.
+const PLANNED_WEIGHT: i64 = 900;
+const MINUTE_MS: i64 = 60_000;
+const FIRST_RETRY_MS: i64 = 1_000;
+const LONGEST_RETRY_MS: i64 = 60_000;
+/// Levels of the fast book.
+const FAST_LEVELS: usize = 5;
+/// Bars before the edge that a poll of candles asks for as well, when nothing is stored yet.
+const FIRST_BARS: i64 = 2;
+
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    epoch: Epoch,
+    due: i64,
+    /// The period that the stream itself asks for, ms; the plan may stretch it.
+    desired_ms: i64,
+    failures: u32,
+}
+
+/// Tells where a stream's past is settled: what a poll of bars has to ask from.
+pub type EdgeOf = Box<dyn Fn(StreamKey) -> Option<TimeMs> + Send + Sync>;
+
+/// The source. See the [module](self).
+pub struct RestSource {
+    client: Arc<InfoClient>,
+    sink: Arc<dyn Sink>,
+    edge_of: EdgeOf,
+    wanted: Mutex<BTreeMap<StreamKey, Wanted>>,
+    changed: Notify,
+}
+
+/// What one request can answer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Query {
+    /// `recentTrades` of a coin.
+    Trades(Coin),
+    /// Bars since the edge.
+    Candles(StreamKey),
+    /// `l2Book` of a coin: both book variants, and the best bid and offer.
+    Book(Coin),
+    /// `allMids`.
+    Mids,
+    /// `metaAndAssetCtxs` of a dex, none for the first; spot pairs apart.
+    Contexts(ContextScope),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum ContextScope {
+    Dex(Option<String>),
+    Spot,
+}
+
+impl Query {
+    /// The request that brings a stream; none where REST jobs do not poll it.
+    fn of(stream: StreamKey) -> Option<Self> {
+        Some(match stream {
+            StreamKey::Trades(coin) => Self::Trades(coin),
+            StreamKey::Candle(..) => Self::Candles(stream),
+            StreamKey::Book(coin, _) | StreamKey::Bbo(coin) => Self::Book(coin),
+            StreamKey::Mids => Self::Mids,
+            StreamKey::Context(coin) => Self::Contexts(scope_of(coin)),
+            StreamKey::Funding(_) => return None,
+        })
+    }
+}
+
+fn scope_of(coin: Coin) -> ContextScope {
+    let name = coin.as_str();
+    if name.starts_with('@') || name.contains('/') {
+        return ContextScope::Spot;
+    }
+    ContextScope::Dex(name.split_once(':').map(|(dex, _)| dex.to_owned()))
+}
+
+impl RestSource {
+    /// A source without streams. `edge_of` tells the edge as queued.
+    #[must_use]
+    pub fn new(client: Arc<InfoClient>, sink: Arc<dyn Sink>, edge_of: EdgeOf) -> Self {
+        Self { client, sink, edge_of, wanted: Mutex::default(), changed: Notify::new() }
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, BTreeMap<StreamKey, Wanted>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Streams that it owns now.
+    pub fn owned(&self) -> Vec<StreamKey> {
+        self.wanted().keys().copied().collect()
+    }
+
+    /// The streams of a job that are due, by the request that answers them, the most valuable first.
+    fn due(&self, job: &str, now: i64) -> Vec<(Query, Vec<(StreamKey, Epoch)>)> {
+        let mut queries: BTreeMap<Query, (u8, Vec<(StreamKey, Epoch)>)> = BTreeMap::new();
+        for (stream, wanted) in self.wanted().iter() {
+            if stream.spec().job != job || wanted.due > now {
+                continue;
+            }
+            let Some(query) = Query::of(*stream) else { continue };
+            let (value, streams) = queries.entry(query).or_default();
+            *value = (*value).max(stream.spec().value);
+            streams.push((*stream, wanted.epoch));
+        }
+        let mut queries: Vec<_> = queries.into_iter().collect();
+        queries.sort_by_key(|(_, (value, _))| std::cmp::Reverse(*value));
+        queries.into_iter().map(|(query, (_, streams))| (query, streams)).collect()
+    }
+
+    async fn ask(&self, query: Query, streams: Vec<(StreamKey, Epoch)>) -> Polls {
+        let asked = u32::try_from(streams.len()).unwrap_or(u32::MAX);
+        let started = self.client.mono().now();
+        let result = self.answer(&query, &streams).await;
+        let failed = match result {
+            Ok(desired_ms) => {
+                self.answered(started, &streams, desired_ms);
+                0
+            }
+            Err(error) => {
+                warn!(%error, streams = ?streams.iter().map(|(s, _)| s).collect::<Vec<_>>(), "poll failed");
+                self.failed(&streams);
+                asked
+            }
+        };
+        Polls { asked, failed }
+    }
+
+    /// Asks, and offers the answer to every stream that it serves. Returns the period that the stream asks for, where
+    /// the answer tells.
+    async fn answer(&self, query: &Query, streams: &[(StreamKey, Epoch)]) -> Result<Option<i64>, RestError> {
+        let client = &self.client;
+        let asked = client.mono().exchange();
+        match query {
+            Query::Trades(coin) => {
+                let request = InfoRequest::RecentTrades { coin: *coin };
+                let trades = client
+                    .ask(&request, RECENT_TRADES, Urgency::Live, PATIENCE, decode::recent_trades)
+                    .await?;
+                // So that the next answer still overlaps with this one.
+                let spec = Kind::Trades.spec();
+                let span = trades.first().map_or(spec.poll_ms, |first| asked.since(first.time));
+                let desired = (span * 6 / 10).clamp(spec.fastest_poll_ms, spec.poll_ms);
+                if let Some(last) = trades.last() {
+                    client.mono().observe(last.time);
+                }
+                let from = (trades.len() < RECENT_TRADES).then_some(TimeMs::MIN);
+                self.offer(streams, asked, from, |_| Some(Records::Trades(trades.clone()))).await;
+                Ok(Some(desired))
+            }
+            Query::Candles(stream) => {
+                let StreamKey::Candle(coin, interval) = *stream else { return Ok(None) };
+                let start = (self.edge_of)(*stream)
+                    .unwrap_or_else(|| interval.open_of(asked) - FIRST_BARS * interval.ms());
+                let req = CandleRange { coin, interval, start_time: start.max(TimeMs(0)), end_time: None };
+                let bars = usize::try_from(asked.since(start) / interval.ms() + 2).unwrap_or(0).min(5_000);
+                let request = InfoRequest::CandleSnapshot { req };
+                let bars = client.ask(&request, bars, Urgency::Live, PATIENCE, decode::candles).await?;
+                // Only the most recent 5,000 exist: a full answer begins where they do.
+                let from = match bars.first() {
+                    Some(first) if bars.len() >= 5_000 => first.time,
+                    _ => start,
+                };
+                self.offer(streams, asked, Some(from), |_| Some(Records::Candles(bars.clone()))).await;
+                Ok(None)
+            }
+            Query::Book(coin) => {
+                let request = InfoRequest::L2Book { coin: *coin, n_sig_figs: None, mantissa: None };
+                let decode = |body: &mut [u8]| decode::l2_book(body, BookVariant::Default);
+                let Some(book) = client.ask(&request, 0, Urgency::Live, PATIENCE, decode).await? else {
+                    return Err(RestError::Refused {
+                        request: request.name(),
+                        status: 200,
+                        body: format!("null for {coin}: the exchange does not know the coin"),
+                    });
+                };
+                client.mono().observe(book.time);
+                self.offer(streams, asked, None, |stream| Some(from_book(stream, &book))).await;
+                Ok(None)
+            }
+            Query::Mids => {
+                let stamp = || client.mono().exchange();
+                let request = InfoRequest::AllMids { dex: None };
+                let decode = |body: &mut [u8]| decode::all_mids(body, stamp());
+                let mids = client.ask(&request, 0, Urgency::Live, PATIENCE, decode).await?;
+                self.offer(streams, asked, None, |_| Some(Records::Mids(mids.clone()))).await;
+                Ok(None)
+            }
+            Query::Contexts(scope) => {
+                let stamp = || client.mono().exchange();
+                let contexts = match scope {
+                    ContextScope::Dex(dex) => {
+                        let request = InfoRequest::MetaAndAssetCtxs { dex: dex.clone() };
+                        let decode = |body: &mut [u8]| decode::meta_and_contexts(body, stamp());
+                        client.ask(&request, 0, Urgency::Live, PATIENCE, decode).await?.1
+                    }
+                    ContextScope::Spot => {
+                        let request = InfoRequest::SpotMetaAndAssetCtxs;
+                        let decode = |body: &mut [u8]| decode::spot_meta_and_contexts(body, stamp());
+                        client.ask(&request, 0, Urgency::Live, PATIENCE, decode).await?.1
+                    }
+                };
+                self.offer(streams, asked, None, |stream| {
+                    let context = contexts.iter().find(|c| stream.coin() == Some(c.coin))?;
+                    Some(Records::Contexts(vec![*context]))
+                })
+                .await;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn offer(
+        &self,
+        streams: &[(StreamKey, Epoch)],
+        asked: TimeMs,
+        from: Option<TimeMs>,
+        records: impl Fn(StreamKey) -> Option<Records>,
+    ) {
+        for (stream, epoch) in streams {
+            let Some(records) = records(*stream) else {
+                debug!(%stream, "the answer does not hold the stream");
+                continue;
+            };
+            let content = Content::Answer { records, from, asked };
+            self.sink.offer(Offer { stream: *stream, ticket: Ticket::Claim(*epoch), content }).await;
+        }
+    }
+
+    fn answered(&self, started: i64, streams: &[(StreamKey, Epoch)], desired_ms: Option<i64>) {
+        let mut wanted = self.wanted();
+        for (stream, epoch) in streams {
+            if let Some(w) = wanted.get_mut(stream).filter(|w| w.epoch == *epoch) {
+                w.desired_ms = desired_ms.unwrap_or(w.desired_ms);
+                w.failures = 0;
+            }
+        }
+        let stretch = stretch(&wanted);
+        for (stream, epoch) in streams {
+            if let Some(w) = wanted.get_mut(stream).filter(|w| w.epoch == *epoch) {
+                w.due = started + stretch.period_ms(*stream, w.desired_ms);
+            }
+        }
+    }
+
+    fn failed(&self, streams: &[(StreamKey, Epoch)]) {
+        let now = self.client.mono().now();
+        let mut wanted = self.wanted();
+        for (stream, epoch) in streams {
+            if let Some(w) = wanted.get_mut(stream).filter(|w| w.epoch == *epoch) {
+                let pause = FIRST_RETRY_MS << w.failures.min(6);
+                w.failures += 1;
+                w.due = now + pause.min(LONGEST_RETRY_MS);
+            }
+        }
+    }
+}
+
+/// How much periods are stretched so that all polls together stay inside the planned weight. Trades, which are
+/// sampled anyway, take what the others leave.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Stretch {
+    trades_permille: i64,
+    others_permille: i64,
+}
+
+impl Stretch {
+    fn period_ms(self, stream: StreamKey, desired_ms: i64) -> i64 {
+        let permille =
+            if stream.kind() == Kind::Trades { self.trades_permille } else { self.others_permille };
+        desired_ms.saturating_mul(permille) / 1_000
+    }
+}
+
+fn stretch(wanted: &BTreeMap<StreamKey, Wanted>) -> Stretch {
+    let mut queries: BTreeMap<Query, (i64, i64)> = BTreeMap::new();
+    for (stream, w) in wanted {
+        if let Some(query) = Query::of(*stream) {
+            let (weight, period) =
+                queries.entry(query).or_insert((i64::from(stream.spec().poll_weight), i64::MAX));
+            *weight = (*weight).max(i64::from(stream.spec().poll_weight));
+            *period = (*period).min(w.desired_ms);
+        }
+    }
+    let demand = |trades: bool| -> i64 {
+        let of_kind = queries.iter().filter(|(q, _)| matches!(q, Query::Trades(_)) == trades);
+        of_kind.map(|(_, (weight, period))| weight * MINUTE_MS / (*period).max(1)).sum()
+    };
+    let (trades, others) = (demand(true), demand(false));
+    // Trades keep a third at least: they are the most valuable.
+    let for_others = if trades == 0 { PLANNED_WEIGHT } else { PLANNED_WEIGHT * 2 / 3 };
+    let for_trades = PLANNED_WEIGHT - others.min(for_others);
+    Stretch {
+        trades_permille: (trades * 1_000 / for_trades.max(1)).max(1_000),
+        others_permille: (others * 1_000 / for_others).max(1_000),
+    }
+}
+
+/// What a book snapshot of REST says of each stream that it serves.
+fn from_book(stream: StreamKey, book: &Book) -> Records {
+    match stream {
+        StreamKey::Bbo(coin) => Records::Bbos(vec![Bbo {
+            coin,
+            time: book.time,
+            bid: book.bids.first().copied(),
+            ask: book.asks.first().copied(),
+        }]),
+        StreamKey::Book(_, BookVariant::Fast) => {
+            let top = |levels: &[hl_core::record::Level]| levels.iter().take(FAST_LEVELS).copied().collect();
+            Records::Books(vec![Book {
+                variant: BookVariant::Fast,
+                bids: top(&book.bids),
+                asks: top(&book.asks),
+                ..*book
+            }])
+        }
+        _ => Records::Books(vec![book.clone()]),
+    }
+}
+
+impl DataSource for RestSource {
+    fn id(&self) -> SourceId {
+        SourceId::Rest
+    }
+
+    fn serves(&self, stream: StreamKey) -> bool {
+        Query::of(stream).is_some()
+    }
+
+    fn assign(&self, stream: StreamKey, role: Role) {
+        let now = self.client.mono().now();
+        let mut wanted = self.wanted();
+        match role {
+            Role::Owner(epoch) if self.serves(stream) => {
+                if wanted.get(&stream).is_none_or(|w| w.epoch != epoch) {
+                    let desired_ms = stream.spec().fastest_poll_ms;
+                    wanted.insert(stream, Wanted { epoch, due: now, desired_ms, failures: 0 });
+                }
+            }
+            Role::Off | Role::Standby | Role::Owner(_) => {
+                wanted.remove(&stream);
+            }
+        }
+        drop(wanted);
+        self.changed.notify_one();
+    }
+
+    fn renew(&self, _: StreamKey, _: RunId) {}
+
+    fn calm(&self, _: StreamKey, _: RunId) {}
+}
+
+impl Polled for RestSource {
+    fn next_due(&self, job: &str) -> Option<i64> {
+        self.wanted().iter().filter(|(stream, _)| stream.spec().job == job).map(|(_, w)| w.due).min()
+    }
+
+    fn poll<'a>(&'a self, job: &'a str) -> BoxFuture<'a, Polls> {
+        Box::pin(async move {
+            let due = self.due(job, self.client.mono().now());
+            stream::iter(due)
+                .map(|(query, streams)| self.ask(query, streams))
+                .buffer_unordered(AT_ONCE)
+                .fold(Polls::default(), async |sum, polls| Polls {
+                    asked: sum.asked + polls.asked,
+                    failed: sum.failed + polls.failed,
+                })
+                .await
+        })
+    }
+
+    fn changed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.changed.notified())
+    }
+}
+
+impl Prober for RestSource {
+    fn newest(&self, stream: StreamKey) -> BoxFuture<'_, Result<Option<TimeMs>, Cause>> {
+        Box::pin(async move {
+            let client = &self.client;
+            let newest = match stream {
+                // A trade moves the best bid or offer and the bar as well.
+                StreamKey::Trades(coin) | StreamKey::Bbo(coin) | StreamKey::Candle(coin, _) => {
+                    let request = InfoRequest::RecentTrades { coin };
+                    let trades = client.ask(
+                        &request,
+                        RECENT_TRADES,
+                        Urgency::Question,
+                        PATIENCE,
+                        decode::recent_trades,
+                    );
+                    trades.await.map(|trades| trades.last().map(|t| t.time))
+                }
+                StreamKey::Book(coin, variant) => {
+                    let request = InfoRequest::L2Book { coin, n_sig_figs: None, mantissa: None };
+                    let decode = |body: &mut [u8]| decode::l2_book(body, variant);
+                    let book = client.ask(&request, 0, Urgency::Question, PATIENCE, decode).await;
+                    book.map(|book| book.map(|b| b.time))
+                }
+                // Pushed also where nothing changed: that the exchange answers at all says that they were missed.
+                StreamKey::Mids | StreamKey::Context(_) | StreamKey::Funding(_) => {
+                    let request = InfoRequest::AllMids { dex: None };
+                    let stamp = || client.mono().exchange();
+                    let decode = |body: &mut [u8]| decode::all_mids(body, stamp());
+                    let mids = client.ask(&request, 0, Urgency::Question, PATIENCE, decode).await;
+                    mids.map(|_| Some(stamp()))
+                }
+            };
+            newest.map_err(|error| error.cause())
+        })
+    }
+}
+
+impl Past for RestSource {
+    fn page(&self, stream: StreamKey, piece: Span) -> BoxFuture<'_, Result<Page, FetchError>> {
+        Box::pin(self.client.page(stream, piece))
+    }
+}

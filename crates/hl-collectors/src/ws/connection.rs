@@ -1,0 +1,183 @@
+//! One socket: handshake, a task that reads, and writes under a time limit.
+//!
+//! Reading a frame is not cancel-safe in fastwebsockets, so the reading task is only ever aborted together with its
+//! socket.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use bytes::Bytes;
+use fastwebsockets::{CloseCode, FragmentCollectorRead, Frame, OpCode, Payload, WebSocketError, WebSocketWrite};
+use hl_core::seam::{Endpoint, Net};
+use http_body_util::Empty;
+use hyper::Request;
+use hyper::header::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::io::WriteHalf;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// The largest message accepted, bytes. The exchange's largest (`allDexsAssetCtxs`) has 116 kB.
+const MAX_MESSAGE_BYTES: usize = 4 << 20;
+/// Messages read ahead of the session.
+const READ_AHEAD: usize = 64;
+/// A write that takes longer means that the other side no longer reads.
+const WRITE_LIMIT: Duration = Duration::from_secs(10);
+
+/// The socket could not be opened, or broke.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectionError {
+    /// TCP or TLS.
+    #[error("connecting to {endpoint}: {source}")]
+    Connect {
+        /// Where to.
+        endpoint: Endpoint,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The exchange takes 30 new connections a minute from one address.
+    #[error("the new connections of this minute are used up")]
+    TooMany,
+    /// The upgrade to WebSocket.
+    #[error("WebSocket handshake: {0}")]
+    Handshake(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A write.
+    #[error("sending: {0}")]
+    Send(#[source] WebSocketError),
+    /// A write that took too long.
+    #[error("sending took longer than {WRITE_LIMIT:?}")]
+    SendLimit,
+}
+
+/// What the reading task brings.
+pub(super) enum Incoming {
+    /// A text message.
+    Text(Vec<u8>),
+    /// A protocol-level ping, to be answered.
+    Ping(Vec<u8>),
+    /// The end, in words.
+    Closed(String),
+}
+
+/// An open socket. Dropping it ends its tasks and closes it.
+pub(super) struct Connection {
+    incoming: mpsc::Receiver<Incoming>,
+    writer: WebSocketWrite<WriteHalf<TokioIo<Upgraded>>>,
+    rng: fastrand::Rng,
+    _tasks: Tasks,
+}
+
+/// The tasks of one socket: hyper's connection, and the reader.
+#[derive(Clone, Default)]
+struct Tasks(Arc<Mutex<JoinSet<()>>>);
+
+impl Tasks {
+    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).spawn(future);
+    }
+}
+
+impl hyper::rt::Executor<Pin<Box<dyn Future<Output = ()> + Send>>> for Tasks {
+    fn execute(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        self.spawn(future);
+    }
+}
+
+impl Connection {
+    /// Connects and upgrades. The caller sets the time limit by dropping the future.
+    pub(super) async fn open(
+        net: Arc<dyn Net>,
+        endpoint: Endpoint,
+        path: String,
+        mut rng: fastrand::Rng,
+    ) -> Result<Self, ConnectionError> {
+        let stream = net
+            .connect(&endpoint)
+            .await
+            .map_err(|source| ConnectionError::Connect { endpoint: endpoint.clone(), source })?;
+        let mut key = [0; 16];
+        rng.fill(&mut key);
+        let request = Request::builder()
+            .uri(&path)
+            .header(HOST, endpoint.authority())
+            .header(UPGRADE, "websocket")
+            .header(CONNECTION, "Upgrade")
+            .header(SEC_WEBSOCKET_KEY, base64::engine::general_purpose::STANDARD.encode(key))
+            .header(SEC_WEBSOCKET_VERSION, "13")
+            .header(USER_AGENT, crate::USER_AGENT)
+            .body(Empty::<Bytes>::new())
+            .map_err(|e| ConnectionError::Handshake(e.into()))?;
+        let tasks = Tasks::default();
+        let (mut socket, _) = fastwebsockets::handshake::client(&tasks, request, stream)
+            .await
+            .map_err(|e| ConnectionError::Handshake(e.into()))?;
+        socket.set_max_message_size(MAX_MESSAGE_BYTES);
+        socket.set_auto_close(false);
+        socket.set_auto_pong(false);
+        let (reader, writer) = socket.split(tokio::io::split);
+        let mut reader = FragmentCollectorRead::new(reader);
+        let (read, incoming) = mpsc::channel(READ_AHEAD);
+        tasks.spawn(async move {
+            loop {
+                // Nothing is answered by itself, so nothing is ever handed to this.
+                let mut unused = async |_: Frame<'_>| Ok::<(), WebSocketError>(());
+                let message = match reader.read_frame(&mut unused).await {
+                    Ok(frame) => match frame.opcode {
+                        OpCode::Text | OpCode::Binary => Incoming::Text(frame.payload.into()),
+                        OpCode::Ping => Incoming::Ping(frame.payload.into()),
+                        OpCode::Pong | OpCode::Continuation => continue,
+                        OpCode::Close => Incoming::Closed(close_words(&frame.payload)),
+                    },
+                    Err(error) => Incoming::Closed(error.to_string()),
+                };
+                let last = matches!(message, Incoming::Closed(_));
+                if read.send(message).await.is_err() || last {
+                    return;
+                }
+            }
+        });
+        Ok(Self { incoming, writer, rng, _tasks: tasks })
+    }
+
+    /// The next message. Safe to drop and call again.
+    pub(super) async fn next(&mut self) -> Incoming {
+        self.incoming.recv().await.unwrap_or_else(|| Incoming::Closed("the reader ended".into()))
+    }
+
+    pub(super) async fn send_text(&mut self, text: String) -> Result<(), ConnectionError> {
+        self.send(OpCode::Text, text.into_bytes()).await
+    }
+
+    pub(super) async fn send_pong(&mut self, payload: Vec<u8>) -> Result<(), ConnectionError> {
+        self.send(OpCode::Pong, payload).await
+    }
+
+    /// Says goodbye, best effort.
+    pub(super) async fn close(mut self) {
+        let code = u16::from(CloseCode::Normal).to_be_bytes().to_vec();
+        // It is dropped either way.
+        let _ = self.send(OpCode::Close, code).await;
+    }
+
+    async fn send(&mut self, opcode: OpCode, payload: Vec<u8>) -> Result<(), ConnectionError> {
+        let mask = self.rng.u32(..).to_be_bytes();
+        let frame = Frame::new(true, opcode, Some(mask), Payload::Owned(payload));
+        match tokio::time::timeout(WRITE_LIMIT, self.writer.write_frame(frame)).await {
+            Ok(sent) => sent.map_err(ConnectionError::Send),
+            Err(_) => Err(ConnectionError::SendLimit),
+        }
+    }
+}
+
+fn close_words(payload: &[u8]) -> String {
+    match payload {
+        [a, b, reason @ ..] => {
+            format!("close code {} {:?}", u16::from_be_bytes([*a, *b]), String::from_utf8_lossy(reason))
+        }
+        _ => "closed without a code".into(),
+    }
+}

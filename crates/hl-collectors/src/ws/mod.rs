@@ -1,0 +1,17 @@
+//! The WebSocket source: a pool of slots, each with one socket at most.
+//!
+//! - [`session`]: the subscription session of one slot as a pure machine; it outlives its sockets.
+//! - [`rhythm`]: how long a stream may be silent, learnt from itself.
+//! - `connection`: one socket, from handshake to close, reading in a task of its own.
+//! - [`plan`]: which streams get a place in which slot.
+//! - [`pool`]: the tasks, and the [`DataSource`](hl_core::source::DataSource).
+//!
+//! What does not live here: who owns a stream, and what is stored.
+
+mod connection;
+pub mod plan;
+pub mod pool;
+pub mod rhythm;
+pub mod session;
+
+pub use pool::{SocketView, WsOptions, WsPool};

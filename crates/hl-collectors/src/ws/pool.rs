@@ -1,0 +1,349 @@
+//! The tasks of the WebSocket source: one per slot, and the source that the director talks to.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hl_core::seam::{BoxFuture, Endpoint, Net, Seed};
+use hl_core::selector::Guard;
+use hl_core::source::{DataSource, Role, Sink};
+use hl_core::{RunId, SourceId, StreamKey, decode};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tracing::{debug, info, warn};
+
+use super::connection::{Connection, ConnectionError, Incoming};
+use super::plan::{Plan, SLOTS};
+use super::session::{Action, Session, SessionCounters};
+use crate::mono::MonoClock;
+
+/// New connections a minute, below the exchange's 30.
+const CONNECTS_A_MINUTE: usize = 25;
+const MINUTE_MS: i64 = 60_000;
+
+/// Where the pool connects to.
+#[derive(Clone, Debug)]
+pub struct WsOptions {
+    /// Host, port, TLS.
+    pub endpoint: Endpoint,
+    /// Path of the WebSocket, `/ws`.
+    pub path: String,
+}
+
+/// One socket, for people.
+#[derive(Clone, Debug, Default)]
+pub struct SocketView {
+    /// Whether it is open.
+    pub up: bool,
+    /// Acknowledged subscriptions.
+    pub live: usize,
+    /// Wanted subscriptions.
+    pub wanted: usize,
+    /// Why it is not open, in words.
+    pub trouble: Option<String>,
+    /// What its session counted.
+    pub counters: SessionCounters,
+}
+
+#[derive(Default)]
+struct Orders {
+    want: BTreeMap<StreamKey, bool>,
+    renew: Vec<(StreamKey, RunId)>,
+    calm: Vec<(StreamKey, RunId)>,
+}
+
+#[derive(Default)]
+struct Slot {
+    orders: Mutex<Orders>,
+    ordered: Notify,
+    view: Mutex<SocketView>,
+}
+
+/// The WebSocket source.
+pub struct WsPool {
+    net: Arc<dyn Net>,
+    options: WsOptions,
+    sink: Arc<dyn Sink>,
+    guard: Arc<Guard>,
+    mono: MonoClock,
+    seed: Seed,
+    plan: Mutex<Plan>,
+    slots: Vec<Slot>,
+    connects: Mutex<VecDeque<i64>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl WsPool {
+    /// A pool without streams.
+    #[must_use]
+    pub fn new(
+        net: Arc<dyn Net>,
+        options: WsOptions,
+        sink: Arc<dyn Sink>,
+        guard: Arc<Guard>,
+        mono: MonoClock,
+        seed: Seed,
+    ) -> Self {
+        Self {
+            net,
+            options,
+            sink,
+            guard,
+            mono,
+            seed,
+            plan: Mutex::default(),
+            slots: (0..SLOTS).map(|_| Slot::default()).collect(),
+            connects: Mutex::default(),
+        }
+    }
+
+    /// Reserves a place for a stream; `false` when the exchange's limits leave none.
+    pub fn place(&self, stream: StreamKey) -> bool {
+        self.serves(stream) && lock(&self.plan).place(stream).is_some()
+    }
+
+    /// Every slot that has subscriptions.
+    pub fn sockets(&self) -> Vec<SocketView> {
+        self.slots.iter().map(|slot| lock(&slot.view).clone()).filter(|view| view.wanted > 0).collect()
+    }
+
+    /// Runs until `stop` turns true; sockets are closed then.
+    pub async fn run(self: Arc<Self>, stop: watch::Receiver<bool>) {
+        let mut tasks = JoinSet::new();
+        for slot in 0..self.slots.len() {
+            tasks.spawn(self.clone().run_slot(slot, stop.clone()));
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+
+    async fn run_slot(self: Arc<Self>, index: usize, mut stop: watch::Receiver<bool>) {
+        let seed = self.seed.derive(&format!("slot {index}"));
+        let number = u32::try_from(index).unwrap_or(u32::MAX);
+        let mut session = Session::new(number, seed.rng("session"));
+        let mut masks = seed.rng("masks");
+        let slot = &self.slots[index];
+        let mut link: Option<Connection> = None;
+        let mut opening: Option<BoxFuture<'static, Result<Connection, ConnectionError>>> = None;
+        let mut actions = VecDeque::new();
+        let mut out = Vec::new();
+        loop {
+            self.take_orders(slot, &mut session);
+            session.tick(self.mono.now(), self.mono.exchange(), &mut out);
+            actions.extend(out.drain(..));
+            while let Some(action) = actions.pop_front() {
+                let trouble = match action {
+                    Action::Offer(offer) => {
+                        self.sink.offer(offer).await;
+                        None
+                    }
+                    Action::Report(event) => {
+                        self.guard.report(self.mono.now(), event);
+                        None
+                    }
+                    Action::Connect => {
+                        opening = Some(self.open(masks.fork()));
+                        None
+                    }
+                    Action::Send(text) => match link.as_mut() {
+                        Some(connection) => connection.send_text(text).await.err().map(|e| e.to_string()),
+                        None => None,
+                    },
+                    Action::Close => Some(if link.is_some() {
+                        "no sign of life in time".to_owned()
+                    } else {
+                        format!("no connection to {} in time", self.options.endpoint)
+                    }),
+                };
+                if let Some(trouble) = trouble {
+                    // What was still to be sent belongs to the socket that just ended.
+                    actions.retain(|a| matches!(a, Action::Offer(_) | Action::Report(_)));
+                    link = None;
+                    opening = None;
+                    self.lost(slot, &mut session, trouble, &mut out);
+                    actions.extend(out.drain(..));
+                }
+            }
+            self.publish(slot, &session, None);
+            let deadline = session.next_deadline().map(|at| self.mono.instant(at));
+            tokio::select! {
+                biased;
+                () = stopped(&mut stop) => break,
+                () = slot.ordered.notified() => {}
+                opened = maybe(opening.as_mut()) => {
+                    opening = None;
+                    match opened {
+                        Ok(connection) => {
+                            info!(slot = index, endpoint = %self.options.endpoint, "socket open");
+                            link = Some(connection);
+                            lock(&slot.view).trouble = None;
+                            session.connected(self.mono.now());
+                        }
+                        Err(error) => self.lost(slot, &mut session, error.to_string(), &mut out),
+                    }
+                }
+                incoming = next(link.as_mut()) => match incoming {
+                    Incoming::Text(mut text) => self.text(&mut session, &mut text, &mut out),
+                    Incoming::Ping(payload) => {
+                        if let Some(connection) = link.as_mut()
+                            && let Err(error) = connection.send_pong(payload).await
+                        {
+                            link = None;
+                            self.lost(slot, &mut session, error.to_string(), &mut out);
+                        }
+                    }
+                    Incoming::Closed(words) => {
+                        link = None;
+                        self.lost(slot, &mut session, words, &mut out);
+                    }
+                },
+                () = sleep_until(deadline) => {}
+            }
+            actions.extend(out.drain(..));
+        }
+        if let Some(connection) = link {
+            connection.close().await;
+        }
+    }
+
+    fn take_orders(&self, slot: &Slot, session: &mut Session) {
+        let orders = std::mem::take(&mut *lock(&slot.orders));
+        let now = self.mono.now();
+        for (stream, wanted) in orders.want {
+            session.want(now, stream, wanted);
+        }
+        for (stream, run) in orders.renew {
+            session.renew(now, stream, run);
+        }
+        for (stream, run) in orders.calm {
+            session.calm(stream, run);
+        }
+    }
+
+    fn text(&self, session: &mut Session, text: &mut [u8], out: &mut Vec<Action>) {
+        let now = self.mono.now();
+        match decode::frame(text, self.mono.exchange()) {
+            Ok(frame) => {
+                match &frame {
+                    decode::Frame::Trades(trades) => {
+                        if let Some(last) = trades.last() {
+                            self.mono.observe(last.time);
+                        }
+                    }
+                    decode::Frame::Book(book) => self.mono.observe(book.time),
+                    decode::Frame::Bbo(bbo) => self.mono.observe(bbo.time),
+                    decode::Frame::Error(words) => warn!(%words, "the exchange refused something"),
+                    decode::Frame::Unknown { channel } => debug!(%channel, "unknown channel"),
+                    _ => {}
+                }
+                session.frame(now, self.mono.exchange(), frame, out);
+            }
+            Err(error) => {
+                warn!(%error, "a frame could not be decoded");
+                session.undecodable(now, &error.what, out);
+            }
+        }
+    }
+
+    /// Opens a socket where the minute has room for one more.
+    fn open(&self, rng: fastrand::Rng) -> BoxFuture<'static, Result<Connection, ConnectionError>> {
+        let now = self.mono.now();
+        let mut connects = lock(&self.connects);
+        while connects.front().is_some_and(|at| *at + MINUTE_MS <= now) {
+            connects.pop_front();
+        }
+        if connects.len() >= CONNECTS_A_MINUTE {
+            return Box::pin(std::future::ready(Err(ConnectionError::TooMany)));
+        }
+        connects.push_back(now);
+        let (net, options) = (self.net.clone(), self.options.clone());
+        Box::pin(Connection::open(net, options.endpoint, options.path, rng))
+    }
+
+    fn lost(&self, slot: &Slot, session: &mut Session, trouble: String, out: &mut Vec<Action>) {
+        let first = lock(&slot.view).trouble.is_none();
+        if first {
+            warn!(endpoint = %self.options.endpoint, %trouble, "socket lost; connecting again until it works");
+        } else {
+            debug!(%trouble, "socket not open yet");
+        }
+        session.closed(self.mono.now(), out);
+        self.publish(slot, session, Some(trouble));
+    }
+
+    fn publish(&self, slot: &Slot, session: &Session, trouble: Option<String>) {
+        let (up, live, wanted) = session.view();
+        let mut view = lock(&slot.view);
+        let trouble = trouble.or_else(|| view.trouble.take().filter(|_| !up));
+        *view = SocketView { up, live, wanted, trouble, counters: session.counters() };
+    }
+
+    fn order(&self, stream: StreamKey, give: impl FnOnce(&mut Orders)) {
+        let Some(slot) = lock(&self.plan).slot_of(stream).and_then(|slot| self.slots.get(slot)) else { return };
+        give(&mut lock(&slot.orders));
+        slot.ordered.notify_one();
+    }
+}
+
+impl DataSource for WsPool {
+    fn id(&self) -> SourceId {
+        SourceId::Ws
+    }
+
+    fn serves(&self, stream: StreamKey) -> bool {
+        stream.spec().ws
+    }
+
+    fn assign(&self, stream: StreamKey, role: Role) {
+        match role {
+            Role::Off => {
+                self.order(stream, |orders| {
+                    orders.want.insert(stream, false);
+                });
+                lock(&self.plan).free(stream);
+            }
+            Role::Standby | Role::Owner(_) => {
+                if self.place(stream) {
+                    self.order(stream, |orders| {
+                        orders.want.insert(stream, true);
+                    });
+                }
+            }
+        }
+    }
+
+    fn renew(&self, stream: StreamKey, run: RunId) {
+        self.order(stream, |orders| orders.renew.push((stream, run)));
+    }
+
+    fn calm(&self, stream: StreamKey, run: RunId) {
+        self.order(stream, |orders| orders.calm.push((stream, run)));
+    }
+}
+
+/// Resolves when the stop signal is given, or nobody can give it any more.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn maybe<T>(future: Option<&mut BoxFuture<'static, T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next(link: Option<&mut Connection>) -> Incoming {
+    match link {
+        Some(connection) => connection.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

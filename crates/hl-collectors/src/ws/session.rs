@@ -1,0 +1,568 @@
+//! The subscription session of one slot: what to send, what is acknowledged, what each frame means, when to give up.
+//!
+//! Pure: `now` is the monotonic clock in ms, `exchange` the estimate of exchange time; randomness comes from the
+//! seeded generator given at the start. Subscriptions live here and outlive the sockets: after a reconnect the same
+//! set is made again, paced. A slot has one socket at most, by type: only [`Action::Connect`] opens one, and it is
+//! given out in one state.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use hl_core::decode::Frame;
+use hl_core::ledger::Cause;
+use hl_core::message::{Method, Request, Subscription};
+use hl_core::selector::{Event, Mono};
+use hl_core::source::{Content, Offer, Ticket};
+use hl_core::{Kind, Records, RunId, StreamKey, TimeMs};
+
+use super::rhythm::Rhythm;
+
+/// First pause before connecting again, ms; doubles, jittered.
+const FIRST_BACKOFF_MS: i64 = 1_000;
+const LONGEST_BACKOFF_MS: i64 = 30_000;
+/// A connection was healthy when it lived this long and brought data: only then does the back-off start anew.
+const HEALTHY_MS: i64 = 30_000;
+const CONNECT_LIMIT_MS: i64 = 10_000;
+/// How often to ping: with bars the pong is the proof that they are final, so more often.
+const PING_MS: i64 = 20_000;
+const PING_WITH_BARS_MS: i64 = 5_000;
+/// The exchange answers a ping in 0.1 s; no answer for this long is a half-open connection.
+const PONG_LIMIT_MS: i64 = 10_000;
+/// The limit of the exchange is 2,000 messages a minute for all sockets of an IP.
+const SENDS_AT_ONCE: u32 = 100;
+const SEND_EVERY_MS: i64 = 40;
+/// An unanswered subscribe is sent again after this.
+const ACK_LIMIT_MS: i64 = 10_000;
+/// An acknowledged subscription that brings nothing is made anew after this, doubling.
+const FIRST_DATA_LIMIT_MS: i64 = 10_000;
+const LONGEST_DATA_LIMIT_MS: i64 = 300_000;
+/// A socket that closes this soon after a subscribe may have been killed by it.
+const BLAME_MS: i64 = 3_000;
+/// A subscription alone on the way when the socket died, this many times, is quarantined.
+const STRIKES: u32 = 2;
+const QUARANTINE_MS: i64 = 600_000;
+/// After "Cannot subscribe to more than 1000 channels" the old socket may still count.
+const OVER_LIMIT_PAUSE_MS: i64 = 5_000;
+
+/// What the shell is to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Open the socket; answer with [`Session::connected`] or [`Session::closed`].
+    Connect,
+    /// Send a text frame.
+    Send(String),
+    /// Close the socket; answer with [`Session::closed`].
+    Close,
+    /// Hand this to the inbox.
+    Offer(Offer),
+    /// Tell the selector.
+    Report(Event),
+}
+
+/// The socket of the slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    /// None, and none wanted before `retry`.
+    Down { retry: Mono },
+    /// Being opened since `since`.
+    Connecting { since: Mono },
+    /// Open since `since`; `data`: it has brought data.
+    Up { since: Mono, data: bool },
+    /// Told to close; the shell has not answered yet.
+    Closing,
+}
+
+/// One wanted subscription.
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// To be sent, not before this.
+    Due { at: Mono },
+    /// Sent, no acknowledgement yet.
+    Sent { at: Mono },
+    /// Acknowledged at `at`: a run, that has brought data or not.
+    Live { run: RunId, at: Mono, last: Option<Mono>, asked: Mono },
+    /// It killed the socket: left alone until then.
+    Quarantined { until: Mono },
+}
+
+#[derive(Clone, Debug)]
+struct Sub {
+    subscription: Subscription,
+    state: State,
+    rhythm: Rhythm,
+    /// A socket died while it was on the way: it is tried alone.
+    suspect: bool,
+    strikes: u32,
+    /// How long to wait for first data before subscribing anew.
+    data_limit: i64,
+    /// An unsubscribe must go out before the next subscribe.
+    unsubscribe: bool,
+}
+
+/// What the session counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionCounters {
+    /// Sockets opened.
+    pub connects: u64,
+    /// Sockets lost, attempts that failed included.
+    pub losses: u64,
+    /// Pongs that did not come in time.
+    pub half_open: u64,
+    /// Frames that belong to no subscription of ours.
+    pub unrouted: u64,
+    /// Error frames.
+    pub errors: u64,
+    /// Frames that could not be decoded.
+    pub undecodable: u64,
+    /// Channels nobody knows.
+    pub unknown: u64,
+    /// Subscriptions put into quarantine.
+    pub quarantined: u64,
+    /// Subscriptions made anew because they were silent.
+    pub renewed: u64,
+}
+
+/// The machine. See the [module](self).
+pub struct Session {
+    link: Link,
+    subs: BTreeMap<StreamKey, Sub>,
+    backoff_ms: i64,
+    rng: fastrand::Rng,
+    next_run: u64,
+    ping_due: Mono,
+    ping_sent: Option<(Mono, TimeMs)>,
+    /// Sends that may go out at once, and when one more is earned.
+    send_credit: u32,
+    credit_at: Mono,
+    unsubscribes: VecDeque<Subscription>,
+    counters: SessionCounters,
+}
+
+impl Session {
+    /// A slot without subscriptions. `slot` makes its runs distinct from those of other slots.
+    #[must_use]
+    pub fn new(slot: u32, rng: fastrand::Rng) -> Self {
+        Self {
+            link: Link::Down { retry: Mono::MIN },
+            subs: BTreeMap::new(),
+            backoff_ms: FIRST_BACKOFF_MS,
+            rng,
+            next_run: u64::from(slot) << 40,
+            ping_due: 0,
+            ping_sent: None,
+            send_credit: SENDS_AT_ONCE,
+            credit_at: 0,
+            unsubscribes: VecDeque::new(),
+            counters: SessionCounters::default(),
+        }
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn counters(&self) -> SessionCounters {
+        self.counters
+    }
+
+    /// Whether the socket is open, and how many subscriptions are acknowledged out of those wanted.
+    #[must_use]
+    pub fn view(&self) -> (bool, usize, usize) {
+        let live = self.subs.values().filter(|s| matches!(s.state, State::Live { .. })).count();
+        (matches!(self.link, Link::Up { .. }), live, self.subs.len())
+    }
+
+    /// Sets whether a stream is wanted.
+    pub fn want(&mut self, now: Mono, stream: StreamKey, wanted: bool) {
+        if !wanted {
+            if let Some(sub) = self.subs.remove(&stream)
+                && matches!(sub.state, State::Sent { .. } | State::Live { .. })
+            {
+                self.unsubscribes.push_back(sub.subscription);
+            }
+            return;
+        }
+        let Some(subscription) = Subscription::for_stream(stream) else { return };
+        let spec = stream.spec();
+        self.subs.entry(stream).or_insert(Sub {
+            subscription,
+            state: State::Due { at: now },
+            rhythm: Rhythm::new(spec.first_silence_ms, spec.longest_silence_ms),
+            suspect: false,
+            strikes: 0,
+            data_limit: FIRST_DATA_LIMIT_MS,
+            unsubscribe: false,
+        });
+    }
+
+    /// Makes the subscription anew, as a new run.
+    pub fn renew(&mut self, now: Mono, stream: StreamKey, run: RunId) {
+        if let Some(sub) = self.subs.get_mut(&stream)
+            && matches!(sub.state, State::Live { run: live, .. } if live == run)
+        {
+            sub.state = State::Due { at: now };
+            sub.unsubscribe = true;
+            self.counters.renewed += 1;
+        }
+    }
+
+    /// The silence of the run was innocent.
+    pub fn calm(&mut self, stream: StreamKey, run: RunId) {
+        if let Some(sub) = self.subs.get_mut(&stream)
+            && matches!(sub.state, State::Live { run: live, .. } if live == run)
+        {
+            sub.rhythm.calm();
+        }
+    }
+
+    /// The socket is open.
+    pub fn connected(&mut self, now: Mono) {
+        self.link = Link::Up { since: now, data: false };
+        self.counters.connects += 1;
+        self.ping_sent = None;
+        self.ping_due = now + self.ping_ms();
+        self.unsubscribes.clear();
+        for sub in self.subs.values_mut() {
+            sub.unsubscribe = false;
+            if !matches!(sub.state, State::Quarantined { .. }) {
+                sub.state = State::Due { at: now };
+            }
+        }
+    }
+
+    /// The socket is gone, or could not be opened.
+    pub fn closed(&mut self, now: Mono, out: &mut Vec<Action>) {
+        let healthy = matches!(self.link, Link::Up { since, data: true } if now - since >= HEALTHY_MS);
+        self.counters.losses += 1;
+        self.blame(now, out);
+        if healthy {
+            self.backoff_ms = FIRST_BACKOFF_MS;
+        }
+        // Half of the pause is jitter, so that sockets which died together do not come back together.
+        let pause = self.backoff_ms / 2 + self.rng.i64(0..=self.backoff_ms / 2);
+        self.backoff_ms = (self.backoff_ms * 2).min(LONGEST_BACKOFF_MS);
+        self.link = Link::Down { retry: now + pause };
+        self.ping_sent = None;
+        for (stream, sub) in &mut self.subs {
+            let run = match sub.state {
+                State::Live { run, .. } => Some(run),
+                State::Due { .. } | State::Sent { .. } => None,
+                State::Quarantined { .. } => continue,
+            };
+            sub.state = State::Due { at: now };
+            out.push(Action::Report(Event::Down { stream: *stream, run, cause: Cause::Outage }));
+        }
+    }
+
+    /// A close right after a subscribe is blamed on it: one bad subscription kills the whole socket, without a word.
+    fn blame(&mut self, now: Mono, out: &mut Vec<Action>) {
+        let on_the_way = |sub: &Sub| matches!(sub.state, State::Sent { at } if now - at <= BLAME_MS);
+        let count = self.subs.values().filter(|sub| on_the_way(sub)).count();
+        for (stream, sub) in self.subs.iter_mut().filter(|(_, sub)| on_the_way(sub)) {
+            // Several were on the way: each is tried alone from now on, and only then counted against.
+            if count == 1 {
+                sub.strikes += 1;
+            }
+            sub.suspect = true;
+            if sub.strikes >= STRIKES {
+                sub.state = State::Quarantined { until: now + QUARANTINE_MS };
+                sub.strikes = 0;
+                self.counters.quarantined += 1;
+                out.push(Action::Report(Event::Down { stream: *stream, run: None, cause: Cause::Refused }));
+            }
+        }
+    }
+
+    /// A frame could not be decoded. It ends the runs that it may have belonged to: trades are subscribed anew, since
+    /// the replay is the best filler of the hole; states and bars go on, and their time lines know of the hole.
+    pub fn undecodable(&mut self, now: Mono, channel: &str, out: &mut Vec<Action>) {
+        self.counters.undecodable += 1;
+        let known = Kind::ALL.into_iter().any(|kind| may_carry(channel, kind));
+        for (stream, sub) in &mut self.subs {
+            let State::Live { run, .. } = sub.state else { continue };
+            if known && !may_carry(channel, stream.kind()) {
+                continue;
+            }
+            if stream.kind() == Kind::Trades {
+                sub.state = State::Due { at: now };
+                sub.unsubscribe = true;
+                self.counters.renewed += 1;
+                let cause = Cause::Undecodable;
+                out.push(Action::Report(Event::Down { stream: *stream, run: Some(run), cause }));
+            } else {
+                out.push(offer(*stream, run, Content::Broken));
+            }
+        }
+    }
+
+    /// A frame came in.
+    pub fn frame(&mut self, now: Mono, exchange: TimeMs, frame: Frame, out: &mut Vec<Action>) {
+        match frame {
+            Frame::Pong => self.pong(out),
+            Frame::Ack { method: Method::Subscribe, subscription } => {
+                let acked = self.subs.iter().find_map(|(stream, sub)| {
+                    let sent = matches!(sub.state, State::Sent { .. });
+                    (sent && sub.subscription.matches_echo(&subscription)).then_some(*stream)
+                });
+                match acked {
+                    Some(stream) => self.acked(now, exchange, stream, out),
+                    None => self.counters.unrouted += 1,
+                }
+            }
+            Frame::Ack { .. } => {}
+            Frame::Error(words) => self.refused(now, exchange, &words, out),
+            Frame::Unknown { .. } => self.counters.unknown += 1,
+            Frame::Message(_) => self.counters.unrouted += 1,
+            Frame::Trades(trades) => {
+                if let Some(coin) = trades.first().map(|t| t.coin) {
+                    self.data(now, StreamKey::Trades(coin), Records::Trades(trades), out);
+                }
+            }
+            Frame::Book(book) => {
+                self.data(now, StreamKey::Book(book.coin, book.variant), Records::Books(vec![book]), out);
+            }
+            Frame::Bbo(bbo) => self.data(now, StreamKey::Bbo(bbo.coin), Records::Bbos(vec![bbo]), out),
+            Frame::Candle(bar) => {
+                self.data(now, StreamKey::Candle(bar.coin, bar.interval), Records::Candles(vec![bar]), out);
+            }
+            // Other dexes' mids are not asked for.
+            Frame::Mids { dex: Some(_), .. } => self.counters.unrouted += 1,
+            Frame::Mids { dex: None, mids } => self.data(now, StreamKey::Mids, Records::Mids(mids), out),
+            Frame::Context(context) => {
+                self.data(now, StreamKey::Context(context.coin), Records::Contexts(vec![context]), out);
+            }
+        }
+    }
+
+    fn data(&mut self, now: Mono, stream: StreamKey, records: Records, out: &mut Vec<Action>) {
+        if let Link::Up { data, .. } = &mut self.link {
+            *data = true;
+        }
+        let Some(sub) = self.subs.get_mut(&stream) else {
+            self.counters.unrouted += 1;
+            return;
+        };
+        // Before the acknowledgement it is the tail of an earlier subscription.
+        let State::Live { run, at, last, .. } = &mut sub.state else {
+            self.counters.unrouted += 1;
+            return;
+        };
+        let (run, first) = (*run, last.is_none());
+        sub.rhythm.frame_after(now - last.unwrap_or(*at));
+        *last = Some(now);
+        sub.data_limit = FIRST_DATA_LIMIT_MS;
+        out.push(offer(stream, run, Content::Frame(records)));
+        if first {
+            out.push(Action::Report(Event::Up { stream, run }));
+        }
+    }
+
+    fn acked(&mut self, now: Mono, exchange: TimeMs, stream: StreamKey, out: &mut Vec<Action>) {
+        self.next_run += 1;
+        let run = RunId(self.next_run);
+        if let Some(sub) = self.subs.get_mut(&stream) {
+            sub.state = State::Live { run, at: now, last: None, asked: now };
+            sub.suspect = false;
+            sub.strikes = 0;
+            out.push(offer(stream, run, Content::Started { at: exchange }));
+        }
+    }
+
+    fn pong(&mut self, out: &mut Vec<Action>) {
+        let Some((_, sent)) = self.ping_sent.take() else { return };
+        for (stream, sub) in &self.subs {
+            if let State::Live { run, .. } = sub.state
+                && stream.kind() == Kind::Candle
+            {
+                out.push(offer(*stream, run, Content::Proof { sent }));
+            }
+        }
+    }
+
+    /// An error frame: the socket stays open.
+    fn refused(&mut self, now: Mono, exchange: TimeMs, words: &str, out: &mut Vec<Action>) {
+        self.counters.errors += 1;
+        if let Some(echo) = words.strip_prefix("Already subscribed: ") {
+            // As good as an acknowledgement.
+            if let Ok(echo) = serde_json::from_str(echo) {
+                let frame = Frame::Ack { method: Method::Subscribe, subscription: echo };
+                self.frame(now, exchange, frame, out);
+            }
+            return;
+        }
+        let over_limit = words.starts_with("Cannot subscribe to more than")
+            || words.starts_with("Cannot send more than");
+        for (stream, sub) in &mut self.subs {
+            if !matches!(sub.state, State::Sent { .. }) {
+                continue;
+            }
+            if over_limit {
+                sub.state = State::Due { at: now + OVER_LIMIT_PAUSE_MS };
+                out.push(Action::Report(Event::Down {
+                    stream: *stream,
+                    run: None,
+                    cause: Cause::OverCapacity,
+                }));
+            } else if names(words, &sub.subscription) {
+                sub.state = State::Quarantined { until: now + QUARANTINE_MS };
+                self.counters.quarantined += 1;
+                out.push(Action::Report(Event::Down { stream: *stream, run: None, cause: Cause::Refused }));
+            }
+        }
+    }
+
+    /// Looks at deadlines and sends what is due.
+    pub fn tick(&mut self, now: Mono, exchange: TimeMs, out: &mut Vec<Action>) {
+        match self.link {
+            Link::Down { retry } if retry <= now && !self.subs.is_empty() => {
+                self.link = Link::Connecting { since: now };
+                out.push(Action::Connect);
+            }
+            Link::Connecting { since } if since + CONNECT_LIMIT_MS <= now => {
+                self.link = Link::Closing;
+                out.push(Action::Close);
+            }
+            Link::Down { .. } | Link::Connecting { .. } | Link::Closing => {}
+            Link::Up { .. } if self.subs.is_empty() && self.unsubscribes.is_empty() => {
+                self.link = Link::Closing;
+                out.push(Action::Close);
+            }
+            Link::Up { .. } => self.tick_up(now, exchange, out),
+        }
+    }
+
+    fn tick_up(&mut self, now: Mono, exchange: TimeMs, out: &mut Vec<Action>) {
+        if let Some((sent, _)) = self.ping_sent {
+            if sent + PONG_LIMIT_MS <= now {
+                self.counters.half_open += 1;
+                self.link = Link::Closing;
+                out.push(Action::Close);
+                return;
+            }
+        } else if self.ping_due <= now {
+            self.ping_sent = Some((now, exchange));
+            self.ping_due = now + self.ping_ms();
+            out.push(Action::Send(Request::Ping.to_text()));
+        }
+        self.earn(now);
+        while self.send_credit > 0
+            && let Some(subscription) = self.unsubscribes.pop_front()
+        {
+            self.send_credit -= 1;
+            out.push(Action::Send(Request::unsubscribe(&subscription).to_text()));
+        }
+        let mut on_the_way = self.subs.values().filter(|s| matches!(s.state, State::Sent { .. })).count();
+        let suspect_on_the_way =
+            self.subs.values().any(|s| s.suspect && matches!(s.state, State::Sent { .. }));
+        // Those above suspicion first: a suspect goes alone, when nothing else is on the way.
+        let mut order: Vec<_> = self.subs.iter().map(|(stream, sub)| (sub.suspect, *stream)).collect();
+        order.sort_by_key(|(suspect, stream)| (*suspect, std::cmp::Reverse(stream.spec().value), *stream));
+        for (_, stream) in order {
+            let Some(sub) = self.subs.get_mut(&stream) else { continue };
+            match sub.state {
+                State::Quarantined { until } if until <= now => sub.state = State::Due { at: now },
+                State::Sent { at } if at + ACK_LIMIT_MS <= now => sub.state = State::Due { at: now },
+                State::Live { run, at, last: None, .. } if at + sub.data_limit <= now => {
+                    // Acknowledged, and nothing came: the replay may have been lost with what muted the stream.
+                    sub.data_limit = (sub.data_limit * 2).min(LONGEST_DATA_LIMIT_MS);
+                    sub.state = State::Due { at: now };
+                    sub.unsubscribe = true;
+                    self.counters.renewed += 1;
+                    out.push(Action::Report(Event::Down { stream, run: Some(run), cause: Cause::Silence }));
+                }
+                State::Live { run, last: Some(last), ref mut asked, .. } => {
+                    if let Some(limit) = sub.rhythm.limit()
+                        && (*asked).max(last) + limit <= now
+                    {
+                        *asked = now;
+                        out.push(Action::Report(Event::Silent { stream, run }));
+                    }
+                }
+                State::Due { .. } | State::Sent { .. } | State::Live { .. } | State::Quarantined { .. } => {}
+            }
+            let due = matches!(sub.state, State::Due { at } if at <= now);
+            let alone = !sub.suspect || on_the_way == 0;
+            if !due || !alone || suspect_on_the_way || self.send_credit < 2 {
+                continue;
+            }
+            if std::mem::take(&mut sub.unsubscribe) {
+                self.send_credit -= 1;
+                out.push(Action::Send(Request::unsubscribe(&sub.subscription).to_text()));
+            }
+            self.send_credit -= 1;
+            out.push(Action::Send(Request::subscribe(&sub.subscription).to_text()));
+            sub.state = State::Sent { at: now };
+            on_the_way += 1;
+            if sub.suspect {
+                break;
+            }
+        }
+    }
+
+    /// When [`Session::tick`] has something to do next; none while only the outside can change anything.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Mono> {
+        match self.link {
+            Link::Down { retry } => (!self.subs.is_empty()).then_some(retry),
+            Link::Connecting { since } => Some(since + CONNECT_LIMIT_MS),
+            Link::Closing => None,
+            Link::Up { .. } => {
+                let ping = self.ping_sent.map_or(self.ping_due, |(sent, _)| sent + PONG_LIMIT_MS);
+                let blocked = self.subs.values().any(|s| s.suspect && matches!(s.state, State::Sent { .. }));
+                let any_sent = self.subs.values().any(|s| matches!(s.state, State::Sent { .. }));
+                let subs = self.subs.values().filter_map(|sub| match sub.state {
+                    State::Due { .. } if blocked || (sub.suspect && any_sent) => None,
+                    State::Due { at } if self.send_credit < 2 => Some(at.max(self.credit_at + SEND_EVERY_MS)),
+                    State::Due { at } => Some(at),
+                    State::Sent { at } => Some(at + ACK_LIMIT_MS),
+                    State::Live { at, last: None, .. } => Some(at + sub.data_limit),
+                    State::Live { last: Some(last), asked, .. } => {
+                        sub.rhythm.limit().map(|limit| asked.max(last) + limit)
+                    }
+                    State::Quarantined { until } => Some(until),
+                });
+                let unsubscribe = (!self.unsubscribes.is_empty()).then_some(self.credit_at + SEND_EVERY_MS);
+                subs.chain(unsubscribe).chain([ping]).min()
+            }
+        }
+    }
+
+    fn earn(&mut self, now: Mono) {
+        if self.send_credit >= SENDS_AT_ONCE {
+            self.credit_at = now;
+            return;
+        }
+        let earned = (now - self.credit_at) / SEND_EVERY_MS;
+        self.credit_at += earned * SEND_EVERY_MS;
+        let earned = u32::try_from(earned).unwrap_or(u32::MAX);
+        self.send_credit = self.send_credit.saturating_add(earned).min(SENDS_AT_ONCE);
+    }
+
+    fn ping_ms(&self) -> i64 {
+        let bars = self.subs.keys().any(|stream| stream.kind() == Kind::Candle);
+        if bars { PING_WITH_BARS_MS } else { PING_MS }
+    }
+}
+
+fn offer(stream: StreamKey, run: RunId, content: Content) -> Action {
+    Action::Offer(Offer { stream, ticket: Ticket::Run(run), content })
+}
+
+/// Whether an error message quotes the subscription.
+fn names(words: &str, subscription: &Subscription) -> bool {
+    let quoted = words.find('{').map(|at| &words[at..]);
+    let echo = quoted.and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
+    let echo = echo.as_ref().map(|e| e.get("subscription").unwrap_or(e));
+    echo.is_some_and(|echo| subscription.matches_echo(echo))
+}
+
+/// Whether a channel carries streams of a kind.
+fn may_carry(channel: &str, kind: Kind) -> bool {
+    let name = match kind {
+        Kind::Trades => "trades",
+        Kind::Book | Kind::BookFast => "l2Book",
+        Kind::Bbo => "bbo",
+        Kind::Candle => "candle",
+        Kind::Mids => "allMids",
+        Kind::Context => return matches!(channel, "activeAssetCtx" | "activeSpotAssetCtx"),
+        Kind::Funding => return false,
+    };
+    channel == name
+}

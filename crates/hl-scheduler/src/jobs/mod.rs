@@ -1,0 +1,11 @@
+//! The jobs, one a file.
+//!
+//! The fallbacks (`collect_trades`, `collect_candles`, `collect_orderbook`, `collect_mids`, `update_ticker`) poll the
+//! streams that the selector gave to REST and are withdrawn while it gives them none. `backfill_gaps` fills what a
+//! backfill still can.
+
+mod backfill_gaps;
+mod poll;
+
+pub use backfill_gaps::BackfillGaps;
+pub use poll::{FALLBACKS, Poll};
