@@ -1,9 +1,16 @@
 //! The binaries `hl-daemon` and `hl-cli`: configuration, composition, commands.
 //!
-//! What lives here: what a user says ([`config`]) and what a process answers ([`exit`]). No decision about claims, joins or gaps is made here.
+//! What lives here: what a user says ([`config`]), what the commands answer ([`commands`], [`verify`]), and what a
+//! running daemon shows ([`status`], [`view`]). No decision about claims, joins or gaps is made here.
 
+pub mod commands;
 pub mod config;
 pub mod exit;
+pub mod http_get;
+pub mod human;
 mod nearest;
+pub mod status;
+pub mod verify;
+pub mod view;
 
 pub use nearest::nearest;

@@ -1,0 +1,7 @@
+//! `hl-cli`: looks into what `hl-daemon` has collected.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hl_cli::commands::run_process().into()
+}

@@ -1,0 +1,157 @@
+//! The commands of `hl-cli`, one a file. Each reads what it needs, and answers as a table or as one JSON object.
+
+mod coverage;
+mod status;
+mod verify;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use hl_core::seam::{Clock, EndpointError, Net};
+use hl_core::store::StoreError;
+use hl_core::stream::StreamKeyError;
+use hl_runtime::{SystemClock, TcpNet};
+use hl_store::{Inspect, SqliteStore};
+use serde::Serialize;
+
+use crate::config::{self, ConfigError, StoreUri};
+use crate::exit::Exit;
+use crate::verify::VerifyError;
+
+/// Looks into what hl-daemon has collected.
+#[derive(Parser, Debug)]
+#[command(name = "hl-cli", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  hl-cli status                                    what is collected, how fresh, by whom
+  hl-cli coverage --stream trades/BTC              what is covered, what is missing and why
+  hl-cli verify --store sqlite:./data/hyperliquid.db
+
+Exit codes: 0 done and clean, 1 failed or unclean, 2 usage, 3 held by another
+process, 4 partly unrecoverable.";
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// What is covered, by which source, and every gap with its cause and state
+    Coverage(coverage::Args),
+    /// What is collected, how fresh it is, and who is at it
+    Status(status::Args),
+    /// Proves that a store is consistent, and with --truth that it equals what a simulated exchange did
+    Verify(verify::Args),
+}
+
+/// What every command takes.
+#[derive(clap::Args, Debug)]
+struct Common {
+    /// The store [default: sqlite:./data/hyperliquid.db] [env: HL_STORE]
+    #[arg(long, value_name = "URI")]
+    store: Option<String>,
+    /// Answer with one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// A command did not come to an answer.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("--stream: {0}")]
+    Stream(#[from] StreamKeyError),
+    #[error("--truth: {0}")]
+    Url(#[from] EndpointError),
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    #[error("writing the answer: {0}")]
+    Output(#[from] io::Error),
+    #[error("writing the answer as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl CommandError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Config(_) | Self::Stream(_) | Self::Url(_) => Exit::Usage,
+            // Whoever reads has seen enough: `hl-cli coverage | head`.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+            _ => Exit::Failed,
+        }
+    }
+}
+
+/// What a command is given: the outside world, and where to answer.
+struct Shell<'a> {
+    environment: Vec<(OsString, OsString)>,
+    net: Arc<dyn Net>,
+    clock: Arc<dyn Clock>,
+    out: &'a mut (dyn Write + Send),
+}
+
+impl Shell<'_> {
+    fn open(&self, common: &Common) -> Result<Box<dyn Inspect>, CommandError> {
+        match config::store_of(common.store.as_deref(), self.environment.iter().cloned())? {
+            StoreUri::Sqlite(path) => Ok(Box::new(SqliteStore::inspect(path)?)),
+        }
+    }
+
+    /// Writes an answer in the form that was asked for.
+    fn answer(&mut self, common: &Common, json: &impl Serialize, text: &str) -> Result<(), CommandError> {
+        if common.json {
+            writeln!(self.out, "{}", serde_json::to_string(json)?)?;
+        } else {
+            self.out.write_all(text.as_bytes())?;
+        }
+        Ok(self.out.flush()?)
+    }
+}
+
+/// Runs the command of this process.
+#[must_use]
+pub fn run_process() -> Exit {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("hl-cli: starting: {error}");
+            return Exit::Failed;
+        }
+    };
+    let mut shell = Shell {
+        environment: std::env::vars_os().collect(),
+        net: Arc::new(TcpNet::new()),
+        clock: Arc::new(SystemClock),
+        out: &mut io::stdout(),
+    };
+    runtime.block_on(run(std::env::args_os(), &mut shell))
+}
+
+async fn run(arguments: impl IntoIterator<Item = OsString>, shell: &mut Shell<'_>) -> Exit {
+    let done = match Cli::try_parse_from(arguments) {
+        Ok(Cli { command: Command::Coverage(args) }) => coverage::run(&args, shell).await,
+        Ok(Cli { command: Command::Status(args) }) => status::run(&args, shell).await,
+        Ok(Cli { command: Command::Verify(args) }) => verify::run(&args, shell).await,
+        Err(error) => Err(ConfigError::from(error).into()),
+    };
+    match done {
+        Ok(exit) => exit,
+        Err(CommandError::Config(error)) => config::complain("hl-cli", &error),
+        Err(error) => {
+            let exit = error.exit();
+            if exit != Exit::Done {
+                eprintln!("hl-cli: {error}");
+            }
+            exit
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

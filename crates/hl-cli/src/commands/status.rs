@@ -1,0 +1,101 @@
+//! `hl-cli status`: the store at a glance, and the daemon on it.
+
+use std::fmt::Write as _;
+
+use hl_core::store::Holder;
+use hl_core::{StreamKey, TimeMs};
+use hl_store::StreamRow;
+use serde::Serialize;
+
+use super::{CommandError, Common, Shell};
+use crate::exit::Exit;
+use crate::status::{NOTE, StatusReport};
+use crate::{human, view};
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  hl-cli status
+  hl-cli status --store sqlite:./data/hyperliquid.db --json")]
+pub(super) struct Args {
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    /// When, ms.
+    at: TimeMs,
+    streams: Vec<Line>,
+    /// Living processes on the store.
+    holders: Vec<Holder>,
+    /// What the daemon says about itself, where one is alive.
+    live: Option<StatusReport>,
+}
+
+#[derive(Serialize)]
+struct Line {
+    stream: StreamKey,
+    edge: Option<TimeMs>,
+    rows: u64,
+    /// Time of the newest row, ms.
+    newest: Option<TimeMs>,
+    /// From there to now, ms.
+    lag_ms: Option<i64>,
+    holder: Option<Holder>,
+}
+
+pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
+    let store = shell.open(&args.common)?;
+    let at = shell.clock.now();
+    let line = |row: StreamRow| Line {
+        stream: row.stream,
+        edge: row.edge,
+        rows: row.rows,
+        newest: row.newest,
+        lag_ms: row.newest.map(|newest| at.since(newest)),
+        holder: row.holder,
+    };
+    let streams = store.streams().await?.into_iter().map(line).collect();
+    let holders = store.holders().await?;
+    // A note of another shape is of another release, whose daemon may well be running: no reason to fail.
+    let note = store.note(NOTE).await?;
+    let live = note
+        .and_then(|text| serde_json::from_str::<StatusReport>(&text).ok())
+        .filter(|report| holders.iter().any(|holder| holder.token == report.token));
+    let answer = Answer { at, streams, holders, live };
+    shell.answer(&args.common, &answer, &text(&answer))?;
+    Ok(Exit::Done)
+}
+
+fn text(answer: &Answer) -> String {
+    let mut text = String::new();
+    let mut table = human::table(&["stream", "edge", "rows", "newest row", "lag", "held by"]);
+    for line in &answer.streams {
+        let holder = line.holder.as_ref();
+        table.add_row([
+            line.stream.to_string(),
+            line.edge.map_or("-".to_owned(), human::time),
+            line.rows.to_string(),
+            line.newest.map_or("-".to_owned(), human::time),
+            line.lag_ms.map_or("-".to_owned(), human::length),
+            holder.map_or("-".to_owned(), |h| format!("{} (pid {} on {})", h.role, h.pid, h.host)),
+        ]);
+    }
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{}\n", table.trim_fmt());
+    match (&answer.live, answer.holders.as_slice()) {
+        (Some(report), _) => {
+            let age = human::length(answer.at.since(report.at));
+            let _ = write!(text, "the daemon, {age} ago:\n{}", view::table(report, usize::MAX, false));
+        }
+        (None, []) => text.push_str("no process is at work on this store\n"),
+        (None, holders) => {
+            for h in holders {
+                let since = human::time(h.since);
+                let _ = writeln!(text, "{} (pid {} on {}) at work since {since}", h.role, h.pid, h.host);
+            }
+        }
+    }
+    text
+}

@@ -1,0 +1,178 @@
+//! The commands over a real store.
+
+use std::path::{Path, PathBuf};
+
+use hl_core::ledger::{Batch, Cause, Change, Span};
+use hl_core::record::Mid;
+use hl_core::store::Store as _;
+use hl_core::{Coin, Decimal, Epoch, Origin, Records, StreamKey, TimeMs, Token};
+use hl_store::{SqliteOptions, Writer};
+use serde_json::Value;
+
+use super::*;
+use crate::status::{NOTE, StatusReport};
+
+struct At(i64);
+
+impl Clock for At {
+    fn now(&self) -> TimeMs {
+        TimeMs(self.0)
+    }
+}
+
+async fn open(path: &Path) -> SqliteStore {
+    let options = SqliteOptions {
+        path: path.to_owned(),
+        role: "hl-daemon".to_owned(),
+        host: "here".to_owned(),
+        pid: 77,
+        writer: Writer::Inline { delay_ms: 0 },
+        clock: Arc::new(At(1_000)),
+    };
+    SqliteStore::open(options).await.unwrap()
+}
+
+/// Mids of one coin every 5 s to 50 s, with a gap from 20 s to 40 s.
+async fn fill(store: &SqliteStore) {
+    let stream = StreamKey::Mids;
+    assert_eq!(store.lease(&[stream]).await.unwrap().granted.len(), 1);
+    let token = store.token();
+    let epoch = Epoch { token, local: 1 };
+    let coin = Coin::new("BTC").unwrap();
+    let mids = |from: i64, to: i64| {
+        let at = |s| Mid { coin, time: TimeMs(s * 1_000), px: Decimal::from(s) };
+        Records::Mids((from..=to).step_by(5).map(at).collect())
+    };
+    let span = |from: i64, to: i64| Span::new(TimeMs(from * 1_000), TimeMs(to * 1_000));
+    let rows = |from, to| Change::Rows { epoch, origin: Origin::Ws, records: mids(from, to) };
+    let covered = |from, to| Change::Covered { epoch, origin: Origin::Ws, span: span(from, to) };
+    let changes = [
+        rows(0, 20),
+        covered(0, 20),
+        Change::GapOpened { span: span(20, 40), cause: Cause::Outage },
+        rows(40, 50),
+        covered(40, 50),
+        Change::Edge(TimeMs(50_000)),
+    ];
+    let batch = Batch { token, changes: changes.map(|change| (stream, change)).to_vec() };
+    store.commit(Arc::new(batch)).await.unwrap();
+}
+
+/// A folder with a store that was filled and left.
+async fn filled() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    let store = open(&path).await;
+    fill(&store).await;
+    store.close().await.unwrap();
+    (folder, path)
+}
+
+async fn cli(words: &[&str], path: &Path) -> (Exit, String) {
+    let mut out = Vec::new();
+    let mut shell = Shell {
+        environment: vec![("HL_STORE".into(), format!("sqlite:{}", path.display()).into())],
+        net: Arc::new(TcpNet::new()),
+        clock: Arc::new(At(60_000)),
+        out: &mut out,
+    };
+    let exit = run(["hl-cli"].iter().chain(words).map(OsString::from), &mut shell).await;
+    (exit, String::from_utf8(out).unwrap())
+}
+
+async fn json(words: &[&str], path: &Path) -> Value {
+    let (exit, text) = cli(&[words, &["--json"]].concat(), path).await;
+    assert_eq!(exit, Exit::Done, "{text}");
+    assert_eq!(text.lines().count(), 1, "one object: {text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+#[tokio::test]
+async fn coverage_shows_pieces_and_gaps_in_order() {
+    let (_folder, path) = filled().await;
+    let all = json(&["coverage"], &path).await;
+    let mids = &all["streams"][0];
+    assert_eq!((&mids["stream"], &mids["edge"]), (&"mids".into(), &50_000.into()));
+    assert_eq!((&mids["covered_ms"], &mids["gap_ms"]), (&30_000.into(), &20_000.into()));
+    assert_eq!(mids["coverage"][0]["from"], 0);
+    assert_eq!(mids["coverage"][1]["source"], "ws");
+    let gap = serde_json::json!({
+        "stream": "mids", "from": 20_000, "to": 40_000, "cause": "outage", "state": "open",
+    });
+    assert_eq!(mids["gaps"][0], gap);
+    assert_eq!(json(&["coverage", "--stream", "mids"], &path).await, all);
+
+    let (_, text) = cli(&["coverage"], &path).await;
+    let at = |word: &str| text.find(word).unwrap_or_else(|| panic!("{word} is not in\n{text}"));
+    assert!(at("1970-01-01T00:00:00Z") < at("GAP outage (open)"), "{text}");
+    assert!(text.ends_with("mids: 30.0s covered, 1 gaps not filled (20.0s)\n"), "{text}");
+    let (_, text) = cli(&["coverage", "--stream", "trades/BTC"], &path).await;
+    assert_eq!(text, "trades/BTC was never collected into this store\n");
+}
+
+#[tokio::test]
+async fn status_shows_the_daemon_while_it_lives() {
+    let (_folder, path) = filled().await;
+    let store = open(&path).await;
+    let report =
+        |token| StatusReport { at: TimeMs(59_000), token, network: "sim".to_owned(), ..Default::default() };
+    let note = |token| serde_json::to_string(&report(token)).unwrap();
+    store.lease(&[StreamKey::Mids]).await.unwrap();
+
+    store.put_note(NOTE, &note(Token(1))).await.unwrap();
+    let dead = json(&["status"], &path).await;
+    assert_eq!(dead["live"], Value::Null, "the note of a daemon that has died is not shown");
+
+    store.put_note(NOTE, &note(store.token())).await.unwrap();
+    let alive = json(&["status"], &path).await;
+    assert_eq!(alive["live"]["network"], "sim");
+    let line = &alive["streams"][0];
+    assert_eq!((&line["rows"], &line["lag_ms"]), (&8.into(), &10_000.into()));
+    assert_eq!(line["holder"]["pid"], 77);
+    let (_, text) = cli(&["status"], &path).await;
+    assert!(text.contains("hl-daemon (pid 77 on here)") && text.contains("the daemon, 1.0s ago"), "{text}");
+
+    store.close().await.unwrap();
+    let (_, text) = cli(&["status"], &path).await;
+    assert!(text.ends_with("no process is at work on this store\n"), "{text}");
+}
+
+#[tokio::test]
+async fn verify_passes_a_clean_store_and_fails_one_that_was_tampered_with() {
+    let (_folder, path) = filled().await;
+    let report = json(&["verify"], &path).await;
+    assert_eq!((&report["clean"], &report["gaps"][0]["cause"]), (&true.into(), &"outage".into()));
+
+    let store = open(&path).await;
+    assert_eq!(store.lease(&[StreamKey::Mids]).await.unwrap().granted.len(), 1);
+    let (token, coin) = (store.token(), Coin::new("BTC").unwrap());
+    // A row in the middle of a gap that nothing covers.
+    let records = Records::Mids(vec![Mid { coin, time: TimeMs(30_000), px: Decimal::ONE }]);
+    let change = Change::Rows { epoch: Epoch { token, local: 1 }, origin: Origin::Ws, records };
+    let batch = Batch { token, changes: vec![(StreamKey::Mids, change)] };
+    store.commit(Arc::new(batch)).await.unwrap();
+    store.close().await.unwrap();
+    let (exit, text) = cli(&["verify", "--json"], &path).await;
+    let report: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((exit, &report["clean"]), (Exit::Failed, &false.into()));
+    let checks: Vec<_> = report["problems"].as_array().unwrap().iter().map(|p| p["check"].clone()).collect();
+    assert!(checks.contains(&"rows_in_gap".into()), "{report}");
+}
+
+#[tokio::test]
+async fn mistakes_end_with_the_right_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let none = folder.path().join("none.db");
+    for (words, exit) in [
+        (&["coverage"][..], Exit::Failed),
+        (&["coverage", "--stream", "tades/BTC"], Exit::Usage),
+        (&["verify", "--truth", "nowhere"], Exit::Usage),
+        (&["status", "--store", "mysql:x"], Exit::Usage),
+        (&["statsu"], Exit::Usage),
+        (&[], Exit::Usage),
+        (&["coverage", "--help"], Exit::Done),
+    ] {
+        assert_eq!(cli(words, &none).await.0, exit, "{words:?}");
+    }
+    assert!(!none.exists(), "looking for a store does not make one");
+}

@@ -1,0 +1,49 @@
+//! Times, lengths and tables for people.
+
+use comfy_table::{CellAlignment, Table, presets};
+use hl_core::TimeMs;
+
+/// UTC, to the millisecond: `2026-11-24T06:22:01.5Z`; the bare number where no calendar reaches.
+#[must_use]
+pub fn time(time: TimeMs) -> String {
+    jiff::Timestamp::from_millisecond(time.0).map_or_else(|_| time.to_string(), |t| t.to_string())
+}
+
+/// A length of `ms` milliseconds in its two largest units: `250ms`, `5.4s`, `3m 20s`, `2h 5m`, `3d 4h`.
+#[must_use]
+pub fn length(ms: i64) -> String {
+    let (sign, ms) = if ms < 0 { ("-", ms.unsigned_abs()) } else { ("", ms.unsigned_abs()) };
+    let (seconds, minutes, hours) = (ms / 1_000, ms / 60_000, ms / 3_600_000);
+    let text = match ms {
+        0..1_000 => format!("{ms}ms"),
+        1_000..60_000 => format!("{seconds}.{}s", ms % 1_000 / 100),
+        60_000..3_600_000 => format!("{minutes}m {}s", seconds % 60),
+        3_600_000..86_400_000 => format!("{hours}h {}m", minutes % 60),
+        _ => format!("{}d {}h", hours / 24, hours % 24),
+    };
+    format!("{sign}{text}")
+}
+
+/// A table with these headings; every column but the first is aligned right.
+#[must_use]
+pub fn table(headings: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(headings.iter().copied());
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_lengths_read_well() {
+        assert_eq!(time(TimeMs(1_795_501_321_500)), "2026-11-24T06:22:01.5Z");
+        assert_eq!(time(TimeMs::MAX), i64::MAX.to_string());
+        let of = [250, 5_430, 200_000, 7_500_000, 273_600_000, -5_430].map(length);
+        assert_eq!(of, ["250ms", "5.4s", "3m 20s", "2h 5m", "3d 4h", "-5.4s"]);
+    }
+}

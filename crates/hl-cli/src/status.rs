@@ -1,0 +1,98 @@
+//! What a running daemon says about itself: filled by the daemon every second, shown by its terminal view, and kept
+//! as the note [`NOTE`] in the store, where `hl-cli status` finds it.
+
+use std::collections::BTreeMap;
+
+use hl_core::{StreamKey, TimeMs, Token};
+use serde::{Deserialize, Serialize};
+
+/// The name of the note in the store.
+pub const NOTE: &str = "status";
+
+/// A daemon at one moment.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct StatusReport {
+    /// When, ms.
+    pub at: TimeMs,
+    /// The token of its session on the store: whether it still lives is seen from that.
+    pub token: Token,
+    /// How long it has been running, ms.
+    pub uptime_ms: i64,
+    /// Which exchange, as `--network` names it.
+    pub network: String,
+    /// Every stream it collects, in its order of value.
+    pub streams: Vec<StreamStatus>,
+    /// Every socket it has or is making.
+    pub sockets: Vec<SocketStatus>,
+    /// REST weight booked in the last 60 s.
+    pub weight_used: u32,
+    /// What waits for the store.
+    pub spool: SpoolStatus,
+    /// Everything that is counted, by name.
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// Who collects a stream.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Owner {
+    /// A socket.
+    Ws,
+    /// A REST job.
+    Rest,
+    /// Nobody at this moment.
+    None,
+}
+
+impl Owner {
+    /// The word: `ws`, `rest`, `none`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ws => "ws",
+            Self::Rest => "rest",
+            Self::None => "none",
+        }
+    }
+}
+
+/// One stream of a daemon.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct StreamStatus {
+    /// The stream.
+    pub stream: StreamKey,
+    /// Who collects it.
+    pub owner: Owner,
+    /// Rows written since the daemon began.
+    pub rows: u64,
+    /// Rows a second, lately.
+    pub rate_per_s: f64,
+    /// From the time of the newest record to now, ms; none before the first.
+    pub lag_ms: Option<i64>,
+    /// Gaps that are not filled.
+    pub gaps: u64,
+    /// Time of the newest record, ms.
+    pub last: Option<TimeMs>,
+}
+
+/// One socket of a daemon.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SocketStatus {
+    /// Its number in the pool.
+    pub slot: u32,
+    /// One word: `connecting`, `settling`, `live`, `waiting`.
+    pub state: String,
+    /// Subscriptions on it.
+    pub subscriptions: u32,
+    /// Since when it is in this state, ms.
+    pub since: TimeMs,
+}
+
+/// What waits on disk for the store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct SpoolStatus {
+    /// Batches.
+    pub batches: u64,
+    /// Bytes.
+    pub bytes: u64,
+}

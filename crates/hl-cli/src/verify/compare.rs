@@ -1,0 +1,318 @@
+//! The comparison of stored rows with the truth: pure, one page of one stream at a time.
+
+use std::collections::BTreeMap;
+
+use hl_core::ledger::{GapState, Span};
+use hl_core::record::{Bbo, Book, Candle, Context, Funding, Mid, Trade};
+use hl_core::stream::{BookVariant, Borders};
+use hl_core::{Coin, TimeMs};
+use hl_store::GapRow;
+
+/// A bar or a settlement this shortly before the stop, ms, may still be on its way.
+const PENDING_MS: i64 = 30_000;
+
+/// How long before its stamp, ms, a state that bears no time of its own may have held.
+pub(super) const STAMP_MS: i64 = 2_000;
+
+/// Levels a side of the `fast` book.
+const FAST_LEVELS: usize = 5;
+
+/// What became of one row.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Finding {
+    /// In the truth and nowhere in the store, and no gap says so.
+    Missing,
+    /// Missing, and a recorded gap says so.
+    MissingInGap,
+    /// Stored, and not in the truth.
+    Extra,
+    /// The same key with other values.
+    Different,
+    /// Missing, and too new to be expected.
+    Pending,
+    /// Stored twice.
+    Duplicate,
+}
+
+/// What a comparison found.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Tally {
+    /// Rows of the truth that are stored or should be; for states those that a stored row was compared with.
+    pub truth: u64,
+    counts: BTreeMap<Finding, (u64, TimeMs)>,
+}
+
+impl Tally {
+    /// How often.
+    #[must_use]
+    pub fn count(&self, finding: Finding) -> u64 {
+        self.counts.get(&finding).map_or(0, |&(count, _)| count)
+    }
+
+    /// When first, ms.
+    #[must_use]
+    pub fn first(&self, finding: Finding) -> Option<TimeMs> {
+        self.counts.get(&finding).map(|&(_, first)| first)
+    }
+
+    fn add(&mut self, finding: Finding, time: TimeMs) {
+        self.counts.entry(finding).or_insert((0, time)).0 += 1;
+    }
+}
+
+/// The recorded gaps of a stream that were not filled, joined where they touch.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Gaps(Vec<Span>);
+
+impl Gaps {
+    /// The gaps among `rows` that are not backfilled.
+    #[must_use]
+    pub fn of(rows: &[GapRow]) -> Self {
+        let mut spans: Vec<_> =
+            rows.iter().filter(|gap| gap.state != GapState::Backfilled).map(|gap| gap.span).collect();
+        spans.sort();
+        let mut joined: Vec<Span> = Vec::new();
+        for span in spans {
+            match joined.last_mut() {
+                Some(last) if last.touches(span) => last.to = last.to.max(span.to),
+                _ => joined.push(span),
+            }
+        }
+        Self(joined)
+    }
+
+    fn contain(&self, time: TimeMs, borders: Borders) -> bool {
+        let later = self.0.partition_point(|gap| gap.from <= time);
+        self.0[..later].last().is_some_and(|gap| match borders {
+            Borders::Shared => time <= gap.to,
+            Borders::HalfOpen => time < gap.to,
+        })
+    }
+}
+
+/// The part of a stream that is compared: from the start of the first claim, or of what the truth still has, to the
+/// edge.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    /// Begin and stop.
+    pub span: Span,
+    /// The gaps.
+    pub gaps: Gaps,
+}
+
+impl Piece {
+    fn absent(&self, time: TimeMs, borders: Borders) -> Finding {
+        if self.gaps.contain(time, borders) { Finding::MissingInGap } else { Finding::Missing }
+    }
+}
+
+/// Walks two lists by key. Equal keys in `stored` beyond the first are duplicates; in `truth` they are one row.
+fn join<T, K: Ord + Copy>(
+    truth: &mut Vec<T>,
+    stored: &[T],
+    key: impl Fn(&T) -> K,
+    mut each: impl FnMut(Pair<'_, T>),
+) {
+    truth.sort_by_key(&key);
+    truth.dedup_by_key(|row| key(row));
+    let mut stored: Vec<&T> = stored.iter().collect();
+    stored.sort_by_key(|row| key(row));
+    let mut left = truth.iter().peekable();
+    let mut before = None;
+    for row in stored {
+        let at = key(row);
+        if before == Some(at) {
+            each(Pair::Again(row));
+            continue;
+        }
+        before = Some(at);
+        while let Some(absent) = left.next_if(|t| key(t) < at) {
+            each(Pair::Truth(absent));
+        }
+        match left.next_if(|t| key(t) == at) {
+            Some(twin) => each(Pair::Both(twin, row)),
+            None => each(Pair::Stored(row)),
+        }
+    }
+    left.for_each(|absent| each(Pair::Truth(absent)));
+}
+
+enum Pair<'a, T> {
+    Truth(&'a T),
+    Both(&'a T, &'a T),
+    Stored(&'a T),
+    Again(&'a T),
+}
+
+impl Tally {
+    /// Trades. Rows of the first and the last block may be absent, since those blocks may be incomplete.
+    pub fn trades(&mut self, piece: &Piece, truth: &mut Vec<Trade>, stored: &[Trade]) {
+        join(truth, stored, Trade::key, |pair| match pair {
+            Pair::Truth(t) if piece.span.from < t.time && t.time < piece.span.to => {
+                self.truth += 1;
+                self.add(piece.absent(t.time, Borders::Shared), t.time);
+            }
+            Pair::Truth(_) => {}
+            Pair::Both(t, s) => self.both(t.time, t == s),
+            Pair::Stored(s) => self.add(Finding::Extra, s.time),
+            Pair::Again(s) => self.add(Finding::Duplicate, s.time),
+        });
+    }
+
+    /// Final bars. `truth` holds every later final bar too, so that the newest is known to be the newest.
+    pub fn candles(&mut self, piece: &Piece, truth: &mut Vec<Candle>, stored: &[Candle]) {
+        let newest = truth.iter().map(|bar| bar.time).max();
+        join(
+            truth,
+            stored,
+            |bar| bar.time,
+            |pair| match pair {
+                Pair::Truth(t) => {
+                    let close = t.time + t.interval.ms();
+                    let late = piece.span.to.since(close) < PENDING_MS || Some(t.time) == newest;
+                    self.settled(piece, t.time, late);
+                }
+                Pair::Both(t, s) => self.both(t.time, t == s),
+                Pair::Stored(s) => self.add(Finding::Extra, s.time),
+                Pair::Again(s) => self.add(Finding::Duplicate, s.time),
+            },
+        );
+    }
+
+    /// Settled funding rates.
+    pub fn funding(&mut self, piece: &Piece, truth: &mut Vec<Funding>, stored: &[Funding]) {
+        join(
+            truth,
+            stored,
+            |rate| rate.time,
+            |pair| match pair {
+                Pair::Truth(t) => self.settled(piece, t.time, piece.span.to.since(t.time) < PENDING_MS),
+                Pair::Both(t, s) => self.both(t.time, t == s),
+                Pair::Stored(s) => self.add(Finding::Extra, s.time),
+                Pair::Again(s) => self.add(Finding::Duplicate, s.time),
+            },
+        );
+    }
+
+    /// Book snapshots: each is the exchange's of exactly its time.
+    pub fn books(&mut self, truth: &mut Vec<Book>, stored: &[Book]) {
+        join(
+            truth,
+            stored,
+            |book| book.time,
+            |pair| match pair {
+                Pair::Truth(_) => {}
+                Pair::Both(t, s) => {
+                    let depth = match s.variant {
+                        BookVariant::Default => usize::MAX,
+                        BookVariant::Fast => FAST_LEVELS,
+                    };
+                    let same =
+                        t.bids.iter().take(depth).eq(&*s.bids) && t.asks.iter().take(depth).eq(&*s.asks);
+                    self.both(t.time, same);
+                }
+                Pair::Stored(s) => self.add(Finding::Extra, s.time),
+                Pair::Again(s) => self.add(Finding::Duplicate, s.time),
+            },
+        );
+    }
+
+    /// Best bids and offers: each is the state that held at its time.
+    pub fn bbos(&mut self, truth: &States<Bbo>, stored: &[Bbo]) {
+        self.states(truth, stored, 0, |row| (row.coin, row.time), |a, b| (a.bid, a.ask) == (b.bid, b.ask));
+    }
+
+    /// Mids: each is a state of the two seconds before its stamp.
+    pub fn mids(&mut self, truth: &States<Mid>, stored: &[Mid]) {
+        self.states(truth, stored, STAMP_MS, |row| (row.coin, row.time), |a, b| a.px == b.px);
+    }
+
+    /// Contexts: each is a state of the two seconds before its stamp.
+    pub fn contexts(&mut self, truth: &States<Context>, stored: &[Context]) {
+        self.states(truth, stored, STAMP_MS, |row| (row.coin, row.time), Context::same_values);
+    }
+
+    fn both(&mut self, time: TimeMs, same: bool) {
+        self.truth += 1;
+        if !same {
+            self.add(Finding::Different, time);
+        }
+    }
+
+    /// A row of a half-open time line that is in the truth only.
+    fn settled(&mut self, piece: &Piece, time: TimeMs, late: bool) {
+        if time < piece.span.from || piece.span.to <= time {
+            return;
+        }
+        self.truth += 1;
+        match piece.absent(time, Borders::HalfOpen) {
+            Finding::Missing if late => self.add(Finding::Pending, time),
+            finding => self.add(finding, time),
+        }
+    }
+
+    fn states<T>(
+        &mut self,
+        truth: &States<T>,
+        stored: &[T],
+        reach_ms: i64,
+        key: impl Fn(&T) -> (Coin, TimeMs),
+        same: impl Fn(&T, &T) -> bool,
+    ) {
+        let mut before = BTreeMap::new();
+        for row in stored {
+            let (coin, time) = key(row);
+            if before.insert(coin, time) == Some(time) {
+                self.add(Finding::Duplicate, time);
+                continue;
+            }
+            let held = truth.held(coin, Span::new(time - reach_ms, time));
+            if held.is_empty() {
+                self.add(Finding::Extra, time);
+            } else {
+                self.both(time, held.iter().any(|(_, state)| same(state, row)));
+            }
+        }
+    }
+}
+
+/// The states of the exchange by coin: each holds from its time to the next.
+#[derive(Clone, Debug)]
+pub struct States<T>(BTreeMap<Coin, Vec<(TimeMs, T)>>);
+
+impl<T> Default for States<T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<T> States<T> {
+    /// Adds a page that begins where the last one ended.
+    pub fn extend(&mut self, page: impl IntoIterator<Item = T>, key: impl Fn(&T) -> (Coin, TimeMs)) {
+        for state in page {
+            let (coin, time) = key(&state);
+            self.0.entry(coin).or_default().push((time, state));
+        }
+        self.0.values_mut().for_each(|line| line.sort_by_key(|&(time, _)| time));
+    }
+
+    /// Forgets what no longer held at `time`.
+    pub fn forget_before(&mut self, time: TimeMs) {
+        for line in self.0.values_mut() {
+            let later = line.partition_point(|&(at, _)| at <= time);
+            line.drain(..later.saturating_sub(1));
+        }
+    }
+
+    /// What held at some moment of the closed piece.
+    fn held(&self, coin: Coin, span: Span) -> &[(TimeMs, T)] {
+        let Some(line) = self.0.get(&coin) else { return &[] };
+        let begin = line.partition_point(|&(at, _)| at <= span.from).saturating_sub(1);
+        let end = line.partition_point(|&(at, _)| at <= span.to);
+        line.get(begin..end).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+#[path = "compare_tests.rs"]
+mod tests;

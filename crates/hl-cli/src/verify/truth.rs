@@ -1,0 +1,105 @@
+//! What the exchange says it did.
+
+use std::sync::Arc;
+
+use hl_core::ledger::Span;
+use hl_core::seam::{BoxFuture, Endpoint, Net};
+use hl_core::{Records, StreamKey, TimeMs};
+use serde::de::DeserializeOwned;
+
+use super::wire;
+use crate::http_get::{GetError, encode, get};
+
+/// Knows what really happened: a simulated exchange.
+pub trait Truth: Send + Sync {
+    /// The oldest time that it still knows, ms.
+    fn oldest(&self) -> BoxFuture<'_, Result<TimeMs, TruthError>>;
+
+    /// What happened on a stream in the closed piece, oldest first. For candles the final ones; for books every
+    /// snapshot, 20 levels a side, whatever the variant; for other states each one from when it held.
+    fn rows(&self, stream: StreamKey, span: Span) -> BoxFuture<'_, Result<Records, TruthError>>;
+}
+
+/// The truth could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum TruthError {
+    /// The request failed.
+    #[error(transparent)]
+    Get(#[from] GetError),
+    /// The answer is not what it should be.
+    #[error("GET {path}: the answer is not understood: {source}")]
+    Shape {
+        /// What was asked.
+        path: String,
+        /// Why not.
+        source: serde_json::Error,
+    },
+    /// Store and truth give rows of different kinds.
+    #[error("{0}: rows of another kind than the stream's")]
+    OtherKind(StreamKey),
+}
+
+/// The truth of a simulated exchange, over HTTP: its `/sim/status` and `/sim/truth/…`.
+pub struct HttpTruth {
+    net: Arc<dyn Net>,
+    base: Endpoint,
+}
+
+impl HttpTruth {
+    /// The truth of the exchange at `base`.
+    #[must_use]
+    pub fn new(net: Arc<dyn Net>, base: Endpoint) -> Self {
+        Self { net, base }
+    }
+
+    async fn json<T: DeserializeOwned>(&self, path: String) -> Result<T, TruthError> {
+        let body = get(&*self.net, &self.base, &path).await?;
+        serde_json::from_slice(&body).map_err(|source| TruthError::Shape { path, source })
+    }
+
+    async fn list<W, R>(&self, what: &str, query: &str, span: Span) -> Result<Vec<R>, TruthError>
+    where
+        W: DeserializeOwned + Into<R>,
+    {
+        let to = if span.to == TimeMs::MAX { String::new() } else { format!("&to={}", span.to) };
+        let path = format!("/sim/truth/{what}?{query}from={}{to}", span.from);
+        Ok(self.json::<Vec<W>>(path).await?.into_iter().map(Into::into).collect())
+    }
+}
+
+impl Truth for HttpTruth {
+    fn oldest(&self) -> BoxFuture<'_, Result<TimeMs, TruthError>> {
+        Box::pin(async { Ok(self.json::<wire::Status>("/sim/status".to_owned()).await?.from) })
+    }
+
+    fn rows(&self, stream: StreamKey, span: Span) -> BoxFuture<'_, Result<Records, TruthError>> {
+        Box::pin(async move {
+            let of = |coin: hl_core::Coin| format!("coin={}&", encode(coin.as_str()));
+            Ok(match stream {
+                StreamKey::Trades(coin) => {
+                    Records::Trades(self.list::<wire::Trade, _>("trades", &of(coin), span).await?)
+                }
+                StreamKey::Book(coin, _) => {
+                    Records::Books(self.list::<wire::Book, _>("books", &of(coin), span).await?)
+                }
+                StreamKey::Bbo(coin) => {
+                    Records::Bbos(self.list::<wire::Bbo, _>("bbo", &of(coin), span).await?)
+                }
+                StreamKey::Candle(coin, interval) => {
+                    let query = format!("{}interval={interval}&", of(coin));
+                    Records::Candles(self.list::<wire::Candle, _>("candles", &query, span).await?)
+                }
+                StreamKey::Mids => {
+                    let states = self.list::<wire::Mids, wire::Mids>("mids", "", span).await?;
+                    Records::Mids(states.into_iter().flat_map(wire::Mids::records).collect())
+                }
+                StreamKey::Context(coin) => {
+                    Records::Contexts(self.list::<wire::Context, _>("contexts", &of(coin), span).await?)
+                }
+                StreamKey::Funding(coin) => {
+                    Records::Funding(self.list::<wire::Funding, _>("funding", &of(coin), span).await?)
+                }
+            })
+        })
+    }
+}

@@ -1,0 +1,172 @@
+//! The JSON of the truth. Deliberately not the collector's own decoding: a mistake there must not hide itself.
+
+use std::collections::BTreeMap;
+
+use hl_core::record::{self, Address, Hash, Level, Side};
+use hl_core::stream::BookVariant;
+use hl_core::{Coin, Decimal, Interval, TimeMs};
+use serde::Deserialize;
+
+/// `/sim/status`, as far as it matters here.
+#[derive(Deserialize)]
+pub(super) struct Status {
+    /// The oldest time that is retained, ms.
+    pub(super) from: TimeMs,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Trade {
+    coin: Coin,
+    time: TimeMs,
+    tid: u64,
+    px: Decimal,
+    sz: Decimal,
+    side: Side,
+    hash: Hash,
+    users: [Address; 2],
+}
+
+impl From<Trade> for record::Trade {
+    fn from(t: Trade) -> Self {
+        let [buyer, seller] = t.users;
+        Self {
+            coin: t.coin,
+            time: t.time,
+            tid: t.tid,
+            px: t.px,
+            sz: t.sz,
+            side: t.side,
+            hash: t.hash,
+            buyer,
+            seller,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Candle {
+    s: Coin,
+    i: Interval,
+    t: TimeMs,
+    o: Decimal,
+    h: Decimal,
+    l: Decimal,
+    c: Decimal,
+    v: Decimal,
+    n: u64,
+}
+
+impl From<Candle> for record::Candle {
+    fn from(bar: Candle) -> Self {
+        Self {
+            coin: bar.s,
+            interval: bar.i,
+            time: bar.t,
+            open: bar.o,
+            high: bar.h,
+            low: bar.l,
+            close: bar.c,
+            volume: bar.v,
+            trades: bar.n,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Funding {
+    coin: Coin,
+    funding_rate: Decimal,
+    premium: Decimal,
+    time: TimeMs,
+}
+
+impl From<Funding> for record::Funding {
+    fn from(f: Funding) -> Self {
+        Self { coin: f.coin, time: f.time, rate: f.funding_rate, premium: f.premium }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Book {
+    coin: Coin,
+    time: TimeMs,
+    levels: [Box<[Level]>; 2],
+}
+
+impl From<Book> for record::Book {
+    fn from(book: Book) -> Self {
+        let [bids, asks] = book.levels;
+        Self { coin: book.coin, variant: BookVariant::Default, time: book.time, bids, asks }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Bbo {
+    coin: Coin,
+    time: TimeMs,
+    bbo: [Option<Level>; 2],
+}
+
+impl From<Bbo> for record::Bbo {
+    fn from(bbo: Bbo) -> Self {
+        let [bid, ask] = bbo.bbo;
+        Self { coin: bbo.coin, time: bbo.time, bid, ask }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Mids {
+    time: TimeMs,
+    mids: BTreeMap<Coin, Decimal>,
+}
+
+impl Mids {
+    pub(super) fn records(self) -> impl Iterator<Item = record::Mid> {
+        let time = self.time;
+        self.mids.into_iter().map(move |(coin, px)| record::Mid { coin, time, px })
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Context {
+    coin: Coin,
+    time: TimeMs,
+    ctx: Ctx,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Ctx {
+    mark_px: Decimal,
+    mid_px: Option<Decimal>,
+    oracle_px: Option<Decimal>,
+    prev_day_px: Decimal,
+    funding: Option<Decimal>,
+    open_interest: Option<Decimal>,
+    premium: Option<Decimal>,
+    day_ntl_vlm: Decimal,
+    day_base_vlm: Decimal,
+    impact_pxs: Option<[Decimal; 2]>,
+}
+
+impl From<Context> for record::Context {
+    fn from(state: Context) -> Self {
+        let ctx = state.ctx;
+        Self {
+            coin: state.coin,
+            time: state.time,
+            mark_px: ctx.mark_px,
+            mid_px: ctx.mid_px,
+            oracle_px: ctx.oracle_px,
+            prev_day_px: ctx.prev_day_px,
+            funding: ctx.funding,
+            open_interest: ctx.open_interest,
+            premium: ctx.premium,
+            day_ntl_vlm: ctx.day_ntl_vlm,
+            day_base_vlm: ctx.day_base_vlm,
+            impact_bid: ctx.impact_pxs.map(|[bid, _]| bid),
+            impact_ask: ctx.impact_pxs.map(|[_, ask]| ask),
+        }
+    }
+}
