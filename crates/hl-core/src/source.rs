@@ -151,9 +151,6 @@ pub trait Polled: DataSource {
     /// Polls every stream of the job that is due, the most valuable first, and offers the answers. Returns how many
     /// streams were asked for and how many of them failed.
     fn poll<'a>(&'a self, job: &'a str) -> BoxFuture<'a, Polls>;
-
-    /// Resolves when a role changed. Safe to drop and call again.
-    fn changed(&self) -> BoxFuture<'_, ()>;
 }
 
 /// What one run of a polling job did.

@@ -64,6 +64,11 @@ impl Meters {
         self.lock().streams.clone()
     }
 
+    /// The edge of a stream as queued.
+    pub fn edge(&self, stream: StreamKey) -> Option<TimeMs> {
+        self.lock().streams.get(&stream)?.edge
+    }
+
     /// The counters.
     pub fn counters(&self) -> PipelineCounters {
         self.lock().counters

@@ -16,7 +16,6 @@ use hl_core::source::{
 };
 use hl_core::stream::BookVariant;
 use hl_core::{Coin, Epoch, Kind, Records, RunId, SourceId, StreamKey, TimeMs};
-use tokio::sync::Notify;
 use tracing::{debug, warn};
 
 use super::client::{InfoClient, RestError};
@@ -55,7 +54,6 @@ pub struct RestSource {
     sink: Arc<dyn Sink>,
     edge_of: EdgeOf,
     wanted: Mutex<BTreeMap<StreamKey, Wanted>>,
-    changed: Notify,
 }
 
 /// What one request can answer.
@@ -105,7 +103,7 @@ impl RestSource {
     /// A source without streams. `edge_of` tells the edge as queued.
     #[must_use]
     pub fn new(client: Arc<InfoClient>, sink: Arc<dyn Sink>, edge_of: EdgeOf) -> Self {
-        Self { client, sink, edge_of, wanted: Mutex::default(), changed: Notify::new() }
+        Self { client, sink, edge_of, wanted: Mutex::default() }
     }
 
     fn wanted(&self) -> MutexGuard<'_, BTreeMap<StreamKey, Wanted>> {
@@ -367,8 +365,6 @@ impl DataSource for RestSource {
                 wanted.remove(&stream);
             }
         }
-        drop(wanted);
-        self.changed.notify_one();
     }
 
     fn renew(&self, _: StreamKey, _: RunId) {}
@@ -393,10 +389,6 @@ impl Polled for RestSource {
                 })
                 .await
         })
-    }
-
-    fn changed(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.changed.notified())
     }
 }
 

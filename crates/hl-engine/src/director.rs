@@ -1,0 +1,125 @@
+//! Carries out the selector's effects, in order: the one task between the pure machine and the sources.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hl_collectors::mono::MonoClock;
+use hl_collectors::pipeline::{Inbox, Meters};
+use hl_core::selector::{Effect, Event, Guard};
+use hl_core::source::{DataSource, Prober, Role};
+use hl_core::{Kind, RunId, SourceId, StreamKey, TimeMs};
+use hl_scheduler::Runner;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{debug, info, warn};
+
+/// What a probe found may still be on its way over the socket: it gets this long to arrive.
+const GRACE: Duration = Duration::from_millis(1_500);
+/// For streams without exact times: what is newer than the last frame by this much was missed.
+const MARGIN_MS: i64 = 1_000;
+
+pub(crate) struct Director {
+    pub(crate) guard: Arc<Guard>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) meters: Arc<Meters>,
+    pub(crate) mono: MonoClock,
+    pub(crate) ws: Arc<dyn DataSource>,
+    pub(crate) rest: Arc<dyn DataSource>,
+    pub(crate) prober: Arc<dyn Prober>,
+    pub(crate) runner: Arc<Runner>,
+}
+
+impl Director {
+    pub(crate) async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        // One probe a stream at most: the selector asks again only after an answer or its own time limit.
+        let mut probes = JoinSet::new();
+        loop {
+            let deadline = loop {
+                match self.guard.poll() {
+                    (Some(effect), _) => self.carry_out(effect, &mut probes),
+                    (None, deadline) => break deadline,
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
+                Some(_) = probes.join_next() => {}
+                () = self.guard.reported() => {}
+                () = self.until(deadline) => self.guard.report(self.mono.now(), Event::Tick),
+            }
+        }
+        probes.shutdown().await;
+    }
+
+    async fn until(&self, deadline: Option<i64>) {
+        match deadline {
+            Some(at) => tokio::time::sleep_until(self.mono.instant(at)).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn carry_out(self: &Arc<Self>, effect: Effect, probes: &mut JoinSet<()>) {
+        match effect {
+            Effect::Handover { stream, grant } => {
+                // Into the inbox first: what the new owner brings comes behind it.
+                self.inbox.handover(stream, grant);
+                match grant {
+                    Some(grant) => {
+                        info!(%stream, owner = %grant.source, epoch = %grant.epoch, cause = grant.cause.as_str(), "handover");
+                        let owner = Role::Owner(grant.epoch);
+                        let (ws, rest) = match grant.source {
+                            SourceId::Ws => (owner, Role::Off),
+                            SourceId::Rest => (Role::Standby, owner),
+                        };
+                        self.ws.assign(stream, ws);
+                        self.rest.assign(stream, rest);
+                    }
+                    None => {
+                        warn!(%stream, "given up: another process holds it");
+                        self.ws.assign(stream, Role::Off);
+                        self.rest.assign(stream, Role::Off);
+                        self.inbox.forget(stream);
+                    }
+                }
+                self.runner.wake();
+            }
+            Effect::Probe { stream, run } => {
+                debug!(%stream, "silent; asking whether it missed something");
+                let director = self.clone();
+                probes.spawn(async move { director.probe(stream, run).await });
+            }
+            Effect::Renew { stream, run } => {
+                warn!(%stream, "the socket missed something: subscribing anew");
+                self.ws.renew(stream, run);
+            }
+            Effect::Calm { stream, run } => self.ws.calm(stream, run),
+        }
+    }
+
+    async fn probe(&self, stream: StreamKey, run: RunId) {
+        let missed = match self.prober.newest(stream).await {
+            Ok(Some(newest)) => {
+                tokio::time::sleep(GRACE).await;
+                self.seen(stream).is_none_or(|seen| seen < newest)
+            }
+            Ok(None) => false,
+            Err(cause) => {
+                debug!(%stream, cause = cause.as_str(), "nobody could be asked");
+                false
+            }
+        };
+        self.guard.report(self.mono.now(), Event::Probed { stream, run, missed });
+    }
+
+    /// Up to which exchange time the stream has surely been seen.
+    fn seen(&self, stream: StreamKey) -> Option<TimeMs> {
+        let meter = self.meters.streams().get(&stream).copied()?;
+        match stream.kind() {
+            Kind::Trades | Kind::Book | Kind::BookFast => meter.edge,
+            Kind::Bbo | Kind::Candle | Kind::Mids | Kind::Context | Kind::Funding => {
+                let silent_ms = self.mono.now() - meter.last?;
+                Some(self.mono.exchange() - silent_ms + MARGIN_MS)
+            }
+        }
+    }
+}

@@ -1,0 +1,312 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hl_collectors::mono::MonoClock;
+use hl_collectors::pipeline::{
+    Inbox, InboxStats, Meter, Meters, Pipeline, PipelineCounters, PipelineEvent,
+};
+use hl_collectors::rest::{InfoClient, RestCounters, RestOptions, RestSource, Weights};
+use hl_collectors::ws::{SocketView, WsOptions, WsPool};
+use hl_core::seam::{Clock, Net, Seed};
+use hl_core::selector::{Event, Guard, Selector, Timing};
+use hl_core::source::{DataSource as _, Role};
+use hl_core::store::{BatchQueue, Holder, Leases, Store, StoreError};
+use hl_core::{StreamKey, TimeMs};
+use hl_scheduler::jobs::{BackfillGaps, FALLBACKS, Poll};
+use hl_scheduler::{JobView, RegisterError, Runner};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::capacity::{self, OverCapacity};
+use crate::director::Director;
+
+/// How often the leases of streams that somebody else held are asked for again.
+const LEASE_AGAIN: Duration = Duration::from_secs(10);
+/// Reports of the pipeline that may wait.
+const PIPELINE_EVENTS: usize = 64;
+
+/// What an engine is made of.
+pub struct Parts {
+    /// The network.
+    pub net: Arc<dyn Net>,
+    /// Wall time; only a first guess, until the exchange's own stamps are seen.
+    pub clock: Arc<dyn Clock>,
+    /// Where rows and ledger go.
+    pub store: Arc<dyn Store>,
+    /// What a slow store could not take yet.
+    pub spool: Arc<dyn BatchQueue>,
+    /// Where the WebSocket is.
+    pub ws: WsOptions,
+    /// Where `/info` is.
+    pub rest: RestOptions,
+    /// Names the ledger of request weight: the network and the local address that requests go out from.
+    pub address: String,
+    /// Seed of everything drawn.
+    pub seed: Seed,
+}
+
+/// Collecting ended, or did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// More than sockets and weight can carry.
+    #[error(transparent)]
+    OverCapacity(#[from] OverCapacity),
+    /// Living processes hold every stream that was asked for.
+    #[error("every stream asked for is held by another process: {}", holders(.0))]
+    Held(Vec<Holder>),
+    /// The store.
+    #[error("the store: {0}")]
+    Store(#[from] StoreError),
+    /// Two jobs of one name: a bug.
+    #[error(transparent)]
+    Job(#[from] RegisterError),
+}
+
+fn holders(holders: &[Holder]) -> String {
+    let words: Vec<_> =
+        holders.iter().map(|h| format!("{} (pid {} on {}, token {})", h.role, h.pid, h.host, h.token.0)).collect();
+    words.join(", ")
+}
+
+/// What an engine is doing, at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Exchange time, ms.
+    pub at: TimeMs,
+    /// Milliseconds since the engine was made.
+    pub mono: i64,
+    /// Every stream it has the lease of.
+    pub streams: BTreeMap<StreamKey, Meter>,
+    /// Every socket with subscriptions.
+    pub sockets: Vec<SocketView>,
+    /// Every job.
+    pub jobs: Vec<JobView>,
+    /// The pipeline.
+    pub pipeline: PipelineCounters,
+    /// The inbox.
+    pub inbox: InboxStats,
+    /// Requests.
+    pub rest: RestCounters,
+    /// Live claims that moved.
+    pub handovers: u64,
+    /// Batches and bytes in the spool.
+    pub spool: (u64, u64),
+    /// Streams that another process holds.
+    pub held: Vec<(StreamKey, Holder)>,
+}
+
+/// The collector. See the [crate](crate).
+pub struct Engine {
+    store: Arc<dyn Store>,
+    spool: Arc<dyn BatchQueue>,
+    mono: MonoClock,
+    zero: Instant,
+    client: Arc<InfoClient>,
+    inbox: Arc<Inbox>,
+    meters: Arc<Meters>,
+    guard: Arc<Guard>,
+    pool: Arc<WsPool>,
+    rest: Arc<RestSource>,
+    runner: Arc<Runner>,
+    held: Mutex<Vec<(StreamKey, Holder)>>,
+}
+
+impl Engine {
+    /// Wires the parts together. Nothing runs yet.
+    #[must_use]
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let zero = Instant::now();
+        let mono = MonoClock::new(parts.clock.as_ref());
+        let weights = Weights::new(parts.store.clone(), parts.address, mono.clone());
+        let client = Arc::new(InfoClient::new(
+            parts.net.clone(),
+            parts.rest,
+            weights,
+            mono.clone(),
+            parts.seed.rng("rest"),
+        ));
+        let inbox = Arc::new(Inbox::new());
+        let meters = Arc::new(Meters::default());
+        let guard = Arc::new(Guard::new(Selector::new(parts.store.token(), Timing::default())));
+        let pool = Arc::new(WsPool::new(
+            parts.net,
+            parts.ws,
+            inbox.clone(),
+            guard.clone(),
+            mono.clone(),
+            parts.seed.derive("ws"),
+        ));
+        let edges = meters.clone();
+        let edge_of = Box::new(move |stream| edges.edge(stream));
+        let rest = Arc::new(RestSource::new(client.clone(), inbox.clone(), edge_of));
+        Arc::new(Self {
+            store: parts.store,
+            spool: parts.spool,
+            mono,
+            zero,
+            client,
+            inbox,
+            meters,
+            guard,
+            pool,
+            rest,
+            runner: Arc::new(Runner::new()),
+            held: Mutex::default(),
+        })
+    }
+
+    /// The client of `/info`, for questions beside the streams.
+    #[must_use]
+    pub fn client(&self) -> &InfoClient {
+        &self.client
+    }
+
+    /// Collects `streams` until `stop` turns true, or the store fails for good. Ends with everything that was taken in
+    /// committed, or in the spool, and the leases given back.
+    ///
+    /// # Errors
+    /// When nothing can be collected at all, or the store fails for good.
+    pub async fn run(
+        self: &Arc<Self>,
+        streams: &[StreamKey],
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), EngineError> {
+        let order = capacity::plan(streams)?;
+        let leases = self.store.lease(&order).await?;
+        if leases.granted.is_empty() {
+            let mut by_token: BTreeMap<_, _> = BTreeMap::new();
+            by_token.extend(leases.held.into_iter().map(|(_, holder)| (holder.token, holder)));
+            return Err(EngineError::Held(by_token.into_values().collect()));
+        }
+        let backfill = self.register_jobs()?;
+        self.begin(leases);
+
+        let (stop_sources, sources_stop) = watch::channel(false);
+        let (events, mut pipeline_events) = mpsc::channel(PIPELINE_EVENTS);
+        let pipeline = tokio::spawn(
+            Pipeline::new(
+                self.inbox.clone(),
+                self.store.clone(),
+                self.spool.clone(),
+                self.meters.clone(),
+                self.mono.clone(),
+                events,
+            )
+            .run(),
+        );
+        let mut sources = JoinSet::new();
+        sources.spawn(self.director().run(sources_stop.clone()));
+        sources.spawn(self.pool.clone().run(sources_stop.clone()));
+        let runner = self.runner.clone();
+        sources.spawn(async move { runner.run(sources_stop).await });
+
+        let mut again = tokio::time::interval(LEASE_AGAIN);
+        again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let ended = loop {
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break Ok(()),
+                event = pipeline_events.recv() => match event {
+                    Some(PipelineEvent::Superseded(stream)) => {
+                        self.guard.report(self.mono.now(), Event::Superseded { stream });
+                    }
+                    Some(PipelineEvent::GapsOpened) => {
+                        backfill.gaps_opened();
+                        self.runner.wake();
+                    }
+                    Some(PipelineEvent::Failed(error)) => break Err(error.into()),
+                    None => break Ok(()),
+                },
+                _ = again.tick() => self.lease_again().await,
+            }
+        };
+
+        // Sources first, so that nothing more comes in; then the pipeline, which commits what came.
+        let _ = stop_sources.send(true);
+        while sources.join_next().await.is_some() {}
+        self.inbox.close();
+        // A full channel of reports must not hold the pipeline up.
+        pipeline_events.close();
+        let _ = pipeline.await;
+        ended
+    }
+
+    fn register_jobs(&self) -> Result<Arc<BackfillGaps>, EngineError> {
+        for id in FALLBACKS {
+            self.runner.register(Arc::new(Poll::new(id, self.rest.clone(), self.zero)))?;
+        }
+        let mono = self.mono.clone();
+        let backfill = Arc::new(BackfillGaps::new(
+            self.store.clone(),
+            self.rest.clone(),
+            self.guard.clone(),
+            Box::new(move || mono.exchange()),
+        ));
+        self.runner.register(backfill.clone())?;
+        Ok(backfill)
+    }
+
+    fn director(&self) -> Arc<Director> {
+        Arc::new(Director {
+            guard: self.guard.clone(),
+            inbox: self.inbox.clone(),
+            meters: self.meters.clone(),
+            mono: self.mono.clone(),
+            ws: self.pool.clone(),
+            rest: self.rest.clone(),
+            prober: self.rest.clone(),
+            runner: self.runner.clone(),
+        })
+    }
+
+    /// Streams begin: their time lines first, then the selector may give them out.
+    fn begin(&self, leases: Leases) {
+        for start in leases.granted {
+            let stream = start.stream;
+            self.inbox.start(start);
+            let slot = self.pool.place(stream);
+            if slot {
+                self.pool.assign(stream, Role::Standby);
+            }
+            self.guard.report(self.mono.now(), Event::Leased { stream, slot });
+        }
+        for (stream, holder) in &leases.held {
+            info!(%stream, holder = %holder.role, pid = holder.pid, "held by another process; taken over when it ends");
+        }
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = leases.held;
+    }
+
+    async fn lease_again(&self) {
+        let wanted: Vec<_> = {
+            let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            held.iter().map(|(stream, _)| *stream).collect()
+        };
+        if wanted.is_empty() {
+            return;
+        }
+        match self.store.lease(&wanted).await {
+            Ok(leases) => self.begin(leases),
+            Err(error) => warn!(%error, "leases could not be asked for"),
+        }
+    }
+
+    /// What it is doing now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            at: self.mono.exchange(),
+            mono: self.mono.now(),
+            streams: self.meters.streams(),
+            sockets: self.pool.sockets(),
+            jobs: self.runner.view(),
+            pipeline: self.meters.counters(),
+            inbox: self.inbox.stats(),
+            rest: self.client.counters(),
+            handovers: self.guard.handovers(),
+            spool: self.spool.size(),
+            held: self.held.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What there is to collect: the markets, read from live metadata, and remembered in the store so that a failing REST
+//! never delays subscribing.
+
+use std::time::Duration;
+
+use hl_collectors::rest::{InfoClient, RestError, Urgency};
+use hl_core::Coin;
+use hl_core::decode::rest as decode;
+use hl_core::message::info::InfoRequest;
+use serde::{Deserialize, Serialize};
+
+/// How long reading metadata waits for room in the weight budget.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The markets of an exchange.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Universe {
+    /// Live perpetuals of the first dex, in its order.
+    pub perps: Vec<Coin>,
+    /// Live perpetuals of builder dexes, and spot pairs.
+    pub others: Vec<Coin>,
+}
+
+impl Universe {
+    /// Reads the perpetuals of the first dex; with `everything` also those of every builder dex, and spot.
+    ///
+    /// # Errors
+    /// When the exchange does not answer.
+    pub async fn read(client: &InfoClient, everything: bool) -> Result<Self, RestError> {
+        let mut universe = Self { perps: perps(client, None).await?, others: Vec::new() };
+        if everything {
+            let dexes = client
+                .ask(&InfoRequest::PerpDexs, 0, Urgency::Question, PATIENCE, decode::perp_dexs)
+                .await?;
+            for dex in dexes.into_iter().flatten() {
+                universe.others.extend(perps(client, Some(dex.name)).await?);
+            }
+            let spot =
+                client.ask(&InfoRequest::SpotMeta, 0, Urgency::Question, PATIENCE, decode::spot_meta).await?;
+            universe.others.extend(spot.universe.into_iter().map(|pair| pair.name));
+        }
+        Ok(universe)
+    }
+}
+
+async fn perps(client: &InfoClient, dex: Option<String>) -> Result<Vec<Coin>, RestError> {
+    let request = InfoRequest::Meta { dex };
+    let meta = client.ask(&request, 0, Urgency::Question, PATIENCE, decode::meta).await?;
+    Ok(meta.universe.into_iter().filter(|asset| asset.is_live()).map(|asset| asset.name).collect())
+}
