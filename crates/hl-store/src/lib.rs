@@ -3,6 +3,8 @@
 //! The contract is [`hl_core::store::Store`]; reading for people is [`Inspect`]. No decision about claims, joins or
 //! gaps is made here: a store applies batches, all or nothing, and refuses what its lease does not allow.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod inspect;
 mod sqlite;
 mod writer;

@@ -1,0 +1,99 @@
+use hl_core::ledger::{Cause, Change};
+use hl_core::{Records, StreamKey};
+
+use super::New;
+use super::fixture::{coin, commit, epoch, filled, holder, live, run, settlement, span, trade, trades};
+
+/// Below the edge, what is neither covered nor a gap becomes a gap; above it nothing does.
+pub fn what_is_asked_for_is_what_is_unknown(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let btc = trades("BTC");
+        let store = holder(&*subject, &[btc]).await;
+        store.ask(btc, span(0, 50), Cause::NotCollected).await.unwrap();
+        let gaps = async || {
+            let gaps = subject.inspect().await.unwrap().gaps(Some(btc)).await.unwrap();
+            gaps.into_iter().map(|gap| (gap.span, gap.cause)).collect::<Vec<_>>()
+        };
+        assert_eq!(gaps().await, [], "a living holder is about to say where the past ends");
+        let claim = epoch(store.token(), 1);
+        let row = |time| Records::Trades(vec![trade("BTC", time, 1)]);
+        let mut changes = live(claim, row(10), span(10, 20));
+        changes.push(Change::GapOpened { span: span(20, 24), cause: Cause::Outage });
+        changes.extend(live(claim, row(30), span(24, 30)));
+        commit(&store, store.token(), btc, changes).await.unwrap();
+
+        let other = subject.open().await.unwrap();
+        other.ask(btc, span(12, 99), Cause::NotCollected).await.unwrap();
+        assert_eq!(gaps().await, [(span(20, 24), Cause::Outage)]);
+        other.ask(btc, span(5, 99), Cause::NotCollected).await.unwrap();
+        other.ask(btc, span(0, 15), Cause::NotCollected).await.unwrap();
+        assert_eq!(
+            gaps().await,
+            [
+                (span(0, 5), Cause::NotCollected),
+                (span(5, 10), Cause::NotCollected),
+                (span(20, 24), Cause::Outage)
+            ]
+        );
+        other.ask(btc, span(30, 40), Cause::NotCollected).await.unwrap();
+        assert_eq!(gaps().await.len(), 3, "above the edge nothing is missing yet");
+    });
+}
+
+/// Two sessions never hold the same piece; what the dead held is free again.
+pub fn claims_are_disjoint(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let stream = StreamKey::Funding(coin("BTC"));
+        let first = subject.open().await.unwrap();
+        let second = subject.open().await.unwrap();
+        first.ask(stream, span(0, 100), Cause::NotCollected).await.unwrap();
+        let (ours, theirs) = (epoch(first.token(), 1), epoch(second.token(), 1));
+        assert_eq!(first.claim_gaps(stream, span(20, 50), ours).await.unwrap(), [span(20, 50)]);
+        assert_eq!(
+            second.claim_gaps(stream, span(0, 60), theirs).await.unwrap(),
+            [span(0, 20), span(50, 60)]
+        );
+        assert_eq!(first.claim_gaps(stream, span(20, 50), ours).await.unwrap(), [span(20, 50)], "again");
+        let aside = epoch(first.token(), 2);
+        assert_eq!(first.claim_gaps(stream, span(0, 70), aside).await.unwrap(), [span(60, 70)]);
+
+        // Only what is one's own is filled.
+        let answer = Records::Funding((0..100).map(|time| settlement("BTC", time)).collect());
+        let ack = commit(&second, second.token(), stream, vec![filled(theirs, span(0, 100), answer.clone())]);
+        assert_eq!(ack.await.unwrap().inserted, 20 + 10 + 30, "its own pieces, and what nobody holds");
+        first.unclaim(aside).await.unwrap();
+        let open = async |store: &dyn hl_core::store::Store| store.open_gaps().await.unwrap();
+        assert_eq!(open(&*first).await, [(stream, 2, span(20, 70))]);
+        assert_eq!(second.claim_gaps(stream, span(0, 100), theirs).await.unwrap(), [span(60, 70)]);
+
+        drop(first);
+        assert_eq!(
+            second.claim_gaps(stream, span(0, 100), theirs).await.unwrap(),
+            [span(20, 50), span(60, 70)],
+            "the dead hold nothing"
+        );
+        commit(&second, second.token(), stream, vec![filled(theirs, span(0, 100), answer)]).await.unwrap();
+        assert_eq!(open(&*second).await, []);
+    });
+}
+
+/// The list of what a backfill could do.
+pub fn open_gaps_are_counted(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let (btc, eth) = (trades("BTC"), trades("ETH"));
+        let store = holder(&*subject, &[btc, eth]).await;
+        let gap = |from, to| Change::GapOpened { span: span(from, to), cause: Cause::Sampled };
+        commit(&store, store.token(), btc, vec![gap(1, 1), gap(5, 9), gap(12, 14)]).await.unwrap();
+        commit(&store, store.token(), eth, vec![gap(2, 3), Change::GapLost { span: span(0, 9) }])
+            .await
+            .unwrap();
+        assert_eq!(store.open_gaps().await.unwrap(), [(btc, 3, span(1, 14))]);
+        let claim = epoch(store.token(), 1);
+        let empty = filled(claim, span(0, 7), Records::Trades(vec![]));
+        commit(&store, store.token(), btc, vec![empty]).await.unwrap();
+        assert_eq!(store.open_gaps().await.unwrap(), [(btc, 2, span(7, 14))]);
+    });
+}

@@ -1,0 +1,248 @@
+use std::sync::Arc;
+
+use hl_core::ledger::{Batch, Cause, Change};
+use hl_core::record::{Bbo, Book, Context, Level, Mid};
+use hl_core::store::StoreError;
+use hl_core::stream::BookVariant;
+use hl_core::{Origin, Records, StreamKey, TimeMs};
+
+use super::New;
+use super::fixture::{
+    bar, coin, commit, decimal, epoch, filled, holder, live, minutes, picture, rows, run, settlement, span,
+    stored, times, trade, trades,
+};
+
+/// What a superseded session still sends is left out, whole, and named; other streams of the batch are written.
+pub fn a_stale_token_writes_nothing(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let (btc, eth) = (trades("BTC"), trades("ETH"));
+        let old = holder(&*subject, &[btc, eth]).await;
+        let was = epoch(old.token(), 1);
+        let rows_at = |name: &str, time| Records::Trades(vec![trade(name, time, 1)]);
+        commit(&old, old.token(), btc, live(was, rows_at("BTC", 1), span(1, 1))).await.unwrap();
+        old.release(&[btc]).await.unwrap();
+        let new = holder(&*subject, &[btc]).await;
+        let before = picture(&*subject, btc).await;
+
+        let mut late = live(was, rows_at("BTC", 2), span(1, 2));
+        late.push(Change::GapOpened { span: span(2, 3), cause: Cause::Outage });
+        late.push(Change::Final { span: span(0, 9) });
+        let mut changes: Vec<_> = late.into_iter().map(|change| (btc, change)).collect();
+        changes.extend(live(was, rows_at("ETH", 2), span(2, 2)).into_iter().map(|change| (eth, change)));
+        let ack = old.commit(Arc::new(Batch { token: old.token(), changes })).await.unwrap();
+        assert_eq!((ack.superseded.as_slice(), ack.inserted, ack.refused), (&[btc][..], 1, 0));
+        assert_eq!(picture(&*subject, btc).await, before);
+        assert_eq!(times(&*subject, eth).await, [2]);
+
+        let now = epoch(new.token(), 1);
+        let ack = commit(&new, new.token(), btc, live(now, rows_at("BTC", 2), span(1, 2))).await.unwrap();
+        assert_eq!((ack.superseded.len(), ack.inserted), (0, 1));
+        let mixed = commit(&new, new.token(), btc, live(was, rows_at("BTC", 3), span(2, 3))).await;
+        assert!(matches!(mixed, Err(StoreError::Permanent { .. })), "an epoch of another token is a mistake");
+        assert_eq!(times(&*subject, btc).await, [1, 2]);
+    });
+}
+
+/// What a dead process could not write any more is still its claim's, until somebody takes the stream.
+pub fn a_spooled_batch_of_the_dead_is_taken_until_somebody_else_has_the_stream(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let btc = trades("BTC");
+        let dead = holder(&*subject, &[btc]).await;
+        let (token, claim) = (dead.token(), epoch(dead.token(), 1));
+        drop(dead);
+        let next = subject.open().await.unwrap();
+        let spooled = |time| live(claim, Records::Trades(vec![trade("BTC", time, 1)]), span(time, time));
+        let ack = commit(&next, token, btc, spooled(4)).await.unwrap();
+        assert_eq!((ack.inserted, ack.superseded.len()), (1, 0));
+        assert_eq!(next.lease(&[btc]).await.unwrap().granted[0].edge, Some(TimeMs(4)));
+        let ack = commit(&next, token, btc, spooled(5)).await.unwrap();
+        assert_eq!((ack.inserted, ack.superseded.as_slice()), (0, &[btc][..]));
+        assert_eq!(times(&*subject, btc).await, [4]);
+    });
+}
+
+/// An answer may get lost: the same batch again is harmless, even after its gaps were split.
+pub fn a_repeated_batch_changes_nothing(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let stream = minutes("BTC");
+        let store = holder(&*subject, &[stream]).await;
+        let claim = epoch(store.token(), 1);
+        let minute = |n: i64| n * 60_000;
+        let bars = |range: std::ops::Range<i64>| {
+            Records::Candles(range.map(|n| bar("BTC", minute(n), 3, 5)).collect())
+        };
+        let mut changes = live(claim, bars(0..4), span(0, minute(3)));
+        changes.push(Change::Final { span: span(0, minute(3)) });
+        changes.push(Change::GapOpened { span: span(minute(3), minute(9)), cause: Cause::Outage });
+        changes.push(filled(claim, span(minute(4), minute(6)), bars(4..6)));
+        changes.push(Change::GapLost { span: span(minute(8), minute(20)) });
+        changes.extend(live(claim, bars(9..11), span(minute(9), minute(10))));
+        let ack = commit(&store, store.token(), stream, changes.clone()).await.unwrap();
+        assert_eq!((ack.inserted, ack.existing, ack.refused), (8, 0, 0));
+        let before = picture(&*subject, stream).await;
+        let ack = commit(&store, store.token(), stream, changes.clone()).await.unwrap();
+        assert_eq!(ack.inserted, 0);
+        assert_eq!(picture(&*subject, stream).await, before);
+
+        let other = subject.open().await.unwrap();
+        let piece = span(minute(6), minute(7));
+        other.claim_gaps(stream, piece, epoch(other.token(), 1)).await.unwrap();
+        let before = picture(&*subject, stream).await;
+        commit(&store, store.token(), stream, changes).await.unwrap();
+        assert_eq!(picture(&*subject, stream).await, before);
+    });
+}
+
+/// A row goes where its stream says, or nowhere.
+pub fn rows_of_another_stream_are_refused(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let (btc, fast, slow) = (
+            trades("BTC"),
+            StreamKey::Book(coin("BTC"), BookVariant::Fast),
+            StreamKey::Book(coin("BTC"), BookVariant::Default),
+        );
+        let store = holder(&*subject, &[btc, fast, minutes("BTC")]).await;
+        let claim = epoch(store.token(), 1);
+        let book = Book {
+            coin: coin("BTC"),
+            variant: BookVariant::Default,
+            time: TimeMs(1),
+            bids: [].into(),
+            asks: [].into(),
+        };
+        let five = bar("BTC", 0, 1, 1);
+        let five = hl_core::record::Candle { interval: hl_core::Interval::M5, ..five };
+        for (stream, records, refused) in [
+            (btc, Records::Trades(vec![trade("ETH", 1, 1), trade("BTC", 1, 1)]), 1),
+            (btc, Records::Funding(vec![settlement("BTC", 1)]), 1),
+            (btc, Records::Trades(vec![trade("BTC", 2, u64::MAX)]), 1),
+            (fast, Records::Books(vec![book]), 1),
+            (minutes("BTC"), Records::Candles(vec![five]), 1),
+        ] {
+            let ack = commit(&store, store.token(), stream, vec![rows(claim, records)]).await.unwrap();
+            assert_eq!(ack.refused, refused, "{stream}");
+        }
+        assert_eq!(times(&*subject, btc).await, [1]);
+        assert!(stored(&*subject, slow).await.is_empty() && stored(&*subject, fast).await.is_empty());
+        assert!(stored(&*subject, StreamKey::Funding(coin("BTC"))).await.is_empty());
+    });
+}
+
+/// Rows come back as they went in: decimals digit by digit, what is absent absent.
+pub fn every_record_survives_the_round_trip(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let level = |px: &str, sz: &str, n| Level { px: decimal(px), sz: decimal(sz), n };
+        let name = coin("it's:\"odd\"");
+        let context = Context {
+            coin: name,
+            time: TimeMs(1),
+            mark_px: decimal("0.00000001"),
+            mid_px: None,
+            oracle_px: Some(decimal("79228162514264337593543950335")),
+            prev_day_px: decimal("1.0"),
+            funding: Some(decimal("-0.0000125")),
+            open_interest: None,
+            premium: Some(decimal("0")),
+            day_ntl_vlm: decimal("100.00"),
+            day_base_vlm: decimal("5"),
+            impact_bid: None,
+            impact_ask: Some(decimal("2")),
+        };
+        let full = Book {
+            coin: name,
+            variant: BookVariant::Fast,
+            time: TimeMs(1),
+            bids: [level("66410.0", "1.99792", 6), level("66409.0", "3", 1)].into(),
+            asks: [level("66411.0", "0.10", 2)].into(),
+        };
+        let empty = Book { time: TimeMs(2), bids: [].into(), asks: [].into(), ..full.clone() };
+        let bid = Some(level("1.10", "2.0", 3));
+        let at = trade("x", 3, (1 << 50) - 1);
+        let bar = hl_core::record::Candle { coin: name, ..bar("x", 0, 7, 2) };
+        let everything = [
+            (StreamKey::Trades(name), Records::Trades(vec![hl_core::record::Trade { coin: name, ..at }])),
+            (StreamKey::Book(name, BookVariant::Fast), Records::Books(vec![full, empty])),
+            (
+                StreamKey::Bbo(name),
+                Records::Bbos(vec![
+                    Bbo { coin: name, time: TimeMs(1), bid, ask: None },
+                    Bbo { coin: name, time: TimeMs(2), bid: None, ask: bid },
+                    Bbo { coin: name, time: TimeMs(3), bid, ask: bid },
+                ]),
+            ),
+            (StreamKey::Candle(name, hl_core::Interval::M1), Records::Candles(vec![bar])),
+            (
+                StreamKey::Mids,
+                Records::Mids(vec![
+                    Mid { coin: coin("BTC"), time: TimeMs(1), px: decimal("1.50") },
+                    Mid { coin: name, time: TimeMs(1), px: decimal("7") },
+                ]),
+            ),
+            (StreamKey::Context(name), Records::Contexts(vec![context])),
+            (
+                StreamKey::Funding(name),
+                Records::Funding(vec![hl_core::record::Funding { coin: name, ..settlement("x", 59) }]),
+            ),
+        ];
+        let streams: Vec<_> = everything.iter().map(|(stream, _)| *stream).collect();
+        let store = holder(&*subject, &streams).await;
+        let claim = epoch(store.token(), 1);
+        let mut changes: Vec<_> =
+            everything.iter().map(|(stream, records)| (*stream, rows(claim, records.clone()))).collect();
+        changes.push((StreamKey::Candle(name, hl_core::Interval::M1), Change::Final { span: span(0, 1) }));
+        let ack = store.commit(Arc::new(Batch { token: store.token(), changes })).await.unwrap();
+        assert_eq!((ack.inserted, ack.refused), (11, 0));
+        let inspect = subject.inspect().await.unwrap();
+        for (stream, records) in everything {
+            let stored = stored(&*subject, stream).await;
+            assert_eq!(stored, records, "{stream}");
+            // Equal decimals may differ in their trailing zeros: the text has to be the same too.
+            assert_eq!(format!("{stored:?}"), format!("{records:?}"), "{stream}");
+            let later = inspect.rows(stream, span(4_000, 5_000)).await.unwrap();
+            assert!(later.is_empty(), "{stream}");
+        }
+        let known: Vec<_> = inspect.streams().await.unwrap().iter().map(|row| row.stream).collect();
+        assert!(streams.iter().all(|stream| known.contains(stream)));
+    });
+}
+
+/// A claim's piece grows by what touches it; another claim's, and what does not touch, is a piece of its own.
+pub fn covered_pieces_grow_and_count_their_rows(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let btc = trades("BTC");
+        let store = holder(&*subject, &[btc]).await;
+        let (first, second) = (epoch(store.token(), 1), epoch(store.token(), 2));
+        let some = |range: std::ops::RangeInclusive<i64>| {
+            Records::Trades(range.map(|time| trade("BTC", time, 1)).collect())
+        };
+        for (claim, records, covered) in [
+            (first, some(1..=5), span(1, 5)),
+            (first, some(5..=8), span(5, 8)),
+            (first, some(20..=22), span(20, 22)),
+            (second, some(22..=25), span(22, 25)),
+            (second, some(26..=26), span(24, 26)),
+        ] {
+            commit(&store, store.token(), btc, live(claim, records, covered)).await.unwrap();
+        }
+        let coverage = subject.inspect().await.unwrap().coverage(Some(btc)).await.unwrap();
+        let pieces: Vec<_> = coverage.iter().map(|c| (c.span, c.epoch, c.source, c.rows)).collect();
+        assert_eq!(
+            pieces,
+            [
+                (span(1, 8), first, Origin::Ws, 8),
+                (span(20, 22), first, Origin::Ws, 3),
+                (span(22, 26), second, Origin::Ws, 4),
+            ]
+        );
+        let row = subject.inspect().await.unwrap().streams().await.unwrap().remove(0);
+        assert_eq!((row.stream, row.rows, row.edge), (btc, 15, Some(TimeMs(26))));
+        assert_eq!((row.first, row.newest), (Some(TimeMs(1)), Some(TimeMs(26))));
+        assert_eq!(row.holder.map(|holder| holder.token), Some(store.token()));
+    });
+}

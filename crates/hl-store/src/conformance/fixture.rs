@@ -1,0 +1,135 @@
+//! Records, batches and views for the cases.
+
+use std::sync::Arc;
+
+use hl_core::ledger::{Ack, Batch, Change, Span};
+use hl_core::record::{Candle, Funding, HexBytes, Side, Trade};
+use hl_core::store::{Store, StoreError};
+use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs, Token};
+
+use super::Subject;
+
+pub(super) fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+pub(super) fn coin(name: &str) -> Coin {
+    Coin::new(name).unwrap()
+}
+
+pub(super) fn trades(name: &str) -> StreamKey {
+    StreamKey::Trades(coin(name))
+}
+
+pub(super) fn minutes(name: &str) -> StreamKey {
+    StreamKey::Candle(coin(name), Interval::M1)
+}
+
+pub(super) fn span(from: i64, to: i64) -> Span {
+    Span::new(TimeMs(from), TimeMs(to))
+}
+
+pub(super) const EVER: Span = Span { from: TimeMs::MIN, to: TimeMs::MAX };
+
+pub(super) fn decimal(text: &str) -> Decimal {
+    text.parse().unwrap()
+}
+
+pub(super) fn trade(name: &str, time: i64, tid: u64) -> Trade {
+    Trade {
+        coin: coin(name),
+        time: TimeMs(time),
+        tid,
+        px: decimal("66410.0"),
+        sz: decimal("0.00015"),
+        side: Side::Sell,
+        hash: HexBytes([7; 32]),
+        buyer: HexBytes([0xab; 20]),
+        seller: HexBytes([0xcd; 20]),
+    }
+}
+
+pub(super) fn bar(name: &str, time: i64, trades: u64, close: i64) -> Candle {
+    Candle {
+        coin: coin(name),
+        interval: Interval::M1,
+        time: TimeMs(time),
+        open: Decimal::ONE,
+        high: Decimal::from(9),
+        low: Decimal::ONE,
+        close: Decimal::from(close),
+        volume: Decimal::from(trades),
+        trades,
+    }
+}
+
+pub(super) fn settlement(name: &str, time: i64) -> Funding {
+    Funding { coin: coin(name), time: TimeMs(time), rate: decimal("0.0000125"), premium: Decimal::ZERO }
+}
+
+pub(super) fn epoch(token: Token, local: u32) -> Epoch {
+    Epoch { token, local }
+}
+
+/// Rows of a live claim, the piece that they cover, and the new edge.
+pub(super) fn live(epoch: Epoch, records: Records, covered: Span) -> Vec<Change> {
+    vec![
+        rows(epoch, records),
+        Change::Covered { epoch, origin: Origin::Ws, span: covered },
+        Change::Edge(covered.to),
+    ]
+}
+
+pub(super) fn rows(epoch: Epoch, records: Records) -> Change {
+    Change::Rows { epoch, origin: Origin::Ws, records }
+}
+
+pub(super) fn filled(epoch: Epoch, span: Span, records: Records) -> Change {
+    Change::Filled { epoch, origin: Origin::Backfill, span, records }
+}
+
+pub(super) async fn commit(
+    store: &Arc<dyn Store>,
+    token: Token,
+    stream: StreamKey,
+    changes: Vec<Change>,
+) -> Result<Ack, StoreError> {
+    let changes = changes.into_iter().map(|change| (stream, change)).collect();
+    store.commit(Arc::new(Batch { token, changes })).await
+}
+
+/// Opens a session that holds the leases.
+pub(super) async fn holder(subject: &dyn Subject, streams: &[StreamKey]) -> Arc<dyn Store> {
+    let store = subject.open().await.unwrap();
+    let leases = store.lease(streams).await.unwrap();
+    assert!(leases.held.is_empty(), "{:?}", leases.held);
+    assert_eq!(leases.granted.iter().map(|start| start.stream).collect::<Vec<_>>(), streams);
+    store
+}
+
+/// Everything that a stream has, in words that compare.
+pub(super) async fn picture(subject: &dyn Subject, stream: StreamKey) -> String {
+    let inspect = subject.inspect().await.unwrap();
+    let rows = inspect.rows(stream, EVER).await.unwrap();
+    let coverage = inspect.coverage(Some(stream)).await.unwrap();
+    let gaps = inspect.gaps(Some(stream)).await.unwrap();
+    let row = inspect.streams().await.unwrap().into_iter().find(|row| row.stream == stream);
+    format!(
+        "{rows:?}\n{coverage:?}\n{gaps:?}\n{:?}",
+        row.map(|row| (row.edge, row.first, row.rows, row.newest))
+    )
+}
+
+pub(super) async fn stored(subject: &dyn Subject, stream: StreamKey) -> Records {
+    subject.inspect().await.unwrap().rows(stream, EVER).await.unwrap()
+}
+
+/// The times of the stored rows.
+pub(super) async fn times(subject: &dyn Subject, stream: StreamKey) -> Vec<i64> {
+    let mut times = Vec::new();
+    stored(subject, stream).await.retain_time(|time| {
+        times.push(time.0);
+        true
+    });
+    times
+}

@@ -1,0 +1,107 @@
+use hl_core::ledger::{Cause, Change};
+use hl_core::store::StoreError;
+use hl_core::{Records, TimeMs};
+
+use super::New;
+use super::fixture::{commit, epoch, filled, holder, live, minutes, run, span, trade, trades};
+
+/// A stream belongs to one session at a time; releasing, closing and dying free it, and tokens only grow.
+pub fn a_lease_is_held_until_its_holder_lets_go_or_dies(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let (btc, eth) = (trades("BTC"), trades("ETH"));
+        let first = holder(&*subject, &[btc, eth]).await;
+        let second = subject.open().await.unwrap();
+        assert!(first.token() < second.token());
+
+        let leases = second.lease(&[btc, eth]).await.unwrap();
+        assert!(leases.granted.is_empty());
+        assert_eq!(
+            leases.held.iter().map(|(s, h)| (*s, h.token)).collect::<Vec<_>>(),
+            [(btc, first.token()), (eth, first.token())]
+        );
+        assert_eq!(first.lease(&[btc]).await.unwrap().granted.len(), 1, "a holder may ask again");
+
+        first.release(&[btc]).await.unwrap();
+        let leases = second.lease(&[btc, eth]).await.unwrap();
+        assert_eq!(leases.granted.iter().map(|s| s.stream).collect::<Vec<_>>(), [btc]);
+        assert_eq!(leases.held.len(), 1);
+        let inspect = subject.inspect().await.unwrap();
+        let living: Vec<_> = inspect.holders().await.unwrap().iter().map(|h| h.token).collect();
+        assert_eq!(living, [first.token(), second.token()]);
+
+        drop(first);
+        assert_eq!(second.lease(&[eth]).await.unwrap().granted.len(), 1, "the dead hold nothing");
+        let living: Vec<_> = inspect.holders().await.unwrap().iter().map(|h| h.token).collect();
+        assert_eq!(living, [second.token()]);
+
+        second.close().await.unwrap();
+        let third = holder(&*subject, &[btc, eth]).await;
+        assert!(third.token() > second.token());
+    });
+}
+
+/// Whoever takes over starts at the edge, and knows the trades of its block.
+pub fn a_lease_begins_at_the_stored_edge(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let btc = trades("BTC");
+        let store = subject.open().await.unwrap();
+        let start = store.lease(&[btc]).await.unwrap().granted.remove(0);
+        assert_eq!((start.edge, start.edge_tids), (None, vec![]));
+        let rows = Records::Trades(vec![trade("BTC", 5, 9), trade("BTC", 7, 3), trade("BTC", 7, 1 << 49)]);
+        commit(&store, store.token(), btc, live(epoch(store.token(), 1), rows, span(5, 7))).await.unwrap();
+        commit(&store, store.token(), btc, vec![Change::Edge(TimeMs(6))]).await.unwrap();
+        drop(store);
+
+        let next = subject.open().await.unwrap();
+        let start = next.lease(&[btc]).await.unwrap().granted.remove(0);
+        assert_eq!(start.edge, Some(TimeMs(7)), "an edge never goes back");
+        assert_eq!(start.edge_tids, [3, 1 << 49]);
+    });
+}
+
+/// A backfill may come before the first live claim.
+pub fn a_stream_that_only_backfills_touched_begins_where_its_ledger_ends(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let stream = minutes("BTC");
+        let store = subject.open().await.unwrap();
+        let claim = epoch(store.token(), 1);
+        store.ask(stream, span(0, 120_000), Cause::NotCollected).await.unwrap();
+        assert_eq!(store.claim_gaps(stream, span(0, 60_000), claim).await.unwrap(), [span(0, 60_000)]);
+        let proven = filled(claim, span(0, 60_000), Records::Candles(vec![]));
+        commit(&store, store.token(), stream, vec![proven]).await.unwrap();
+        let start = store.lease(&[stream]).await.unwrap().granted.remove(0);
+        assert_eq!(start.edge, Some(TimeMs(120_000)));
+    });
+}
+
+/// After closing nothing is written any more, and the session is gone.
+pub fn a_closed_session_answers_nothing(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let store = holder(&*subject, &[trades("BTC")]).await;
+        store.close().await.unwrap();
+        assert!(matches!(store.lease(&[trades("BTC")]).await, Err(StoreError::Closed)));
+        assert!(matches!(store.note("x").await, Err(StoreError::Closed)));
+        assert!(matches!(store.close().await, Err(StoreError::Closed)));
+        assert!(subject.inspect().await.unwrap().holders().await.unwrap().is_empty());
+    });
+}
+
+/// A note is what was put last, for every session.
+pub fn notes_are_kept(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let store = subject.open().await.unwrap();
+        assert_eq!(store.note("universe").await.unwrap(), None);
+        store.put_note("universe", "[\"BTC\"]").await.unwrap();
+        store.put_note("universe", "[\"BTC\",\"ETH\"]").await.unwrap();
+        let other = subject.open().await.unwrap();
+        assert_eq!(other.note("universe").await.unwrap().as_deref(), Some("[\"BTC\",\"ETH\"]"));
+        let inspect = subject.inspect().await.unwrap();
+        assert_eq!(inspect.note("universe").await.unwrap().as_deref(), Some("[\"BTC\",\"ETH\"]"));
+        assert_eq!(inspect.note("status").await.unwrap(), None);
+    });
+}

@@ -1,0 +1,76 @@
+//! What every store must do, as tests that any implementation can be held to.
+//!
+//! An implementation gives a [`Subject`], an empty store on which sessions can be opened, and names it in
+//! [`conformance_tests!`](crate::conformance_tests). Each case panics where a promise of
+//! [`Store`](hl_core::store::Store) or [`Inspect`](crate::Inspect) is broken.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests: they panic where a store breaks its promise"
+)]
+
+mod bars;
+mod claims;
+mod commits;
+mod fills;
+mod fixture;
+mod leases;
+mod weight;
+
+use std::sync::Arc;
+
+use hl_core::seam::BoxFuture;
+use hl_core::store::{Store, StoreError};
+
+pub use bars::*;
+pub use claims::*;
+pub use commits::*;
+pub use fills::*;
+pub use leases::*;
+pub use weight::*;
+
+use crate::Inspect;
+
+/// One empty store.
+pub trait Subject: Send + Sync {
+    /// Opens a session. Dropping every handle to it must leave its leases free, as a crash does.
+    fn open(&self) -> BoxFuture<'_, Result<Arc<dyn Store>, StoreError>>;
+
+    /// Looks into the store.
+    fn inspect(&self) -> BoxFuture<'_, Result<Box<dyn Inspect>, StoreError>>;
+}
+
+/// Makes a test of each case. The argument is the path of a function that makes a boxed [`Subject`](crate::conformance::Subject).
+#[macro_export]
+macro_rules! conformance_tests {
+    ($new:path) => {
+        $crate::conformance_tests! { @each $new:
+            a_lease_is_held_until_its_holder_lets_go_or_dies
+            a_lease_begins_at_the_stored_edge
+            a_stream_that_only_backfills_touched_begins_where_its_ledger_ends
+            a_closed_session_answers_nothing
+            notes_are_kept
+            a_stale_token_writes_nothing
+            a_spooled_batch_of_the_dead_is_taken_until_somebody_else_has_the_stream
+            a_repeated_batch_changes_nothing
+            rows_of_another_stream_are_refused
+            every_record_survives_the_round_trip
+            covered_pieces_grow_and_count_their_rows
+            the_best_version_of_a_bar_wins
+            a_final_bar_never_changes
+            fills_match_a_model
+            what_is_asked_for_is_what_is_unknown
+            claims_are_disjoint
+            open_gaps_are_counted
+            no_window_exceeds_the_weight_ceiling
+        }
+    };
+    (@each $new:path: $($case:ident)*) => {
+        $(#[test] fn $case() { $crate::conformance::$case(&|| $new()); })*
+    };
+}
+
+/// Makes an empty store.
+pub type New<'a> = &'a dyn Fn() -> Box<dyn Subject>;
