@@ -102,11 +102,13 @@ pub trait Store: Send + Sync + 'static {
     /// Writes a batch in one transaction. Not cancelled by dropping the future. Repeating a batch that was written
     /// changes nothing.
     ///
-    /// [`Change::Rows`](crate::ledger::Change::Rows), `Covered`, `Final` and `Edge` need the stream's lease under
-    /// the batch's token; what lacks it is left out and named in [`Ack::superseded`].
+    /// [`Change::Rows`](crate::ledger::Change::Rows), `Covered`, `Final`, `GapOpened` and `Edge` need the stream's
+    /// lease under the batch's token; what lacks it is left out and named in [`Ack::superseded`]. The token is the
+    /// batch's, not the session's: what a dead process spooled is still taken while nobody else has the stream.
     fn commit(&self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Ack, StoreError>>;
 
     /// Opens a gap over those parts of `span` below the stream's edge that are neither covered nor a gap already.
+    /// Where there is no edge yet: over all such parts if nobody living holds the stream, otherwise nowhere.
     fn ask<'a>(&'a self, stream: StreamKey, span: Span, cause: Cause) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// Claims the open gaps of a stream inside `span` for a backfill under `epoch`: gaps that stick out are split.
@@ -122,6 +124,7 @@ pub trait Store: Send + Sync + 'static {
     fn unclaim(&self, epoch: Epoch) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Streams that have open gaps, with the number of them and the piece from the first to the last.
+    #[allow(clippy::type_complexity, reason = "a name for the triple would say no more")]
     fn open_gaps(&self) -> BoxFuture<'_, Result<Vec<(StreamKey, u64, Span)>, StoreError>>;
 
     /// Books request weight in the sliding 60 s window of `address`, all processes on this store together, when the
