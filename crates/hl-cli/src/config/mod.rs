@@ -27,7 +27,7 @@ use hl_core::{Coin, Interval, StreamKey};
 use tracing::Level;
 
 pub use choice::StreamChoice;
-pub use coins::{Coins, CoinsError, NamedCoin, Universe};
+pub use coins::{Coins, CoinsError, NamedCoin};
 pub use duration::parse_duration;
 pub use error::{ConfigError, Hint, ValueError};
 pub use network::{Endpoints, Network, Target};

@@ -1,0 +1,251 @@
+//! The daemon put together: from a [`Config`] to a running [`Engine`], and back to an exit code.
+//!
+//! What lives here: opening the store, starting a simulated exchange where one is asked for, finding out what there is
+//! to collect, signals, and showing what happens. Every decision about the data is below, in the engine.
+
+mod report;
+mod shutdown;
+mod trace;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hl_collectors::rest::RestOptions;
+use hl_collectors::ws::WsOptions;
+use hl_core::seam::{Clock, Net, Seed};
+use hl_core::store::{Store, StoreError};
+use hl_core::{Coin, StreamKey};
+use hl_engine::universe::Universe;
+use hl_engine::{Engine, EngineError, Parts};
+use hl_runtime::{SystemClock, TcpNet};
+use hl_sim::{Sim, SimConfig, SimError};
+use hl_store::{Spool, SqliteOptions, SqliteStore, Writer};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::config::{self, Coins, CoinsError, Config, Endpoints, StoreUri};
+use crate::exit::Exit;
+use crate::status;
+use crate::view::{Mode, View};
+
+/// The spool holds at most this much: hours of a busy market.
+const SPOOL_BYTES: u64 = 1 << 30;
+/// First pause before the exchange is asked again what it has; doubles, jittered.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// How often the view is shown, and the status kept in the store.
+const VIEW_EVERY: Duration = Duration::from_secs(1);
+const NOTE_EVERY_VIEWS: u64 = 5;
+
+/// The daemon could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The simulated exchange.
+    #[error(transparent)]
+    Sim(#[from] SimError),
+    /// A port to listen on.
+    #[error("listening for the simulated exchange: {0}")]
+    Listen(#[source] std::io::Error),
+    /// The store.
+    #[error("the store {path}: {source}")]
+    Store {
+        /// Its file.
+        path: PathBuf,
+        /// The cause.
+        source: StoreError,
+    },
+    /// The coins.
+    #[error(transparent)]
+    Coins(#[from] CoinsError),
+    /// Collecting.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl DaemonError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Coins(_) | Self::Engine(EngineError::OverCapacity(_)) => Exit::Usage,
+            Self::Engine(EngineError::Held(_)) => Exit::Held,
+            Self::Sim(_) | Self::Listen(_) | Self::Store { .. } | Self::Engine(_) => Exit::Failed,
+        }
+    }
+}
+
+/// Runs the daemon until it is stopped, and says why it ended where that was not asked for.
+pub fn run_process(config: &Config) -> Exit {
+    trace::start(config);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("hl-daemon: no runtime: {error}");
+            return Exit::Failed;
+        }
+    };
+    match runtime.block_on(run(config)) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            eprintln!("hl-daemon: {error}");
+            error.exit()
+        }
+    }
+}
+
+async fn run(config: &Config) -> Result<(), DaemonError> {
+    let stop = shutdown::signal(config.run_for);
+    let net: Arc<dyn Net> = Arc::new(TcpNet::new());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (endpoints, sim) = match config.network.endpoints() {
+        Some(endpoints) => (endpoints, None),
+        None => {
+            let sim = simulate(config, net.as_ref(), clock.as_ref()).await?;
+            (Endpoints::at(&sim.endpoint()), Some(sim))
+        }
+    };
+    let StoreUri::Sqlite(path) = &config.store;
+    let failed = |source| DaemonError::Store { path: path.clone(), source };
+    let store = Arc::new(SqliteStore::open(options(path, "hl-daemon", clock.clone())).await.map_err(failed)?);
+    let spool = Spool::open(path, Writer::Thread, SPOOL_BYTES).await.map_err(failed)?;
+    let engine = Engine::new(Parts {
+        net,
+        clock: clock.clone(),
+        store: store.clone(),
+        spool: Arc::new(spool),
+        ws: WsOptions { endpoint: endpoints.ws.endpoint, path: endpoints.ws.path },
+        rest: RestOptions { endpoint: endpoints.info.endpoint, path: endpoints.info.path },
+        address: config.network.name(),
+        // Two daemons must not jitter alike.
+        seed: Seed(clock.now().0.unsigned_abs()).derive(&std::process::id().to_string()),
+    });
+    let result = collect(config, &engine, store.as_ref(), stop).await;
+    store.close().await.map_err(failed)?;
+    if let Some(sim) = sim {
+        sim.stop().await;
+    }
+    result
+}
+
+/// A simulated exchange on a free loopback port, so that other programs can look at it too.
+async fn simulate(config: &Config, net: &dyn Net, clock: &dyn Clock) -> Result<Sim, DaemonError> {
+    let listener = net.listen("127.0.0.1:0").await.map_err(DaemonError::Listen)?;
+    let options = SimConfig {
+        seed: config.sim.seed.0,
+        coins: config.sim.coins,
+        start: clock.now(),
+        ..SimConfig::default()
+    };
+    let sim = Sim::start(options, listener)?;
+    info!(endpoint = %sim.endpoint(), "simulated exchange; its truth is at /sim/truth/trades");
+    Ok(sim)
+}
+
+/// How this process opens a SQLite store.
+#[must_use]
+pub fn options(path: &Path, role: &str, clock: Arc<dyn Clock>) -> SqliteOptions {
+    SqliteOptions {
+        path: path.to_owned(),
+        role: role.to_owned(),
+        host: std::fs::read_to_string("/etc/hostname").map(|name| name.trim().to_owned()).unwrap_or_default(),
+        pid: std::process::id(),
+        writer: Writer::Thread,
+        clock,
+    }
+}
+
+async fn collect(
+    config: &Config,
+    engine: &Arc<Engine>,
+    store: &SqliteStore,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), DaemonError> {
+    let Some(coins) = coins(config, engine, store, &mut stop).await? else { return Ok(()) };
+    let streams: Vec<StreamKey> = config.stream_keys(&coins);
+    info!(network = config.network.name(), coins = coins.len(), streams = streams.len(), "collecting");
+    let show = show(config, engine, store);
+    tokio::select! {
+        biased;
+        ended = engine.run(&streams, stop) => ended?,
+        () = show => {}
+    }
+    let report = report::report(config, &engine.snapshot(), store.token(), None);
+    info!("{}", crate::view::line(&report));
+    Ok(())
+}
+
+/// The coins to collect. Asks until the exchange answers; what was known the last time serves meanwhile. None when
+/// told to stop before.
+async fn coins(
+    config: &Config,
+    engine: &Engine,
+    store: &SqliteStore,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<Option<Vec<Coin>>, DaemonError> {
+    // Names of builder dexes and spot pairs cost four more requests: only where one was asked for by name.
+    let everything = match &config.coins {
+        Coins::Named(coins) => coins.iter().any(|c| c.coin.as_str().contains([':', '@', '/', '#'])),
+        Coins::Default | Coins::All => false,
+    };
+    let note = format!("universe {}", config.network.name());
+    let mut pause = FIRST_RETRY;
+    let mut rng = Seed(std::process::id().into()).rng("universe");
+    loop {
+        let read = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return Ok(None),
+            read = Universe::read(engine.client(), everything) => read,
+        };
+        let universe = match read {
+            Ok(universe) => {
+                if let Ok(text) = serde_json::to_string(&universe)
+                    && let Err(error) = store.put_note(&note, &text).await
+                {
+                    warn!(%error, "the names of the markets could not be kept");
+                }
+                Some(universe)
+            }
+            Err(error) => {
+                let known = store.note(&note).await.ok().flatten();
+                let known = known.and_then(|text| serde_json::from_str::<Universe>(&text).ok());
+                match &known {
+                    Some(_) => warn!(%error, "the exchange does not say what it has; taking the names it had last time"),
+                    None => warn!(%error, retry_in = ?pause, "cannot reach {}", config.network.name()),
+                }
+                known
+            }
+        };
+        if let Some(universe) = universe {
+            let universe = config::Universe { perps: universe.perps, others: universe.others };
+            return Ok(Some(config.coins.resolve(&config.network, &universe)?));
+        }
+        let jittered = pause.mul_f64(0.5 + rng.f64() / 2.0);
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return Ok(None),
+            () = tokio::time::sleep(jittered) => {}
+        }
+        pause = (pause * 2).min(LONGEST_RETRY);
+    }
+}
+
+/// Shows what the engine does, and keeps it in the store. Never ends by itself.
+async fn show(config: &Config, engine: &Engine, store: &SqliteStore) {
+    let mut view = View::new(std::io::stdout(), Mode::of_stdout(config.json));
+    let mut every = tokio::time::interval(VIEW_EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut rates = report::Rates::default();
+    let mut shown = true;
+    for n in 0_u64.. {
+        every.tick().await;
+        let snapshot = engine.snapshot();
+        let report = report::report(config, &snapshot, store.token(), Some(&mut rates));
+        // Standard output may be closed: the collection goes on.
+        shown = shown && view.show(&report).is_ok();
+        if n % NOTE_EVERY_VIEWS == 0
+            && let Ok(text) = serde_json::to_string(&report)
+            && let Err(error) = store.put_note(status::NOTE, &text).await
+        {
+            warn!(%error, "the status could not be kept");
+        }
+    }
+}
