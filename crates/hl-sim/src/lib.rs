@@ -1,4 +1,37 @@
-//! A simulated exchange.
+//! A simulated Hyperliquid exchange: a market that agrees with itself, served as the exchange serves it, with faults
+//! by request and the truth beside them.
+//!
+//! What lives here: the market (`market`), its text on the wire (`wire`), WebSocket (`ws`), REST (`info`), limits,
+//! faults, the truth for verifiers, and playback of recordings (`replay`). What does not: anything of the collector.
+//! Nothing in the collector's path imports this crate.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use hl_core::seam::Net;
+//! use hl_sim::{Fault, FaultKind, Sim, SimConfig};
+//!
+//! let net = hl_runtime::MemoryNet::new();
+//! let sim = Sim::start(SimConfig { seed: 1, ..SimConfig::default() }, net.listen("exchange:80").await?)?;
+//! sim.inject(Fault::lasting(FaultKind::Mute { stream: Some("trades/BTC".parse()?) }, 15_000));
+//! sim.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+
 mod config;
+mod faults;
+mod info;
+mod limits;
 mod market;
+mod replay;
+mod server;
+mod sim;
+mod truth;
+mod wire;
+mod ws;
+
 pub use config::{Limits, SimConfig, SimError};
+pub use faults::{ActiveFault, BodyFault, Fault, FaultError, FaultKind};
+pub use replay::ReplayStatus;
+pub use sim::Sim;
+pub use truth::{Holding, Status, StatusCounters};

@@ -1,1 +1,100 @@
-fn main() {}
+//! The simulated exchange as a program.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use hl_core::TimeMs;
+use hl_core::seam::{Clock as _, Net as _};
+use hl_runtime::{SystemClock, TcpNet};
+use hl_sim::{Sim, SimConfig};
+
+const EXAMPLES: &str = "Examples:
+  hl-sim
+  hl-sim --listen 127.0.0.1:4001 --seed 7 --coins 5 --traders 200 --speed 1
+  hl-sim --start 1773146070000 --speed 60
+  hl-sim --replay frames.jsonl --speed 10
+
+  curl -s 127.0.0.1:4001/info -H 'Content-Type: application/json' -d '{\"type\":\"allMids\"}'
+  curl -s 127.0.0.1:4001/sim/status
+  curl -s 127.0.0.1:4001/sim/faults -d '{\"kind\":\"mute\",\"stream\":\"trades/BTC\",\"for_ms\":15000}'
+  curl -s '127.0.0.1:4001/sim/truth/trades?coin=BTC'";
+
+/// A simulated Hyperliquid exchange: WebSocket at /ws, REST at /info, control and truth under /sim.
+#[derive(Parser)]
+#[command(name = "hl-sim", version, after_help = EXAMPLES)]
+struct Options {
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:4001", value_name = "HOST:PORT")]
+    listen: String,
+    /// Seed of the market.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// Live perpetuals of the first dex, 1 to 1000.
+    #[arg(long, default_value_t = 5)]
+    coins: usize,
+    /// Traders, 4 to 100000.
+    #[arg(long, default_value_t = 200)]
+    traders: usize,
+    /// Simulated seconds in a second, above 0, at most 1000.
+    #[arg(long, default_value_t = 1.0)]
+    speed: f64,
+    /// Simulated time at the start, milliseconds since 1970 [default: now].
+    #[arg(long, value_name = "TIME_MS")]
+    start: Option<i64>,
+    /// Play back a recording instead of making a market.
+    #[arg(long, value_name = "FILE")]
+    replay: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    match run(Options::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut text = error.to_string();
+            let mut source = error.source();
+            while let Some(cause) = source {
+                text = format!("{text}: {cause}");
+                source = cause.source();
+            }
+            eprintln!("hl-sim: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
+    let config = SimConfig {
+        seed: options.seed,
+        coins: options.coins,
+        traders: options.traders,
+        speed: options.speed,
+        start: options.start.map_or_else(|| SystemClock.now(), TimeMs),
+        replay: options.replay,
+        ..SimConfig::default()
+    };
+    let listener = TcpNet::new()
+        .listen(&options.listen)
+        .await
+        .map_err(|e| format!("cannot listen on {}: {e}", options.listen))?;
+    let sim = Sim::start(config, listener)?;
+    println!("hl-sim listens on {}", sim.endpoint());
+    interrupted().await?;
+    sim.stop().await;
+    Ok(())
+}
+
+/// Ends at an interrupt or a request to terminate.
+async fn interrupted() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        biased;
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
+}

@@ -1,0 +1,148 @@
+//! Market requests.
+
+use serde_json::{Value, json};
+
+use super::{Answer, Fields, Refusal, Reply};
+use crate::market::Exchange;
+use crate::market::funding::{HOUR, RATE_DECIMALS};
+use crate::market::num::Num;
+use crate::market::spec::BUILDER_DEX;
+use crate::wire::metadata::{self, DEXES};
+use crate::wire::{self, BookOptions};
+
+/// Rows of a page of `fundingHistory`.
+const FUNDING_PAGE: usize = 500;
+/// `recentTrades` gives exactly this many.
+const RECENT: usize = 10;
+
+/// `None`: no market request.
+pub(super) fn answer(exchange: &mut Exchange, kind: &str, fields: Fields<'_>) -> Option<Answer> {
+    Some(match kind {
+        "meta" => fields.dex().map(|dex| Reply::json(&metadata::meta(exchange, dex))),
+        "metaAndAssetCtxs" => fields
+            .dex()
+            .map(|dex| Reply::json(&(metadata::meta(exchange, dex), metadata::contexts(exchange, dex)))),
+        "allPerpMetas" => Ok(Reply::json(&DEXES.map(|dex| metadata::meta(exchange, dex)))),
+        "perpDexs" => Ok(Reply::json(&metadata::perp_dexs(exchange))),
+        "spotMeta" => Ok(Reply::json(&metadata::spot_meta(exchange))),
+        "spotMetaAndAssetCtxs" => {
+            Ok(Reply::json(&(metadata::spot_meta(exchange), metadata::spot_contexts(exchange))))
+        }
+        "allMids" => fields.dex().map(|dex| Reply::json(&metadata::mids(exchange, dex))),
+        "l2Book" => book(exchange, fields),
+        "candleSnapshot" => candles(exchange, fields),
+        "recentTrades" => recent_trades(exchange, fields),
+        "fundingHistory" => funding(exchange, fields),
+        "predictedFundings" => Ok(predicted(exchange)),
+        "exchangeStatus" => Ok(Reply::json(&json!({"time": exchange.time(), "specialStatuses": null}))),
+        "perpsAtOpenInterestCap" => fields.dex().map(|_| Reply::json(&Value::Array(vec![]))),
+        "perpDexLimits" => dex_limits(exchange, fields),
+        "perpDexStatus" => dex_status(exchange, fields),
+        "marginTable" => margin_table(fields),
+        "outcomeMeta" => Ok(Reply::json(&json!({"outcomes": [], "questions": []}))),
+        _ => return None,
+    })
+}
+
+fn book(exchange: &Exchange, fields: Fields<'_>) -> Answer {
+    let figure = |name: &str| match fields.present(name) {
+        None => Ok(None),
+        Some(v) => v.as_u64().and_then(|n| u8::try_from(n).ok()).map(Some).ok_or(Refusal::Malformed),
+    };
+    let options = BookOptions { n_sig_figs: figure("nSigFigs")?, mantissa: figure("mantissa")?, fast: false };
+    if !options.are_legal() {
+        return Err(Refusal::Broken);
+    }
+    let Some(coin) = fields.coin()? else { return Ok(Reply::null(200)) };
+    if coin == exchange.delisted {
+        return Ok(Reply::json(&wire::empty_book(coin, exchange.time(), options)));
+    }
+    let found = exchange.market(coin).zip(exchange.newest_book(coin));
+    Ok(found.map_or_else(
+        || Reply::null(200),
+        |(market, (time, packed))| Reply::json(&wire::book(market, time.0, &packed, options)),
+    ))
+}
+
+fn candles(exchange: &mut Exchange, fields: Fields<'_>) -> Answer {
+    let fields = Fields(fields.present("req").ok_or(Refusal::Malformed)?);
+    let interval = fields.interval()?;
+    let (from, to) = fields.range()?;
+    let market = fields.coin()?.and_then(|coin| exchange.market_mut(coin)).ok_or(Refusal::Broken)?;
+    let bars = market.bars.range(interval, from, to);
+    let bars: Vec<_> = bars.iter().map(|b| wire::candle(market, interval, b)).collect();
+    Ok(Reply::counted(&bars, 60))
+}
+
+fn recent_trades(exchange: &Exchange, fields: Fields<'_>) -> Answer {
+    let coin = fields.coin()?;
+    let market = match coin {
+        Some(coin) if coin == exchange.delisted => return Ok(Reply::json(&Value::Array(vec![]))),
+        _ => coin.and_then(|coin| exchange.market(coin)).ok_or(Refusal::Broken)?,
+    };
+    let trades: Vec<_> =
+        market.trades.iter().rev().take(RECENT).map(|t| wire::trade(exchange, market, t)).collect();
+    Ok(Reply::counted(&trades, 20))
+}
+
+fn funding(exchange: &Exchange, fields: Fields<'_>) -> Answer {
+    let (from, to) = fields.range()?;
+    let market = fields.coin()?.and_then(|coin| exchange.market(coin));
+    let funding = market.and_then(|m| m.funding.as_ref()).ok_or(Refusal::Broken)?;
+    let coin = fields.text("coin")?;
+    let rows: Vec<_> = funding
+        .range(from, to.min(exchange.time()))
+        .take(FUNDING_PAGE)
+        .map(|r| {
+            json!({
+                "coin": coin, "fundingRate": Num::new(r.rate, RATE_DECIMALS),
+                "premium": Num::new(r.premium, RATE_DECIMALS), "time": r.time,
+            })
+        })
+        .collect();
+    Ok(Reply::counted(&rows, 20))
+}
+
+/// As on the exchange, `nextFundingTime` names the hour that is already settled.
+fn predicted(exchange: &Exchange) -> Reply {
+    let settled = exchange.time().div_euclid(HOUR) * HOUR;
+    let rows: Vec<_> = exchange
+        .dex("")
+        .filter_map(|(_, m)| {
+            let rate = Num::new(m.funding.as_ref()?.estimate(), RATE_DECIMALS);
+            let venue = json!({"fundingRate": rate, "nextFundingTime": settled, "fundingIntervalHours": 1});
+            Some(json!([m.spec.coin, [["HlPerp", venue]]]))
+        })
+        .collect();
+    Reply::json(&rows)
+}
+
+fn builder(fields: Fields<'_>) -> Result<bool, Refusal> {
+    fields.text("dex").map(|dex| dex == BUILDER_DEX)
+}
+
+fn dex_limits(exchange: &Exchange, fields: Fields<'_>) -> Answer {
+    if !builder(fields)? {
+        return Ok(Reply::null(200));
+    }
+    let caps: Vec<_> = exchange.dex(BUILDER_DEX).map(|(_, m)| json!([m.spec.coin, "50000000.0"])).collect();
+    Ok(Reply::json(&json!({
+        "totalOiCap": "500000000.0", "oiSzCapPerPerp": "10000000000.0", "maxTransferNtl": "100000000.0",
+        "coinToOiCap": caps,
+    })))
+}
+
+fn dex_status(exchange: &Exchange, fields: Fields<'_>) -> Answer {
+    let dex = fields.dex()?;
+    let deposits: i64 = exchange.traders.iter().map(|t| t.deposit).sum();
+    let total = if dex.is_empty() { deposits } else { deposits / 10 };
+    Ok(Reply::json(&json!({"totalNetDeposit": Num::new(total, 0)})))
+}
+
+fn margin_table(fields: Fields<'_>) -> Answer {
+    let id = fields.present("id").and_then(Value::as_u64).ok_or(Refusal::Malformed)?;
+    if !(1..=50).contains(&id) {
+        return Err(Refusal::Broken);
+    }
+    Ok(Reply::json(&metadata::margin_table(id)))
+}

@@ -1,0 +1,356 @@
+//! The simulated exchange as a whole: its state behind one lock, its tasks, and its handle.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hl_core::record::{Bbo, Book, Candle, Context, Funding, Mid, Trade};
+use hl_core::seam::{BoxListener, Endpoint, Seed};
+use hl_core::{Coin, Interval, TimeMs};
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Duration, Instant};
+
+use crate::config::{SimConfig, SimError};
+use crate::faults::{ActiveFault, Fault};
+use crate::info::{self, Reply};
+use crate::limits::Usage;
+use crate::market::spec::BLOCK_MS;
+use crate::market::state::Market;
+use crate::market::{Block, Exchange};
+use crate::replay::Replay;
+use crate::server;
+use crate::truth::{self, Holding, Status, StatusCounters};
+use crate::ws::hub::{Hub, Opened};
+use crate::ws::push::{self, CandlePushes};
+
+/// Blocks made in one go before other tasks get their turn.
+const BLOCKS_IN_A_ROW: usize = 64;
+/// The pulse where no block sets one: a playback that waits.
+const PULSE: Duration = Duration::from_millis(100);
+
+/// Where frames and answers come from.
+pub(crate) enum Source {
+    Market(Box<Exchange>),
+    Replay(Replay),
+}
+
+impl Source {
+    pub(crate) fn lists(&self, coin: Coin) -> bool {
+        match self {
+            Self::Market(exchange) => exchange.lists(coin),
+            Self::Replay(replay) => replay.lists(coin),
+        }
+    }
+}
+
+/// Everything that changes.
+pub(crate) struct State {
+    pub(crate) source: Source,
+    pub(crate) hub: Hub,
+    candles: CandlePushes,
+    block: Block,
+    pub(crate) info_requests: u64,
+    pub(crate) rate_limited: u64,
+}
+
+impl State {
+    /// Answers an `/info` request, its weight aside.
+    pub(crate) fn answer(&mut self, request: &Value) -> Reply {
+        match &mut self.source {
+            Source::Market(exchange) => info::answer(exchange, request),
+            Source::Replay(replay) => {
+                info::answer_replay(|dex| replay.meta(dex), &replay.perp_dexs(), request)
+            }
+        }
+    }
+
+    /// Catches up with simulated time. Whether more blocks are due at once.
+    fn tick(&mut self, sim_now: i64, now: Instant) -> bool {
+        self.hub.refresh(now);
+        match &mut self.source {
+            Source::Market(exchange) => {
+                for _ in 0..BLOCKS_IN_A_ROW {
+                    if exchange.time() + BLOCK_MS > sim_now {
+                        return false;
+                    }
+                    exchange.advance(&mut self.block);
+                    push::block(exchange, &mut self.hub, &mut self.candles, &self.block, now);
+                }
+                true
+            }
+            Source::Replay(replay) => {
+                replay.play(&mut self.hub, now);
+                false
+            }
+        }
+    }
+}
+
+/// What the tasks share.
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    config: SimConfig,
+    begun: Instant,
+}
+
+impl Shared {
+    /// The one way to the state. The lock is never held across an await.
+    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn now(&self) -> TimeMs {
+        // A nudge, so that a product that should be whole is not cut to the millisecond before.
+        let elapsed = self.begun.elapsed().as_secs_f64() * 1_000.0 * self.config.speed + 1e-6;
+        self.config.start + elapsed as i64
+    }
+
+    pub(crate) fn open_socket(&self) -> Opened {
+        let (now, sim_now) = (Instant::now(), self.now().0);
+        self.with(|s| s.hub.open(now, sim_now))
+    }
+
+    pub(crate) fn close_socket(&self, id: u64, polite: bool) {
+        self.with(|s| if polite { s.hub.leave(id) } else { s.hub.close(id, Instant::now()) });
+    }
+
+    fn next_due(&self) -> Instant {
+        let due = self.with(|s| match &s.source {
+            Source::Market(exchange) => {
+                let ahead = (exchange.time() + BLOCK_MS - self.config.start.0) as f64;
+                Some(self.begun + Duration::from_secs_f64(ahead / 1_000.0 / self.config.speed))
+            }
+            Source::Replay(replay) => replay.next_due(),
+        });
+        let pulse = Instant::now() + PULSE;
+        due.map_or(pulse, |due| due.min(pulse))
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        let now = Instant::now();
+        self.with(|s| {
+            let (blocks, block_time, from) = match &s.source {
+                Source::Market(e) => (e.blocks, e.time(), e.retained_from()),
+                Source::Replay(_) => (0, self.config.start.0, self.config.start.0),
+            };
+            let c = s.hub.counters;
+            Status {
+                now: self.now().0,
+                block_time,
+                start: self.config.start.0,
+                seed: self.config.seed,
+                speed: self.config.speed,
+                blocks,
+                from,
+                retention_ms: self.config.retention_ms,
+                sockets: s.hub.len(),
+                subscriptions: s.hub.subscriptions(),
+                weight: s.hub.usage.used_weight(now),
+                counters: StatusCounters {
+                    frames_sent: c.frames_sent,
+                    sockets_opened: c.opened,
+                    sockets_refused: c.refused,
+                    idle_closed: c.idle_closed,
+                    not_reading: c.not_reading,
+                    fatal_subscriptions: c.fatal_subscriptions,
+                    info_requests: s.info_requests,
+                    rate_limited: s.rate_limited,
+                },
+                faults_applied: s.hub.faults.counters().clone(),
+                faults_active: s.hub.faults.list(now).len(),
+                replay: match &s.source {
+                    Source::Market(_) => None,
+                    Source::Replay(replay) => Some(replay.status()),
+                },
+            }
+        })
+    }
+
+    pub(crate) fn inject(&self, fault: Fault) -> u64 {
+        self.with(|s| s.hub.inject(fault, Instant::now()))
+    }
+
+    pub(crate) fn faults(&self) -> Vec<ActiveFault> {
+        self.with(|s| s.hub.faults.list(Instant::now()))
+    }
+
+    pub(crate) fn clear_faults(&self) -> usize {
+        self.with(|s| {
+            let cleared = s.hub.faults.clear();
+            s.hub.refresh(Instant::now());
+            cleared
+        })
+    }
+}
+
+/// A running simulated exchange. Dropping it leaves its tasks running until the runtime ends; [`Sim::stop`] joins
+/// them.
+pub struct Sim {
+    shared: Arc<Shared>,
+    endpoint: Endpoint,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Sim {
+    /// Makes the market and serves it on `listener`. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When the configuration is out of its ranges, or a recording cannot be read.
+    pub fn start(config: SimConfig, listener: BoxListener) -> Result<Self, SimError> {
+        config.check()?;
+        let source = match &config.replay {
+            Some(path) => Source::Replay(Replay::read(path, config.speed)?),
+            None => Source::Market(Box::new(Exchange::new(&config)?)),
+        };
+        let latency = Duration::from_millis(config.latency_ms);
+        let state = State {
+            source,
+            hub: Hub::new(Usage::new(config.limits), Seed(config.seed), latency),
+            candles: CandlePushes::default(),
+            block: Block::default(),
+            info_requests: 0,
+            rate_limited: 0,
+        };
+        let shared = Arc::new(Shared { state: Mutex::new(state), config, begun: Instant::now() });
+        let endpoint = listener.endpoint();
+        let (stop, stopped) = watch::channel(false);
+        let tasks = vec![
+            tokio::spawn(drive(Arc::clone(&shared), stopped.clone())),
+            tokio::spawn(server::serve(Arc::clone(&shared), listener, stopped)),
+        ];
+        Ok(Self { shared, endpoint, stop, tasks })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        self.endpoint.clone()
+    }
+
+    /// Simulated time.
+    #[must_use]
+    pub fn now(&self) -> TimeMs {
+        self.shared.now()
+    }
+
+    /// Starts a fault, at once. Returns its number.
+    pub fn inject(&self, fault: Fault) -> u64 {
+        self.shared.inject(fault)
+    }
+
+    /// The faults at work.
+    #[must_use]
+    pub fn faults(&self) -> Vec<ActiveFault> {
+        self.shared.faults()
+    }
+
+    /// Ends every fault. Returns how many there were.
+    pub fn clear_faults(&self) -> usize {
+        self.shared.clear_faults()
+    }
+
+    /// How it is doing.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.shared.status()
+    }
+
+    /// Every trade of a coin with `from <= time <= to`, oldest first; empty where the coin is unknown.
+    #[must_use]
+    pub fn truth_trades(&self, coin: Coin, from: TimeMs, to: TimeMs) -> Vec<Trade> {
+        self.market(coin, |exchange, i| Some(truth::trades(exchange, exchange.markets.get(i)?, from.0, to.0)))
+    }
+
+    /// The bars that can change no more, by open time.
+    #[must_use]
+    pub fn truth_candles(&self, coin: Coin, interval: Interval, from: TimeMs, to: TimeMs) -> Vec<Candle> {
+        self.market(coin, |exchange, i| {
+            let now = exchange.time();
+            Some(truth::candles(exchange.markets.get_mut(i)?, interval, now, from.0, to.0))
+        })
+    }
+
+    /// Settled funding.
+    #[must_use]
+    pub fn truth_funding(&self, coin: Coin, from: TimeMs, to: TimeMs) -> Vec<Funding> {
+        self.of_market(coin, |market, now| truth::funding(market, now, from.0, to.0))
+    }
+
+    /// The retained books, 20 levels a side. A `fast` frame shows the best five of one of them.
+    #[must_use]
+    pub fn truth_books(&self, coin: Coin, from: TimeMs, to: TimeMs) -> Vec<Book> {
+        self.of_market(coin, |market, _| truth::books(market, from.0, to.0))
+    }
+
+    /// Best bid and offer on change; the first may be older than `from`, being in force there.
+    #[must_use]
+    pub fn truth_bbos(&self, coin: Coin, from: TimeMs, to: TimeMs) -> Vec<Bbo> {
+        self.of_market(coin, |market, _| truth::bbos(market, from.0, to.0))
+    }
+
+    /// Mids on change, as the exchange shows them; the first may be older than `from`, being in force there.
+    #[must_use]
+    pub fn truth_mids(&self, coin: Coin, from: TimeMs, to: TimeMs) -> Vec<Mid> {
+        self.of_market(coin, |market, _| truth::mids(market, from.0, to.0))
+    }
+
+    /// Contexts on change; the first may be older than `from`, being in force there.
+    #[must_use]
+    pub fn truth_contexts(&self, coin: Coin, from: TimeMs, to: TimeMs) -> Vec<Context> {
+        self.of_market(coin, |market, _| truth::contexts(market, from.0, to.0))
+    }
+
+    /// Every open position in a perpetual, now.
+    #[must_use]
+    pub fn truth_positions(&self) -> Vec<Holding> {
+        self.shared.with(|s| match &s.source {
+            Source::Market(exchange) => truth::positions(exchange),
+            Source::Replay(_) => Vec::new(),
+        })
+    }
+
+    /// Closes the listener and every connection, and joins every task.
+    pub async fn stop(self) {
+        // Nobody listens any more only if the tasks have ended by themselves.
+        let _ = self.stop.send(true);
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task of the simulated exchange failed");
+            }
+        }
+    }
+
+    fn market<T>(&self, coin: Coin, f: impl FnOnce(&mut Exchange, usize) -> Option<Vec<T>>) -> Vec<T> {
+        self.shared.with(|s| match &mut s.source {
+            Source::Market(exchange) => {
+                let found = exchange.by_coin.get(&coin).copied();
+                found.and_then(|i| f(exchange, i)).unwrap_or_default()
+            }
+            Source::Replay(_) => Vec::new(),
+        })
+    }
+
+    fn of_market<T>(&self, coin: Coin, f: impl FnOnce(&Market, i64) -> Vec<T>) -> Vec<T> {
+        self.market(coin, |exchange, i| {
+            let now = exchange.time();
+            Some(f(exchange.markets.get(i)?, now))
+        })
+    }
+}
+
+/// Makes blocks as their time comes.
+async fn drive(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let due = shared.next_due();
+        tokio::select! {
+            biased;
+            _ = stopped.changed() => return,
+            () = tokio::time::sleep_until(due) => {}
+        }
+        let sim_now = shared.now().0;
+        while shared.with(|s| s.tick(sim_now, Instant::now())) {
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The truth as the core's own records.
+
+use std::collections::VecDeque;
+
+use hl_core::record::{Address, Bbo, Book, Candle, Context, Funding, Level, Mid, Trade};
+use hl_core::stream::BookVariant;
+use hl_core::{Coin, Decimal, Interval, TimeMs};
+
+use crate::market::bars::next_open;
+use crate::market::funding::RATE_DECIMALS;
+use crate::market::num::Num;
+use crate::market::state::Market;
+use crate::market::{Exchange, book};
+
+/// A position of a trader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    /// Who.
+    pub user: Address,
+    /// In which perpetual.
+    pub coin: Coin,
+    /// Signed size, coins.
+    pub szi: Decimal,
+    /// Average entry price, USD.
+    pub entry_px: Decimal,
+}
+
+/// The part of a series of states that tells everything about a range: the state in force at its beginning, and
+/// those that began inside it.
+pub(super) fn states<T>(
+    all: &VecDeque<T>,
+    from: i64,
+    to: i64,
+    time: impl Fn(&T) -> i64,
+) -> impl Iterator<Item = &T> {
+    let after = all.partition_point(|s| time(s) <= from);
+    all.range(after.saturating_sub(1)..).take_while(move |s| time(s) <= to)
+}
+
+/// The part of a series inside a range, both ends inclusive.
+pub(super) fn within<T>(
+    all: &VecDeque<T>,
+    from: i64,
+    to: i64,
+    time: impl Fn(&T) -> i64,
+) -> impl Iterator<Item = &T> {
+    all.range(all.partition_point(|s| time(s) < from)..).take_while(move |s| time(s) <= to)
+}
+
+pub(crate) fn trades(exchange: &Exchange, market: &Market, from: i64, to: i64) -> Vec<Trade> {
+    within(&market.trades, from, to, |t| t.time)
+        .map(|t| Trade {
+            coin: market.spec.coin,
+            time: TimeMs(t.time),
+            tid: t.tid(),
+            px: market.px(t.px).decimal(),
+            sz: market.sz(t.sz).decimal(),
+            side: t.side,
+            hash: t.hash(),
+            buyer: exchange.address(t.buyer.trader),
+            seller: exchange.address(t.seller.trader),
+        })
+        .collect()
+}
+
+/// Bars that can change no more.
+pub(crate) fn candles(market: &mut Market, interval: Interval, now: i64, from: i64, to: i64) -> Vec<Candle> {
+    let mut bars = market.bars.range(interval, from, to);
+    bars.retain(|b| next_open(interval, b.t) <= now);
+    bars.iter()
+        .map(|b| Candle {
+            coin: market.spec.coin,
+            interval,
+            time: TimeMs(b.t),
+            open: market.px(b.o).decimal(),
+            high: market.px(b.h).decimal(),
+            low: market.px(b.l).decimal(),
+            close: market.px(b.c).decimal(),
+            volume: market.sz(b.v).decimal(),
+            trades: b.n.into(),
+        })
+        .collect()
+}
+
+pub(crate) fn funding(market: &Market, now: i64, from: i64, to: i64) -> Vec<Funding> {
+    let rows = market.funding.iter().flat_map(|f| f.range(from, to.min(now)));
+    rows.map(|r| Funding {
+        coin: market.spec.coin,
+        time: TimeMs(r.time),
+        rate: Num::new(r.rate, RATE_DECIMALS).decimal(),
+        premium: Num::new(r.premium, RATE_DECIMALS).decimal(),
+    })
+    .collect()
+}
+
+fn level(market: &Market, l: &book::Level) -> Level {
+    Level { px: market.px(l.px).decimal(), sz: market.sz(l.sz).decimal(), n: l.n }
+}
+
+pub(crate) fn books(market: &Market, from: i64, to: i64) -> Vec<Book> {
+    within(&market.books, from, to, |b| b.0)
+        .map(|(time, packed)| {
+            let [bids, asks] = packed.levels().map(|side| side.iter().map(|l| level(market, l)).collect());
+            Book { coin: market.spec.coin, variant: BookVariant::Default, time: TimeMs(*time), bids, asks }
+        })
+        .collect()
+}
+
+pub(crate) fn bbos(market: &Market, from: i64, to: i64) -> Vec<Bbo> {
+    let side = |l: &Option<book::Level>| l.as_ref().map(|l| level(market, l));
+    states(&market.bbos, from, to, |b| b.time)
+        .map(|b| Bbo { coin: market.spec.coin, time: TimeMs(b.time), bid: side(&b.bid), ask: side(&b.ask) })
+        .collect()
+}
+
+pub(crate) fn mids(market: &Market, from: i64, to: i64) -> Vec<Mid> {
+    states(&market.mids, from, to, |m| m.0)
+        .map(|(time, half)| Mid {
+            coin: market.spec.coin,
+            time: TimeMs(*time),
+            px: market.half_px(*half).decimal(),
+        })
+        .collect()
+}
+
+pub(crate) fn contexts(market: &Market, from: i64, to: i64) -> Vec<Context> {
+    let perp = !market.spec.is_spot();
+    states(&market.contexts, from, to, |c| c.time)
+        .map(|c| Context {
+            coin: market.spec.coin,
+            time: TimeMs(c.time),
+            mark_px: market.fine_px(c.mark).decimal(),
+            mid_px: c.mid.map(|m| market.half_px(m).decimal()),
+            oracle_px: perp.then(|| market.fine_px(c.oracle).decimal()),
+            prev_day_px: market.px(c.prev).decimal(),
+            funding: perp.then(|| Num::new(c.funding, RATE_DECIMALS).decimal()),
+            open_interest: perp.then(|| market.sz(c.open_interest).decimal()),
+            premium: perp.then(|| Num::new(c.premium, RATE_DECIMALS).decimal()),
+            day_ntl_vlm: market.ntl(c.day_q).decimal(),
+            day_base_vlm: market.sz(c.day_v).decimal(),
+            impact_bid: c.impact.filter(|_| perp).map(|i| market.px(i[0]).decimal()),
+            impact_ask: c.impact.filter(|_| perp).map(|i| market.px(i[1]).decimal()),
+        })
+        .collect()
+}
+
+/// Open positions in perpetuals, by trader and market.
+pub(crate) fn positions(exchange: &Exchange) -> Vec<Holding> {
+    let mut holdings = Vec::new();
+    for trader in &exchange.traders {
+        for (i, p) in trader.positions.iter().filter(|(_, p)| p.szi != 0) {
+            let Some(market) = exchange.markets.get(*i).filter(|m| !m.spec.is_spot()) else { continue };
+            let szi = market.sz(p.szi).decimal();
+            let entry_px = (market.ntl(p.cost).decimal() / szi.abs()).round_dp(market.spec.px_decimals + 2);
+            holdings.push(Holding { user: trader.address, coin: market.spec.coin, szi, entry_px });
+        }
+    }
+    holdings
+}
