@@ -218,18 +218,18 @@ impl Tally {
     }
 
     /// Best bids and offers: each is the state that held at its time.
-    pub fn bbos(&mut self, truth: &States<Bbo>, stored: &[Bbo]) {
-        self.states(truth, stored, 0, |row| (row.coin, row.time), |a, b| (a.bid, a.ask) == (b.bid, b.ask));
+    pub fn bbos(&mut self, truth: States<Bbo>, stored: &[Bbo]) {
+        self.states(&truth, stored, 0, |row| (row.coin, row.time), |a, b| (a.bid, a.ask) == (b.bid, b.ask));
     }
 
     /// Mids: each is a state of the two seconds before its stamp.
-    pub fn mids(&mut self, truth: &States<Mid>, stored: &[Mid]) {
-        self.states(truth, stored, STAMP_MS, |row| (row.coin, row.time), |a, b| a.px == b.px);
+    pub fn mids(&mut self, truth: States<Mid>, stored: &[Mid]) {
+        self.states(&truth, stored, STAMP_MS, |row| (row.coin, row.time), |a, b| a.px == b.px);
     }
 
     /// Contexts: each is a state of the two seconds before its stamp.
-    pub fn contexts(&mut self, truth: &States<Context>, stored: &[Context]) {
-        self.states(truth, stored, STAMP_MS, |row| (row.coin, row.time), Context::same_values);
+    pub fn contexts(&mut self, truth: States<Context>, stored: &[Context]) {
+        self.states(&truth, stored, STAMP_MS, |row| (row.coin, row.time), Context::same_values);
     }
 
     fn both(&mut self, time: TimeMs, same: bool) {
@@ -280,28 +280,16 @@ impl Tally {
 #[derive(Clone, Debug)]
 pub struct States<T>(BTreeMap<Coin, Vec<(TimeMs, T)>>);
 
-impl<T> Default for States<T> {
-    fn default() -> Self {
-        Self(BTreeMap::new())
-    }
-}
-
 impl<T> States<T> {
-    /// Adds a page that begins where the last one ended.
-    pub fn extend(&mut self, page: impl IntoIterator<Item = T>, key: impl Fn(&T) -> (Coin, TimeMs)) {
+    /// Sorts the states of a page.
+    pub fn of(page: impl IntoIterator<Item = T>, key: impl Fn(&T) -> (Coin, TimeMs)) -> Self {
+        let mut lines: BTreeMap<Coin, Vec<(TimeMs, T)>> = BTreeMap::new();
         for state in page {
             let (coin, time) = key(&state);
-            self.0.entry(coin).or_default().push((time, state));
+            lines.entry(coin).or_default().push((time, state));
         }
-        self.0.values_mut().for_each(|line| line.sort_by_key(|&(time, _)| time));
-    }
-
-    /// Forgets what no longer held at `time`.
-    pub fn forget_before(&mut self, time: TimeMs) {
-        for line in self.0.values_mut() {
-            let later = line.partition_point(|&(at, _)| at <= time);
-            line.drain(..later.saturating_sub(1));
-        }
+        lines.values_mut().for_each(|line| line.sort_by_key(|&(time, _)| time));
+        Self(lines)
     }
 
     /// What held at some moment of the closed piece.

@@ -89,64 +89,41 @@ async fn compare_stream(
                 _ => return Err(TruthError::OtherKind(stream).into()),
             }
         }
-        _ => pages(store, truth, oldest, stream, &piece, &mut tally).await?,
+        _ => {
+            let mut begin = from;
+            while begin <= stop {
+                let page = Span { from: begin, to: (begin + (PAGE_MS - 1)).min(stop) };
+                compare_page(store, truth, stream, &piece, page, &mut tally).await?;
+                begin = page.to + 1;
+            }
+        }
     }
     Ok(Some((piece.span, tally)))
 }
 
-async fn pages(
+async fn compare_page(
     store: &dyn Inspect,
     truth: &dyn Truth,
-    oldest: TimeMs,
     stream: StreamKey,
     piece: &Piece,
+    page: Span,
     tally: &mut Tally,
 ) -> Result<(), VerifyError> {
-    let (mut bbos, mut mids, mut contexts) = (States::default(), States::default(), States::default());
-    let mut from = piece.span.from;
-    // What held when the first page begins became so earlier.
-    let mut asked_from = (from - PAGE_MS).max(oldest);
-    while from <= piece.span.to {
-        let page = Span { from, to: (from + (PAGE_MS - 1)).min(piece.span.to) };
-        let stored = store.rows(stream, page).await?;
-        let states = Span { from: asked_from, to: page.to };
-        match stored {
-            Records::Trades(stored) => match truth.rows(stream, page).await? {
-                Records::Trades(mut rows) => tally.trades(piece, &mut rows, &stored),
-                _ => return Err(TruthError::OtherKind(stream).into()),
-            },
-            Records::Books(stored) => match truth.rows(stream, page).await? {
-                Records::Books(mut rows) => tally.books(&mut rows, &stored),
-                _ => return Err(TruthError::OtherKind(stream).into()),
-            },
-            Records::Bbos(stored) => match truth.rows(stream, states).await? {
-                Records::Bbos(rows) => {
-                    bbos.extend(rows, |row| (row.coin, row.time));
-                    tally.bbos(&bbos, &stored);
-                    bbos.forget_before(page.to);
-                }
-                _ => return Err(TruthError::OtherKind(stream).into()),
-            },
-            Records::Mids(stored) => match truth.rows(stream, states).await? {
-                Records::Mids(rows) => {
-                    mids.extend(rows, |row| (row.coin, row.time));
-                    tally.mids(&mids, &stored);
-                    mids.forget_before(page.to - compare::STAMP_MS);
-                }
-                _ => return Err(TruthError::OtherKind(stream).into()),
-            },
-            Records::Contexts(stored) => match truth.rows(stream, states).await? {
-                Records::Contexts(rows) => {
-                    contexts.extend(rows, |row| (row.coin, row.time));
-                    tally.contexts(&contexts, &stored);
-                    contexts.forget_before(page.to - compare::STAMP_MS);
-                }
-                _ => return Err(TruthError::OtherKind(stream).into()),
-            },
-            Records::Candles(_) | Records::Funding(_) => return Err(TruthError::OtherKind(stream).into()),
+    let stamped = Span { from: page.from - compare::STAMP_MS, to: page.to };
+    let asked = if matches!(stream.kind(), Kind::Mids | Kind::Context) { stamped } else { page };
+    match (truth.rows(stream, asked).await?, store.rows(stream, page).await?) {
+        (Records::Trades(mut truth), Records::Trades(stored)) => tally.trades(piece, &mut truth, &stored),
+        (Records::Books(mut truth), Records::Books(stored)) => tally.books(&mut truth, &stored),
+        (Records::Bbos(truth), Records::Bbos(stored)) => {
+            tally.bbos(States::of(truth, |row| (row.coin, row.time)), &stored);
         }
-        from = page.to + 1;
-        asked_from = from;
+        (Records::Mids(truth), Records::Mids(stored)) => {
+            tally.mids(States::of(truth, |row| (row.coin, row.time)), &stored);
+        }
+        (Records::Contexts(truth), Records::Contexts(stored)) => {
+            tally.contexts(States::of(truth, |row| (row.coin, row.time)), &stored);
+        }
+        _ => return Err(TruthError::OtherKind(stream).into()),
     }
     Ok(())
 }

@@ -16,7 +16,8 @@ pub trait Truth: Send + Sync {
     fn oldest(&self) -> BoxFuture<'_, Result<TimeMs, TruthError>>;
 
     /// What happened on a stream in the closed piece, oldest first. For candles the final ones; for books every
-    /// snapshot, 20 levels a side, whatever the variant; for other states each one from when it held.
+    /// snapshot, 20 levels a side, whatever the variant; for other states what held at the beginning, and each one that
+    /// began to hold after it.
     fn rows(&self, stream: StreamKey, span: Span) -> BoxFuture<'_, Result<Records, TruthError>>;
 }
 
@@ -89,10 +90,7 @@ impl Truth for HttpTruth {
                     let query = format!("{}interval={interval}&", of(coin));
                     Records::Candles(self.list::<wire::Candle, _>("candles", &query, span).await?)
                 }
-                StreamKey::Mids => {
-                    let states = self.list::<wire::Mids, wire::Mids>("mids", "", span).await?;
-                    Records::Mids(states.into_iter().flat_map(wire::Mids::records).collect())
-                }
+                StreamKey::Mids => Records::Mids(self.list::<wire::Mid, _>("mids", "", span).await?),
                 StreamKey::Context(coin) => {
                     Records::Contexts(self.list::<wire::Context, _>("contexts", &of(coin), span).await?)
                 }

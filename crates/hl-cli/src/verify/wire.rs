@@ -1,7 +1,5 @@
 //! The JSON of the truth. Deliberately not the collector's own decoding: a mistake there must not hide itself.
 
-use std::collections::BTreeMap;
-
 use hl_core::record::{self, Address, Hash, Level, Side};
 use hl_core::stream::BookVariant;
 use hl_core::{Coin, Decimal, Interval, TimeMs};
@@ -116,15 +114,15 @@ impl From<Bbo> for record::Bbo {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Mids {
+pub(super) struct Mid {
+    coin: Coin,
     time: TimeMs,
-    mids: BTreeMap<Coin, Decimal>,
+    px: Decimal,
 }
 
-impl Mids {
-    pub(super) fn records(self) -> impl Iterator<Item = record::Mid> {
-        let time = self.time;
-        self.mids.into_iter().map(move |(coin, px)| record::Mid { coin, time, px })
+impl From<Mid> for record::Mid {
+    fn from(mid: Mid) -> Self {
+        Self { coin: mid.coin, time: mid.time, px: mid.px }
     }
 }
 
