@@ -1,0 +1,216 @@
+//! The selector's rules, step by step and under random events.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{Coin, Token};
+
+fn stream() -> StreamKey {
+    StreamKey::Trades(Coin::new("BTC").unwrap())
+}
+
+fn selector() -> Selector {
+    let mut s = Selector::new(Token(7), Timing::default());
+    s.step(0, Event::Leased { stream: stream(), slot: true });
+    s
+}
+
+fn effects(s: &mut Selector) -> Vec<Effect> {
+    std::iter::from_fn(|| s.next_effect()).collect()
+}
+
+fn owner(s: &Selector) -> Option<(SourceId, Option<RunId>)> {
+    s.view()[0].live.map(|live| (live.source, live.run))
+}
+
+fn up(run: u64) -> Event {
+    Event::Up { stream: stream(), run: RunId(run) }
+}
+
+fn down(run: u64) -> Event {
+    Event::Down { stream: stream(), run: Some(RunId(run)), cause: Cause::Outage }
+}
+
+const WS: fn(u64) -> Option<(SourceId, Option<RunId>)> = |run| Some((SourceId::Ws, Some(RunId(run))));
+const REST: Option<(SourceId, Option<RunId>)> = Some((SourceId::Rest, None));
+
+/// A selector whose socket owns the stream, at 10 s.
+fn owned() -> Selector {
+    let mut s = selector();
+    s.step(100, up(1));
+    s.step(10_000, Event::Tick);
+    assert_eq!(owner(&s), WS(1));
+    effects(&mut s);
+    s
+}
+
+#[test]
+fn at_the_start_the_socket_is_waited_for_and_nothing_is_fetched_twice() {
+    let mut s = selector();
+    s.step(100, up(1));
+    s.step(2_000, Event::Tick);
+    assert_eq!(owner(&s), None, "settling: its data waits in the ring, and REST is not asked");
+    s.step(3_100, Event::Tick);
+    assert_eq!(owner(&s), WS(1));
+    assert_eq!(effects(&mut s).len(), 1);
+}
+
+#[test]
+fn where_the_socket_does_not_come_rest_begins_after_the_grace() {
+    let mut s = selector();
+    let grace = Timing::default().start_grace_ms;
+    s.step(grace - 1, Event::Tick);
+    assert_eq!(owner(&s), None);
+    assert_eq!(s.next_deadline(), Some(grace));
+    s.step(grace, Event::Tick);
+    assert_eq!(owner(&s), REST);
+}
+
+#[test]
+fn a_dead_socket_hands_over_at_once_and_takes_back_only_after_proof() {
+    let mut s = owned();
+    s.step(20_000, down(1));
+    assert_eq!(owner(&s), REST, "at once");
+    s.step(21_000, up(2));
+    assert_eq!(owner(&s), REST, "settling");
+    let until = s.next_deadline().unwrap();
+    s.step(until - 1, Event::Tick);
+    assert_eq!(owner(&s), REST);
+    s.step(until, Event::Tick);
+    assert_eq!(owner(&s), WS(2));
+    let epochs: Vec<_> = effects(&mut s)
+        .into_iter()
+        .filter_map(|e| match e {
+            Effect::Handover { grant: Some(grant), .. } => Some(grant.epoch),
+            _ => None,
+        })
+        .collect();
+    assert!(epochs.is_sorted() && epochs.len() == 2);
+}
+
+#[test]
+fn a_flapping_socket_settles_longer_each_time_and_a_stable_one_is_forgiven() {
+    let mut s = owned();
+    let mut now = 20_000;
+    let mut settled = Vec::new();
+    for run in 2..8 {
+        s.step(now, down(run - 1));
+        now += 1_000;
+        s.step(now, up(run));
+        let until = s.next_deadline().unwrap();
+        settled.push(until - now);
+        now = until;
+        s.step(now, Event::Tick);
+        now += 1_000;
+    }
+    assert!(settled.is_sorted() && settled[5] > 8 * settled[0], "{settled:?}");
+    now += Timing::default().stable_ms;
+    s.step(now, down(7));
+    s.step(now + 1, up(8));
+    assert_eq!(s.next_deadline().unwrap() - now - 1, Timing::default().settle_ms);
+}
+
+#[test]
+fn silence_asks_and_only_a_witness_takes_over() {
+    let silent = Event::Silent { stream: stream(), run: RunId(1) };
+    let mut s = owned();
+    s.step(20_000, silent);
+    assert_eq!(effects(&mut s), [Effect::Probe { stream: stream(), run: RunId(1) }]);
+    assert_eq!(owner(&s), WS(1));
+    s.step(21_000, Event::Probed { stream: stream(), run: RunId(1), missed: false });
+    assert_eq!(effects(&mut s), [Effect::Calm { stream: stream(), run: RunId(1) }]);
+    assert_eq!(owner(&s), WS(1));
+
+    s.step(40_000, silent);
+    s.step(41_000, Event::Probed { stream: stream(), run: RunId(1), missed: true });
+    assert_eq!(owner(&s), REST);
+    assert!(effects(&mut s).contains(&Effect::Renew { stream: stream(), run: RunId(1) }));
+}
+
+#[test]
+fn an_unanswered_question_is_no_witness() {
+    let mut s = owned();
+    s.step(20_000, Event::Silent { stream: stream(), run: RunId(1) });
+    s.step(20_000 + Timing::default().probe_limit_ms, Event::Tick);
+    assert_eq!(owner(&s), WS(1));
+    effects(&mut s);
+    s.step(90_000, Event::Silent { stream: stream(), run: RunId(1) });
+    assert_eq!(effects(&mut s).len(), 1, "and it may be asked again");
+}
+
+#[test]
+fn what_an_old_run_says_changes_nothing() {
+    let mut s = owned();
+    s.step(20_000, down(1));
+    s.step(21_000, up(5));
+    let before = s.next_deadline();
+    s.step(21_500, up(4));
+    s.step(21_600, down(4));
+    s.step(21_700, Event::Silent { stream: stream(), run: RunId(4) });
+    s.step(21_800, Event::Probed { stream: stream(), run: RunId(4), missed: true });
+    assert_eq!((s.next_deadline(), owner(&s)), (before, REST));
+}
+
+#[test]
+fn a_stream_without_a_place_on_a_socket_belongs_to_rest_at_once() {
+    let mut s = Selector::new(Token(1), Timing::default());
+    s.step(0, Event::Leased { stream: stream(), slot: false });
+    assert_eq!(owner(&s), REST);
+    s.step(1, up(1));
+    s.step(100_000, Event::Tick);
+    assert_eq!(owner(&s), REST);
+}
+
+#[test]
+fn a_superseded_stream_is_given_up() {
+    let mut s = owned();
+    s.step(20_000, Event::Superseded { stream: stream() });
+    assert_eq!(effects(&mut s), [Effect::Handover { stream: stream(), grant: None }]);
+    assert!(s.view().is_empty());
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let run = || (1..5_u64).prop_map(RunId);
+    let stream = stream();
+    prop_oneof![
+        4 => run().prop_map(move |run| Event::Up { stream, run }),
+        3 => prop::option::of(run()).prop_map(move |run| Event::Down { stream, run, cause: Cause::Outage }),
+        2 => run().prop_map(move |run| Event::Silent { stream, run }),
+        2 => (run(), any::<bool>()).prop_map(move |(run, missed)| Event::Probed { stream, run, missed }),
+        4 => Just(Event::Tick),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Whatever happens: handovers follow one another without an epoch used twice, and once events stop an owner
+    /// exists as soon as the deadlines have passed.
+    #[test]
+    fn one_owner_and_never_none_for_long(events in prop::collection::vec((0..20_000_i64, event()), 0..60)) {
+        let mut s = selector();
+        let mut now = 0;
+        let mut last = Epoch::default();
+        let mut standing = None;
+        for (pause, event) in events {
+            now += pause;
+            s.step(now, event);
+            for effect in effects(&mut s) {
+                if let Effect::Handover { grant, .. } = effect {
+                    let grant = grant.expect("nothing superseded it");
+                    prop_assert!(grant.epoch > last);
+                    last = grant.epoch;
+                    standing = Some(grant);
+                }
+            }
+            prop_assert_eq!(standing, s.view()[0].live, "what was told is what stands");
+        }
+        for _ in 0..3 {
+            if let Some(deadline) = s.next_deadline() {
+                now = now.max(deadline);
+                s.step(now, Event::Tick);
+            }
+        }
+        prop_assert!(s.view()[0].live.is_some());
+    }
+}

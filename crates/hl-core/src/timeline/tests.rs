@@ -1,0 +1,501 @@
+//! Properties of the time lines, against a simulated exchange that knows the truth and a model of the store.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::record::{Bbo, Candle, HexBytes, Side, Trade};
+use crate::{Coin, Decimal, Interval, Token};
+
+fn coin() -> Coin {
+    Coin::new("BTC").unwrap()
+}
+
+fn trade(time: i64, tid: u64) -> Trade {
+    Trade {
+        coin: coin(),
+        time: TimeMs(time),
+        tid,
+        px: Decimal::ONE,
+        sz: Decimal::ONE,
+        side: Side::Buy,
+        hash: HexBytes([0; 32]),
+        buyer: HexBytes([1; 20]),
+        seller: HexBytes([2; 20]),
+    }
+}
+
+/// What a store holds after the changes, as its contract says.
+#[derive(Default)]
+struct Ledger {
+    rows: BTreeSet<(i64, u64)>,
+    twice: u64,
+    covered: Vec<(Epoch, Span)>,
+    gaps: Vec<Span>,
+    edge: Option<TimeMs>,
+}
+
+impl Ledger {
+    fn apply(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Rows { records: Records::Trades(trades), .. } => {
+                    for t in trades {
+                        if !self.rows.insert((t.time.0, t.tid)) {
+                            self.twice += 1;
+                        }
+                    }
+                }
+                Change::Covered { epoch, span, .. } => match self.covered.last_mut() {
+                    Some((e, last)) if *e == epoch && last.touches(span) => {
+                        *last = Span::new(last.from.min(span.from), last.to.max(span.to));
+                    }
+                    _ => self.covered.push((epoch, span)),
+                },
+                Change::GapOpened { span, .. } => self.gaps.push(span),
+                Change::Filled { epoch, span, records: Records::Trades(trades), .. } => {
+                    let mut left = Vec::new();
+                    for gap in self.gaps.drain(..) {
+                        let Some(part) = gap.intersect(span) else {
+                            left.push(gap);
+                            continue;
+                        };
+                        self.covered.push((epoch, part));
+                        self.rows.extend(
+                            trades.iter().filter(|t| part.contains(t.time)).map(|t| (t.time.0, t.tid)),
+                        );
+                        if gap.from < part.from {
+                            left.push(Span::new(gap.from, part.from));
+                        }
+                        if part.to < gap.to {
+                            left.push(Span::new(part.to, gap.to));
+                        }
+                    }
+                    self.gaps = left;
+                }
+                Change::Edge(edge) => {
+                    assert!(self.edge.is_none_or(|old| old < edge), "the edge only advances");
+                    self.edge = Some(edge);
+                }
+                other => panic!("a trades line never does {other:?}"),
+            }
+        }
+    }
+}
+
+/// What may happen to `trades/BTC`.
+#[derive(Clone, Debug)]
+enum Act {
+    /// The exchange makes a block of so many trades, so many ms later.
+    Block(u8, u8),
+    /// The socket subscribes (a new run): a replay, then live frames. `lost`: the replay is lost.
+    Subscribe { lost: bool },
+    /// The socket dies.
+    Die,
+    /// The next frame of the socket is lost to an undecodable one.
+    Garbage,
+    /// The selector gives the stream to the socket's run, or to REST.
+    GiveWs,
+    GiveRest,
+    /// REST asks; the answer arrives now, or is kept to arrive late.
+    Poll { late: bool },
+    /// The late answers arrive.
+    Arrive,
+    /// The process dies and starts again from what is stored.
+    Crash,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        8 => (1..4_u8, 0..3_u8).prop_map(|(n, dt)| Act::Block(n, dt)),
+        2 => any::<bool>().prop_map(|lost| Act::Subscribe { lost }),
+        1 => Just(Act::Die),
+        1 => Just(Act::Garbage),
+        2 => Just(Act::GiveWs),
+        2 => Just(Act::GiveRest),
+        3 => any::<bool>().prop_map(|late| Act::Poll { late }),
+        1 => Just(Act::Arrive),
+        1 => Just(Act::Crash),
+    ]
+}
+
+/// The exchange, its clients, one time line and its ledger.
+struct World {
+    now: i64,
+    truth: Vec<Trade>,
+    line: Timeline,
+    ledger: Ledger,
+    token: u32,
+    local: u32,
+    run: u64,
+    /// The run that is up, and the index of the first trade that it has not brought yet.
+    socket: Option<(RunId, usize)>,
+    late: Vec<(Epoch, Vec<Trade>, bool)>,
+}
+
+const REPLAY: usize = 6;
+const POLL: usize = 3;
+
+impl World {
+    fn new() -> Self {
+        Self {
+            now: 1_000,
+            truth: Vec::new(),
+            line: Timeline::new(StreamStart {
+                stream: StreamKey::Trades(coin()),
+                edge: None,
+                edge_tids: Vec::new(),
+            }),
+            ledger: Ledger::default(),
+            token: 1,
+            local: 0,
+            run: 0,
+            socket: None,
+            late: Vec::new(),
+        }
+    }
+
+    fn offer(&mut self, ticket: Ticket, content: Content) {
+        let mut out = Vec::new();
+        self.line.offer(ticket, content, &mut out);
+        self.ledger.apply(out);
+    }
+
+    fn grant(&mut self, source: SourceId, run: Option<RunId>) {
+        self.local += 1;
+        let epoch = Epoch { token: Token(self.token), local: self.local };
+        let mut out = Vec::new();
+        self.line.handover(Some(Grant { epoch, source, run, cause: Cause::Outage }), &mut out);
+        self.ledger.apply(out);
+    }
+
+    fn frame(&mut self) {
+        let Some((run, next)) = self.socket else { return };
+        let trades = self.truth[next..].to_vec();
+        if trades.is_empty() {
+            return;
+        }
+        self.socket = Some((run, self.truth.len()));
+        self.offer(Ticket::Run(run), Content::Frame(Records::Trades(trades)));
+    }
+
+    fn act(&mut self, act: &Act) {
+        match act {
+            Act::Block(n, dt) => {
+                self.now += i64::from(*dt);
+                for _ in 0..*n {
+                    let tid = self.truth.len() as u64 * 7_919 % 1_009;
+                    self.truth.push(trade(self.now, tid));
+                }
+                self.frame();
+                self.now += 1;
+            }
+            Act::Subscribe { lost } => {
+                self.run += 1;
+                let run = RunId(self.run);
+                let replay = if *lost { 0 } else { REPLAY };
+                self.socket = Some((run, self.truth.len().saturating_sub(replay)));
+                self.offer(Ticket::Run(run), Content::Started { at: TimeMs(self.now) });
+                self.frame();
+            }
+            Act::Die => self.socket = None,
+            Act::Garbage => {
+                if let Some((run, _)) = self.socket {
+                    self.socket = Some((run, self.truth.len()));
+                    self.offer(Ticket::Run(run), Content::Broken);
+                }
+            }
+            Act::GiveWs => {
+                if let Some((run, _)) = self.socket {
+                    self.grant(SourceId::Ws, Some(run));
+                }
+            }
+            Act::GiveRest => self.grant(SourceId::Rest, None),
+            Act::Poll { late } => {
+                let Some(claim) = self.line.claim().filter(|c| c.source == SourceId::Rest) else { return };
+                let from = self.truth.len().saturating_sub(POLL);
+                self.late.push((claim.epoch, self.truth[from..].to_vec(), from == 0));
+                if !late {
+                    self.act(&Act::Arrive);
+                }
+            }
+            Act::Arrive => {
+                for (epoch, trades, all) in std::mem::take(&mut self.late) {
+                    let content = Content::Answer {
+                        records: Records::Trades(trades),
+                        from: all.then_some(TimeMs::MIN),
+                        asked: TimeMs(self.now),
+                    };
+                    self.offer(Ticket::Claim(epoch), content);
+                }
+            }
+            Act::Crash => {
+                self.token += 1;
+                self.socket = None;
+                let edge = self.ledger.edge;
+                let at_edge = |r: &&(i64, u64)| Some(TimeMs(r.0)) == edge;
+                let edge_tids = self.ledger.rows.iter().filter(at_edge).map(|r| r.1).collect();
+                let stream = StreamKey::Trades(coin());
+                self.line = Timeline::new(StreamStart { stream, edge, edge_tids });
+            }
+        }
+    }
+
+    fn check(&self) {
+        let Some(edge) = self.ledger.edge else { return };
+        let first = self.ledger.covered.iter().map(|(_, s)| s.from).chain(self.ledger.gaps.iter().map(|g| g.from));
+        let first = first.min().unwrap();
+        for t in &self.truth {
+            let stored = self.ledger.rows.contains(&(t.time.0, t.tid));
+            let in_gap = self.ledger.gaps.iter().any(|g| g.contains(t.time));
+            // The first block is a border, and so is the edge block.
+            if t.time > first && t.time < edge {
+                assert!(stored || in_gap, "{t:?} is neither stored nor in a gap {:?}", self.ledger.gaps);
+            }
+        }
+        for (time, tid) in &self.ledger.rows {
+            let time = TimeMs(*time);
+            assert!(self.truth.iter().any(|t| (t.time, t.tid) == (time, *tid)), "a row that never was");
+            let inside = |g: &Span| g.from < time && time < g.to;
+            assert!(!self.ledger.gaps.iter().any(inside), "a row inside a gap");
+            assert!(self.ledger.covered.iter().any(|(_, s)| s.contains(time)), "a row outside every claim");
+        }
+        for (i, (_, a)) in self.ledger.covered.iter().enumerate() {
+            for (_, b) in &self.ledger.covered[i + 1..] {
+                assert!(!a.overlaps(*b), "two claims cover the same time: {a:?} {b:?}");
+            }
+            for gap in &self.ledger.gaps {
+                assert!(!a.overlaps(*gap), "a covered piece {a:?} reaches into a gap {gap:?}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn nothing_is_quietly_missing_from_trades(acts in prop::collection::vec(act(), 1..60)) {
+        let mut world = World::new();
+        for act in &acts {
+            world.act(act);
+            world.check();
+        }
+    }
+}
+
+#[test]
+fn a_replay_that_reaches_the_edge_leaves_no_gap() {
+    let mut world = World::new();
+    world.act(&Act::Subscribe { lost: false });
+    world.act(&Act::GiveWs);
+    world.act(&Act::Block(3, 1));
+    world.act(&Act::Die);
+    world.act(&Act::Block(2, 1));
+    world.act(&Act::Subscribe { lost: false });
+    assert_eq!(world.ledger.rows.len(), 3, "what a settling run brings waits in its ring");
+    world.act(&Act::GiveWs);
+    world.act(&Act::Block(1, 1));
+    assert_eq!((world.ledger.rows.len(), world.ledger.gaps.len()), (6, 0));
+}
+
+#[test]
+fn a_promoted_ring_fills_the_holes_that_polls_left() {
+    let mut world = World::new();
+    world.act(&Act::GiveRest);
+    world.act(&Act::Block(3, 1));
+    world.act(&Act::Poll { late: false });
+    for _ in 0..4 {
+        world.act(&Act::Block(1, 1));
+    }
+    world.act(&Act::Poll { late: false });
+    assert_eq!(world.ledger.gaps.len(), 1, "four trades between two polls of three do not join");
+    assert_eq!(world.ledger.rows.len(), 6);
+    world.act(&Act::Subscribe { lost: false });
+    world.act(&Act::GiveWs);
+    assert_eq!(world.ledger.gaps, [], "the replay of six reaches over the hole");
+    assert_eq!(world.ledger.rows.len(), 7);
+}
+
+#[test]
+fn a_late_answer_under_an_old_claim_is_fenced() {
+    let mut world = World::new();
+    world.act(&Act::GiveRest);
+    world.act(&Act::Block(2, 1));
+    world.act(&Act::Poll { late: true });
+    world.act(&Act::Subscribe { lost: true });
+    world.act(&Act::GiveWs);
+    world.act(&Act::Arrive);
+    assert_eq!(world.ledger.rows.len(), 0);
+}
+
+// Bars.
+
+const MINUTE: i64 = 60_000;
+
+fn bar(minute: i64, trades: u64) -> Candle {
+    Candle {
+        coin: coin(),
+        interval: Interval::M1,
+        time: TimeMs(minute * MINUTE),
+        open: Decimal::ONE,
+        high: Decimal::ONE,
+        low: Decimal::ONE,
+        close: Decimal::ONE,
+        volume: Decimal::from(trades),
+        trades,
+    }
+}
+
+fn bars_line(edge: Option<i64>) -> Timeline {
+    let edge = edge.map(|minute| TimeMs(minute * MINUTE));
+    Timeline::new(StreamStart { stream: StreamKey::Candle(coin(), Interval::M1), edge, edge_tids: Vec::new() })
+}
+
+fn ws_grant(local: u32, run: u64) -> Grant {
+    let epoch = Epoch { token: Token(1), local };
+    Grant { epoch, source: SourceId::Ws, run: Some(RunId(run)), cause: Cause::Outage }
+}
+
+fn frame(bars: Vec<Candle>) -> Content {
+    Content::Frame(Records::Candles(bars))
+}
+
+fn minutes(from: i64, to: i64) -> Span {
+    Span::new(TimeMs(from * MINUTE), TimeMs(to * MINUTE))
+}
+
+#[test]
+fn a_bar_is_final_only_after_a_later_bar_five_seconds_and_a_pong() {
+    let mut line = bars_line(None);
+    let run = Ticket::Run(RunId(1));
+    let mut out = Vec::new();
+    line.offer(run, Content::Started { at: TimeMs(10 * MINUTE + 30_000) }, &mut out);
+    line.offer(run, frame(vec![bar(10, 5)]), &mut out);
+    line.handover(Some(ws_grant(1, 1)), &mut out);
+    assert!(
+        out.contains(&Change::GapOpened { span: minutes(10, 11), cause: Cause::NotCollected }),
+        "the bar in progress at the start is left to REST: {out:?}"
+    );
+    out.clear();
+    line.offer(run, frame(vec![bar(11, 7)]), &mut out);
+    line.offer(run, Content::Proof { sent: TimeMs(12 * MINUTE + 1_000) }, &mut out);
+    line.offer(run, Content::Proof { sent: TimeMs(12 * MINUTE + 30_000) }, &mut out);
+    assert!(!out.iter().any(|c| matches!(c, Change::Final { .. })), "no later bar yet: {out:?}");
+    line.offer(run, frame(vec![bar(12, 1)]), &mut out);
+    line.offer(run, Content::Proof { sent: TimeMs(12 * MINUTE + 31_000) }, &mut out);
+    assert!(!out.iter().any(|c| matches!(c, Change::Final { .. })), "not five seconds yet: {out:?}");
+    line.offer(run, frame(vec![bar(11, 9)]), &mut out);
+    line.offer(run, Content::Proof { sent: TimeMs(12 * MINUTE + 36_000) }, &mut out);
+    assert!(out.contains(&Change::Final { span: minutes(11, 12) }), "{out:?}");
+    out.clear();
+    let tally = line.offer(run, frame(vec![bar(11, 10)]), &mut out);
+    assert_eq!((tally.late, out.len()), (1, 0), "a late version never undoes a final bar");
+}
+
+#[test]
+fn minutes_without_trades_are_empty_and_let_the_edge_pass() {
+    let mut line = bars_line(None);
+    let run = Ticket::Run(RunId(1));
+    let mut out = Vec::new();
+    line.offer(run, Content::Started { at: TimeMs(10 * MINUTE) }, &mut out);
+    line.handover(Some(ws_grant(1, 1)), &mut out);
+    line.offer(run, frame(vec![bar(14, 1)]), &mut out);
+    line.offer(run, Content::Proof { sent: TimeMs(14 * MINUTE + 20_000) }, &mut out);
+    assert_eq!(line.edge(), Some(TimeMs(14 * MINUTE)));
+    assert!(out.contains(&Change::Final { span: minutes(11, 14) }));
+}
+
+#[test]
+fn every_bar_that_a_handover_touched_is_a_gap_for_rest() {
+    let mut line = bars_line(Some(7));
+    let run = Ticket::Run(RunId(1));
+    let mut out = Vec::new();
+    // One second before the minute: its bar may not have been seen whole.
+    line.offer(run, Content::Started { at: TimeMs(10 * MINUTE - 1_000) }, &mut out);
+    line.handover(Some(ws_grant(1, 1)), &mut out);
+    assert_eq!(
+        out,
+        [
+            Change::GapOpened { span: minutes(7, 11), cause: Cause::Outage },
+            Change::Edge(TimeMs(11 * MINUTE))
+        ]
+    );
+}
+
+#[test]
+fn a_rest_answer_proves_the_bars_that_ended_before_it_was_asked_for() {
+    let mut line = bars_line(Some(7));
+    let epoch = Epoch { token: Token(1), local: 1 };
+    let mut out = Vec::new();
+    line.handover(Some(Grant { epoch, source: SourceId::Rest, run: None, cause: Cause::Outage }), &mut out);
+    let records = Records::Candles(vec![bar(7, 3), bar(9, 2), bar(10, 1)]);
+    let asked = TimeMs(10 * MINUTE + 3_000);
+    let from = Some(TimeMs(7 * MINUTE));
+    line.offer(Ticket::Claim(epoch), Content::Answer { records: records.clone(), from, asked }, &mut out);
+    assert_eq!(line.edge(), Some(TimeMs(9 * MINUTE)), "bar 9 ended less than five seconds before");
+    line.offer(Ticket::Claim(epoch), Content::Answer { records, from, asked: asked + 2_000 }, &mut out);
+    assert_eq!(line.edge(), Some(TimeMs(10 * MINUTE)));
+}
+
+// States.
+
+fn bbo_line(edge: Option<i64>) -> Timeline {
+    Timeline::new(StreamStart {
+        stream: StreamKey::Bbo(coin()),
+        edge: edge.map(TimeMs),
+        edge_tids: Vec::new(),
+    })
+}
+
+fn bbo(time: i64) -> Content {
+    Content::Frame(Records::Bbos(vec![Bbo { coin: coin(), time: TimeMs(time), bid: None, ask: None }]))
+}
+
+#[test]
+fn a_state_joins_across_a_handover_only_within_its_cadence() {
+    let hole = Kind::Bbo.spec().hole_ms;
+    for (pause, gaps) in [(hole, 0), (hole + 1, 1)] {
+        let mut line = bbo_line(Some(1_000));
+        let mut out = Vec::new();
+        line.handover(Some(ws_grant(1, 1)), &mut out);
+        line.offer(Ticket::Run(RunId(1)), bbo(1_000 + pause), &mut out);
+        assert_eq!(out.iter().filter(|c| matches!(c, Change::GapOpened { .. })).count(), gaps, "{pause}");
+    }
+}
+
+#[test]
+fn a_quiet_best_bid_inside_one_subscription_is_no_gap() {
+    let mut line = bbo_line(None);
+    let mut out = Vec::new();
+    line.handover(Some(ws_grant(1, 1)), &mut out);
+    for time in [1_000, 500_000, 500_000, 400_000] {
+        line.offer(Ticket::Run(RunId(1)), bbo(time), &mut out);
+    }
+    assert!(!out.iter().any(|c| matches!(c, Change::GapOpened { .. })));
+    assert_eq!(line.edge(), Some(TimeMs(500_000)), "a state never goes back");
+}
+
+#[test]
+fn mids_are_stored_on_change_and_stamps_never_go_back() {
+    use crate::record::Mid;
+    let mid = |time: i64, px: i64| Mid { coin: coin(), time: TimeMs(time), px: px.into() };
+    let mut line =
+        Timeline::new(StreamStart { stream: StreamKey::Mids, edge: Some(TimeMs(9_000)), edge_tids: Vec::new() });
+    let mut out = Vec::new();
+    line.handover(Some(ws_grant(1, 1)), &mut out);
+    for (time, px) in [(5_000, 1), (6_000, 1), (20_000, 2)] {
+        line.offer(Ticket::Run(RunId(1)), Content::Frame(Records::Mids(vec![mid(time, px)])), &mut out);
+    }
+    let rows: BTreeMap<i64, Decimal> = out
+        .iter()
+        .filter_map(|c| match c {
+            Change::Rows { records: Records::Mids(mids), .. } => Some(mids),
+            _ => None,
+        })
+        .flatten()
+        .map(|m| (m.time.0, m.px))
+        .collect();
+    assert_eq!(rows, BTreeMap::from([(9_001, 1.into()), (20_000, 2.into())]));
+}
