@@ -6,9 +6,11 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod inspect;
+mod spool;
 mod sqlite;
 mod writer;
 
 pub use inspect::{Audit, CoverageRow, GapRow, Inspect, Problem, StreamRow};
+pub use spool::Spool;
 pub use sqlite::{SqliteError, SqliteInspect, SqliteOptions, SqliteStore};
 pub use writer::Writer;

@@ -1,5 +1,7 @@
 //! The SQLite store, held to what every store must do.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::sync::Arc;
 
 use hl_core::seam::BoxFuture;

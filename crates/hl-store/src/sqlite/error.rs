@@ -26,24 +26,22 @@ pub enum SqliteError {
     /// A SQLite database of some other program.
     #[error("{} is a SQLite database of another program; choose another path, or move the file away", .0.display())]
     Foreign(PathBuf),
-    /// A database of a newer release.
-    #[error("{} has schema {found}, this program knows {known}; run a newer release, or choose another path", path.display())]
-    Newer {
+    /// A database of another release.
+    #[error(
+        "{} has schema {found}, this program knows {known}; run the release that wrote it, or choose another path",
+        path.display()
+    )]
+    OtherSchema {
         /// The file.
         path: PathBuf,
         /// Its schema version.
         found: i64,
-        /// The newest schema version that this program knows.
+        /// The schema version that this program knows.
         known: i64,
     },
-    /// A database of an older release, opened for reading only.
-    #[error("{} has the older schema {found}; start a collector on it once, which brings it up to date", path.display())]
-    Older {
-        /// The file.
-        path: PathBuf,
-        /// Its schema version.
-        found: i64,
-    },
+    /// An empty file, opened for reading.
+    #[error("{} is empty; start a collector on it first, or check the path", .0.display())]
+    Empty(PathBuf),
     /// The database is damaged.
     #[error("the database file is damaged; stop, keep a copy, and rebuild it with `sqlite3 FILE .recover`")]
     Corrupt(#[source] rusqlite::Error),

@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::error::Step as _;
 use super::rows::{self, Place, word};
 use super::session::{self, Locks};
-use super::{SqliteStore, audit, schema};
+use super::{SqliteStore, audit, file, schema};
 use crate::{Audit, CoverageRow, GapRow, Inspect, StreamRow};
 
 /// Reads a SQLite store without writing to it, also while a daemon writes.
@@ -33,7 +33,7 @@ impl SqliteStore {
     /// Permanent, with what to do about it: there is no such file, it is no store, or one of another release.
     pub fn inspect(path: impl AsRef<Path>) -> Result<SqliteInspect, StoreError> {
         let path = path.as_ref();
-        let conn = schema::open_for_reading(path)?;
+        let conn = file::open_for_reading(path, schema::KIND)?;
         Ok(SqliteInspect { conn: Mutex::new(conn), locks: Locks::beside(path) })
     }
 }

@@ -6,6 +6,7 @@
 mod audit;
 mod commit;
 mod error;
+pub(crate) mod file;
 mod gaps;
 mod inspect;
 mod rows;
@@ -22,6 +23,7 @@ use hl_core::store::{Leases, Reservation, Store, StoreError};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
 
 pub use error::SqliteError;
+pub(crate) use error::Step;
 pub use inspect::SqliteInspect;
 use session::{Scope, Session};
 

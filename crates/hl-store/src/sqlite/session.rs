@@ -15,7 +15,7 @@ use hl_core::{StreamKey, TimeMs, Token};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, named_params, params};
 
 use super::error::{SqliteError, Step as _, permanent};
-use super::{SqliteOptions, schema};
+use super::{SqliteOptions, file, schema};
 
 /// The one connection that writes, and who it is.
 pub(super) struct Session {
@@ -31,7 +31,7 @@ impl Session {
     /// Opens the database, takes the next token, proves itself alive, and tidies up after the dead.
     pub(super) fn open(options: &SqliteOptions) -> Result<Self, StoreError> {
         const STEP: &str = "taking a token";
-        let mut conn = schema::open_for_writing(&options.path)?;
+        let mut conn = file::open_for_writing(&options.path, schema::KIND)?;
         let locks = Locks::beside(&options.path);
         std::fs::create_dir_all(&locks.folder).map_err(|source| {
             permanent(STEP, SqliteError::Unwritable { path: locks.folder.clone(), source })

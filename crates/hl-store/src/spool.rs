@@ -1,0 +1,191 @@
+//! The spool: a durable queue on disk before a store that is slow or gone.
+//!
+//! One SQLite file for each spool, `<database>.spool-<n>`, the payload as JSON: written by name, so that a spool
+//! outlives a release that adds a field, and an operator can read it. SQLite's own log makes an entry either whole or
+//! absent. Not here: when to spool and when to drain, which the pipeline decides.
+//!
+//! What a dead process spooled bears that process's token. Drain it before taking leases: until somebody takes a
+//! stream, [`commit`](hl_core::store::Store::commit) accepts such batches as if the process still lived; afterwards
+//! only what fills gaps.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hl_core::ledger::Batch;
+use hl_core::seam::BoxFuture;
+use hl_core::store::{BatchQueue, StoreError};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::sqlite::{Step as _, file};
+use crate::writer::{Worker, Writer};
+
+/// Marks the file as a spool: `HLsp`.
+const KIND: file::Kind =
+    file::Kind { application_id: 0x484c_7370, version: 1, tables: TABLES, busy: Duration::ZERO };
+
+const TABLES: &str = "
+CREATE TABLE spool (seq INTEGER PRIMARY KEY AUTOINCREMENT, payload TEXT NOT NULL) STRICT;
+";
+
+/// A file that is larger than this is made small again when the spool runs empty, bytes.
+const SHRINK_ABOVE: i64 = 1 << 20;
+
+/// A durable queue of batches. At most one process has it open.
+pub struct Spool {
+    worker: Worker<Open>,
+    size: Arc<Size>,
+    max_bytes: u64,
+}
+
+#[derive(Default)]
+struct Size {
+    batches: AtomicU64,
+    bytes: AtomicU64,
+}
+
+struct Open {
+    conn: Connection,
+    size: Arc<Size>,
+}
+
+/// An entry that this program cannot read.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "entry {number} of the spool cannot be read; it was written by another release, and can only be dropped"
+)]
+struct Unreadable {
+    number: u64,
+    source: serde_json::Error,
+}
+
+impl Spool {
+    /// Opens a spool, with what an earlier process left in it. Holds at most `max_bytes` of payload.
+    ///
+    /// # Errors
+    /// Temporary where another process has it open; otherwise as for a store.
+    pub async fn open(path: PathBuf, writer: Writer, max_bytes: u64) -> Result<Self, StoreError> {
+        let size = Arc::new(Size::default());
+        let shared = Arc::clone(&size);
+        let worker = Worker::start(writer, "hl-spool", move || Open::new(&path, shared)).await?;
+        Ok(Self { worker, size, max_bytes })
+    }
+
+    /// The path of the `n`-th spool beside a database.
+    #[must_use]
+    pub fn beside(database: &Path, n: u32) -> PathBuf {
+        let mut path = database.as_os_str().to_owned();
+        path.push(format!(".spool-{n}"));
+        path.into()
+    }
+
+    /// Finishes what is queued and closes the file. What is spooled stays.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`] when that was done already.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.worker.finish(|_| ()).await
+    }
+}
+
+impl BatchQueue for Spool {
+    fn push<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<bool, StoreError>> {
+        let payload = serde_json::to_string(batch);
+        Box::pin(async move {
+            let payload = payload.map_err(|error| StoreError::Permanent {
+                step: "writing a batch as JSON",
+                source: Box::new(error),
+            })?;
+            let max_bytes = self.max_bytes;
+            self.worker.call(move |open| open.push(&payload, max_bytes)).await?
+        })
+    }
+
+    fn peek(&self) -> BoxFuture<'_, Result<Option<(u64, Batch)>, StoreError>> {
+        Box::pin(async {
+            let Some((number, payload)) = self.worker.call(|open| open.peek()).await?? else {
+                return Ok(None);
+            };
+            match serde_json::from_str(&payload) {
+                Ok(batch) => Ok(Some((number, batch))),
+                Err(source) => Err(StoreError::Permanent {
+                    step: "reading the spool",
+                    source: Box::new(Unreadable { number, source }),
+                }),
+            }
+        })
+    }
+
+    fn pop(&self, number: u64) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.worker.call(move |open| open.pop(number)).await? })
+    }
+
+    fn size(&self) -> (u64, u64) {
+        (self.size.batches.load(Ordering::Relaxed), self.size.bytes.load(Ordering::Relaxed))
+    }
+}
+
+impl Open {
+    fn new(path: &Path, size: Arc<Size>) -> Result<Self, StoreError> {
+        const STEP: &str = "opening the spool";
+        let conn = file::open_for_writing(path, KIND)?;
+        // One process only: a batch must not be taken out twice.
+        conn.pragma_update(None, "locking_mode", "EXCLUSIVE").step(STEP)?;
+        conn.execute_batch("BEGIN IMMEDIATE; COMMIT").step(STEP)?;
+        let open = Self { conn, size };
+        open.measure()?;
+        Ok(open)
+    }
+
+    fn measure(&self) -> Result<(), StoreError> {
+        let sql = "SELECT count(*), ifnull(sum(octet_length(payload)), 0) FROM spool";
+        let (batches, bytes): (i64, i64) =
+            self.conn.query_row(sql, [], |r| Ok((r.get(0)?, r.get(1)?))).step("measuring the spool")?;
+        self.size.batches.store(batches.cast_unsigned(), Ordering::Relaxed);
+        self.size.bytes.store(bytes.cast_unsigned(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn push(&mut self, payload: &str, max_bytes: u64) -> Result<bool, StoreError> {
+        let bytes = payload.len() as u64;
+        if self.size.bytes.load(Ordering::Relaxed) + bytes > max_bytes {
+            return Ok(false);
+        }
+        self.conn
+            .prepare_cached("INSERT INTO spool (payload) VALUES (?1)")
+            .and_then(|mut s| s.execute([payload]))
+            .step("spooling a batch")?;
+        self.size.batches.fetch_add(1, Ordering::Relaxed);
+        self.size.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    fn peek(&mut self) -> Result<Option<(u64, String)>, StoreError> {
+        self.conn
+            .prepare_cached("SELECT seq, payload FROM spool ORDER BY seq LIMIT 1")
+            .and_then(|mut s| {
+                s.query_row([], |r| Ok((r.get::<_, i64>(0)?.cast_unsigned(), r.get(1)?))).optional()
+            })
+            .step("reading the spool")
+    }
+
+    fn pop(&mut self, number: u64) -> Result<(), StoreError> {
+        const STEP: &str = "taking a batch off the spool";
+        let bytes: Option<i64> = self
+            .conn
+            .prepare_cached("DELETE FROM spool WHERE seq = ?1 RETURNING octet_length(payload)")
+            .and_then(|mut s| s.query_row(params![number.cast_signed()], |r| r.get(0)).optional())
+            .step(STEP)?;
+        let Some(bytes) = bytes else { return Ok(()) };
+        self.size.bytes.fetch_sub(bytes.cast_unsigned(), Ordering::Relaxed);
+        if self.size.batches.fetch_sub(1, Ordering::Relaxed) == 1 {
+            let pages: i64 = self.conn.query_row("PRAGMA page_count", [], |r| r.get(0)).step(STEP)?;
+            let page: i64 = self.conn.query_row("PRAGMA page_size", [], |r| r.get(0)).step(STEP)?;
+            if pages * page > SHRINK_ABOVE {
+                self.conn.execute_batch("VACUUM").step("shrinking the spool")?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,114 @@
+//! How a SQLite file of ours is opened, made, and told from others.
+
+use std::path::Path;
+use std::time::Duration;
+
+use hl_core::store::StoreError;
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+use super::error::{SqliteError, Step as _, permanent, sort};
+
+/// One kind of file.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind {
+    /// What marks the file as ours.
+    pub(crate) application_id: i64,
+    /// The schema that this program writes.
+    pub(crate) version: i64,
+    /// Makes the tables of that schema.
+    pub(crate) tables: &'static str,
+    /// How long a request waits for another process to finish its transaction.
+    pub(crate) busy: Duration,
+}
+
+/// Opens the file for writing, and makes it where there is none.
+pub(crate) fn open_for_writing(path: &Path, kind: Kind) -> Result<Connection, StoreError> {
+    const STEP: &str = "opening the database";
+    if path.is_dir() {
+        return Err(permanent(STEP, SqliteError::Folder(path.to_owned())));
+    }
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)
+        .map_err(|source| permanent(STEP, SqliteError::Unwritable { path: folder.to_owned(), source }))?;
+    // SQLite says "unable to open" for every cause; the operating system says which.
+    std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(|source| permanent(STEP, SqliteError::Unwritable { path: path.to_owned(), source }))?;
+    let mut conn = connect(path, kind, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let found = version(&conn, path, kind)?;
+    conn.pragma_update(None, "journal_mode", "WAL").map_err(|e| unreadable(path, e))?;
+    conn.pragma_update(None, "synchronous", "FULL").step(STEP)?;
+    conn.pragma_update(None, "journal_size_limit", 64 << 20).step(STEP)?;
+    conn.pragma_update(None, "cache_size", -16_384).step(STEP)?;
+    conn.set_prepared_statement_cache_capacity(128);
+    if found.is_none() {
+        create(&mut conn, path, kind)?;
+    }
+    Ok(conn)
+}
+
+/// Opens an existing file for reading.
+pub(crate) fn open_for_reading(path: &Path, kind: Kind) -> Result<Connection, StoreError> {
+    const STEP: &str = "opening the database for reading";
+    if path.is_dir() {
+        return Err(permanent(STEP, SqliteError::Folder(path.to_owned())));
+    }
+    if !path.exists() {
+        return Err(permanent(STEP, SqliteError::Missing(path.to_owned())));
+    }
+    let conn = connect(path, kind, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    if version(&conn, path, kind)?.is_none() {
+        return Err(permanent(STEP, SqliteError::Empty(path.to_owned())));
+    }
+    conn.pragma_update(None, "cache_size", -65_536).step(STEP)?;
+    Ok(conn)
+}
+
+fn connect(path: &Path, kind: Kind, mode: OpenFlags) -> Result<Connection, StoreError> {
+    const STEP: &str = "opening the database";
+    let conn = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX).step(STEP)?;
+    conn.busy_timeout(kind.busy).step(STEP)?;
+    Ok(conn)
+}
+
+/// The schema version of a file of the kind; none of an empty file. Anything else is an error.
+fn version(conn: &Connection, path: &Path, kind: Kind) -> Result<Option<i64>, StoreError> {
+    const STEP: &str = "reading the schema version";
+    let int = |sql| conn.query_row(sql, [], |r| r.get::<_, i64>(0)).map_err(|e| unreadable(path, e));
+    let application = int("PRAGMA application_id")?;
+    let found = int("PRAGMA user_version")?;
+    let path = path.to_owned();
+    if application == 0 && found == 0 && int("SELECT count(*) FROM sqlite_master")? == 0 {
+        Ok(None)
+    } else if application != kind.application_id {
+        Err(permanent(STEP, SqliteError::Foreign(path)))
+    } else if found != kind.version {
+        Err(permanent(STEP, SqliteError::OtherSchema { path, found, known: kind.version }))
+    } else {
+        Ok(Some(found))
+    }
+}
+
+fn create(conn: &mut Connection, path: &Path, kind: Kind) -> Result<(), StoreError> {
+    const STEP: &str = "creating the tables";
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).step(STEP)?;
+    // Another process may have been faster.
+    if version(&tx, path, kind)?.is_none() {
+        tx.execute_batch(kind.tables).step(STEP)?;
+        tx.pragma_update(None, "application_id", kind.application_id).step(STEP)?;
+        tx.pragma_update(None, "user_version", kind.version).step(STEP)?;
+    }
+    tx.commit().step(STEP)
+}
+
+fn unreadable(path: &Path, error: rusqlite::Error) -> StoreError {
+    const STEP: &str = "reading the database file";
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => permanent(STEP, SqliteError::NotADatabase(path.to_owned())),
+        _ => sort(STEP, error),
+    }
+}

@@ -1,0 +1,167 @@
+//! What is said about files that cannot be a store.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use std::path::Path;
+
+use common::{block, commit, open, open_with, trades};
+use hl_core::ledger::Span;
+use hl_core::store::{Store as _, StoreError};
+use hl_core::{Records, TimeMs};
+use hl_store::{Inspect as _, SqliteStore, Writer};
+
+fn advice<T>(result: Result<T, StoreError>) -> String {
+    match result {
+        Err(error @ StoreError::Permanent { .. }) => error.to_string(),
+        Err(error) => panic!("not permanent: {error}"),
+        Ok(_) => panic!("no error"),
+    }
+}
+
+async fn both(path: &Path) -> [String; 2] {
+    [advice(open(path).await), advice(SqliteStore::inspect(path))]
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_a_store_is_named_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("text"), "time,px\n1,2\n".repeat(200)).unwrap();
+    std::fs::create_dir(path("folder")).unwrap();
+    rusqlite::Connection::open(path("foreign")).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+    drop(open(&path("newer")).await.unwrap());
+    rusqlite::Connection::open(path("newer")).unwrap().pragma_update(None, "user_version", 99).unwrap();
+
+    for (name, words) in [
+        ("text", ["is not a SQLite database", "choose another path"]),
+        ("folder", ["is a folder", "give the path of a file"]),
+        ("foreign", ["another program", "choose another path"]),
+        ("newer", ["schema 99", "run the release that wrote it"]),
+    ] {
+        for error in both(&path(name)).await {
+            assert!(error.contains(path(name).to_str().unwrap()), "{error}");
+            assert!(words.iter().all(|word| error.contains(word)), "{error}");
+        }
+    }
+    assert_eq!(std::fs::read_to_string(path("text")).unwrap(), "time,px\n1,2\n".repeat(200), "left alone");
+    // A file where a folder should be.
+    let error = advice(open(&path("text").join("store.db")).await);
+    assert!(error.contains("cannot be written to"), "{error}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_read_only_place_is_named_with_what_to_do() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let closed = folder.path().join("closed");
+    std::fs::create_dir(&closed).unwrap();
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o555)).unwrap();
+    // The superuser may write there nevertheless; but nobody may make files in /proc.
+    let is_superuser = std::fs::write(closed.join("probe"), "").is_ok();
+    let place = if is_superuser { Path::new("/proc") } else { &closed };
+    let error = advice(open(&place.join("store.db")).await);
+    assert!(error.contains("write permission") && error.contains(place.to_str().unwrap()), "{error}");
+}
+
+#[tokio::test]
+async fn looking_in_makes_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let error = advice(SqliteStore::inspect(&path));
+    assert!(error.contains("does not exist"), "{error}");
+    std::fs::write(&path, "").unwrap();
+    let error = advice(SqliteStore::inspect(&path));
+    assert!(error.contains("is empty"), "{error}");
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_store_can_be_read_beside_its_writer_and_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deep/er/store.db");
+    let store = open(&path).await.unwrap();
+    store.lease(&[trades()]).await.unwrap();
+    let inspect = SqliteStore::inspect(&path).unwrap();
+    let ever = Span { from: TimeMs::MIN, to: TimeMs::MAX };
+    let rows = async |inspect: &hl_store::SqliteInspect| match inspect.rows(trades(), ever).await.unwrap() {
+        Records::Trades(trades) => trades.len(),
+        _ => 0,
+    };
+    for n in 0..3 {
+        let batch = block(store.token(), (n - 1).max(0), n);
+        commit(&store, trades(), batch.changes.into_iter().map(|(_, change)| change).collect()).await;
+        assert_eq!(rows(&inspect).await, 3 * (n as usize + 1));
+    }
+    store.close().await.unwrap();
+    drop(inspect);
+    let inspect = SqliteStore::inspect(&path).unwrap();
+    assert_eq!(rows(&inspect).await, 9);
+    assert_eq!(inspect.audit().await.unwrap().problems, []);
+}
+
+#[tokio::test]
+async fn sessions_that_open_a_new_file_at_once_all_get_a_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let opening: Vec<_> = (0..8)
+        .map(|_| {
+            let path = path.clone();
+            tokio::spawn(async move { open(&path).await })
+        })
+        .collect();
+    let mut sessions = Vec::new();
+    for session in opening {
+        sessions.push(session.await.unwrap().unwrap());
+    }
+    let mut tokens: Vec<_> = sessions.iter().map(|s| s.token().0).collect();
+    tokens.sort_unstable();
+    assert_eq!(tokens, (1..=8).collect::<Vec<_>>());
+    assert_eq!(SqliteStore::inspect(&path).unwrap().holders().await.unwrap().len(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_place_a_request_takes_its_modelled_time_and_is_done_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let store = open_with(&path, Writer::Inline { delay_ms: 7 }).await.unwrap();
+    let before = tokio::time::Instant::now();
+    store.put_note("a", "1").await.unwrap();
+    assert_eq!(before.elapsed().as_millis(), 7);
+    let abandoned = tokio::time::timeout(std::time::Duration::from_millis(1), store.put_note("a", "2")).await;
+    assert!(abandoned.is_err());
+    assert_eq!(store.note("a").await.unwrap().as_deref(), Some("2"), "dropping the future does not cancel");
+}
+
+#[tokio::test]
+async fn the_views_give_numbers_and_iso_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let store = open(&path).await.unwrap();
+    store.lease(&[trades()]).await.unwrap();
+    let batch = block(store.token(), 1_700_000_000_123, 1_700_000_000_123);
+    commit(&store, trades(), batch.changes.into_iter().map(|(_, change)| change).collect()).await;
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    let row: (String, f64, f64) = conn
+        .query_row("SELECT iso, px, sz FROM trades_num", [], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
+        .unwrap();
+    assert_eq!(row, ("2023-11-14T22:13:20.123Z".to_owned(), 66_410.0, 0.5));
+    conn.execute_batch(
+        "INSERT INTO books VALUES ('BTC', 'fast', 5, '[[\"9.0\",\"2\",1]]', '[]', 'ws', 1);
+         INSERT INTO books VALUES ('BTC', 'fast', 6, '[[\"9.0\",\"2\",1]]', '[[\"9.5\",\"1\",1]]', 'ws', 1);
+         INSERT INTO bbo VALUES ('BTC', 6, '9.0', '2', 1, '9.5', '1', 1, 'ws', 1);",
+    )
+    .unwrap();
+    let read = |sql: &str| {
+        let mut statement = conn.prepare(sql).unwrap();
+        let rows = statement.query_map([], |r| r.get::<_, Option<f64>>(0)).unwrap();
+        rows.map(Result::unwrap).collect::<Vec<_>>()
+    };
+    assert_eq!(read("SELECT spread FROM books_num ORDER BY time"), [None, Some(0.5)]);
+    assert_eq!(read("SELECT mid FROM bbo_num"), [Some(9.25)]);
+    for view in ["candles_num", "mids_num", "contexts_num", "funding_num"] {
+        assert!(read(&format!("SELECT time FROM {view}")).is_empty());
+    }
+}
