@@ -68,7 +68,7 @@ pub struct Config {
 pub struct SimOptions {
     /// Its seed.
     pub seed: Seed,
-    /// Its coins, 1 to 200.
+    /// Its coins, 1 to 1000.
     pub coins: usize,
 }
 
@@ -170,7 +170,7 @@ impl Settings {
             run_for: self.0.contains_key("for").then(|| self.with("for", parse_duration)).transpose()?,
             sim: SimOptions {
                 seed: Seed(self.with("sim-seed", |text| number(text, 0, u64::MAX, "7"))?),
-                coins: self.with("sim-coins", |text| number(text, 1, 200, "5, at most 200"))?,
+                coins: self.with("sim-coins", |text| number(text, 1, 1_000, "5, at most 1000"))?,
             },
             log: LogOptions { level: self.with("log", level)?, json: self.with("log-json", switch)? },
             json: self.with("json", switch)?,

@@ -91,7 +91,7 @@ pub(super) const OPTIONS: [Opt; 11] = [
         takes: Takes::Number,
         default: Some("5"),
         value: "N",
-        help: "Coins of the simulated market, 1 to 200",
+        help: "Coins of the simulated market, 1 to 1000",
     },
     Opt {
         key: "log",

@@ -89,7 +89,7 @@ fn errors_name_the_place_and_the_nearest_right_word() {
     );
     assert_eq!(
         error(&["--sim-coins", "0"], &[], ""),
-        r#"--sim-coins: "0" is no number in range; write it like 5, at most 200"#
+        r#"--sim-coins: "0" is no number in range; write it like 5, at most 1000"#
     );
     assert!(error(&["--netwrok", "sim"], &[], "").contains("--network"));
     assert!(error(&["--config", "none.toml"], &[], "").starts_with("none.toml: cannot be read: "));

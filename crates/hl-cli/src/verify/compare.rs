@@ -222,9 +222,12 @@ impl Tally {
         self.states(&truth, stored, 0, |row| (row.coin, row.time), |a, b| (a.bid, a.ask) == (b.bid, b.ask));
     }
 
-    /// Mids: each is a state of the two seconds before its stamp.
+    /// Mids: each is a state of the two seconds before its stamp. A coin that the truth does not follow is not
+    /// compared: a delisted market still has a mid, and no life.
     pub fn mids(&mut self, truth: States<Mid>, stored: &[Mid]) {
-        self.states(&truth, stored, STAMP_MS, |row| (row.coin, row.time), |a, b| a.px == b.px);
+        let followed: Vec<Mid> =
+            stored.iter().filter(|mid| truth.0.contains_key(&mid.coin)).copied().collect();
+        self.states(&truth, &followed, STAMP_MS, |row| (row.coin, row.time), |a, b| a.px == b.px);
     }
 
     /// Contexts: each is a state of the two seconds before its stamp.

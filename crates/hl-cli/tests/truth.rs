@@ -1,0 +1,165 @@
+//! A store against the truth of a simulated exchange, over HTTP: what was collected faithfully is clean, and every
+//! planted defect is found.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hl_cli::verify::{Compared, HttpTruth, Report, verify};
+use hl_core::ledger::{Batch, Change, Span};
+use hl_core::seam::Net as _;
+use hl_core::store::Store as _;
+use hl_core::stream::BookVariant;
+use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
+use hl_runtime::{MemoryNet, TokioClock};
+use hl_sim::{Sim, SimConfig};
+use hl_store::{SqliteOptions, SqliteStore, Writer};
+
+const START: TimeMs = TimeMs(1_790_000_000_000);
+
+struct World {
+    net: MemoryNet,
+    sim: Sim,
+    coin: Coin,
+    begin: TimeMs,
+    stop: TimeMs,
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    /// An exchange that has been open for some minutes.
+    async fn new() -> Self {
+        let net = MemoryNet::new();
+        let config = SimConfig { seed: 11, coins: 2, traders: 50, start: START, ..SimConfig::default() };
+        let sim = Sim::start(config, net.listen("exchange:80").await.unwrap()).unwrap();
+        tokio::time::sleep(Duration::from_secs(200)).await;
+        let (begin, stop) = (START + 5_000, sim.now() - 5_000);
+        Self { net, sim, coin: Coin::new("BTC").unwrap(), begin, stop, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// What a faithful collector would have stored.
+    fn collected(&self) -> Vec<(StreamKey, Records)> {
+        let (coin, from, to) = (self.coin, self.begin, self.stop);
+        let inside = |mut records: Records| {
+            records.retain_time(|time| from <= time && time <= to);
+            records
+        };
+        let fast = self.sim.truth_books(coin, from, to).into_iter().map(|mut book| {
+            book.variant = BookVariant::Fast;
+            book.bids = book.bids.iter().take(5).copied().collect();
+            book.asks = book.asks.iter().take(5).copied().collect();
+            book
+        });
+        let mut mids = self.sim.truth_mids(coin, from, to);
+        // Frames bear no time: they are stamped on receipt, a little late.
+        mids.iter_mut().for_each(|mid| mid.time = mid.time + 40);
+        vec![
+            (StreamKey::Trades(coin), Records::Trades(self.sim.truth_trades(coin, from, to))),
+            (
+                StreamKey::Book(coin, BookVariant::Default),
+                Records::Books(self.sim.truth_books(coin, from, to)),
+            ),
+            (StreamKey::Book(coin, BookVariant::Fast), Records::Books(fast.collect())),
+            (StreamKey::Bbo(coin), inside(Records::Bbos(self.sim.truth_bbos(coin, from, to)))),
+            (StreamKey::Context(coin), inside(Records::Contexts(self.sim.truth_contexts(coin, from, to)))),
+            (StreamKey::Mids, inside(Records::Mids(mids))),
+            (
+                StreamKey::Candle(coin, Interval::M1),
+                Records::Candles(self.sim.truth_candles(coin, Interval::M1, from, to)),
+            ),
+        ]
+    }
+
+    async fn report(&self, name: &str, collected: Vec<(StreamKey, Records)>) -> Report {
+        let path = self.folder.path().join(name);
+        let store = SqliteStore::open(SqliteOptions {
+            path: path.clone(),
+            role: "test".to_owned(),
+            host: "here".to_owned(),
+            pid: 1,
+            writer: Writer::Inline { delay_ms: 0 },
+            clock: Arc::new(TokioClock::starting_at(START)),
+        })
+        .await
+        .unwrap();
+        let streams: Vec<_> = collected.iter().map(|(stream, _)| *stream).collect();
+        assert_eq!(store.lease(&streams).await.unwrap().granted.len(), streams.len());
+        let token = store.token();
+        let epoch = Epoch { token, local: 1 };
+        let mut changes = Vec::new();
+        for (stream, records) in collected {
+            let (from, to) = match stream {
+                StreamKey::Candle(..) => (self.begin.floor(60_000) + 60_000, self.stop.floor(60_000)),
+                _ => (self.begin, self.stop),
+            };
+            let span = Span::new(from, to);
+            changes.push((stream, Change::Rows { epoch, origin: Origin::Ws, records }));
+            if matches!(stream, StreamKey::Candle(..)) {
+                changes.push((stream, Change::Final { span }));
+            }
+            changes.push((stream, Change::Covered { epoch, origin: Origin::Ws, span }));
+            changes.push((stream, Change::Edge(to)));
+        }
+        let ack = store.commit(Arc::new(Batch { token, changes })).await.unwrap();
+        assert_eq!((ack.refused, ack.existing), (0, 0), "the test stores what it means to");
+        store.close().await.unwrap();
+        let truth = HttpTruth::new(Arc::new(self.net.clone()), self.sim.endpoint());
+        let inspect = SqliteStore::inspect(&path).unwrap();
+        verify(&inspect, Some(&truth)).await.unwrap()
+    }
+}
+
+fn compared(report: &Report, stream: StreamKey) -> &Compared {
+    let found = report.streams.iter().find(|s| s.stream == stream).unwrap();
+    found.compared.as_ref().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_collected_faithfully_is_clean() {
+    let world = World::new().await;
+    let collected = world.collected();
+    let sizes: Vec<_> = collected.iter().map(|(stream, records)| (*stream, records.len() as u64)).collect();
+    let report = world.report("clean.db", collected).await;
+    assert!(report.clean, "{}", report.text());
+    for (stream, rows) in sizes {
+        assert!(rows > 0, "{stream}: nothing to compare");
+        assert_eq!(compared(&report, stream).truth, rows, "{stream}: every stored row was compared");
+    }
+    world.sim.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_planted_defect_is_found_where_it_was_planted() {
+    let world = World::new().await;
+    let mut collected = world.collected();
+    for (_, records) in &mut collected {
+        match records {
+            Records::Trades(rows) => {
+                rows.remove(rows.len() / 2);
+                rows[7].tid += 1;
+                rows[9].sz += Decimal::ONE;
+            }
+            Records::Books(rows) => rows[3].bids[0].sz += Decimal::ONE,
+            Records::Bbos(rows) => rows[3].ask = None,
+            Records::Contexts(rows) => rows[3].open_interest = None,
+            Records::Mids(rows) => rows[3].px += Decimal::ONE_HUNDRED,
+            Records::Candles(rows) => rows[0].trades += 1,
+            Records::Funding(_) => {}
+        }
+    }
+    let streams: Vec<_> = collected.iter().map(|(stream, _)| *stream).collect();
+    let report = world.report("planted.db", collected).await;
+    assert!(!report.clean);
+    for stream in streams {
+        let c = compared(&report, stream);
+        let expected =
+            if stream == StreamKey::Trades(world.coin) { (Some(2), 1, 1) } else { (c.missing, 0, 1) };
+        assert_eq!((c.missing, c.extra, c.different), expected, "{stream}");
+        assert!(
+            report.problems.iter().any(|p| p.stream == Some(stream) && p.check == "different"),
+            "{stream}"
+        );
+    }
+    // The bar no longer agrees with the trades of its minute either.
+    assert!(report.problems.iter().any(|p| p.check == "candle_trades"), "{}", report.text());
+    world.sim.stop().await;
+}
