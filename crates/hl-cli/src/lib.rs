@@ -4,6 +4,7 @@
 //! running daemon shows ([`status`], [`view`]). No decision about claims, joins or gaps is made here.
 
 pub mod commands;
+pub mod compose;
 pub mod config;
 pub mod exit;
 pub mod http_get;

@@ -22,6 +22,7 @@ use tracing::{info, warn};
 
 use crate::capacity::{self, OverCapacity};
 use crate::director::Director;
+use crate::spooled;
 
 /// How often the leases of streams that somebody else held are asked for again.
 const LEASE_AGAIN: Duration = Duration::from_secs(10);
@@ -175,6 +176,8 @@ impl Engine {
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), EngineError> {
         let order = capacity::plan(streams)?;
+        // Before any token moves: what an earlier process left in the spool is still the leaseholder's own.
+        spooled::drain(self.store.as_ref(), self.spool.as_ref(), || self.guard.mint()).await?;
         let leases = self.store.lease(&order).await?;
         if leases.granted.is_empty() {
             let mut by_token: BTreeMap<_, _> = BTreeMap::new();

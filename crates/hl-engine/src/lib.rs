@@ -8,6 +8,7 @@
 pub mod capacity;
 mod director;
 mod engine;
+mod spooled;
 pub mod universe;
 
 pub use engine::{Engine, EngineError, Parts, Snapshot};

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match hl_cli::config::load_process() {
-        Ok(_) => hl_cli::exit::Exit::Failed.into(),
+        Ok(loaded) => hl_cli::compose::run_process(&loaded.config).into(),
         Err(exit) => exit.into(),
     }
 }

@@ -24,13 +24,15 @@ use hl_store::{Spool, SqliteOptions, SqliteStore, Writer};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::config::{self, Coins, CoinsError, Config, Endpoints, StoreUri};
+use crate::config::{Coins, CoinsError, Config, Endpoints, StoreUri};
 use crate::exit::Exit;
 use crate::status;
 use crate::view::{Mode, View};
 
 /// The spool holds at most this much: hours of a busy market.
 const SPOOL_BYTES: u64 = 1 << 30;
+/// Processes on one store that have a spool of their own.
+const MAX_SPOOLS: u32 = 15;
 /// First pause before the exchange is asked again what it has; doubles, jittered.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
@@ -106,7 +108,7 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
     let StoreUri::Sqlite(path) = &config.store;
     let failed = |source| DaemonError::Store { path: path.clone(), source };
     let store = Arc::new(SqliteStore::open(options(path, "hl-daemon", clock.clone())).await.map_err(failed)?);
-    let spool = Spool::open(path, Writer::Thread, SPOOL_BYTES).await.map_err(failed)?;
+    let spool = spool(path).await.map_err(failed)?;
     let engine = Engine::new(Parts {
         net,
         clock: clock.clone(),
@@ -124,6 +126,17 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
         sim.stop().await;
     }
     result
+}
+
+/// The first spool beside the store that no other process has open, with what its last user left in it.
+async fn spool(store: &Path) -> Result<Spool, StoreError> {
+    let mut n = 0;
+    loop {
+        match Spool::open(Spool::beside(store, n), Writer::Thread, SPOOL_BYTES).await {
+            Err(error) if error.is_temporary() && n < MAX_SPOOLS => n += 1,
+            opened => return opened,
+        }
+    }
 }
 
 /// A simulated exchange on a free loopback port, so that other programs can look at it too.
@@ -208,14 +221,15 @@ async fn coins(
                 let known = store.note(&note).await.ok().flatten();
                 let known = known.and_then(|text| serde_json::from_str::<Universe>(&text).ok());
                 match &known {
-                    Some(_) => warn!(%error, "the exchange does not say what it has; taking the names it had last time"),
+                    Some(_) => {
+                        warn!(%error, "the exchange does not say what it has; taking the names it had last time")
+                    }
                     None => warn!(%error, retry_in = ?pause, "cannot reach {}", config.network.name()),
                 }
                 known
             }
         };
         if let Some(universe) = universe {
-            let universe = config::Universe { perps: universe.perps, others: universe.others };
             return Ok(Some(config.coins.resolve(&config.network, &universe)?));
         }
         let jittered = pause.mul_f64(0.5 + rng.f64() / 2.0);

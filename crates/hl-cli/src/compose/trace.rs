@@ -3,7 +3,6 @@
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::time::UtcTime;
 
 use crate::config::Config;
 use crate::view::Mode;
@@ -16,13 +15,14 @@ pub(crate) fn start(config: &Config) {
     } else {
         config.log.level
     };
-    let filter = EnvFilter::new(format!("warn,hl_cli={level},hl_engine={level},hl_collectors={level},hl_scheduler={level},hl_store={level},hl_sim={level}"));
+    let filter = EnvFilter::new(format!(
+        "warn,hl_cli={level},hl_engine={level},hl_collectors={level},hl_scheduler={level},hl_store={level},hl_sim={level}"
+    ));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .with_timer(UtcTime::rfc_3339());
+        .with_target(false);
     // Only a second start in one process fails, and then the first one serves.
     let _ = if config.log.json { builder.json().try_init() } else { builder.try_init() };
 }
