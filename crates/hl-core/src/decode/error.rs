@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess};
+use serde::de::{self, DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess};
 
 /// Longest excerpt kept of a text that failed, bytes.
 const EXCERPT_BYTES: usize = 80;
@@ -54,11 +53,7 @@ pub(super) fn refused(text: &[u8], fault: Fault) -> DecodeError {
 }
 
 /// The error of a text that failed to become a `T`: decodes once more, slowly, to find the field.
-pub(super) fn locate<'de, T: Deserialize<'de>>(
-    what: Option<String>,
-    text: &'de [u8],
-    fault: Fault,
-) -> DecodeError {
+pub(super) fn locate<T: DeserializeOwned>(what: Option<String>, text: &[u8], fault: Fault) -> DecodeError {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let path = serde_path_to_error::deserialize::<_, T>(&mut deserializer)
         .err()

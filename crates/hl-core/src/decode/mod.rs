@@ -65,7 +65,7 @@ pub enum Frame {
 /// Decodes one WebSocket text frame. `stamp` is the exchange's time as estimated at receipt, for the frames that bear
 /// none (mids and contexts).
 ///
-/// The text may be overwritten.
+/// The text is left as it was.
 ///
 /// # Errors
 /// When the frame is not JSON, has no channel, or its data are not what the channel carries.

@@ -1,6 +1,6 @@
 //! Answers of `POST /info`, decoded to records where they are market data.
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::error::{DecodeError, Fault, locate};
 use super::{oldest_first, parser};
@@ -17,8 +17,7 @@ pub(super) const NO_BASE_VOLUME: Fault = Fault::Rule("a context without dayBaseV
 ///
 /// # Errors
 /// When the body is not JSON of that shape.
-pub fn answer<'de, T: Deserialize<'de>>(what: &str, body: &'de mut [u8]) -> Result<T, DecodeError> {
-    let body = &*body;
+pub fn answer<T: DeserializeOwned>(what: &str, body: &mut [u8]) -> Result<T, DecodeError> {
     parser::typed(body).map_err(|fault| locate::<T>(Some(what.to_owned()), body, fault))
 }
 

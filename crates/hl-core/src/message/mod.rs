@@ -14,6 +14,8 @@ pub mod info;
 pub mod market;
 pub mod stats;
 pub mod subscription;
+#[cfg(test)]
+mod tests;
 pub mod user;
 pub mod ws;
 

@@ -4,6 +4,8 @@
 //! The recordings are not part of the project. Their folder is `HL_CAPTURES_DIR`, by default `../shared/captures` beside
 //! the checkout; where it is absent the test says that it was skipped.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod check;
 mod files;
 
