@@ -157,7 +157,8 @@ fn heading(report: &StatusReport, colour: bool) -> String {
 fn summary(report: &StatusReport) -> String {
     let owned = |owner| report.streams.iter().filter(|s| s.owner == owner).count();
     let rows: u64 = report.streams.iter().map(|s| s.rows).sum();
-    let rate: f64 = report.streams.iter().map(|s| s.rate_per_s).sum();
+    // An empty sum of floats is -0.
+    let rate = report.streams.iter().fold(0.0, |sum, s| sum + s.rate_per_s);
     let gaps: u64 = report.streams.iter().map(|s| s.gaps).sum();
     let spool = match report.spool {
         spool if spool.batches == 0 => String::new(),
