@@ -87,7 +87,7 @@ pub(crate) fn report(
         network: config.network.name(),
         streams,
         sockets: sockets.collect(),
-        weight_used: 0,
+        weight_used: snapshot.rest.weight_used,
         spool: SpoolStatus { batches: snapshot.spool.0, bytes: snapshot.spool.1 },
         counters: counters(snapshot),
     };

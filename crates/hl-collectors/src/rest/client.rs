@@ -122,6 +122,8 @@ pub struct RestCounters {
     pub failures: u64,
     /// 429s.
     pub rate_limited: u64,
+    /// Request weight booked in the last minute.
+    pub weight_used: u32,
 }
 
 #[derive(Debug, Default)]
@@ -167,7 +169,7 @@ impl InfoClient {
 
     /// What was counted so far.
     pub fn counters(&self) -> RestCounters {
-        self.state().counters
+        RestCounters { weight_used: self.weights.used(), ..self.state().counters }
     }
 
     /// The clock that answers are stamped with.

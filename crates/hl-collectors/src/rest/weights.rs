@@ -1,6 +1,7 @@
 //! Request weight: booked in the store, so that every process of one address on it stays inside the limit together.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hl_core::store::{Reservation, Store};
@@ -38,13 +39,17 @@ pub struct Weights {
     store: Arc<dyn Store>,
     address: String,
     mono: MonoClock,
+    /// What this process booked in the last minute, for people: when, and how much.
+    booked: Arc<Mutex<VecDeque<(i64, u32)>>>,
 }
+
+const MINUTE_MS: i64 = 60_000;
 
 impl Weights {
     /// The ledger that `store` keeps under `address`: the network and the local address requests go out from.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, address: String, mono: MonoClock) -> Self {
-        Self { store, address, mono }
+        Self { store, address, mono, booked: Arc::default() }
     }
 
     /// Waits until the weight is booked; `false` where that would take longer than `limit`.
@@ -53,7 +58,15 @@ impl Weights {
         loop {
             let now = self.mono.exchange();
             let wait = match self.store.reserve(&self.address, now, weight, urgency.ceiling()).await {
-                Ok(Reservation::Granted) => return true,
+                Ok(Reservation::Granted) => {
+                    let mut booked = self.booked.lock().unwrap_or_else(PoisonError::into_inner);
+                    booked.push_back((self.mono.now(), weight));
+                    let minute_ago = self.mono.now() - MINUTE_MS;
+                    while booked.front().is_some_and(|(at, _)| *at <= minute_ago) {
+                        booked.pop_front();
+                    }
+                    return true;
+                }
                 Ok(Reservation::RetryAt(at)) => u64::try_from(at.since(now)).unwrap_or(0).max(50),
                 Err(error) => {
                     // Better slow than blind: without the ledger nobody knows what other processes spend.
@@ -67,5 +80,13 @@ impl Weights {
             }
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// What this process booked in the last minute.
+    #[must_use]
+    pub fn used(&self) -> u32 {
+        let minute_ago = self.mono.now() - MINUTE_MS;
+        let booked = self.booked.lock().unwrap_or_else(PoisonError::into_inner);
+        booked.iter().filter(|(at, _)| *at > minute_ago).map(|(_, weight)| weight).sum()
     }
 }

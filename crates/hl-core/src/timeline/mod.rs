@@ -19,6 +19,7 @@ use ring::Ring;
 use crate::ledger::{Cause, Change, Span};
 use crate::source::{Content, Ticket};
 use crate::store::StreamStart;
+use crate::stream::Conflation;
 use crate::{Epoch, Kind, Origin, Records, RunId, SourceId, StreamKey, TimeMs};
 
 /// A live claim being given to a source: an entry in the inbox, so that what was queued before it commits first and
@@ -151,6 +152,10 @@ impl Timeline {
         let Some(run) = grant.and_then(|grant| grant.run) else { return tally };
         if let Some(ring) = self.ring.take_if(|ring| ring.run == run) {
             for content in ring.into_contents() {
+                let content = match self.common.edge {
+                    Some(edge) => without_stale_states(content, self.common.key.kind(), edge, &mut tally),
+                    None => content,
+                };
                 tally += self.admit(content, out);
             }
         }
@@ -228,6 +233,19 @@ fn count(content: &Content) -> u64 {
     match content {
         Content::Frame(records) | Content::Answer { records, .. } => records.len() as u64,
         Content::Started { .. } | Content::Broken | Content::Proof { .. } => 0,
+    }
+}
+
+/// A state that waited in a ring while another source stored newer ones is history: it must not be stamped anew.
+fn without_stale_states(content: Content, kind: Kind, edge: TimeMs, tally: &mut Tally) -> Content {
+    match content {
+        Content::Frame(mut records) if kind.spec().conflation == Conflation::State => {
+            let before = records.len();
+            records.retain_time(|time| time > edge);
+            tally.late += (before - records.len()) as u64;
+            Content::Frame(records)
+        }
+        content => content,
     }
 }
 

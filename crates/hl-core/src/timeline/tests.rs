@@ -499,3 +499,25 @@ fn mids_are_stored_on_change_and_stamps_never_go_back() {
         .collect();
     assert_eq!(rows, BTreeMap::from([(9_001, 1.into()), (20_000, 2.into())]));
 }
+
+#[test]
+fn a_mid_that_waited_in_a_ring_is_not_stamped_anew() {
+    use crate::record::Mid;
+    let mids = |time: i64, px: i64| {
+        Records::Mids(vec![Mid { coin: coin(), time: TimeMs(time), px: px.into() }])
+    };
+    let mut line =
+        Timeline::new(StreamStart { stream: StreamKey::Mids, edge: Some(TimeMs(1_000)), edge_tids: Vec::new() });
+    let mut out = Vec::new();
+    let rest = Epoch { token: Token(1), local: 1 };
+    line.handover(
+        Some(Grant { epoch: rest, source: SourceId::Rest, run: None, cause: Cause::Outage }),
+        &mut out,
+    );
+    line.offer(Ticket::Run(RunId(1)), Content::Frame(mids(5_000, 1)), &mut out);
+    let answer = Content::Answer { records: mids(8_000, 2), from: None, asked: TimeMs(8_000) };
+    line.offer(Ticket::Claim(rest), answer, &mut out);
+    out.clear();
+    line.handover(Some(ws_grant(2, 1)), &mut out);
+    assert_eq!(out, [], "the mid of 5 s was over at 8 s");
+}
