@@ -6,7 +6,7 @@ mod common;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use common::{block, open, trades};
@@ -16,15 +16,19 @@ use hl_store::{Inspect as _, Spool, SqliteStore, Writer};
 
 const PATH: &str = "HL_STORE_CRASH_PATH";
 
-/// Runs one of the `child_…` tests below in a process of its own, kills it after `lines` answers, and returns the
-/// last answer that it was given.
-fn kill_after(child: &str, path: &Path, lines: usize) -> i64 {
-    let mut child = Command::new(std::env::current_exe().unwrap())
+/// Runs one of the `child_…` tests below in a process of its own.
+fn start(child: &str, path: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
         .args(["--exact", child, "--ignored", "--nocapture", "--test-threads=1"])
         .env(PATH, path)
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+/// Starts a child, kills it after `lines` answers, and returns the last answer that it was given.
+fn kill_after(child: &str, path: &Path, lines: usize) -> i64 {
+    let mut child = start(child, path);
     let mut answers = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut numbers = answers.by_ref().filter_map(|line| line.strip_prefix("acked ")?.parse::<i64>().ok());
     let seen = numbers.by_ref().take(lines).last();
@@ -104,4 +108,26 @@ async fn what_was_spooled_survives_a_kill_in_order() {
         spool.pop(entry).await.unwrap();
     }
     assert_eq!((spool.peek().await.unwrap(), spool.size()), (None, (0, 0)));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_process_that_is_only_stopped_keeps_its_lease() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let mut child = start("child_commits", &path);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.starts_with("acked ")));
+    let stopped = Command::new("kill").args(["-STOP", &child.id().to_string()]).status().unwrap();
+    assert!(stopped.success());
+    // It may have been stopped inside a transaction, which then keeps everybody else from writing.
+    let inspect = SqliteStore::inspect(&path).unwrap();
+    let holders = inspect.holders().await.unwrap();
+    assert_eq!(holders.iter().map(|holder| holder.pid).collect::<Vec<_>>(), [child.id()]);
+    assert_eq!(inspect.streams().await.unwrap()[0].holder.as_ref(), Some(&holders[0]));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(inspect.holders().await.unwrap(), []);
+    let store = open(&path).await.unwrap();
+    assert_eq!(store.lease(&[trades()]).await.unwrap().granted.len(), 1);
 }

@@ -66,6 +66,22 @@ async fn a_read_only_place_is_named_with_what_to_do() {
     assert!(error.contains("write permission") && error.contains(place.to_str().unwrap()), "{error}");
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_store_can_be_read_where_nobody_can_write() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let closed = folder.path().join("100% closed?");
+    let path = closed.join("store.db");
+    let store = open(&path).await.unwrap();
+    store.put_note("a", "1").await.unwrap();
+    store.close().await.unwrap();
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o555)).unwrap();
+    let inspect = SqliteStore::inspect(&path).unwrap();
+    assert_eq!(inspect.note("a").await.unwrap().as_deref(), Some("1"));
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
 #[tokio::test]
 async fn looking_in_makes_no_file() {
     let folder = tempfile::tempdir().unwrap();

@@ -12,6 +12,14 @@ pub enum SqliteError {
     /// There is no store to look into.
     #[error("{} does not exist; start a collector on it first, or check the path", .0.display())]
     Missing(PathBuf),
+    /// The file cannot be read.
+    #[error("{} cannot be read; give this user read permission on it", path.display())]
+    NotReadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
     /// The folder of the store cannot be made or written to.
     #[error("{} cannot be written to; give this user write permission on the folder, or choose another path", path.display())]
     Unwritable {

@@ -57,10 +57,25 @@ pub(crate) fn open_for_reading(path: &Path, kind: Kind) -> Result<Connection, St
     if path.is_dir() {
         return Err(permanent(STEP, SqliteError::Folder(path.to_owned())));
     }
-    if !path.exists() {
-        return Err(permanent(STEP, SqliteError::Missing(path.to_owned())));
+    std::fs::File::open(path).map_err(|source| {
+        let path = path.to_owned();
+        permanent(
+            STEP,
+            match source.kind() {
+                std::io::ErrorKind::NotFound => SqliteError::Missing(path),
+                _ => SqliteError::NotReadable { path, source },
+            },
+        )
+    })?;
+    let mut conn = connect(path, kind, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    if let Err(error) = conn.query_row("PRAGMA schema_version", [], |_| Ok(()))
+        && error.sqlite_error_code() == Some(ErrorCode::CannotOpen)
+        && let Some(uri) = as_it_lies(path)
+    {
+        // Nobody can write in that place, so there is no log beside the file, and SQLite cannot make one.
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        conn = connect(Path::new(&uri), kind, flags)?;
     }
-    let conn = connect(path, kind, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     if version(&conn, path, kind)?.is_none() {
         return Err(permanent(STEP, SqliteError::Empty(path.to_owned())));
     }
@@ -68,9 +83,27 @@ pub(crate) fn open_for_reading(path: &Path, kind: Kind) -> Result<Connection, St
     Ok(conn)
 }
 
-fn connect(path: &Path, kind: Kind, mode: OpenFlags) -> Result<Connection, StoreError> {
+/// The name by which SQLite reads a file without a log; none where there is a log.
+fn as_it_lies(path: &Path) -> Option<String> {
+    use std::fmt::Write as _;
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if Path::new(&log).exists() {
+        return None;
+    }
+    let mut uri = "file:".to_owned();
+    for byte in path.to_str()?.bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => uri.push(char::from(byte)),
+            _ => write!(uri, "%{byte:02x}").ok()?,
+        }
+    }
+    Some(uri + "?immutable=1")
+}
+
+fn connect(path: &Path, kind: Kind, flags: OpenFlags) -> Result<Connection, StoreError> {
     const STEP: &str = "opening the database";
-    let conn = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX).step(STEP)?;
+    let conn = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).step(STEP)?;
     conn.busy_timeout(kind.busy).step(STEP)?;
     Ok(conn)
 }
