@@ -6,7 +6,7 @@ use hl_core::record::{Bbo, Book, Candle, Context, Funding, Mid, Trade};
 use hl_core::seam::{BoxListener, Endpoint, Seed};
 use hl_core::{Coin, Interval, TimeMs};
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant};
 
@@ -49,6 +49,8 @@ pub(crate) struct State {
     pub(crate) hub: Hub,
     candles: CandlePushes,
     block: Block,
+    /// Wakes the driver before its time: a playback has begun.
+    pub(crate) wake: Arc<Notify>,
     pub(crate) info_requests: u64,
     pub(crate) rate_limited: u64,
 }
@@ -209,6 +211,7 @@ impl Sim {
             hub: Hub::new(Usage::new(config.limits), Seed(config.seed), latency),
             candles: CandlePushes::default(),
             block: Block::default(),
+            wake: Arc::default(),
             info_requests: 0,
             rate_limited: 0,
         };
@@ -341,11 +344,13 @@ impl Sim {
 
 /// Makes blocks as their time comes.
 async fn drive(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
+    let wake = shared.with(|s| Arc::clone(&s.wake));
     loop {
         let due = shared.next_due();
         tokio::select! {
             biased;
             _ = stopped.changed() => return,
+            () = wake.notified() => {}
             () = tokio::time::sleep_until(due) => {}
         }
         let sim_now = shared.now().0;

@@ -146,11 +146,13 @@ impl Faults {
     pub(crate) fn add(&mut self, fault: Fault, now: Instant) -> u64 {
         self.next_id += 1;
         let until = fault.for_ms.map(|ms| now + Duration::from_millis(ms));
-        let strikes = matches!(fault.kind, FaultKind::Drop | FaultKind::GiantFrame { .. });
-        // One that strikes once is over at once, but its strike is counted.
-        let until = if strikes { until.or(Some(now)) } else { until };
         self.active.push(Entry { id: self.next_id, fault, applied: 0, until });
         self.next_id
+    }
+
+    /// Ends a fault.
+    pub(crate) fn end(&mut self, id: u64) {
+        self.active.retain(|e| e.id != id);
     }
 
     pub(crate) fn clear(&mut self) -> usize {
@@ -186,7 +188,7 @@ impl Faults {
     /// The first active fault that `test` accepts, counted as applied `times`.
     fn strike<T>(&mut self, now: Instant, times: u64, test: impl Fn(&FaultKind) -> Option<T>) -> Option<T> {
         for entry in &mut self.active {
-            if entry.until.is_some_and(|until| until < now) {
+            if entry.until.is_some_and(|until| until <= now) {
                 continue;
             }
             if let Some(found) = test(&entry.fault.kind) {

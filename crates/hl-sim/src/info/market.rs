@@ -55,7 +55,7 @@ fn book(exchange: &Exchange, fields: Fields<'_>) -> Answer {
     }
     let Some(coin) = fields.coin()? else { return Ok(Reply::null(200)) };
     if coin == exchange.delisted {
-        return Ok(Reply::json(&wire::empty_book(coin, exchange.time(), options)));
+        return Ok(Reply::json(&wire::empty_book(coin, exchange.book_time(), options)));
     }
     let found = exchange.market(coin).zip(exchange.newest_book(coin));
     Ok(found.map_or_else(

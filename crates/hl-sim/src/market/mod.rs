@@ -221,6 +221,11 @@ impl Exchange {
         coin == self.delisted || self.by_coin.contains_key(&coin)
     }
 
+    /// Time of the newest retained books: one for all markets.
+    pub(crate) fn book_time(&self) -> i64 {
+        self.markets.first().and_then(|m| m.books.back()).map_or(self.start, |(time, _)| *time)
+    }
+
     /// The newest retained books of a market: time and levels.
     pub(crate) fn newest_book(&self, coin: Coin) -> Option<(TimeMs, Arc<book::Packed>)> {
         let (time, packed) = self.market(coin)?.books.back()?;

@@ -1,6 +1,7 @@
 //! Playback of a recording: its frames, at its own pace, to whoever subscribes their coin.
 //!
-//! A line is `{"received_wall_ns","channel","data"}`. Playback starts at the first subscription.
+//! A line is `{"received_wall_ns","channel","data"}`. Playback starts half a second after the first subscription, so
+//! that a client that subscribes one coin after the other misses nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -17,6 +18,9 @@ use crate::config::SimError;
 use crate::wire::BookOptions;
 use crate::ws::hub::Hub;
 use crate::ws::topic::Topic;
+
+/// Time for a client's further subscriptions before the first frame.
+const SETTLE: Duration = Duration::from_millis(500);
 
 #[derive(Deserialize)]
 struct Line<'a> {
@@ -119,9 +123,9 @@ impl Replay {
         self.coins.contains_key(&coin)
     }
 
-    /// Starts the playback, unless it runs already.
+    /// Starts the playback shortly, unless it runs already.
     pub(crate) fn begin(&mut self, now: Instant) {
-        self.begun.get_or_insert(now);
+        self.begun.get_or_insert(now + SETTLE);
     }
 
     /// When the next frame is due. `None`: the playback has not begun, or is over.

@@ -5,7 +5,7 @@ use hl_core::record::{Address, Side};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::metadata::DEXES;
+use super::metadata::{DEXES, base_token};
 use crate::market::Exchange;
 use crate::market::funding::RATE_DECIMALS;
 use crate::market::num::{Num, text};
@@ -20,7 +20,7 @@ const FEE_DECIMALS: u32 = 5;
 /// Leverage that everybody uses, where the market allows it.
 const LEVERAGE: u32 = 5;
 /// What everybody owns of each spot token before the first trade.
-pub(crate) const SPOT_ENDOWMENT: i64 = 1_000_000;
+const SPOT_ENDOWMENT: i64 = 1_000_000;
 
 impl Exchange {
     pub(crate) fn address(&self, trader: u32) -> Address {
@@ -342,9 +342,8 @@ pub(crate) fn spot_state(exchange: &Exchange, trader: Option<&Trader>) -> Value 
         // What is held now cost this much, and every sale was realised.
         let signed_cost = if p.szi < 0 { -p.cost } else { p.cost };
         usdc += market.ntl(p.realized - signed_cost).decimal();
-        let name = if market.spec.coin.as_str() == "PURR/USDC" { "PURR" } else { market.spec.coin.as_str() };
         balances.push(json!({
-            "coin": name, "token": token, "total": text(total), "hold": "0.0", "entryNtl": market.ntl(p.cost),
+            "coin": base_token(market.spec.coin), "token": token, "total": text(total), "hold": "0.0", "entryNtl": market.ntl(p.cost),
         }));
     }
     balances.insert(

@@ -64,19 +64,23 @@ pub(crate) fn spot_meta(exchange: &Exchange) -> Value {
         universe.push(json!({
             "tokens": [base, 0], "name": m.spec.coin, "index": index, "isCanonical": position == 0,
         }));
-        let name = match m.spec.coin.as_str() {
-            "@107" => "HYPE",
-            "@142" => "UBTC",
-            pair => pair.split('/').next().unwrap_or(pair),
-        };
-        tokens.push(token(name, m.spec.sz_decimals, base));
+        tokens.push(token(base_token(m.spec.coin), m.spec.sz_decimals, base));
     }
     json!({"universe": universe, "tokens": tokens})
 }
 
+/// The token that a spot pair trades.
+pub(crate) fn base_token(pair: Coin) -> &'static str {
+    match pair.as_str() {
+        "@107" => "HYPE",
+        "@142" => "UBTC",
+        name => name.split('/').next().unwrap_or(name),
+    }
+}
+
 fn token(name: &str, sz_decimals: u32, index: u32) -> Value {
     json!({
-        "name": name, "szDecimals": sz_decimals, "weiDecimals": sz_decimals + 5, "index": index,
+        "name": name, "szDecimals": sz_decimals, "weiDecimals": 8.max(sz_decimals), "index": index,
         "tokenId": format!("0x{:016x}{:016x}", mix(u64::from(index)), mix(u64::from(index) + 1)),
         "isCanonical": index < 2, "evmContract": null, "fullName": null, "deployerTradingFeeShare": "0.0",
     })

@@ -91,12 +91,10 @@ pub(crate) struct BookOptions {
 impl BookOptions {
     /// `nSigFigs` is 2 to 5; `mantissa` is 1, 2 or 5 and goes only with `nSigFigs` 5.
     pub(crate) fn are_legal(self) -> bool {
-        match (self.n_sig_figs, self.mantissa) {
-            (None, None) => true,
-            (Some(2..=4), None) => true,
-            (Some(5), None | Some(1 | 2 | 5)) => true,
-            _ => false,
-        }
+        matches!(
+            (self.n_sig_figs, self.mantissa),
+            (None | Some(2..=4), None) | (Some(5), None | Some(1 | 2 | 5))
+        )
     }
 
     /// The price step, in ticks: every price has five digits.

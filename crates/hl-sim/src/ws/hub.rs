@@ -72,6 +72,8 @@ pub(crate) struct Opened {
     pub(crate) queue: mpsc::Receiver<Out>,
     pub(crate) kill: oneshot::Receiver<()>,
     pub(crate) drip: Arc<Drip>,
+    /// A fault ends it as soon as its handshake is through.
+    pub(crate) doomed: bool,
 }
 
 pub(crate) struct Hub {
@@ -124,10 +126,8 @@ impl Hub {
         if let Some(bytes) = self.faults.giant(now, 1) {
             self.send(id, What::Control, &giant(bytes), now);
         }
-        if self.faults.drops(now, 1) {
-            self.close(id, now);
-        }
-        Opened { id, queue: rx, kill, drip: Arc::clone(&self.drip) }
+        let doomed = self.faults.drops(now, 1);
+        Opened { id, queue: rx, kill, drip: Arc::clone(&self.drip), doomed }
     }
 
     /// Forgets a socket, and so drops it. Its subscriptions count for a while longer.
@@ -298,7 +298,7 @@ impl Hub {
 
     /// Starts a fault, and strikes where it strikes at once.
     pub(crate) fn inject(&mut self, fault: Fault, now: Instant) -> u64 {
-        let kind = fault.kind.clone();
+        let (kind, lasts) = (fault.kind.clone(), fault.for_ms.is_some());
         let id = self.faults.add(fault, now);
         match kind {
             FaultKind::Drop => {
@@ -306,11 +306,17 @@ impl Hub {
                 for socket in self.ids() {
                     self.close(socket, now);
                 }
+                if !lasts {
+                    self.faults.end(id);
+                }
             }
             FaultKind::GiantFrame { bytes } => {
                 self.faults.giant(now, self.sockets.len() as u64);
                 for socket in self.ids() {
                     self.send(socket, What::Control, &giant(bytes), now);
+                }
+                if !lasts {
+                    self.faults.end(id);
                 }
             }
             FaultKind::HalfOpen => self.sockets.values_mut().for_each(|s| s.half_open = true),

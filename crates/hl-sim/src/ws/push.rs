@@ -71,7 +71,7 @@ fn state_frame(exchange: &Exchange, topic: &Topic) -> Option<Bytes> {
     Some(match topic {
         Topic::Book(coin, options) => {
             if *coin == exchange.delisted {
-                return Some(wire::frame("l2Book", wire::empty_book(*coin, exchange.time(), *options)));
+                return Some(wire::frame("l2Book", wire::empty_book(*coin, exchange.book_time(), *options)));
             }
             let (time, packed) = exchange.newest_book(*coin)?;
             wire::frame("l2Book", wire::book(exchange.market(*coin)?, time.0, &packed, *options))

@@ -102,7 +102,10 @@ fn subscribe(state: &mut State, id: u64, topic: Topic, now: Instant) -> Result<N
     state.hub.subscribe(id, topic.clone());
     acknowledge(state, id, "subscribe", &topic, now);
     match &mut state.source {
-        Source::Replay(replay) => replay.begin(now),
+        Source::Replay(replay) => {
+            replay.begin(now);
+            state.wake.notify_one();
+        }
         Source::Market(exchange) => {
             let socket_rng = state.hub.socket(id).map(|s| s.rng.u32(0..RESENT_ONE_IN));
             let resend = socket_rng == Some(0);

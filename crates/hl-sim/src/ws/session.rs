@@ -18,6 +18,8 @@ use crate::sim::Shared;
 const BATCH: usize = 64 * 1024;
 /// Largest message that a client may send.
 const LARGEST_REQUEST: usize = 256 * 1024;
+/// How long a socket lives that a fault drops when it opens.
+const DOOMED: Duration = Duration::from_millis(20);
 /// How long a closing handshake may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -26,7 +28,12 @@ pub(crate) async fn run<S>(stream: S, shared: &Shared, opened: Opened)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Opened { id, queue, kill, drip } = opened;
+    let Opened { id, queue, kill, drip, doomed } = opened;
+    if doomed {
+        // The answer to the handshake shall arrive before the end does.
+        tokio::time::sleep(DOOMED).await;
+        return shared.close_socket(id, false);
+    }
     let (read, write) = tokio::io::split(stream);
     let polite = {
         let reader = read_loop(read, shared, id);

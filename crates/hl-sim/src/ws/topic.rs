@@ -260,16 +260,16 @@ impl Topic {
             }
             Self::AllMids(_) => Some(Clock::Mids),
             Self::AllDexsAssetCtxs => Some(Clock::AllContexts),
-            Self::User(topic, ..) => match topic {
+            Self::User(
                 UserTopic::OpenOrders
                 | UserTopic::Clearinghouse
                 | UserTopic::AllDexsClearinghouse
                 | UserTopic::SpotState
                 | UserTopic::TwapStates
                 | UserTopic::ActiveAssetData
-                | UserTopic::WebData => Some(Clock::User),
-                _ => None,
-            },
+                | UserTopic::WebData,
+                ..,
+            ) => Some(Clock::User),
             _ => None,
         }
     }
