@@ -1,0 +1,82 @@
+//! The programs as their users start them: what they print, and how they end.
+
+use std::process::{Command, Output};
+
+fn run(program: &str, words: &[&str], variables: &[(&str, &str)]) -> Output {
+    let ours = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("HL_"));
+    let mut command = Command::new(program);
+    ours.for_each(|name| {
+        command.env_remove(name);
+    });
+    command.args(words).envs(variables.iter().copied()).output().unwrap()
+}
+
+fn daemon(words: &[&str], variables: &[(&str, &str)]) -> Output {
+    run(env!("CARGO_BIN_EXE_hl-daemon"), words, variables)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn the_configuration_is_printed_and_can_be_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hl.toml");
+    let from_file = |path: &std::path::Path| path.display().to_string();
+    std::fs::write(&file, "coin = ['ETH']\nfor = '90s'\n").unwrap();
+    let words = ["--config", &from_file(&file), "--network", "sim", "--print-config"];
+    let printed = daemon(&words, &[("HL_INTERVALS", "1m,1h")]);
+    assert_eq!(printed.status.code(), Some(0));
+    let toml = text(&printed.stdout);
+    assert!(toml.contains("network = \"sim\"  # flag --network\n"), "{toml}");
+    assert!(toml.contains("intervals = [\"1m\", \"1h\"]  # variable HL_INTERVALS\n"), "{toml}");
+
+    let again = folder.path().join("again.toml");
+    std::fs::write(&again, &toml).unwrap();
+    let second = daemon(&["--config", &from_file(&again), "--print-config"], &[]);
+    let values = |text: &str| {
+        text.lines().map(|l| l.split("  #").next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(values(&text(&second.stdout)), values(&toml));
+}
+
+#[test]
+fn mistakes_are_usage_errors_on_standard_error() {
+    for (words, variables, says) in [
+        (
+            &["--network", "mainet"][..],
+            &[][..],
+            "--network: unknown network \"mainet\"; did you mean \"mainnet\"?",
+        ),
+        (&[], &[("HL_COINS", "BTC")], "HL_COINS: unknown variable \"HL_COINS\"; did you mean \"HL_COIN\"?"),
+        (&["--config", "/nowhere/hl.toml"], &[], "/nowhere/hl.toml: cannot be read: "),
+        (&["--coin"], &[], "--coin <COIN>"),
+    ] {
+        let output = daemon(words, variables);
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!((output.status.code(), out.as_str()), (Some(2), ""), "{words:?}: {err}");
+        assert!(err.contains(says), "{words:?}: {err}");
+    }
+}
+
+#[test]
+fn help_is_an_answer() {
+    for program in [env!("CARGO_BIN_EXE_hl-daemon"), env!("CARGO_BIN_EXE_hl-cli")] {
+        let output = run(program, &["--help"], &[]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(text(&output.stdout).contains("Examples:"), "{program}");
+    }
+}
+
+#[test]
+fn a_store_that_is_not_there_is_said_and_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("none.db");
+    let output =
+        run(env!("CARGO_BIN_EXE_hl-cli"), &["verify", "--store", &format!("sqlite:{}", path.display())], &[]);
+    let err = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(err.starts_with("hl-cli: ") && err.contains("none.db"), "{err}");
+    assert!(!path.exists());
+}
