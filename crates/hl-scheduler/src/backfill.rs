@@ -6,14 +6,20 @@
 
 use std::sync::Arc;
 
-use hl_core::ledger::{Batch, Change, Span};
-use hl_core::source::{FetchError, Past};
+use hl_core::ledger::{Batch, Cause, Change, Span};
+use hl_core::source::{FetchError, Page, Past};
 use hl_core::store::{Store, StoreError};
-use hl_core::{Epoch, Origin, StreamKey};
+use hl_core::stream::History;
+use hl_core::{Epoch, Origin, Records, StreamKey};
+
+/// How often a page is asked for where the weight budget has no room.
+const TRIES: u32 = 3;
 
 /// What a backfill did to a stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Filled {
+    /// Open gaps, or parts of them, that nobody else was at.
+    pub claimed: u64,
     /// Rows that were new.
     pub rows: u64,
     /// Time that is covered now, ms.
@@ -45,8 +51,9 @@ pub enum BackfillError {
 /// Told after every page: the stream, the piece that is being filled, how far it is, and rows so far.
 pub type Progress<'a> = &'a (dyn Fn(StreamKey, Span, i64, u64) + Send + Sync);
 
-/// Fills the open gaps of `stream` inside `span` under the backfill claim `epoch`. Dropping the future is safe: call
-/// [`Store::unclaim`] then, or end the process.
+/// Fills the open gaps of `stream` inside `span` under the backfill claim `epoch`: page by page where the exchange has
+/// a past, with one request where it has only the newest records; where it has nothing they are given up. Dropping
+/// the future is safe: call [`Store::unclaim`] then, or end the process.
 ///
 /// # Errors
 /// When the store fails, or the exchange does after retries.
@@ -58,61 +65,119 @@ pub async fn fill(
     span: Span,
     progress: Progress<'_>,
 ) -> Result<Filled, BackfillError> {
-    let mut filled = Filled::default();
     let pieces = store.claim_gaps(stream, span, epoch).await?;
-    let mut failure = None;
-    for piece in pieces {
-        if let Err(error) = fill_piece(store, past, epoch, stream, piece, &mut filled, progress).await {
-            failure = Some(error);
-            break;
-        }
-    }
+    let mut filled = Filled { claimed: pieces.len() as u64, ..Filled::default() };
+    let job = Job { store, past, epoch, stream, progress };
+    let done = job.pieces(&pieces, &mut filled).await;
     store.unclaim(epoch).await?;
-    failure.map_or(Ok(filled), Err)
+    done.map(|()| filled)
 }
 
-async fn fill_piece(
-    store: &dyn Store,
-    past: &dyn Past,
+struct Job<'a> {
+    store: &'a dyn Store,
+    past: &'a dyn Past,
     epoch: Epoch,
     stream: StreamKey,
-    piece: Span,
-    filled: &mut Filled,
-    progress: Progress<'_>,
-) -> Result<(), BackfillError> {
-    let mut at = piece.from;
-    loop {
-        let page = past
-            .page(stream, Span::new(at, piece.to))
-            .await
-            .map_err(|source| BackfillError::Fetch { stream, source })?;
-        let mut changes = Vec::new();
-        let mut done_to = at;
-        if let Some(span) = page.lost {
-            filled.lost_ms += span.ms();
-            filled.lost += 1;
-            done_to = done_to.max(span.to);
-            changes.push((stream, Change::GapLost { span }));
+    progress: Progress<'a>,
+}
+
+impl Job<'_> {
+    async fn pieces(&self, pieces: &[Span], filled: &mut Filled) -> Result<(), BackfillError> {
+        let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else { return Ok(()) };
+        match self.stream.spec().history {
+            History::Bars(_) | History::All => {
+                for piece in pieces {
+                    self.piece(*piece, filled).await?;
+                }
+                Ok(())
+            }
+            // However many gaps there are, every answer would be the same.
+            History::Recent(_) | History::None => self.at_once(pieces, Span::new(first.from, last.to), filled).await,
         }
-        if let Some(span) = page.proven {
-            filled.filled_ms += span.ms();
-            done_to = done_to.max(span.to);
-            let records = page.records;
-            changes.push((stream, Change::Filled { epoch, origin: Origin::Backfill, span, records }));
-        }
-        if !changes.is_empty() {
-            let batch = Batch { token: store.token(), changes };
-            filled.rows += store.commit(Arc::new(batch)).await?.inserted;
-        }
-        progress(stream, piece, done_to.since(piece.from), filled.rows);
-        match page.next {
-            Some(next) if next > at => at = next,
-            _ => {
-                filled.open_ms += piece.to.since(done_to).max(0);
-                return Ok(());
+    }
+
+    async fn piece(&self, piece: Span, filled: &mut Filled) -> Result<(), BackfillError> {
+        let mut at = piece.from;
+        loop {
+            let page = self.page(Span::new(at, piece.to)).await?;
+            let mut changes = Vec::new();
+            let mut done_to = at;
+            if let Some(span) = page.lost {
+                filled.lost_ms += span.ms();
+                filled.lost += 1;
+                done_to = done_to.max(span.to);
+                changes.push(Change::GapLost { span });
+            }
+            if let Some(span) = page.proven {
+                filled.filled_ms += span.ms();
+                done_to = done_to.max(span.to);
+                changes.push(self.proven(span, page.records));
+            }
+            filled.rows += self.commit(changes).await?;
+            (self.progress)(self.stream, piece, done_to.since(piece.from), filled.rows);
+            match page.next {
+                Some(next) if next > at => at = next,
+                _ => {
+                    filled.open_ms += piece.to.since(done_to).max(0);
+                    return Ok(());
+                }
             }
         }
     }
+
+    async fn at_once(&self, pieces: &[Span], hull: Span, filled: &mut Filled) -> Result<(), BackfillError> {
+        let page = self.page(hull).await?;
+        let mut changes = Vec::new();
+        let mut settled_ms = 0;
+        // What is proven first, so that no more than the rest is given up.
+        if let Some(span) = page.proven {
+            changes.push(self.proven(span, page.records));
+            settled_ms += common_ms(pieces, span);
+            filled.filled_ms += common_ms(pieces, span);
+        }
+        if let Some(lost) = page.lost {
+            for span in pieces.iter().filter_map(|piece| piece.intersect(lost)) {
+                changes.push(Change::GapLost { span });
+                filled.lost += 1;
+            }
+            settled_ms += common_ms(pieces, lost);
+            filled.lost_ms += common_ms(pieces, lost);
+        }
+        filled.rows += self.commit(changes).await?;
+        filled.open_ms += pieces.iter().map(|piece| piece.ms()).sum::<i64>() - settled_ms;
+        (self.progress)(self.stream, hull, settled_ms, filled.rows);
+        Ok(())
+    }
+
+    /// A page; where the budget has no room, once more: other processes may have taken it.
+    async fn page(&self, piece: Span) -> Result<Page, BackfillError> {
+        let mut tries = 1;
+        loop {
+            match self.past.page(self.stream, piece).await {
+                Ok(page) => return Ok(page),
+                Err(error) if error.cause == Cause::OverCapacity && tries < TRIES => tries += 1,
+                Err(source) => return Err(BackfillError::Fetch { stream: self.stream, source }),
+            }
+        }
+    }
+
+    fn proven(&self, span: Span, records: Records) -> Change {
+        Change::Filled { epoch: self.epoch, origin: Origin::Backfill, span, records }
+    }
+
+    async fn commit(&self, changes: Vec<Change>) -> Result<u64, StoreError> {
+        if changes.is_empty() {
+            return Ok(0);
+        }
+        let changes = changes.into_iter().map(|change| (self.stream, change)).collect();
+        let ack = self.store.commit(Arc::new(Batch { token: self.store.token(), changes })).await?;
+        Ok(ack.inserted)
+    }
+}
+
+/// How much of the pieces lies in `span`, ms.
+fn common_ms(pieces: &[Span], span: Span) -> i64 {
+    pieces.iter().filter_map(|piece| piece.intersect(span)).map(Span::ms).sum()
 }
 
 /// Gives up open gaps of a stream inside `span` for good, without asking: the exchange has no past of it.

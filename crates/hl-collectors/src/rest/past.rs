@@ -5,7 +5,8 @@ use std::time::Duration;
 use hl_core::decode::rest as decode;
 use hl_core::ledger::Span;
 use hl_core::message::info::{CandleRange, InfoRequest};
-use hl_core::source::{FetchError, Page};
+use hl_core::seam::BoxFuture;
+use hl_core::source::{FetchError, Page, Past};
 use hl_core::{Coin, Interval, Records, StreamKey, TimeMs};
 
 use super::client::{InfoClient, RestError};
@@ -26,24 +27,28 @@ const BAR_LAG_MS: i64 = 5_000;
 /// `recentTrades` gives this many, unless a coin has never traded more.
 pub(super) const RECENT_TRADES: usize = 10;
 
-impl InfoClient {
-    pub(super) async fn page(&self, stream: StreamKey, piece: Span) -> Result<Page, FetchError> {
-        let page = match stream {
-            StreamKey::Candle(coin, interval) => self.candles(coin, interval, piece).await,
-            StreamKey::Funding(coin) => self.funding(coin, piece).await,
-            StreamKey::Trades(coin) => self.trades(coin, piece).await,
-            // The exchange has no past of states.
-            StreamKey::Book(..) | StreamKey::Bbo(_) | StreamKey::Mids | StreamKey::Context(_) => {
-                return Ok(nothing(stream, piece));
-            }
-        };
-        page.map_err(|error| FetchError {
-            step: "reading the past",
-            reason: error.to_string(),
-            cause: error.cause(),
+impl Past for InfoClient {
+    fn page(&self, stream: StreamKey, piece: Span) -> BoxFuture<'_, Result<Page, FetchError>> {
+        Box::pin(async move {
+            let page = match stream {
+                StreamKey::Candle(coin, interval) => self.candles(coin, interval, piece).await,
+                StreamKey::Funding(coin) => self.funding(coin, piece).await,
+                StreamKey::Trades(coin) => self.trades(coin, piece).await,
+                // The exchange has no past of states.
+                StreamKey::Book(..) | StreamKey::Bbo(_) | StreamKey::Mids | StreamKey::Context(_) => {
+                    return Ok(nothing(stream, piece));
+                }
+            };
+            page.map_err(|error| FetchError {
+                step: "reading the past",
+                reason: error.to_string(),
+                cause: error.cause(),
+            })
         })
     }
+}
 
+impl InfoClient {
     async fn candles(&self, coin: Coin, interval: Interval, piece: Span) -> Result<Page, RestError> {
         let step = interval.ms();
         let asked = self.mono().exchange();

@@ -431,6 +431,6 @@ impl Prober for RestSource {
 
 impl Past for RestSource {
     fn page(&self, stream: StreamKey, piece: Span) -> BoxFuture<'_, Result<Page, FetchError>> {
-        Box::pin(self.client.page(stream, piece))
+        self.client.page(stream, piece)
     }
 }
