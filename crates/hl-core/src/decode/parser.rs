@@ -1,7 +1,7 @@
 //! Which JSON parser does what: decided here and nowhere else.
 //!
 //! simd-json reads whatever is well formed, serde_json whatever is not. With its scratch kept from one text to the next,
-//! simd-json needs 0.77 to 0.85 of serde_json's time on every kind of text, from a 150-byte bbo frame to a leaderboard of
+//! simd-json needs 0.73 to 0.85 of serde_json's time on every kind of text, from a 150-byte bbo frame to a leaderboard of
 //! 2 MB; with fresh scratch for each text it needs 1.1 to 1.4 times as long below 1 kB (`cargo bench --bench decode`).
 //! serde_json has the last word on failures: it names the byte, and its answer is the error.
 

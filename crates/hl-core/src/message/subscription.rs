@@ -282,14 +282,14 @@ pub enum Request<'a> {
         /// Returned with the answer.
         id: u64,
         /// The question.
-        request: Posted<'a>,
+        request: Question<'a>,
     },
 }
 
 /// The question of a [`Request::Post`].
 #[derive(Clone, PartialEq, Debug, Serialize)]
 #[serde(tag = "type", content = "payload", rename_all = "lowercase")]
-pub enum Posted<'a> {
+pub enum Question<'a> {
     /// A request to `/info`.
     Info(&'a InfoRequest),
 }
@@ -310,7 +310,7 @@ impl<'a> Request<'a> {
     /// A question to `/info`, over the socket.
     #[must_use]
     pub fn post(id: u64, request: &'a InfoRequest) -> Self {
-        Self::Post { id, request: Posted::Info(request) }
+        Self::Post { id, request: Question::Info(request) }
     }
 
     /// The text of the frame.

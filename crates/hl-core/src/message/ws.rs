@@ -24,7 +24,7 @@ pub enum Message {
     /// Answers a ping.
     Pong,
     /// Answers a posted request.
-    Post(Posted),
+    Post(PostAnswer),
     /// Public trades of one coin, oldest first. Starts with a replay of the last 30, unmarked.
     Trades(Vec<WsTrade>),
     /// A book snapshot.
@@ -140,7 +140,7 @@ pub struct Ack {
 
 /// The answer to a posted request.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Posted {
+pub struct PostAnswer {
     /// The number that the request bore.
     pub id: u64,
     /// The answer.
