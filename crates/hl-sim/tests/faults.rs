@@ -1,4 +1,5 @@
 //! Faults by request, seen from a client.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Playback of a recording.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
 
 mod common;
 

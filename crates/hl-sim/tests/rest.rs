@@ -1,4 +1,5 @@
 //! REST: statuses, weights, pages, and agreement with the truth.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
 
 mod common;
 

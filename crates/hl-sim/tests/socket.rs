@@ -1,4 +1,5 @@
 //! WebSocket: order of frames, cadences, agreement with the truth, quirks and limits.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
 
 mod common;
 
@@ -129,7 +130,7 @@ async fn the_last_version_of_every_bar_is_sent_sometimes_late() {
             world.sim.truth_candles(coin("BTC"), interval, TimeMs(*last.keys().next().unwrap()), TimeMs::MAX);
         assert!(truth.len() as i64 >= 18 * 60_000 / interval.ms());
         for bar in &truth[..truth.len() - 1] {
-            assert_eq!(last[&bar.time.0], (u64::from(bar.trades), bar.volume, bar.close));
+            assert_eq!(last[&bar.time.0], (bar.trades, bar.volume, bar.close));
         }
         if interval == Interval::M1 {
             let backwards = bars.windows(2).filter(|w| w[0]["t"].as_i64() > w[1]["t"].as_i64()).count();
