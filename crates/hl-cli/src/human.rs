@@ -3,10 +3,10 @@
 use comfy_table::{CellAlignment, Table, presets};
 use hl_core::TimeMs;
 
-/// UTC, to the millisecond: `2026-11-24T06:22:01.5Z`; the bare number where no calendar reaches.
+/// UTC, to the millisecond: `2026-11-24T06:22:01.500Z`; the bare number where no calendar reaches.
 #[must_use]
 pub fn time(time: TimeMs) -> String {
-    jiff::Timestamp::from_millisecond(time.0).map_or_else(|_| time.to_string(), |t| t.to_string())
+    jiff::Timestamp::from_millisecond(time.0).map_or_else(|_| time.to_string(), |t| format!("{t:.3}"))
 }
 
 /// A length of `ms` milliseconds in its two largest units: `250ms`, `5.4s`, `3m 20s`, `2h 5m`, `3d 4h`.
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn times_and_lengths_read_well() {
-        assert_eq!(time(TimeMs(1_795_501_321_500)), "2026-11-24T06:22:01.5Z");
+        assert_eq!(time(TimeMs(1_795_501_321_500)), "2026-11-24T06:22:01.500Z");
         assert_eq!(time(TimeMs::MAX), i64::MAX.to_string());
         let of = [250, 5_430, 200_000, 7_500_000, 273_600_000, -5_430].map(length);
         assert_eq!(of, ["250ms", "5.4s", "3m 20s", "2h 5m", "3d 4h", "-5.4s"]);

@@ -23,8 +23,9 @@ const FRAME_LINES: usize = 6;
 const HOME: &str = "\x1b[H";
 const CLEAR_LINE: &str = "\x1b[K\n";
 const CLEAR_REST: &str = "\x1b[J";
-const HIDE_CURSOR: &str = "\x1b[?25l";
-const SHOW_CURSOR: &str = "\x1b[?25h";
+/// Hides the cursor; lines that are too long are cut, since wrapped ones would push the table off the screen.
+const ENTER: &str = "\x1b[?25l\x1b[?7l";
+const LEAVE: &str = "\x1b[?7h\x1b[?25h";
 const CLEAR_ALL: &str = "\x1b[2J";
 
 /// How a [`View`] writes.
@@ -76,7 +77,7 @@ impl<W: Write> View<W> {
     /// When the output is gone.
     pub fn show(&mut self, report: &StatusReport) -> io::Result<()> {
         if let Mode::Table { colour } = self.mode {
-            let begin = if self.begun { "" } else { HIDE_CURSOR };
+            let begin = if self.begun { "" } else { ENTER };
             let clear = if self.begun { "" } else { CLEAR_ALL };
             self.begun = true;
             let height = terminal_size::terminal_size().map_or(DEFAULT_HEIGHT, |(_, h)| usize::from(h.0));
@@ -101,7 +102,7 @@ impl<W: Write> Drop for View<W> {
     fn drop(&mut self) {
         if self.begun {
             // The terminal may be gone; then there is nothing to give back.
-            let _ = write!(self.out, "{SHOW_CURSOR}").and_then(|()| self.out.flush());
+            let _ = write!(self.out, "{LEAVE}").and_then(|()| self.out.flush());
         }
     }
 }

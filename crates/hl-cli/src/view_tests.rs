@@ -52,7 +52,7 @@ fn the_table() {
     let expected = "\
 partly collecting sim up 3m 20s: 3 streams (ws 1, rest 1, none 1), 127 rows, 12.7 rows/s, 1 gaps, weight 40/1200
  stream         owner  rows  rows/s   lag  gaps               last record
- trades/BTC        ws   123    12.3  500ms    0    2026-11-24T06:22:01Z
+ trades/BTC        ws   123    12.3  500ms    0    2026-11-24T06:22:01.000Z
 ";
     let text = table(&report(), 10, false);
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
@@ -74,7 +74,7 @@ fn a_table_never_grows_beyond_its_rows() {
 fn the_line() {
     assert_eq!(
         line(&report()),
-        "2026-11-24T06:22:01.5Z sim up 3m 20s: 3 streams (ws 1, rest 1, none 1), 127 rows, 12.7 rows/s, 1 gaps, \
+        "2026-11-24T06:22:01.500Z sim up 3m 20s: 3 streams (ws 1, rest 1, none 1), 127 rows, 12.7 rows/s, 1 gaps, \
          weight 40/1200"
     );
     let full = StatusReport { spool: SpoolStatus { batches: 2, bytes: 900 }, ..report() };
@@ -94,7 +94,10 @@ fn lines_come_every_ten_seconds_and_json_survives_the_round_trip() {
 #[test]
 fn the_terminal_is_given_back() {
     let text = shown(Mode::Table { colour: false }, &[report(), report()]);
-    assert!(text.starts_with("\x1b[?25l\x1b[2J\x1b[H") && text.ends_with("\x1b[?25h"), "{text:?}");
+    assert!(
+        text.starts_with("\x1b[?25l\x1b[?7l\x1b[2J\x1b[H") && text.ends_with("\x1b[?7h\x1b[?25h"),
+        "{text:?}"
+    );
     assert_eq!(text.matches("\x1b[2J").count(), 1, "cleared once, then drawn over");
     assert_eq!(shown(Mode::Table { colour: true }, &[]), "", "nothing shown, nothing to give back");
 }

@@ -104,7 +104,7 @@ async fn coverage_shows_pieces_and_gaps_in_order() {
 
     let (_, text) = cli(&["coverage"], &path).await;
     let at = |word: &str| text.find(word).unwrap_or_else(|| panic!("{word} is not in\n{text}"));
-    assert!(at("1970-01-01T00:00:00Z") < at("GAP outage (open)"), "{text}");
+    assert!(at("1970-01-01T00:00:00.000Z") < at("GAP outage (open)"), "{text}");
     assert!(text.ends_with("mids: 30.0s covered, 1 gaps not filled (20.0s)\n"), "{text}");
     let (_, text) = cli(&["coverage", "--stream", "trades/BTC"], &path).await;
     assert_eq!(text, "trades/BTC was never collected into this store\n");

@@ -146,7 +146,7 @@ async fn what_is_missing_outside_a_gap_is_not_clean_and_inside_one_is() {
     assert!(!report.clean);
     assert_eq!(report.problems.len(), 1);
     assert_eq!((report.problems[0].check, report.problems[0].count), ("missing", 21));
-    assert_eq!(report.problems[0].example, "first at 590000, 1970-01-01T00:09:50Z");
+    assert_eq!(report.problems[0].example, "first at 590000, 1970-01-01T00:09:50.000Z");
 
     store.gaps = vec![gap(key, 589_000, 611_000)];
     let report = verify(&store, Some(&truth)).await.unwrap();
