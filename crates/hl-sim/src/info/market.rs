@@ -35,13 +35,18 @@ pub(super) fn answer(exchange: &mut Exchange, kind: &str, fields: Fields<'_>) ->
         "fundingHistory" => funding(exchange, fields),
         "predictedFundings" => Ok(predicted(exchange)),
         "exchangeStatus" => Ok(Reply::json(&json!({"time": exchange.time(), "specialStatuses": null}))),
-        "perpsAtOpenInterestCap" => fields.dex().map(|_| Reply::json(&Value::Array(vec![]))),
+        "perpsAtOpenInterestCap" => fields.dex().map(|_| nothing()),
         "perpDexLimits" => dex_limits(exchange, fields),
         "perpDexStatus" => dex_status(exchange, fields),
         "marginTable" => margin_table(fields),
         "outcomeMeta" => Ok(Reply::json(&json!({"outcomes": [], "questions": []}))),
         _ => return None,
     })
+}
+
+/// What the delisted market has of the past.
+fn nothing() -> Reply {
+    Reply::json(&Value::Array(vec![]))
 }
 
 fn book(exchange: &Exchange, fields: Fields<'_>) -> Answer {
@@ -68,7 +73,11 @@ fn candles(exchange: &mut Exchange, fields: Fields<'_>) -> Answer {
     let fields = Fields(fields.present("req").ok_or(Refusal::Malformed)?);
     let interval = fields.interval()?;
     let (from, to) = fields.range()?;
-    let market = fields.coin()?.and_then(|coin| exchange.market_mut(coin)).ok_or(Refusal::Broken)?;
+    let coin = fields.coin()?;
+    if coin == Some(exchange.delisted) {
+        return Ok(nothing());
+    }
+    let market = coin.and_then(|coin| exchange.market_mut(coin)).ok_or(Refusal::Broken)?;
     let bars = market.bars.range(interval, from, to);
     let bars: Vec<_> = bars.iter().map(|b| wire::candle(market, interval, b)).collect();
     Ok(Reply::counted(&bars, 60))
@@ -77,7 +86,7 @@ fn candles(exchange: &mut Exchange, fields: Fields<'_>) -> Answer {
 fn recent_trades(exchange: &Exchange, fields: Fields<'_>) -> Answer {
     let coin = fields.coin()?;
     let market = match coin {
-        Some(coin) if coin == exchange.delisted => return Ok(Reply::json(&Value::Array(vec![]))),
+        Some(coin) if coin == exchange.delisted => return Ok(nothing()),
         _ => coin.and_then(|coin| exchange.market(coin)).ok_or(Refusal::Broken)?,
     };
     let trades: Vec<_> =
@@ -87,9 +96,12 @@ fn recent_trades(exchange: &Exchange, fields: Fields<'_>) -> Answer {
 
 fn funding(exchange: &Exchange, fields: Fields<'_>) -> Answer {
     let (from, to) = fields.range()?;
-    let market = fields.coin()?.and_then(|coin| exchange.market(coin));
+    let coin = fields.coin()?;
+    if coin == Some(exchange.delisted) {
+        return Ok(nothing());
+    }
+    let market = coin.and_then(|coin| exchange.market(coin));
     let funding = market.and_then(|m| m.funding.as_ref()).ok_or(Refusal::Broken)?;
-    let coin = fields.text("coin")?;
     let rows: Vec<_> = funding
         .range(from, to.min(exchange.time()))
         .take(FUNDING_PAGE)
