@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hl_collectors::mono::MonoClock;
 use hl_collectors::pipeline::{Inbox, Meters};
+use hl_core::seam::stopped;
 use hl_core::selector::{Effect, Event, Guard};
 use hl_core::source::{DataSource, Prober, Role};
 use hl_core::{Kind, RunId, SourceId, StreamKey, TimeMs};
@@ -42,7 +43,7 @@ impl Director {
             };
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => break,
+                () = stopped(&mut stop) => break,
                 Some(_) = probes.join_next() => {}
                 () = self.guard.reported() => {}
                 () = self.until(deadline) => self.guard.report(self.mono.now(), Event::Tick),

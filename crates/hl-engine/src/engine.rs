@@ -8,7 +8,7 @@ use hl_collectors::pipeline::{
 };
 use hl_collectors::rest::{InfoClient, RestCounters, RestOptions, RestSource, Weights};
 use hl_collectors::ws::{SocketView, WsOptions, WsPool};
-use hl_core::seam::{Clock, Net, Seed};
+use hl_core::seam::{Clock, Net, Seed, stopped};
 use hl_core::selector::{Event, Guard, Selector, Timing};
 use hl_core::source::{DataSource as _, Role};
 use hl_core::store::{BatchQueue, Holder, Leases, Store, StoreError};
@@ -189,7 +189,9 @@ impl Engine {
 
         let (stop_sources, sources_stop) = watch::channel(false);
         let (events, mut pipeline_events) = mpsc::channel(PIPELINE_EVENTS);
-        let pipeline = tokio::spawn(
+        // A set, so that dropping this future ends the pipeline as well.
+        let mut pipeline = JoinSet::new();
+        pipeline.spawn(
             Pipeline::new(
                 self.inbox.clone(),
                 self.store.clone(),
@@ -211,7 +213,7 @@ impl Engine {
         let ended = loop {
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => break Ok(()),
+                () = stopped(&mut stop) => break Ok(()),
                 event = pipeline_events.recv() => match event {
                     Some(PipelineEvent::Superseded(stream)) => {
                         self.guard.report(self.mono.now(), Event::Superseded { stream });
@@ -233,7 +235,7 @@ impl Engine {
         self.inbox.close();
         // A full channel of reports must not hold the pipeline up.
         pipeline_events.close();
-        let _ = pipeline.await;
+        while pipeline.join_next().await.is_some() {}
         ended
     }
 

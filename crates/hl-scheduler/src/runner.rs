@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hl_core::seam::BoxFuture;
+use hl_core::seam::{BoxFuture, stopped};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -128,7 +128,7 @@ impl Runner {
             }
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => break,
+                () = stopped(&mut stop) => break,
                 Some(done) = running.join_next() => match done {
                     Ok(id) => {
                         if let Some(entry) = self.jobs().get_mut(id) {

@@ -4,7 +4,7 @@
 //! to collect, signals, and showing what happens. Every decision about the data is below, in the engine.
 
 mod report;
-mod shutdown;
+pub(crate) mod shutdown;
 mod trace;
 
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use hl_collectors::rest::RestOptions;
 use hl_collectors::ws::WsOptions;
-use hl_core::seam::{Clock, Net, Seed};
+use hl_core::seam::{Clock, Net, Seed, stopped};
 use hl_core::store::{Store, StoreError};
 use hl_core::{Coin, StreamKey};
 use hl_engine::universe::Universe;
@@ -24,7 +24,7 @@ use hl_store::{Spool, SqliteOptions, SqliteStore, Writer};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::config::{Coins, CoinsError, Config, Endpoints, StoreUri};
+use crate::config::{CoinsError, Config, Endpoints, StoreUri};
 use crate::exit::Exit;
 use crate::status;
 use crate::view::{Mode, View};
@@ -194,18 +194,14 @@ async fn coins(
     store: &SqliteStore,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<Option<Vec<Coin>>, DaemonError> {
-    // Names of builder dexes and spot pairs cost four more requests: only where one was asked for by name.
-    let everything = match &config.coins {
-        Coins::Named(coins) => coins.iter().any(|c| c.coin.as_str().contains([':', '@', '/', '#'])),
-        Coins::Default | Coins::All => false,
-    };
+    let everything = config.coins.reach_beyond_the_first_dex();
     let note = format!("universe {}", config.network.name());
     let mut pause = FIRST_RETRY;
     let mut rng = Seed(std::process::id().into()).rng("universe");
     loop {
         let read = tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => return Ok(None),
+            () = stopped(stop) => return Ok(None),
             read = Universe::read(engine.client(), everything) => read,
         };
         let universe = match read {
@@ -235,7 +231,7 @@ async fn coins(
         let jittered = pause.mul_f64(0.5 + rng.f64() / 2.0);
         tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => return Ok(None),
+            () = stopped(stop) => return Ok(None),
             () = tokio::time::sleep(jittered) => {}
         }
         pause = (pause * 2).min(LONGEST_RETRY);

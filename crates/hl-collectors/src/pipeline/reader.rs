@@ -7,6 +7,7 @@ use hl_core::ledger::{Batch, Change};
 use hl_core::store::{BatchQueue, Store, StoreError};
 use hl_core::timeline::Timeline;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
@@ -84,8 +85,8 @@ impl Pipeline {
     pub async fn run(mut self) {
         let (jobs, job_queue) = mpsc::channel(1);
         let (done, mut done_queue) = mpsc::channel(1);
-        let committer =
-            tokio::spawn(committer::run(self.store.clone(), self.meters.clone(), job_queue, done));
+        let mut committer = JoinSet::new();
+        committer.spawn(committer::run(self.store.clone(), self.meters.clone(), job_queue, done));
         loop {
             let flush_at = self.since.map(|since| since + BATCH_AGE).filter(|_| !self.committing);
             tokio::select! {
@@ -113,14 +114,14 @@ impl Pipeline {
         });
         if drained.await.is_err() {
             warn!("the store did not take the last batches in time; events go to the spool");
-            committer.abort();
+            committer.abort_all();
             if let Some(batch) = self.pending.take_events(self.store.token()) {
                 self.spool(batch).await;
             }
         }
         drop(jobs);
         // Aborted or at its end: either way it is joined here.
-        let _ = committer.await;
+        while committer.join_next().await.is_some() {}
     }
 
     fn read(&mut self, entries: Vec<Entry>) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hl_core::seam::{BoxFuture, Endpoint, Net, Seed};
+use hl_core::seam::{BoxFuture, Endpoint, Net, Seed, stopped};
 use hl_core::selector::Guard;
 use hl_core::source::{DataSource, Role, Sink};
 use hl_core::{RunId, SourceId, StreamKey, decode};
@@ -320,11 +320,6 @@ impl DataSource for WsPool {
     fn calm(&self, stream: StreamKey, run: RunId) {
         self.order(stream, |orders| orders.calm.push((stream, run)));
     }
-}
-
-/// Resolves when the stop signal is given, or nobody can give it any more.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 async fn maybe<T>(future: Option<&mut BoxFuture<'static, T>>) -> T {

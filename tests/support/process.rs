@@ -1,0 +1,1 @@
+//! Daemon and exchange as real processes.
