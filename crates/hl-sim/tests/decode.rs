@@ -1,5 +1,5 @@
 //! The core reads everything that the simulated exchange says, and reads the truth out of it.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it fails")]
 
 mod common;
 

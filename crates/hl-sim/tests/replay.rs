@@ -16,7 +16,7 @@ async fn a_recording_is_played_at_its_pace_to_whoever_asks() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     for i in 0..20_i64 {
         let coin = if i % 2 == 0 { "BTC" } else { "xyz:NVDA" };
-        let trade = json!([{"coin": coin, "side": "B", "px": "10.0", "sz": "0.125", "time": i, "hash": "0x0", "tid": i,
+        let trade = json!([{"coin": coin, "side": "B", "px": "10.0", "sz": if i < 2 { "0.125" } else { "688.0" }, "time": i, "hash": "0x0", "tid": i,
                             "users": ["0x0", "0x1"]}]);
         let line = json!({"received_wall_ns": 5 + i * SECOND, "channel": "trades", "data": trade});
         writeln!(file, "{line}").unwrap();

@@ -426,3 +426,19 @@ async fn clients_do_not_change_the_market() {
     quiet.sim.stop().await;
     busy.sim.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn frames_can_be_late_and_time_can_run_fast() {
+    let config = SimConfig { traders: 40, latency_ms: 300, speed: 60.0, ..SimConfig::default() };
+    let world = World::new(config).await;
+    let mut client = world.connect().await;
+    client.send(json!({"method": "ping"})).await;
+    let before = world.sim.now();
+    client.next_on("pong").await;
+    assert_eq!(world.sim.now().since(before), 60 * 300);
+    client.subscribed(json!({"type": "candle", "coin": "BTC", "interval": "1m"})).await;
+    let frames = client.collect(&world.sim, 10 * 60_000).await;
+    let minutes: BTreeSet<_> = frames.iter().map(|(_, f)| f["data"]["t"].as_i64()).collect();
+    assert!((9..=11).contains(&minutes.len()), "ten minutes pass in ten seconds");
+    assert!(world.sim.now().0 - world.sim.status().block_time < 200, "blocks keep up");
+}

@@ -105,7 +105,11 @@ impl Replay {
             "allMids" => return Ok(Some(Topic::AllMids(None))),
             _ => return Ok(None),
         };
-        let decimals = |t: &Tag| t.sz.as_deref().and_then(|s| s.split_once('.')).map_or(0, |(_, d)| d.len());
+        let decimals = |t: &Tag| {
+            let digits =
+                t.sz.as_deref().and_then(|s| s.split_once('.')).map(|(_, d)| d.trim_end_matches('0'));
+            digits.map_or(0, str::len)
+        };
         let most = tags.iter().map(decimals).max().unwrap_or(0);
         let Some(Tag { coin: Some(coin), i, fast, .. }) = tags.into_iter().next() else { return Ok(None) };
         let known = self.coins.entry(coin).or_default();
