@@ -15,10 +15,12 @@ pub enum Exit {
     Held,
     /// Done as far as possible; a part can never be recovered.
     Partial,
+    /// Stopped by a signal; what was done is kept.
+    Interrupted,
 }
 
 impl Exit {
-    /// The number: 0 done, 1 failed, 2 usage, 3 held, 4 partial.
+    /// The number: 0 done, 1 failed, 2 usage, 3 held, 4 partial, 130 interrupted.
     #[must_use]
     pub fn code(self) -> u8 {
         match self {
@@ -27,6 +29,7 @@ impl Exit {
             Self::Usage => 2,
             Self::Held => 3,
             Self::Partial => 4,
+            Self::Interrupted => 130,
         }
     }
 }

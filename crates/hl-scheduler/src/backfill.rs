@@ -92,7 +92,9 @@ impl Job<'_> {
                 Ok(())
             }
             // However many gaps there are, every answer would be the same.
-            History::Recent(_) | History::None => self.at_once(pieces, Span::new(first.from, last.to), filled).await,
+            History::Recent(_) | History::None => {
+                self.at_once(pieces, Span::new(first.from, last.to), filled).await
+            }
         }
     }
 

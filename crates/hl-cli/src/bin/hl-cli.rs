@@ -1,4 +1,4 @@
-//! `hl-cli`: looks into what `hl-daemon` has collected.
+//! `hl-cli`: looks into what `hl-daemon` has collected, and fills its past.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,6 @@
 //! The commands of `hl-cli`, one a file. Each reads what it needs, and answers as a table or as one JSON object.
 
+mod backfill;
 mod coverage;
 mod status;
 mod verify;
@@ -20,7 +21,7 @@ use crate::config::{self, ConfigError, StoreUri};
 use crate::exit::Exit;
 use crate::verify::VerifyError;
 
-/// Looks into what hl-daemon has collected.
+/// Looks into what hl-daemon has collected, and fills its past.
 #[derive(Parser, Debug)]
 #[command(name = "hl-cli", version, after_help = EXAMPLES)]
 struct Cli {
@@ -33,12 +34,15 @@ Examples:
   hl-cli status                                    what is collected, how fresh, by whom
   hl-cli coverage --stream trades/BTC              what is covered, what is missing and why
   hl-cli verify --store sqlite:./data/hyperliquid.db
+  hl-cli backfill candles --coin BTC --from 2026-11-01
 
 Exit codes: 0 done and clean, 1 failed or unclean, 2 usage, 3 held by another
 process, 4 partly unrecoverable.";
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Fills the past: bars, funding, trades, or every open gap, as far as the exchange still has it
+    Backfill(backfill::Args),
     /// What is covered, by which source, and every gap with its cause and state
     Coverage(coverage::Args),
     /// What is collected, how fresh it is, and who is at it
@@ -71,6 +75,8 @@ enum CommandError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    #[error(transparent)]
+    Backfill(#[from] backfill::BackfillFailure),
     #[error("writing the answer: {0}")]
     Output(#[from] io::Error),
     #[error("writing the answer as JSON: {0}")]
@@ -81,6 +87,7 @@ impl CommandError {
     fn exit(&self) -> Exit {
         match self {
             Self::Config(_) | Self::Stream(_) | Self::Url(_) => Exit::Usage,
+            Self::Backfill(failure) => failure.exit(),
             // Whoever reads has seen enough: `hl-cli coverage | head`.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
             _ => Exit::Failed,
@@ -135,6 +142,7 @@ pub fn run_process() -> Exit {
 
 async fn run(arguments: impl IntoIterator<Item = OsString>, shell: &mut Shell<'_>) -> Exit {
     let done = match Cli::try_parse_from(arguments) {
+        Ok(Cli { command: Command::Backfill(args) }) => backfill::run(&args, shell).await,
         Ok(Cli { command: Command::Coverage(args) }) => coverage::run(&args, shell).await,
         Ok(Cli { command: Command::Status(args) }) => status::run(&args, shell).await,
         Ok(Cli { command: Command::Verify(args) }) => verify::run(&args, shell).await,

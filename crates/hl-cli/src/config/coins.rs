@@ -64,6 +64,16 @@ impl Coins {
         Ok(Self::Named(named))
     }
 
+    /// Whether one of them can only be a market of a builder dex or a spot pair: the names of those cost four more
+    /// requests.
+    #[must_use]
+    pub fn reach_beyond_the_first_dex(&self) -> bool {
+        match self {
+            Self::Named(coins) => coins.iter().any(|c| c.coin.as_str().contains([':', '@', '/', '#'])),
+            Self::Default | Self::All => false,
+        }
+    }
+
     /// The coins, each checked against what exists.
     ///
     /// # Errors

@@ -137,12 +137,31 @@ pub fn store_of(
     flag: Option<&str>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<StoreUri, ConfigError> {
+    one_of("store", flag, environment)
+}
+
+/// The network that a command asks: its `--network`, else `HL_NETWORK`, else the default.
+///
+/// # Errors
+/// When the network is malformed or a variable is unknown.
+pub fn network_of(
+    flag: Option<&str>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Network, ConfigError> {
+    one_of("network", flag, environment)
+}
+
+fn one_of<T: FromStr<Err = ValueError>>(
+    key: &'static str,
+    flag: Option<&str>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<T, ConfigError> {
     let mut settings = Settings(defaults());
     settings.0.extend(layers::environment(environment)?.layer);
     if let Some(text) = flag {
-        settings.0.insert("store", vec![Sourced { text: text.to_owned(), place: Place::Flag("store") }]);
+        settings.0.insert(key, vec![Sourced { text: text.to_owned(), place: Place::Flag(key) }]);
     }
-    settings.one("store")
+    settings.one(key)
 }
 
 fn defaults() -> Layer {

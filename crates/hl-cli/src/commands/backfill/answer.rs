@@ -1,0 +1,125 @@
+//! What a backfill says at its end.
+
+use std::fmt::Write as _;
+use std::ops::Sub;
+
+use hl_core::{StreamKey, TimeMs};
+use serde::Serialize;
+
+use crate::exit::Exit;
+use crate::human;
+
+/// Gaps of a piece that are not filled: how many, and how long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Measure {
+    pub(super) open: u64,
+    pub(super) open_ms: i64,
+    pub(super) lost: u64,
+    pub(super) lost_ms: i64,
+}
+
+impl Sub for Measure {
+    type Output = Self;
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            open: self.open.saturating_sub(earlier.open),
+            open_ms: (self.open_ms - earlier.open_ms).max(0),
+            lost: self.lost.saturating_sub(earlier.lost),
+            lost_ms: (self.lost_ms - earlier.lost_ms).max(0),
+        }
+    }
+}
+
+/// One stream of the answer.
+#[derive(Serialize)]
+pub(super) struct StreamAnswer {
+    pub(super) stream: StreamKey,
+    pub(super) from: TimeMs,
+    pub(super) to: TimeMs,
+    /// Rows in what was filled now.
+    pub(super) rows: u64,
+    /// Length of what was filled now, ms.
+    pub(super) filled_ms: i64,
+    /// Length of what the exchange no longer has, ms.
+    pub(super) unrecoverable_ms: i64,
+    /// Length of what stays open, ms.
+    pub(super) open_ms: i64,
+    #[serde(skip)]
+    pub(super) measure: Measure,
+    /// Whether somebody else is at every gap that is left.
+    #[serde(skip)]
+    pub(super) held: bool,
+}
+
+/// The whole answer.
+#[derive(Serialize)]
+pub(super) struct Answer {
+    pub(super) streams: Vec<StreamAnswer>,
+    /// Whether everything that was asked for is there.
+    complete: bool,
+    #[serde(skip)]
+    others: Vec<String>,
+    #[serde(skip)]
+    notes: Vec<String>,
+}
+
+impl Answer {
+    pub(super) fn new(streams: Vec<StreamAnswer>, others: Vec<String>, notes: Vec<String>) -> Self {
+        let complete = streams.iter().all(|s| s.measure.open == 0 && s.measure.lost == 0);
+        Self { streams, complete, others, notes }
+    }
+
+    pub(super) fn exit(&self) -> Exit {
+        if !self.others.is_empty() && !self.streams.is_empty() && self.streams.iter().all(|s| s.held) {
+            Exit::Held
+        } else if self.streams.iter().any(|s| s.measure.lost > 0) {
+            Exit::Partial
+        } else {
+            Exit::Done
+        }
+    }
+
+    pub(super) fn text(&self) -> String {
+        if self.streams.is_empty() {
+            return "nothing to fill\n".to_owned();
+        }
+        let mut table = human::table(&["stream", "from", "to", "rows", "filled", "unrecoverable", "open"]);
+        for s in &self.streams {
+            table.add_row([
+                s.stream.to_string(),
+                human::time(s.from),
+                human::time(s.to),
+                s.rows.to_string(),
+                human::length(s.filled_ms),
+                human::length(s.unrecoverable_ms),
+                human::length(s.open_ms),
+            ]);
+        }
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{}", table.trim_fmt());
+        text
+    }
+
+    /// Says on standard error what could not be had.
+    pub(super) fn complain(&self) {
+        for note in &self.notes {
+            eprintln!("hl-cli: {note}");
+        }
+        for s in &self.streams {
+            let stream = s.stream;
+            if s.measure.lost > 0 {
+                let length = human::length(s.unrecoverable_ms);
+                eprintln!(
+                    "hl-cli: {stream}: the exchange no longer has {length} of it; recorded as unrecoverable"
+                );
+            }
+            if s.held && !self.others.is_empty() {
+                eprintln!("hl-cli: {stream}: held by {}", self.others.join(", "));
+            } else if s.measure.open > 0 {
+                let length = human::length(s.open_ms);
+                eprintln!("hl-cli: {stream}: {length} stay open: too young, or another process is at them");
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The exchange as a backfill sees it: its clock, its markets, its past.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hl_collectors::mono::MonoClock;
+use hl_collectors::rest::{InfoClient, RestError, RestOptions, Urgency, Weights};
+use hl_core::TimeMs;
+use hl_core::decode::rest::answer;
+use hl_core::message::info::InfoRequest;
+use hl_core::message::info::market::ExchangeStatus;
+use hl_core::seam::{Clock, Net, Seed};
+use hl_core::source::Past;
+use hl_core::store::Store;
+use hl_engine::universe::Universe;
+
+use crate::config::{Coins, Target};
+
+/// How long the first question waits for room in the weight budget.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The exchange did not say what there is.
+#[derive(Debug, thiserror::Error)]
+#[error("asking {network}: {source}")]
+pub(in crate::commands) struct ExchangeError {
+    network: String,
+    source: RestError,
+}
+
+/// One exchange, asked inside the weight budget that the store keeps for every process of this address.
+pub(super) struct Exchange {
+    network: String,
+    client: InfoClient,
+}
+
+impl Exchange {
+    /// The exchange called `name`, whose `/info` is at `info`.
+    pub(super) fn new(
+        name: String,
+        info: Target,
+        store: Arc<dyn Store>,
+        net: Arc<dyn Net>,
+        clock: &dyn Clock,
+    ) -> Self {
+        let mono = MonoClock::new(clock);
+        let weights = Weights::new(store, name.clone(), mono.clone());
+        // Two processes must not jitter alike.
+        let rng = Seed(clock.now().0.unsigned_abs()).derive(&std::process::id().to_string()).rng("backfill");
+        let options = RestOptions { endpoint: info.endpoint, path: info.path };
+        let client = InfoClient::new(net, options, weights, mono, rng);
+        Self { network: name, client }
+    }
+
+    fn failed(&self) -> impl Fn(RestError) -> ExchangeError {
+        |source| ExchangeError { network: self.network.clone(), source }
+    }
+
+    /// Exchange time now. The system clock may be wrong: which bars are final is not left to it.
+    pub(super) async fn learn_time(&self) -> Result<TimeMs, ExchangeError> {
+        let decode = |body: &mut [u8]| answer::<ExchangeStatus>("exchangeStatus", body);
+        let status = self
+            .client
+            .ask(&InfoRequest::ExchangeStatus, 0, Urgency::Question, PATIENCE, decode)
+            .await
+            .map_err(self.failed())?;
+        self.client.mono().observe(status.time);
+        Ok(self.now())
+    }
+
+    /// Exchange time, a low estimate.
+    pub(super) fn now(&self) -> TimeMs {
+        self.client.mono().exchange()
+    }
+
+    /// The markets that `coins` may name.
+    pub(super) async fn universe(&self, coins: &Coins) -> Result<Universe, ExchangeError> {
+        Universe::read(&self.client, coins.reach_beyond_the_first_dex()).await.map_err(self.failed())
+    }
+
+    pub(super) fn past(&self) -> &dyn Past {
+        &self.client
+    }
+}

@@ -1,0 +1,323 @@
+//! `hl-cli backfill`: fills the past of streams, also beside a running daemon.
+//!
+//! What is asked for becomes gaps of the ledger, and gaps are filled page by page, each page in one transaction: so it
+//! can be stopped anywhere, and goes on where it stopped. What lives here: the arguments and the order of things. What
+//! does not: how a gap is filled (`hl_scheduler::backfill`).
+
+mod answer;
+mod exchange;
+mod progress;
+mod when;
+mod work;
+
+use std::sync::Arc;
+
+use clap::Subcommand;
+use hl_core::store::{Store as _, StoreError};
+use hl_core::{Coin, Interval, StreamKey, TimeMs};
+use hl_scheduler::backfill::BackfillError;
+use hl_store::SqliteStore;
+
+use self::exchange::{Exchange, ExchangeError};
+use self::progress::Progress;
+use self::work::{Target, Work};
+use super::{CommandError, Common, Shell};
+use crate::compose::{self, shutdown};
+use crate::config::{self, Coins, CoinsError, ConfigError, NamedCoin, Network, Place, StoreUri, ValueError};
+use crate::exit::Exit;
+
+/// What the session is called in the store.
+const ROLE: &str = "hl-cli backfill";
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  hl-cli backfill candles --coin BTC --interval 1m --from 2026-11-01 --to now
+  hl-cli backfill candles --coin BTC,ETH --interval 1m,1h --from '24h ago'
+  hl-cli backfill funding --coin BTC --from 2026-01-01 --to 2026-07-01T12:00
+  hl-cli backfill trades --coin BTC
+  hl-cli backfill gaps
+
+It may run beside hl-daemon on the same store, and it may be stopped at any time: the same
+command goes on where it stopped.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 held by another process, 4 the exchange no longer has
+a part of it, 130 interrupted.")]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand, Debug)]
+enum What {
+    /// Bars: the exchange has the most recent 5,000 of an interval
+    #[command(after_help = "\
+Examples:
+  hl-cli backfill candles --coin BTC --from 2026-11-01
+  hl-cli backfill candles --coin BTC --coin ETH --interval 1m,1h --from '24h ago' --to now")]
+    Candles {
+        #[command(flatten)]
+        coins: CoinArgs,
+        /// An interval, 1m to 1M; repeat it for more
+        #[arg(long = "interval", value_name = "INTERVAL", default_value = "1m", value_delimiter = ',')]
+        intervals: Vec<String>,
+        #[command(flatten)]
+        range: RangeArgs,
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Settled funding: the exchange has all of it
+    #[command(after_help = "\
+Examples:
+  hl-cli backfill funding --coin BTC --from 2023-06-01
+  hl-cli backfill funding --coin BTC,ETH --from 2026-10-01 --to 2026-11-01T12:00")]
+    Funding {
+        #[command(flatten)]
+        coins: CoinArgs,
+        #[command(flatten)]
+        range: RangeArgs,
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Trades: the exchange has no more than the last 10
+    #[command(after_help = "\
+Examples:
+  hl-cli backfill trades --coin BTC")]
+    Trades {
+        #[command(flatten)]
+        coins: CoinArgs,
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Every open gap of every stream in the store, as far as the exchange still has it
+    #[command(after_help = "\
+Examples:
+  hl-cli backfill gaps
+  hl-cli backfill gaps --store sqlite:./data/hyperliquid.db --json")]
+    Gaps {
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+}
+
+#[derive(clap::Args, Debug)]
+struct CoinArgs {
+    /// A coin; repeat it for more. `all`: every live perpetual of the first dex
+    #[arg(long = "coin", value_name = "COIN", required = true, value_delimiter = ',')]
+    coins: Vec<String>,
+}
+
+#[derive(clap::Args, Debug)]
+struct RangeArgs {
+    /// Where to begin, UTC: 2026-11-01, 2026-11-01T12:00, RFC 3339, '24h ago', or milliseconds since 1970
+    #[arg(long, value_name = "TIME")]
+    from: String,
+    /// Where to end; what is not final by now is left out
+    #[arg(long, value_name = "TIME", default_value = "now")]
+    to: String,
+}
+
+#[derive(clap::Args, Debug)]
+struct PlaceArgs {
+    /// The exchange: mainnet, testnet, or the base URL of another [default: mainnet] [env: HL_NETWORK]
+    #[arg(long, value_name = "NETWORK")]
+    network: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl What {
+    fn place(&self) -> &PlaceArgs {
+        match self {
+            Self::Candles { place, .. }
+            | Self::Funding { place, .. }
+            | Self::Trades { place, .. }
+            | Self::Gaps { place } => place,
+        }
+    }
+}
+
+/// A backfill did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BackfillFailure {
+    /// A simulated exchange lives inside the daemon's process, out of reach.
+    #[error("--network: sim lives inside hl-daemon; give the base URL that its log names")]
+    InsideDaemon,
+    /// The exchange has no such coin.
+    #[error(transparent)]
+    Coins(#[from] CoinsError),
+    /// The range is empty, or lies ahead.
+    #[error("--from: {from} is not before {end}")]
+    Range {
+        /// Where it should begin.
+        from: String,
+        /// Where it ends.
+        end: String,
+    },
+    /// The exchange could not be asked what there is.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    /// A page could not be had or written.
+    #[error("{0}; what was filled is kept, the same command goes on from there")]
+    Fill(#[from] BackfillError),
+    /// The store.
+    #[error("the store: {0}")]
+    Store(#[from] StoreError),
+}
+
+impl BackfillFailure {
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::InsideDaemon | Self::Coins(_) | Self::Range { .. } => Exit::Usage,
+            Self::Exchange(_) | Self::Fill(_) | Self::Store(_) => Exit::Failed,
+        }
+    }
+}
+
+/// What is asked for, as far as it can be understood without the exchange.
+enum Asked {
+    Candles(Coins, Vec<Interval>, when::Range),
+    Funding(Coins, when::Range),
+    Trades(Coins),
+    Gaps,
+}
+
+pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
+    let PlaceArgs { network, common } = args.what.place();
+    let asked = understand(&args.what)?;
+    let network = config::network_of(network.as_deref(), shell.environment.iter().cloned())?;
+    let StoreUri::Sqlite(path) =
+        config::store_of(common.store.as_deref(), shell.environment.iter().cloned())?;
+    let Some(endpoints) = network.endpoints() else { return Err(BackfillFailure::InsideDaemon.into()) };
+    if matches!(asked, Asked::Gaps) {
+        // A store that is not there has no gaps, and is not made for that.
+        SqliteStore::inspect(&path)?;
+    }
+    let mut stop = shutdown::signal(None);
+    let store = Arc::new(SqliteStore::open(compose::options(&path, ROLE, Arc::clone(&shell.clock))).await?);
+    let inspect = SqliteStore::inspect(&path)?;
+    let exchange = Exchange::new(
+        network.name(),
+        endpoints.info,
+        store.clone(),
+        Arc::clone(&shell.net),
+        shell.clock.as_ref(),
+    );
+    let progress = Progress::new();
+    let mut work = Work::new(store.as_ref(), &inspect, &exchange, &progress);
+    let ended = tokio::select! {
+        biased;
+        _ = stop.wait_for(|stop| *stop) => None,
+        ended = carry_out(&asked, &network, &mut work) => Some(ended),
+    };
+    progress.finish();
+    // Leases and claims are given back here, however it ended.
+    store.close().await?;
+    let answer = work.answer().await?;
+    match ended {
+        Some(Err(failure)) if answer.streams.is_empty() => return Err(failure.into()),
+        ended => {
+            shell.answer(common, &answer, &answer.text())?;
+            match ended {
+                Some(Ok(())) => {
+                    answer.complain();
+                    Ok(answer.exit())
+                }
+                Some(Err(failure)) => Err(failure.into()),
+                None => {
+                    eprintln!(
+                        "hl-cli: interrupted; what was filled is kept, the same command goes on from there"
+                    );
+                    Ok(Exit::Interrupted)
+                }
+            }
+        }
+    }
+}
+
+fn understand(what: &What) -> Result<Asked, ConfigError> {
+    Ok(match what {
+        What::Candles { coins, intervals, range, .. } => {
+            let mut each_once = Vec::new();
+            for text in intervals {
+                let interval =
+                    text.parse().map_err(|problem| value("interval", ValueError::Interval(problem)))?;
+                if !each_once.contains(&interval) {
+                    each_once.push(interval);
+                }
+            }
+            Asked::Candles(named(coins)?, each_once, when::Range::parse(&range.from, &range.to)?)
+        }
+        What::Funding { coins, range, .. } => {
+            Asked::Funding(named(coins)?, when::Range::parse(&range.from, &range.to)?)
+        }
+        What::Trades { coins, .. } => Asked::Trades(named(coins)?),
+        What::Gaps { .. } => Asked::Gaps,
+    })
+}
+
+fn value(flag: &'static str, problem: ValueError) -> ConfigError {
+    ConfigError::Value { place: Place::Flag(flag), problem }
+}
+
+fn named(args: &CoinArgs) -> Result<Coins, ConfigError> {
+    if args.coins.iter().any(|name| name == "all") {
+        return Ok(Coins::All);
+    }
+    let mut coins: Vec<NamedCoin> = Vec::new();
+    for name in &args.coins {
+        let coin = Coin::new(name).map_err(|problem| value("coin", problem.into()))?;
+        if coins.iter().all(|known| known.coin != coin) {
+            coins.push(NamedCoin { coin, place: Place::Flag("coin") });
+        }
+    }
+    Ok(Coins::Named(coins))
+}
+
+async fn carry_out(asked: &Asked, network: &Network, work: &mut Work<'_>) -> Result<(), BackfillFailure> {
+    if matches!(asked, Asked::Gaps) {
+        let open = work.store.open_gaps().await?;
+        if open.is_empty() {
+            return Ok(());
+        }
+        work.exchange.learn_time().await?;
+        return work.fill_gaps(open).await;
+    }
+    let now = work.exchange.learn_time().await?;
+    let coins = async |coins: &Coins| -> Result<Vec<Coin>, BackfillFailure> {
+        Ok(coins.resolve(network, &work.exchange.universe(coins).await?)?)
+    };
+    let targets: Vec<Target> = match asked {
+        Asked::Candles(names, intervals, range) => {
+            let coins = coins(names).await?;
+            let bounds = bounds(range, now)?;
+            let of = |coin, interval| {
+                let span = when::bars(interval, bounds.0, bounds.1, now);
+                Target::range(StreamKey::Candle(coin, interval), span)
+            };
+            coins.iter().flat_map(|&coin| intervals.iter().map(move |&i| of(coin, i))).collect()
+        }
+        Asked::Funding(names, range) => {
+            let coins = coins(names).await?;
+            let (from, to) = bounds(range, now)?;
+            let span = when::settlements(from, to, now);
+            coins.into_iter().map(|coin| Target::range(StreamKey::Funding(coin), span)).collect()
+        }
+        Asked::Trades(names) => {
+            let coins = coins(names).await?;
+            coins.into_iter().map(|coin| Target::newest(StreamKey::Trades(coin))).collect()
+        }
+        Asked::Gaps => Vec::new(),
+    };
+    work.fill(targets).await
+}
+
+fn bounds(range: &when::Range, now: TimeMs) -> Result<(TimeMs, TimeMs), BackfillFailure> {
+    let (from, to) = range.at(now);
+    let end = to.min(now);
+    if from < end {
+        return Ok((from, to));
+    }
+    let words = |time| crate::human::time(time);
+    Err(BackfillFailure::Range { from: words(from), end: words(end) })
+}

@@ -1,0 +1,353 @@
+//! From what is asked for to gaps in the ledger, and from gaps to rows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hl_core::ledger::{Batch, Cause, Change, GapState, Span};
+use hl_core::store::{Holder, Store, StoreError};
+use hl_core::stream::History;
+use hl_core::{Epoch, Origin, StreamKey, TimeMs};
+use hl_scheduler::backfill::{self, BackfillError};
+use hl_store::Inspect;
+
+use super::answer::{Answer, Measure, StreamAnswer};
+use super::exchange::Exchange;
+use super::progress::Progress;
+use super::{BackfillFailure, ROLE};
+use crate::human;
+
+/// Another backfill keeps a lease for a moment only: how often it is waited for, and how long.
+const LEASE_TRIES: u32 = 20;
+const LEASE_PAUSE: Duration = Duration::from_millis(100);
+/// Until a gap of a stream without a past is this old, a daemon may still fill it from a ring.
+const RING_LIMIT_MS: i64 = 90_000;
+const BEGINNING: TimeMs = TimeMs(0);
+
+/// A stream, and what is wanted of it.
+pub(super) struct Target {
+    stream: StreamKey,
+    wanted: Wanted,
+}
+
+enum Wanted {
+    /// This piece; none where nothing of it is final yet.
+    Range(Option<Span>),
+    /// What the exchange still shows.
+    Newest,
+}
+
+impl Target {
+    pub(super) fn range(stream: StreamKey, span: Option<Span>) -> Self {
+        Self { stream, wanted: Wanted::Range(span) }
+    }
+
+    pub(super) fn newest(stream: StreamKey) -> Self {
+        Self { stream, wanted: Wanted::Newest }
+    }
+}
+
+/// A stream whose wishes are gaps by now.
+struct Planned {
+    stream: StreamKey,
+    span: Span,
+    /// Where its open gaps are to be filled; none where there is nothing to do.
+    fill: Option<Span>,
+    /// What was given up in it earlier, and is no news.
+    before: Measure,
+    /// Whether it was filled, and how many gaps nobody else was at.
+    claimed: Option<u64>,
+}
+
+pub(super) struct Work<'a> {
+    pub(super) store: &'a dyn Store,
+    pub(super) exchange: &'a Exchange,
+    inspect: &'a dyn Inspect,
+    progress: &'a Progress,
+    minted: u32,
+    planned: Vec<Planned>,
+    notes: Vec<String>,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn new(
+        store: &'a dyn Store,
+        inspect: &'a dyn Inspect,
+        exchange: &'a Exchange,
+        progress: &'a Progress,
+    ) -> Self {
+        Self { store, exchange, inspect, progress, minted: 0, planned: Vec::new(), notes: Vec::new() }
+    }
+
+    fn mint(&mut self) -> Epoch {
+        self.minted += 1;
+        Epoch { token: self.store.token(), local: self.minted }
+    }
+
+    /// Fills what `targets` ask for.
+    pub(super) async fn fill(&mut self, targets: Vec<Target>) -> Result<(), BackfillFailure> {
+        for Target { stream, wanted } in targets {
+            match wanted {
+                Wanted::Range(Some(span)) => self.plan_range(stream, span).await?,
+                Wanted::Range(None) => self.notes.push(format!("{stream}: nothing of it is final yet")),
+                Wanted::Newest => self.plan_newest(stream).await?,
+            }
+        }
+        self.fill_planned().await
+    }
+
+    /// Fills gaps that are in the ledger already.
+    pub(super) async fn fill_gaps(
+        &mut self,
+        open: Vec<(StreamKey, u64, Span)>,
+    ) -> Result<(), BackfillFailure> {
+        let alone = self.others().await?.is_empty();
+        for (stream, _, span) in open {
+            self.plan_open(stream, span, alone).await?;
+        }
+        self.fill_planned().await
+    }
+
+    /// Opens gaps over what is not known of `span`, and where nobody collects the stream moves its edge to the end.
+    async fn plan_range(&mut self, stream: StreamKey, mut span: Span) -> Result<(), BackfillFailure> {
+        match self.lease(stream).await? {
+            Ok(edge) => {
+                // Up to the edge, so that no hole is left between the range and what is known.
+                if let Some(edge) = edge {
+                    self.store
+                        .ask(stream, Span::new(span.from, edge.max(span.from)), Cause::NotCollected)
+                        .await?;
+                }
+                let begin = edge.unwrap_or(span.from);
+                if begin < span.to {
+                    let beyond = Span::new(begin, span.to);
+                    let opened = Change::GapOpened { span: beyond, cause: Cause::NotCollected };
+                    self.commit(stream, [opened, Change::Edge(span.to)]).await?;
+                }
+                self.store.release(&[stream]).await?;
+            }
+            Err(holder) => {
+                self.store.ask(stream, Span::new(span.from, TimeMs::MAX), Cause::NotCollected).await?;
+                let edge = self.end_of_ledger(stream).await?.unwrap_or(span.from);
+                if edge < span.to {
+                    let at = human::time(edge.max(span.from));
+                    self.notes.push(format!("{stream}: from {at} on it is collected by {}", name(&holder)));
+                    span = Span::new(span.from, edge.max(span.from));
+                }
+            }
+        }
+        self.planned.push(Planned {
+            stream,
+            span,
+            fill: (span.ms() > 0).then_some(span),
+            before: Measure::default(),
+            claimed: None,
+        });
+        Ok(())
+    }
+
+    /// Takes in what the exchange shows of the newest, where nobody collects the stream; then the open gaps.
+    async fn plan_newest(&mut self, stream: StreamKey) -> Result<(), BackfillFailure> {
+        let before = self.measure(stream, Span::new(BEGINNING, TimeMs::MAX)).await?;
+        let (alone, newest) = match self.lease(stream).await? {
+            Ok(edge) => {
+                let newest = self.newest(stream, edge).await?;
+                self.store.release(&[stream]).await?;
+                (true, newest)
+            }
+            Err(holder) => {
+                self.notes.push(format!("{stream}: the newest is collected by {}", name(&holder)));
+                (false, None)
+            }
+        };
+        let open = self.store.open_gaps().await?.into_iter().find(|(of, ..)| *of == stream);
+        let gaps = open.map(|(_, _, hull)| hull);
+        match (newest, gaps) {
+            (None, None) => Ok(()),
+            (Some(newest), None) => {
+                self.planned.push(Planned { stream, span: newest, fill: None, before, claimed: None });
+                Ok(())
+            }
+            (newest, Some(gaps)) => {
+                self.plan_open(stream, gaps, alone).await?;
+                if let Some(planned) = self.planned.last_mut() {
+                    planned.before = before;
+                    let newest = newest.unwrap_or(gaps);
+                    planned.span = Span::new(newest.from.min(gaps.from), newest.to.max(gaps.to));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn plan_open(&mut self, stream: StreamKey, span: Span, alone: bool) -> Result<(), BackfillFailure> {
+        let before = self.measure(stream, Span::new(BEGINNING, TimeMs::MAX)).await?;
+        let young = match stream.spec().history {
+            History::None | History::Recent(_) if !alone => self.exchange.now() - RING_LIMIT_MS,
+            _ => span.to,
+        };
+        let fill = (span.from <= young).then(|| Span::new(span.from, span.to.min(young)));
+        self.planned.push(Planned { stream, span, fill, before, claimed: None });
+        Ok(())
+    }
+
+    /// The last records, joined to the edge or not, in one transaction. Returns the piece that they reach over.
+    async fn newest(
+        &mut self,
+        stream: StreamKey,
+        edge: Option<TimeMs>,
+    ) -> Result<Option<Span>, BackfillFailure> {
+        let everything = Span::new(BEGINNING, TimeMs::MAX);
+        let page = self.exchange.past().page(stream, everything).await;
+        let page = page.map_err(|source| BackfillError::Fetch { stream, source })?;
+        let Some((first, last)) = page.records.ends() else { return Ok(None) };
+        if edge.is_some_and(|edge| last <= edge) {
+            return Ok(None);
+        }
+        let begin = edge.unwrap_or(first);
+        // Where the answer holds all there ever was, nothing before it can be missing.
+        let whole_from = if page.lost.is_some() { first } else { begin };
+        let reach = Span::new(begin, last);
+        let (epoch, origin) = (self.mint(), Origin::Backfill);
+        let mut changes = vec![
+            Change::GapOpened { span: reach, cause: Cause::NotCollected },
+            Change::Filled { epoch, origin, span: Span::new(whole_from, last), records: page.records },
+        ];
+        if edge.is_some() && begin <= whole_from && page.lost.is_some() {
+            // Records of the edge's own block may be lost as well, where the answer begins in it.
+            let span = Span::new(begin, whole_from);
+            if begin == whole_from {
+                changes.push(Change::GapOpened { span, cause: Cause::NotCollected });
+            }
+            changes.push(Change::GapLost { span });
+        }
+        changes.push(Change::Edge(last));
+        self.commit(stream, changes).await?;
+        Ok(Some(reach))
+    }
+
+    async fn fill_planned(&mut self) -> Result<(), BackfillFailure> {
+        let mut total_ms = 0;
+        for planned in &self.planned {
+            if let Some(fill) = planned.fill {
+                total_ms += self.measure(planned.stream, fill).await?.open_ms;
+            }
+        }
+        self.progress.begin(total_ms);
+        let mut refused = None;
+        for at in 0..self.planned.len() {
+            let Planned { stream, fill: Some(fill), .. } = self.planned[at] else { continue };
+            let epoch = self.mint();
+            let told = |stream: StreamKey, piece: Span, done_ms: i64, rows: u64| {
+                self.progress.page(stream, piece, done_ms, rows);
+            };
+            let past = self.exchange.past();
+            match backfill::fill(self.store, past, epoch, stream, fill, &told).await {
+                Ok(filled) => self.planned[at].claimed = Some(filled.claimed),
+                // It says so of this stream; the others may be had.
+                Err(BackfillError::Fetch { stream, source }) if source.cause == Cause::Refused => {
+                    refused.get_or_insert(BackfillError::Fetch { stream, source });
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        refused.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Takes the lease of a stream and tells its edge, or who has it.
+    async fn lease(&self, stream: StreamKey) -> Result<Result<Option<TimeMs>, Holder>, StoreError> {
+        let mut tries = 1;
+        loop {
+            let leases = self.store.lease(&[stream]).await?;
+            match leases.held.into_iter().next() {
+                None => return Ok(Ok(leases.granted.first().and_then(|start| start.edge))),
+                Some((_, holder)) if holder.role == ROLE && tries < LEASE_TRIES => {
+                    tries += 1;
+                    tokio::time::sleep(LEASE_PAUSE).await;
+                }
+                Some((_, holder)) => return Ok(Err(holder)),
+            }
+        }
+    }
+
+    async fn commit(
+        &self,
+        stream: StreamKey,
+        changes: impl IntoIterator<Item = Change>,
+    ) -> Result<(), StoreError> {
+        let changes = changes.into_iter().map(|change| (stream, change)).collect();
+        self.store.commit(Arc::new(Batch { token: self.store.token(), changes })).await?;
+        Ok(())
+    }
+
+    async fn end_of_ledger(&self, stream: StreamKey) -> Result<Option<TimeMs>, StoreError> {
+        let covered = self.inspect.coverage(Some(stream)).await?.into_iter().map(|piece| piece.span.to);
+        let gaps = self.inspect.gaps(Some(stream)).await?.into_iter().map(|gap| gap.span.to);
+        Ok(covered.chain(gaps).max())
+    }
+
+    /// What the ledger says of a piece.
+    async fn measure(&self, stream: StreamKey, span: Span) -> Result<Measure, StoreError> {
+        let mut measure = Measure::default();
+        for gap in self.inspect.gaps(Some(stream)).await? {
+            let block = gap.span.ms() == 0 && span.contains(gap.span.from);
+            if !block && !gap.span.overlaps(span) {
+                continue;
+            }
+            let ms = gap.span.intersect(span).map_or(0, Span::ms);
+            match gap.state {
+                GapState::Open => {
+                    measure.open += 1;
+                    measure.open_ms += ms;
+                }
+                GapState::Unrecoverable => {
+                    measure.lost += 1;
+                    measure.lost_ms += ms;
+                }
+                GapState::Backfilled => {}
+            }
+        }
+        Ok(measure)
+    }
+
+    /// Living processes on the store, this one aside.
+    async fn others(&self) -> Result<Vec<Holder>, StoreError> {
+        let holders = self.inspect.holders().await?;
+        Ok(holders.into_iter().filter(|holder| holder.token != self.store.token()).collect())
+    }
+
+    /// What became of everything that was planned, as the ledger tells it. Call it when the store is closed: then
+    /// nothing is on its way any more.
+    pub(super) async fn answer(&self) -> Result<Answer, BackfillFailure> {
+        let token = self.store.token();
+        let mut streams = Vec::new();
+        for Planned { stream, span, before, claimed, .. } in &self.planned {
+            let ours: Vec<_> = self
+                .inspect
+                .coverage(Some(*stream))
+                .await?
+                .into_iter()
+                .filter(|piece| piece.epoch.token == token)
+                .collect();
+            let now = self.measure(*stream, *span).await?;
+            let whole = self.measure(*stream, Span::new(BEGINNING, TimeMs::MAX)).await?;
+            let lost = if *before == Measure::default() { now } else { whole - *before };
+            streams.push(StreamAnswer {
+                stream: *stream,
+                from: span.from,
+                to: span.to,
+                rows: ours.iter().map(|piece| piece.rows).sum(),
+                filled_ms: ours.iter().map(|piece| piece.span.ms()).sum(),
+                unrecoverable_ms: lost.lost_ms,
+                open_ms: now.open_ms,
+                measure: Measure { open: now.open, open_ms: now.open_ms, ..lost },
+                held: *claimed == Some(0) && now.open > 0,
+            });
+        }
+        let others = self.others().await?.iter().map(name).collect();
+        Ok(Answer::new(streams, others, self.notes.clone()))
+    }
+}
+
+fn name(holder: &Holder) -> String {
+    format!("{} (pid {} on {})", holder.role, holder.pid, holder.host)
+}

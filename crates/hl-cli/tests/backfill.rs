@@ -1,0 +1,484 @@
+//! `hl-cli backfill` as its user meets it: the real binaries, against a simulated exchange over TCP.
+
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hl_core::ledger::{Batch, Cause, Change, GapState, Span};
+use hl_core::seam::Net as _;
+use hl_core::store::Store as _;
+use hl_core::{Coin, Interval, Records, StreamKey, TimeMs};
+use hl_runtime::{SystemClock, TcpNet};
+use hl_sim::{Fault, FaultKind, Sim, SimConfig};
+use hl_store::{GapRow, Inspect as _, SqliteOptions, SqliteStore, Writer};
+use serde_json::Value;
+use tokio::process::{Child, Command};
+
+/// Half past a minute.
+const START: TimeMs = TimeMs(1_790_000_070_000);
+const MINUTE: i64 = 60_000;
+const DAY: i64 = 1_440 * MINUTE;
+/// Far more than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+struct World {
+    sim: Sim,
+    folder: tempfile::TempDir,
+}
+
+/// What a process said.
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    fn of(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    #[track_caller]
+    fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{}\n{}", self.out, self.err);
+        self
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap()
+    }
+
+    /// A number of the only stream of the answer.
+    fn number(&self, field: &str) -> i64 {
+        self.json()["streams"][0][field].as_i64().unwrap()
+    }
+}
+
+fn coin() -> Coin {
+    Coin::new("BTC").unwrap()
+}
+
+fn minutes() -> StreamKey {
+    StreamKey::Candle(coin(), Interval::M1)
+}
+
+fn command(binary: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary);
+    command.args(arguments).env_clear().stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+async fn output(mut command: Command) -> Said {
+    Said::of(tokio::time::timeout(PATIENCE, command.output()).await.unwrap().unwrap())
+}
+
+async fn interrupt(child: Child) -> Said {
+    let pid = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().await.unwrap().success());
+    finish(child).await
+}
+
+async fn finish(child: Child) -> Said {
+    Said::of(tokio::time::timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap())
+}
+
+/// Asks again until there is an answer: what happens in another process announces itself nowhere else.
+async fn until<T>(what: &str, mut answer: impl AsyncFnMut() -> Option<T>) -> T {
+    let found = tokio::time::timeout(PATIENCE, async {
+        loop {
+            if let Some(found) = answer().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    found.await.unwrap_or_else(|_| panic!("{what} never came"))
+}
+
+impl World {
+    async fn new(speed: f64) -> Self {
+        let listener = TcpNet::new().listen("127.0.0.1:0").await.unwrap();
+        let config =
+            SimConfig { seed: 5, coins: 2, traders: 50, start: START, speed, ..SimConfig::default() };
+        Self { sim: Sim::start(config, listener).unwrap(), folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("hl.db")
+    }
+
+    fn store(&self) -> String {
+        format!("sqlite:{}", self.file().display())
+    }
+
+    fn url(&self) -> String {
+        self.sim.endpoint().to_string()
+    }
+
+    fn backfill_command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(env!("CARGO_BIN_EXE_hl-cli"), &["backfill"]);
+        command.args(arguments).args(["--network", &self.url(), "--store", &self.store(), "--json"]);
+        command
+    }
+
+    async fn backfill(&self, arguments: &[&str]) -> Said {
+        output(self.backfill_command(arguments)).await
+    }
+
+    fn begin(&self, arguments: &[&str]) -> Child {
+        let mut command = self.backfill_command(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn daemon(&self, streams: &str) -> Child {
+        let mut command = command(env!("CARGO_BIN_EXE_hl-daemon"), &["--coin", "BTC", "--streams", streams]);
+        command.args(["--network", &self.url(), "--store", &self.store()]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// The store must be consistent, and hold nothing but the truth.
+    async fn verify(&self) {
+        let arguments = ["verify", "--store", &self.store(), "--truth", &self.url()];
+        output(command(env!("CARGO_BIN_EXE_hl-cli"), &arguments)).await.exits(0);
+    }
+
+    async fn gaps(&self, stream: StreamKey) -> Vec<GapRow> {
+        SqliteStore::inspect(self.file()).unwrap().gaps(Some(stream)).await.unwrap()
+    }
+
+    async fn rows(&self, stream: StreamKey, from: TimeMs, to: TimeMs) -> Records {
+        SqliteStore::inspect(self.file()).unwrap().rows(stream, Span::new(from, to)).await.unwrap()
+    }
+
+    /// The edge of a stream, and the role of its holder.
+    async fn edge(&self, stream: StreamKey) -> Option<(TimeMs, Option<String>)> {
+        let streams = SqliteStore::inspect(self.file()).ok()?.streams().await.ok()?;
+        let row = streams.into_iter().find(|row| row.stream == stream)?;
+        Some((row.edge?, row.holder.map(|holder| holder.role)))
+    }
+
+    async fn asked(&self, requests: u64) {
+        until("requests", async || (self.sim.status().counters.info_requests >= requests).then_some(()))
+            .await;
+    }
+}
+
+fn ms(time: TimeMs) -> String {
+    time.0.to_string()
+}
+
+#[tokio::test]
+async fn bars_that_are_there_are_filled_and_the_rest_is_recorded_as_lost() {
+    let world = World::new(1.0).await;
+    let to = START.floor(MINUTE) - MINUTE;
+    let from = to - 5_400 * MINUTE;
+    let arguments = ["candles", "--coin", "BTC", "--from", &ms(from), "--to", &ms(to)];
+    let said = world.backfill(&arguments).await.exits(4);
+    assert!(said.err.contains("candle/BTC/1m: the exchange no longer has"), "{}", said.err);
+
+    let lost: Vec<_> = world.gaps(minutes()).await;
+    let lost: Vec<_> = lost.iter().filter(|gap| gap.state == GapState::Unrecoverable).collect();
+    let [lost] = lost.as_slice() else { panic!("{lost:?}") };
+    assert_eq!((lost.span.from, lost.cause), (from, Cause::NotCollected));
+    let truth = world.sim.truth_candles(coin(), Interval::M1, lost.span.to, to - 1);
+    assert!(truth.len() > 4_900, "{} bars", truth.len());
+    assert_eq!(said.number("rows"), i64::try_from(truth.len()).unwrap());
+    assert_eq!(world.rows(minutes(), from, to).await, Records::Candles(truth));
+    assert_eq!(said.number("unrecoverable_ms"), lost.span.ms());
+    assert_eq!(said.number("filled_ms"), to.since(lost.span.to));
+    assert_eq!((said.number("from"), said.number("to"), said.number("open_ms")), (from.0, to.0, 0));
+    assert_eq!(said.json()["complete"], false);
+
+    // The clock and the markets are asked for; nothing else is left to ask.
+    let asked = world.sim.status().counters.info_requests;
+    let said = world.backfill(&arguments).await.exits(4);
+    assert_eq!(world.sim.status().counters.info_requests, asked + 2);
+    assert_eq!((said.number("rows"), said.number("filled_ms")), (0, 0));
+    assert_eq!(said.number("unrecoverable_ms"), lost.span.ms(), "still lost");
+    world.verify().await;
+    world.sim.stop().await;
+}
+
+#[tokio::test]
+async fn several_coins_and_intervals_in_pieces_that_grow_both_ways() {
+    let world = World::new(1.0).await;
+    let mid = START.floor(DAY);
+    let run = async |from: TimeMs, to: TimeMs| {
+        let (from, to) = (ms(from), ms(to));
+        let said = world
+            .backfill(&["candles", "--coin", "BTC,ETH", "--interval", "1h", "--from", &from, "--to", &to])
+            .await;
+        said.exits(0).json()["streams"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|s| s["rows"].as_i64().unwrap())
+            .collect()
+    };
+    let day: Vec<i64> = run(mid - DAY, mid).await;
+    assert_eq!(day, [24, 24]);
+    // Later, with a day between, and earlier, with a day between: what lies between is a gap, never a hole.
+    let later: Vec<i64> = run(mid - 10 * DAY, mid - 9 * DAY).await;
+    assert_eq!(later, [24, 24]);
+    let stream = StreamKey::Candle(coin(), Interval::H1);
+    let open: i64 =
+        world.gaps(stream).await.iter().filter(|g| g.state == GapState::Open).map(|g| g.span.ms()).sum();
+    assert_eq!(open, 8 * DAY);
+    let said = world.backfill(&["gaps"]).await.exits(0);
+    assert_eq!((said.number("rows"), said.number("filled_ms")), (192, 8 * DAY));
+    assert_eq!(said.json()["complete"], true);
+    world.verify().await;
+    world.sim.stop().await;
+}
+
+#[tokio::test]
+async fn stopped_in_the_middle_it_goes_on_where_it_stopped() {
+    let world = World::new(1.0).await;
+    let to = START.floor(MINUTE) - MINUTE;
+    let from = to - 4_800 * MINUTE;
+    let arguments = ["candles", "--coin", "BTC", "--from", &ms(from), "--to", &ms(to)];
+    let slow = FaultKind::Http { status: None, body: None, delay_ms: Some(1_000) };
+    world.sim.inject(Fault::new(slow));
+    let child = world.begin(&arguments);
+    // Clock, markets, the first page, and the second one asked for.
+    until("the first page", async || {
+        let inspect = SqliteStore::inspect(world.file()).ok()?;
+        let covered = inspect.coverage(Some(minutes())).await.ok()?;
+        (!covered.is_empty()).then_some(())
+    })
+    .await;
+    let said = interrupt(child).await.exits(130);
+    assert!(said.err.contains("the same command goes on from there"), "{}", said.err);
+    let first = said.number("rows");
+    assert!(first > 0 && said.number("open_ms") > 0 && said.json()["complete"] == false, "{}", said.out);
+
+    world.sim.clear_faults();
+    let said = world.backfill(&arguments).await.exits(0);
+    let truth = world.sim.truth_candles(coin(), Interval::M1, from, to - 1);
+    assert_eq!(
+        first + said.number("rows"),
+        i64::try_from(truth.len()).unwrap(),
+        "no bar was asked for twice"
+    );
+    assert_eq!(world.rows(minutes(), from, to).await, Records::Candles(truth));
+    assert_eq!(said.json()["complete"], true);
+    world.verify().await;
+    world.sim.stop().await;
+}
+
+#[tokio::test]
+async fn what_another_backfill_is_at_is_left_to_it() {
+    let world = World::new(1.0).await;
+    let to = START.floor(MINUTE) - MINUTE;
+    let arguments = ["candles", "--coin", "BTC", "--from", &ms(to - 4_800 * MINUTE), "--to", &ms(to)];
+    let slow = FaultKind::Http { status: None, body: None, delay_ms: Some(4_000) };
+    let child = {
+        world.sim.inject(Fault::new(slow));
+        world.begin(&arguments)
+    };
+    let pid = child.id().unwrap();
+    // Clock, markets: the gap is there, claimed, and its first page on the way.
+    world.asked(2).await;
+    until("the gap", async || {
+        let inspect = SqliteStore::inspect(world.file()).ok()?;
+        (!inspect.gaps(Some(minutes())).await.ok()?.is_empty()).then_some(())
+    })
+    .await;
+    let said = world.backfill(&["gaps"]).await.exits(3);
+    assert!(said.err.contains(&format!("held by hl-cli backfill (pid {pid} on ")), "{}", said.err);
+    assert_eq!(said.json()["complete"], false);
+    world.sim.clear_faults();
+    finish(child).await.exits(0);
+    world.verify().await;
+    world.sim.stop().await;
+}
+
+#[tokio::test]
+async fn all_funding_of_weeks() {
+    let world = World::new(1.0).await;
+    let from = START - 50 * DAY;
+    let said = world.backfill(&["funding", "--coin", "BTC", "--from", &ms(from)]).await.exits(0);
+    let to = TimeMs(said.number("to"));
+    assert!(world.sim.now().since(to) >= 30 * MINUTE, "a settlement may come late");
+    let truth = world.sim.truth_funding(coin(), from, to - 1);
+    assert!(truth.len() > 1_000, "more than two pages");
+    assert_eq!(said.number("rows"), i64::try_from(truth.len()).unwrap());
+    assert_eq!(world.rows(StreamKey::Funding(coin()), from, to).await, Records::Funding(truth));
+    assert_eq!(said.json()["complete"], true);
+    world.verify().await;
+    world.sim.stop().await;
+}
+
+#[tokio::test]
+async fn the_last_trades_and_what_came_between_is_lost() {
+    let world = World::new(20.0).await;
+    let trades = StreamKey::Trades(coin());
+    let said = world.backfill(&["trades", "--coin", "BTC"]).await.exits(0);
+    assert_eq!(said.number("rows"), 10);
+    let first = TimeMs(said.number("to"));
+    until("more trades than the exchange shows", async || {
+        (world.sim.truth_trades(coin(), first + 1, TimeMs::MAX).len() > 40).then_some(())
+    })
+    .await;
+    let said = world.backfill(&["trades", "--coin", "BTC"]).await.exits(4);
+    assert!(said.err.contains("trades/BTC: the exchange no longer has"), "{}", said.err);
+    assert_eq!((said.number("rows"), said.number("from")), (10, first.0));
+    let lost: Vec<_> =
+        world.gaps(trades).await.into_iter().filter(|gap| gap.state == GapState::Unrecoverable).collect();
+    let [lost] = lost.as_slice() else { panic!("{lost:?}") };
+    assert_eq!((lost.span.from, lost.span.ms()), (first, said.number("unrecoverable_ms")));
+    // Whatever is stored is true, and inside the covered piece nothing is missing.
+    let to = TimeMs(said.number("to"));
+    let stored = match world.rows(trades, lost.span.to + 1, to - 1).await {
+        Records::Trades(stored) => stored,
+        other => panic!("{other:?}"),
+    };
+    let key = |mut trades: Vec<hl_core::record::Trade>| {
+        trades.sort_by_key(hl_core::record::Trade::key);
+        trades
+    };
+    assert_eq!(key(stored), key(world.sim.truth_trades(coin(), lost.span.to + 1, to - 1)));
+    world.verify().await;
+    world.sim.stop().await;
+}
+
+#[tokio::test]
+async fn every_open_gap_is_filled_or_given_up() {
+    let world = World::new(1.0).await;
+    let to = START.floor(MINUTE) - MINUTE;
+    let from = to - 30 * MINUTE;
+    let streams = [minutes(), StreamKey::Trades(coin()), StreamKey::Mids];
+    let store = SqliteStore::open(SqliteOptions {
+        path: world.file(),
+        role: "hl-daemon".to_owned(),
+        host: "here".to_owned(),
+        pid: 1,
+        writer: Writer::Inline { delay_ms: 0 },
+        clock: Arc::new(SystemClock),
+    })
+    .await
+    .unwrap();
+    store.lease(&streams).await.unwrap();
+    let opened = Change::GapOpened { span: Span::new(from, to), cause: Cause::Outage };
+    let changes = streams.iter().flat_map(|s| [(*s, opened.clone()), (*s, Change::Edge(to))]).collect();
+    store.commit(Arc::new(Batch { token: store.token(), changes })).await.unwrap();
+    store.close().await.unwrap();
+
+    let said = world.backfill(&["gaps"]).await.exits(4);
+    let length = to.since(from);
+    for stream in said.json()["streams"].as_array().unwrap() {
+        let filled = stream["stream"] == minutes().to_string();
+        let expected = if filled { [length, 0, 0] } else { [0, length, 0] };
+        let numbers = ["filled_ms", "unrecoverable_ms", "open_ms"].map(|f| stream[f].as_i64().unwrap());
+        assert_eq!(numbers, expected, "{stream}");
+    }
+    let truth = world.sim.truth_candles(coin(), Interval::M1, from, to - 1);
+    assert_eq!(world.rows(minutes(), from, to).await, Records::Candles(truth));
+    let said = world.backfill(&["gaps"]).await.exits(0);
+    assert_eq!(said.json(), serde_json::json!({"streams": [], "complete": true}));
+    world.verify().await;
+    world.sim.stop().await;
+}
+
+#[tokio::test]
+async fn beside_a_daemon_only_what_lies_below_its_edge_is_touched() {
+    let world = World::new(1.0).await;
+    let daemon = world.daemon("candles,trades");
+    let held = until("the daemon's edge", async || world.edge(minutes()).await).await;
+    assert_eq!(held.1.as_deref(), Some("hl-daemon"));
+    let to = START.floor(MINUTE);
+    let from = to - 200 * MINUTE;
+    // Far beyond the edge, which stays the daemon's.
+    let beyond = ms(world.sim.now() + DAY);
+    let arguments = ["candles", "--coin", "BTC", "--from", &ms(from), "--to", &beyond];
+    let said = world.backfill(&arguments).await.exits(0);
+    let truth = world.sim.truth_candles(coin(), Interval::M1, from, to - 1);
+    assert!(said.number("rows") >= i64::try_from(truth.len()).unwrap(), "{}", said.out);
+    assert_eq!(world.rows(minutes(), from, to - 1).await, Records::Candles(truth));
+    let said = world.backfill(&["trades", "--coin", "BTC"]).await.exits(0);
+    assert!(said.err.contains("trades/BTC: the newest is collected by hl-daemon"), "{}", said.err);
+
+    let still = world.edge(minutes()).await.unwrap();
+    assert_eq!(still.1.as_deref(), Some("hl-daemon"), "the lease stays where it was");
+    assert!(held.0 <= still.0 && still.0 <= world.sim.now() + MINUTE, "{still:?}");
+    interrupt(daemon).await.exits(0);
+    world.verify().await;
+    world.sim.stop().await;
+}
+
+#[tokio::test]
+async fn a_daemon_that_comes_later_begins_at_the_edge() {
+    let world = World::new(1.0).await;
+    let from = START.floor(MINUTE) - 100 * MINUTE;
+    let said = world.backfill(&["candles", "--coin", "BTC", "--from", &ms(from)]).await.exits(0);
+    let end = TimeMs(said.number("to"));
+    assert_eq!(world.edge(minutes()).await.unwrap(), (end, None), "at the last final bar, and free");
+
+    let daemon = world.daemon("candles");
+    let edge = until("the daemon's edge", async || {
+        world.edge(minutes()).await.map(|(edge, _)| edge).filter(|edge| *edge > end)
+    })
+    .await;
+    interrupt(daemon).await.exits(0);
+    let inspect = SqliteStore::inspect(world.file()).unwrap();
+    let covered = inspect.coverage(Some(minutes())).await.unwrap().into_iter().map(|piece| piece.span);
+    let gaps = inspect.gaps(Some(minutes())).await.unwrap().into_iter().map(|gap| gap.span);
+    let mut known: Vec<_> = covered.chain(gaps).collect();
+    known.sort();
+    let reached = known.iter().fold(from, |reached, span| {
+        assert!(span.from <= reached, "a hole at {reached}: {known:?}");
+        reached.max(span.to)
+    });
+    assert!(reached >= edge, "{reached} {edge}");
+    world.verify().await;
+    world.sim.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_with_the_nearest_right_word() {
+    let world = World::new(1.0).await;
+    let yesterday = ms(START - DAY);
+    let candles = async |more: &[&str]| {
+        let mut arguments = vec!["candles", "--from", &yesterday];
+        arguments.extend(more);
+        world.backfill(&arguments).await
+    };
+    let said = candles(&["--coin", "btc"]).await.exits(2);
+    assert!(
+        said.err.contains(r#"--coin: the exchange has no coin "btc"; did you mean "BTC"?"#),
+        "{}",
+        said.err
+    );
+    let said = candles(&["--coin", "BTC", "--interval", "7m"]).await.exits(2);
+    assert!(said.err.contains("--interval: ") && said.err.contains("1m 3m 5m"), "{}", said.err);
+    let said = candles(&["--coin", "BTC", "--to", "tomorow"]).await.exits(2);
+    assert!(said.err.contains(r#"--to: "tomorow" is no time; write it like"#), "{}", said.err);
+    let said = candles(&["--coin", "BTC", "--to", &ms(START - 2 * DAY)]).await.exits(2);
+    assert!(said.err.contains("--from: ") && said.err.contains("is not before"), "{}", said.err);
+    let said = world.backfill(&["funding", "--coin", "BTC", "--from", &ms(START + DAY)]).await.exits(2);
+    assert!(said.err.contains("is not before"), "{}", said.err);
+    let said = world.backfill(&["candels", "--coin", "BTC"]).await.exits(2);
+    assert!(said.err.contains("candles"), "{}", said.err);
+
+    let raw = async |arguments: &[&str], variable: (&str, &str)| {
+        let mut command = command(env!("CARGO_BIN_EXE_hl-cli"), &["backfill"]);
+        command.args(arguments).env("HL_STORE", world.store()).env(variable.0, variable.1);
+        output(command).await
+    };
+    let said = raw(&["trades", "--coin", "BTC"], ("HL_NETWROK", "testnet")).await.exits(2);
+    assert!(said.err.contains(r#"did you mean "HL_NETWORK"?"#), "{}", said.err);
+    let said = raw(&["trades", "--coin", "BTC"], ("HL_NETWORK", "sim")).await.exits(2);
+    assert!(said.err.contains("inside hl-daemon"), "{}", said.err);
+    // A port that was free a moment ago: nobody listens.
+    let url = TcpNet::new().listen("127.0.0.1:0").await.unwrap().endpoint().to_string();
+    let said = raw(&["trades", "--coin", "BTC"], ("HL_NETWORK", &url)).await.exits(1);
+    assert!(said.err.contains(&format!("asking {url}: exchangeStatus: connection to {url}")), "{}", said.err);
+
+    let absent = world.folder.path().join("absent.db");
+    let uri = format!("sqlite:{}", absent.display());
+    raw(&["gaps", "--network", &url, "--store", &uri], ("PATH", "")).await.exits(1);
+    assert!(!absent.exists(), "looking for gaps makes no store");
+    world.sim.stop().await;
+}
