@@ -11,6 +11,6 @@ mod sqlite;
 mod writer;
 
 pub use inspect::{Audit, CoverageRow, GapRow, Inspect, Problem, StreamRow};
-pub use spool::Spool;
+pub use spool::{MAX_SPOOLS, Spool};
 pub use sqlite::{SqliteError, SqliteInspect, SqliteOptions, SqliteStore};
 pub use writer::Writer;

@@ -32,6 +32,9 @@ CREATE TABLE spool (seq INTEGER PRIMARY KEY AUTOINCREMENT, payload TEXT NOT NULL
 /// A file that is larger than this is made small again when the spool runs empty, bytes.
 const SHRINK_ABOVE: i64 = 1 << 20;
 
+/// Processes on one database that may have a spool of their own.
+pub const MAX_SPOOLS: u32 = 16;
+
 /// A durable queue of batches. At most one process has it open.
 pub struct Spool {
     worker: Worker<Open>,
@@ -70,6 +73,20 @@ impl Spool {
         let shared = Arc::clone(&size);
         let worker = Worker::start(writer, "hl-spool", move || Open::new(&path, shared)).await?;
         Ok(Self { worker, size, max_bytes })
+    }
+
+    /// Opens the first spool beside a database that no other process has open, with what its last user left in it.
+    ///
+    /// # Errors
+    /// Temporary where [`MAX_SPOOLS`] processes have one; otherwise as for a store.
+    pub async fn open_beside(database: &Path, writer: Writer, max_bytes: u64) -> Result<Self, StoreError> {
+        let mut n = 0;
+        loop {
+            match Self::open(Self::beside(database, n), writer, max_bytes).await {
+                Err(error) if error.is_temporary() && n + 1 < MAX_SPOOLS => n += 1,
+                opened => return opened,
+            }
+        }
     }
 
     /// The path of the `n`-th spool beside a database.

@@ -40,6 +40,7 @@ impl Scope<'_> {
                     }
                 }
                 Change::GapOpened { span, cause } => self.open_gap(*stream, *span, *cause)?,
+                Change::Doubted { span, cause } => self.doubt(*stream, *span, *cause)?,
                 Change::Filled { epoch, origin, span, records } => {
                     let stamp = Stamp { origin: *origin, epoch: *epoch, is_final: true };
                     count(&mut ack, self.fill(*stream, *span, records, stamp)?);
@@ -94,7 +95,11 @@ fn check_tokens(batch: &Batch) -> Result<(), StoreError> {
         Change::Rows { epoch, .. } | Change::Covered { epoch, .. } | Change::Filled { epoch, .. } => {
             Some(epoch)
         }
-        Change::Final { .. } | Change::GapOpened { .. } | Change::GapLost { .. } | Change::Edge(_) => None,
+        Change::Final { .. }
+        | Change::GapOpened { .. }
+        | Change::Doubted { .. }
+        | Change::GapLost { .. }
+        | Change::Edge(_) => None,
     });
     match epochs.map(|epoch| epoch.token).find(|token| *token != batch.token) {
         None => Ok(()),

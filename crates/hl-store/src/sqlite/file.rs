@@ -39,7 +39,7 @@ pub(crate) fn open_for_writing(path: &Path, kind: Kind) -> Result<Connection, St
         .open(path)
         .map_err(|source| permanent(STEP, SqliteError::Unwritable { path: path.to_owned(), source }))?;
     let mut conn = connect(path, kind, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let found = version(&conn, path, kind)?;
+    let found = look(&conn, path, kind)?;
     conn.pragma_update(None, "journal_mode", "WAL").map_err(|e| unreadable(path, e))?;
     conn.pragma_update(None, "synchronous", "FULL").step(STEP)?;
     conn.pragma_update(None, "journal_size_limit", 64 << 20).step(STEP)?;
@@ -76,7 +76,7 @@ pub(crate) fn open_for_reading(path: &Path, kind: Kind) -> Result<Connection, St
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
         conn = connect(Path::new(&uri), kind, flags)?;
     }
-    if version(&conn, path, kind)?.is_none() {
+    if look(&conn, path, kind)?.is_none() {
         return Err(permanent(STEP, SqliteError::Empty(path.to_owned())));
     }
     conn.pragma_update(None, "cache_size", -65_536).step(STEP)?;
@@ -106,6 +106,14 @@ fn connect(path: &Path, kind: Kind, flags: OpenFlags) -> Result<Connection, Stor
     let conn = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).step(STEP)?;
     conn.busy_timeout(kind.busy).step(STEP)?;
     Ok(conn)
+}
+
+/// [`version`], all of it from one state of the file: another process may be making it.
+fn look(conn: &Connection, path: &Path, kind: Kind) -> Result<Option<i64>, StoreError> {
+    let tx = conn.unchecked_transaction().map_err(|e| unreadable(path, e))?;
+    let found = version(&tx, path, kind)?;
+    tx.finish().map_err(|e| unreadable(path, e))?;
+    Ok(found)
 }
 
 /// The schema version of a file of the kind; none of an empty file. Anything else is an error.

@@ -6,7 +6,7 @@
 use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::store::StoreError;
 use hl_core::stream::Borders;
-use hl_core::{Epoch, Records, StreamKey, TimeMs, Token};
+use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs, Token};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::error::Step as _;
@@ -199,6 +199,51 @@ impl Scope<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Cuts covered pieces where records turned out to be missing, and opens a gap there.
+    pub(super) fn doubt(&self, stream: StreamKey, span: Span, cause: Cause) -> Result<(), StoreError> {
+        const STEP: &str = "cutting a covered piece";
+        let name = stream.to_string();
+        let mut statement = self
+            .tx
+            .prepare_cached(
+                "SELECT from_time, to_time, source, epoch, rows FROM coverage
+                 WHERE stream = ?1 AND to_time > ?2 AND from_time < ?3",
+            )
+            .step(STEP)?;
+        let pieces = statement
+            .query_map(params![name, span.from.0, span.to.0], |r| {
+                let piece = Span { from: TimeMs(r.get(0)?), to: TimeMs(r.get(1)?) };
+                let stamp = Stamp {
+                    origin: word(r, 2, Origin::parse)?,
+                    epoch: Epoch::from_i64(r.get(3)?),
+                    is_final: false,
+                };
+                Ok((piece, stamp, r.get::<_, i64>(4)?.cast_unsigned()))
+            })
+            .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
+            .step(STEP)?;
+        for (piece, stamp, rows) in pieces {
+            self.tx
+                .prepare_cached(
+                    "DELETE FROM coverage WHERE stream = ?1 AND from_time = ?2 AND source = ?3 AND epoch = ?4",
+                )
+                .and_then(|mut s| {
+                    s.execute(params![name, piece.from.0, stamp.origin.as_str(), stamp.epoch.to_i64()])
+                })
+                .step(STEP)?;
+            // The rows are counted to the later part, which goes on growing.
+            let before = Span { from: piece.from, to: span.from };
+            let after = Span { from: span.to, to: piece.to };
+            for (part, rows) in [(before, 0), (after, rows)] {
+                if part.ms() > 0 || part == after {
+                    let part = Span { from: part.from, to: part.to.max(part.from) };
+                    self.insert_piece(&name, part, stamp, rows)?;
+                }
+            }
+        }
+        self.open_gap(stream, span, cause)
     }
 
     /// Adds a piece to the coverage: the epoch's piece that it continues grows, otherwise it stands by itself.

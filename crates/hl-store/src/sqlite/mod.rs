@@ -16,11 +16,13 @@ mod weight;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hl_core::ledger::{Ack, Batch, Cause, Span};
 use hl_core::seam::{BoxFuture, Clock};
 use hl_core::store::{Leases, Reservation, Store, StoreError};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
+use tokio::time::{Instant, sleep};
 
 pub use error::SqliteError;
 pub(crate) use error::Step;
@@ -28,6 +30,11 @@ pub use inspect::SqliteInspect;
 use session::{Scope, Session};
 
 use crate::writer::{Worker, Writer};
+
+/// How long opening is tried again where the file is busy.
+const OPEN_LIMIT: Duration = Duration::from_secs(5);
+/// The pause before it is tried again.
+const OPEN_PAUSE: Duration = Duration::from_millis(50);
 
 /// How to open a [`SqliteStore`].
 pub struct SqliteOptions {
@@ -43,6 +50,23 @@ pub struct SqliteOptions {
     pub writer: Writer,
     /// Wall time, for stamps in the ledger.
     pub clock: Arc<dyn Clock>,
+}
+
+impl SqliteOptions {
+    /// How a process in production opens `path`: on a storage thread of its own, signed with its id and host.
+    #[must_use]
+    pub fn of_this_process(path: impl Into<PathBuf>, role: &str, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            path: path.into(),
+            role: role.to_owned(),
+            host: std::fs::read_to_string("/etc/hostname")
+                .map(|name| name.trim().to_owned())
+                .unwrap_or_default(),
+            pid: std::process::id(),
+            writer: Writer::Thread,
+            clock,
+        }
+    }
 }
 
 /// A session on a SQLite file.
@@ -62,8 +86,16 @@ impl SqliteStore {
     /// Permanent, with what to do about it: the path is a folder, is not writable, is no database, belongs to
     /// another program or to a newer release. Temporary: another process is in a long transaction, the disk is full.
     pub async fn open(options: SqliteOptions) -> Result<Self, StoreError> {
-        let writer = options.writer;
-        let worker = Worker::start(writer, "hl-store", move || Session::open(&options)).await?;
+        let options = Arc::new(options);
+        let give_up = Instant::now() + OPEN_LIMIT;
+        let worker = loop {
+            let shared = Arc::clone(&options);
+            match Worker::start(options.writer, "hl-store", move || Session::open(&shared)).await {
+                // While another process makes the file, SQLite says that it is busy without waiting.
+                Err(error) if error.is_temporary() && Instant::now() < give_up => sleep(OPEN_PAUSE).await,
+                opened => break opened?,
+            }
+        };
         let token = worker.call(|session| session.token).await?;
         Ok(Self { worker, token })
     }
