@@ -242,7 +242,6 @@ async fn stopped_in_the_middle_it_goes_on_where_it_stopped() {
     let slow = FaultKind::Http { status: None, body: None, delay_ms: Some(1_000) };
     world.sim.inject(Fault::new(slow));
     let child = world.begin(&arguments);
-    // Clock, markets, the first page, and the second one asked for.
     until("the first page", async || {
         let inspect = SqliteStore::inspect(world.file()).ok()?;
         let covered = inspect.coverage(Some(minutes())).await.ok()?;
@@ -273,7 +272,7 @@ async fn what_another_backfill_is_at_is_left_to_it() {
     let world = World::new(1.0).await;
     let to = START.floor(MINUTE) - MINUTE;
     let arguments = ["candles", "--coin", "BTC", "--from", &ms(to - 4_800 * MINUTE), "--to", &ms(to)];
-    let slow = FaultKind::Http { status: None, body: None, delay_ms: Some(4_000) };
+    let slow = FaultKind::Http { status: None, body: None, delay_ms: Some(2_000) };
     let child = {
         world.sim.inject(Fault::new(slow));
         world.begin(&arguments)
@@ -393,9 +392,14 @@ async fn beside_a_daemon_only_what_lies_below_its_edge_is_touched() {
     // Far beyond the edge, which stays the daemon's.
     let beyond = ms(world.sim.now() + DAY);
     let arguments = ["candles", "--coin", "BTC", "--from", &ms(from), "--to", &beyond];
-    let said = world.backfill(&arguments).await.exits(0);
+    // The daemon looks after open gaps as well, and may be at this one just now.
+    let said = until("its turn", async || {
+        let said = world.backfill(&arguments).await;
+        (said.code != Some(3)).then_some(said)
+    })
+    .await;
+    said.exits(0);
     let truth = world.sim.truth_candles(coin(), Interval::M1, from, to - 1);
-    assert!(said.number("rows") >= i64::try_from(truth.len()).unwrap(), "{}", said.out);
     assert_eq!(world.rows(minutes(), from, to - 1).await, Records::Candles(truth));
     let said = world.backfill(&["trades", "--coin", "BTC"]).await.exits(0);
     assert!(said.err.contains("trades/BTC: the newest is collected by hl-daemon"), "{}", said.err);

@@ -58,7 +58,7 @@ impl InfoClient {
         let end = piece.to.min(start + PAGE_BARS * step);
         let req = CandleRange { coin, interval, start_time: from, end_time: Some(end - 1) };
         let request = InfoRequest::CandleSnapshot { req };
-        let items = usize::try_from(PAGE_BARS).unwrap_or(usize::MAX);
+        let items = usize::try_from(end.since(start) / step + 1).unwrap_or(usize::MAX);
         let mut bars = self.ask(&request, items, Urgency::Backfill, PATIENCE, decode::candles).await?;
         // The bars that are final, asked for after the time in which they could still change.
         let settled = end.min(interval.open_of(asked - BAR_LAG_MS));

@@ -21,7 +21,11 @@ const LEASE_TRIES: u32 = 20;
 const LEASE_PAUSE: Duration = Duration::from_millis(100);
 /// Until a gap of a stream without a past is this old, a daemon may still fill it from a ring.
 const RING_LIMIT_MS: i64 = 90_000;
-const BEGINNING: TimeMs = TimeMs(0);
+
+/// Every time that there is.
+fn everything() -> Span {
+    Span::new(TimeMs(0), TimeMs::MAX)
+}
 
 /// A stream, and what is wanted of it.
 pub(super) struct Target {
@@ -52,8 +56,8 @@ struct Planned {
     span: Span,
     /// Where its open gaps are to be filled; none where there is nothing to do.
     fill: Option<Span>,
-    /// What was given up in it earlier, and is no news.
-    before: Measure,
+    /// What was given up in the stream before, and is no news; none where the state of the piece is what counts.
+    before: Option<Measure>,
     /// Whether it was filled, and how many gaps nobody else was at.
     claimed: Option<u64>,
 }
@@ -120,7 +124,7 @@ impl<'a> Work<'a> {
                 let begin = edge.unwrap_or(span.from);
                 if begin < span.to {
                     let beyond = Span::new(begin, span.to);
-                    let opened = Change::GapOpened { span: beyond, cause: Cause::NotCollected };
+                    let opened = Change::GapOpened { span: beyond, cause: self.cause(stream).await? };
                     self.commit(stream, [opened, Change::Edge(span.to)]).await?;
                 }
                 self.store.release(&[stream]).await?;
@@ -139,7 +143,7 @@ impl<'a> Work<'a> {
             stream,
             span,
             fill: (span.ms() > 0).then_some(span),
-            before: Measure::default(),
+            before: None,
             claimed: None,
         });
         Ok(())
@@ -147,7 +151,7 @@ impl<'a> Work<'a> {
 
     /// Takes in what the exchange shows of the newest, where nobody collects the stream; then the open gaps.
     async fn plan_newest(&mut self, stream: StreamKey) -> Result<(), BackfillFailure> {
-        let before = self.measure(stream, Span::new(BEGINNING, TimeMs::MAX)).await?;
+        let before = Some(self.measure(stream, everything()).await?);
         let (alone, newest) = match self.lease(stream).await? {
             Ok(edge) => {
                 let newest = self.newest(stream, edge).await?;
@@ -180,7 +184,7 @@ impl<'a> Work<'a> {
     }
 
     async fn plan_open(&mut self, stream: StreamKey, span: Span, alone: bool) -> Result<(), BackfillFailure> {
-        let before = self.measure(stream, Span::new(BEGINNING, TimeMs::MAX)).await?;
+        let before = Some(self.measure(stream, everything()).await?);
         let young = match stream.spec().history {
             History::None | History::Recent(_) if !alone => self.exchange.now() - RING_LIMIT_MS,
             _ => span.to,
@@ -196,27 +200,27 @@ impl<'a> Work<'a> {
         stream: StreamKey,
         edge: Option<TimeMs>,
     ) -> Result<Option<Span>, BackfillFailure> {
-        let everything = Span::new(BEGINNING, TimeMs::MAX);
-        let page = self.exchange.past().page(stream, everything).await;
+        let page = self.exchange.past().page(stream, everything()).await;
         let page = page.map_err(|source| BackfillError::Fetch { stream, source })?;
         let Some((first, last)) = page.records.ends() else { return Ok(None) };
         if edge.is_some_and(|edge| last <= edge) {
             return Ok(None);
         }
+        let cause = self.cause(stream).await?;
         let begin = edge.unwrap_or(first);
         // Where the answer holds all there ever was, nothing before it can be missing.
         let whole_from = if page.lost.is_some() { first } else { begin };
         let reach = Span::new(begin, last);
         let (epoch, origin) = (self.mint(), Origin::Backfill);
         let mut changes = vec![
-            Change::GapOpened { span: reach, cause: Cause::NotCollected },
+            Change::GapOpened { span: reach, cause },
             Change::Filled { epoch, origin, span: Span::new(whole_from, last), records: page.records },
         ];
         if edge.is_some() && begin <= whole_from && page.lost.is_some() {
             // Records of the edge's own block may be lost as well, where the answer begins in it.
             let span = Span::new(begin, whole_from);
             if begin == whole_from {
-                changes.push(Change::GapOpened { span, cause: Cause::NotCollected });
+                changes.push(Change::GapOpened { span, cause });
             }
             changes.push(Change::GapLost { span });
         }
@@ -279,6 +283,13 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
+    /// Why nothing is known above the edge of a stream that nobody holds.
+    async fn cause(&self, stream: StreamKey) -> Result<Cause, StoreError> {
+        let covered = self.inspect.coverage(Some(stream)).await?;
+        let collected = covered.iter().any(|piece| matches!(piece.source, Origin::Ws | Origin::Rest));
+        Ok(if collected { Cause::DaemonDown } else { Cause::NotCollected })
+    }
+
     async fn end_of_ledger(&self, stream: StreamKey) -> Result<Option<TimeMs>, StoreError> {
         let covered = self.inspect.coverage(Some(stream)).await?.into_iter().map(|piece| piece.span.to);
         let gaps = self.inspect.gaps(Some(stream)).await?.into_iter().map(|gap| gap.span.to);
@@ -329,8 +340,10 @@ impl<'a> Work<'a> {
                 .filter(|piece| piece.epoch.token == token)
                 .collect();
             let now = self.measure(*stream, *span).await?;
-            let whole = self.measure(*stream, Span::new(BEGINNING, TimeMs::MAX)).await?;
-            let lost = if *before == Measure::default() { now } else { whole - *before };
+            let lost = match before {
+                Some(before) => self.measure(*stream, everything()).await? - *before,
+                None => now,
+            };
             streams.push(StreamAnswer {
                 stream: *stream,
                 from: span.from,
