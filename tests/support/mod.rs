@@ -1,7 +1,7 @@
 //! What the tests of this folder share: a daemon in virtual time against a simulated exchange in memory.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-pub mod process;
+pub(crate) mod process;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,38 +21,38 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Simulated time at the start of every test.
-pub const START: TimeMs = TimeMs(1_790_000_000_000);
+pub(crate) const START: TimeMs = TimeMs(1_790_000_000_000);
 /// Modelled time of one store request, ms.
 const STORE_DELAY_MS: u64 = 3;
 
-pub fn coin(name: &str) -> Coin {
+pub(crate) fn coin(name: &str) -> Coin {
     Coin::new(name).unwrap()
 }
 
-pub fn streams(names: &[&str]) -> Vec<StreamKey> {
+pub(crate) fn streams(names: &[&str]) -> Vec<StreamKey> {
     names.iter().map(|name| name.parse().unwrap()).collect()
 }
 
 /// An exchange, a network, a folder with one store, and daemons on it, one after another.
-pub struct World {
-    pub net: MemoryNet,
-    pub sim: Sim,
-    pub clock: TokioClock,
-    pub folder: tempfile::TempDir,
-    pub seed: u64,
+pub(crate) struct World {
+    pub(crate) net: MemoryNet,
+    pub(crate) sim: Sim,
+    pub(crate) clock: TokioClock,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) seed: u64,
 }
 
 /// A running daemon.
-pub struct Daemon {
-    pub engine: Arc<Engine>,
-    pub store: Arc<SqliteStore>,
+pub(crate) struct Daemon {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) store: Arc<SqliteStore>,
     spool: Arc<Spool>,
     stop: watch::Sender<bool>,
     task: JoinHandle<Result<(), EngineError>>,
 }
 
 impl World {
-    pub async fn new(seed: u64) -> Self {
+    pub(crate) async fn new(seed: u64) -> Self {
         let net = MemoryNet::new();
         let listener = net.listen("sim:0").await.unwrap();
         let config = SimConfig { seed, start: START, ..SimConfig::default() };
@@ -60,11 +60,11 @@ impl World {
         Self { net, sim, clock: TokioClock::starting_at(START), folder: tempfile::tempdir().unwrap(), seed }
     }
 
-    pub fn store_path(&self) -> PathBuf {
+    pub(crate) fn store_path(&self) -> PathBuf {
         self.folder.path().join("sim.db")
     }
 
-    pub async fn open(&self, role: &str) -> SqliteStore {
+    pub(crate) async fn open(&self, role: &str) -> SqliteStore {
         SqliteStore::open(SqliteOptions {
             path: self.store_path(),
             role: role.to_owned(),
@@ -77,7 +77,7 @@ impl World {
         .unwrap()
     }
 
-    pub async fn daemon(&self, streams: &[StreamKey]) -> Daemon {
+    pub(crate) async fn daemon(&self, streams: &[StreamKey]) -> Daemon {
         let store = Arc::new(self.open("hl-daemon").await);
         let path = Spool::beside(&self.store_path(), 0);
         let writer = Writer::Inline { delay_ms: STORE_DELAY_MS };
@@ -100,7 +100,7 @@ impl World {
     }
 
     /// Compares the store with the truth.
-    pub async fn verify(&self) -> Report {
+    pub(crate) async fn verify(&self) -> Report {
         let inspect = SqliteStore::inspect(&self.store_path()).unwrap();
         let net: Arc<dyn Net> = Arc::new(self.net.clone());
         let truth = HttpTruth::new(net, self.sim.endpoint());
@@ -110,7 +110,7 @@ impl World {
 
 impl Daemon {
     /// Waits until `what` holds. The clock is virtual, so this costs no time of ours.
-    pub async fn until(&self, what: &str, holds: impl Fn(&Snapshot) -> bool) -> Snapshot {
+    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Snapshot) -> bool) -> Snapshot {
         for _ in 0..20_000 {
             let snapshot = self.engine.snapshot();
             if holds(&snapshot) {
@@ -123,7 +123,7 @@ impl Daemon {
     }
 
     /// Ends it in good order.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.send(true).unwrap();
         self.task.await.unwrap().unwrap();
         self.store.close().await.unwrap();
@@ -131,13 +131,13 @@ impl Daemon {
     }
 
     /// Ends it as kill -9 does: whatever was in hand is gone.
-    pub async fn crash(self) {
+    pub(crate) async fn crash(self) {
         self.task.abort();
         assert!(self.task.await.unwrap_err().is_cancelled());
     }
 }
 
 /// Fails with everything that was found.
-pub fn assert_clean(report: &Report, folder: &Path) {
+pub(crate) fn assert_clean(report: &Report, folder: &Path) {
     assert!(report.clean, "{}\nstore: {}\n{:#?}", report.text(), folder.display(), report.problems);
 }

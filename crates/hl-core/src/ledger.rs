@@ -194,6 +194,14 @@ pub enum Change {
         /// Why.
         cause: Cause,
     },
+    /// What was covered is not complete: a witness found records missing between two neighbouring records. Covered
+    /// pieces are cut there, and a gap is opened.
+    Doubted {
+        /// The piece, from the one record to the other.
+        span: Span,
+        /// Why.
+        cause: Cause,
+    },
     /// A piece below the edge is proven. Of the given records those are inserted that lie in pieces of gaps which
     /// are not backfilled yet, and which nobody else holds; those pieces become `backfilled`, covered under
     /// `epoch`, and the gaps are split around them. The rest is refused and counted.

@@ -13,6 +13,17 @@ use super::ValueError;
 pub struct StreamChoice(pub Kind);
 
 impl StreamChoice {
+    /// What a daemon collects by itself. Settled funding is read by `hl-cli backfill funding`.
+    const ALL: [Self; 7] = [
+        Self(Kind::Trades),
+        Self(Kind::Book),
+        Self(Kind::BookFast),
+        Self(Kind::Bbo),
+        Self(Kind::Candle),
+        Self(Kind::Mids),
+        Self(Kind::Context),
+    ];
+
     fn name(self) -> &'static str {
         match self.0 {
             Kind::BookFast => "book/fast",
@@ -50,10 +61,10 @@ impl fmt::Display for StreamChoice {
 impl FromStr for StreamChoice {
     type Err = ValueError;
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        let all = Kind::ALL.map(StreamChoice);
-        all.into_iter()
+        Self::ALL
+            .into_iter()
             .find(|choice| choice.name() == text)
-            .ok_or_else(|| ValueError::unknown("stream", text, all.map(Self::name)))
+            .ok_or_else(|| ValueError::unknown("stream", text, Self::ALL.map(Self::name)))
     }
 }
 
@@ -63,7 +74,7 @@ mod tests {
 
     #[test]
     fn every_kind_can_be_chosen_by_its_name() {
-        for choice in Kind::ALL.map(StreamChoice) {
+        for choice in StreamChoice::ALL {
             assert_eq!(choice.to_string().parse(), Ok(choice));
         }
         let error = "candle".parse::<StreamChoice>().unwrap_err().to_string();

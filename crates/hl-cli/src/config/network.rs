@@ -1,8 +1,9 @@
-//! Which exchange, and where its parts are reached.
+//! Which exchange.
 
 use std::str::FromStr;
 
 use hl_core::seam::{Endpoint, EndpointError};
+pub use hl_engine::{Endpoints, Target};
 
 use super::ValueError;
 use super::store::mask;
@@ -20,28 +21,6 @@ pub enum Network {
     Url(Endpoint),
 }
 
-/// A host and a path on it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Target {
-    /// The host.
-    pub endpoint: Endpoint,
-    /// The path, beginning with a slash.
-    pub path: String,
-}
-
-/// Where each part of an exchange is reached.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Endpoints {
-    /// The WebSocket.
-    pub ws: Target,
-    /// REST.
-    pub info: Target,
-    /// The leaderboard file; not every network publishes one.
-    pub leaderboard: Option<Target>,
-    /// The folder of the statistics files, without a slash at its end; not every network has one.
-    pub stats: Option<Target>,
-}
-
 impl Network {
     const WORDS: [&'static str; 3] = ["mainnet", "testnet", "sim"];
 
@@ -49,21 +28,9 @@ impl Network {
     /// [`Endpoints::at`] its endpoint.
     #[must_use]
     pub fn endpoints(&self) -> Option<Endpoints> {
-        let https = |host: &str| Endpoint { host: host.to_owned(), port: 443, tls: true };
-        let target = |host: &str, path: &str| Target { endpoint: https(host), path: path.to_owned() };
         match self {
-            Self::Mainnet => Some(Endpoints {
-                ws: target("api.hyperliquid.xyz", "/ws"),
-                info: target("api.hyperliquid.xyz", "/info"),
-                leaderboard: Some(target("stats-data.hyperliquid.xyz", "/Mainnet/leaderboard")),
-                stats: Some(target("d2v1fiwobg9w6.cloudfront.net", "")),
-            }),
-            Self::Testnet => Some(Endpoints {
-                ws: target("api.hyperliquid-testnet.xyz", "/ws"),
-                info: target("api.hyperliquid-testnet.xyz", "/info"),
-                leaderboard: None,
-                stats: None,
-            }),
+            Self::Mainnet => Some(Endpoints::mainnet()),
+            Self::Testnet => Some(Endpoints::testnet()),
             Self::Url(base) => Some(Endpoints::at(base)),
             Self::Sim => None,
         }
@@ -77,20 +44,6 @@ impl Network {
             Self::Testnet => "testnet".to_owned(),
             Self::Sim => "sim".to_owned(),
             Self::Url(base) => base.to_string(),
-        }
-    }
-}
-
-impl Endpoints {
-    /// All parts at one base: `/ws`, `/info`, `/Mainnet/leaderboard`, `/stats`.
-    #[must_use]
-    pub fn at(base: &Endpoint) -> Self {
-        let target = |path: &str| Target { endpoint: base.clone(), path: path.to_owned() };
-        Self {
-            ws: target("/ws"),
-            info: target("/info"),
-            leaderboard: Some(target("/Mainnet/leaderboard")),
-            stats: Some(target("/stats")),
         }
     }
 }

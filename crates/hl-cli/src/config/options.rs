@@ -56,7 +56,7 @@ pub(super) const OPTIONS: [Opt; 11] = [
         takes: Takes::List,
         default: Some("trades,book,bbo,candles,mids,context"),
         value: "STREAMS",
-        help: "What to collect of each coin: trades, book, book/fast, bbo, candles, mids, context, funding",
+        help: "What to collect of each coin: trades, book, book/fast, bbo, candles, mids, context",
     },
     Opt {
         key: "intervals",

@@ -103,7 +103,10 @@ impl Pending {
                 }
                 Change::Filled { records, .. } => lost += records.len() as u64,
                 Change::Final { .. } => {}
-                change @ (Change::GapOpened { .. } | Change::GapLost { .. } | Change::Edge(_)) => {
+                change @ (Change::GapOpened { .. }
+                | Change::Doubted { .. }
+                | Change::GapLost { .. }
+                | Change::Edge(_)) => {
                     self.push(stream, change);
                 }
             }
@@ -138,7 +141,10 @@ fn batch(token: Token, streams: BTreeMap<StreamKey, Vec<Change>>) -> Batch {
 /// barriers: nothing moves across them.
 fn merge(waiting: &mut [Change], change: Change) -> Option<Change> {
     let barrier = |c: &Change| {
-        matches!(c, Change::GapOpened { .. } | Change::Filled { .. } | Change::GapLost { .. })
+        matches!(
+            c,
+            Change::GapOpened { .. } | Change::Doubted { .. } | Change::Filled { .. } | Change::GapLost { .. }
+        )
     };
     let from = waiting.iter().rposition(barrier).map_or(0, |i| i + 1);
     let open = &mut waiting[from..];

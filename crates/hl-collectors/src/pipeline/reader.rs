@@ -3,9 +3,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hl_core::StreamKey;
-use hl_core::ledger::{Batch, Change};
+use hl_core::ledger::{Batch, Cause, Change};
 use hl_core::store::{BatchQueue, Store, StoreError};
-use hl_core::timeline::Timeline;
+use hl_core::timeline::{Reconciler, Timeline};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -48,6 +48,7 @@ pub struct Pipeline {
     mono: MonoClock,
     events: mpsc::Sender<PipelineEvent>,
     lines: BTreeMap<StreamKey, Timeline>,
+    reconciler: Reconciler,
     pending: Pending,
     since: Option<Instant>,
     committing: bool,
@@ -74,6 +75,7 @@ impl Pipeline {
             mono,
             events,
             lines: BTreeMap::new(),
+            reconciler: Reconciler::new(),
             pending: Pending::default(),
             since: None,
             committing: false,
@@ -136,11 +138,12 @@ impl Pipeline {
                 Entry::Forget(stream) => {
                     self.lines.remove(&stream);
                     self.pending.forget(stream);
+                    self.reconciler.forget(stream);
                     self.meters.forget(stream);
                 }
                 Entry::Handover { stream, grant } => {
                     let Some(line) = self.lines.get_mut(&stream) else { continue };
-                    let tally = line.handover(grant, &mut changes);
+                    let tally = line.handover(grant, &self.reconciler, &mut changes);
                     let (edge, owner) = (line.edge(), grant.map(|g| g.source));
                     let mono = self.mono.now();
                     self.meters.stream(stream, |m| {
@@ -155,7 +158,7 @@ impl Pipeline {
                 }
                 Entry::Offer(offer) => {
                     let Some(line) = self.lines.get_mut(&offer.stream) else { continue };
-                    let tally = line.offer(offer.ticket, offer.content, &mut changes);
+                    let tally = line.offer(offer.ticket, offer.content, &self.reconciler, &mut changes);
                     let edge = line.edge();
                     let mono = self.mono.now();
                     self.meters.stream(offer.stream, |m| {
@@ -182,7 +185,16 @@ impl Pipeline {
             self.since.get_or_insert_with(Instant::now);
         }
         for change in changes.drain(..) {
+            self.reconciler.note(stream, &change);
             self.pending.push(stream, change);
+        }
+        for (stream, span) in self.reconciler.take_doubts() {
+            warn!(%stream, ?span, "a bar counts trades that never came: recorded as a gap");
+            let doubt = Change::Doubted { span, cause: Cause::Silence };
+            self.reconciler.note(stream, &doubt);
+            self.pending.push(stream, doubt);
+            self.meters.stream(stream, |m| m.gaps += 1);
+            let _ = self.events.try_send(PipelineEvent::GapsOpened);
         }
     }
 

@@ -65,8 +65,8 @@ enum Link {
     Down { retry: Mono },
     /// Being opened since `since`.
     Connecting { since: Mono },
-    /// Open since `since`; `data`: it has brought data.
-    Up { since: Mono, data: bool },
+    /// Open since `since`; `data`: when it last brought data, if it ever did.
+    Up { since: Mono, data: Option<Mono> },
     /// Told to close; the shell has not answered yet.
     Closing,
 }
@@ -107,6 +107,8 @@ pub struct SessionCounters {
     pub losses: u64,
     /// Pongs that did not come in time.
     pub half_open: u64,
+    /// Sockets that stayed open and brought no data.
+    pub stalled: u64,
     /// Frames that belong to no subscription of ours.
     pub unrouted: u64,
     /// Error frames.
@@ -214,7 +216,7 @@ impl Session {
 
     /// The socket is open.
     pub fn connected(&mut self, now: Mono) {
-        self.link = Link::Up { since: now, data: false };
+        self.link = Link::Up { since: now, data: None };
         self.counters.connects += 1;
         self.ping_sent = None;
         self.ping_due = now + self.ping_ms();
@@ -229,7 +231,7 @@ impl Session {
 
     /// The socket is gone, or could not be opened.
     pub fn closed(&mut self, now: Mono, out: &mut Vec<Action>) {
-        let healthy = matches!(self.link, Link::Up { since, data: true } if now - since >= HEALTHY_MS);
+        let healthy = matches!(self.link, Link::Up { since, data: Some(_) } if now - since >= HEALTHY_MS);
         self.counters.losses += 1;
         self.blame(now, out);
         if healthy {
@@ -333,7 +335,7 @@ impl Session {
 
     fn data(&mut self, now: Mono, stream: StreamKey, records: Records, out: &mut Vec<Action>) {
         if let Link::Up { data, .. } = &mut self.link {
-            *data = true;
+            *data = Some(now);
         }
         let Some(sub) = self.subs.get_mut(&stream) else {
             self.counters.unrouted += 1;
@@ -424,6 +426,11 @@ impl Session {
                 self.link = Link::Closing;
                 out.push(Action::Close);
             }
+            Link::Up { data, .. } if data.zip(self.heartbeat_ms()).is_some_and(|(at, limit)| at + limit <= now) => {
+                self.counters.stalled += 1;
+                self.link = Link::Closing;
+                out.push(Action::Close);
+            }
             Link::Up { .. } => self.tick_up(now, exchange, out),
         }
     }
@@ -503,7 +510,8 @@ impl Session {
             Link::Down { retry } => (!self.subs.is_empty()).then_some(retry),
             Link::Connecting { since } => Some(since + CONNECT_LIMIT_MS),
             Link::Closing => None,
-            Link::Up { .. } => {
+            Link::Up { data, .. } => {
+                let stall = data.zip(self.heartbeat_ms()).map(|(at, limit)| at + limit);
                 let ping = self.ping_sent.map_or(self.ping_due, |(sent, _)| sent + PONG_LIMIT_MS);
                 let blocked = self.subs.values().any(|s| s.suspect && matches!(s.state, State::Sent { .. }));
                 let any_sent = self.subs.values().any(|s| matches!(s.state, State::Sent { .. }));
@@ -519,7 +527,7 @@ impl Session {
                     State::Quarantined { until } => Some(until),
                 });
                 let unsubscribe = (!self.unsubscribes.is_empty()).then_some(self.credit_at + SEND_EVERY_MS);
-                subs.chain(unsubscribe).chain([ping]).min()
+                subs.chain(unsubscribe).chain(stall).chain([ping]).min()
             }
         }
     }
@@ -533,6 +541,17 @@ impl Session {
         self.credit_at += earned * SEND_EVERY_MS;
         let earned = u32::try_from(earned).unwrap_or(u32::MAX);
         self.send_credit = self.send_credit.saturating_add(earned).min(SENDS_AT_ONCE);
+    }
+
+    /// How long the whole socket may bring no data: some streams are pushed by a clock, also where nothing changed, and
+    /// so are its heartbeat. Pongs and acknowledgements are not. None without such a stream.
+    fn heartbeat_ms(&self) -> Option<i64> {
+        let beats = |(stream, sub): (&StreamKey, &Sub)| {
+            let spec = stream.spec();
+            let alive = matches!(sub.state, State::Live { last: Some(_), .. });
+            (spec.steady && alive).then_some(spec.first_silence_ms)
+        };
+        self.subs.iter().filter_map(beats).min()
     }
 
     fn ping_ms(&self) -> i64 {

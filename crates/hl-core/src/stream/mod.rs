@@ -114,6 +114,8 @@ pub struct KindSpec {
     pub longest_silence_ms: i64,
     /// For states: a longer time between two records, across a change of run, is a hole.
     pub hole_ms: i64,
+    /// Whether the socket pushes it by a clock, also where nothing changed.
+    pub steady: bool,
     /// Default period of its job.
     pub poll_ms: i64,
     /// Shortest sensible period: where one REST poll alone carries the stream.

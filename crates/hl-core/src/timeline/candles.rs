@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Common, Live, Tally};
+use super::{Common, Live, Tally, Verdict, Witness};
 use crate::ledger::{Cause, Change, Span};
 use crate::source::Content;
 use crate::{Interval, Records, TimeMs};
@@ -22,10 +22,19 @@ pub(super) struct Candles {
     interval: Interval,
     /// First bar that the owning run saw from its beginning.
     whole_from: Option<TimeMs>,
-    /// Open bars of the owning run, and when each was first seen (exchange time, low estimate).
-    seen: BTreeMap<TimeMs, TimeMs>,
+    /// Open bars of the owning run.
+    seen: BTreeMap<TimeMs, Seen>,
     /// The newest proof: what was sent before it has been seen.
     now: TimeMs,
+}
+
+/// An open bar.
+#[derive(Clone, Copy)]
+struct Seen {
+    /// When it was first seen, ms (exchange time, low estimate).
+    at: TimeMs,
+    /// Trades in its best version.
+    trades: u64,
 }
 
 impl Candles {
@@ -44,6 +53,7 @@ impl Candles {
         common: &mut Common,
         live: &mut Live,
         content: Content,
+        witness: &dyn Witness,
         out: &mut Vec<Change>,
     ) -> Tally {
         match content {
@@ -64,8 +74,9 @@ impl Candles {
                 let mut tally = Tally { admitted: bars.len() as u64, ..Tally::default() };
                 let bars = self.cut(common, bars, &mut tally);
                 for bar in &bars {
-                    let now = self.now;
-                    self.seen.entry(bar.time).or_insert(now.max(bar.time));
+                    let at = self.now.max(bar.time);
+                    let seen = self.seen.entry(bar.time).or_insert(Seen { at, trades: 0 });
+                    seen.trades = seen.trades.max(bar.trades);
                 }
                 if !bars.is_empty() {
                     out.push(live.rows(Records::Candles(bars)));
@@ -74,7 +85,7 @@ impl Candles {
             }
             Content::Proof { sent } => {
                 self.now = self.now.max(sent);
-                self.finish(common, live, sent, out);
+                self.finish(common, live, sent, witness, out);
                 Tally::default()
             }
             Content::Answer { records: Records::Candles(bars), from, asked } => {
@@ -126,13 +137,32 @@ impl Candles {
     }
 
     /// Everything sent before `sent` was seen: bars before the last one that has stood long enough are final.
-    fn finish(&mut self, common: &mut Common, live: &mut Live, sent: TimeMs, out: &mut Vec<Change>) {
+    fn finish(
+        &mut self,
+        common: &mut Common,
+        live: &mut Live,
+        sent: TimeMs,
+        witness: &dyn Witness,
+        out: &mut Vec<Change>,
+    ) {
         let Some(whole) = self.whole_from else { return };
-        let settled = |bar: TimeMs, seen: TimeMs| bar.max(seen) + SETTLE_MS <= sent;
+        let settled = |bar: TimeMs, seen: Seen| bar.max(seen.at) + SETTLE_MS <= sent;
         let newest = self.seen.iter().rev().find(|&(&bar, &seen)| bar >= whole && settled(bar, seen));
-        if let Some((&newest, _)) = newest {
-            self.settle(common, live, newest, out);
+        let Some((&newest, _)) = newest else { return };
+        // A bar that the trades contradict has lost its last version: it is left to REST.
+        let mut bar = common.edge.unwrap_or(newest);
+        while bar < newest {
+            let next = self.next(bar);
+            let trades = self.seen.get(&bar).map_or(0, |seen| seen.trades);
+            if witness.judge(common.key, Span::new(bar, next), trades) == Verdict::Stale {
+                self.settle(common, live, bar, out);
+                common.open_gap(Span::new(bar, next), Cause::Silence, out);
+                common.advance(next, out);
+                self.seen.remove(&bar);
+            }
+            bar = next;
         }
+        self.settle(common, live, newest, out);
     }
 
     /// Bars below `to` are final; minutes without a bar are empty.

@@ -7,6 +7,7 @@
 //! What does not live here: who should own a stream (the selector), and how changes become batches (the pipeline).
 
 mod candles;
+mod reconcile;
 mod ring;
 mod states;
 mod trades;
@@ -14,6 +15,7 @@ mod trades;
 #[cfg(test)]
 mod tests;
 
+pub use reconcile::{NoWitness, Reconciler, Verdict, Witness};
 use ring::Ring;
 
 use crate::ledger::{Cause, Change, Span};
@@ -145,7 +147,7 @@ impl Timeline {
 
     /// Moves the live claim. A run that has a ring is promoted: what waited there is admitted, and rows below the
     /// edge fill gaps. `None` ends the claim with no successor.
-    pub fn handover(&mut self, grant: Option<Grant>, out: &mut Vec<Change>) -> Tally {
+    pub fn handover(&mut self, grant: Option<Grant>, witness: &dyn Witness, out: &mut Vec<Change>) -> Tally {
         let mut tally = Tally::default();
         self.body.release();
         self.live = grant.map(|grant| Live { grant, unproven: Some(grant.cause), piece: None });
@@ -156,14 +158,20 @@ impl Timeline {
                     Some(edge) => without_stale_states(content, self.common.key.kind(), edge, &mut tally),
                     None => content,
                 };
-                tally += self.admit(content, out);
+                tally += self.admit(content, witness, out);
             }
         }
         tally
     }
 
-    /// Takes one piece of data: admits, rings or fences it.
-    pub fn offer(&mut self, ticket: Ticket, content: Content, out: &mut Vec<Change>) -> Tally {
+    /// Takes one piece of data: admits, rings or fences it. `witness` judges bars before they become final.
+    pub fn offer(
+        &mut self,
+        ticket: Ticket,
+        content: Content,
+        witness: &dyn Witness,
+        out: &mut Vec<Change>,
+    ) -> Tally {
         if !matches_kind(self.common.key.kind(), &content) {
             return Tally { fenced: count(&content), ..Tally::default() };
         }
@@ -173,7 +181,7 @@ impl Timeline {
             (_, None) => false,
         };
         match ticket {
-            _ if stands => self.admit(content, out),
+            _ if stands => self.admit(content, witness, out),
             Ticket::Run(run) => {
                 // A new subscription is a new candidate; an older one can no longer be promoted.
                 if self.ring.as_ref().is_none_or(|ring| ring.run < run) {
@@ -188,7 +196,7 @@ impl Timeline {
         }
     }
 
-    fn admit(&mut self, content: Content, out: &mut Vec<Change>) -> Tally {
+    fn admit(&mut self, content: Content, witness: &dyn Witness, out: &mut Vec<Change>) -> Tally {
         let Some(live) = self.live.as_mut() else {
             return Tally { fenced: count(&content), ..Tally::default() };
         };
@@ -197,7 +205,7 @@ impl Timeline {
         }
         match &mut self.body {
             Body::Trades(body) => body.admit(&mut self.common, live, content, out),
-            Body::Candles(body) => body.admit(&mut self.common, live, content, out),
+            Body::Candles(body) => body.admit(&mut self.common, live, content, witness, out),
             Body::States(body) => body.admit(&mut self.common, live, content, out),
         }
     }

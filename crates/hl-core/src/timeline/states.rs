@@ -72,7 +72,7 @@ impl States {
 
     /// Pushed also where nothing changed, so that silence inside a subscription is a hole.
     fn is_steady(&self) -> bool {
-        self.kind != Kind::Bbo
+        self.kind.spec().steady
     }
 
     fn is_stamped(&self) -> bool {

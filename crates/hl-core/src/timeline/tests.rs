@@ -158,7 +158,7 @@ impl World {
 
     fn offer(&mut self, ticket: Ticket, content: Content) {
         let mut out = Vec::new();
-        self.line.offer(ticket, content, &mut out);
+        self.line.offer(ticket, content, &NoWitness, &mut out);
         self.ledger.apply(out);
     }
 
@@ -166,7 +166,7 @@ impl World {
         self.local += 1;
         let epoch = Epoch { token: Token(self.token), local: self.local };
         let mut out = Vec::new();
-        self.line.handover(Some(Grant { epoch, source, run, cause: Cause::Outage }), &mut out);
+        self.line.handover(Some(Grant { epoch, source, run, cause: Cause::Outage }), &NoWitness, &mut out);
         self.ledger.apply(out);
     }
 
@@ -371,26 +371,26 @@ fn a_bar_is_final_only_after_a_later_bar_five_seconds_and_a_pong() {
     let mut line = bars_line(None);
     let run = Ticket::Run(RunId(1));
     let mut out = Vec::new();
-    line.offer(run, Content::Started { at: TimeMs(10 * MINUTE + 30_000) }, &mut out);
-    line.offer(run, frame(vec![bar(10, 5)]), &mut out);
-    line.handover(Some(ws_grant(1, 1)), &mut out);
+    line.offer(run, Content::Started { at: TimeMs(10 * MINUTE + 30_000) }, &NoWitness, &mut out);
+    line.offer(run, frame(vec![bar(10, 5)]), &NoWitness, &mut out);
+    line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
     assert!(
         out.contains(&Change::GapOpened { span: minutes(10, 11), cause: Cause::NotCollected }),
         "the bar in progress at the start is left to REST: {out:?}"
     );
     out.clear();
-    line.offer(run, frame(vec![bar(11, 7)]), &mut out);
-    line.offer(run, Content::Proof { sent: TimeMs(12 * MINUTE + 1_000) }, &mut out);
-    line.offer(run, Content::Proof { sent: TimeMs(12 * MINUTE + 30_000) }, &mut out);
+    line.offer(run, frame(vec![bar(11, 7)]), &NoWitness, &mut out);
+    line.offer(run, Content::Proof { sent: TimeMs(12 * MINUTE + 1_000) }, &NoWitness, &mut out);
+    line.offer(run, Content::Proof { sent: TimeMs(12 * MINUTE + 30_000) }, &NoWitness, &mut out);
     assert!(!out.iter().any(|c| matches!(c, Change::Final { .. })), "no later bar yet: {out:?}");
-    line.offer(run, frame(vec![bar(12, 1)]), &mut out);
-    line.offer(run, Content::Proof { sent: TimeMs(12 * MINUTE + 31_000) }, &mut out);
+    line.offer(run, frame(vec![bar(12, 1)]), &NoWitness, &mut out);
+    line.offer(run, Content::Proof { sent: TimeMs(12 * MINUTE + 31_000) }, &NoWitness, &mut out);
     assert!(!out.iter().any(|c| matches!(c, Change::Final { .. })), "not five seconds yet: {out:?}");
-    line.offer(run, frame(vec![bar(11, 9)]), &mut out);
-    line.offer(run, Content::Proof { sent: TimeMs(12 * MINUTE + 36_000) }, &mut out);
+    line.offer(run, frame(vec![bar(11, 9)]), &NoWitness, &mut out);
+    line.offer(run, Content::Proof { sent: TimeMs(12 * MINUTE + 36_000) }, &NoWitness, &mut out);
     assert!(out.contains(&Change::Final { span: minutes(11, 12) }), "{out:?}");
     out.clear();
-    let tally = line.offer(run, frame(vec![bar(11, 10)]), &mut out);
+    let tally = line.offer(run, frame(vec![bar(11, 10)]), &NoWitness, &mut out);
     assert_eq!((tally.late, out.len()), (1, 0), "a late version never undoes a final bar");
 }
 
@@ -399,10 +399,10 @@ fn minutes_without_trades_are_empty_and_let_the_edge_pass() {
     let mut line = bars_line(None);
     let run = Ticket::Run(RunId(1));
     let mut out = Vec::new();
-    line.offer(run, Content::Started { at: TimeMs(10 * MINUTE) }, &mut out);
-    line.handover(Some(ws_grant(1, 1)), &mut out);
-    line.offer(run, frame(vec![bar(14, 1)]), &mut out);
-    line.offer(run, Content::Proof { sent: TimeMs(14 * MINUTE + 20_000) }, &mut out);
+    line.offer(run, Content::Started { at: TimeMs(10 * MINUTE) }, &NoWitness, &mut out);
+    line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
+    line.offer(run, frame(vec![bar(14, 1)]), &NoWitness, &mut out);
+    line.offer(run, Content::Proof { sent: TimeMs(14 * MINUTE + 20_000) }, &NoWitness, &mut out);
     assert_eq!(line.edge(), Some(TimeMs(14 * MINUTE)));
     assert!(out.contains(&Change::Final { span: minutes(11, 14) }));
 }
@@ -413,8 +413,8 @@ fn every_bar_that_a_handover_touched_is_a_gap_for_rest() {
     let run = Ticket::Run(RunId(1));
     let mut out = Vec::new();
     // One second before the minute: its bar may not have been seen whole.
-    line.offer(run, Content::Started { at: TimeMs(10 * MINUTE - 1_000) }, &mut out);
-    line.handover(Some(ws_grant(1, 1)), &mut out);
+    line.offer(run, Content::Started { at: TimeMs(10 * MINUTE - 1_000) }, &NoWitness, &mut out);
+    line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
     assert_eq!(
         out,
         [
@@ -429,13 +429,13 @@ fn a_rest_answer_proves_the_bars_that_ended_before_it_was_asked_for() {
     let mut line = bars_line(Some(7));
     let epoch = Epoch { token: Token(1), local: 1 };
     let mut out = Vec::new();
-    line.handover(Some(Grant { epoch, source: SourceId::Rest, run: None, cause: Cause::Outage }), &mut out);
+    line.handover(Some(Grant { epoch, source: SourceId::Rest, run: None, cause: Cause::Outage }), &NoWitness, &mut out);
     let records = Records::Candles(vec![bar(7, 3), bar(9, 2), bar(10, 1)]);
     let asked = TimeMs(10 * MINUTE + 3_000);
     let from = Some(TimeMs(7 * MINUTE));
-    line.offer(Ticket::Claim(epoch), Content::Answer { records: records.clone(), from, asked }, &mut out);
+    line.offer(Ticket::Claim(epoch), Content::Answer { records: records.clone(), from, asked }, &NoWitness, &mut out);
     assert_eq!(line.edge(), Some(TimeMs(9 * MINUTE)), "bar 9 ended less than five seconds before");
-    line.offer(Ticket::Claim(epoch), Content::Answer { records, from, asked: asked + 2_000 }, &mut out);
+    line.offer(Ticket::Claim(epoch), Content::Answer { records, from, asked: asked + 2_000 }, &NoWitness, &mut out);
     assert_eq!(line.edge(), Some(TimeMs(10 * MINUTE)));
 }
 
@@ -459,8 +459,8 @@ fn a_state_joins_across_a_handover_only_within_its_cadence() {
     for (pause, gaps) in [(hole, 0), (hole + 1, 1)] {
         let mut line = bbo_line(Some(1_000));
         let mut out = Vec::new();
-        line.handover(Some(ws_grant(1, 1)), &mut out);
-        line.offer(Ticket::Run(RunId(1)), bbo(1_000 + pause), &mut out);
+        line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
+        line.offer(Ticket::Run(RunId(1)), bbo(1_000 + pause), &NoWitness, &mut out);
         assert_eq!(out.iter().filter(|c| matches!(c, Change::GapOpened { .. })).count(), gaps, "{pause}");
     }
 }
@@ -469,9 +469,9 @@ fn a_state_joins_across_a_handover_only_within_its_cadence() {
 fn a_quiet_best_bid_inside_one_subscription_is_no_gap() {
     let mut line = bbo_line(None);
     let mut out = Vec::new();
-    line.handover(Some(ws_grant(1, 1)), &mut out);
+    line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
     for time in [1_000, 500_000, 500_000, 400_000] {
-        line.offer(Ticket::Run(RunId(1)), bbo(time), &mut out);
+        line.offer(Ticket::Run(RunId(1)), bbo(time), &NoWitness, &mut out);
     }
     assert!(!out.iter().any(|c| matches!(c, Change::GapOpened { .. })));
     assert_eq!(line.edge(), Some(TimeMs(500_000)), "a state never goes back");
@@ -484,9 +484,9 @@ fn mids_are_stored_on_change_and_stamps_never_go_back() {
     let mut line =
         Timeline::new(StreamStart { stream: StreamKey::Mids, edge: Some(TimeMs(9_000)), edge_tids: Vec::new() });
     let mut out = Vec::new();
-    line.handover(Some(ws_grant(1, 1)), &mut out);
+    line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
     for (time, px) in [(5_000, 1), (6_000, 1), (20_000, 2)] {
-        line.offer(Ticket::Run(RunId(1)), Content::Frame(Records::Mids(vec![mid(time, px)])), &mut out);
+        line.offer(Ticket::Run(RunId(1)), Content::Frame(Records::Mids(vec![mid(time, px)])), &NoWitness, &mut out);
     }
     let rows: BTreeMap<i64, Decimal> = out
         .iter()
@@ -511,13 +511,11 @@ fn a_mid_that_waited_in_a_ring_is_not_stamped_anew() {
     let mut out = Vec::new();
     let rest = Epoch { token: Token(1), local: 1 };
     line.handover(
-        Some(Grant { epoch: rest, source: SourceId::Rest, run: None, cause: Cause::Outage }),
-        &mut out,
-    );
-    line.offer(Ticket::Run(RunId(1)), Content::Frame(mids(5_000, 1)), &mut out);
+        Some(Grant { epoch: rest, source: SourceId::Rest, run: None, cause: Cause::Outage }), &NoWitness, &mut out);
+    line.offer(Ticket::Run(RunId(1)), Content::Frame(mids(5_000, 1)), &NoWitness, &mut out);
     let answer = Content::Answer { records: mids(8_000, 2), from: None, asked: TimeMs(8_000) };
-    line.offer(Ticket::Claim(rest), answer, &mut out);
+    line.offer(Ticket::Claim(rest), answer, &NoWitness, &mut out);
     out.clear();
-    line.handover(Some(ws_grant(2, 1)), &mut out);
+    line.handover(Some(ws_grant(2, 1)), &NoWitness, &mut out);
     assert_eq!(out, [], "the mid of 5 s was over at 8 s");
 }

@@ -1,0 +1,420 @@
+//! Completeness of trades and bars, checked against each other.
+//!
+//! A bar carries a count of trades. Where trades and bars of a coin are both collected, a final bar that counts more
+//! than was stored says that trades are missing, and roughly where: between two versions of the bar. A bar that
+//! counts fewer is stale: its last version was lost. That a bar counts the public trades is an assumption, so it is
+//! calibrated per coin first: without enough bars that agreed, nothing is doubted.
+//!
+//! Pure: it sees the changes of the time lines, in order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ledger::{Change, Span};
+use crate::{Coin, Interval, Origin, Records, StreamKey, TimeMs};
+
+/// How long counts are remembered, ms: longer bars are not checked.
+const MEMORY_MS: i64 = 75 * 60_000;
+/// Versions of one bar that are remembered; a bar with more keeps every second one.
+const VERSIONS: usize = 4_096;
+/// The assumption is trusted after so many whole bars that agreed, with so many trades in them …
+const TRUSTED_BARS: u64 = 2;
+const TRUSTED_TRADES: u64 = 10;
+/// … and while they are so many times as many as those that disagreed.
+const TRUSTED_SHARE: u64 = 2;
+
+/// What the trades say of a bar.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Nothing: trades are not collected here, or not whole in that time.
+    Unknown,
+    /// They do not contradict it.
+    Plausible,
+    /// More trades are stored than it counts, or trades are missing around it: its last version may have been lost.
+    Stale,
+}
+
+/// Judges bars before they become final.
+pub trait Witness {
+    /// What is known of a bar of `stream` that counts `trades`.
+    fn judge(&self, stream: StreamKey, bar: Span, trades: u64) -> Verdict;
+}
+
+/// A witness that knows nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoWitness;
+
+impl Witness for NoWitness {
+    fn judge(&self, _: StreamKey, _: Span, _: u64) -> Verdict {
+        Verdict::Unknown
+    }
+}
+
+/// The trades of one coin, as far as they are remembered.
+#[derive(Default)]
+struct Coins {
+    /// Continuously covered since then, gaps aside.
+    since: Option<TimeMs>,
+    /// Up to where.
+    edge: Option<TimeMs>,
+    /// Whether a socket brings them now: then silence means that nothing happened.
+    pushed: bool,
+    keys: BTreeSet<(TimeMs, u64)>,
+    gaps: Vec<Span>,
+    bars: BTreeMap<Interval, BTreeMap<TimeMs, Bar>>,
+    agreed: u64,
+    agreed_trades: u64,
+    disagreed: u64,
+}
+
+/// One bar: its newest count, and how the stored trades compared to its versions.
+#[derive(Default)]
+struct Bar {
+    trades: u64,
+    versions: Vec<Version>,
+}
+
+#[derive(Clone, Copy)]
+struct Version {
+    /// Trades that the version counts and that were not stored when it came.
+    short: i64,
+    /// The last stored block then.
+    block: TimeMs,
+}
+
+/// Compares trades and bars of every coin. See the [module](self).
+#[derive(Default)]
+pub struct Reconciler {
+    coins: BTreeMap<Coin, Coins>,
+    doubts: Vec<(StreamKey, Span)>,
+}
+
+impl Reconciler {
+    /// Knows nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A change of a time line, on its way to the store.
+    pub fn note(&mut self, stream: StreamKey, change: &Change) {
+        match stream {
+            StreamKey::Trades(coin) => self.coins.entry(coin).or_default().trades(change),
+            StreamKey::Candle(coin, interval) if interval.is_fixed() => {
+                let Some(coins) = self.coins.get_mut(&coin) else { return };
+                let doubts = coins.candles(interval, change);
+                self.doubts.extend(doubts.into_iter().map(|span| (StreamKey::Trades(coin), span)));
+            }
+            _ => {}
+        }
+    }
+
+    /// The stream is no longer ours.
+    pub fn forget(&mut self, stream: StreamKey) {
+        if let StreamKey::Trades(coin) = stream {
+            self.coins.remove(&coin);
+        }
+    }
+
+    /// Pieces between two stored blocks in which trades turned out to be missing.
+    pub fn take_doubts(&mut self) -> Vec<(StreamKey, Span)> {
+        std::mem::take(&mut self.doubts)
+    }
+}
+
+impl Witness for Reconciler {
+    fn judge(&self, stream: StreamKey, bar: Span, trades: u64) -> Verdict {
+        let StreamKey::Candle(coin, interval) = stream else { return Verdict::Unknown };
+        let Some(coins) = self.coins.get(&coin).filter(|_| interval.is_fixed()) else { return Verdict::Unknown };
+        match coins.stored(bar) {
+            Stored::Unknown => Verdict::Unknown,
+            // What made the hole in the trades may have swallowed the bar's last version too.
+            Stored::Holed => Verdict::Stale,
+            Stored::Whole(stored) if stored > trades => Verdict::Stale,
+            Stored::Whole(_) => Verdict::Plausible,
+        }
+    }
+}
+
+enum Stored {
+    Unknown,
+    Holed,
+    Whole(u64),
+}
+
+impl Coins {
+    fn trades(&mut self, change: &Change) {
+        match change {
+            Change::Rows { origin, records: Records::Trades(trades), .. } => {
+                self.pushed = *origin == Origin::Ws;
+                self.keys.extend(trades.iter().map(crate::record::Trade::key));
+            }
+            Change::Filled { span, records: Records::Trades(trades), .. } => {
+                self.keys.extend(trades.iter().map(crate::record::Trade::key));
+                self.gaps.retain(|gap| !(span.from <= gap.from && gap.to <= span.to));
+            }
+            Change::Covered { span, .. } => {
+                self.since.get_or_insert(span.from);
+            }
+            Change::GapOpened { span, .. } | Change::Doubted { span, .. } => self.gaps.push(*span),
+            Change::Edge(edge) => {
+                self.edge = Some(*edge);
+                let old = *edge - MEMORY_MS;
+                self.keys = self.keys.split_off(&(old, 0));
+                self.gaps.retain(|gap| gap.to >= old);
+                self.since = self.since.map(|since| since.max(old));
+                for bars in self.bars.values_mut() {
+                    *bars = bars.split_off(&old);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn stored(&self, bar: Span) -> Stored {
+        let Some(edge) = self.edge else { return Stored::Unknown };
+        match self.since {
+            // The block where it began is a border: it may not be whole.
+            Some(since) if since < bar.from => {}
+            Some(since) if since < bar.to => return Stored::Holed,
+            _ => return Stored::Unknown,
+        }
+        let reached = edge >= bar.to || self.pushed;
+        if !reached || self.gaps.iter().any(|gap| gap.touches(bar)) {
+            return Stored::Holed;
+        }
+        Stored::Whole(self.count(bar))
+    }
+
+    fn count(&self, bar: Span) -> u64 {
+        self.keys.range((bar.from, 0)..(bar.to, 0)).count() as u64
+    }
+
+    fn candles(&mut self, interval: Interval, change: &Change) -> Vec<Span> {
+        match change {
+            Change::Rows { origin: Origin::Ws, records: Records::Candles(bars), .. } => {
+                for bar in bars {
+                    self.version(interval, bar.time, bar.trades);
+                }
+                Vec::new()
+            }
+            Change::Final { span } => self.check(interval, *span),
+            _ => Vec::new(),
+        }
+    }
+
+    fn version(&mut self, interval: Interval, time: TimeMs, trades: u64) {
+        let span = Span::new(time, time + interval.ms());
+        let Some(block) = self.edge else { return };
+        let short = trades.cast_signed() - self.count(span).cast_signed();
+        let bar = self.bars.entry(interval).or_default().entry(time).or_default();
+        bar.trades = bar.trades.max(trades);
+        if bar.versions.len() == VERSIONS {
+            let mut keep = false;
+            bar.versions.retain(|_| {
+                keep = !keep;
+                keep
+            });
+        }
+        bar.versions.push(Version { short, block });
+    }
+
+    /// Bars became final: do they agree with the trades?
+    fn check(&mut self, interval: Interval, span: Span) -> Vec<Span> {
+        let mut doubts = Vec::new();
+        let Some(bars) = self.bars.get_mut(&interval) else { return doubts };
+        let mut open = bars.split_off(&span.from);
+        let later = open.split_off(&span.to);
+        bars.extend(later);
+        for (time, bar) in open {
+            let piece = Span::new(time, time + interval.ms());
+            let Stored::Whole(stored) = self.stored(piece) else { continue };
+            if bar.trades == stored {
+                self.agreed += 1;
+                self.agreed_trades += stored;
+                continue;
+            }
+            self.disagreed += 1;
+            let trusted = self.agreed >= TRUSTED_BARS
+                && self.agreed_trades >= TRUSTED_TRADES
+                && self.agreed >= self.disagreed * TRUSTED_SHARE;
+            if bar.trades > stored && trusted {
+                doubts.extend(self.missing(piece, &bar));
+            }
+        }
+        doubts
+    }
+
+    /// Where trades went missing: each piece between two stored blocks in which a version began to count more for good.
+    fn missing(&self, piece: Span, bar: &Bar) -> Vec<Span> {
+        let mut blocks: Vec<_> = self.keys.iter().map(|(time, _)| *time).collect();
+        blocks.dedup();
+        let mut doubts = Vec::new();
+        // From the last version back: what is short for good is the least that any later version was short of.
+        let mut least = bar.trades.cast_signed() - self.count(piece).cast_signed();
+        let mut later = self.edge.unwrap_or(piece.to);
+        for version in bar.versions.iter().rev() {
+            if version.short < least {
+                doubts.extend(between(&blocks, version.block, later));
+                least = version.short;
+            }
+            later = version.block;
+        }
+        if least > 0 {
+            // Missing before the first version was seen.
+            doubts.extend(between(&blocks, blocks.partition_point(|b| *b < piece.from).checked_sub(1).map_or(piece.from, |i| blocks[i]), later));
+        }
+        doubts.sort_unstable();
+        doubts.dedup();
+        doubts
+    }
+}
+
+/// The pieces between neighbouring blocks from the block at or before `from` to the first one after both `from` and
+/// `to`.
+fn between(blocks: &[TimeMs], from: TimeMs, to: TimeMs) -> Vec<Span> {
+    let first = blocks.partition_point(|b| *b <= from).saturating_sub(1);
+    let last = blocks.partition_point(|b| *b < to.max(from + 1));
+    let end = (last + 1).min(blocks.len());
+    blocks[first..end].windows(2).map(|pair| Span::new(pair[0], pair[1])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Candle, HexBytes, Side, Trade};
+    use crate::{Decimal, Epoch};
+
+    fn coin() -> Coin {
+        Coin::new("BTC").unwrap()
+    }
+
+    fn trades(times: &[i64]) -> Change {
+        let trade = |(i, time): (usize, &i64)| Trade {
+            coin: coin(),
+            time: TimeMs(*time),
+            tid: i as u64 + 1_000 * time.unsigned_abs(),
+            px: Decimal::ONE,
+            sz: Decimal::ONE,
+            side: Side::Buy,
+            hash: HexBytes([0; 32]),
+            buyer: HexBytes([1; 20]),
+            seller: HexBytes([2; 20]),
+        };
+        let records = Records::Trades(times.iter().enumerate().map(trade).collect());
+        Change::Rows { epoch: Epoch::default(), origin: Origin::Ws, records }
+    }
+
+    fn bar(minute: i64, n: u64) -> Change {
+        let one = Decimal::ONE;
+        let bar = Candle {
+            coin: coin(),
+            interval: Interval::M1,
+            time: TimeMs(minute * 60_000),
+            open: one,
+            high: one,
+            low: one,
+            close: one,
+            volume: one,
+            trades: n,
+        };
+        Change::Rows { epoch: Epoch::default(), origin: Origin::Ws, records: Records::Candles(vec![bar]) }
+    }
+
+    struct Run(Reconciler);
+
+    impl Run {
+        /// Two calibrated minutes, 1 and 2, of six trades each; trades are whole since 50 s.
+        fn calibrated() -> Self {
+            let mut run = Self(Reconciler::new());
+            run.trade(&[50_000]);
+            for minute in [1, 2] {
+                for i in 1..=6_i64 {
+                    run.trade(&[minute * 60_000 + i * 1_000]);
+                    run.bar(minute, i.unsigned_abs());
+                }
+                assert_eq!(run.finish(minute), []);
+            }
+            run
+        }
+
+        fn trade(&mut self, times: &[i64]) {
+            let stream = StreamKey::Trades(coin());
+            self.0.note(stream, &trades(times));
+            let span = Span::new(TimeMs(times[0]), TimeMs(times[times.len() - 1]));
+            self.0.note(stream, &Change::Covered { epoch: Epoch::default(), origin: Origin::Ws, span });
+            self.0.note(stream, &Change::Edge(span.to));
+        }
+
+        fn bar(&mut self, minute: i64, n: u64) {
+            self.0.note(StreamKey::Candle(coin(), Interval::M1), &bar(minute, n));
+        }
+
+        fn finish(&mut self, minute: i64) -> Vec<(i64, i64)> {
+            let span = Span::new(TimeMs(minute * 60_000), TimeMs(minute * 60_000 + 60_000));
+            self.0.note(StreamKey::Candle(coin(), Interval::M1), &Change::Final { span });
+            self.0.take_doubts().into_iter().map(|(_, s)| (s.from.0 % 60_000, s.to.0 % 60_000)).collect()
+        }
+
+        fn judge(&self, minute: i64, n: u64) -> Verdict {
+            let span = Span::new(TimeMs(minute * 60_000), TimeMs(minute * 60_000 + 60_000));
+            self.0.judge(StreamKey::Candle(coin(), Interval::M1), span, n)
+        }
+    }
+
+    #[test]
+    fn trades_lost_while_bars_went_on_are_found_between_two_blocks() {
+        let mut run = Run::calibrated();
+        run.trade(&[181_000]);
+        run.bar(3, 1);
+        run.trade(&[182_000]);
+        run.bar(3, 2);
+        // Muted: three trades are lost, the bar counts them.
+        run.bar(3, 3);
+        run.bar(3, 5);
+        // The bar runs ahead of the frame of its trade: no loss of its own.
+        run.bar(3, 6);
+        run.trade(&[190_000]);
+        run.bar(3, 7);
+        run.trade(&[191_000]);
+        run.trade(&[241_000]);
+        assert_eq!(run.judge(3, 7), Verdict::Plausible, "the bar is right, it is the trades that are short");
+        assert_eq!(run.finish(3), [(2_000, 10_000)]);
+    }
+
+    #[test]
+    fn a_bar_that_counts_too_few_is_stale() {
+        let mut run = Run::calibrated();
+        run.trade(&[181_000]);
+        run.bar(3, 1);
+        run.trade(&[182_000, 183_000]);
+        run.trade(&[241_000]);
+        assert_eq!(run.judge(3, 1), Verdict::Stale);
+        assert_eq!(run.judge(3, 3), Verdict::Plausible);
+        assert_eq!(run.judge(7, 0), Verdict::Plausible, "pushed trades are whole up to now");
+        assert_eq!(run.judge(0, 0), Verdict::Stale, "the minute in which it began is not whole");
+    }
+
+    #[test]
+    fn nothing_is_doubted_before_the_assumption_held() {
+        let mut run = Run(Reconciler::new());
+        run.trade(&[50_000]);
+        for minute in 1..6 {
+            run.trade(&[minute * 60_000 + 1_000]);
+            run.bar(minute, 5);
+            assert_eq!(run.finish(minute), [], "a count that never agrees proves nothing");
+        }
+    }
+
+    #[test]
+    fn a_minute_with_a_gap_is_not_compared() {
+        let mut run = Run::calibrated();
+        let gap = Span::new(TimeMs(181_000), TimeMs(185_000));
+        let opened = Change::GapOpened { span: gap, cause: crate::ledger::Cause::Outage };
+        run.trade(&[181_000, 185_000]);
+        run.0.note(StreamKey::Trades(coin()), &opened);
+        run.bar(3, 9);
+        run.trade(&[241_000]);
+        assert_eq!(run.judge(3, 9), Verdict::Stale, "what holed the trades may have holed the bar");
+        assert_eq!(run.finish(3), []);
+    }
+}
