@@ -1,14 +1,17 @@
 //! The collector wired together: what the daemon runs, and what an application embeds.
 //!
 //! [`Engine`] composes sources, selector, pipeline, scheduler and store; `director` carries out what the selector
-//! decides; [`capacity`] is the arithmetic of what fits; [`universe`] is what there is to collect.
+//! decides; [`capacity`] is the arithmetic of what fits; [`universe`] is what there is to collect, and [`Endpoints`]
+//! where.
 //!
 //! What does not live here: any decision about claims, joins or gaps, configuration, and the terminal.
 
 pub mod capacity;
 mod director;
+mod endpoints;
 mod engine;
 mod spooled;
 pub mod universe;
 
+pub use endpoints::{Endpoints, Target};
 pub use engine::{Engine, EngineError, Parts, Snapshot};

@@ -7,7 +7,9 @@ use hl_collectors::rest::{InfoClient, RestError, Urgency};
 use hl_core::Coin;
 use hl_core::decode::rest as decode;
 use hl_core::message::info::InfoRequest;
+use hl_core::store::Store;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 /// How long reading metadata waits for room in the weight budget.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -22,6 +24,44 @@ pub struct Universe {
 }
 
 impl Universe {
+    /// Reads the markets as [`Universe::read`] does and keeps them in the store under the network's name; where the
+    /// exchange does not answer, what was kept the last time serves.
+    ///
+    /// # Errors
+    /// When the exchange does not answer and the store remembers nothing.
+    pub async fn read_or_recall(
+        client: &InfoClient,
+        store: &dyn Store,
+        network: &str,
+        everything: bool,
+    ) -> Result<Self, RestError> {
+        let note = format!("universe {network}{}", if everything { ", all dexes" } else { "" });
+        match Self::read(client, everything).await {
+            Ok(universe) => {
+                if let Ok(text) = serde_json::to_string(&universe)
+                    && let Err(error) = store.put_note(&note, &text).await
+                {
+                    warn!(%error, "the names of the markets could not be kept");
+                }
+                Ok(universe)
+            }
+            Err(error) => {
+                let known = store.note(&note).await.ok().flatten();
+                let Some(known) = known.and_then(|text| serde_json::from_str(&text).ok()) else {
+                    return Err(error);
+                };
+                warn!(%error, "the exchange does not say what it has; taking the names it had last time");
+                Ok(known)
+            }
+        }
+    }
+
+    /// Whether the exchange has this market.
+    #[must_use]
+    pub fn has(&self, coin: Coin) -> bool {
+        self.perps.contains(&coin) || self.others.contains(&coin)
+    }
+
     /// Reads the perpetuals of the first dex; with `everything` also those of every builder dex, and spot.
     ///
     /// # Errors
@@ -29,9 +69,8 @@ impl Universe {
     pub async fn read(client: &InfoClient, everything: bool) -> Result<Self, RestError> {
         let mut universe = Self { perps: perps(client, None).await?, others: Vec::new() };
         if everything {
-            let dexes = client
-                .ask(&InfoRequest::PerpDexs, 0, Urgency::Question, PATIENCE, decode::perp_dexs)
-                .await?;
+            let dexes =
+                client.ask(&InfoRequest::PerpDexs, 0, Urgency::Question, PATIENCE, decode::perp_dexs).await?;
             for dex in dexes.into_iter().flatten() {
                 universe.others.extend(perps(client, Some(dex.name)).await?);
             }

@@ -7,7 +7,7 @@ mod report;
 pub(crate) mod shutdown;
 mod trace;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,8 +31,6 @@ use crate::view::{Mode, View};
 
 /// The spool holds at most this much: hours of a busy market.
 const SPOOL_BYTES: u64 = 1 << 30;
-/// Processes on one store that have a spool of their own.
-const MAX_SPOOLS: u32 = 15;
 /// First pause before the exchange is asked again what it has; doubles, jittered.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
@@ -107,8 +105,12 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
     };
     let StoreUri::Sqlite(path) = &config.store;
     let failed = |source| DaemonError::Store { path: path.clone(), source };
-    let store = Arc::new(SqliteStore::open(options(path, "hl-daemon", clock.clone())).await.map_err(failed)?);
-    let spool = spool(path).await.map_err(failed)?;
+    let store = Arc::new(
+        SqliteStore::open(SqliteOptions::of_this_process(path, "hl-daemon", clock.clone()))
+            .await
+            .map_err(failed)?,
+    );
+    let spool = Spool::open_beside(path, Writer::Thread, SPOOL_BYTES).await.map_err(failed)?;
     let engine = Engine::new(Parts {
         net,
         clock: clock.clone(),
@@ -128,17 +130,6 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
     result
 }
 
-/// The first spool beside the store that no other process has open, with what its last user left in it.
-async fn spool(store: &Path) -> Result<Spool, StoreError> {
-    let mut n = 0;
-    loop {
-        match Spool::open(Spool::beside(store, n), Writer::Thread, SPOOL_BYTES).await {
-            Err(error) if error.is_temporary() && n < MAX_SPOOLS => n += 1,
-            opened => return opened,
-        }
-    }
-}
-
 /// A simulated exchange on a free loopback port, so that other programs can look at it too.
 async fn simulate(config: &Config, net: &dyn Net, clock: &dyn Clock) -> Result<Sim, DaemonError> {
     let listener = net.listen("127.0.0.1:0").await.map_err(DaemonError::Listen)?;
@@ -151,19 +142,6 @@ async fn simulate(config: &Config, net: &dyn Net, clock: &dyn Clock) -> Result<S
     let sim = Sim::start(options, listener)?;
     info!(endpoint = %sim.endpoint(), "simulated exchange; its truth is at /sim/truth/trades");
     Ok(sim)
-}
-
-/// How this process opens a SQLite store.
-#[must_use]
-pub fn options(path: &Path, role: &str, clock: Arc<dyn Clock>) -> SqliteOptions {
-    SqliteOptions {
-        path: path.to_owned(),
-        role: role.to_owned(),
-        host: std::fs::read_to_string("/etc/hostname").map(|name| name.trim().to_owned()).unwrap_or_default(),
-        pid: std::process::id(),
-        writer: Writer::Thread,
-        clock,
-    }
 }
 
 async fn collect(
@@ -195,38 +173,18 @@ async fn coins(
     stop: &mut watch::Receiver<bool>,
 ) -> Result<Option<Vec<Coin>>, DaemonError> {
     let everything = config.coins.reach_beyond_the_first_dex();
-    let note = format!("universe {}", config.network.name());
+    let network = config.network.name();
     let mut pause = FIRST_RETRY;
     let mut rng = Seed(std::process::id().into()).rng("universe");
     loop {
         let read = tokio::select! {
             biased;
             () = stopped(stop) => return Ok(None),
-            read = Universe::read(engine.client(), everything) => read,
+            read = Universe::read_or_recall(engine.client(), store, &network, everything) => read,
         };
-        let universe = match read {
-            Ok(universe) => {
-                if let Ok(text) = serde_json::to_string(&universe)
-                    && let Err(error) = store.put_note(&note, &text).await
-                {
-                    warn!(%error, "the names of the markets could not be kept");
-                }
-                Some(universe)
-            }
-            Err(error) => {
-                let known = store.note(&note).await.ok().flatten();
-                let known = known.and_then(|text| serde_json::from_str::<Universe>(&text).ok());
-                match &known {
-                    Some(_) => {
-                        warn!(%error, "the exchange does not say what it has; taking the names it had last time")
-                    }
-                    None => warn!(%error, retry_in = ?pause, "cannot reach {}", config.network.name()),
-                }
-                known
-            }
-        };
-        if let Some(universe) = universe {
-            return Ok(Some(config.coins.resolve(&config.network, &universe)?));
+        match read {
+            Ok(universe) => return Ok(Some(config.coins.resolve(&config.network, &universe)?)),
+            Err(error) => warn!(%error, retry_in = ?pause, "cannot reach {network}"),
         }
         let jittered = pause.mul_f64(0.5 + rng.f64() / 2.0);
         tokio::select! {

@@ -11,23 +11,27 @@ mod when;
 mod work;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Subcommand;
+use hl_core::seam::stopped;
 use hl_core::store::{Store as _, StoreError};
 use hl_core::{Coin, Interval, StreamKey, TimeMs};
 use hl_scheduler::backfill::BackfillError;
-use hl_store::SqliteStore;
+use hl_store::{SqliteOptions, SqliteStore};
 
 use self::exchange::{Exchange, ExchangeError};
 use self::progress::Progress;
 use self::work::{Target, Work};
 use super::{CommandError, Common, Shell};
-use crate::compose::{self, shutdown};
+use crate::compose::shutdown;
 use crate::config::{self, Coins, CoinsError, ConfigError, NamedCoin, Network, Place, StoreUri, ValueError};
 use crate::exit::Exit;
 
 /// What the session is called in the store.
 const ROLE: &str = "hl-cli backfill";
+/// How often the progress is drawn where nothing else moves it.
+const TICK: Duration = Duration::from_millis(500);
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -194,7 +198,9 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
         SqliteStore::inspect(&path)?;
     }
     let mut stop = shutdown::signal(None);
-    let store = Arc::new(SqliteStore::open(compose::options(&path, ROLE, Arc::clone(&shell.clock))).await?);
+    let store = Arc::new(
+        SqliteStore::open(SqliteOptions::of_this_process(&path, ROLE, Arc::clone(&shell.clock))).await?,
+    );
     let inspect = SqliteStore::inspect(&path)?;
     let exchange = Exchange::new(
         network.name(),
@@ -205,10 +211,18 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     );
     let progress = Progress::new();
     let mut work = Work::new(store.as_ref(), &inspect, &exchange, &progress);
-    let ended = tokio::select! {
-        biased;
-        _ = stop.wait_for(|stop| *stop) => None,
-        ended = carry_out(&asked, &network, &mut work) => Some(ended),
+    let ended = {
+        let carried_out = carry_out(&asked, &network, &mut work);
+        tokio::pin!(carried_out);
+        let mut every = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                biased;
+                () = stopped(&mut stop) => break None,
+                ended = &mut carried_out => break Some(ended),
+                _ = every.tick() => progress.tick(),
+            }
+        }
     };
     progress.finish();
     // Leases and claims are given back here, however it ended.

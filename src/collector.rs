@@ -1,0 +1,232 @@
+//! The builder, and the running collector.
+
+use std::fmt;
+use std::panic::resume_unwind;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hl_collectors::rest::{RestError, RestOptions};
+use hl_collectors::ws::WsOptions;
+use hl_core::seam::{Clock, Endpoint, Seed};
+use hl_core::store::{Store as _, StoreError};
+use hl_core::stream::StreamKeyError;
+use hl_core::{Coin, StreamKey};
+use hl_engine::universe::Universe;
+use hl_engine::{Endpoints, Engine, EngineError, Parts, Snapshot};
+use hl_runtime::{SystemClock, TcpNet};
+use hl_store::{Spool, SqliteOptions, SqliteStore, Writer};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// What the session is called in the store, for people.
+const ROLE: &str = env!("CARGO_PKG_NAME");
+/// Where the data goes if nothing is said.
+const DEFAULT_STORE: &str = "data/hyperliquid.db";
+/// The spool holds at most this much: hours of a busy market.
+const SPOOL_BYTES: u64 = 1 << 30;
+
+/// Why a collector did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// A name that names no stream.
+    #[error(transparent)]
+    Stream(#[from] StreamKeyError),
+    /// There is nothing to do.
+    #[error("no stream was asked for")]
+    NoStreams,
+    /// The exchange has no such market. Names are case-sensitive, and subscribing to an unknown one would cost the
+    /// whole socket.
+    #[error("the exchange has no coin {coin}, which {stream} asks for")]
+    UnknownCoin {
+        /// The coin.
+        coin: Coin,
+        /// The first stream that names it.
+        stream: StreamKey,
+    },
+    /// The exchange did not say which markets it has, and the store does not remember them.
+    #[error("asking {network} for its markets: {source}")]
+    Exchange {
+        /// Which exchange.
+        network: String,
+        /// The cause.
+        source: RestError,
+    },
+    /// The store could not be opened or closed.
+    #[error("the store {}: {source}", path.display())]
+    Store {
+        /// Its file.
+        path: PathBuf,
+        /// The cause.
+        source: StoreError,
+    },
+    /// Collecting.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// What is to be collected, from where, into what. Made by [`Collector::mainnet`], [`Collector::testnet`] and
+/// [`Collector::at`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing is collected before `start`"]
+pub struct Builder {
+    network: String,
+    endpoints: Endpoints,
+    streams: Vec<Result<StreamKey, StreamKeyError>>,
+    store: PathBuf,
+}
+
+impl Builder {
+    fn new(network: impl ToString, endpoints: Endpoints) -> Self {
+        Self { network: network.to_string(), endpoints, streams: Vec::new(), store: DEFAULT_STORE.into() }
+    }
+
+    /// Adds streams, by name or by [`StreamKey`]: `trades/BTC`, `book/BTC`, `book/BTC/fast`, `bbo/BTC`,
+    /// `candle/BTC/1m`, `mids`, `context/BTC`, `funding/BTC`. A name that is none is reported by
+    /// [`start`](Builder::start).
+    pub fn streams<S: ToString>(mut self, streams: impl IntoIterator<Item = S>) -> Self {
+        self.streams.extend(streams.into_iter().map(|stream| stream.to_string().parse()));
+        self
+    }
+
+    /// The SQLite file, `data/hyperliquid.db` if nothing is said. It and its folder are made where they are missing.
+    pub fn store_sqlite(mut self, path: impl Into<PathBuf>) -> Self {
+        self.store = path.into();
+        self
+    }
+
+    /// Opens the store, checks every coin against the markets of the exchange, and begins to collect. Needs a running
+    /// tokio runtime with time and I/O enabled.
+    ///
+    /// Returns once collecting has begun, not once data has arrived. What shows up only then, such as another process
+    /// that holds every stream, is the result of [`ended`](Collector::ended) and [`stop`](Collector::stop).
+    ///
+    /// # Errors
+    /// When a stream or a coin does not exist, the store cannot be opened, or the exchange cannot be asked for its
+    /// markets and the store does not remember them.
+    pub async fn start(self) -> Result<Collector, CollectError> {
+        let Self { network, endpoints, streams, store: path } = self;
+        let streams: Vec<StreamKey> = streams.into_iter().collect::<Result<_, _>>()?;
+        if streams.is_empty() {
+            return Err(CollectError::NoStreams);
+        }
+        let failed = |source| CollectError::Store { path: path.clone(), source };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let options = SqliteOptions::of_this_process(&path, ROLE, clock.clone());
+        let store = Arc::new(SqliteStore::open(options).await.map_err(failed)?);
+        let spool = Spool::open_beside(&path, Writer::Thread, SPOOL_BYTES).await.map_err(failed)?;
+        // Two processes, and two collectors in one, must not jitter alike.
+        let seed =
+            Seed(clock.now().0.unsigned_abs()).derive(&format!("{} {}", std::process::id(), store.token().0));
+        let engine = Engine::new(Parts {
+            net: Arc::new(TcpNet::new()),
+            clock,
+            store: store.clone(),
+            spool: Arc::new(spool),
+            ws: WsOptions { endpoint: endpoints.ws.endpoint, path: endpoints.ws.path },
+            rest: RestOptions { endpoint: endpoints.info.endpoint, path: endpoints.info.path },
+            address: network.clone(),
+            seed,
+        });
+        let checked = check(&engine, store.as_ref(), &network, &streams).await;
+        if let Err(error) = checked {
+            store.close().await.map_err(failed)?;
+            return Err(error);
+        }
+        let (stop, stopped) = watch::channel(false);
+        let mut task = JoinSet::new();
+        let running = engine.clone();
+        task.spawn(async move {
+            let ended = running.run(&streams, stopped).await;
+            let closed = store.close().await;
+            ended?;
+            closed.map_err(|source| CollectError::Store { path, source })
+        });
+        Ok(Collector { engine, stop, task })
+    }
+}
+
+async fn check(
+    engine: &Engine,
+    store: &SqliteStore,
+    network: &str,
+    streams: &[StreamKey],
+) -> Result<(), CollectError> {
+    let mut named = streams.iter().filter_map(|stream| Some((*stream, stream.coin()?)));
+    // The names of builder dexes' and spot markets cost four more requests.
+    let everything = named.clone().any(|(_, coin)| coin.as_str().contains([':', '@', '/', '#']));
+    let universe = Universe::read_or_recall(engine.client(), store, network, everything)
+        .await
+        .map_err(|source| CollectError::Exchange { network: network.to_owned(), source })?;
+    match named.find(|(_, coin)| !universe.has(*coin)) {
+        Some((stream, coin)) => Err(CollectError::UnknownCoin { coin, stream }),
+        None => Ok(()),
+    }
+}
+
+/// A running collector.
+///
+/// End it with [`stop`](Collector::stop): that commits what was taken in and gives the streams back. Dropping it ends
+/// it at once, as a crash would: what had not been committed is lost, and the next start records it as a gap. The
+/// streams are then free for others as soon as the storage thread has finished what it was given.
+pub struct Collector {
+    engine: Arc<Engine>,
+    stop: watch::Sender<bool>,
+    /// One task; a set, so that dropping the collector aborts it.
+    task: JoinSet<Result<(), CollectError>>,
+}
+
+impl fmt::Debug for Collector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Collector").field("snapshot", &self.snapshot()).finish_non_exhaustive()
+    }
+}
+
+impl Collector {
+    /// Collects from the exchange itself.
+    pub fn mainnet() -> Builder {
+        Builder::new("mainnet", Endpoints::mainnet())
+    }
+
+    /// Collects from its public test network.
+    pub fn testnet() -> Builder {
+        Builder::new("testnet", Endpoints::testnet())
+    }
+
+    /// Collects from an exchange at one base URL: a proxy, a node, or a simulated exchange.
+    pub fn at(base: &Endpoint) -> Builder {
+        Builder::new(base, Endpoints::at(base))
+    }
+
+    /// What it is doing now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.engine.snapshot()
+    }
+
+    /// Waits until collecting ends by itself, which it does only when it fails. Safe to drop and call again; after it
+    /// has returned, [`stop`](Collector::stop) has nothing left to report.
+    ///
+    /// # Errors
+    /// When every stream is held by another process, more was asked for than fits, or the store fails for good.
+    pub async fn ended(&mut self) -> Result<(), CollectError> {
+        match self.task.join_next().await {
+            None => Ok(()),
+            Some(Ok(result)) => result,
+            // A bug in this library reaches the caller as the panic that it was.
+            Some(Err(error)) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                Err(_) => Ok(()),
+            },
+        }
+    }
+
+    /// Ends it: what was taken in is committed, or in the spool, and the streams are given back.
+    ///
+    /// # Errors
+    /// What ended it before, as [`ended`](Collector::ended) says it; or when the store could not be closed.
+    pub async fn stop(mut self) -> Result<(), CollectError> {
+        // Nobody listens any more only where it has ended already.
+        let _ = self.stop.send(true);
+        self.ended().await
+    }
+}

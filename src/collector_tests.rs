@@ -1,0 +1,103 @@
+use std::time::Duration;
+
+use hl_core::TimeMs;
+use hl_core::seam::Net as _;
+use hl_sim::{Sim, SimConfig};
+
+use hl_core::ledger::Span;
+use hl_core::seam::Clock as _;
+use hl_core::{Coin, Records, StreamKey};
+use hl_engine::{EngineError, Snapshot};
+use hl_runtime::{SystemClock, TcpNet};
+use hl_store::{Inspect as _, SqliteStore};
+
+use crate::{CollectError, Collector};
+
+/// A simulated exchange on a free port of this machine, and a folder for a store.
+async fn exchange() -> (Sim, tempfile::TempDir) {
+    let listener = TcpNet::new().listen("127.0.0.1:0").await.unwrap();
+    let config = SimConfig { start: SystemClock.now(), ..SimConfig::default() };
+    (Sim::start(config, listener).unwrap(), tempfile::tempdir().unwrap())
+}
+
+async fn until(collector: &Collector, holds: impl Fn(&Snapshot) -> bool) {
+    let mut every = tokio::time::interval(Duration::from_millis(20));
+    while !holds(&collector.snapshot()) {
+        every.tick().await;
+    }
+}
+
+#[tokio::test]
+async fn collects_into_a_file_and_gives_the_streams_back() {
+    let (sim, folder) = exchange().await;
+    let path = folder.path().join("new").join("market.db");
+    let builder =
+        Collector::at(&sim.endpoint()).streams(["trades/BTC", "bbo/BTC", "mids"]).store_sqlite(&path);
+    let collector = builder.clone().start().await.unwrap();
+    until(&collector, |s| s.streams.len() == 3 && s.pipeline.inserted > 20).await;
+    collector.stop().await.unwrap();
+
+    let store = SqliteStore::inspect(&path).unwrap();
+    let trades = StreamKey::Trades(Coin::new("BTC").unwrap());
+    let Records::Trades(rows) = store.rows(trades, Span::new(TimeMs::MIN, TimeMs::MAX)).await.unwrap() else {
+        panic!("trades are trades")
+    };
+    assert!(!rows.is_empty());
+    let mut truth = sim.truth_trades(Coin::new("BTC").unwrap(), rows[0].time, rows[rows.len() - 1].time);
+    truth.sort_by_key(hl_core::record::Trade::key);
+    assert_eq!(rows, truth);
+    assert!(store.holders().await.unwrap().is_empty(), "a stopped collector holds nothing");
+    assert!(store.audit().await.unwrap().problems.is_empty());
+
+    let again = builder.start().await.unwrap();
+    until(&again, |s| s.streams.len() == 3).await;
+    again.stop().await.unwrap();
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn two_collectors_never_share_a_stream() {
+    let (sim, folder) = exchange().await;
+    let path = folder.path().join("market.db");
+    let builder = Collector::at(&sim.endpoint()).streams(["trades/BTC"]).store_sqlite(&path);
+    let first = builder.clone().start().await.unwrap();
+    until(&first, |s| s.streams.len() == 1).await;
+    let mut second = builder.clone().start().await.unwrap();
+    let error = second.ended().await.unwrap_err();
+    assert!(
+        matches!(error, CollectError::Engine(EngineError::Held(ref holders)) if holders.len() == 1),
+        "{error}"
+    );
+    second.stop().await.unwrap();
+
+    drop(first);
+    let store = SqliteStore::inspect(&path).unwrap();
+    let mut every = tokio::time::interval(Duration::from_millis(20));
+    while !store.holders().await.unwrap().is_empty() {
+        every.tick().await;
+    }
+    let third = builder.start().await.unwrap();
+    until(&third, |s| s.streams.len() == 1).await;
+    third.stop().await.unwrap();
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_collected_is_said_at_the_start() {
+    let (sim, folder) = exchange().await;
+    let builder = || Collector::at(&sim.endpoint()).store_sqlite(folder.path().join("market.db"));
+    let error = builder().start().await.unwrap_err();
+    assert!(matches!(error, CollectError::NoStreams), "{error}");
+    let error = builder().streams(["tades/BTC"]).start().await.unwrap_err();
+    assert!(matches!(error, CollectError::Stream(_)), "{error}");
+    let error = builder().streams(["trades/BTC", "trades/btc"]).start().await.unwrap_err();
+    assert_eq!(error.to_string(), "the exchange has no coin btc, which trades/btc asks for");
+    let error = builder().streams(["mids"]).store_sqlite(folder.path()).start().await.unwrap_err();
+    assert!(error.to_string().contains("is a folder"), "{error}");
+
+    // The markets are remembered once they have been read.
+    let remembered =
+        Collector::at(&sim.endpoint()).streams(["mids"]).store_sqlite(folder.path().join("market.db"));
+    sim.stop().await;
+    remembered.start().await.unwrap().stop().await.unwrap();
+}
