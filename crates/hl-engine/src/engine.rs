@@ -3,9 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hl_collectors::mono::MonoClock;
-use hl_collectors::pipeline::{
-    Inbox, InboxStats, Meter, Meters, Pipeline, PipelineCounters, PipelineEvent,
-};
+use hl_collectors::pipeline::{Inbox, InboxStats, Meter, Meters, Pipeline, PipelineCounters, PipelineEvent};
 use hl_collectors::rest::{InfoClient, RestCounters, RestOptions, RestSource, Weights};
 use hl_collectors::ws::{SocketView, WsOptions, WsPool};
 use hl_core::seam::{Clock, Net, Seed, stopped};
@@ -67,8 +65,10 @@ pub enum EngineError {
 }
 
 fn holders(holders: &[Holder]) -> String {
-    let words: Vec<_> =
-        holders.iter().map(|h| format!("{} (pid {} on {}, token {})", h.role, h.pid, h.host, h.token.0)).collect();
+    let words: Vec<_> = holders
+        .iter()
+        .map(|h| format!("{} (pid {} on {}, token {})", h.role, h.pid, h.host, h.token.0))
+        .collect();
     words.join(", ")
 }
 

@@ -26,7 +26,9 @@ pub(crate) async fn drain(
         spool.pop(number).await?;
         match ack.refused {
             0 => info!(rows = ack.inserted, "a spooled batch of an earlier run is in the store now"),
-            refused => warn!(rows = ack.inserted, refused, "a spooled batch of an earlier run was taken in part"),
+            refused => {
+                warn!(rows = ack.inserted, refused, "a spooled batch of an earlier run was taken in part")
+            }
         }
     }
     Ok(())
