@@ -102,9 +102,9 @@ pub trait Store: Send + Sync + 'static {
     /// Writes a batch in one transaction. Not cancelled by dropping the future. Repeating a batch that was written
     /// changes nothing.
     ///
-    /// [`Change::Rows`](crate::ledger::Change::Rows), `Covered`, `Final`, `GapOpened` and `Edge` need the stream's
-    /// lease under the batch's token; what lacks it is left out and named in [`Ack::superseded`]. The token is the
-    /// batch's, not the session's: what a dead process spooled is still taken while nobody else has the stream.
+    /// [`Change::Rows`](crate::ledger::Change::Rows), `Covered`, `Final`, `GapOpened`, `Doubted` and `Edge` need the
+    /// stream's lease under the batch's token; what lacks it is left out and named in [`Ack::superseded`]. The token
+    /// is the batch's, not the session's: what a dead process spooled is still taken while nobody else has the stream.
     fn commit(&self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Ack, StoreError>>;
 
     /// Opens a gap over those parts of `span` below the stream's edge that are neither covered nor a gap already.

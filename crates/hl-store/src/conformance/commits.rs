@@ -246,3 +246,46 @@ pub fn covered_pieces_grow_and_count_their_rows(new: New<'_>) {
         assert_eq!(row.holder.map(|holder| holder.token), Some(store.token()));
     });
 }
+
+/// Where a witness says that records are missing, the pieces are cut and a gap is opened; again changes nothing.
+pub fn what_is_doubted_is_a_gap_and_no_longer_covered(new: New<'_>) {
+    for (doubted, left) in [
+        (span(3, 5), vec![span(1, 3), span(5, 8)]),
+        (span(1, 2), vec![span(1, 1), span(2, 8)]),
+        (span(7, 8), vec![span(1, 7), span(8, 8)]),
+        (span(7, 9), vec![span(1, 7), span(9, 9)]),
+    ] {
+        let subject = new();
+        run(async {
+            let btc = trades("BTC");
+            let store = holder(&*subject, &[btc]).await;
+            let claim = epoch(store.token(), 1);
+            // No row lies strictly between the two records that are named.
+            let some = (1..=8).filter(|t| *t <= doubted.from.0 || *t >= doubted.to.0);
+            let records = Records::Trades(some.map(|time| trade("BTC", time, 1)).collect());
+            let count = records.len() as u64;
+            let mut changes = live(claim, records, span(1, 8));
+            changes.push(Change::Doubted { span: doubted, cause: Cause::Silence });
+            if doubted.to > TimeMs(8) {
+                changes.extend(live(claim, Records::Trades(vec![trade("BTC", 9, 1)]), span(9, 9)));
+            }
+            commit(&store, store.token(), btc, changes.clone()).await.unwrap();
+
+            let inspect = subject.inspect().await.unwrap();
+            let coverage = inspect.coverage(Some(btc)).await.unwrap();
+            assert_eq!(coverage.iter().map(|piece| piece.span).collect::<Vec<_>>(), left);
+            let later = u64::from(doubted.to > TimeMs(8));
+            assert_eq!(coverage.iter().map(|piece| piece.rows).sum::<u64>(), count + later);
+            let gaps = inspect.gaps(Some(btc)).await.unwrap();
+            assert_eq!(
+                gaps.iter().map(|gap| (gap.span, gap.cause)).collect::<Vec<_>>(),
+                [(doubted, Cause::Silence)]
+            );
+            assert_eq!(inspect.audit().await.unwrap().problems, []);
+
+            let before = picture(&*subject, btc).await;
+            commit(&store, store.token(), btc, changes).await.unwrap();
+            assert_eq!(picture(&*subject, btc).await, before);
+        });
+    }
+}

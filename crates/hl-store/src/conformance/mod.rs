@@ -2,7 +2,7 @@
 //!
 //! An implementation gives a [`Subject`], an empty store on which sessions can be opened, and names it in
 //! [`conformance_tests!`](crate::conformance_tests). Each case panics where a promise of
-//! [`Store`](hl_core::store::Store) or [`Inspect`](crate::Inspect) is broken.
+//! [`Store`](hl_core::store::Store) or [`Inspect`] is broken.
 
 #![allow(
     clippy::unwrap_used,
@@ -58,6 +58,7 @@ macro_rules! conformance_tests {
             rows_of_another_stream_are_refused
             every_record_survives_the_round_trip
             covered_pieces_grow_and_count_their_rows
+            what_is_doubted_is_a_gap_and_no_longer_covered
             the_best_version_of_a_bar_wins
             a_final_bar_never_changes
             fills_match_a_model

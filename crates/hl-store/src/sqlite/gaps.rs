@@ -233,14 +233,14 @@ impl Scope<'_> {
                     s.execute(params![name, piece.from.0, stamp.origin.as_str(), stamp.epoch.to_i64()])
                 })
                 .step(STEP)?;
-            // The rows are counted to the later part, which goes on growing.
             let before = Span { from: piece.from, to: span.from };
             let after = Span { from: span.to, to: piece.to };
-            for (part, rows) in [(before, 0), (after, rows)] {
-                if part.ms() > 0 || part == after {
-                    let part = Span { from: part.from, to: part.to.max(part.from) };
-                    self.insert_piece(&name, part, stamp, rows)?;
-                }
+            // A part may be one block long, where the piece began or ended at the gap: that block's rows are its own.
+            let parts: Vec<_> = [before, after].into_iter().filter(|part| part.from <= part.to).collect();
+            // The rows are counted to the later part, which goes on growing.
+            for (at, &part) in parts.iter().enumerate() {
+                let rows = if at + 1 == parts.len() { rows } else { 0 };
+                self.insert_piece(&name, part, stamp, rows)?;
             }
         }
         self.open_gap(stream, span, cause)
