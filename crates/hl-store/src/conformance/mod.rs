@@ -2,7 +2,7 @@
 //!
 //! An implementation gives a [`Subject`], an empty store on which sessions can be opened, and names it in
 //! [`conformance_tests!`](crate::conformance_tests). Each case panics where a promise of
-//! [`Store`](hl_core::store::Store) or [`Inspect`] is broken.
+//! [`Store`] or [`Inspect`] is broken.
 
 #![allow(
     clippy::unwrap_used,
