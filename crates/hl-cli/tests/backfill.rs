@@ -1,4 +1,5 @@
 //! `hl-cli backfill` as its user meets it: the real binaries, against a simulated exchange over TCP.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it fails")]
 
 use std::path::PathBuf;
 use std::process::{Output, Stdio};

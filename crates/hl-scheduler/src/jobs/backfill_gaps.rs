@@ -74,7 +74,9 @@ impl BackfillGaps {
             }
             History::Bars(_) | History::All => {
                 let quiet = |_: StreamKey, _: Span, _: i64, _: u64| {};
-                match backfill::fill(self.store.as_ref(), self.past.as_ref(), epoch, stream, span, &quiet).await {
+                match backfill::fill(self.store.as_ref(), self.past.as_ref(), epoch, stream, span, &quiet)
+                    .await
+                {
                     Ok(filled) => {
                         if filled.rows > 0 {
                             info!(%stream, rows = filled.rows, "gap filled from the exchange's past");

@@ -228,23 +228,18 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     // Leases and claims are given back here, however it ended.
     store.close().await?;
     let answer = work.answer().await?;
+    if !matches!(ended, Some(Err(_))) || !answer.streams.is_empty() {
+        shell.answer(common, &answer, &answer.text())?;
+    }
     match ended {
-        Some(Err(failure)) if answer.streams.is_empty() => return Err(failure.into()),
-        ended => {
-            shell.answer(common, &answer, &answer.text())?;
-            match ended {
-                Some(Ok(())) => {
-                    answer.complain();
-                    Ok(answer.exit())
-                }
-                Some(Err(failure)) => Err(failure.into()),
-                None => {
-                    eprintln!(
-                        "hl-cli: interrupted; what was filled is kept, the same command goes on from there"
-                    );
-                    Ok(Exit::Interrupted)
-                }
-            }
+        Some(Ok(())) => {
+            answer.complain();
+            Ok(answer.exit())
+        }
+        Some(Err(failure)) => Err(failure.into()),
+        None => {
+            eprintln!("hl-cli: interrupted; what was filled is kept, the same command goes on from there");
+            Ok(Exit::Interrupted)
         }
     }
 }

@@ -7,6 +7,12 @@ use hl_core::ledger::Span;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
+fn style(template: &str) -> ProgressStyle {
+    // The templates are our own; the plain bar would do as well.
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.progress_chars("=> ")
+}
+
 /// How far a backfill is, in time that is filled, with the rate of rows and the time left.
 pub(super) struct Progress {
     bar: ProgressBar,
@@ -28,10 +34,8 @@ impl Progress {
     pub(super) fn new() -> Self {
         // Draws nothing where standard error is no terminal.
         let bar = ProgressBar::no_length();
-        let template = "{msg} [{bar:30}] {percent}%, {eta} left";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("=> "));
-        }
+        bar.set_style(style("{msg}"));
+        bar.set_message("asking what there is");
         let begun = Instant::now();
         let done = Done { begun, ms: 0, rows: 0, piece: None, piece_ms: 0, stream_rows: 0 };
         Self { bar, done: Mutex::new(done) }
@@ -39,8 +43,10 @@ impl Progress {
 
     /// So much is to be filled.
     pub(super) fn begin(&self, total_ms: i64) {
-        self.bar.set_length(total_ms.unsigned_abs());
         self.bar.set_message("filling");
+        self.bar.set_style(style("{msg} [{bar:30}] {percent}%, {eta} left"));
+        self.bar.set_length(total_ms.unsigned_abs());
+        self.bar.reset_eta();
         self.done.lock().unwrap_or_else(PoisonError::into_inner).begun = Instant::now();
     }
 
@@ -59,6 +65,11 @@ impl Progress {
         let ms = u64::try_from(done.begun.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
         self.bar.set_message(format!("{stream} {rows} rows, {}/s", rows.saturating_mul(1_000) / ms));
         self.bar.set_position((done.ms + piece_ms).unsigned_abs());
+    }
+
+    /// Draws the bar again: the time left changes also while the weight budget has no room.
+    pub(super) fn tick(&self) {
+        self.bar.tick();
     }
 
     /// Takes the bar away.
