@@ -137,7 +137,11 @@ impl Daemon {
     }
 }
 
-/// Fails with everything that was found.
-pub(crate) fn assert_clean(report: &Report, folder: &Path) {
-    assert!(report.clean, "{}\nstore: {}\n{:#?}", report.text(), folder.display(), report.problems);
+/// Fails with everything that was found, and keeps the store for whoever looks into it.
+pub(crate) fn assert_clean(report: &Report, store: &Path) {
+    if !report.clean {
+        let kept = std::env::temp_dir().join("unclean.db");
+        std::fs::copy(store, &kept).unwrap();
+        panic!("{}\nstore: {}\n{:#?}", report.text(), kept.display(), report.problems);
+    }
 }

@@ -218,6 +218,9 @@ impl Engine {
                     Some(PipelineEvent::Superseded(stream)) => {
                         self.guard.report(self.mono.now(), Event::Superseded { stream });
                     }
+                    Some(PipelineEvent::Missed { stream, run }) => {
+                        self.guard.report(self.mono.now(), Event::Missed { stream, run });
+                    }
                     Some(PipelineEvent::GapsOpened) => {
                         backfill.gaps_opened();
                         self.runner.wake();

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hl_core::StreamKey;
+use hl_core::{RunId, StreamKey};
 use hl_core::ledger::{Batch, Cause, Change};
 use hl_core::store::{BatchQueue, Store, StoreError};
 use hl_core::timeline::{Reconciler, Timeline};
@@ -35,6 +35,13 @@ pub enum PipelineEvent {
     Superseded(StreamKey),
     /// The store will not get better by itself: collecting on makes no sense.
     Failed(StoreError),
+    /// A witness saw that the run missed something.
+    Missed {
+        /// The stream.
+        stream: StreamKey,
+        /// The run that owns it.
+        run: RunId,
+    },
     /// Gaps were opened that a backfill may fill.
     GapsOpened,
 }
@@ -96,7 +103,10 @@ impl Pipeline {
                 Some(done) = done_queue.recv() => self.finished(done).await,
                 () = sleep_until(flush_at) => {}
                 entries = self.inbox.take(TAKE) => match entries {
-                    Some(entries) => self.read(entries),
+                    Some(entries) => {
+                        self.read(entries);
+                        self.witness();
+                    }
                     None => break,
                 },
             }
@@ -174,6 +184,16 @@ impl Pipeline {
         }
     }
 
+    /// Tells of runs that missed something. Where the channel is full it is found again by the final bar.
+    fn witness(&mut self) {
+        for stream in self.reconciler.take_missed(self.mono.now()) {
+            let run = self.lines.get(&stream).and_then(Timeline::claim).and_then(|claim| claim.run);
+            if let Some(run) = run {
+                let _ = self.events.try_send(PipelineEvent::Missed { stream, run });
+            }
+        }
+    }
+
     fn gather(&mut self, stream: StreamKey, changes: &mut Vec<Change>) {
         let gaps = changes.iter().filter(|c| matches!(c, Change::GapOpened { .. })).count() as u64;
         if gaps > 0 {
@@ -185,13 +205,13 @@ impl Pipeline {
             self.since.get_or_insert_with(Instant::now);
         }
         for change in changes.drain(..) {
-            self.reconciler.note(stream, &change);
+            self.reconciler.note(self.mono.now(), stream, &change);
             self.pending.push(stream, change);
         }
         for (stream, span) in self.reconciler.take_doubts() {
             warn!(%stream, ?span, "a bar counts trades that never came: recorded as a gap");
             let doubt = Change::Doubted { span, cause: Cause::Silence };
-            self.reconciler.note(stream, &doubt);
+            self.reconciler.note(self.mono.now(), stream, &doubt);
             self.pending.push(stream, doubt);
             self.meters.stream(stream, |m| m.gaps += 1);
             let _ = self.events.try_send(PipelineEvent::GapsOpened);

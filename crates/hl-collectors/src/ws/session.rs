@@ -342,12 +342,15 @@ impl Session {
             return;
         };
         // Before the acknowledgement it is the tail of an earlier subscription.
-        let State::Live { run, at, last, .. } = &mut sub.state else {
+        let State::Live { run, last, .. } = &mut sub.state else {
             self.counters.unrouted += 1;
             return;
         };
         let (run, first) = (*run, last.is_none());
-        sub.rhythm.frame_after(now - last.unwrap_or(*at));
+        // Only pauses inside a run are its rhythm: what passed before its first frame is the connection's.
+        if let Some(last) = last {
+            sub.rhythm.frame_after(now - *last);
+        }
         *last = Some(now);
         sub.data_limit = FIRST_DATA_LIMIT_MS;
         out.push(offer(stream, run, Content::Frame(records)));
@@ -585,3 +588,7 @@ fn may_carry(channel: &str, kind: Kind) -> bool {
     };
     channel == name
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

@@ -163,6 +163,16 @@ impl Selector {
                     }
                 });
             }
+            Event::Missed { stream, run } => {
+                self.with(stream, |s, outbox| match s.socket {
+                    Socket::Owning { run: owner, .. } | Socket::Asked { run: owner, .. } if owner == run => {
+                        s.socket = Socket::Down;
+                        s.cause = Cause::Silence;
+                        outbox.push_back(Effect::Renew { stream, run });
+                    }
+                    _ => {}
+                });
+            }
             Event::Tick => {}
         }
         match event {
@@ -177,7 +187,8 @@ impl Selector {
             | Event::Up { stream, .. }
             | Event::Down { stream, .. }
             | Event::Silent { stream, .. }
-            | Event::Probed { stream, .. } => self.decide(now, stream),
+            | Event::Probed { stream, .. }
+            | Event::Missed { stream, .. } => self.decide(now, stream),
         }
     }
 

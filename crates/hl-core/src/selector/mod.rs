@@ -72,6 +72,13 @@ pub enum Event {
         /// Whether something was found that the run had not brought.
         missed: bool,
     },
+    /// A witness saw that the run missed something: its coin's bar counts trades that never came.
+    Missed {
+        /// The stream.
+        stream: StreamKey,
+        /// The run.
+        run: RunId,
+    },
     /// Time passed: look at deadlines.
     Tick,
 }

@@ -128,6 +128,16 @@ fn silence_asks_and_only_a_witness_takes_over() {
 }
 
 #[test]
+fn a_witness_of_its_own_accord_takes_over_at_once() {
+    let mut s = owned();
+    s.step(20_000, Event::Missed { stream: stream(), run: RunId(9) });
+    assert_eq!(owner(&s), WS(1), "another run's loss");
+    s.step(20_000, Event::Missed { stream: stream(), run: RunId(1) });
+    assert_eq!(owner(&s), REST);
+    assert!(effects(&mut s).contains(&Effect::Renew { stream: stream(), run: RunId(1) }));
+}
+
+#[test]
 fn an_unanswered_question_is_no_witness() {
     let mut s = owned();
     s.step(20_000, Event::Silent { stream: stream(), run: RunId(1) });
@@ -177,6 +187,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => prop::option::of(run()).prop_map(move |run| Event::Down { stream, run, cause: Cause::Outage }),
         2 => run().prop_map(move |run| Event::Silent { stream, run }),
         2 => (run(), any::<bool>()).prop_map(move |(run, missed)| Event::Probed { stream, run, missed }),
+        1 => run().prop_map(move |run| Event::Missed { stream, run }),
         4 => Just(Event::Tick),
     ]
 }

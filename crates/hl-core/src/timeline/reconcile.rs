@@ -3,9 +3,13 @@
 //! A bar carries a count of trades. Where trades and bars of a coin are both collected, a final bar that counts more
 //! than was stored says that trades are missing, and roughly where: between two versions of the bar. A bar that
 //! counts fewer is stale: its last version was lost. That a bar counts the public trades is an assumption, so it is
-//! calibrated per coin first: without enough bars that agreed, nothing is doubted.
+//! calibrated first: without enough bars that agreed, over all coins, nothing is doubted, and a coin of its own that
+//! disagrees too often is left alone.
 //!
-//! Pure: it sees the changes of the time lines, in order.
+//! While a bar is open its count is also the cheapest witness: where it moves and no trade comes, the subscription of
+//! the trades has missed one.
+//!
+//! Pure: it sees the changes of the time lines, in order, and the monotonic clock in ms.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,8 +23,11 @@ const VERSIONS: usize = 4_096;
 /// The assumption is trusted after so many whole bars that agreed, with so many trades in them …
 const TRUSTED_BARS: u64 = 2;
 const TRUSTED_TRADES: u64 = 10;
-/// … and while they are so many times as many as those that disagreed.
-const TRUSTED_SHARE: u64 = 2;
+/// … and while a coin has no more bars that disagreed than that agreed, and these.
+const TOLERATED: u64 = 2;
+
+/// How long a trade may be on its way after a bar has counted it, ms.
+const ON_THE_WAY_MS: i64 = 2_000;
 
 /// What the trades say of a bar.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,9 +68,27 @@ struct Coins {
     keys: BTreeSet<(TimeMs, u64)>,
     gaps: Vec<Span>,
     bars: BTreeMap<Interval, BTreeMap<TimeMs, Bar>>,
+    open: BTreeMap<Interval, Open>,
     agreed: u64,
-    agreed_trades: u64,
     disagreed: u64,
+}
+
+/// The bar in progress, and whether it counts more than came.
+#[derive(Clone, Copy)]
+struct Open {
+    time: TimeMs,
+    trades: u64,
+    /// Trades that it counts and that were known to be missing before.
+    base: i64,
+    /// Since when it counts more, on the monotonic clock.
+    ahead_since: Option<i64>,
+}
+
+/// Bars that agreed, over all coins.
+#[derive(Clone, Copy, Default)]
+struct Calibration {
+    bars: u64,
+    trades: u64,
 }
 
 /// One bar: its newest count, and how the stored trades compared to its versions.
@@ -85,6 +110,7 @@ struct Version {
 #[derive(Default)]
 pub struct Reconciler {
     coins: BTreeMap<Coin, Coins>,
+    calibration: Calibration,
     doubts: Vec<(StreamKey, Span)>,
 }
 
@@ -96,16 +122,28 @@ impl Reconciler {
     }
 
     /// A change of a time line, on its way to the store.
-    pub fn note(&mut self, stream: StreamKey, change: &Change) {
+    pub fn note(&mut self, now: i64, stream: StreamKey, change: &Change) {
         match stream {
             StreamKey::Trades(coin) => self.coins.entry(coin).or_default().trades(change),
             StreamKey::Candle(coin, interval) if interval.is_fixed() => {
                 let Some(coins) = self.coins.get_mut(&coin) else { return };
-                let doubts = coins.candles(interval, change);
+                let doubts = coins.candles(now, interval, change, &mut self.calibration);
                 self.doubts.extend(doubts.into_iter().map(|span| (StreamKey::Trades(coin), span)));
             }
             _ => {}
         }
+    }
+
+    /// Streams of trades whose subscription has missed something: their bars went on counting. Said once each.
+    pub fn take_missed(&mut self, now: i64) -> Vec<StreamKey> {
+        let mut missed = Vec::new();
+        for (coin, coins) in &mut self.coins {
+            if coins.missed(now) {
+                coins.open.clear();
+                missed.push(StreamKey::Trades(*coin));
+            }
+        }
+        missed
     }
 
     /// The stream is no longer ours.
@@ -145,7 +183,10 @@ impl Coins {
     fn trades(&mut self, change: &Change) {
         match change {
             Change::Rows { origin, records: Records::Trades(trades), .. } => {
-                self.pushed = *origin == Origin::Ws;
+                if self.pushed != (*origin == Origin::Ws) {
+                    self.pushed = *origin == Origin::Ws;
+                    self.open.clear();
+                }
                 self.keys.extend(trades.iter().map(crate::record::Trade::key));
             }
             Change::Filled { span, records: Records::Trades(trades), .. } => {
@@ -155,7 +196,10 @@ impl Coins {
             Change::Covered { span, .. } => {
                 self.since.get_or_insert(span.from);
             }
-            Change::GapOpened { span, .. } | Change::Doubted { span, .. } => self.gaps.push(*span),
+            Change::GapOpened { span, .. } | Change::Doubted { span, .. } => {
+                self.gaps.push(*span);
+                self.open.clear();
+            }
             Change::Edge(edge) => {
                 self.edge = Some(*edge);
                 let old = *edge - MEMORY_MS;
@@ -189,17 +233,59 @@ impl Coins {
         self.keys.range((bar.from, 0)..(bar.to, 0)).count() as u64
     }
 
-    fn candles(&mut self, interval: Interval, change: &Change) -> Vec<Span> {
+    fn candles(
+        &mut self,
+        now: i64,
+        interval: Interval,
+        change: &Change,
+        calibration: &mut Calibration,
+    ) -> Vec<Span> {
         match change {
             Change::Rows { origin: Origin::Ws, records: Records::Candles(bars), .. } => {
                 for bar in bars {
                     self.version(interval, bar.time, bar.trades);
+                    self.watch(now, interval, bar.time, bar.trades);
                 }
                 Vec::new()
             }
-            Change::Final { span } => self.check(interval, *span),
+            Change::Final { span } => self.check(interval, *span, calibration),
             _ => Vec::new(),
         }
+    }
+
+    /// The bar in progress moved.
+    fn watch(&mut self, now: i64, interval: Interval, time: TimeMs, trades: u64) {
+        if !self.pushed || self.open.get(&interval).is_some_and(|open| open.time > time) {
+            return;
+        }
+        let short = trades.cast_signed() - self.count(Span::new(time, time + interval.ms())).cast_signed();
+        let whole = self.since.is_some_and(|since| since < time) && self.gaps.iter().all(|gap| gap.to <= time);
+        let fresh = Open { time, trades, base: if whole { 0 } else { short }, ahead_since: None };
+        let open = self.open.entry(interval).and_modify(|open| if open.time < time { *open = fresh }).or_insert(fresh);
+        open.trades = open.trades.max(trades);
+        open.base = open.base.min(short);
+        open.ahead_since = (short > open.base).then(|| open.ahead_since.unwrap_or(now));
+    }
+
+    /// Whether an open bar has been ahead of the trades for too long.
+    fn missed(&mut self, now: i64) -> bool {
+        let overdue: Vec<_> = self
+            .open
+            .iter()
+            .filter(|(_, open)| open.ahead_since.is_some_and(|since| since + ON_THE_WAY_MS <= now))
+            .map(|(interval, open)| (*interval, *open))
+            .collect();
+        let mut missed = false;
+        for (interval, open) in overdue {
+            // The trade may have come after the bar.
+            let stored = self.count(Span::new(open.time, open.time + interval.ms()));
+            let ahead = open.trades.cast_signed() - stored.cast_signed() > open.base;
+            missed |= ahead;
+            if let Some(open) = self.open.get_mut(&interval).filter(|_| !ahead) {
+                open.ahead_since = None;
+            }
+        }
+        missed
     }
 
     fn version(&mut self, interval: Interval, time: TimeMs, trades: u64) {
@@ -219,7 +305,7 @@ impl Coins {
     }
 
     /// Bars became final: do they agree with the trades?
-    fn check(&mut self, interval: Interval, span: Span) -> Vec<Span> {
+    fn check(&mut self, interval: Interval, span: Span, calibration: &mut Calibration) -> Vec<Span> {
         let mut doubts = Vec::new();
         let Some(bars) = self.bars.get_mut(&interval) else { return doubts };
         let mut open = bars.split_off(&span.from);
@@ -230,13 +316,14 @@ impl Coins {
             let Stored::Whole(stored) = self.stored(piece) else { continue };
             if bar.trades == stored {
                 self.agreed += 1;
-                self.agreed_trades += stored;
+                calibration.bars += 1;
+                calibration.trades += stored;
                 continue;
             }
             self.disagreed += 1;
-            let trusted = self.agreed >= TRUSTED_BARS
-                && self.agreed_trades >= TRUSTED_TRADES
-                && self.agreed >= self.disagreed * TRUSTED_SHARE;
+            let trusted = calibration.bars >= TRUSTED_BARS
+                && calibration.trades >= TRUSTED_TRADES
+                && self.disagreed <= self.agreed + TOLERATED;
             if bar.trades > stored && trusted {
                 doubts.extend(self.missing(piece, &bar));
             }
@@ -339,19 +426,19 @@ mod tests {
 
         fn trade(&mut self, times: &[i64]) {
             let stream = StreamKey::Trades(coin());
-            self.0.note(stream, &trades(times));
+            self.0.note(0, stream, &trades(times));
             let span = Span::new(TimeMs(times[0]), TimeMs(times[times.len() - 1]));
-            self.0.note(stream, &Change::Covered { epoch: Epoch::default(), origin: Origin::Ws, span });
-            self.0.note(stream, &Change::Edge(span.to));
+            self.0.note(0, stream, &Change::Covered { epoch: Epoch::default(), origin: Origin::Ws, span });
+            self.0.note(0, stream, &Change::Edge(span.to));
         }
 
         fn bar(&mut self, minute: i64, n: u64) {
-            self.0.note(StreamKey::Candle(coin(), Interval::M1), &bar(minute, n));
+            self.0.note(0, StreamKey::Candle(coin(), Interval::M1), &bar(minute, n));
         }
 
         fn finish(&mut self, minute: i64) -> Vec<(i64, i64)> {
             let span = Span::new(TimeMs(minute * 60_000), TimeMs(minute * 60_000 + 60_000));
-            self.0.note(StreamKey::Candle(coin(), Interval::M1), &Change::Final { span });
+            self.0.note(0, StreamKey::Candle(coin(), Interval::M1), &Change::Final { span });
             self.0.take_doubts().into_iter().map(|(_, s)| (s.from.0 % 60_000, s.to.0 % 60_000)).collect()
         }
 
@@ -379,6 +466,20 @@ mod tests {
         run.trade(&[241_000]);
         assert_eq!(run.judge(3, 7), Verdict::Plausible, "the bar is right, it is the trades that are short");
         assert_eq!(run.finish(3), [(2_000, 10_000)]);
+    }
+
+    #[test]
+    fn a_bar_that_moves_without_its_trade_is_a_witness() {
+        let mut run = Run::calibrated();
+        let candle = StreamKey::Candle(coin(), Interval::M1);
+        run.trade(&[181_000]);
+        run.0.note(1_000, candle, &bar(3, 2));
+        assert_eq!(run.0.take_missed(2_999), []);
+        run.trade(&[182_000]);
+        assert_eq!(run.0.take_missed(3_000), [], "the trade was only on its way");
+        run.0.note(4_000, candle, &bar(3, 3));
+        assert_eq!(run.0.take_missed(6_000), [StreamKey::Trades(coin())]);
+        assert_eq!(run.0.take_missed(9_000), [], "said once");
     }
 
     #[test]
@@ -411,7 +512,7 @@ mod tests {
         let gap = Span::new(TimeMs(181_000), TimeMs(185_000));
         let opened = Change::GapOpened { span: gap, cause: crate::ledger::Cause::Outage };
         run.trade(&[181_000, 185_000]);
-        run.0.note(StreamKey::Trades(coin()), &opened);
+        run.0.note(0, StreamKey::Trades(coin()), &opened);
         run.bar(3, 9);
         run.trade(&[241_000]);
         assert_eq!(run.judge(3, 9), Verdict::Stale, "what holed the trades may have holed the bar");
