@@ -96,6 +96,8 @@ struct Sub {
     data_limit: i64,
     /// An unsubscribe must go out before the next subscribe.
     unsubscribe: bool,
+    /// The exchange may have it on this socket: a subscribe went out, and no unsubscribe since.
+    there: bool,
 }
 
 /// What the session counts.
@@ -175,7 +177,7 @@ impl Session {
     pub fn want(&mut self, now: Mono, stream: StreamKey, wanted: bool) {
         if !wanted {
             if let Some(sub) = self.subs.remove(&stream)
-                && matches!(sub.state, State::Sent { .. } | State::Live { .. })
+                && sub.there
             {
                 self.unsubscribes.push_back(sub.subscription);
             }
@@ -191,6 +193,7 @@ impl Session {
             strikes: 0,
             data_limit: FIRST_DATA_LIMIT_MS,
             unsubscribe: false,
+            there: false,
         });
     }
 
@@ -222,7 +225,7 @@ impl Session {
         self.ping_due = now + self.ping_ms();
         self.unsubscribes.clear();
         for sub in self.subs.values_mut() {
-            sub.unsubscribe = false;
+            (sub.unsubscribe, sub.there) = (false, false);
             if !matches!(sub.state, State::Quarantined { .. }) {
                 sub.state = State::Due { at: now };
             }
@@ -392,8 +395,12 @@ impl Session {
             }
             return;
         }
-        let over_limit = words.starts_with("Cannot subscribe to more than")
-            || words.starts_with("Cannot send more than");
+        if words.starts_with("Already unsubscribed: ") {
+            // The subscribe behind it has an answer of its own.
+            return;
+        }
+        let over_limit =
+            words.starts_with("Cannot subscribe to more than") || words.starts_with("Cannot send more than");
         for (stream, sub) in &mut self.subs {
             if !matches!(sub.state, State::Sent { .. }) {
                 continue;
@@ -429,7 +436,9 @@ impl Session {
                 self.link = Link::Closing;
                 out.push(Action::Close);
             }
-            Link::Up { data, .. } if data.zip(self.heartbeat_ms()).is_some_and(|(at, limit)| at + limit <= now) => {
+            Link::Up { data, .. }
+                if data.zip(self.heartbeat_ms()).is_some_and(|(at, limit)| at + limit <= now) =>
+            {
                 self.counters.stalled += 1;
                 self.link = Link::Closing;
                 out.push(Action::Close);
@@ -499,6 +508,7 @@ impl Session {
             self.send_credit -= 1;
             out.push(Action::Send(Request::subscribe(&sub.subscription).to_text()));
             sub.state = State::Sent { at: now };
+            sub.there = true;
             on_the_way += 1;
             if sub.suspect {
                 break;

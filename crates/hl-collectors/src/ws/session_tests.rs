@@ -27,7 +27,17 @@ fn data(stream: StreamKey, now: Mono) -> Frame {
         StreamKey::Trades(_) => {
             let (hash, nobody) = (hl_core::record::HexBytes([0; 32]), hl_core::record::HexBytes([0; 20]));
             let (px, sz, side) = (zero, zero, Side::Buy);
-            Frame::Trades(vec![Trade { coin, time, tid: 1, px, sz, side, hash, buyer: nobody, seller: nobody }])
+            Frame::Trades(vec![Trade {
+                coin,
+                time,
+                tid: 1,
+                px,
+                sz,
+                side,
+                hash,
+                buyer: nobody,
+                seller: nobody,
+            }])
         }
         StreamKey::Book(_, variant) => {
             Frame::Book(Book { coin, variant, time, bids: Box::default(), asks: Box::default() })
@@ -577,6 +587,17 @@ fn a_refusal_that_quotes_a_subscription_is_about_that_one_alone() {
 }
 
 #[test]
+fn a_stream_that_the_exchange_forgot_is_made_anew_without_blame() {
+    let mut rig = Rig::live(&["trades/BTC"]);
+    rig.subscribed.clear();
+    rig.renew(key("trades/BTC"));
+    rig.work();
+    rig.read_all();
+    assert_eq!(rig.session.counters().quarantined, 0, "\"Already unsubscribed\" refuses nothing");
+    assert!(rig.live.contains_key(&key("trades/BTC")));
+}
+
+#[test]
 fn over_the_limit_waits_and_tries_again() {
     let mut rig = Rig::open(&["bbo/BTC", "mids"]);
     rig.unread.clear();
@@ -609,13 +630,17 @@ fn a_lost_acknowledgement_is_asked_for_again() {
 #[test]
 fn garbage_ends_runs_of_trades_and_breaks_the_others() {
     let mut rig = Rig::live(&["trades/BTC", "bbo/BTC", "mids"]);
-    let (trades, bbo, mids) = (rig.live[&key("trades/BTC")], rig.live[&key("bbo/BTC")], rig.live[&key("mids")]);
+    let (trades, bbo, mids) =
+        (rig.live[&key("trades/BTC")], rig.live[&key("bbo/BTC")], rig.live[&key("mids")]);
     rig.offers.clear();
     rig.take_sent();
 
     rig.garbage("bbo");
     assert!(rig.take_reports().is_empty());
-    assert_eq!(rig.offers, [Offer { stream: key("bbo/BTC"), ticket: Ticket::Run(bbo), content: Content::Broken }]);
+    assert_eq!(
+        rig.offers,
+        [Offer { stream: key("bbo/BTC"), ticket: Ticket::Run(bbo), content: Content::Broken }]
+    );
 
     // Whose frame it was is not known: everybody's.
     rig.offers.clear();
@@ -738,6 +763,7 @@ enum Op {
     Data(usize),
     Garbage(&'static str),
     Renew(usize),
+    Forget(usize),
     Words(&'static str),
     Refuse(usize),
     Poison(Option<usize>),
@@ -758,6 +784,7 @@ fn op() -> impl Strategy<Value = Op> {
         8 => which.clone().prop_map(Op::Data),
         1 => prop::sample::select(vec!["trades", "bbo", "l2Book", "candle", "?"]).prop_map(Op::Garbage),
         1 => which.clone().prop_map(Op::Renew),
+        1 => which.clone().prop_map(Op::Forget),
         1 => prop::sample::select(vec![
             "Cannot subscribe to more than 1000 channels.",
             "Cannot send more than 2000 messages per minute.",
@@ -798,6 +825,7 @@ proptest! {
                 Op::Data(i) => if rig.socket == Socket::Open { rig.data(STREAMS[i]) },
                 Op::Garbage(channel) => if rig.socket == Socket::Open { rig.garbage(channel) },
                 Op::Renew(i) => rig.renew(key(STREAMS[i])),
+                Op::Forget(i) => drop(rig.subscribed.remove(&key(STREAMS[i]))),
                 Op::Words(words) => if rig.socket == Socket::Open { rig.frame(Frame::Error(words.into())) },
                 Op::Refuse(i) => if rig.socket == Socket::Open {
                     // In place of the acknowledgement.
@@ -821,6 +849,12 @@ proptest! {
             rig.read_all();
             for stream in rig.subscribed.clone() {
                 rig.frame(data(stream, rig.now));
+            }
+            // What the selector does once a witness has seen what a silent stream missed.
+            for event in rig.take_reports() {
+                if let Event::Silent { stream, .. } = event {
+                    rig.renew(stream);
+                }
             }
         }
         prop_assert_eq!(&rig.subscribed, &wanted);
