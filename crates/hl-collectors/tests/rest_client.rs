@@ -1,0 +1,310 @@
+//! The client of `/info` against a scripted server, in virtual time: what is tried again, what is not, who waits.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hl_collectors::mono::MonoClock;
+use hl_collectors::rest::{InfoClient, RestError, RestOptions, Urgency, Weights};
+use hl_core::TimeMs;
+use hl_core::decode::rest::answer;
+use hl_core::ledger::Cause;
+use hl_core::message::info::InfoRequest;
+use hl_core::seam::{BoxStream, Endpoint, Net as _};
+use hl_runtime::{MemoryNet, TokioClock};
+use hl_store::{SqliteOptions, SqliteStore, Writer};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+const START: TimeMs = TimeMs(1_790_000_000_000);
+const MINUTE: Duration = Duration::from_secs(60);
+/// The weight of the request that these tests make.
+const WEIGHT: u32 = 20;
+
+/// What the server does with a request.
+#[derive(Clone, Debug)]
+enum Answer {
+    Says(u16, &'static str),
+    /// Promises more than it sends, then closes.
+    Breaks,
+    /// A whole answer that is cut short all the same.
+    Cuts,
+    /// Reads and says nothing.
+    Hangs,
+}
+
+#[derive(Default)]
+struct Seen {
+    connections: usize,
+    /// When each request was read.
+    requests: Vec<Instant>,
+    script: VecDeque<Answer>,
+}
+
+/// A server that follows a script, then answers `[1]` to everything.
+struct Server {
+    net: MemoryNet,
+    endpoint: Endpoint,
+    seen: Arc<Mutex<Seen>>,
+    folder: tempfile::TempDir,
+    clock: TokioClock,
+    _tasks: JoinSet<()>,
+}
+
+impl Server {
+    async fn new(script: &[Answer]) -> Self {
+        let net = MemoryNet::new();
+        let mut listener = net.listen("exchange:0").await.unwrap();
+        let endpoint = listener.endpoint();
+        let seen = Arc::new(Mutex::new(Seen { script: script.iter().cloned().collect(), ..Seen::default() }));
+        let mut tasks = JoinSet::new();
+        let shared = seen.clone();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok(stream) = listener.accept().await {
+                shared.lock().unwrap().connections += 1;
+                connections.spawn(serve(stream, shared.clone()));
+            }
+        });
+        let clock = TokioClock::starting_at(START);
+        Self { net, endpoint, seen, folder: tempfile::tempdir().unwrap(), clock, _tasks: tasks }
+    }
+
+    /// A client in a process of its own, on the one store that all share.
+    async fn client(&self) -> InfoClient {
+        self.client_of(self.endpoint.clone()).await
+    }
+
+    async fn client_of(&self, endpoint: Endpoint) -> InfoClient {
+        let store = SqliteStore::open(SqliteOptions {
+            path: self.folder.path().join("weights.db"),
+            role: "test".into(),
+            host: "test".into(),
+            pid: std::process::id(),
+            writer: Writer::Inline { delay_ms: 1 },
+            clock: Arc::new(self.clock),
+        });
+        let mono = MonoClock::new(&self.clock);
+        let weights = Weights::new(Arc::new(store.await.unwrap()), "sim".into(), mono.clone());
+        let options = RestOptions { endpoint, path: "/info".into() };
+        InfoClient::new(Arc::new(self.net.clone()), options, weights, mono, fastrand::Rng::with_seed(1))
+    }
+
+    fn requests(&self) -> usize {
+        self.seen.lock().unwrap().requests.len()
+    }
+
+    fn connections(&self) -> usize {
+        self.seen.lock().unwrap().connections
+    }
+
+    fn last_request(&self) -> Instant {
+        *self.seen.lock().unwrap().requests.last().unwrap()
+    }
+}
+
+/// Requests of one connection, one after another.
+async fn serve(mut stream: BoxStream, seen: Arc<Mutex<Seen>>) {
+    let mut text = Vec::new();
+    loop {
+        let head = loop {
+            if let Some(at) = text.windows(4).position(|w| w == b"\r\n\r\n") {
+                break at + 4;
+            }
+            match stream.read_buf(&mut text).await {
+                Ok(n) if n > 0 => {}
+                _ => return,
+            }
+        };
+        let words = String::from_utf8_lossy(&text[..head]).to_ascii_lowercase();
+        assert!(words.starts_with("post /info http/1.1\r\n"), "{words}");
+        let length = words.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        let end = head + length.parse::<usize>().unwrap();
+        while text.len() < end {
+            stream.read_buf(&mut text).await.unwrap();
+        }
+        assert_eq!(&text[head..end], br#"{"type":"perpDexs"}"#);
+        text.drain(..end);
+        let answer = {
+            let mut seen = seen.lock().unwrap();
+            seen.requests.push(Instant::now());
+            seen.script.pop_front().unwrap_or(Answer::Says(200, "[1]"))
+        };
+        let (status, body, length) = match answer {
+            Answer::Says(status, body) => (status, body, body.len()),
+            Answer::Breaks => (200, "[1", 100),
+            Answer::Cuts => (200, "[1,", 3),
+            Answer::Hangs => std::future::pending().await,
+        };
+        let response = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n\r\n{body}");
+        stream.write_all(response.as_bytes()).await.unwrap();
+        if length != body.len() {
+            return;
+        }
+    }
+}
+
+async fn ask(client: &InfoClient, urgency: Urgency, limit: Duration) -> Result<Value, RestError> {
+    let decode = |body: &mut [u8]| answer::<Value>("perpDexs", body);
+    client.ask(&InfoRequest::PerpDexs, 0, urgency, limit, decode).await
+}
+
+async fn live(client: &InfoClient) -> Result<Value, RestError> {
+    ask(client, Urgency::Live, MINUTE).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_connection_serves_many_requests() {
+    let server = Server::new(&[]).await;
+    let client = server.client().await;
+    for _ in 0..5 {
+        live(&client).await.unwrap();
+    }
+    assert_eq!((server.connections(), server.requests()), (1, 5));
+    let counters = client.counters();
+    assert_eq!((counters.requests, counters.failures, counters.weight_used), (5, 0, 5 * WEIGHT));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_pass_is_tried_again() {
+    for trouble in [Answer::Breaks, Answer::Cuts, Answer::Says(502, "<html>"), Answer::Says(500, "oops")] {
+        let server = Server::new(&[trouble.clone(), trouble.clone()]).await;
+        let client = server.client().await;
+        assert_eq!(live(&client).await.unwrap(), serde_json::json!([1]), "{trouble:?}");
+        assert_eq!((server.requests(), client.counters().failures), (3, 2), "{trouble:?}");
+        assert_eq!(client.counters().weight_used, 3 * WEIGHT, "every attempt costs weight");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_attempts_with_pauses_between_them_and_no_more() {
+    let server = Server::new(&vec![Answer::Says(503, ""); 9]).await;
+    let client = server.client().await;
+    let error = live(&client).await.unwrap_err();
+    assert!(matches!(error, RestError::Server { status: 503, .. }), "{error}");
+    assert_eq!(error.to_string(), "perpDexs: HTTP 503");
+    let times = server.seen.lock().unwrap().requests.clone();
+    let pauses: Vec<_> = times.windows(2).map(|w| (w[1] - w[0]).as_millis()).collect();
+    assert_eq!(pauses.len(), 2);
+    assert!((150..=310).contains(&pauses[0]) && (300..=610).contains(&pauses[1]), "{pauses:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_final() {
+    for (status, body) in [(500, "null"), (422, "Failed to deserialize the JSON body"), (403, "")] {
+        let server = Server::new(&[Answer::Says(status, body)]).await;
+        let client = server.client().await;
+        let error = live(&client).await.unwrap_err();
+        assert!(matches!(&error, RestError::Refused { status: s, .. } if *s == status), "{error}");
+        assert_eq!((server.requests(), error.cause()), (1, Cause::Refused));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_does_not_come_has_a_limit() {
+    let server = Server::new(&vec![Answer::Hangs; 3]).await;
+    let client = server.client().await;
+    let begun = Instant::now();
+    let error = live(&client).await.unwrap_err();
+    assert!(matches!(error, RestError::Limit { .. }), "{error}");
+    let took = begun.elapsed().as_secs();
+    assert!((30..=31).contains(&took), "three times ten seconds and two short pauses, not {took} s");
+    live(&client).await.unwrap();
+    assert_eq!(server.connections(), 4, "a connection that hung is not used again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nobody_listens_the_error_says_where() {
+    let server = Server::new(&[]).await;
+    let client = server.client_of("http://nowhere:7".parse().unwrap()).await;
+    let error = live(&client).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "perpDexs: connection to http://nowhere:7: nobody listens on http://nowhere:7"
+    );
+    assert_eq!(error.cause(), Cause::Outage);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_silences_every_user_of_the_client() {
+    let server = Server::new(&[Answer::Says(429, "null")]).await;
+    let client = server.client().await;
+    let error = live(&client).await.unwrap_err();
+    let limited = Instant::now();
+    assert!(matches!(error, RestError::RateLimited { wait_ms: 10_000, .. }), "{error}");
+    assert_eq!(
+        (server.requests(), error.cause()),
+        (1, Cause::OverCapacity),
+        "asking again would make it worse"
+    );
+
+    // Who cannot wait that long is told so, and nothing is sent.
+    let error = ask(&client, Urgency::Question, Duration::from_secs(5)).await.unwrap_err();
+    assert!(matches!(error, RestError::RateLimited { .. }), "{error}");
+    assert_eq!(server.requests(), 1);
+
+    let (a, b) = tokio::join!(live(&client), live(&client));
+    assert!(a.is_ok() && b.is_ok());
+    let times = server.seen.lock().unwrap().requests.clone();
+    let waited: Vec<_> = times[1..].iter().map(|at| (*at - limited).as_secs_f64()).collect();
+    assert!(waited.len() == 2 && waited.iter().all(|s| (9.9..11.0).contains(s)), "{waited:?}");
+    assert_eq!(client.counters().rate_limited, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn repeated_429s_wait_longer_until_one_answer_is_good() {
+    let limited = Answer::Says(429, "null");
+    let good = Answer::Says(200, "[]");
+    let server = Server::new(&[
+        limited.clone(),
+        limited.clone(),
+        limited.clone(),
+        limited.clone(),
+        limited.clone(),
+        good,
+        limited,
+    ])
+    .await;
+    let client = server.client().await;
+    let mut waits = Vec::new();
+    for _ in 0..7 {
+        match ask(&client, Urgency::Live, 2 * MINUTE).await {
+            Err(RestError::RateLimited { wait_ms, .. }) => waits.push(wait_ms),
+            other => waits.extend(other.map(|_| 0).ok()),
+        }
+    }
+    assert_eq!(waits, [10_000, 20_000, 40_000, 60_000, 60_000, 0, 10_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_processes_on_one_store_share_one_budget() {
+    let server = Server::new(&[]).await;
+    let (one, other) = (server.client().await, server.client().await);
+    let begun = Instant::now();
+    let (mut granted, mut sent) = (0, 0);
+    for client in [&one, &other].into_iter().cycle() {
+        match ask(client, Urgency::Live, Duration::ZERO).await {
+            Ok(_) => granted += WEIGHT,
+            Err(error) => {
+                assert!(matches!(error, RestError::Budget { .. }), "{error}");
+                assert_eq!(error.cause(), Cause::OverCapacity);
+                break;
+            }
+        }
+        sent += 1;
+    }
+    assert_eq!(granted, Urgency::Live.ceiling(), "both together");
+    assert!(begun.elapsed() < MINUTE);
+    assert_eq!(server.requests(), sent, "what has no room is not sent");
+
+    // The past waits while what decides who owns a stream still has room.
+    assert!(ask(&other, Urgency::Backfill, Duration::ZERO).await.is_err());
+    ask(&other, Urgency::Question, Duration::ZERO).await.unwrap();
+
+    // Room comes back as the window moves on, and whoever waits gets it then.
+    ask(&one, Urgency::Backfill, 2 * MINUTE).await.unwrap();
+    let waited = server.last_request() - begun;
+    assert!(waited >= MINUTE && waited < MINUTE + MINUTE / 2, "{waited:?}");
+}
