@@ -1,5 +1,7 @@
 //! The client of `/info` against a scripted server, in virtual time: what is tried again, what is not, who waits.
 
+#![cfg(test)]
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
