@@ -81,8 +81,8 @@ impl Interval {
         }
     }
 
-    /// Length in milliseconds. A month counts 30 days: its bars start on the first of a month, so use
-    /// [`Interval::is_fixed`] before doing arithmetic with it.
+    /// Length in milliseconds. A month counts 30 days: ask [`Interval::is_fixed`] before doing arithmetic with
+    /// it.
     #[must_use]
     pub fn ms(self) -> i64 {
         const MINUTE: i64 = 60_000;
@@ -104,8 +104,8 @@ impl Interval {
         }
     }
 
-    /// Whether every bar has the same length and starts on a multiple of it from the epoch. Weeks start on a
-    /// Monday and months on the first, so neither qualifies.
+    /// Whether every bar has the same length and starts on a multiple of it from the epoch. Weeks
+    /// and months follow the calendar, so neither qualifies.
     #[must_use]
     pub fn is_fixed(self) -> bool {
         !matches!(self, Self::W1 | Self::Month)

@@ -43,7 +43,8 @@ impl Coin {
     pub fn new(name: &str) -> Result<Self, CoinError> {
         if let Some(known) = Ustr::from_existing(name) {
             // Other parts of a process may intern text that is no coin name, so the checks below still apply to it.
-            if !name.is_empty() && name.len() <= MAX_COIN_BYTES && name.bytes().all(|b| b.is_ascii_graphic()) {
+            if !name.is_empty() && name.len() <= MAX_COIN_BYTES && name.bytes().all(|b| b.is_ascii_graphic())
+            {
                 return Ok(Self(known));
             }
         }

@@ -40,7 +40,8 @@ impl Net for MemoryNet {
                 let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
                 state.listeners.get(&key).cloned()
             };
-            let refused = || io::Error::new(io::ErrorKind::ConnectionRefused, format!("nobody listens on {to}"));
+            let refused =
+                || io::Error::new(io::ErrorKind::ConnectionRefused, format!("nobody listens on {to}"));
             let (ours, theirs) = tokio::io::duplex(BUFFER);
             queue.ok_or_else(refused)?.send(theirs).await.map_err(|_| refused())?;
             Ok(Box::new(ours) as BoxStream)
@@ -49,7 +50,8 @@ impl Net for MemoryNet {
 
     fn listen<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<BoxListener>> {
         Box::pin(async move {
-            let invalid = || io::Error::new(io::ErrorKind::InvalidInput, format!("{address:?} is no host:port"));
+            let invalid =
+                || io::Error::new(io::ErrorKind::InvalidInput, format!("{address:?} is no host:port"));
             let (host, port) = address.rsplit_once(':').ok_or_else(invalid)?;
             let mut port: u16 = port.parse().map_err(|_| invalid())?;
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -75,18 +75,42 @@ impl Spool {
         Ok(Self { worker, size, max_bytes })
     }
 
-    /// Opens the first spool beside a database that no other process has open, with what its last user left in it.
+    /// Opens the first spool beside a database that no other process has open, with what its last user left in it, and
+    /// with what dead processes left in later ones.
     ///
     /// # Errors
     /// Temporary where [`MAX_SPOOLS`] processes have one; otherwise as for a store.
     pub async fn open_beside(database: &Path, writer: Writer, max_bytes: u64) -> Result<Self, StoreError> {
         let mut n = 0;
-        loop {
+        let spool = loop {
             match Self::open(Self::beside(database, n), writer, max_bytes).await {
                 Err(error) if error.is_temporary() && n + 1 < MAX_SPOOLS => n += 1,
-                opened => return opened,
+                opened => break opened?,
+            }
+        };
+        for other in n + 1..MAX_SPOOLS {
+            let path = Self::beside(database, other);
+            if path.exists() {
+                // A living process has it open, or it is damaged: either way it is not ours to empty.
+                if let Ok(left) = Self::open(path, writer, max_bytes).await {
+                    spool.adopt(&left).await?;
+                    left.close().await?;
+                }
             }
         }
+        Ok(spool)
+    }
+
+    /// Takes over what is in another spool, as far as there is room. Stopped in between, a batch may be in both: it is
+    /// committed twice then, and the second time changes nothing.
+    async fn adopt(&self, left: &Self) -> Result<(), StoreError> {
+        while let Some((number, batch)) = left.peek().await? {
+            if !self.push(&batch).await? {
+                break;
+            }
+            left.pop(number).await?;
+        }
+        Ok(())
     }
 
     /// The path of the `n`-th spool beside a database.

@@ -94,3 +94,28 @@ async fn an_entry_that_cannot_be_read_is_named_and_kept() {
     assert!(!error.is_temporary() && error.to_string().contains("entry 1"), "{error}");
     assert_eq!(spool.size().0, 1);
 }
+
+#[tokio::test]
+async fn what_dead_processes_left_is_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("store.db");
+    let open_beside = || Spool::open_beside(&database, Writer::Thread, 1 << 20);
+    let first = open_beside().await.unwrap();
+    let second = open_beside().await.unwrap();
+    assert!(first.push(&block(Token(1), 1, 2)).await.unwrap());
+    assert!(second.push(&block(Token(2), 2, 3)).await.unwrap());
+    first.close().await.unwrap();
+
+    let third = open_beside().await.unwrap();
+    assert_eq!(third.size().0, 1, "the second process lives: its spool is its own");
+    second.close().await.unwrap();
+    third.close().await.unwrap();
+    let fourth = open_beside().await.unwrap();
+    assert_eq!(fourth.size().0, 2);
+    let mut tokens = Vec::new();
+    while let Some((number, batch)) = fourth.peek().await.unwrap() {
+        tokens.push(batch.token);
+        fourth.pop(number).await.unwrap();
+    }
+    assert_eq!(tokens, [Token(1), Token(2)]);
+}

@@ -68,9 +68,32 @@ impl FromStr for StreamChoice {
     }
 }
 
+/// An interval that a daemon collects: one whose bars all have the same length and begin on multiples of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct LiveInterval(pub(super) Interval);
+
+impl FromStr for LiveInterval {
+    type Err = ValueError;
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text.parse::<Interval>()? {
+            interval if interval.is_fixed() => Ok(Self(interval)),
+            interval => Err(ValueError::Calendar(interval)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn weeks_and_months_are_not_collected_live() {
+        assert_eq!("1d".parse::<LiveInterval>().unwrap().0, Interval::D1);
+        for text in ["1w", "1M"] {
+            let error = text.parse::<LiveInterval>().unwrap_err().to_string();
+            assert!(error.contains("derive them from 1d"), "{error}");
+        }
+    }
 
     #[test]
     fn every_kind_can_be_chosen_by_its_name() {

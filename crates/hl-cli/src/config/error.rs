@@ -105,6 +105,11 @@ pub enum ValueError {
     /// An interval that the exchange has not.
     #[error(transparent)]
     Interval(#[from] IntervalError),
+    /// Bars of the calendar begin at days that no arithmetic tells.
+    #[error(
+        "bars of {0} follow the calendar and are not collected live; derive them from 1d, or read them once with hl-cli backfill candles --interval {0}"
+    )]
+    Calendar(hl_core::Interval),
 }
 
 /// How to put a wrong word right.

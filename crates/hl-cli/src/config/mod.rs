@@ -26,6 +26,7 @@ use hl_core::seam::Seed;
 use hl_core::{Coin, Interval, StreamKey};
 use tracing::Level;
 
+use choice::LiveInterval;
 pub use choice::StreamChoice;
 pub use coins::{Coins, CoinsError, NamedCoin};
 pub use duration::parse_duration;
@@ -184,7 +185,11 @@ impl Settings {
             network: self.one("network")?,
             coins,
             streams: self.each_once("streams")?,
-            intervals: self.each_once("intervals")?,
+            intervals: self
+                .each_once("intervals")?
+                .into_iter()
+                .map(|LiveInterval(interval)| interval)
+                .collect(),
             store: self.one("store")?,
             run_for: self.0.contains_key("for").then(|| self.with("for", parse_duration)).transpose()?,
             sim: SimOptions {

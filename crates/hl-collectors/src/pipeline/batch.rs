@@ -132,8 +132,10 @@ fn rows(change: &Change) -> usize {
 }
 
 fn batch(token: Token, streams: BTreeMap<StreamKey, Vec<Change>>) -> Batch {
-    let changes =
-        streams.into_iter().flat_map(|(stream, changes)| changes.into_iter().map(move |c| (stream, c))).collect();
+    let changes = streams
+        .into_iter()
+        .flat_map(|(stream, changes)| changes.into_iter().map(move |c| (stream, c)))
+        .collect();
     Batch { token, changes }
 }
 
@@ -143,7 +145,10 @@ fn merge(waiting: &mut [Change], change: Change) -> Option<Change> {
     let barrier = |c: &Change| {
         matches!(
             c,
-            Change::GapOpened { .. } | Change::Doubted { .. } | Change::Filled { .. } | Change::GapLost { .. }
+            Change::GapOpened { .. }
+                | Change::Doubted { .. }
+                | Change::Filled { .. }
+                | Change::GapLost { .. }
         )
     };
     let from = waiting.iter().rposition(barrier).map_or(0, |i| i + 1);

@@ -108,8 +108,8 @@ impl Inbox {
         if state.closed {
             return None;
         }
-        let is_state = offer.stream.spec().conflation == Conflation::State
-            && matches!(offer.content, Content::Frame(_));
+        let is_state =
+            offer.stream.spec().conflation == Conflation::State && matches!(offer.content, Content::Frame(_));
         let key = (offer.stream, offer.ticket);
         if is_state
             && state.entries.len() >= CONFLATE_ABOVE
@@ -209,7 +209,11 @@ mod tests {
         let inbox = std::sync::Arc::new(Inbox::new());
         inbox.offer(bbo(1)).await;
         inbox.offer(bbo(2)).await;
-        assert_eq!(inbox.stats(), InboxStats { waiting: 2, conflated: 0 }, "without pressure everything is kept");
+        assert_eq!(
+            inbox.stats(),
+            InboxStats { waiting: 2, conflated: 0 },
+            "without pressure everything is kept"
+        );
         while inbox.stats().waiting < CAPACITY {
             inbox.offer(trade()).await;
         }

@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hl_core::{RunId, StreamKey};
 use hl_core::ledger::{Batch, Cause, Change};
 use hl_core::store::{BatchQueue, Store, StoreError};
 use hl_core::timeline::{Reconciler, Timeline};
+use hl_core::{RunId, StreamKey};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -186,7 +186,9 @@ impl Pipeline {
 
     /// Tells of runs that missed something. Where the channel is full it is found again by the final bar.
     fn witness(&mut self) {
-        for stream in self.reconciler.take_missed(self.mono.now()) {
+        let missed = self.reconciler.take_missed(self.mono.now());
+        self.doubt();
+        for stream in missed {
             let run = self.lines.get(&stream).and_then(Timeline::claim).and_then(|claim| claim.run);
             if let Some(run) = run {
                 let _ = self.events.try_send(PipelineEvent::Missed { stream, run });
@@ -208,7 +210,15 @@ impl Pipeline {
             self.reconciler.note(self.mono.now(), stream, &change);
             self.pending.push(stream, change);
         }
+        self.doubt();
+    }
+
+    /// Records gaps where bars count trades that never came.
+    fn doubt(&mut self) {
         for (stream, span) in self.reconciler.take_doubts() {
+            if let Some(line) = self.lines.get_mut(&stream) {
+                line.doubted(span);
+            }
             warn!(%stream, ?span, "a bar counts trades that never came: recorded as a gap");
             let doubt = Change::Doubted { span, cause: Cause::Silence };
             self.reconciler.note(self.mono.now(), stream, &doubt);

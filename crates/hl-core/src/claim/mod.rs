@@ -27,7 +27,11 @@ impl Epoch {
 
     /// The inverse of [`Epoch::to_i64`].
     #[must_use]
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the two halves of the integer")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the two halves of the integer"
+    )]
     pub fn from_i64(value: i64) -> Self {
         Self { token: Token((value >> 32) as u32), local: value as u32 }
     }

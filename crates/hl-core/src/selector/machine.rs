@@ -107,7 +107,9 @@ impl Selector {
                     match s.socket {
                         Socket::Absent => {}
                         // An older run must not displace a newer one.
-                        Socket::Settling { run: r, .. } | Socket::Owning { run: r, .. } | Socket::Asked { run: r, .. }
+                        Socket::Settling { run: r, .. }
+                        | Socket::Owning { run: r, .. }
+                        | Socket::Asked { run: r, .. }
                             if r >= run => {}
                         _ => {
                             s.socket =
@@ -123,7 +125,9 @@ impl Selector {
                         Socket::Absent => return,
                         Socket::Starting { .. } | Socket::Down => None,
                         Socket::Settling { run, .. } => Some((run, 0)),
-                        Socket::Owning { run, since } | Socket::Asked { run, since, .. } => Some((run, now - since)),
+                        Socket::Owning { run, since } | Socket::Asked { run, since, .. } => {
+                            Some((run, now - since))
+                        }
                     };
                     match (ended, run) {
                         (Some((current, _)), Some(run)) if current != run => return,

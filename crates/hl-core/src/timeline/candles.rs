@@ -128,7 +128,12 @@ impl Candles {
     }
 
     /// Drops bars that are final already or lie in a gap.
-    fn cut(&self, common: &Common, mut bars: Vec<crate::record::Candle>, tally: &mut Tally) -> Vec<crate::record::Candle> {
+    fn cut(
+        &self,
+        common: &Common,
+        mut bars: Vec<crate::record::Candle>,
+        tally: &mut Tally,
+    ) -> Vec<crate::record::Candle> {
         let before = bars.len();
         bars.retain(|bar| bar.interval == self.interval && common.edge.is_none_or(|edge| bar.time >= edge));
         tally.late += (before - bars.len()) as u64;

@@ -85,11 +85,15 @@ struct Common {
 const MAX_HOLES: usize = 256;
 
 impl Common {
-    fn open_gap(&mut self, span: Span, cause: Cause, out: &mut Vec<Change>) {
+    fn remember(&mut self, hole: Span) {
         if self.holes.len() == MAX_HOLES {
             self.holes.remove(0);
         }
-        self.holes.push(span);
+        self.holes.push(hole);
+    }
+
+    fn open_gap(&mut self, span: Span, cause: Cause, out: &mut Vec<Change>) {
+        self.remember(span);
         out.push(Change::GapOpened { span, cause });
     }
 
@@ -162,6 +166,11 @@ impl Timeline {
             }
         }
         tally
+    }
+
+    /// Records turned out to be missing inside a covered piece: a promoted ring may still fill it.
+    pub fn doubted(&mut self, span: Span) {
+        self.common.remember(span);
     }
 
     /// Takes one piece of data: admits, rings or fences it. `witness` judges bars before they become final.

@@ -134,13 +134,15 @@ impl Reconciler {
         }
     }
 
-    /// Streams of trades whose subscription has missed something: their bars went on counting. Said once each.
+    /// Streams of trades whose subscription has missed something: their bars went on counting. Said once each. What is
+    /// missing between blocks that came is among the doubts.
     pub fn take_missed(&mut self, now: i64) -> Vec<StreamKey> {
         let mut missed = Vec::new();
         for (coin, coins) in &mut self.coins {
-            if coins.missed(now) {
+            if let Some(doubts) = coins.missed(now) {
                 coins.open.clear();
                 missed.push(StreamKey::Trades(*coin));
+                self.doubts.extend(doubts.into_iter().map(|span| (StreamKey::Trades(*coin), span)));
             }
         }
         missed
@@ -162,7 +164,9 @@ impl Reconciler {
 impl Witness for Reconciler {
     fn judge(&self, stream: StreamKey, bar: Span, trades: u64) -> Verdict {
         let StreamKey::Candle(coin, interval) = stream else { return Verdict::Unknown };
-        let Some(coins) = self.coins.get(&coin).filter(|_| interval.is_fixed()) else { return Verdict::Unknown };
+        let Some(coins) = self.coins.get(&coin).filter(|_| interval.is_fixed()) else {
+            return Verdict::Unknown;
+        };
         match coins.stored(bar) {
             Stored::Unknown => Verdict::Unknown,
             // What made the hole in the trades may have swallowed the bar's last version too.
@@ -259,29 +263,41 @@ impl Coins {
             return;
         }
         let short = trades.cast_signed() - self.count(Span::new(time, time + interval.ms())).cast_signed();
-        let whole = self.since.is_some_and(|since| since < time) && self.gaps.iter().all(|gap| gap.to <= time);
+        let whole =
+            self.since.is_some_and(|since| since < time) && self.gaps.iter().all(|gap| gap.to <= time);
         let fresh = Open { time, trades, base: if whole { 0 } else { short }, ahead_since: None };
-        let open = self.open.entry(interval).and_modify(|open| if open.time < time { *open = fresh }).or_insert(fresh);
+        let open = self
+            .open
+            .entry(interval)
+            .and_modify(|open| {
+                if open.time < time {
+                    *open = fresh
+                }
+            })
+            .or_insert(fresh);
         open.trades = open.trades.max(trades);
         open.base = open.base.min(short);
         open.ahead_since = (short > open.base).then(|| open.ahead_since.unwrap_or(now));
     }
 
-    /// Whether an open bar has been ahead of the trades for too long.
-    fn missed(&mut self, now: i64) -> bool {
+    /// Where trades are missing, when an open bar has been ahead of them for too long.
+    fn missed(&mut self, now: i64) -> Option<Vec<Span>> {
         let overdue: Vec<_> = self
             .open
             .iter()
             .filter(|(_, open)| open.ahead_since.is_some_and(|since| since + ON_THE_WAY_MS <= now))
             .map(|(interval, open)| (*interval, *open))
             .collect();
-        let mut missed = false;
+        let mut missed = None;
         for (interval, open) in overdue {
             // The trade may have come after the bar.
-            let stored = self.count(Span::new(open.time, open.time + interval.ms()));
-            let ahead = open.trades.cast_signed() - stored.cast_signed() > open.base;
-            missed |= ahead;
-            if let Some(open) = self.open.get_mut(&interval).filter(|_| !ahead) {
+            let piece = Span::new(open.time, open.time + interval.ms());
+            let ahead = open.trades.cast_signed() - self.count(piece).cast_signed() > open.base;
+            if ahead {
+                let bar = self.bars.get(&interval).and_then(|bars| bars.get(&open.time));
+                let doubts = bar.map(|bar| self.missing(piece, bar, open.base));
+                missed.get_or_insert_with(Vec::new).extend(doubts.unwrap_or_default());
+            } else if let Some(open) = self.open.get_mut(&interval) {
                 open.ahead_since = None;
             }
         }
@@ -325,14 +341,15 @@ impl Coins {
                 && calibration.trades >= TRUSTED_TRADES
                 && self.disagreed <= self.agreed + TOLERATED;
             if bar.trades > stored && trusted {
-                doubts.extend(self.missing(piece, &bar));
+                doubts.extend(self.missing(piece, &bar, 0));
             }
         }
         doubts
     }
 
     /// Where trades went missing: each piece between two stored blocks in which a version began to count more for good.
-    fn missing(&self, piece: Span, bar: &Bar) -> Vec<Span> {
+    /// `known`: so many were known to be missing before.
+    fn missing(&self, piece: Span, bar: &Bar, known: i64) -> Vec<Span> {
         let mut blocks: Vec<_> = self.keys.iter().map(|(time, _)| *time).collect();
         blocks.dedup();
         let mut doubts = Vec::new();
@@ -340,15 +357,19 @@ impl Coins {
         let mut least = bar.trades.cast_signed() - self.count(piece).cast_signed();
         let mut later = self.edge.unwrap_or(piece.to);
         for version in bar.versions.iter().rev() {
+            if least <= known {
+                break;
+            }
             if version.short < least {
                 doubts.extend(between(&blocks, version.block, later));
                 least = version.short;
             }
             later = version.block;
         }
-        if least > 0 {
-            // Missing before the first version was seen.
-            doubts.extend(between(&blocks, blocks.partition_point(|b| *b < piece.from).checked_sub(1).map_or(piece.from, |i| blocks[i]), later));
+        if least > known {
+            // Missing before the first version was seen: since the last block before the bar.
+            let before = blocks.partition_point(|b| *b < piece.from).checked_sub(1);
+            doubts.extend(between(&blocks, before.map_or(piece.from, |i| blocks[i]), later));
         }
         doubts.sort_unstable();
         doubts.dedup();
@@ -473,6 +494,7 @@ mod tests {
         let mut run = Run::calibrated();
         let candle = StreamKey::Candle(coin(), Interval::M1);
         run.trade(&[181_000]);
+        run.0.note(1_000, candle, &bar(3, 1));
         run.0.note(1_000, candle, &bar(3, 2));
         assert_eq!(run.0.take_missed(2_999), []);
         run.trade(&[182_000]);
@@ -480,6 +502,29 @@ mod tests {
         run.0.note(4_000, candle, &bar(3, 3));
         assert_eq!(run.0.take_missed(6_000), [StreamKey::Trades(coin())]);
         assert_eq!(run.0.take_missed(9_000), [], "said once");
+        let span = Span::new(TimeMs(181_000), TimeMs(182_000));
+        let doubts = run.0.take_doubts();
+        assert_eq!(
+            doubts,
+            [(StreamKey::Trades(coin()), span)],
+            "late and lost cannot be told apart afterwards"
+        );
+    }
+
+    #[test]
+    fn what_was_missed_between_blocks_that_came_is_doubted() {
+        let mut run = Run::calibrated();
+        let candle = StreamKey::Candle(coin(), Interval::M1);
+        run.trade(&[181_000]);
+        run.0.note(1_000, candle, &bar(3, 1));
+        run.0.note(1_500, candle, &bar(3, 3));
+        run.trade(&[184_000]);
+        run.0.note(2_000, candle, &bar(3, 4));
+        run.trade(&[185_000]);
+        run.0.note(3_400, candle, &bar(3, 5));
+        assert_eq!(run.0.take_missed(3_500), [StreamKey::Trades(coin())]);
+        let span = Span::new(TimeMs(181_000), TimeMs(184_000));
+        assert_eq!(run.0.take_doubts(), [(StreamKey::Trades(coin()), span)]);
     }
 
     #[test]

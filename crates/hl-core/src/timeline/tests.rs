@@ -90,7 +90,9 @@ enum Act {
     /// The exchange makes a block of so many trades, so many ms later.
     Block(u8, u8),
     /// The socket subscribes (a new run): a replay, then live frames. `lost`: the replay is lost.
-    Subscribe { lost: bool },
+    Subscribe {
+        lost: bool,
+    },
     /// The socket dies.
     Die,
     /// The next frame of the socket is lost to an undecodable one.
@@ -99,7 +101,9 @@ enum Act {
     GiveWs,
     GiveRest,
     /// REST asks; the answer arrives now, or is kept to arrive late.
-    Poll { late: bool },
+    Poll {
+        late: bool,
+    },
     /// The late answers arrive.
     Arrive,
     /// The process dies and starts again from what is stored.
@@ -244,7 +248,8 @@ impl World {
 
     fn check(&self) {
         let Some(edge) = self.ledger.edge else { return };
-        let first = self.ledger.covered.iter().map(|(_, s)| s.from).chain(self.ledger.gaps.iter().map(|g| g.from));
+        let first =
+            self.ledger.covered.iter().map(|(_, s)| s.from).chain(self.ledger.gaps.iter().map(|g| g.from));
         let first = first.min().unwrap();
         for t in &self.truth {
             let stored = self.ledger.rows.contains(&(t.time.0, t.tid));
@@ -350,7 +355,11 @@ fn bar(minute: i64, trades: u64) -> Candle {
 
 fn bars_line(edge: Option<i64>) -> Timeline {
     let edge = edge.map(|minute| TimeMs(minute * MINUTE));
-    Timeline::new(StreamStart { stream: StreamKey::Candle(coin(), Interval::M1), edge, edge_tids: Vec::new() })
+    Timeline::new(StreamStart {
+        stream: StreamKey::Candle(coin(), Interval::M1),
+        edge,
+        edge_tids: Vec::new(),
+    })
 }
 
 fn ws_grant(local: u32, run: u64) -> Grant {
@@ -417,10 +426,7 @@ fn every_bar_that_a_handover_touched_is_a_gap_for_rest() {
     line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
     assert_eq!(
         out,
-        [
-            Change::GapOpened { span: minutes(7, 11), cause: Cause::Outage },
-            Change::Edge(TimeMs(11 * MINUTE))
-        ]
+        [Change::GapOpened { span: minutes(7, 11), cause: Cause::Outage }, Change::Edge(TimeMs(11 * MINUTE))]
     );
 }
 
@@ -429,13 +435,27 @@ fn a_rest_answer_proves_the_bars_that_ended_before_it_was_asked_for() {
     let mut line = bars_line(Some(7));
     let epoch = Epoch { token: Token(1), local: 1 };
     let mut out = Vec::new();
-    line.handover(Some(Grant { epoch, source: SourceId::Rest, run: None, cause: Cause::Outage }), &NoWitness, &mut out);
+    line.handover(
+        Some(Grant { epoch, source: SourceId::Rest, run: None, cause: Cause::Outage }),
+        &NoWitness,
+        &mut out,
+    );
     let records = Records::Candles(vec![bar(7, 3), bar(9, 2), bar(10, 1)]);
     let asked = TimeMs(10 * MINUTE + 3_000);
     let from = Some(TimeMs(7 * MINUTE));
-    line.offer(Ticket::Claim(epoch), Content::Answer { records: records.clone(), from, asked }, &NoWitness, &mut out);
+    line.offer(
+        Ticket::Claim(epoch),
+        Content::Answer { records: records.clone(), from, asked },
+        &NoWitness,
+        &mut out,
+    );
     assert_eq!(line.edge(), Some(TimeMs(9 * MINUTE)), "bar 9 ended less than five seconds before");
-    line.offer(Ticket::Claim(epoch), Content::Answer { records, from, asked: asked + 2_000 }, &NoWitness, &mut out);
+    line.offer(
+        Ticket::Claim(epoch),
+        Content::Answer { records, from, asked: asked + 2_000 },
+        &NoWitness,
+        &mut out,
+    );
     assert_eq!(line.edge(), Some(TimeMs(10 * MINUTE)));
 }
 
@@ -481,12 +501,20 @@ fn a_quiet_best_bid_inside_one_subscription_is_no_gap() {
 fn mids_are_stored_on_change_and_stamps_never_go_back() {
     use crate::record::Mid;
     let mid = |time: i64, px: i64| Mid { coin: coin(), time: TimeMs(time), px: px.into() };
-    let mut line =
-        Timeline::new(StreamStart { stream: StreamKey::Mids, edge: Some(TimeMs(9_000)), edge_tids: Vec::new() });
+    let mut line = Timeline::new(StreamStart {
+        stream: StreamKey::Mids,
+        edge: Some(TimeMs(9_000)),
+        edge_tids: Vec::new(),
+    });
     let mut out = Vec::new();
     line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
     for (time, px) in [(5_000, 1), (6_000, 1), (20_000, 2)] {
-        line.offer(Ticket::Run(RunId(1)), Content::Frame(Records::Mids(vec![mid(time, px)])), &NoWitness, &mut out);
+        line.offer(
+            Ticket::Run(RunId(1)),
+            Content::Frame(Records::Mids(vec![mid(time, px)])),
+            &NoWitness,
+            &mut out,
+        );
     }
     let rows: BTreeMap<i64, Decimal> = out
         .iter()
@@ -503,15 +531,20 @@ fn mids_are_stored_on_change_and_stamps_never_go_back() {
 #[test]
 fn a_mid_that_waited_in_a_ring_is_not_stamped_anew() {
     use crate::record::Mid;
-    let mids = |time: i64, px: i64| {
-        Records::Mids(vec![Mid { coin: coin(), time: TimeMs(time), px: px.into() }])
-    };
-    let mut line =
-        Timeline::new(StreamStart { stream: StreamKey::Mids, edge: Some(TimeMs(1_000)), edge_tids: Vec::new() });
+    let mids =
+        |time: i64, px: i64| Records::Mids(vec![Mid { coin: coin(), time: TimeMs(time), px: px.into() }]);
+    let mut line = Timeline::new(StreamStart {
+        stream: StreamKey::Mids,
+        edge: Some(TimeMs(1_000)),
+        edge_tids: Vec::new(),
+    });
     let mut out = Vec::new();
     let rest = Epoch { token: Token(1), local: 1 };
     line.handover(
-        Some(Grant { epoch: rest, source: SourceId::Rest, run: None, cause: Cause::Outage }), &NoWitness, &mut out);
+        Some(Grant { epoch: rest, source: SourceId::Rest, run: None, cause: Cause::Outage }),
+        &NoWitness,
+        &mut out,
+    );
     line.offer(Ticket::Run(RunId(1)), Content::Frame(mids(5_000, 1)), &NoWitness, &mut out);
     let answer = Content::Answer { records: mids(8_000, 2), from: None, asked: TimeMs(8_000) };
     line.offer(Ticket::Claim(rest), answer, &NoWitness, &mut out);

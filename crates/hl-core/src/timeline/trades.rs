@@ -50,7 +50,8 @@ impl Trades {
         out: &mut Vec<Change>,
     ) -> Tally {
         let mut tally = Tally { admitted: trades.len() as u64, ..Tally::default() };
-        let (Some(first), Some(last)) = (trades.iter().map(|t| t.time).min(), trades.iter().map(|t| t.time).max())
+        let (Some(first), Some(last)) =
+            (trades.iter().map(|t| t.time).min(), trades.iter().map(|t| t.time).max())
         else {
             return tally;
         };
@@ -105,7 +106,14 @@ impl Trades {
     }
 
     /// Gaps that the stretch reaches into are filled by it: blocks strictly inside are proven.
-    fn fill(&mut self, common: &mut Common, live: &Live, trades: &[Trade], proven: Span, out: &mut Vec<Change>) {
+    fn fill(
+        &mut self,
+        common: &mut Common,
+        live: &Live,
+        trades: &[Trade],
+        proven: Span,
+        out: &mut Vec<Change>,
+    ) {
         if !common.holes.iter().any(|hole| hole.touches(proven)) {
             return;
         }
