@@ -10,7 +10,7 @@ use hl_collectors::ws::WsOptions;
 use hl_core::seam::{Clock, Endpoint, Seed};
 use hl_core::store::{Store as _, StoreError};
 use hl_core::stream::StreamKeyError;
-use hl_core::{Coin, StreamKey};
+use hl_core::{Coin, Kind, StreamKey};
 use hl_engine::universe::Universe;
 use hl_engine::{Endpoints, Engine, EngineError, Parts, Snapshot};
 use hl_runtime::{SystemClock, TcpNet};
@@ -34,6 +34,9 @@ pub enum CollectError {
     /// There is nothing to do.
     #[error("no stream was asked for")]
     NoStreams,
+    /// Settled funding is not collected live: the exchange keeps all of it, and a backfill reads it.
+    #[error("{0} is not collected live; `hl-cli backfill funding` fills it from the exchange's past")]
+    NotLive(StreamKey),
     /// The exchange has no such market. Names are case-sensitive, and subscribing to an unknown one would cost the
     /// whole socket.
     #[error("the exchange has no coin {coin}, which {stream} asks for")]
@@ -81,7 +84,7 @@ impl Builder {
     }
 
     /// Adds streams, by name or by [`StreamKey`]: `trades/BTC`, `book/BTC`, `book/BTC/fast`, `bbo/BTC`,
-    /// `candle/BTC/1m`, `mids`, `context/BTC`, `funding/BTC`. A name that is none is reported by
+    /// `candle/BTC/1m`, `mids`, `context/BTC`. A name that is none is reported by
     /// [`start`](Builder::start).
     pub fn streams<S: ToString>(mut self, streams: impl IntoIterator<Item = S>) -> Self {
         self.streams.extend(streams.into_iter().map(|stream| stream.to_string().parse()));
@@ -108,6 +111,9 @@ impl Builder {
         let streams: Vec<StreamKey> = streams.into_iter().collect::<Result<_, _>>()?;
         if streams.is_empty() {
             return Err(CollectError::NoStreams);
+        }
+        if let Some(funding) = streams.iter().find(|stream| stream.kind() == Kind::Funding) {
+            return Err(CollectError::NotLive(*funding));
         }
         let failed = |source| CollectError::Store { path: path.clone(), source };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);

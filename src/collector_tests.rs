@@ -90,6 +90,8 @@ async fn what_cannot_be_collected_is_said_at_the_start() {
     assert!(matches!(error, CollectError::NoStreams), "{error}");
     let error = builder().streams(["tades/BTC"]).start().await.unwrap_err();
     assert!(matches!(error, CollectError::Stream(_)), "{error}");
+    let error = builder().streams(["funding/BTC"]).start().await.unwrap_err();
+    assert!(matches!(error, CollectError::NotLive(_)), "{error}");
     let error = builder().streams(["trades/BTC", "trades/btc"]).start().await.unwrap_err();
     assert_eq!(error.to_string(), "the exchange has no coin btc, which trades/btc asks for");
     let error = builder().streams(["mids"]).store_sqlite(folder.path()).start().await.unwrap_err();
