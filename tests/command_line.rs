@@ -1,0 +1,142 @@
+//! What a user gets who mistypes, or whose exchange or disk is not there: one clear line, and an exit code.
+
+mod support;
+
+use std::path::Path;
+
+use support::process::{Exchange, Process, StoreFile, run, until};
+use tokio::net::TcpListener;
+
+/// A daemon that must not start: its exit code, and what it says.
+async fn refused(words: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
+    let output = run("hl-daemon", words, variables).await;
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// The last line, which is the reason.
+fn reason(said: &str) -> &str {
+    said.lines().last().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_coin_is_refused_with_the_nearest() {
+    let exchange = Exchange::start(&["--coins", "5"]).await;
+    let store = StoreFile::new();
+    let words = ["--network", &exchange.base, "--store", &store.uri, "--coin", "BTC,DOGGE"];
+    let (code, said) = refused(&words, &[]).await;
+    assert_eq!(code, Some(2), "{said}");
+    let expected = r#"hl-daemon: --coin: the exchange has no coin "DOGGE"; did you mean "DOGE"?"#;
+    assert_eq!(reason(&said), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_fits_is_refused_with_the_arithmetic() {
+    let exchange = Exchange::start(&["--coins", "400"]).await;
+    let store = StoreFile::new();
+    let words = ["--network", &exchange.base, "--store", &store.uri, "--coin", "all"];
+    let (code, said) = refused(&words, &[]).await;
+    assert_eq!(code, Some(2), "{said}");
+    // Six streams of each coin; the mids are one stream.
+    let reason = reason(&said);
+    assert!(reason.starts_with(&format!("hl-daemon: {} streams do not fit: ", 400 * 5 + 1)), "{reason}");
+    let numbers: Vec<u64> =
+        reason.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect();
+    let [asked, sockets, each, pushed, polled, weight, budget] = numbers[..] else { panic!("{reason}") };
+    assert_eq!(pushed + polled, asked, "{reason}");
+    assert!(pushed <= sockets * each && weight > budget, "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mistakes_in_file_and_environment_say_where() {
+    let store = StoreFile::new();
+    let file = store.folder().join("hl.toml");
+    std::fs::write(&file, "coin = ['BTC']\n\nnetwrok = 'sim'\n").unwrap();
+    let path = file.to_str().unwrap();
+    for (words, variables, expected) in [
+        (
+            &["--config", path][..],
+            &[][..],
+            format!(r#"hl-daemon: {path}:3: unknown key "netwrok"; did you mean "network"?"#),
+        ),
+        (
+            &[],
+            &[("HL_STROE", "sqlite:x.db")],
+            r#"hl-daemon: HL_STROE: unknown variable "HL_STROE"; did you mean "HL_STORE"?"#.to_owned(),
+        ),
+        (
+            &["--streams", "trades,boook"],
+            &[],
+            r#"hl-daemon: --streams: unknown stream "boook"; did you mean "book"?"#.to_owned(),
+        ),
+    ] {
+        let (code, said) = refused(words, variables).await;
+        assert_eq!((code, reason(&said)), (Some(2), expected.as_str()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_cannot_be_says_what_to_do() {
+    let exchange = Exchange::start(&["--coins", "1"]).await;
+    let store = StoreFile::new();
+    let folder = store.folder().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    let text = store.folder().join("notes.txt");
+    let words = "These are notes, and no database at all. They are long enough to be taken for one.\n";
+    std::fs::write(&text, words.repeat(50)).unwrap();
+    for (path, says) in [
+        (folder.as_path(), "is a folder; give the path of a file in it"),
+        (&text, "is not a SQLite database; choose another path, or move the file away"),
+        (&nobody_may_write(&store), "cannot be written to; give this user write permission on the folder"),
+    ] {
+        let uri = format!("sqlite:{}", path.display());
+        let (code, said) = refused(&["--network", &exchange.base, "--store", &uri], &[]).await;
+        assert_eq!(code, Some(1), "{}: {said}", path.display());
+        assert!(reason(&said).starts_with("hl-daemon: the store "), "{said}");
+        assert!(reason(&said).contains(says), "{}: {said}", path.display());
+    }
+    assert_eq!(std::fs::read_to_string(&text).unwrap(), words.repeat(50), "what is no store is left alone");
+}
+
+/// A path for a store where this user may not write. The superuser may nearly everywhere.
+fn nobody_may_write(store: &StoreFile) -> std::path::PathBuf {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = store.folder().join("read-only");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o555)).unwrap();
+    let is_superuser = std::fs::write(folder.join("try"), "").is_ok();
+    match is_superuser {
+        true => Path::new("/proc/hl.db").to_owned(),
+        false => folder.join("hl.db"),
+    }
+}
+
+/// A loopback address at which nobody listens.
+async fn nobody_there() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exchange_that_is_not_there_is_said_and_tried_again() {
+    let base = nobody_there().await;
+    let store = StoreFile::new();
+    let mut daemon = Process::start("hl-daemon", &["--network", &base, "--store", &store.uri]);
+    let clear = format!("cannot reach {base}");
+    until("it has tried three times", async || (daemon.log().matches(&clear).count() >= 3).then_some(()))
+        .await;
+    assert!(daemon.is_running());
+    let (_, first) = daemon.err().into_iter().find(|(_, line)| line.contains(&clear)).unwrap();
+    println!("{first}");
+    assert!(first.contains("WARN") && first.contains("retry_in=1s") && first.contains("refused"), "{first}");
+    assert_eq!(daemon.terminate().await.code(), Some(0), "{}", daemon.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_ends_when_its_time_is_over() {
+    let exchange = Exchange::start(&["--coins", "1"]).await;
+    let store = StoreFile::new();
+    let mut daemon = store.daemon(&exchange, &["--for", "3s"]);
+    assert_eq!(daemon.ended().await.code(), Some(0), "{}", daemon.log());
+    assert!(daemon.log().contains("the time given is over"), "{}", daemon.log());
+    assert!(!store.status().await["streams"].as_array().unwrap().is_empty());
+}
