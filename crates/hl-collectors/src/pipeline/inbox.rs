@@ -50,7 +50,7 @@ struct State {
     closed: bool,
 }
 
-/// The inbox. See the [module](self).
+/// The bounded queue between the sources and the single reader of the time lines.
 #[derive(Default)]
 pub struct Inbox {
     state: Mutex<State>,

@@ -48,7 +48,7 @@ struct Wanted {
 /// Tells where a stream's past is settled: what a poll of bars has to ask from.
 pub type EdgeOf = Box<dyn Fn(StreamKey) -> Option<TimeMs> + Send + Sync>;
 
-/// The source. See the [module](self).
+/// Asks over REST for what was assigned to it, at the pace that the request weight allows.
 pub struct RestSource {
     client: Arc<InfoClient>,
     sink: Arc<dyn Sink>,

@@ -106,7 +106,7 @@ struct Version {
     block: TimeMs,
 }
 
-/// Compares trades and bars of every coin. See the [module](self).
+/// Compares trades and bars of every coin, as the head of this file says.
 #[derive(Default)]
 pub struct Reconciler {
     coins: BTreeMap<Coin, Coins>,
