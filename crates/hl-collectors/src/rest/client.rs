@@ -102,7 +102,9 @@ impl RestError {
     #[must_use]
     pub fn cause(&self) -> Cause {
         match self {
-            Self::Network { .. } | Self::Limit { .. } | Self::Server { .. } | Self::Decode(_) => Cause::Outage,
+            Self::Network { .. } | Self::Limit { .. } | Self::Server { .. } | Self::Decode(_) => {
+                Cause::Outage
+            }
             Self::RateLimited { .. } | Self::Budget { .. } => Cause::OverCapacity,
             Self::Refused { .. } => Cause::Refused,
         }

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::Bytes;
-use fastwebsockets::{CloseCode, FragmentCollectorRead, Frame, OpCode, Payload, WebSocketError, WebSocketWrite};
+use fastwebsockets::{
+    CloseCode, FragmentCollectorRead, Frame, OpCode, Payload, WebSocketError, WebSocketWrite,
+};
 use hl_core::seam::{Endpoint, Net};
 use http_body_util::Empty;
 use hyper::Request;

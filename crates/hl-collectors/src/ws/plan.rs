@@ -90,6 +90,10 @@ mod tests {
         let placed = (1..2_000).filter(|i| plan.place(StreamKey::Trades(coin(*i))).is_some()).count();
         assert_eq!(placed + 2, CAPACITY);
         plan.free(book);
-        assert_eq!(plan.place(StreamKey::Trades(coin(5_000))), Some(0), "a place that is given back is used again");
+        assert_eq!(
+            plan.place(StreamKey::Trades(coin(5_000))),
+            Some(0),
+            "a place that is given back is used again"
+        );
     }
 }

@@ -280,7 +280,9 @@ impl WsPool {
     }
 
     fn order(&self, stream: StreamKey, give: impl FnOnce(&mut Orders)) {
-        let Some(slot) = lock(&self.plan).slot_of(stream).and_then(|slot| self.slots.get(slot)) else { return };
+        let Some(slot) = lock(&self.plan).slot_of(stream).and_then(|slot| self.slots.get(slot)) else {
+            return;
+        };
         give(&mut lock(&slot.orders));
         slot.ordered.notify_one();
     }
