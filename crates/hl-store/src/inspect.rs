@@ -1,5 +1,7 @@
 //! Looking into a store without writing: what `coverage`, `verify` and `status` show.
 
+use std::collections::BTreeMap;
+
 use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::seam::BoxFuture;
 use hl_core::store::{Holder, StoreError};
@@ -100,6 +102,19 @@ pub trait Inspect: Send + Sync {
 
     /// Gaps, by stream and time; of one stream where given.
     fn gaps(&self, stream: Option<StreamKey>) -> BoxFuture<'_, Result<Vec<GapRow>, StoreError>>;
+
+    /// How many gaps of each stream are not filled: open or unrecoverable.
+    fn unfilled(&self) -> BoxFuture<'_, Result<BTreeMap<StreamKey, u64>, StoreError>> {
+        Box::pin(async {
+            let mut counts = BTreeMap::new();
+            for gap in self.gaps(None).await? {
+                if gap.state != GapState::Backfilled {
+                    *counts.entry(gap.stream).or_default() += 1;
+                }
+            }
+            Ok(counts)
+        })
+    }
 
     /// Rows of a stream whose time lies in the closed `span`, in key order; for candles the final ones only.
     fn rows(&self, stream: StreamKey, span: Span) -> BoxFuture<'_, Result<Records, StoreError>>;

@@ -7,6 +7,7 @@ mod report;
 pub(crate) mod shutdown;
 mod trace;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use hl_engine::universe::Universe;
 use hl_engine::{Engine, EngineError, Parts};
 use hl_runtime::{SystemClock, TcpNet};
 use hl_sim::{Sim, SimConfig, SimError};
-use hl_store::{Spool, SqliteOptions, SqliteStore, Writer};
+use hl_store::{Inspect as _, Spool, SqliteOptions, SqliteStore, Writer};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -36,7 +37,7 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// How often the view is shown, and the status kept in the store.
 const VIEW_EVERY: Duration = Duration::from_secs(1);
-const NOTE_EVERY_VIEWS: u64 = 5;
+const NOTE_EVERY_VIEWS: u64 = 2;
 
 /// The daemon could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -159,7 +160,7 @@ async fn collect(
         ended = engine.run(&streams, stop) => ended?,
         () = show => {}
     }
-    let report = report::report(config, &engine.snapshot(), store.token(), None);
+    let report = report::report(config, &engine.snapshot(), store.token(), &unfilled(config).await, None);
     info!("{}", crate::view::line(&report));
     Ok(())
 }
@@ -196,17 +197,34 @@ async fn coins(
     }
 }
 
+/// Gaps of each stream that are not filled, as the ledger has them.
+async fn unfilled(config: &Config) -> BTreeMap<StreamKey, u64> {
+    let StoreUri::Sqlite(path) = &config.store;
+    let counts = match SqliteStore::inspect(path) {
+        Ok(ledger) => ledger.unfilled().await,
+        Err(error) => Err(error),
+    };
+    counts.inspect_err(|error| warn!(%error, "gaps cannot be counted")).unwrap_or_default()
+}
+
 /// Shows what the engine does, and keeps it in the store. Never ends by itself.
 async fn show(config: &Config, engine: &Engine, store: &SqliteStore) {
     let mut view = View::new(std::io::stdout(), Mode::of_stdout(config.json));
     let mut every = tokio::time::interval(VIEW_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut rates = report::Rates::default();
+    let mut gaps = BTreeMap::new();
     let mut shown = true;
     for n in 0_u64.. {
         every.tick().await;
         let snapshot = engine.snapshot();
-        let report = report::report(config, &snapshot, store.token(), Some(&mut rates));
+        if snapshot.streams.is_empty() {
+            continue;
+        }
+        if n % NOTE_EVERY_VIEWS == 0 {
+            gaps = unfilled(config).await;
+        }
+        let report = report::report(config, &snapshot, store.token(), &gaps, Some(&mut rates));
         // Standard output may be closed: the collection goes on.
         shown = shown && view.show(&report).is_ok();
         if n % NOTE_EVERY_VIEWS == 0

@@ -49,6 +49,7 @@ pub(crate) fn report(
     config: &Config,
     snapshot: &Snapshot,
     token: Token,
+    gaps: &BTreeMap<StreamKey, u64>,
     mut rates: Option<&mut Rates>,
 ) -> StatusReport {
     let mut streams: Vec<_> = snapshot
@@ -64,7 +65,7 @@ pub(crate) fn report(
             rows: m.tally.admitted,
             rate_per_s: rates.as_ref().map_or(0.0, |r| r.rate(*stream, snapshot.mono, m.tally.admitted)),
             lag_ms: m.last.map(|last| snapshot.mono - last),
-            gaps: m.gaps,
+            gaps: gaps.get(stream).copied().unwrap_or(0),
             last: m.edge,
         })
         .collect();

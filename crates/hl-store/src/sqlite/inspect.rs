@@ -1,6 +1,6 @@
 //! Reading for people and checks: streams, coverage, gaps, rows, and the audit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -69,6 +69,10 @@ impl Inspect for SqliteInspect {
 
     fn gaps(&self, stream: Option<StreamKey>) -> BoxFuture<'_, Result<Vec<GapRow>, StoreError>> {
         self.read(move |conn, _| gaps(conn, stream))
+    }
+
+    fn unfilled(&self) -> BoxFuture<'_, Result<BTreeMap<StreamKey, u64>, StoreError>> {
+        self.read(|conn, _| unfilled(conn))
     }
 
     fn rows(&self, stream: StreamKey, span: Span) -> BoxFuture<'_, Result<Records, StoreError>> {
@@ -222,6 +226,19 @@ pub(super) fn gaps(conn: &Connection, stream: Option<StreamKey>) -> Result<Vec<G
         })
         .step(STEP)?;
     rows.collect::<Result<_, _>>().step(STEP)
+}
+
+fn unfilled(conn: &Connection) -> Result<BTreeMap<StreamKey, u64>, StoreError> {
+    const STEP: &str = "counting gaps";
+    let mut statement = conn
+        .prepare_cached("SELECT stream, count(*) FROM gaps WHERE state <> ?1 GROUP BY stream")
+        .step(STEP)?;
+    let counts = statement
+        .query_map([GapState::Backfilled.as_str()], |r| {
+            Ok((word(r, 0, |s| s.parse().ok())?, r.get::<_, i64>(1)?.cast_unsigned()))
+        })
+        .step(STEP)?;
+    counts.collect::<Result<_, _>>().step(STEP)
 }
 
 /// The condition for a stream bound to `?1`, or for all where that is null.
