@@ -29,7 +29,7 @@ const TASKS: [Task; 4] = [
     Task { name: "docs", about: "the documentation, warnings denied", run: docs },
     Task {
         name: "demo",
-        about: "a minute of the collector on a simulated exchange, then the proof that nothing is missing",
+        about: "the collector on a simulated exchange with faults for 90 s, then the proof that nothing is missing",
         run: demo::demo,
     },
 ];
