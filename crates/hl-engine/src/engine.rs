@@ -53,6 +53,9 @@ pub enum EngineError {
     /// More than sockets and weight can carry.
     #[error(transparent)]
     OverCapacity(#[from] OverCapacity),
+    /// No source can collect it live.
+    #[error("{0} is not collected live; read it with a backfill")]
+    NotLive(StreamKey),
     /// Living processes hold every stream that was asked for.
     #[error("every stream asked for is held by another process: {}", holders(.0))]
     Held(Vec<Holder>),
@@ -175,6 +178,9 @@ impl Engine {
         streams: &[StreamKey],
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), EngineError> {
+        if let Some(stream) = streams.iter().find(|s| !self.pool.serves(**s) && !self.rest.serves(**s)) {
+            return Err(EngineError::NotLive(*stream));
+        }
         let order = capacity::plan(streams)?;
         // Before any token moves: what an earlier process left in the spool is still the leaseholder's own.
         spooled::drain(self.store.as_ref(), self.spool.as_ref(), || self.guard.mint()).await?;

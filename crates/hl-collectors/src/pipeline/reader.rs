@@ -160,7 +160,8 @@ impl Pipeline {
                         m.owner = owner;
                         m.edge = edge;
                         m.tally += tally;
-                        if tally.admitted > 0 {
+                        // What comes too late to be stored is a sign of life all the same.
+                        if tally.admitted + tally.late > 0 {
                             m.last = Some(mono);
                         }
                     });
@@ -174,7 +175,8 @@ impl Pipeline {
                     self.meters.stream(offer.stream, |m| {
                         m.edge = edge;
                         m.tally += tally;
-                        if tally.admitted > 0 {
+                        // What comes too late to be stored is a sign of life all the same.
+                        if tally.admitted + tally.late > 0 {
                             m.last = Some(mono);
                         }
                     });

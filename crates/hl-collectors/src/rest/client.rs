@@ -13,6 +13,7 @@ use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Request, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::connector::Connector;
@@ -31,6 +32,8 @@ const FIRST_RETRY_MS: u64 = 300;
 /// After a 429 nobody asks for this long; doubles with each.
 const FIRST_PENALTY_MS: i64 = 10_000;
 const LONGEST_PENALTY_MS: i64 = 60_000;
+/// Those who waited for its end do not all ask in the same moment.
+const PENALTY_JITTER_MS: u64 = 1_000;
 
 /// Where `/info` is.
 #[derive(Clone, Debug)]
@@ -223,17 +226,13 @@ impl InfoClient {
         limit: Duration,
     ) -> Result<Vec<u8>, RestError> {
         let name = || request.name();
-        let quiet = self.state().quiet_until - self.mono.now();
-        if quiet > 0 {
-            let wait = Duration::from_millis(u64::try_from(quiet).unwrap_or(0));
-            if wait > limit {
-                return Err(RestError::RateLimited { request: name(), wait_ms: quiet });
-            }
-            tokio::time::sleep(wait).await;
-        }
-        if !self.weights.take(weight, urgency, limit).await {
+        let deadline = Instant::now() + limit;
+        self.wait_out_penalty(request, deadline).await?;
+        if !self.weights.take(weight, urgency, deadline - Instant::now()).await {
             return Err(RestError::Budget { request: name() });
         }
+        // Somebody may have met a 429 while this one waited for room.
+        self.wait_out_penalty(request, deadline).await?;
         self.state().counters.requests += 1;
         let network = |source: Box<dyn std::error::Error + Send + Sync>| RestError::Network {
             request: name(),
@@ -275,6 +274,22 @@ impl InfoClient {
                 let body = String::from_utf8_lossy(start).into_owned();
                 Err(RestError::Refused { request: name(), status: status.as_u16(), body })
             }
+        }
+    }
+
+    /// Waits until nobody has to be quiet any more.
+    async fn wait_out_penalty(&self, request: &InfoRequest, deadline: Instant) -> Result<(), RestError> {
+        loop {
+            let wait_ms = self.state().quiet_until - self.mono.now();
+            if wait_ms <= 0 {
+                return Ok(());
+            }
+            let jitter = self.rng.lock().unwrap_or_else(PoisonError::into_inner).u64(..PENALTY_JITTER_MS);
+            let wait = Duration::from_millis(wait_ms.unsigned_abs() + jitter);
+            if Instant::now() + wait > deadline {
+                return Err(RestError::RateLimited { request: request.name(), wait_ms });
+            }
+            tokio::time::sleep(wait).await;
         }
     }
 

@@ -50,8 +50,8 @@ pub enum Action {
     Connect,
     /// Send a text frame.
     Send(String),
-    /// Close the socket; answer with [`Session::closed`].
-    Close,
+    /// Close the socket, and why; answer with [`Session::closed`].
+    Close(&'static str),
     /// Hand this to the inbox.
     Offer(Offer),
     /// Tell the selector.
@@ -429,19 +429,19 @@ impl Session {
             }
             Link::Connecting { since } if since + CONNECT_LIMIT_MS <= now => {
                 self.link = Link::Closing;
-                out.push(Action::Close);
+                out.push(Action::Close("no connection in time"));
             }
             Link::Down { .. } | Link::Connecting { .. } | Link::Closing => {}
             Link::Up { .. } if self.subs.is_empty() && self.unsubscribes.is_empty() => {
                 self.link = Link::Closing;
-                out.push(Action::Close);
+                out.push(Action::Close("nothing left to collect on it"));
             }
             Link::Up { data, .. }
                 if data.zip(self.heartbeat_ms()).is_some_and(|(at, limit)| at + limit <= now) =>
             {
                 self.counters.stalled += 1;
                 self.link = Link::Closing;
-                out.push(Action::Close);
+                out.push(Action::Close("it stayed open and brought no data"));
             }
             Link::Up { .. } => self.tick_up(now, exchange, out),
         }
@@ -452,7 +452,7 @@ impl Session {
             if sent + PONG_LIMIT_MS <= now {
                 self.counters.half_open += 1;
                 self.link = Link::Closing;
-                out.push(Action::Close);
+                out.push(Action::Close("no answer to a ping in time"));
                 return;
             }
         } else if self.ping_due <= now {
@@ -523,6 +523,7 @@ impl Session {
             Link::Down { retry } => (!self.subs.is_empty()).then_some(retry),
             Link::Connecting { since } => Some(since + CONNECT_LIMIT_MS),
             Link::Closing => None,
+            Link::Up { since, .. } if self.subs.is_empty() && self.unsubscribes.is_empty() => Some(since),
             Link::Up { data, .. } => {
                 let stall = data.zip(self.heartbeat_ms()).map(|(at, limit)| at + limit);
                 let ping = self.ping_sent.map_or(self.ping_due, |(sent, _)| sent + PONG_LIMIT_MS);

@@ -226,7 +226,7 @@ impl Rig {
                     assert_eq!(self.socket, Socket::None, "one socket at most");
                     self.socket = Socket::Opening;
                 }
-                Action::Close => {
+                Action::Close(_) => {
                     assert_ne!(self.socket, Socket::None, "nothing to close");
                     self.dead = true;
                 }
