@@ -44,6 +44,9 @@ async fn an_hour_without_faults_is_complete() {
     let report = world.verify().await;
     assert_clean(&report, &world.store_path());
     assert_eq!(snapshot.rest.rate_limited, 0);
+    let renewed: u64 = snapshot.sockets.iter().map(|s| s.counters.renewed).sum();
+    assert_eq!(renewed, 0, "no subscription is doubted without a reason");
+    assert_eq!(snapshot.handovers, EVERYTHING.len() as u64, "and no stream changes hands");
     let lasting: Vec<_> =
         report.gaps.iter().filter(|g| g.state != hl_core::ledger::GapState::Backfilled).collect();
     assert!(lasting.is_empty(), "a quiet hour leaves no gap: {lasting:?}");

@@ -181,3 +181,29 @@ async fn the_views_give_numbers_and_iso_times() {
         assert!(read(&format!("SELECT time FROM {view}")).is_empty());
     }
 }
+
+#[tokio::test]
+async fn longer_bars_are_derived_from_final_minutes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let _store = open(&path).await.unwrap();
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    conn.execute_batch(
+        "INSERT INTO candles VALUES ('BTC', '1m', 300000, '10.0', '12.0', '9.5', '11.0', '1.5', 3, 1, 'ws', 1);
+         INSERT INTO candles VALUES ('BTC', '1m', 480000, '11.0', '14.0', '11.0', '13.5', '2', 4, 1, 'ws', 1);
+         INSERT INTO candles VALUES ('BTC', '1m', 540000, '13.5', '99.0', '1.0', '50.0', '9', 9, 0, 'ws', 1);",
+    )
+    .unwrap();
+    let sql = "SELECT iso, open, high, low, close, volume, trades, minutes FROM candles_derived_num
+               WHERE interval = ?1";
+    let derived = |interval: &str| {
+        let row = conn.query_row(sql, [interval], |r| {
+            let prices: [f64; 5] = [r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?];
+            Ok((r.get::<_, String>(0)?, prices, r.get::<_, i64>(6)?, r.get::<_, i64>(7)?))
+        });
+        row.unwrap()
+    };
+    let prices = [10.0, 14.0, 9.5, 13.5, 3.5];
+    assert_eq!(derived("5m"), ("1970-01-01T00:05:00.000Z".to_owned(), prices, 7, 2), "the open bar is left out");
+    assert_eq!(derived("1d"), ("1970-01-01T00:00:00.000Z".to_owned(), prices, 7, 2));
+}

@@ -123,6 +123,23 @@ CREATE VIEW candles_num AS SELECT
     CAST(volume AS REAL) AS volume, trades, final, source, epoch
 FROM candles;
 
+-- Longer bars from final one-minute bars. `minutes` says how many of them the bar has: minutes without trades have none,
+-- and neither have minutes inside a gap, so compare with the coverage before trusting a bar.
+CREATE VIEW candles_derived_num AS SELECT DISTINCT
+    coin, name AS interval, strftime('%Y-%m-%dT%H:%M:%fZ', start / 1000.0, 'unixepoch') AS iso, start AS time,
+    first_value(open) OVER bar AS open, max(high) OVER bar AS high, min(low) OVER bar AS low,
+    last_value(close) OVER bar AS close, sum(volume) OVER bar AS volume, sum(trades) OVER bar AS trades,
+    count(*) OVER bar AS minutes
+FROM (SELECT
+    coin, longer.column1 AS name, time - time % longer.column2 AS start, time, trades,
+    CAST(open AS REAL) AS open, CAST(high AS REAL) AS high, CAST(low AS REAL) AS low, CAST(close AS REAL) AS close,
+    CAST(volume AS REAL) AS volume
+FROM candles, (VALUES ('5m', 300000), ('15m', 900000), ('30m', 1800000), ('1h', 3600000), ('4h', 14400000),
+                      ('1d', 86400000)) AS longer
+WHERE interval = '1m' AND final = 1)
+WINDOW bar AS (PARTITION BY coin, name, start ORDER BY time
+               ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING);
+
 CREATE VIEW mids_num AS SELECT
     coin, strftime('%Y-%m-%dT%H:%M:%fZ', time / 1000.0, 'unixepoch') AS iso, time,
     CAST(px AS REAL) AS px, source, epoch
