@@ -1,4 +1,5 @@
 //! What a user gets who mistypes, or whose exchange or disk is not there: one clear line, and an exit code.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
 mod support;
 

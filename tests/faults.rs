@@ -1,5 +1,6 @@
 //! A minute of faults, with real processes: what the exchange and the machine do to a collector, one after another.
 //! Afterwards everything is stored once, or inside a recorded gap, and the gaps lie where the faults were.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
 mod support;
 
@@ -12,6 +13,8 @@ use support::process::{Exchange, Process, StoreFile, all_over_ws, counter, until
 const COINS: [&str; 4] = ["--coin", "BTC", "--coin", "DOGE"];
 /// A state may be this old when a fault begins, since it comes this seldom: the default book, ms.
 const CADENCE_MS: i64 = 6_000;
+/// A bar is missing whole, ms.
+const BAR_MS: i64 = 60_000;
 
 /// A daemon under faults, and when each of them held it off the socket.
 struct Story {
@@ -53,8 +56,8 @@ impl Story {
         self.settled(name, from, lasts_ms).await
     }
 
-    /// The time, ms, for which lasting gaps of `stream` lie outside every window.
-    fn outside(&self, gaps: &[Value], stream: &str) -> i64 {
+    /// For how long, ms, each lasting gap of `stream` lies outside every window.
+    fn outside(&self, gaps: &[Value], stream: &str) -> Vec<i64> {
         let lasting = gaps.iter().filter(|gap| gap["stream"] == stream && gap["state"] != "backfilled");
         let time = |gap: &Value, end: &str| TimeMs(gap[end].as_i64().unwrap());
         lasting
@@ -63,7 +66,7 @@ impl Story {
                 let inside = self.windows.iter().filter_map(|(_, window)| window.intersect(gap));
                 gap.ms() - inside.map(Span::ms).sum::<i64>()
             })
-            .sum()
+            .collect()
     }
 }
 
@@ -130,14 +133,16 @@ async fn a_minute_of_faults() {
         let outside = story.outside(gaps, name);
         println!(
             "{name:14} rows {:5}, missing in gaps {:4}, gaps {} open, {} unrecoverable, {} backfilled; \
-             {outside} ms of gaps outside the windows",
+             {} ms of gaps outside the windows",
             stream["rows"],
             stream["missing_in_gaps"],
             of(GapState::Open),
             of(GapState::Unrecoverable),
             of(GapState::Backfilled),
+            outside.iter().sum::<i64>(),
         );
-        assert!(outside <= CADENCE_MS * i64::try_from(story.windows.len()).unwrap(), "{name}: {gaps:#?}");
+        let most = if name.starts_with("candle/") { BAR_MS } else { CADENCE_MS };
+        assert!(outside.iter().all(|&ms| ms <= most), "{name}: {outside:?}: {gaps:#?}");
     }
     let causes: Vec<_> =
         gaps.iter().filter(|gap| gap["stream"] == "trades/BTC").map(|gap| &gap["cause"]).collect();

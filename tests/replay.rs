@@ -1,5 +1,6 @@
 //! A recording of the real exchange, played back to a real daemon: every row of it is stored, and nothing else. What
 //! is in the recording is found out here, without the collector's own code.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
 mod support;
 

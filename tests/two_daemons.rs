@@ -1,4 +1,5 @@
 //! Two daemons on one store, as real processes: each stream has one holder, and a dead one is followed.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
 mod support;
 
