@@ -2,6 +2,7 @@
 //!
 //! Nothing here sleeps to wait for something: [`until`] asks again and again until it is so. Every process dies with
 //! the value that owns it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
