@@ -377,13 +377,13 @@ impl Coins {
     }
 }
 
-/// The pieces between neighbouring blocks from the block at or before `from` to the first one after both `from` and
-/// `to`.
+/// The pieces between neighbouring blocks from the block at or before `from` to the first one after `to`: a version that
+/// came when `to` was the last block may count what was lost after it.
 fn between(blocks: &[TimeMs], from: TimeMs, to: TimeMs) -> Vec<Span> {
     let first = blocks.partition_point(|b| *b <= from).saturating_sub(1);
-    let last = blocks.partition_point(|b| *b < to.max(from + 1));
-    let end = (last + 1).min(blocks.len());
-    blocks[first..end].windows(2).map(|pair| Span::new(pair[0], pair[1])).collect()
+    let after = blocks.partition_point(|b| *b <= to);
+    let end = (after + 1).min(blocks.len());
+    blocks[first.min(end)..end].windows(2).map(|pair| Span::new(pair[0], pair[1])).collect()
 }
 
 #[cfg(test)]
@@ -525,6 +525,20 @@ mod tests {
         assert_eq!(run.0.take_missed(3_500), [StreamKey::Trades(coin())]);
         let span = Span::new(TimeMs(181_000), TimeMs(184_000));
         assert_eq!(run.0.take_doubts(), [(StreamKey::Trades(coin()), span)]);
+    }
+
+    #[test]
+    fn a_version_may_count_what_was_lost_after_the_last_block() {
+        let mut run = Run::calibrated();
+        run.trade(&[181_000]);
+        run.bar(3, 1);
+        // The bar is pushed seldom: its next version comes after a block that arrived, and after one that did not.
+        run.trade(&[183_000]);
+        run.bar(3, 3);
+        run.trade(&[187_000]);
+        run.bar(3, 4);
+        run.trade(&[241_000]);
+        assert_eq!(run.finish(3), [(1_000, 3_000), (3_000, 7_000)]);
     }
 
     #[test]
