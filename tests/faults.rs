@@ -94,14 +94,15 @@ async fn a_minute_of_faults() {
 
     // REST is asked only where a socket cannot serve.
     let limited = [json!({"kind": "http", "status": 429, "for_ms": 5_000}), json!({"kind": "drop"})];
-    let live = story.suffer("limited", &limited).await;
-    assert!(counter(&live, "rest_429") > 0);
+    let before = story.suffer("limited", &limited).await;
+    assert!(counter(&before, "rest_429") > 0);
 
     let from = story.exchange.now().await;
     let killed = std::mem::replace(&mut story.daemon, Process::start("hl-cli", &["--version"]));
     killed.kill().await;
     story.daemon = story.store.daemon(&story.exchange, &COINS);
-    story.settled("killed", from, 0).await;
+    let live = story.settled("killed", from, 0).await;
+    assert!(live["token"].as_u64() > before["token"].as_u64(), "the next process has a token of its own");
 
     // Quiet again, until a minute that no fault touched is final.
     let quiet = story.exchange.now().await;
@@ -147,6 +148,4 @@ async fn a_minute_of_faults() {
     let causes: Vec<_> =
         gaps.iter().filter(|gap| gap["stream"] == "trades/BTC").map(|gap| &gap["cause"]).collect();
     assert!(causes.iter().any(|&cause| cause == "silence"), "the mute is in the ledger: {gaps:#?}");
-    assert!(gaps.iter().any(|gap| gap["cause"] == "outage"), "so are the lost sockets: {gaps:#?}");
-    assert!(gaps.iter().any(|gap| gap["cause"] == "daemon_down"), "and the crash: {gaps:#?}");
 }
