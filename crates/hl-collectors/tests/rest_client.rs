@@ -89,7 +89,8 @@ impl Server {
             clock: Arc::new(self.clock),
         });
         let mono = MonoClock::new(&self.clock);
-        let weights = Weights::new(Arc::new(store.await.unwrap()), "sim".into(), mono.clone());
+        let weights =
+            Weights::new(Arc::new(store.await.unwrap()), "sim".into(), mono.clone(), Arc::new(self.clock));
         let options = RestOptions { endpoint, path: "/info".into() };
         InfoClient::new(Arc::new(self.net.clone()), options, weights, mono, fastrand::Rng::with_seed(1))
     }
@@ -287,7 +288,7 @@ async fn all_processes_on_one_store_share_one_budget() {
     let begun = Instant::now();
     let (mut granted, mut sent) = (0, 0);
     for client in [&one, &other].into_iter().cycle() {
-        match ask(client, Urgency::Live, Duration::ZERO).await {
+        match ask(client, Urgency::Question, Duration::ZERO).await {
             Ok(_) => granted += WEIGHT,
             Err(error) => {
                 assert!(matches!(error, RestError::Budget { .. }), "{error}");
@@ -297,13 +298,13 @@ async fn all_processes_on_one_store_share_one_budget() {
         }
         sent += 1;
     }
-    assert_eq!(granted, Urgency::Live.ceiling(), "both together");
+    assert_eq!(granted, Urgency::Question.ceiling(), "both together");
     assert!(begun.elapsed() < MINUTE);
     assert_eq!(server.requests(), sent, "what has no room is not sent");
 
-    // The past waits while what decides who owns a stream still has room.
+    // The past and questions wait while what a stream lives on still has room.
     assert!(ask(&other, Urgency::Backfill, Duration::ZERO).await.is_err());
-    ask(&other, Urgency::Question, Duration::ZERO).await.unwrap();
+    ask(&other, Urgency::Live, Duration::ZERO).await.unwrap();
 
     // Room comes back as the window moves on, and whoever waits gets it then.
     ask(&one, Urgency::Backfill, 2 * MINUTE).await.unwrap();

@@ -9,11 +9,16 @@ use crate::TimeMs;
 /// How long the best difference counts before it has to be seen again, ms. Twice this forgets it for good.
 const WINDOW_MS: i64 = 300_000;
 
+/// How long after the first stamp the system clock still counts as one more: what comes first may be a replay, ms.
+const TRUST_MS: i64 = 5_000;
+
 /// Estimates exchange time from the monotonic clock. `mono` is in milliseconds from any fixed point.
 #[derive(Clone, Copy, Debug)]
 pub struct ExchangeTime {
     /// Offset from the system clock, until a stamp was seen.
     guess: i64,
+    /// When the first stamp was seen.
+    first: Option<i64>,
     current: Option<i64>,
     previous: Option<i64>,
     window_start: i64,
@@ -23,7 +28,13 @@ impl ExchangeTime {
     /// Starts from the system clock's idea of now.
     #[must_use]
     pub fn new(system: TimeMs, mono: i64) -> Self {
-        Self { guess: system.0.saturating_sub(mono), current: None, previous: None, window_start: mono }
+        Self {
+            guess: system.0.saturating_sub(mono),
+            first: None,
+            current: None,
+            previous: None,
+            window_start: mono,
+        }
     }
 
     /// A stamp of the exchange arrived.
@@ -32,26 +43,33 @@ impl ExchangeTime {
             self.previous = self.current.take();
             self.window_start = mono;
         }
+        self.first.get_or_insert(mono);
         let offset = stamp.0.saturating_sub(mono);
         self.current = Some(self.current.map_or(offset, |best| best.max(offset)));
     }
 
-    /// Exchange time now: a low estimate, and the system clock's before any stamp was seen.
+    /// Exchange time now: a low estimate, and the system clock's before stamps were seen.
     #[must_use]
     pub fn now(&self, mono: i64) -> TimeMs {
-        TimeMs(mono.saturating_add(self.current.max(self.previous).unwrap_or(self.guess)))
-    }
-
-    /// How far the system clock was from the exchange's when it was last read, ms; none before a stamp was seen.
-    #[must_use]
-    pub fn system_offset_ms(&self) -> Option<i64> {
-        self.current.max(self.previous).map(|offset| offset.saturating_sub(self.guess))
+        let learnt = self.current.max(self.previous);
+        let trusted = self.first.is_none_or(|first| mono - first < TRUST_MS);
+        let offset = if trusted { learnt.max(Some(self.guess)) } else { learnt };
+        TimeMs(mono.saturating_add(offset.unwrap_or(self.guess)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_old_stamp_does_not_set_the_clock_back_before_better_ones_had_their_chance() {
+        let mut time = ExchangeTime::new(TimeMs(1_000_000), 0);
+        time.observe(TimeMs(990_000), 100);
+        assert_eq!(time.now(200), TimeMs(1_000_200), "a trade of ten seconds ago");
+        time.observe(TimeMs(1_000_250), 300);
+        assert_eq!(time.now(6_000), TimeMs(1_005_950), "then only the exchange counts");
+    }
 
     #[test]
     fn the_fastest_frame_decides_and_is_forgotten_in_time() {

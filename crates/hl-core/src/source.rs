@@ -28,7 +28,10 @@ pub enum Content {
     /// Records of a run, continuous with those before.
     Frame(Records),
     /// A frame of the run could not be decoded or was lost on our side: what follows does not join what came before.
-    Broken,
+    Broken {
+        /// Exchange time at which that was seen (a low estimate), ms.
+        at: TimeMs,
+    },
     /// Every frame that the exchange sent before `sent` has been seen: the pong to a ping sent then.
     Proof {
         /// Exchange time at which the ping was sent (a low estimate), ms.

@@ -14,6 +14,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
+/// A probe that takes longer is no answer: the selector has given up on it.
+const PROBE_LIMIT: Duration = Duration::from_secs(12);
 /// What a probe found may still be on its way over the socket: it gets this long to arrive.
 const GRACE: Duration = Duration::from_millis(1_500);
 /// For streams without exact times: what is newer than the last frame by this much was missed.
@@ -32,7 +34,7 @@ pub(crate) struct Director {
 
 impl Director {
     pub(crate) async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
-        // One probe a stream at most: the selector asks again only after an answer or its own time limit.
+        // One probe a stream at most: each ends before the selector may ask again.
         let mut probes = JoinSet::new();
         loop {
             let deadline = loop {
@@ -98,16 +100,15 @@ impl Director {
     }
 
     async fn probe(&self, stream: StreamKey, run: RunId) {
-        let missed = match self.prober.newest(stream).await {
-            Ok(Some(newest)) => {
+        let missed = match tokio::time::timeout(PROBE_LIMIT, self.prober.newest(stream)).await {
+            Ok(Ok(Some(newest))) => {
                 tokio::time::sleep(GRACE).await;
                 self.seen(stream).is_none_or(|seen| seen < newest)
             }
-            Ok(None) => false,
-            Err(cause) => {
-                debug!(%stream, cause = cause.as_str(), "nobody could be asked");
-                false
-            }
+            Ok(Ok(None)) => false,
+            // Nobody was asked, so nothing is known: the silence goes on, and so does the doubt.
+            Ok(Err(cause)) => return debug!(%stream, cause = cause.as_str(), "nobody could be asked"),
+            Err(_) => return debug!(%stream, "no answer in time"),
         };
         self.guard.report(self.mono.now(), Event::Probed { stream, run, missed });
     }

@@ -1,5 +1,5 @@
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hl_collectors::mono::MonoClock;
@@ -16,7 +16,7 @@ use hl_scheduler::{JobView, RegisterError, Runner};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::capacity::{self, OverCapacity};
 use crate::director::Director;
@@ -62,6 +62,9 @@ pub enum EngineError {
     /// The store.
     #[error("the store: {0}")]
     Store(#[from] StoreError),
+    /// A part of it stopped by itself, which none should: a bug. The log says more.
+    #[error("{0} ended by itself")]
+    Ended(&'static str),
     /// Two jobs of one name: a bug.
     #[error(transparent)]
     Job(#[from] RegisterError),
@@ -115,6 +118,7 @@ pub struct Engine {
     pool: Arc<WsPool>,
     rest: Arc<RestSource>,
     runner: Arc<Runner>,
+    leased: Mutex<BTreeSet<StreamKey>>,
     held: Mutex<Vec<(StreamKey, Holder)>>,
 }
 
@@ -124,7 +128,7 @@ impl Engine {
     pub fn new(parts: Parts) -> Arc<Self> {
         let zero = Instant::now();
         let mono = MonoClock::new(parts.clock.as_ref());
-        let weights = Weights::new(parts.store.clone(), parts.address, mono.clone());
+        let weights = Weights::new(parts.store.clone(), parts.address, mono.clone(), parts.clock.clone());
         let client = Arc::new(InfoClient::new(
             parts.net.clone(),
             parts.rest,
@@ -158,6 +162,7 @@ impl Engine {
             pool,
             rest,
             runner: Arc::new(Runner::new()),
+            leased: Mutex::default(),
             held: Mutex::default(),
         })
     }
@@ -209,10 +214,20 @@ impl Engine {
             .run(),
         );
         let mut sources = JoinSet::new();
-        sources.spawn(self.director().run(sources_stop.clone()));
-        sources.spawn(self.pool.clone().run(sources_stop.clone()));
-        let runner = self.runner.clone();
-        sources.spawn(async move { runner.run(sources_stop).await });
+        let (director, pool, runner) = (self.director(), self.pool.clone(), self.runner.clone());
+        let [of_director, of_pool] = [sources_stop.clone(), sources_stop.clone()];
+        sources.spawn(async move {
+            director.run(of_director).await;
+            "the director"
+        });
+        sources.spawn(async move {
+            pool.run(of_pool).await;
+            "the socket pool"
+        });
+        sources.spawn(async move {
+            runner.run(sources_stop).await;
+            "the job runner"
+        });
 
         let mut again = tokio::time::interval(LEASE_AGAIN);
         again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -223,6 +238,7 @@ impl Engine {
                 event = pipeline_events.recv() => match event {
                     Some(PipelineEvent::Superseded(stream)) => {
                         self.guard.report(self.mono.now(), Event::Superseded { stream });
+                        self.leased().remove(&stream);
                     }
                     Some(PipelineEvent::Missed { stream, run }) => {
                         self.guard.report(self.mono.now(), Event::Missed { stream, run });
@@ -232,18 +248,24 @@ impl Engine {
                         self.runner.wake();
                     }
                     Some(PipelineEvent::Failed(error)) => break Err(error.into()),
-                    None => break Ok(()),
+                    None => break Err(EngineError::Ended("the pipeline")),
                 },
-                _ = again.tick() => self.lease_again().await,
+                Some(ended) = sources.join_next() => {
+                    if let Err(error) = &ended {
+                        error!(%error, "a task panicked");
+                    }
+                    break Err(EngineError::Ended(ended.unwrap_or("a source")));
+                }
+                _ = again.tick() => self.lease_again(&order).await,
             }
         };
 
         // Sources first, so that nothing more comes in; then the pipeline, which commits what came.
+        // A full channel of reports must not hold the pipeline up meanwhile.
+        pipeline_events.close();
         let _ = stop_sources.send(true);
         while sources.join_next().await.is_some() {}
         self.inbox.close();
-        // A full channel of reports must not hold the pipeline up.
-        pipeline_events.close();
         while pipeline.join_next().await.is_some() {}
         ended
     }
@@ -256,7 +278,7 @@ impl Engine {
         let backfill = Arc::new(BackfillGaps::new(
             self.store.clone(),
             self.rest.clone(),
-            self.guard.clone(),
+            self.guard.mint(),
             Box::new(move || mono.exchange()),
         ));
         self.runner.register(backfill.clone())?;
@@ -280,6 +302,7 @@ impl Engine {
     fn begin(&self, leases: Leases) {
         for start in leases.granted {
             let stream = start.stream;
+            self.leased().insert(stream);
             self.inbox.start(start);
             let slot = self.pool.place(stream);
             if slot {
@@ -293,10 +316,15 @@ impl Engine {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = leases.held;
     }
 
-    async fn lease_again(&self) {
+    fn leased(&self) -> MutexGuard<'_, BTreeSet<StreamKey>> {
+        self.leased.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for the leases that it has not, or has lost.
+    async fn lease_again(&self, order: &[StreamKey]) {
         let wanted: Vec<_> = {
-            let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            held.iter().map(|(stream, _)| *stream).collect()
+            let leased = self.leased();
+            order.iter().filter(|stream| !leased.contains(stream)).copied().collect()
         };
         if wanted.is_empty() {
             return;

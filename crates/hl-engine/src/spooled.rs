@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hl_core::ledger::{Batch, Change};
 use hl_core::store::{BatchQueue, Store, StoreError};
-use hl_core::{Epoch, Records, StreamKey};
+use hl_core::{Epoch, Kind, Records, StreamKey};
 use tracing::{info, warn};
 
 /// Commits every spooled batch, in order. While nobody else has taken a stream since, its batch is committed as it is;
@@ -34,10 +34,11 @@ pub(crate) async fn drain(
     Ok(())
 }
 
-/// The rows of superseded streams, as fillers of gaps in the pieces that they covered.
+/// The rows of superseded streams, as fillers of gaps in the pieces that they covered. Bars are left out: their rows and
+/// the proof that they are final may lie in different batches, and REST still has them.
 fn as_backfill(batch: &Batch, superseded: &[StreamKey], epoch: Epoch) -> Vec<(StreamKey, Change)> {
     let mut changes = Vec::new();
-    for stream in superseded {
+    for stream in superseded.iter().filter(|stream| stream.kind() != Kind::Candle) {
         let of_stream = || batch.changes.iter().filter(|(s, _)| s == stream).map(|(_, change)| change);
         for covered in of_stream() {
             let Change::Covered { origin, span, .. } = covered else { continue };

@@ -13,6 +13,8 @@ use tracing::warn;
 
 /// How long reading metadata waits for room in the weight budget.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Names that are remembered serve after this long without an answer.
+const RECALL_AFTER: Duration = Duration::from_secs(5);
 
 /// The markets of an exchange.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -36,8 +38,13 @@ impl Universe {
         everything: bool,
     ) -> Result<Self, RestError> {
         let note = format!("universe {network}{}", if everything { ", all dexes" } else { "" });
-        match Self::read(client, everything).await {
-            Ok(universe) => {
+        let known = store.note(&note).await.ok().flatten();
+        let known: Option<Self> = known.and_then(|text| serde_json::from_str(&text).ok());
+        // A failing REST must not delay subscribing where the names are known.
+        let limit = if known.is_some() { RECALL_AFTER } else { Duration::MAX };
+        let read = tokio::time::timeout(limit, Self::read(client, everything)).await;
+        match (read, known) {
+            (Ok(Ok(universe)), _) => {
                 if let Ok(text) = serde_json::to_string(&universe)
                     && let Err(error) = store.put_note(&note, &text).await
                 {
@@ -45,13 +52,14 @@ impl Universe {
                 }
                 Ok(universe)
             }
-            Err(error) => {
-                let known = store.note(&note).await.ok().flatten();
-                let Some(known) = known.and_then(|text| serde_json::from_str(&text).ok()) else {
-                    return Err(error);
-                };
+            (Ok(Err(error)), None) => Err(error),
+            (Ok(Err(error)), Some(known)) => {
                 warn!(%error, "the exchange does not say what it has; taking the names it had last time");
                 Ok(known)
+            }
+            (Err(_), known) => {
+                warn!(after = ?limit, "the exchange does not say what it has; taking the names it had last time");
+                Ok(known.unwrap_or_default())
             }
         }
     }

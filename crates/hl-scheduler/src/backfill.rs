@@ -195,9 +195,11 @@ pub async fn give_up(
     let pieces = store.claim_gaps(stream, span, epoch).await?;
     let changes: Vec<_> = pieces.iter().map(|span| (stream, Change::GapLost { span: *span })).collect();
     let lost = changes.len() as u64;
-    if lost > 0 {
-        store.commit(Arc::new(Batch { token: store.token(), changes })).await?;
-    }
+    let committed = match lost {
+        0 => Ok(()),
+        _ => store.commit(Arc::new(Batch { token: store.token(), changes })).await.map(|_| ()),
+    };
+    // Claims go back also where the store failed: they would stay for as long as this process lives.
     store.unclaim(epoch).await?;
-    Ok(lost)
+    committed.map(|()| lost)
 }

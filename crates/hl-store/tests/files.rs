@@ -204,6 +204,10 @@ async fn longer_bars_are_derived_from_final_minutes() {
         row.unwrap()
     };
     let prices = [10.0, 14.0, 9.5, 13.5, 3.5];
-    assert_eq!(derived("5m"), ("1970-01-01T00:05:00.000Z".to_owned(), prices, 7, 2), "the open bar is left out");
+    assert_eq!(
+        derived("5m"),
+        ("1970-01-01T00:05:00.000Z".to_owned(), prices, 7, 2),
+        "the open bar is left out"
+    );
     assert_eq!(derived("1d"), ("1970-01-01T00:00:00.000Z".to_owned(), prices, 7, 2));
 }

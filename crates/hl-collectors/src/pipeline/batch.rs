@@ -97,7 +97,14 @@ impl Pending {
         let mut lost = 0;
         for (stream, change) in batch.changes {
             match change {
+                // Bars are conflated by key, so they stay small; what makes them final may be in a later batch.
+                change @ Change::Rows { records: Records::Candles(_), .. } => self.push(stream, change),
                 Change::Rows { records, .. } => lost += records.len() as u64,
+                change @ (Change::Covered { .. } | Change::Final { .. })
+                    if stream.spec().conflation == Conflation::PerKey =>
+                {
+                    self.push(stream, change);
+                }
                 Change::Covered { span, .. } => {
                     self.push(stream, Change::GapOpened { span, cause: Cause::StoreFull });
                 }

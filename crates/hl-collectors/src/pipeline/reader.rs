@@ -58,8 +58,12 @@ pub struct Pipeline {
     reconciler: Reconciler,
     pending: Pending,
     since: Option<Instant>,
+    /// What the committer has in hand, where it did not come from the spool.
+    in_flight: Option<Arc<Batch>>,
     committing: bool,
     spooled: bool,
+    /// The store will not take anything any more.
+    failed: bool,
 }
 
 impl Pipeline {
@@ -85,12 +89,15 @@ impl Pipeline {
             reconciler: Reconciler::new(),
             pending: Pending::default(),
             since: None,
+            in_flight: None,
             committing: false,
             spooled,
+            failed: false,
         }
     }
 
-    /// Runs until the inbox is closed and empty, and everything is committed or in the spool.
+    /// Runs until the inbox is closed and empty, and everything is committed, or in the spool where the store does not take
+    /// it in time.
     pub async fn run(mut self) {
         let (jobs, job_queue) = mpsc::channel(1);
         let (done, mut done_queue) = mpsc::channel(1);
@@ -115,7 +122,7 @@ impl Pipeline {
         let drained = tokio::time::timeout(CLOSING_LIMIT, async {
             loop {
                 self.flush(&jobs, true).await;
-                if !self.committing {
+                if !self.committing && (self.failed || self.pending.is_empty()) {
                     break;
                 }
                 match done_queue.recv().await {
@@ -125,11 +132,10 @@ impl Pipeline {
             }
         });
         if drained.await.is_err() {
-            warn!("the store did not take the last batches in time; events go to the spool");
+            warn!("the store did not take the last batches in time; they go to the spool");
             committer.abort_all();
-            if let Some(batch) = self.pending.take_events(self.store.token()) {
-                self.spool(batch).await;
-            }
+            let batch = self.pending.take(self.store.token());
+            self.spool(batch).await;
         }
         drop(jobs);
         // Aborted or at its end: either way it is joined here.
@@ -247,34 +253,53 @@ impl Pipeline {
         let due = closing
             || self.pending.rows() >= BATCH_ROWS
             || self.since.is_some_and(|since| since.elapsed() >= BATCH_AGE);
-        let job = if self.spooled {
+        if due {
+            self.since = None;
+        }
+        if due && (self.spooled || self.failed) {
             // Order within a stream: while the spool holds anything, newer events line up behind it.
-            if due && let Some(batch) = self.pending.take_events(self.store.token()) {
+            if let Some(batch) = self.pending.take_events(self.store.token()) {
                 self.spool(batch).await;
             }
-            match self.spool.peek().await {
-                Ok(Some((number, batch))) => Job { batch: Arc::new(batch), spooled: Some(number) },
-                Ok(None) => {
-                    self.spooled = false;
-                    return;
-                }
-                Err(error) => {
-                    error!(%error, "the spool cannot be read; it is left aside until the next start");
-                    self.spooled = false;
-                    return;
-                }
-            }
-        } else if due && !self.pending.is_empty() {
-            self.since = None;
-            Job { batch: Arc::new(self.pending.take(self.store.token())), spooled: None }
-        } else {
+        }
+        if self.failed {
             return;
+        }
+        let job = match self.oldest_spooled().await {
+            Some((number, batch)) => Job { batch: Arc::new(batch), spooled: Some(number) },
+            None if due && !self.pending.is_empty() => {
+                let batch = Arc::new(self.pending.take(self.store.token()));
+                self.in_flight = Some(batch.clone());
+                Job { batch, spooled: None }
+            }
+            None => return,
         };
         // The committer is idle, so its queue of one has room.
         self.committing = jobs.try_send(job).is_ok();
     }
 
+    async fn oldest_spooled(&mut self) -> Option<(u64, Batch)> {
+        if !self.spooled {
+            return None;
+        }
+        let oldest = self.spool.peek().await.unwrap_or_else(|error| {
+            error!(%error, "the spool cannot be read; it is left aside until the next start");
+            None
+        });
+        self.spooled = oldest.is_some();
+        oldest
+    }
+
+    /// Puts events on disk. What the committer still has in hand goes first: were this process to die now, the edge of
+    /// what is spooled would pass over it. Committing a batch twice changes nothing.
     async fn spool(&mut self, batch: Batch) {
+        if let Some(in_flight) = self.in_flight.take() {
+            self.push_to_spool(Batch::clone(&in_flight)).await;
+        }
+        self.push_to_spool(batch).await;
+    }
+
+    async fn push_to_spool(&mut self, batch: Batch) {
         match self.spool.push(&batch).await {
             Ok(true) => {
                 self.spooled = true;
@@ -295,6 +320,7 @@ impl Pipeline {
 
     async fn finished(&mut self, done: Done) {
         self.committing = false;
+        let in_flight = self.in_flight.take();
         match done.result {
             Ok(ack) => {
                 self.meters.count(|c| {
@@ -310,12 +336,17 @@ impl Pipeline {
                 if let Some(number) = done.spooled
                     && let Err(error) = self.spool.pop(number).await
                 {
-                    // Committing it again is harmless; staying on it for ever is not.
+                    // It would come again and again: the rest is left to the next start.
                     error!(%error, "a drained batch could not be removed from the spool");
+                    self.spooled = false;
                 }
             }
             Err(error) => {
                 error!(%error, "the store failed for good");
+                self.failed = true;
+                if let Some(batch) = in_flight {
+                    self.push_to_spool(Batch::clone(&batch)).await;
+                }
                 let _ = self.events.send(PipelineEvent::Failed(error)).await;
             }
         }

@@ -71,6 +71,14 @@ pub enum RestError {
         /// How long nothing is asked, ms.
         wait_ms: i64,
     },
+    /// The answer bears no time, and took so long that nobody knows when it was true.
+    #[error("{request}: the answer took {took_ms} ms, too long to say when it was true")]
+    Stale {
+        /// The request.
+        request: String,
+        /// How long it took, ms.
+        took_ms: i64,
+    },
     /// Our own ledger has no room in time.
     #[error("{request}: the weight budget has no room in time")]
     Budget {
@@ -105,9 +113,11 @@ impl RestError {
     #[must_use]
     pub fn cause(&self) -> Cause {
         match self {
-            Self::Network { .. } | Self::Limit { .. } | Self::Server { .. } | Self::Decode(_) => {
-                Cause::Outage
-            }
+            Self::Network { .. }
+            | Self::Stale { .. }
+            | Self::Limit { .. }
+            | Self::Server { .. }
+            | Self::Decode(_) => Cause::Outage,
             Self::RateLimited { .. } | Self::Budget { .. } => Cause::OverCapacity,
             Self::Refused { .. } => Cause::Refused,
         }
@@ -195,13 +205,28 @@ impl InfoClient {
         limit: Duration,
         decode: impl Fn(&mut [u8]) -> Result<T, DecodeError>,
     ) -> Result<T, RestError> {
+        Ok(self.ask_timed(request, items, urgency, limit, decode).await?.0)
+    }
+
+    /// The same, and how long the answer took, ms: what bears no time was true at some moment within that.
+    ///
+    /// # Errors
+    /// As [`InfoClient::ask`].
+    pub async fn ask_timed<T>(
+        &self,
+        request: &InfoRequest,
+        items: usize,
+        urgency: Urgency,
+        limit: Duration,
+        decode: impl Fn(&mut [u8]) -> Result<T, DecodeError>,
+    ) -> Result<(T, i64), RestError> {
         let weight = request.weight() + request.weight_of_items(items);
         let mut retry = Duration::from_millis(FIRST_RETRY_MS);
         let mut attempt = 1;
         loop {
             let error = match self.attempt(request, weight, urgency, limit).await {
-                Ok(mut body) => match decode(&mut body) {
-                    Ok(answer) => return Ok(answer),
+                Ok((mut body, took_ms)) => match decode(&mut body) {
+                    Ok(answer) => return Ok((answer, took_ms)),
                     Err(error) => RestError::Decode(error),
                 },
                 Err(error) => error,
@@ -224,7 +249,7 @@ impl InfoClient {
         weight: u32,
         urgency: Urgency,
         limit: Duration,
-    ) -> Result<Vec<u8>, RestError> {
+    ) -> Result<(Vec<u8>, i64), RestError> {
         let name = || request.name();
         let deadline = Instant::now() + limit;
         self.wait_out_penalty(request, deadline).await?;
@@ -245,6 +270,7 @@ impl InfoClient {
             .header(USER_AGENT, crate::USER_AGENT)
             .body(Full::new(Bytes::from(request.to_body())))
             .map_err(|e| network(e.into()))?;
+        let sent = self.mono.now();
         let answer = tokio::time::timeout(REQUEST_LIMIT, async {
             let response = self.http.request(http).await.map_err(|e| network(root_cause(e)))?;
             let status = response.status();
@@ -255,7 +281,7 @@ impl InfoClient {
         match status {
             StatusCode::OK => {
                 self.state().penalty_ms = 0;
-                Ok(body.to_vec())
+                Ok((body.to_vec(), self.mono.now() - sent))
             }
             StatusCode::TOO_MANY_REQUESTS => {
                 let wait_ms = self.penalise();

@@ -56,12 +56,15 @@ impl InfoClient {
         let from = piece.from.max(TimeMs(0));
         let start = if from < kept_from { kept_from.min(piece.to) } else { from };
         let end = piece.to.min(start + PAGE_BARS * step);
+        // The bars that are final, asked for after the time in which they could still change.
+        let settled = end.min(interval.open_of(asked - BAR_LAG_MS));
+        if settled <= start && start <= from {
+            return Ok(Page { records: Records::Candles(Vec::new()), proven: None, lost: None, next: None });
+        }
         let req = CandleRange { coin, interval, start_time: from, end_time: Some(end - 1) };
         let request = InfoRequest::CandleSnapshot { req };
         let items = usize::try_from(end.since(start) / step + 1).unwrap_or(usize::MAX);
         let mut bars = self.ask(&request, items, Urgency::Backfill, PATIENCE, decode::candles).await?;
-        // The bars that are final, asked for after the time in which they could still change.
-        let settled = end.min(interval.open_of(asked - BAR_LAG_MS));
         bars.retain(|bar| bar.time >= from && bar.time < settled);
         // The exchange may keep some more bars than it says.
         let start = bars.first().map_or(start, |bar| bar.time.min(start));

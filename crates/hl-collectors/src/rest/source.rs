@@ -33,6 +33,10 @@ const FIRST_RETRY_MS: i64 = 1_000;
 const LONGEST_RETRY_MS: i64 = 60_000;
 /// Levels of the fast book.
 const FAST_LEVELS: usize = 5;
+/// An answer without a time that took longer than this is not stamped, ms.
+const STAMP_LIMIT_MS: i64 = 1_500;
+/// Bars that the exchange keeps of an interval.
+const KEPT_BARS: i64 = 5_000;
 /// Bars before the edge that a poll of candles asks for as well, when nothing is stored yet.
 const FIRST_BARS: i64 = 2;
 
@@ -110,11 +114,6 @@ impl RestSource {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Streams that it owns now.
-    pub fn owned(&self) -> Vec<StreamKey> {
-        self.wanted().keys().copied().collect()
-    }
-
     /// The streams of a job that are due, by the request that answers them, the most valuable first.
     fn due(&self, job: &str, now: i64) -> Vec<(Query, Vec<(StreamKey, Epoch)>)> {
         let mut queries: BTreeMap<Query, (u8, Vec<(StreamKey, Epoch)>)> = BTreeMap::new();
@@ -132,7 +131,12 @@ impl RestSource {
         queries.into_iter().map(|(query, (_, streams))| (query, streams)).collect()
     }
 
-    async fn ask(&self, query: Query, streams: Vec<(StreamKey, Epoch)>) -> Polls {
+    async fn ask(&self, query: Query, mut streams: Vec<(StreamKey, Epoch)>) -> Polls {
+        // Others of the same run came first: the socket may have taken some back meanwhile.
+        streams.retain(|(stream, epoch)| self.wanted().get(stream).is_some_and(|w| w.epoch == *epoch));
+        if streams.is_empty() {
+            return Polls::default();
+        }
         let asked = u32::try_from(streams.len()).unwrap_or(u32::MAX);
         let started = self.client.mono().now();
         let result = self.answer(&query, &streams).await;
@@ -165,9 +169,6 @@ impl RestSource {
                 let spec = Kind::Trades.spec();
                 let span = trades.first().map_or(spec.poll_ms, |first| asked.since(first.time));
                 let desired = (span * 6 / 10).clamp(spec.fastest_poll_ms, spec.poll_ms);
-                if let Some(last) = trades.last() {
-                    client.mono().observe(last.time);
-                }
                 let from = (trades.len() < RECENT_TRADES).then_some(TimeMs::MIN);
                 self.offer(streams, asked, from, |_| Some(Records::Trades(trades.clone()))).await;
                 Ok(Some(desired))
@@ -180,11 +181,8 @@ impl RestSource {
                 let bars = usize::try_from(asked.since(start) / interval.ms() + 2).unwrap_or(0).min(5_000);
                 let request = InfoRequest::CandleSnapshot { req };
                 let bars = client.ask(&request, bars, Urgency::Live, PATIENCE, decode::candles).await?;
-                // Only the most recent 5,000 exist: a full answer begins where they do.
-                let from = match bars.first() {
-                    Some(first) if bars.len() >= 5_000 => first.time,
-                    _ => start,
-                };
+                // Only the most recent exist: what lies before them is not in the answer, traded or not.
+                let from = start.max(interval.open_of(asked) - (KEPT_BARS - 1) * interval.ms());
                 self.offer(streams, asked, Some(from), |_| Some(Records::Candles(bars.clone()))).await;
                 Ok(None)
             }
@@ -206,7 +204,8 @@ impl RestSource {
                 let stamp = || client.mono().exchange();
                 let request = InfoRequest::AllMids { dex: None };
                 let decode = |body: &mut [u8]| decode::all_mids(body, stamp());
-                let mids = client.ask(&request, 0, Urgency::Live, PATIENCE, decode).await?;
+                let answer = client.ask_timed(&request, 0, Urgency::Live, PATIENCE, decode).await?;
+                let mids = fresh(&request, answer)?;
                 self.offer(streams, asked, None, |_| Some(Records::Mids(mids.clone()))).await;
                 Ok(None)
             }
@@ -216,12 +215,14 @@ impl RestSource {
                     ContextScope::Dex(dex) => {
                         let request = InfoRequest::MetaAndAssetCtxs { dex: dex.clone() };
                         let decode = |body: &mut [u8]| decode::meta_and_contexts(body, stamp());
-                        client.ask(&request, 0, Urgency::Live, PATIENCE, decode).await?.1
+                        let answer = client.ask_timed(&request, 0, Urgency::Live, PATIENCE, decode).await?;
+                        fresh(&request, answer)?.1
                     }
                     ContextScope::Spot => {
                         let request = InfoRequest::SpotMetaAndAssetCtxs;
                         let decode = |body: &mut [u8]| decode::spot_meta_and_contexts(body, stamp());
-                        client.ask(&request, 0, Urgency::Live, PATIENCE, decode).await?.1
+                        let answer = client.ask_timed(&request, 0, Urgency::Live, PATIENCE, decode).await?;
+                        fresh(&request, answer)?.1
                     }
                 };
                 self.offer(streams, asked, None, |stream| {
@@ -317,6 +318,14 @@ fn stretch(wanted: &BTreeMap<StreamKey, Wanted>) -> Stretch {
     Stretch {
         trades_permille: (trades * 1_000 / for_trades.max(1)).max(1_000),
         others_permille: (others * 1_000 / for_others).max(1_000),
+    }
+}
+
+/// Refuses an answer whose stamp could be wrong.
+fn fresh<T>(request: &InfoRequest, (answer, took_ms): (T, i64)) -> Result<T, RestError> {
+    match took_ms {
+        ..=STAMP_LIMIT_MS => Ok(answer),
+        took_ms => Err(RestError::Stale { request: request.name(), took_ms }),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use hl_core::seam::Clock;
 use hl_core::store::{Reservation, Store};
 use tokio::time::Instant;
 use tracing::warn;
@@ -26,8 +27,8 @@ impl Urgency {
     #[must_use]
     pub fn ceiling(self) -> u32 {
         match self {
-            Self::Question => 1_180,
-            Self::Live => 1_100,
+            Self::Live => 1_140,
+            Self::Question => 1_000,
             Self::Backfill => 700,
         }
     }
@@ -39,6 +40,8 @@ pub struct Weights {
     store: Arc<dyn Store>,
     address: String,
     mono: MonoClock,
+    /// The system clock, which all processes of one machine share: estimates of exchange time differ.
+    clock: Arc<dyn Clock>,
     /// What this process booked in the last minute, for people: when, and how much.
     booked: Arc<Mutex<VecDeque<(i64, u32)>>>,
 }
@@ -48,15 +51,15 @@ const MINUTE_MS: i64 = 60_000;
 impl Weights {
     /// The ledger that `store` keeps under `address`: the network and the local address requests go out from.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, address: String, mono: MonoClock) -> Self {
-        Self { store, address, mono, booked: Arc::default() }
+    pub fn new(store: Arc<dyn Store>, address: String, mono: MonoClock, clock: Arc<dyn Clock>) -> Self {
+        Self { store, address, mono, clock, booked: Arc::default() }
     }
 
     /// Waits until the weight is booked; `false` where that would take longer than `limit`.
     pub async fn take(&self, weight: u32, urgency: Urgency, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         loop {
-            let now = self.mono.exchange();
+            let now = self.clock.now();
             let wait = match self.store.reserve(&self.address, now, weight, urgency.ceiling()).await {
                 Ok(Reservation::Granted) => {
                     let mut booked = self.booked.lock().unwrap_or_else(PoisonError::into_inner);

@@ -224,12 +224,18 @@ impl WsPool {
             Ok(frame) => {
                 match &frame {
                     decode::Frame::Trades(trades) => {
-                        if let Some(last) = trades.last() {
+                        // A replay may be hours old.
+                        if let Some(last) = trades.last()
+                            && session.has_heard(StreamKey::Trades(last.coin))
+                        {
                             self.mono.observe(last.time);
                         }
                     }
                     decode::Frame::Book(book) => self.mono.observe(book.time),
-                    decode::Frame::Bbo(bbo) => self.mono.observe(bbo.time),
+                    // The first of a run may be as old as the last change.
+                    decode::Frame::Bbo(bbo) if session.has_heard(StreamKey::Bbo(bbo.coin)) => {
+                        self.mono.observe(bbo.time);
+                    }
                     decode::Frame::Error(words) => warn!(%words, "the exchange refused something"),
                     decode::Frame::Unknown { channel } => debug!(%channel, "unknown channel"),
                     _ => {}
@@ -238,7 +244,7 @@ impl WsPool {
             }
             Err(error) => {
                 warn!(%error, "a frame could not be decoded");
-                session.undecodable(now, &error.what, out);
+                session.undecodable(now, self.mono.exchange(), &error.what, out);
             }
         }
     }

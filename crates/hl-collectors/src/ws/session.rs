@@ -67,8 +67,8 @@ enum Link {
     Connecting { since: Mono },
     /// Open since `since`; `data`: when it last brought data, if it ever did.
     Up { since: Mono, data: Option<Mono> },
-    /// Told to close; the shell has not answered yet.
-    Closing,
+    /// Told to close; the shell has not answered yet. `healthy`: it had lived long enough, and brought data.
+    Closing { healthy: bool },
 }
 
 /// One wanted subscription.
@@ -160,6 +160,12 @@ impl Session {
         }
     }
 
+    /// Whether the stream's run has brought data: what comes now is new, and no replay.
+    #[must_use]
+    pub fn has_heard(&self, stream: StreamKey) -> bool {
+        self.subs.get(&stream).is_some_and(|sub| matches!(sub.state, State::Live { last: Some(_), .. }))
+    }
+
     /// What was counted so far.
     #[must_use]
     pub fn counters(&self) -> SessionCounters {
@@ -234,7 +240,7 @@ impl Session {
 
     /// The socket is gone, or could not be opened.
     pub fn closed(&mut self, now: Mono, out: &mut Vec<Action>) {
-        let healthy = matches!(self.link, Link::Up { since, data: Some(_) } if now - since >= HEALTHY_MS);
+        let healthy = self.is_healthy(now);
         self.counters.losses += 1;
         self.blame(now, out);
         if healthy {
@@ -256,6 +262,15 @@ impl Session {
         }
     }
 
+    /// Whether the socket has proved itself: only then does the back-off start anew.
+    fn is_healthy(&self, now: Mono) -> bool {
+        match self.link {
+            Link::Up { since, data } => data.is_some() && now - since >= HEALTHY_MS,
+            Link::Closing { healthy } => healthy,
+            Link::Down { .. } | Link::Connecting { .. } => false,
+        }
+    }
+
     /// A close right after a subscribe is blamed on it: one bad subscription kills the whole socket, without a word.
     fn blame(&mut self, now: Mono, out: &mut Vec<Action>) {
         let on_the_way = |sub: &Sub| matches!(sub.state, State::Sent { at } if now - at <= BLAME_MS);
@@ -268,7 +283,8 @@ impl Session {
             sub.suspect = true;
             if sub.strikes >= STRIKES {
                 sub.state = State::Quarantined { until: now + QUARANTINE_MS };
-                sub.strikes = 0;
+                // Once more after the quarantine, and it is back in it.
+                sub.strikes = STRIKES - 1;
                 self.counters.quarantined += 1;
                 out.push(Action::Report(Event::Down { stream: *stream, run: None, cause: Cause::Refused }));
             }
@@ -277,7 +293,7 @@ impl Session {
 
     /// A frame could not be decoded. It ends the runs that it may have belonged to: trades are subscribed anew, since
     /// the replay is the best filler of the hole; states and bars go on, and their time lines know of the hole.
-    pub fn undecodable(&mut self, now: Mono, channel: &str, out: &mut Vec<Action>) {
+    pub fn undecodable(&mut self, now: Mono, exchange: TimeMs, channel: &str, out: &mut Vec<Action>) {
         self.counters.undecodable += 1;
         let known = Kind::ALL.into_iter().any(|kind| may_carry(channel, kind));
         for (stream, sub) in &mut self.subs {
@@ -292,7 +308,7 @@ impl Session {
                 let cause = Cause::Undecodable;
                 out.push(Action::Report(Event::Down { stream: *stream, run: Some(run), cause }));
             } else {
-                out.push(offer(*stream, run, Content::Broken));
+                out.push(offer(*stream, run, Content::Broken { at: exchange }));
             }
         }
     }
@@ -428,19 +444,19 @@ impl Session {
                 out.push(Action::Connect);
             }
             Link::Connecting { since } if since + CONNECT_LIMIT_MS <= now => {
-                self.link = Link::Closing;
+                self.link = Link::Closing { healthy: self.is_healthy(now) };
                 out.push(Action::Close("no connection in time"));
             }
-            Link::Down { .. } | Link::Connecting { .. } | Link::Closing => {}
+            Link::Down { .. } | Link::Connecting { .. } | Link::Closing { .. } => {}
             Link::Up { .. } if self.subs.is_empty() && self.unsubscribes.is_empty() => {
-                self.link = Link::Closing;
+                self.link = Link::Closing { healthy: self.is_healthy(now) };
                 out.push(Action::Close("nothing left to collect on it"));
             }
             Link::Up { data, .. }
                 if data.zip(self.heartbeat_ms()).is_some_and(|(at, limit)| at + limit <= now) =>
             {
                 self.counters.stalled += 1;
-                self.link = Link::Closing;
+                self.link = Link::Closing { healthy: self.is_healthy(now) };
                 out.push(Action::Close("it stayed open and brought no data"));
             }
             Link::Up { .. } => self.tick_up(now, exchange, out),
@@ -451,7 +467,7 @@ impl Session {
         if let Some((sent, _)) = self.ping_sent {
             if sent + PONG_LIMIT_MS <= now {
                 self.counters.half_open += 1;
-                self.link = Link::Closing;
+                self.link = Link::Closing { healthy: self.is_healthy(now) };
                 out.push(Action::Close("no answer to a ping in time"));
                 return;
             }
@@ -522,7 +538,7 @@ impl Session {
         match self.link {
             Link::Down { retry } => (!self.subs.is_empty()).then_some(retry),
             Link::Connecting { since } => Some(since + CONNECT_LIMIT_MS),
-            Link::Closing => None,
+            Link::Closing { .. } => None,
             Link::Up { since, .. } if self.subs.is_empty() && self.unsubscribes.is_empty() => Some(since),
             Link::Up { data, .. } => {
                 let stall = data.zip(self.heartbeat_ms()).map(|(at, limit)| at + limit);

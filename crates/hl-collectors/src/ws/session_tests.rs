@@ -175,7 +175,7 @@ impl Rig {
 
     fn garbage(&mut self, channel: &str) {
         let mut out = Vec::new();
-        self.session.undecodable(self.now, channel, &mut out);
+        self.session.undecodable(self.now, self.exchange(), channel, &mut out);
         self.obey(out);
     }
 
@@ -639,7 +639,11 @@ fn garbage_ends_runs_of_trades_and_breaks_the_others() {
     assert!(rig.take_reports().is_empty());
     assert_eq!(
         rig.offers,
-        [Offer { stream: key("bbo/BTC"), ticket: Ticket::Run(bbo), content: Content::Broken }]
+        [Offer {
+            stream: key("bbo/BTC"),
+            ticket: Ticket::Run(bbo),
+            content: Content::Broken { at: rig.exchange() }
+        }]
     );
 
     // Whose frame it was is not known: everybody's.
@@ -649,7 +653,7 @@ fn garbage_ends_runs_of_trades_and_breaks_the_others() {
     let broken: BTreeMap<_, _> = rig.offers.iter().map(|o| (o.stream, o.ticket)).collect();
     let expected = [(key("bbo/BTC"), Ticket::Run(bbo)), (key("mids"), Ticket::Run(mids))];
     assert_eq!(broken, BTreeMap::from(expected));
-    assert!(rig.offers.iter().all(|o| o.content == Content::Broken));
+    assert!(rig.offers.iter().all(|o| matches!(o.content, Content::Broken { .. })));
 
     rig.data("trades/BTC");
     rig.work();

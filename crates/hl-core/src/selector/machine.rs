@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Capability, Effect, EpochMint, Event, Exchange, Mono, Timing};
+use super::{Effect, EpochMint, Event, Mono, Timing};
 use crate::ledger::Cause;
 use crate::timeline::Grant;
 use crate::{Epoch, RunId, SourceId, StreamKey, Token};
@@ -30,15 +30,6 @@ struct Stream {
     cause: Cause,
     /// Runs in a row that died before they were stable: each doubles the settling.
     flaps: u32,
-}
-
-/// Who owns a stream, for people.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Owner {
-    /// Nobody yet.
-    Nobody,
-    /// This source.
-    Source(SourceId),
 }
 
 /// A stream as the selector sees it.
@@ -83,11 +74,8 @@ impl Selector {
     pub fn step(&mut self, now: Mono, event: Event) {
         match event {
             Event::Leased { stream, slot } => {
-                let socket = if slot && Exchange.serves(SourceId::Ws, stream) {
-                    Socket::Starting { since: now }
-                } else {
-                    Socket::Absent
-                };
+                let socket =
+                    if slot && stream.spec().ws { Socket::Starting { since: now } } else { Socket::Absent };
                 self.streams.entry(stream).or_insert(Stream {
                     socket,
                     live: None,
@@ -219,7 +207,7 @@ impl Selector {
             Socket::Starting { since } if now < since + timing.start_grace_ms => return,
             Socket::Settling { .. } if s.live.is_none() => return,
             Socket::Absent | Socket::Starting { .. } | Socket::Down | Socket::Settling { .. } => {
-                Exchange.serves(SourceId::Rest, stream).then_some((SourceId::Rest, None))
+                Some((SourceId::Rest, None))
             }
         };
         let has = s.live.map(|live| (live.source, live.run));

@@ -16,11 +16,11 @@ mod machine;
 mod tests;
 
 pub use guard::Guard;
-pub use machine::{Owner, Selector, StreamView};
+pub use machine::{Selector, StreamView};
 
 use crate::ledger::Cause;
 use crate::timeline::Grant;
-use crate::{Epoch, RunId, SourceId, StreamKey};
+use crate::{Epoch, RunId, StreamKey};
 
 /// A point on the monotonic clock, ms.
 pub type Mono = i64;
@@ -139,25 +139,6 @@ impl Default for Timing {
             stable_ms: 60_000,
             start_grace_ms: 8_000,
             probe_limit_ms: 15_000,
-        }
-    }
-}
-
-/// Which source carries what, as the composition knows it.
-pub trait Capability {
-    /// Whether the source can carry the stream at all.
-    fn serves(&self, source: SourceId, stream: StreamKey) -> bool;
-}
-
-/// The exchange's own capabilities: WebSocket where the kind's table says so, REST everything.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Exchange;
-
-impl Capability for Exchange {
-    fn serves(&self, source: SourceId, stream: StreamKey) -> bool {
-        match source {
-            SourceId::Ws => stream.spec().ws,
-            SourceId::Rest => true,
         }
     }
 }

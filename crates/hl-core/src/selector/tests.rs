@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Coin, Token};
+use crate::{Coin, SourceId, Token};
 
 fn stream() -> StreamKey {
     StreamKey::Trades(Coin::new("BTC").unwrap())

@@ -63,10 +63,11 @@ impl Candles {
                 self.begin(common, live, first_whole, out);
                 Tally::default()
             }
-            Content::Broken => {
-                // Versions may have been lost: every bar that is open now needs REST.
-                let newest = self.seen.keys().next_back().copied();
-                let open = newest.unwrap_or_else(|| self.open_of(self.now)).max(self.open_of(self.now));
+            Content::Broken { at } => {
+                // Versions may have been lost: every bar that is open now, or was seen, needs REST.
+                self.now = self.now.max(at);
+                let open = self.open_of(self.now + START_MARGIN_MS);
+                let open = self.seen.keys().next_back().map_or(open, |newest| open.max(*newest));
                 self.begin(common, live, self.next(open), out);
                 Tally::default()
             }

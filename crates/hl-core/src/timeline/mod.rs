@@ -71,6 +71,8 @@ struct Live {
     unproven: Option<Cause>,
     /// Where the claim's present covered piece begins; none until it has one.
     piece: Option<TimeMs>,
+    /// The last block that its run brought, below the edge or above; none before the first.
+    reached: Option<TimeMs>,
 }
 
 /// What the kinds share: the edge, the open gaps of this process, and where changes are written.
@@ -154,7 +156,8 @@ impl Timeline {
     pub fn handover(&mut self, grant: Option<Grant>, witness: &dyn Witness, out: &mut Vec<Change>) -> Tally {
         let mut tally = Tally::default();
         self.body.release();
-        self.live = grant.map(|grant| Live { grant, unproven: Some(grant.cause), piece: None });
+        self.live =
+            grant.map(|grant| Live { grant, unproven: Some(grant.cause), piece: None, reached: None });
         let Some(run) = grant.and_then(|grant| grant.run) else { return tally };
         if let Some(ring) = self.ring.take_if(|ring| ring.run == run) {
             for content in ring.into_contents() {
@@ -209,7 +212,7 @@ impl Timeline {
         let Some(live) = self.live.as_mut() else {
             return Tally { fenced: count(&content), ..Tally::default() };
         };
-        if content == Content::Broken {
+        if matches!(content, Content::Broken { .. }) {
             live.unproven = Some(Cause::Undecodable);
         }
         match &mut self.body {
@@ -249,7 +252,7 @@ impl Live {
 fn count(content: &Content) -> u64 {
     match content {
         Content::Frame(records) | Content::Answer { records, .. } => records.len() as u64,
-        Content::Started { .. } | Content::Broken | Content::Proof { .. } => 0,
+        Content::Started { .. } | Content::Broken { .. } | Content::Proof { .. } => 0,
     }
 }
 
@@ -278,6 +281,6 @@ fn matches_kind(kind: Kind, content: &Content) -> bool {
                 | (Kind::Context, Records::Contexts(_))
                 | (Kind::Funding, Records::Funding(_))
         ),
-        Content::Started { .. } | Content::Broken | Content::Proof { .. } => true,
+        Content::Started { .. } | Content::Broken { .. } | Content::Proof { .. } => true,
     }
 }

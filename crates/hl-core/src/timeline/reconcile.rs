@@ -61,6 +61,8 @@ impl Witness for NoWitness {
 struct Coins {
     /// Continuously covered since then, gaps aside.
     since: Option<TimeMs>,
+    /// What lies before is not remembered.
+    forgotten: TimeMs,
     /// Up to where.
     edge: Option<TimeMs>,
     /// Whether a socket brings them now: then silence means that nothing happened.
@@ -209,7 +211,7 @@ impl Coins {
                 let old = *edge - MEMORY_MS;
                 self.keys = self.keys.split_off(&(old, 0));
                 self.gaps.retain(|gap| gap.to >= old);
-                self.since = self.since.map(|since| since.max(old));
+                self.forgotten = self.forgotten.max(old);
                 for bars in self.bars.values_mut() {
                     *bars = bars.split_off(&old);
                 }
@@ -219,7 +221,7 @@ impl Coins {
     }
 
     fn stored(&self, bar: Span) -> Stored {
-        let Some(edge) = self.edge else { return Stored::Unknown };
+        let Some(edge) = self.edge.filter(|_| bar.from > self.forgotten) else { return Stored::Unknown };
         match self.since {
             // The block where it began is a border: it may not be whole.
             Some(since) if since < bar.from => {}
@@ -262,7 +264,7 @@ impl Coins {
         if !self.pushed || self.open.get(&interval).is_some_and(|open| open.time > time) {
             return;
         }
-        let short = trades.cast_signed() - self.count(Span::new(time, time + interval.ms())).cast_signed();
+        let short = signed(trades).saturating_sub(signed(self.count(Span::new(time, time + interval.ms()))));
         let whole =
             self.since.is_some_and(|since| since < time) && self.gaps.iter().all(|gap| gap.to <= time);
         let fresh = Open { time, trades, base: if whole { 0 } else { short }, ahead_since: None };
@@ -292,7 +294,7 @@ impl Coins {
         for (interval, open) in overdue {
             // The trade may have come after the bar.
             let piece = Span::new(open.time, open.time + interval.ms());
-            let ahead = open.trades.cast_signed() - self.count(piece).cast_signed() > open.base;
+            let ahead = signed(open.trades).saturating_sub(signed(self.count(piece))) > open.base;
             if ahead {
                 let bar = self.bars.get(&interval).and_then(|bars| bars.get(&open.time));
                 let doubts = bar.map(|bar| self.missing(piece, bar, open.base));
@@ -307,7 +309,7 @@ impl Coins {
     fn version(&mut self, interval: Interval, time: TimeMs, trades: u64) {
         let span = Span::new(time, time + interval.ms());
         let Some(block) = self.edge else { return };
-        let short = trades.cast_signed() - self.count(span).cast_signed();
+        let short = signed(trades).saturating_sub(signed(self.count(span)));
         let bar = self.bars.entry(interval).or_default().entry(time).or_default();
         bar.trades = bar.trades.max(trades);
         if bar.versions.len() == VERSIONS {
@@ -354,7 +356,7 @@ impl Coins {
         blocks.dedup();
         let mut doubts = Vec::new();
         // From the last version back: what is short for good is the least that any later version was short of.
-        let mut least = bar.trades.cast_signed() - self.count(piece).cast_signed();
+        let mut least = signed(bar.trades).saturating_sub(signed(self.count(piece)));
         let mut later = self.edge.unwrap_or(piece.to);
         for version in bar.versions.iter().rev() {
             if least <= known {
@@ -375,6 +377,11 @@ impl Coins {
         doubts.dedup();
         doubts
     }
+}
+
+/// A count from the wire may be anything.
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// The pieces between neighbouring blocks from the block at or before `from` to the first one after `to`: a version that

@@ -26,9 +26,10 @@ impl Ring {
         match content {
             Content::Started { at } => self.started = Some(at),
             // The run is continuous only from here on: what came before cannot be joined through the break.
-            Content::Broken => {
+            Content::Broken { at } => {
                 tally.overflowed = self.records;
                 self.clear();
+                self.started = Some(at);
             }
             // Only the newest proof says anything.
             Content::Proof { .. } => {

@@ -37,7 +37,9 @@ impl States {
                 live.unproven.get_or_insert(Cause::Sampled);
                 records
             }
-            Content::Started { .. } | Content::Broken | Content::Proof { .. } => return Tally::default(),
+            Content::Started { .. } | Content::Broken { .. } | Content::Proof { .. } => {
+                return Tally::default();
+            }
         };
         let mut tally = Tally { admitted: records.len() as u64, ..Tally::default() };
         // Frames without a time were stamped on receipt; a stamp never goes back, restarts included.

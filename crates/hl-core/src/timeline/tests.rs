@@ -207,7 +207,7 @@ impl World {
             Act::Garbage => {
                 if let Some((run, _)) = self.socket {
                     self.socket = Some((run, self.truth.len()));
-                    self.offer(Ticket::Run(run), Content::Broken);
+                    self.offer(Ticket::Run(run), Content::Broken { at: TimeMs(self.now) });
                 }
             }
             Act::GiveWs => {
@@ -551,4 +551,51 @@ fn a_mid_that_waited_in_a_ring_is_not_stamped_anew() {
     out.clear();
     line.handover(Some(ws_grant(2, 1)), &NoWitness, &mut out);
     assert_eq!(out, [], "the mid of 5 s was over at 8 s");
+}
+
+#[test]
+fn every_frame_of_a_promoted_ring_fills_what_polls_left() {
+    let key = StreamKey::Trades(coin());
+    let mut line = Timeline::new(StreamStart { stream: key, edge: None, edge_tids: Vec::new() });
+    let mut ledger = Ledger::default();
+    let mut step = |line: &mut Timeline, ticket, content| {
+        let mut out = Vec::new();
+        line.offer(ticket, content, &NoWitness, &mut out);
+        ledger.apply(out);
+    };
+    let rest = Epoch { token: Token(1), local: 1 };
+    let poll = |times: &[i64]| Content::Answer {
+        records: Records::Trades(times.iter().map(|t| trade(*t, t.unsigned_abs())).collect()),
+        from: None,
+        asked: TimeMs(200),
+    };
+    let pushed = |times: &[i64]| {
+        Content::Frame(Records::Trades(times.iter().map(|t| trade(*t, t.unsigned_abs())).collect()))
+    };
+    let mut out = Vec::new();
+    let grant = Grant { epoch: rest, source: SourceId::Rest, run: None, cause: Cause::Outage };
+    line.handover(Some(grant), &NoWitness, &mut out);
+    step(&mut line, Ticket::Claim(rest), poll(&[100, 110]));
+    let run = Ticket::Run(RunId(1));
+    for times in [&[105, 110, 120][..], &[130], &[140], &[150], &[160]] {
+        step(&mut line, run, pushed(times));
+    }
+    step(&mut line, Ticket::Claim(rest), poll(&[150, 160]));
+    assert_eq!(ledger.gaps, [Span::new(TimeMs(110), TimeMs(150))]);
+    line.handover(Some(ws_grant(2, 1)), &NoWitness, &mut out);
+    ledger.apply(out);
+    assert_eq!(ledger.gaps, [], "the run is continuous, frame after frame");
+    assert!([120, 130, 140].iter().all(|t| ledger.rows.contains(&(*t, t.unsigned_abs()))));
+}
+
+#[test]
+fn a_break_in_a_ring_spoils_the_bars_that_were_open() {
+    let mut line = bars_line(Some(9));
+    let run = Ticket::Run(RunId(1));
+    let mut out = Vec::new();
+    line.offer(run, Content::Started { at: TimeMs(9 * MINUTE + 50_000) }, &NoWitness, &mut out);
+    line.offer(run, frame(vec![bar(10, 3)]), &NoWitness, &mut out);
+    line.offer(run, Content::Broken { at: TimeMs(10 * MINUTE + 30_000) }, &NoWitness, &mut out);
+    line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
+    assert!(out.contains(&Change::GapOpened { span: minutes(9, 11), cause: Cause::Outage }), "{out:?}");
 }

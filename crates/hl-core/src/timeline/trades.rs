@@ -32,6 +32,7 @@ impl Trades {
             Content::Answer { records: Records::Trades(trades), from, .. } => {
                 // Polls sample: each answer has to join anew.
                 live.unproven.get_or_insert(crate::ledger::Cause::Sampled);
+                live.reached = None;
                 let tally = self.run(common, live, trades, from, out);
                 live.unproven = None;
                 tally
@@ -57,7 +58,13 @@ impl Trades {
         };
         let begin = match (common.edge, live.unproven.take()) {
             (None, _) => first,
-            (Some(edge), None) => edge,
+            (Some(edge), None) => {
+                // The run goes on below the edge: it is continuous from the block it had reached.
+                if let Some(reached) = live.reached.filter(|reached| *reached <= first && first < edge) {
+                    self.fill(common, live, &trades, Span::new(reached, edge.min(last)), out);
+                }
+                edge
+            }
             (Some(edge), Some(cause)) => {
                 let joins = first < edge
                     || from.is_some_and(|from| from <= edge)
@@ -72,6 +79,7 @@ impl Trades {
                 }
             }
         };
+        live.reached = Some(live.reached.map_or(last, |reached| reached.max(last)));
         let piece = *live.piece.get_or_insert(begin);
         // Below this claim's own piece the past is settled: those rows are stored, or filled a gap just now. Inside
         // the piece a frame that comes out of order is still the claim's, and the store knows the keys it has.

@@ -3,11 +3,10 @@ use std::time::Duration;
 
 use hl_core::ledger::Span;
 use hl_core::seam::BoxFuture;
-use hl_core::selector::Guard;
 use hl_core::source::Past;
 use hl_core::store::{Store, StoreError};
 use hl_core::stream::History;
-use hl_core::{StreamKey, TimeMs};
+use hl_core::{Epoch, StreamKey, TimeMs};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -25,7 +24,8 @@ const RING_LIMIT_MS: i64 = 90_000;
 pub struct BackfillGaps {
     store: Arc<dyn Store>,
     past: Arc<dyn Past>,
-    guard: Arc<Guard>,
+    /// One claim for all it does: what it left claimed by a failure is its own the next time.
+    epoch: Epoch,
     exchange_now: Box<dyn Fn() -> TimeMs + Send + Sync>,
     due: Mutex<Option<Instant>>,
 }
@@ -36,10 +36,10 @@ impl BackfillGaps {
     pub fn new(
         store: Arc<dyn Store>,
         past: Arc<dyn Past>,
-        guard: Arc<Guard>,
+        epoch: Epoch,
         exchange_now: Box<dyn Fn() -> TimeMs + Send + Sync>,
     ) -> Self {
-        Self { store, past, guard, exchange_now, due: Mutex::new(Some(Instant::now() + FIRST_LOOK)) }
+        Self { store, past, epoch, exchange_now, due: Mutex::new(Some(Instant::now() + FIRST_LOOK)) }
     }
 
     fn due(&self) -> MutexGuard<'_, Option<Instant>> {
@@ -61,7 +61,7 @@ impl BackfillGaps {
 
     /// Returns whether something stays open.
     async fn fill(&self, stream: StreamKey, span: Span) -> Result<bool, StoreError> {
-        let epoch = self.guard.mint();
+        let epoch = self.epoch;
         match stream.spec().history {
             // A poll has nothing that the live streams did not try; only a ring could still fill it.
             History::None | History::Recent(_) => {

@@ -40,10 +40,10 @@ impl Exchange {
         info: Target,
         store: Arc<dyn Store>,
         net: Arc<dyn Net>,
-        clock: &dyn Clock,
+        clock: Arc<dyn Clock>,
     ) -> Self {
-        let mono = MonoClock::new(clock);
-        let weights = Weights::new(store, name.clone(), mono.clone());
+        let mono = MonoClock::new(clock.as_ref());
+        let weights = Weights::new(store, name.clone(), mono.clone(), Arc::clone(&clock));
         // Two processes must not jitter alike.
         let rng = Seed(clock.now().0.unsigned_abs()).derive(&std::process::id().to_string()).rng("backfill");
         let options = RestOptions { endpoint: info.endpoint, path: info.path };

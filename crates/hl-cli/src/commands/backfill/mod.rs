@@ -207,7 +207,7 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
         endpoints.info,
         store.clone(),
         Arc::clone(&shell.net),
-        shell.clock.as_ref(),
+        Arc::clone(&shell.clock),
     );
     let progress = Progress::new();
     let mut work = Work::new(store.as_ref(), &inspect, &exchange, &progress);
