@@ -1,6 +1,8 @@
 //! The whole daemon in virtual time: real sources, selector, pipeline, scheduler and SQLite store against the simulated
 //! exchange on an in-memory network. A seed is a run.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 mod support;
 
 use std::time::Duration;

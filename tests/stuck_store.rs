@@ -69,3 +69,22 @@ async fn a_locked_store_loses_nothing() {
     let report = store.verified(&exchange).await;
     assert_eq!(lasting(&report), Vec::<&Value>::new());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_must_end_while_the_store_is_locked_loses_nothing_quietly() {
+    let exchange = Exchange::start(&["--coins", "5", "--seed", "4"]).await;
+    let store = StoreFile::new();
+    let mut daemon = store.daemon(&exchange, &["--coin", "all"]);
+    store.until_live("the sockets own everything", all_over_ws).await;
+
+    let other = lock(&store);
+    let begun = exchange.now().await;
+    until("batches wait", async || (exchange.now().await >= begun + 3_000).then_some(())).await;
+    daemon.terminate().await;
+    unlock(other);
+
+    let mut daemon = store.daemon(&exchange, &["--coin", "all"]);
+    store.until_live("the next one owns everything", all_over_ws).await;
+    assert_eq!(daemon.terminate().await.code(), Some(0), "{}", daemon.log());
+    store.verified(&exchange).await;
+}

@@ -1,5 +1,6 @@
 //! What the tests of this folder share: a daemon in virtual time against a simulated exchange in memory.
 #![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 pub(crate) mod process;
 
@@ -101,7 +102,7 @@ impl World {
 
     /// Compares the store with the truth.
     pub(crate) async fn verify(&self) -> Report {
-        let inspect = SqliteStore::inspect(&self.store_path()).unwrap();
+        let inspect = SqliteStore::inspect(self.store_path()).unwrap();
         let net: Arc<dyn Net> = Arc::new(self.net.clone());
         let truth = HttpTruth::new(net, self.sim.endpoint());
         verify(&inspect, Some(&truth)).await.unwrap()

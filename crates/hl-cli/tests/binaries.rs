@@ -1,5 +1,7 @@
 //! The programs as their users start them: what they print, and how they end.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::process::{Command, Output};
 
 fn run(program: &str, words: &[&str], variables: &[(&str, &str)]) -> Output {

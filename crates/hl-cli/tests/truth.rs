@@ -1,6 +1,8 @@
 //! A store against the truth of a simulated exchange, over HTTP: what was collected faithfully is clean, and every
 //! planted defect is found.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

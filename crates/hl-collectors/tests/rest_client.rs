@@ -1,5 +1,6 @@
 //! The client of `/info` against a scripted server, in virtual time: what is tried again, what is not, who waits.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 #![cfg(test)]
 
 use std::collections::VecDeque;

@@ -322,8 +322,13 @@ impl InfoClient {
     fn penalise(&self) -> i64 {
         let mut state = self.state();
         state.counters.rate_limited += 1;
+        let now = self.mono.now();
+        // Requests that were under way together are refused together: that is one penalty.
+        if now < state.quiet_until {
+            return state.quiet_until - now;
+        }
         state.penalty_ms = (state.penalty_ms * 2).clamp(FIRST_PENALTY_MS, LONGEST_PENALTY_MS);
-        state.quiet_until = self.mono.now() + state.penalty_ms;
+        state.quiet_until = now + state.penalty_ms;
         state.penalty_ms
     }
 }

@@ -146,7 +146,12 @@ impl RestSource {
                 0
             }
             Err(error) => {
-                warn!(%error, streams = ?streams.iter().map(|(s, _)| s).collect::<Vec<_>>(), "poll failed");
+                let names = streams.iter().map(|(stream, _)| stream).collect::<Vec<_>>();
+                match error {
+                    // Said once where it was met.
+                    RestError::RateLimited { .. } => debug!(%error, streams = ?names, "poll put off"),
+                    error => warn!(%error, streams = ?names, "poll failed"),
+                }
                 self.failed(&streams);
                 asked
             }

@@ -91,7 +91,8 @@ impl Selector {
             Event::Up { stream, run } => {
                 let timing = self.timing;
                 self.with(stream, |s, _| {
-                    let patience = timing.settle_ms.saturating_mul(1 << s.flaps.min(16));
+                    // One death is bad luck; from the second on it is flapping.
+                    let patience = timing.settle_ms.saturating_mul(1 << s.flaps.saturating_sub(1).min(16));
                     match s.socket {
                         Socket::Absent => {}
                         // An older run must not displace a newer one.

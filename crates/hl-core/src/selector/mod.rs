@@ -135,7 +135,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             settle_ms: 3_000,
-            longest_settle_ms: 60_000,
+            longest_settle_ms: 20_000,
             stable_ms: 60_000,
             start_grace_ms: 8_000,
             probe_limit_ms: 15_000,

@@ -62,7 +62,7 @@ struct Coins {
     /// Continuously covered since then, gaps aside.
     since: Option<TimeMs>,
     /// What lies before is not remembered.
-    forgotten: TimeMs,
+    forgotten: Option<TimeMs>,
     /// Up to where.
     edge: Option<TimeMs>,
     /// Whether a socket brings them now: then silence means that nothing happened.
@@ -194,6 +194,7 @@ impl Coins {
                     self.open.clear();
                 }
                 self.keys.extend(trades.iter().map(crate::record::Trade::key));
+                self.catch_up();
             }
             Change::Filled { span, records: Records::Trades(trades), .. } => {
                 self.keys.extend(trades.iter().map(crate::record::Trade::key));
@@ -211,7 +212,7 @@ impl Coins {
                 let old = *edge - MEMORY_MS;
                 self.keys = self.keys.split_off(&(old, 0));
                 self.gaps.retain(|gap| gap.to >= old);
-                self.forgotten = self.forgotten.max(old);
+                self.forgotten = self.forgotten.max(Some(old));
                 for bars in self.bars.values_mut() {
                     *bars = bars.split_off(&old);
                 }
@@ -220,8 +221,24 @@ impl Coins {
         }
     }
 
+    /// A bar that only ran ahead of its own trades is level with them now; one that misses a trade never is.
+    fn catch_up(&mut self) {
+        let ahead = |open: &Open| open.ahead_since.is_some();
+        let waiting: Vec<_> =
+            self.open.iter().filter(|(_, open)| ahead(open)).map(|(i, open)| (*i, *open)).collect();
+        for (interval, open) in waiting {
+            let stored = self.count(Span::new(open.time, open.time + interval.ms()));
+            if signed(open.trades).saturating_sub(signed(stored)) <= open.base
+                && let Some(open) = self.open.get_mut(&interval)
+            {
+                open.ahead_since = None;
+            }
+        }
+    }
+
     fn stored(&self, bar: Span) -> Stored {
-        let Some(edge) = self.edge.filter(|_| bar.from > self.forgotten) else { return Stored::Unknown };
+        let remembered = self.forgotten.is_none_or(|forgotten| bar.from > forgotten);
+        let Some(edge) = self.edge.filter(|_| remembered) else { return Stored::Unknown };
         match self.since {
             // The block where it began is a border: it may not be whole.
             Some(since) if since < bar.from => {}
@@ -516,6 +533,18 @@ mod tests {
             [(StreamKey::Trades(coin()), span)],
             "late and lost cannot be told apart afterwards"
         );
+    }
+
+    #[test]
+    fn bars_that_always_come_before_their_trades_are_no_witness() {
+        let mut run = Run::calibrated();
+        let candle = StreamKey::Candle(coin(), Interval::M1);
+        run.trade(&[181_000]);
+        for i in 1..=8 {
+            run.0.note(i * 500, candle, &bar(3, i.unsigned_abs() + 1));
+            assert_eq!(run.0.take_missed(i * 500), [], "version {i} is only ahead of its own trade");
+            run.trade(&[181_000 + i * 500]);
+        }
     }
 
     #[test]
