@@ -1,4 +1,4 @@
-//! Development tasks of this repository, one word each: `cargo xtask test`, `lint`, `docs`, `demo`.
+//! Development tasks of this repository, one word each: `cargo xtask test`, `lint`, `docs`, `demo`, `bench`.
 //!
 //! What lives here: running cargo and the project's own binaries with the right arguments. Nothing has to be
 //! installed first; the one tool beyond cargo, cargo-deny, is fetched into `target/tools`. No product code lives
@@ -19,7 +19,7 @@ struct Task {
     run: fn() -> Result<(), Failed>,
 }
 
-const TASKS: [Task; 4] = [
+const TASKS: [Task; 5] = [
     Task { name: "test", about: "every test of the workspace", run: test },
     Task {
         name: "lint",
@@ -31,6 +31,11 @@ const TASKS: [Task; 4] = [
         name: "demo",
         about: "the collector on a simulated exchange with faults for 90 s, then the proof that nothing is missing",
         run: demo::demo,
+    },
+    Task {
+        name: "bench",
+        about: "decoding and the pipeline, each as a ratio against something plain",
+        run: bench,
     },
 ];
 
@@ -58,6 +63,11 @@ fn main() -> ExitCode {
 
 fn test() -> Result<(), Failed> {
     run::run(cargo().args(["test", "--workspace"]))
+}
+
+fn bench() -> Result<(), Failed> {
+    run::run(cargo().args(["bench", "--package", "hl-core", "--bench", "decode"]))?;
+    run::run(cargo().args(["bench", "--bench", "pipeline"]))
 }
 
 fn docs() -> Result<(), Failed> {
