@@ -11,6 +11,7 @@ use hl_core::seam::{Clock, Endpoint, Seed};
 use hl_core::store::{Store as _, StoreError};
 use hl_core::stream::StreamKeyError;
 use hl_core::{Coin, Kind, StreamKey};
+use hl_engine::network::{NetworkError, belong};
 use hl_engine::universe::Universe;
 use hl_engine::{Endpoints, Engine, EngineError, Parts, Snapshot};
 use hl_runtime::{SystemClock, TcpNet};
@@ -62,6 +63,9 @@ pub enum CollectError {
         /// The cause.
         source: StoreError,
     },
+    /// The store holds data of another exchange.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// Collecting.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -133,7 +137,10 @@ impl Builder {
             address: network.clone(),
             seed,
         });
-        let checked = check(&engine, store.as_ref(), &network, &streams).await;
+        let checked = match belong(store.as_ref(), &network).await {
+            Ok(()) => check(&engine, store.as_ref(), &network, &streams).await,
+            Err(error) => Err(error.into()),
+        };
         if let Err(error) = checked {
             store.close().await.map_err(failed)?;
             return Err(error);

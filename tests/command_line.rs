@@ -141,3 +141,20 @@ async fn a_daemon_ends_when_its_time_is_over() {
     assert!(daemon.log().contains("the time given is over"), "{}", daemon.log());
     assert!(!store.status().await["streams"].as_array().unwrap().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_takes_data_of_one_exchange_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("sqlite:{}", folder.path().join("a.db").display());
+    let sim = run("hl-daemon", &["--network", "sim", "--for", "1s", "--store", &store], &[]).await;
+    assert_eq!(sim.status.code(), Some(0));
+    for (program, words) in [
+        ("hl-daemon", &["--network", "mainnet", "--for", "1s", "--store", &store][..]),
+        ("hl-cli", &["backfill", "gaps", "--network", "mainnet", "--store", &store]),
+    ] {
+        let refused = run(program, words, &[]).await;
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        assert!(said.contains("holds data of sim, and mainnet needs one of its own"), "{said}");
+    }
+}

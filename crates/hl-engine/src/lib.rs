@@ -1,8 +1,8 @@
 //! The collector wired together: what the daemon runs, and what an application embeds.
 //!
 //! [`Engine`] composes sources, selector, pipeline, scheduler and store; `director` carries out what the selector
-//! decides; [`capacity`] is the arithmetic of what fits; [`universe`] is what there is to collect, and [`Endpoints`]
-//! where.
+//! decides; [`capacity`] is the arithmetic of what fits; [`universe`] is what there is to collect, [`Endpoints`]
+//! where, and [`network`] which exchange a store belongs to.
 //!
 //! What does not live here: any decision about claims, joins or gaps, configuration, and the terminal.
 
@@ -10,6 +10,7 @@ pub mod capacity;
 mod director;
 mod endpoints;
 mod engine;
+pub mod network;
 mod spooled;
 pub mod universe;
 

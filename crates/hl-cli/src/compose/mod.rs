@@ -17,6 +17,7 @@ use hl_collectors::ws::WsOptions;
 use hl_core::seam::{Clock, Net, Seed, stopped};
 use hl_core::store::{Store, StoreError};
 use hl_core::{Coin, StreamKey};
+use hl_engine::network::{NetworkError, belong};
 use hl_engine::universe::Universe;
 use hl_engine::{Engine, EngineError, Parts};
 use hl_runtime::{SystemClock, TcpNet};
@@ -56,6 +57,9 @@ pub enum DaemonError {
         /// The cause.
         source: StoreError,
     },
+    /// The store holds data of another exchange.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// The coins.
     #[error(transparent)]
     Coins(#[from] CoinsError),
@@ -67,9 +71,13 @@ pub enum DaemonError {
 impl DaemonError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Coins(_) | Self::Engine(EngineError::OverCapacity(_)) => Exit::Usage,
+            Self::Coins(_)
+            | Self::Network(NetworkError::Other { .. })
+            | Self::Engine(EngineError::OverCapacity(_)) => Exit::Usage,
             Self::Engine(EngineError::Held(_)) => Exit::Held,
-            Self::Sim(_) | Self::Listen(_) | Self::Store { .. } | Self::Engine(_) => Exit::Failed,
+            Self::Sim(_) | Self::Listen(_) | Self::Store { .. } | Self::Network(_) | Self::Engine(_) => {
+                Exit::Failed
+            }
         }
     }
 }
@@ -151,6 +159,7 @@ async fn collect(
     store: &SqliteStore,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), DaemonError> {
+    belong(store, &config.network.name()).await?;
     let Some(coins) = coins(config, engine, store, &mut stop).await? else { return Ok(()) };
     let streams: Vec<StreamKey> = config.stream_keys(&coins);
     info!(network = config.network.name(), coins = coins.len(), streams = streams.len(), "collecting");

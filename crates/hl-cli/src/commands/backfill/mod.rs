@@ -17,6 +17,7 @@ use clap::Subcommand;
 use hl_core::seam::stopped;
 use hl_core::store::{Store as _, StoreError};
 use hl_core::{Coin, Interval, StreamKey, TimeMs};
+use hl_engine::network::{NetworkError, belong};
 use hl_scheduler::backfill::BackfillError;
 use hl_store::{SqliteOptions, SqliteStore};
 
@@ -147,6 +148,9 @@ pub(super) enum BackfillFailure {
     /// A simulated exchange lives inside the daemon's process, out of reach.
     #[error("--network: sim lives inside hl-daemon; give the base URL that its log names")]
     InsideDaemon,
+    /// The store holds data of another exchange.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// The exchange has no such coin.
     #[error(transparent)]
     Coins(#[from] CoinsError),
@@ -172,8 +176,13 @@ pub(super) enum BackfillFailure {
 impl BackfillFailure {
     pub(super) fn exit(&self) -> Exit {
         match self {
-            Self::InsideDaemon | Self::Coins(_) | Self::Range { .. } => Exit::Usage,
-            Self::Exchange(_) | Self::Fill(_) | Self::Store(_) => Exit::Failed,
+            Self::InsideDaemon
+            | Self::Coins(_)
+            | Self::Range { .. }
+            | Self::Network(NetworkError::Other { .. }) => Exit::Usage,
+            Self::Network(NetworkError::Store(_)) | Self::Exchange(_) | Self::Fill(_) | Self::Store(_) => {
+                Exit::Failed
+            }
         }
     }
 }
@@ -201,6 +210,7 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     let store = Arc::new(
         SqliteStore::open(SqliteOptions::of_this_process(&path, ROLE, Arc::clone(&shell.clock))).await?,
     );
+    belong(store.as_ref(), &network.name()).await.map_err(BackfillFailure::from)?;
     let inspect = SqliteStore::inspect(&path)?;
     let exchange = Exchange::new(
         network.name(),
