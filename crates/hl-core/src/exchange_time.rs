@@ -9,8 +9,11 @@ use crate::TimeMs;
 /// How long the best difference counts before it has to be seen again, ms. Twice this forgets it for good.
 const WINDOW_MS: i64 = 300_000;
 
-/// How long after the first stamp the system clock still counts as one more: what comes first may be a replay, ms.
+/// How long after the first stamp a system clock that is nearly right still counts as one more: the first stamps may be
+/// those of snapshots, which are a little old, ms.
 const TRUST_MS: i64 = 5_000;
+/// Nearly right, ms.
+const NEARLY_MS: i64 = 10_000;
 
 /// Estimates exchange time from the monotonic clock. `mono` is in milliseconds from any fixed point.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +55,8 @@ impl ExchangeTime {
     #[must_use]
     pub fn now(&self, mono: i64) -> TimeMs {
         let learnt = self.current.max(self.previous);
-        let trusted = self.first.is_none_or(|first| mono - first < TRUST_MS);
+        let near = learnt.is_none_or(|learnt| self.guess.abs_diff(learnt) <= NEARLY_MS.unsigned_abs());
+        let trusted = near && self.first.is_none_or(|first| mono - first < TRUST_MS);
         let offset = if trusted { learnt.max(Some(self.guess)) } else { learnt };
         TimeMs(mono.saturating_add(offset.unwrap_or(self.guess)))
     }
@@ -65,10 +69,13 @@ mod tests {
     #[test]
     fn an_old_stamp_does_not_set_the_clock_back_before_better_ones_had_their_chance() {
         let mut time = ExchangeTime::new(TimeMs(1_000_000), 0);
-        time.observe(TimeMs(990_000), 100);
-        assert_eq!(time.now(200), TimeMs(1_000_200), "a trade of ten seconds ago");
+        time.observe(TimeMs(999_500), 100);
+        assert_eq!(time.now(200), TimeMs(1_000_200), "a snapshot of half a second ago");
         time.observe(TimeMs(1_000_250), 300);
         assert_eq!(time.now(6_000), TimeMs(1_005_950), "then only the exchange counts");
+        let mut wrong = ExchangeTime::new(TimeMs(9_000_000), 0);
+        wrong.observe(TimeMs(1_000_100), 100);
+        assert_eq!(wrong.now(100), TimeMs(1_000_100), "a system clock far off is not believed at all");
     }
 
     #[test]

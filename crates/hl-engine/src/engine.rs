@@ -24,6 +24,8 @@ use crate::spooled;
 
 /// How often the leases of streams that somebody else held are asked for again.
 const LEASE_AGAIN: Duration = Duration::from_secs(10);
+/// How long the exchange may take to say what time it is.
+const TIME_LIMIT: Duration = Duration::from_secs(3);
 /// Reports of the pipeline that may wait.
 const PIPELINE_EVENTS: usize = 64;
 
@@ -195,6 +197,7 @@ impl Engine {
             by_token.extend(leases.held.into_iter().map(|(_, holder)| (holder.token, holder)));
             return Err(EngineError::Held(by_token.into_values().collect()));
         }
+        self.learn_time().await;
         let backfill = self.register_jobs()?;
         self.begin(leases);
 
@@ -268,6 +271,15 @@ impl Engine {
         self.inbox.close();
         while pipeline.join_next().await.is_some() {}
         ended
+    }
+
+    /// Asks what time it is at the exchange; without an answer the system clock serves until the first stamps come.
+    async fn learn_time(&self) {
+        match tokio::time::timeout(TIME_LIMIT, self.client.learn_time(TIME_LIMIT)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(%error, "the exchange does not say what time it is"),
+            Err(_) => warn!(after = ?TIME_LIMIT, "the exchange does not say what time it is"),
+        }
     }
 
     fn register_jobs(&self) -> Result<Arc<BackfillGaps>, EngineError> {

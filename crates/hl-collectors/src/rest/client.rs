@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hl_core::decode::DecodeError;
+use hl_core::decode::rest::answer;
 use hl_core::ledger::Cause;
 use hl_core::message::info::InfoRequest;
+use hl_core::message::info::market::ExchangeStatus;
 use hl_core::seam::{Endpoint, Net};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
@@ -191,6 +193,18 @@ impl InfoClient {
     #[must_use]
     pub fn mono(&self) -> &MonoClock {
         &self.mono
+    }
+
+    /// Asks the exchange what time it is: the system clock may be wrong, and some streams bear no time.
+    ///
+    /// # Errors
+    /// As [`InfoClient::ask`].
+    pub async fn learn_time(&self, limit: Duration) -> Result<(), RestError> {
+        let request = InfoRequest::ExchangeStatus;
+        let decode = |body: &mut [u8]| answer::<ExchangeStatus>("exchangeStatus", body);
+        let status = self.ask(&request, 0, Urgency::Question, limit, decode).await?;
+        self.mono.observe(status.time);
+        Ok(())
     }
 
     /// Asks, and decodes the answer. Books the weight first, for up to `items` rows; waits at most `limit` for room.

@@ -1,12 +1,13 @@
 //! The tasks of the WebSocket source: one per slot, and the source that the director talks to.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hl_core::seam::{BoxFuture, Endpoint, Net, Seed, stopped};
 use hl_core::selector::Guard;
 use hl_core::source::{DataSource, Role, Sink};
-use hl_core::{RunId, SourceId, StreamKey, decode};
+use hl_core::{RunId, SourceId, StreamKey, TimeMs, decode};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
@@ -128,6 +129,7 @@ impl WsPool {
         let mut link: Option<Connection> = None;
         let mut opening: Option<BoxFuture<'static, Result<Connection, ConnectionError>>> = None;
         let mut actions = VecDeque::new();
+        let mut seen = BTreeMap::new();
         let mut out = Vec::new();
         loop {
             self.take_orders(slot, &mut session);
@@ -181,7 +183,7 @@ impl WsPool {
                     }
                 }
                 incoming = next(link.as_mut()) => match incoming {
-                    Incoming::Text(mut text) => self.text(&mut session, &mut text, &mut out),
+                    Incoming::Text(mut text) => self.text(&mut session, &mut seen, &mut text, &mut out),
                     Incoming::Ping(payload) => {
                         if let Some(connection) = link.as_mut()
                             && let Err(error) = connection.send_pong(payload).await
@@ -218,24 +220,39 @@ impl WsPool {
         }
     }
 
-    fn text(&self, session: &mut Session, text: &mut [u8], out: &mut Vec<Action>) {
+    /// Learns exchange time from what has just happened: the first of a stream may be hours old, and a replayed trade may
+    /// come once more.
+    fn observe(&self, seen: &mut BTreeMap<StreamKey, TimeMs>, stream: StreamKey, time: TimeMs) {
+        match seen.entry(stream) {
+            Entry::Vacant(first) => {
+                first.insert(time);
+            }
+            Entry::Occupied(mut newest) if *newest.get() < time => {
+                newest.insert(time);
+                self.mono.observe(time);
+            }
+            Entry::Occupied(_) => {}
+        }
+    }
+
+    fn text(
+        &self,
+        session: &mut Session,
+        seen: &mut BTreeMap<StreamKey, TimeMs>,
+        text: &mut [u8],
+        out: &mut Vec<Action>,
+    ) {
         let now = self.mono.now();
         match decode::frame(text, self.mono.exchange()) {
             Ok(frame) => {
                 match &frame {
                     decode::Frame::Trades(trades) => {
-                        // A replay may be hours old.
-                        if let Some(last) = trades.last()
-                            && session.has_heard(StreamKey::Trades(last.coin))
-                        {
-                            self.mono.observe(last.time);
+                        if let Some(last) = trades.last() {
+                            self.observe(seen, StreamKey::Trades(last.coin), last.time);
                         }
                     }
                     decode::Frame::Book(book) => self.mono.observe(book.time),
-                    // The first of a run may be as old as the last change.
-                    decode::Frame::Bbo(bbo) if session.has_heard(StreamKey::Bbo(bbo.coin)) => {
-                        self.mono.observe(bbo.time);
-                    }
+                    decode::Frame::Bbo(bbo) => self.observe(seen, StreamKey::Bbo(bbo.coin), bbo.time),
                     decode::Frame::Error(words) => warn!(%words, "the exchange refused something"),
                     decode::Frame::Unknown { channel } => debug!(%channel, "unknown channel"),
                     _ => {}

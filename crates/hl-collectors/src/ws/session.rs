@@ -160,12 +160,6 @@ impl Session {
         }
     }
 
-    /// Whether the stream's run has brought data: what comes now is new, and no replay.
-    #[must_use]
-    pub fn has_heard(&self, stream: StreamKey) -> bool {
-        self.subs.get(&stream).is_some_and(|sub| matches!(sub.state, State::Live { last: Some(_), .. }))
-    }
-
     /// What was counted so far.
     #[must_use]
     pub fn counters(&self) -> SessionCounters {

@@ -4,11 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hl_collectors::mono::MonoClock;
-use hl_collectors::rest::{InfoClient, RestError, RestOptions, Urgency, Weights};
+use hl_collectors::rest::{InfoClient, RestError, RestOptions, Weights};
 use hl_core::TimeMs;
-use hl_core::decode::rest::answer;
-use hl_core::message::info::InfoRequest;
-use hl_core::message::info::market::ExchangeStatus;
 use hl_core::seam::{Clock, Net, Seed};
 use hl_core::source::Past;
 use hl_core::store::Store;
@@ -57,13 +54,7 @@ impl Exchange {
 
     /// Exchange time now. The system clock may be wrong: which bars are final is not left to it.
     pub(super) async fn learn_time(&self) -> Result<TimeMs, ExchangeError> {
-        let decode = |body: &mut [u8]| answer::<ExchangeStatus>("exchangeStatus", body);
-        let status = self
-            .client
-            .ask(&InfoRequest::ExchangeStatus, 0, Urgency::Question, PATIENCE, decode)
-            .await
-            .map_err(self.failed())?;
-        self.client.mono().observe(status.time);
+        self.client.learn_time(PATIENCE).await.map_err(self.failed())?;
         Ok(self.now())
     }
 
