@@ -59,7 +59,8 @@ async fn a_locked_store_loses_nothing() {
         "{sent} frames were sent during the lock; {} commits failed",
         counter(&after, "commit_failures")
     );
-    assert!(counter(&after, "commit_failures") > 0, "the lock was felt");
+    // Whose request met the lock first, a commit's or another's, is chance.
+    assert!(daemon.log().contains("locked"), "the lock was felt: {}", daemon.log());
     assert_eq!(counter(&after, "rows_given_up"), 0);
     let counters = &exchange.status().await["counters"];
     assert_eq!(counters["not_reading"], 0, "the sockets were read all the time");

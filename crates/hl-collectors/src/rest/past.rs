@@ -15,7 +15,7 @@ use super::weights::Urgency;
 /// A backfill waits this long for room in the budget before it says so.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Bars of an interval that the exchange keeps.
-const KEPT_BARS: i64 = 5_000;
+pub(super) const KEPT_BARS: i64 = 5_000;
 /// Bars asked for at a time: weight 20 + 1 for each 60.
 const PAGE_BARS: i64 = 1_200;
 /// Funding rows of a full page.

@@ -19,7 +19,7 @@ use hl_core::{Coin, Epoch, Kind, Records, RunId, SourceId, StreamKey, TimeMs};
 use tracing::{debug, warn};
 
 use super::client::{InfoClient, RestError};
-use super::past::RECENT_TRADES;
+use super::past::{KEPT_BARS, RECENT_TRADES};
 use super::weights::Urgency;
 
 /// How long a poll waits for room in the budget.
@@ -35,8 +35,6 @@ const LONGEST_RETRY_MS: i64 = 60_000;
 const FAST_LEVELS: usize = 5;
 /// An answer without a time that took longer than this is not stamped, ms.
 const STAMP_LIMIT_MS: i64 = 1_500;
-/// Bars that the exchange keeps of an interval.
-const KEPT_BARS: i64 = 5_000;
 /// Bars before the edge that a poll of candles asks for as well, when nothing is stored yet.
 const FIRST_BARS: i64 = 2;
 
