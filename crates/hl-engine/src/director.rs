@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hl_collectors::mono::MonoClock;
 use hl_collectors::pipeline::{Inbox, Meters};
-use hl_core::seam::stopped;
+use hl_core::seam::{sleep_until, stopped};
 use hl_core::selector::{Effect, Event, Guard};
 use hl_core::source::{DataSource, Prober, Role};
 use hl_core::{Kind, RunId, SourceId, StreamKey, TimeMs};
@@ -48,17 +48,10 @@ impl Director {
                 () = stopped(&mut stop) => break,
                 Some(_) = probes.join_next() => {}
                 () = self.guard.reported() => {}
-                () = self.until(deadline) => self.guard.report(self.mono.now(), Event::Tick),
+                () = sleep_until(deadline.map(|at| self.mono.instant(at))) => self.guard.report(self.mono.now(), Event::Tick),
             }
         }
         probes.shutdown().await;
-    }
-
-    async fn until(&self, deadline: Option<i64>) {
-        match deadline {
-            Some(at) => tokio::time::sleep_until(self.mono.instant(at)).await,
-            None => std::future::pending().await,
-        }
     }
 
     fn carry_out(self: &Arc<Self>, effect: Effect, probes: &mut JoinSet<()>) {

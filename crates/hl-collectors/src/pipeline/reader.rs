@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hl_core::ledger::{Batch, Cause, Change};
+use hl_core::seam::sleep_until;
 use hl_core::store::{BatchQueue, Store, StoreError};
 use hl_core::timeline::{Reconciler, Timeline};
 use hl_core::{RunId, StreamKey};
@@ -350,12 +351,5 @@ impl Pipeline {
                 let _ = self.events.send(PipelineEvent::Failed(error)).await;
             }
         }
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }

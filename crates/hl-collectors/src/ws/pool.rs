@@ -4,7 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hl_core::seam::{BoxFuture, Endpoint, Net, Seed, stopped};
+use hl_core::seam::{BoxFuture, Endpoint, Net, Seed, sleep_until, stopped};
 use hl_core::selector::Guard;
 use hl_core::source::{DataSource, Role, Sink};
 use hl_core::{RunId, SourceId, StreamKey, TimeMs, decode};
@@ -356,13 +356,6 @@ async fn maybe<T>(future: Option<&mut BoxFuture<'static, T>>) -> T {
 async fn next(link: Option<&mut Connection>) -> Incoming {
     match link {
         Some(connection) => connection.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn sleep_until(at: Option<tokio::time::Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

@@ -6,9 +6,9 @@
 mod clock;
 mod net;
 mod random;
-mod stop;
+mod wait;
 
 pub use clock::Clock;
 pub use net::{BoxFuture, BoxListener, BoxStream, ByteStream, Endpoint, EndpointError, Listener, Net};
 pub use random::Seed;
-pub use stop::stopped;
+pub use wait::{sleep_until, stopped};
