@@ -125,7 +125,7 @@ impl fmt::Display for Interval {
 }
 
 /// The text is no interval of the exchange.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("unknown interval {0:?}; the exchange has 1m 3m 5m 15m 30m 1h 2h 4h 8h 12h 1d 3d 1w 1M")]
 pub struct IntervalError(pub String);
 

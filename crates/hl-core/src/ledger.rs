@@ -160,7 +160,7 @@ impl GapState {
 }
 
 /// One thing that a batch does to one stream. Applied in order.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Change {
     /// Insert rows under the live claim. An existing key is left alone; for bars the version with more trades wins
     /// until the bar is final.
@@ -225,7 +225,7 @@ pub enum Change {
 }
 
 /// What one transaction writes.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Batch {
     /// The lease token that every epoch in it has; the store refuses a stream whose lease has moved on.
     pub token: Token,
@@ -234,7 +234,7 @@ pub struct Batch {
 }
 
 /// What the store did with a batch.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Ack {
     /// Rows inserted or, for bars, improved.
     pub inserted: u64,

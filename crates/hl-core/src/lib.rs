@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod message;
 pub mod record;
 pub mod seam;
+pub mod seeded;
 pub mod selector;
 pub mod source;
 pub mod store;
@@ -25,7 +26,7 @@ pub mod symbol;
 pub mod time;
 pub mod timeline;
 
-pub use claim::{Epoch, Origin, RunId, SourceId, Token};
+pub use claim::{Epoch, Lane, Origin, RunId, SourceId, Token};
 pub use decimal::Decimal;
 pub use interval::Interval;
 pub use record::Records;

@@ -92,7 +92,7 @@ impl<'de, const N: usize> Deserialize<'de> for HexBytes<N> {
 }
 
 /// A public trade. Key: coin, time, tid.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Trade {
     /// The market.
     pub coin: Coin,
@@ -123,7 +123,7 @@ impl Trade {
 }
 
 /// One price level of a book.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Level {
     /// Price, USD.
     pub px: Decimal,
@@ -134,7 +134,7 @@ pub struct Level {
 }
 
 /// A full book snapshot: never a delta. Key: coin, variant, time.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Book {
     /// The market.
     pub coin: Coin,
@@ -157,7 +157,7 @@ impl Book {
 }
 
 /// Best bid and offer. Either side may be absent. Key: coin, time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Bbo {
     /// The market.
     pub coin: Coin,
@@ -170,7 +170,7 @@ pub struct Bbo {
 }
 
 /// One version of a bar. Key: coin, interval, open time; the version with the most trades wins.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Candle {
     /// The market.
     pub coin: Coin,
@@ -193,7 +193,7 @@ pub struct Candle {
 }
 
 /// One coin's mid price, at the time of its change. Key: coin, time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Mid {
     /// The market.
     pub coin: Coin,
@@ -205,7 +205,7 @@ pub struct Mid {
 
 /// The asset context of a coin (the "ticker"). Key: coin, time. Fields that a spot pair lacks, or that a delisted
 /// market leaves null, are absent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Context {
     /// The market.
     pub coin: Coin,
@@ -244,7 +244,7 @@ impl Context {
 }
 
 /// One settled funding rate. Key: coin, time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Funding {
     /// The market.
     pub coin: Coin,
@@ -257,7 +257,7 @@ pub struct Funding {
 }
 
 /// Records of one stream, oldest first.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "each variant is its kind")]
 pub enum Records {
     Trades(Vec<Trade>),

@@ -18,7 +18,7 @@ pub enum Ticket {
 }
 
 /// What a source brings.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Content {
     /// A run begins: the subscription was acknowledged at this exchange time (a low estimate).
     Started {
@@ -49,7 +49,7 @@ pub enum Content {
 }
 
 /// One piece of data on its way to a time line.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Offer {
     /// The stream.
     pub stream: StreamKey,
@@ -67,7 +67,7 @@ pub trait Sink: Send + Sync + 'static {
 }
 
 /// What the selector wants of a source for one stream.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Role {
     /// Nothing: stop, give slots and subscriptions back.
     Off,
@@ -116,7 +116,7 @@ pub trait Prober: Send + Sync + 'static {
 }
 
 /// One page of the past.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Page {
     /// The records found inside the piece that was asked for, oldest first.
     pub records: Records,
@@ -157,7 +157,7 @@ pub trait Polled: DataSource {
 }
 
 /// What one run of a polling job did.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Polls {
     /// Streams that were due.
     pub asked: u32,

@@ -12,7 +12,7 @@ use crate::seam::BoxFuture;
 use crate::{Epoch, StreamKey, TimeMs, Token};
 
 /// Who holds a lease.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Holder {
     /// Its token.
     pub token: Token,
@@ -27,7 +27,7 @@ pub struct Holder {
 }
 
 /// Where a live claim on a stream begins.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct StreamStart {
     /// The stream.
     pub stream: StreamKey,
@@ -38,7 +38,7 @@ pub struct StreamStart {
 }
 
 /// What [`Store::lease`] gave.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Leases {
     /// Streams that this session may write from now on.
     pub granted: Vec<StreamStart>,
@@ -47,7 +47,7 @@ pub struct Leases {
 }
 
 /// The answer of the weight ledger.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Reservation {
     /// The weight is booked.
     Granted,

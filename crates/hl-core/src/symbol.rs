@@ -19,7 +19,7 @@ pub const MAX_COINS: usize = 100_000;
 pub struct Coin(Ustr);
 
 /// Why a text is not a coin name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum CoinError {
     /// The name is empty.
     #[error("a coin name is empty")]

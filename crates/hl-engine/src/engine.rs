@@ -7,7 +7,7 @@ use hl_collectors::pipeline::{Inbox, InboxStats, Meter, Meters, Pipeline, Pipeli
 use hl_collectors::rest::{InfoClient, RestCounters, RestOptions, RestSource, Weights};
 use hl_collectors::ws::{SocketView, WsOptions, WsPool};
 use hl_core::seam::{Clock, Net, Seed, stopped};
-use hl_core::selector::{Event, Guard, Selector, Timing};
+use hl_core::selector::{Event, Guard, Places, Selector, Timing};
 use hl_core::source::{DataSource as _, Role};
 use hl_core::store::{BatchQueue, Holder, Leases, Store, StoreError};
 use hl_core::{StreamKey, TimeMs};
@@ -320,7 +320,10 @@ impl Engine {
             if slot {
                 self.pool.assign(stream, Role::Standby);
             }
-            self.guard.report(self.mono.now(), Event::Leased { stream, slot });
+            self.guard.report(
+                self.mono.now(),
+                Event::Leased { stream, places: if slot { Places::One } else { Places::None } },
+            );
         }
         for (stream, holder) in &leases.held {
             info!(%stream, holder = %holder.role, pid = holder.pid, "held by another process; taken over when it ends");

@@ -190,7 +190,7 @@ mod tests {
         let record = Bbo { coin, time: TimeMs(time), bid: None, ask: None };
         Offer {
             stream: StreamKey::Bbo(coin),
-            ticket: Ticket::Run(RunId(1)),
+            ticket: Ticket::Run(RunId::first(1)),
             content: Content::Frame(Records::Bbos(vec![record])),
         }
     }
@@ -199,7 +199,7 @@ mod tests {
         let coin = Coin::new("BTC").unwrap();
         Offer {
             stream: StreamKey::Trades(coin),
-            ticket: Ticket::Run(RunId(1)),
+            ticket: Ticket::Run(RunId::first(1)),
             content: Content::Frame(Records::Trades(Vec::<Trade>::new())),
         }
     }

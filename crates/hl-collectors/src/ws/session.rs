@@ -12,7 +12,7 @@ use hl_core::ledger::Cause;
 use hl_core::message::{Method, Request, Subscription};
 use hl_core::selector::{Event, Mono};
 use hl_core::source::{Content, Offer, Ticket};
-use hl_core::{Kind, Records, RunId, StreamKey, TimeMs};
+use hl_core::{Kind, Lane, Records, RunId, StreamKey, TimeMs};
 
 use super::rhythm::Rhythm;
 
@@ -252,7 +252,12 @@ impl Session {
                 State::Quarantined { .. } => continue,
             };
             sub.state = State::Due { at: now };
-            out.push(Action::Report(Event::Down { stream: *stream, run, cause: Cause::Outage }));
+            out.push(Action::Report(Event::Down {
+                stream: *stream,
+                lane: Lane::First,
+                run,
+                cause: Cause::Outage,
+            }));
         }
     }
 
@@ -280,7 +285,12 @@ impl Session {
                 // Once more after the quarantine, and it is back in it.
                 sub.strikes = STRIKES - 1;
                 self.counters.quarantined += 1;
-                out.push(Action::Report(Event::Down { stream: *stream, run: None, cause: Cause::Refused }));
+                out.push(Action::Report(Event::Down {
+                    stream: *stream,
+                    lane: Lane::First,
+                    run: None,
+                    cause: Cause::Refused,
+                }));
             }
         }
     }
@@ -300,7 +310,12 @@ impl Session {
                 sub.unsubscribe = true;
                 self.counters.renewed += 1;
                 let cause = Cause::Undecodable;
-                out.push(Action::Report(Event::Down { stream: *stream, run: Some(run), cause }));
+                out.push(Action::Report(Event::Down {
+                    stream: *stream,
+                    lane: Lane::First,
+                    run: Some(run),
+                    cause,
+                }));
             } else {
                 out.push(offer(*stream, run, Content::Broken { at: exchange }));
             }
@@ -374,7 +389,7 @@ impl Session {
 
     fn acked(&mut self, now: Mono, exchange: TimeMs, stream: StreamKey, out: &mut Vec<Action>) {
         self.next_run += 1;
-        let run = RunId(self.next_run);
+        let run = RunId::first(self.next_run);
         if let Some(sub) = self.subs.get_mut(&stream) {
             sub.state = State::Live { run, at: now, last: None, asked: now };
             sub.suspect = false;
@@ -419,13 +434,19 @@ impl Session {
                 sub.state = State::Due { at: now + OVER_LIMIT_PAUSE_MS };
                 out.push(Action::Report(Event::Down {
                     stream: *stream,
+                    lane: Lane::First,
                     run: None,
                     cause: Cause::OverCapacity,
                 }));
             } else if names(words, &sub.subscription) {
                 sub.state = State::Quarantined { until: now + QUARANTINE_MS };
                 self.counters.quarantined += 1;
-                out.push(Action::Report(Event::Down { stream: *stream, run: None, cause: Cause::Refused }));
+                out.push(Action::Report(Event::Down {
+                    stream: *stream,
+                    lane: Lane::First,
+                    run: None,
+                    cause: Cause::Refused,
+                }));
             }
         }
     }
@@ -494,7 +515,12 @@ impl Session {
                     sub.state = State::Due { at: now };
                     sub.unsubscribe = true;
                     self.counters.renewed += 1;
-                    out.push(Action::Report(Event::Down { stream, run: Some(run), cause: Cause::Silence }));
+                    out.push(Action::Report(Event::Down {
+                        stream,
+                        lane: Lane::First,
+                        run: Some(run),
+                        cause: Cause::Silence,
+                    }));
                 }
                 State::Live { run, last: Some(last), ref mut asked, .. } => {
                     if let Some(limit) = sub.rhythm.limit()

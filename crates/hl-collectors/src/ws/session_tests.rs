@@ -332,7 +332,7 @@ impl Rig {
 }
 
 fn down(name: &str, run: Option<RunId>, cause: Cause) -> Event {
-    Event::Down { stream: key(name), run, cause }
+    Event::Down { stream: key(name), lane: Lane::First, run, cause }
 }
 
 #[test]
@@ -725,7 +725,7 @@ fn silence_is_reported_once_a_limit_and_calm_makes_it_longer() {
     rig.pass(1);
     assert_eq!(rig.take_reports(), [silent]);
     // An answer about an earlier run says nothing about this one.
-    rig.session.calm(stream, RunId(run.0 - 1));
+    rig.session.calm(stream, RunId::first(run.number - 1));
     rig.pass(2 * limit);
     assert_eq!(rig.take_reports(), [silent]);
 }

@@ -115,10 +115,45 @@ impl From<SourceId> for Origin {
     }
 }
 
+/// Which of a stream's subscriptions. Most streams have one; one with a warm standby has two, on different sockets.
+/// Neither is preferred: whichever has proved itself may own the stream, and the other one is its standby.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Lane {
+    /// The one that every stream with a place on a socket has.
+    #[default]
+    First,
+    /// The second one, where a standby was asked for.
+    Second,
+}
+
+impl Lane {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::First, Self::Second];
+}
+
 /// One subscription from its subscribe frame to its end. Inside one healthy run frames are continuous; a new
-/// subscription is a new run. Unique within a process.
+/// subscription is a new run. Unique within a process; on one lane of a stream a newer run has the greater number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct RunId(pub u64);
+pub struct RunId {
+    /// The lane it runs on.
+    pub lane: Lane,
+    /// Grows on each lane.
+    pub number: u64,
+}
+
+impl RunId {
+    /// A run of the first lane.
+    #[must_use]
+    pub const fn first(number: u64) -> Self {
+        Self { lane: Lane::First, number }
+    }
+
+    /// A run of the second lane.
+    #[must_use]
+    pub const fn second(number: u64) -> Self {
+        Self { lane: Lane::Second, number }
+    }
+}
 
 #[cfg(test)]
 mod tests {

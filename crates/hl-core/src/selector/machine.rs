@@ -2,13 +2,14 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::{Effect, EpochMint, Event, Mono, Timing};
 use crate::ledger::Cause;
+use crate::seeded::guard;
 use crate::timeline::Grant;
-use crate::{Epoch, RunId, SourceId, StreamKey, Token};
+use crate::{Epoch, Lane, RunId, SourceId, StreamKey, Token};
 
-/// The WebSocket side of a stream.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// One subscription of a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Socket {
-    /// It has no place in the plan, or the kind is not pushed: REST only.
+    /// It has no place in the plan, or the kind is not pushed.
     Absent,
     /// Being connected or subscribed for the first time since `since`; nothing has failed yet.
     Starting { since: Mono },
@@ -16,20 +17,71 @@ enum Socket {
     Down,
     /// A run is up and proves itself until `until`; its data waits in the ring.
     Settling { run: RunId, until: Mono },
-    /// The run owns the stream since `since`.
-    Owning { run: RunId, since: Mono },
+    /// The run has proved itself, at `since`: it owns the stream, or stands by with its ring.
+    Proved { run: RunId, since: Mono },
     /// The owning run is silent beyond its rhythm; a witness has been asked for at `asked`.
     Asked { run: RunId, since: Mono, asked: Mono },
 }
 
-#[derive(Clone, Debug)]
-struct Stream {
+impl Socket {
+    /// The run that may own the stream.
+    fn proved(self) -> Option<RunId> {
+        match self {
+            Self::Proved { run, .. } | Self::Asked { run, .. } => Some(run),
+            Self::Absent | Self::Starting { .. } | Self::Down | Self::Settling { .. } => None,
+        }
+    }
+}
+
+/// A lane of a stream.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct LaneState {
     socket: Socket,
+    /// Runs in a row that died before they were stable: each doubles the settling.
+    flaps: u32,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Stream {
+    lanes: [LaneState; 2],
     live: Option<Grant>,
     /// Why the next claim's first piece may be incomplete.
     cause: Cause,
-    /// Runs in a row that died before they were stable: each doubles the settling.
-    flaps: u32,
+}
+
+impl Stream {
+    fn lane(&mut self, lane: Lane) -> &mut LaneState {
+        &mut self.lanes[match lane {
+            Lane::First => 0,
+            Lane::Second => 1,
+        }]
+    }
+
+    fn owns(&self, run: RunId) -> bool {
+        self.live.is_some_and(|live| live.run == Some(run))
+    }
+
+    /// Whether a socket is about to bring the stream for the first time.
+    fn is_awaited(&self, now: Mono, timing: Timing) -> bool {
+        let mut sockets = self.lanes.iter().map(|lane| lane.socket);
+        let is_starting = |s| matches!(s, Socket::Starting { since } if now < since + timing.start_grace_ms);
+        sockets.clone().any(|s| matches!(s, Socket::Settling { .. }))
+            || sockets.clone().any(is_starting) && !sockets.any(|s| s == Socket::Down)
+    }
+
+    /// A witness says that the run missed something. Whether it was one that has proved itself.
+    fn give_up(&mut self, run: RunId) -> bool {
+        let owned = self.owns(run);
+        let lane = self.lane(run.lane);
+        if lane.socket.proved() != Some(run) || !guard!(Witness) {
+            return false;
+        }
+        lane.socket = Socket::Down;
+        if owned {
+            self.cause = Cause::Silence;
+        }
+        true
+    }
 }
 
 /// A stream as the selector sees it.
@@ -41,9 +93,12 @@ pub struct StreamView {
     pub live: Option<Grant>,
     /// Whether a run is up and settling.
     pub settling: bool,
+    /// The run that has proved itself and stands by.
+    pub standby: Option<RunId>,
 }
 
 /// The machine. See the [module](super).
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Selector {
     timing: Timing,
     mint: EpochMint,
@@ -73,153 +128,157 @@ impl Selector {
     /// Takes one event; effects go to the outbox.
     pub fn step(&mut self, now: Mono, event: Event) {
         match event {
-            Event::Leased { stream, slot } => {
-                let socket =
-                    if slot && stream.spec().ws { Socket::Starting { since: now } } else { Socket::Absent };
-                self.streams.entry(stream).or_insert(Stream {
-                    socket,
-                    live: None,
-                    cause: Cause::DaemonDown,
+            Event::Leased { stream, places } => {
+                let lane = |lane| LaneState {
+                    socket: match stream.spec().ws && places.has(lane) {
+                        true => Socket::Starting { since: now },
+                        false => Socket::Absent,
+                    },
                     flaps: 0,
-                });
+                };
+                let lanes = Lane::ALL.map(lane);
+                self.streams.entry(stream).or_insert(Stream { lanes, live: None, cause: Cause::DaemonDown });
+                self.decide(now, stream);
             }
             Event::Superseded { stream } => {
                 if self.streams.remove(&stream).is_some_and(|s| s.live.is_some()) {
                     self.outbox.push_back(Effect::Handover { stream, grant: None });
                 }
             }
-            Event::Up { stream, run } => {
-                let timing = self.timing;
-                self.with(stream, |s, _| {
-                    // One death is bad luck; from the second on it is flapping.
-                    let patience = timing.settle_ms.saturating_mul(1 << s.flaps.saturating_sub(1).min(16));
-                    match s.socket {
-                        Socket::Absent => {}
-                        // An older run must not displace a newer one.
-                        Socket::Settling { run: r, .. }
-                        | Socket::Owning { run: r, .. }
-                        | Socket::Asked { run: r, .. }
-                            if r >= run => {}
-                        _ => {
-                            s.socket =
-                                Socket::Settling { run, until: now + patience.min(timing.longest_settle_ms) };
-                        }
-                    }
-                });
-            }
-            Event::Down { stream, run, cause } => {
-                let timing = self.timing;
-                self.with(stream, |s, _| {
-                    let ended = match s.socket {
-                        Socket::Absent => return,
-                        Socket::Starting { .. } | Socket::Down => None,
-                        Socket::Settling { run, .. } => Some((run, 0)),
-                        Socket::Owning { run, since } | Socket::Asked { run, since, .. } => {
-                            Some((run, now - since))
-                        }
-                    };
-                    match (ended, run) {
-                        (Some((current, _)), Some(run)) if current != run => return,
-                        (Some((_, owned_ms)), _) if owned_ms >= timing.stable_ms => s.flaps = 0,
-                        (Some(_), _) => s.flaps = s.flaps.saturating_add(1),
-                        (None, _) => {}
-                    }
-                    s.socket = Socket::Down;
-                    if s.live.is_none_or(|live| live.source == SourceId::Ws) {
-                        s.cause = cause;
-                    }
-                });
-            }
-            Event::Silent { stream, run } => {
-                self.with(stream, |s, outbox| {
-                    if let Socket::Owning { run: owner, since } = s.socket
-                        && owner == run
-                    {
-                        s.socket = Socket::Asked { run, since, asked: now };
-                        outbox.push_back(Effect::Probe { stream, run });
-                    }
-                });
-            }
-            Event::Probed { stream, run, missed } => {
-                self.with(stream, |s, outbox| {
-                    let Socket::Asked { run: asked, since, .. } = s.socket else { return };
-                    if asked != run {
-                        return;
-                    }
-                    if missed {
-                        s.socket = Socket::Down;
-                        s.cause = Cause::Silence;
-                        outbox.push_back(Effect::Renew { stream, run });
-                    } else {
-                        s.socket = Socket::Owning { run, since };
-                        outbox.push_back(Effect::Calm { stream, run });
-                    }
-                });
-            }
+            Event::Up { stream, run } => self.up(now, stream, run),
+            Event::Down { stream, lane, run, cause } => self.down(now, stream, lane, run, cause),
+            Event::Silent { stream, run } => self.silent(now, stream, run),
+            Event::Probed { stream, run, missed } => self.probed(now, stream, run, missed),
             Event::Missed { stream, run } => {
-                self.with(stream, |s, outbox| match s.socket {
-                    Socket::Owning { run: owner, .. } | Socket::Asked { run: owner, .. } if owner == run => {
-                        s.socket = Socket::Down;
-                        s.cause = Cause::Silence;
-                        outbox.push_back(Effect::Renew { stream, run });
-                    }
-                    _ => {}
-                });
+                if self.streams.get_mut(&stream).is_some_and(|s| s.give_up(run)) {
+                    self.outbox.push_back(Effect::Renew { stream, run });
+                }
+                self.decide(now, stream);
             }
-            Event::Tick => {}
-        }
-        match event {
             Event::Tick => {
                 let streams: Vec<_> = self.streams.keys().copied().collect();
                 for stream in streams {
                     self.decide(now, stream);
                 }
             }
-            Event::Leased { stream, .. }
-            | Event::Superseded { stream }
-            | Event::Up { stream, .. }
-            | Event::Down { stream, .. }
-            | Event::Silent { stream, .. }
-            | Event::Probed { stream, .. }
-            | Event::Missed { stream, .. } => self.decide(now, stream),
         }
     }
 
-    fn with(&mut self, stream: StreamKey, change: impl FnOnce(&mut Stream, &mut VecDeque<Effect>)) {
-        if let Some(s) = self.streams.get_mut(&stream) {
-            change(s, &mut self.outbox);
+    fn up(&mut self, now: Mono, stream: StreamKey, run: RunId) {
+        let timing = self.timing;
+        let Some(s) = self.streams.get_mut(&stream) else { return };
+        let lane = s.lane(run.lane);
+        match lane.socket {
+            Socket::Absent => {}
+            // An older run must not displace a newer one.
+            Socket::Settling { run: r, .. }
+            | Socket::Proved { run: r, .. }
+            | Socket::Asked { run: r, .. }
+                if r >= run => {}
+            _ => {
+                // One death is bad luck; from the second on it is flapping.
+                let patience = timing.settle_ms.saturating_mul(1 << lane.flaps.saturating_sub(1).min(16));
+                lane.socket = Socket::Settling { run, until: now + patience.min(timing.longest_settle_ms) };
+            }
         }
+        self.decide(now, stream);
+    }
+
+    fn down(&mut self, now: Mono, stream: StreamKey, lane: Lane, run: Option<RunId>, cause: Cause) {
+        let timing = self.timing;
+        let Some(s) = self.streams.get_mut(&stream) else { return };
+        let state = s.lane(lane);
+        let ended = match state.socket {
+            Socket::Absent => return,
+            Socket::Starting { .. } | Socket::Down => None,
+            Socket::Settling { run, .. } => Some((run, 0)),
+            Socket::Proved { run, since } | Socket::Asked { run, since, .. } => Some((run, now - since)),
+        };
+        match (ended, run) {
+            (Some((current, _)), Some(run)) if current != run => return,
+            (Some((_, proved_ms)), _) if proved_ms >= timing.stable_ms => state.flaps = 0,
+            (Some(_), _) => state.flaps = state.flaps.saturating_add(1),
+            (None, _) => {}
+        }
+        state.socket = Socket::Down;
+        if s.live.is_none_or(|live| live.run.is_some_and(|run| Some(run) == ended.map(|(run, _)| run))) {
+            s.cause = cause;
+        }
+        self.decide(now, stream);
+    }
+
+    fn silent(&mut self, now: Mono, stream: StreamKey, run: RunId) {
+        let Some(s) = self.streams.get_mut(&stream) else { return };
+        let owns = s.owns(run);
+        let lane = s.lane(run.lane);
+        match lane.socket {
+            Socket::Proved { run: proved, since } if proved == run && owns => {
+                lane.socket = Socket::Asked { run, since, asked: now };
+                self.outbox.push_back(Effect::Probe { stream, run });
+            }
+            // A standby has nothing to lose: the replay of a new subscription shows at once what it may have missed.
+            Socket::Proved { run: proved, .. } if proved == run => {
+                lane.socket = Socket::Down;
+                self.outbox.push_back(Effect::Calm { stream, run });
+                self.outbox.push_back(Effect::Renew { stream, run });
+            }
+            _ => {}
+        }
+        self.decide(now, stream);
+    }
+
+    fn probed(&mut self, now: Mono, stream: StreamKey, run: RunId, missed: bool) {
+        let Some(s) = self.streams.get_mut(&stream) else { return };
+        let lane = s.lane(run.lane);
+        match lane.socket {
+            Socket::Asked { run: asked, since, .. } if asked == run => {
+                if missed && s.give_up(run) {
+                    self.outbox.push_back(Effect::Renew { stream, run });
+                } else {
+                    s.lane(run.lane).socket = Socket::Proved { run, since };
+                    self.outbox.push_back(Effect::Calm { stream, run });
+                }
+            }
+            _ => {}
+        }
+        self.decide(now, stream);
     }
 
     /// Gives the stream to the most preferred source that has proved itself.
     fn decide(&mut self, now: Mono, stream: StreamKey) {
         let timing = self.timing;
         let Some(s) = self.streams.get_mut(&stream) else { return };
-        match s.socket {
-            Socket::Settling { run, until } if until <= now => s.socket = Socket::Owning { run, since: now },
-            Socket::Asked { run, since, asked } if asked + timing.probe_limit_ms <= now => {
-                s.socket = Socket::Owning { run, since };
+        for lane in &mut s.lanes {
+            match lane.socket {
+                Socket::Settling { run, until } if until <= now => {
+                    lane.socket = Socket::Proved { run, since: now };
+                }
+                Socket::Asked { run, since, asked } if asked + timing.probe_limit_ms <= now => {
+                    lane.socket = Socket::Proved { run, since };
+                }
+                _ => {}
             }
-            _ => {}
         }
-        let wanted = match s.socket {
-            Socket::Owning { run, .. } | Socket::Asked { run, .. } => Some((SourceId::Ws, Some(run))),
-            // What the socket is about to bring is not fetched twice at the start: the ring holds it.
-            Socket::Starting { since } if now < since + timing.start_grace_ms => return,
-            Socket::Settling { .. } if s.live.is_none() => return,
-            Socket::Absent | Socket::Starting { .. } | Socket::Down | Socket::Settling { .. } => {
-                Some((SourceId::Rest, None))
-            }
-        };
+        let proved = || s.lanes.iter().filter_map(|lane| lane.socket.proved());
         let has = s.live.map(|live| (live.source, live.run));
-        if has == wanted {
+        // Whoever owns it keeps it: moving between two that have proved themselves gains nothing.
+        let run = proved().find(|run| s.owns(*run)).or_else(|| proved().next());
+        let wanted = match run {
+            Some(run) => (SourceId::Ws, Some(run)),
+            // What the socket is about to bring is not fetched twice at the start: the ring holds it.
+            None if s.live.is_none() && s.is_awaited(now, timing) => return,
+            None if !guard!(Fallback) => return,
+            None => (SourceId::Rest, None),
+        };
+        if has == Some(wanted) {
             return;
         }
-        s.live = wanted.map(|(source, run)| Grant { epoch: self.mint.mint(), source, run, cause: s.cause });
+        let (source, run) = wanted;
+        s.live = Some(Grant { epoch: self.mint.mint(), source, run, cause: s.cause });
         // REST's samples leave holes of their own; a socket that takes over from it met no outage.
-        s.cause = match wanted {
-            Some((SourceId::Rest, _)) => Cause::Handover,
-            Some((SourceId::Ws, _)) | None => Cause::Outage,
+        s.cause = match source {
+            SourceId::Rest => Cause::Handover,
+            SourceId::Ws => Cause::Outage,
         };
         self.handovers += 1;
         self.outbox.push_back(Effect::Handover { stream, grant: s.live });
@@ -233,13 +292,15 @@ impl Selector {
     /// When the next deadline falls; none where nothing is waited for.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Mono> {
-        let deadline = |s: &Stream| match s.socket {
+        let deadline = |s: &Stream, lane: &LaneState| match lane.socket {
             Socket::Starting { since } if s.live.is_none() => Some(since + self.timing.start_grace_ms),
             Socket::Settling { until, .. } => Some(until),
             Socket::Asked { asked, .. } => Some(asked + self.timing.probe_limit_ms),
-            Socket::Absent | Socket::Starting { .. } | Socket::Down | Socket::Owning { .. } => None,
+            Socket::Absent | Socket::Starting { .. } | Socket::Down | Socket::Proved { .. } => None,
         };
-        self.streams.values().filter_map(deadline).min()
+        let all =
+            self.streams.values().flat_map(|s| s.lanes.iter().filter_map(move |lane| deadline(s, lane)));
+        all.min()
     }
 
     /// Every stream, by name.
@@ -250,7 +311,8 @@ impl Selector {
             .map(|(stream, s)| StreamView {
                 stream: *stream,
                 live: s.live,
-                settling: matches!(s.socket, Socket::Settling { .. }),
+                settling: s.lanes.iter().any(|lane| matches!(lane.socket, Socket::Settling { .. })),
+                standby: s.lanes.iter().filter_map(|l| l.socket.proved()).find(|run| !s.owns(*run)),
             })
             .collect()
     }

@@ -19,21 +19,45 @@ pub use guard::Guard;
 pub use machine::{Selector, StreamView};
 
 use crate::ledger::Cause;
+use crate::seeded::guard;
 use crate::timeline::Grant;
-use crate::{Epoch, RunId, StreamKey};
+use crate::{Epoch, Lane, RunId, StreamKey};
 
 /// A point on the monotonic clock, ms.
 pub type Mono = i64;
 
+/// How many subscriptions of a stream have a place on a socket.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Places {
+    /// None: the stream belongs to REST.
+    #[default]
+    None,
+    /// One.
+    One,
+    /// Two, on different sockets: one of them is a warm standby.
+    Two,
+}
+
+impl Places {
+    /// Whether the lane is among them.
+    #[must_use]
+    pub fn has(self, lane: Lane) -> bool {
+        match lane {
+            Lane::First => self >= Self::One,
+            Lane::Second => self >= Self::Two,
+        }
+    }
+}
+
 /// What happened.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Event {
-    /// This process holds the stream's lease and may collect it. `slot`: the WebSocket plan has room for it.
+    /// This process holds the stream's lease and may collect it.
     Leased {
         /// The stream.
         stream: StreamKey,
-        /// Whether the WebSocket pool has a place for it.
-        slot: bool,
+        /// The subscriptions that the WebSocket pool has a place for.
+        places: Places,
     },
     /// The lease is gone: stop.
     Superseded {
@@ -51,6 +75,8 @@ pub enum Event {
     Down {
         /// The stream.
         stream: StreamKey,
+        /// The lane.
+        lane: Lane,
         /// The run, where there was one.
         run: Option<RunId>,
         /// Why.
@@ -84,7 +110,7 @@ pub enum Event {
 }
 
 /// What is to be done, in this order.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Effect {
     /// Put the handover into the inbox, then tell the sources. `None`: nobody owns the stream now.
     Handover {
@@ -117,7 +143,7 @@ pub enum Effect {
 }
 
 /// How long a returning socket must be stable before it takes back, and what else the machine waits for. All ms.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Timing {
     /// How long a run settles before it is promoted.
     pub settle_ms: i64,
@@ -144,7 +170,7 @@ impl Default for Timing {
 }
 
 /// Makes epochs under one token: each is used once.
-#[derive(Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct EpochMint {
     next: Epoch,
 }
@@ -159,8 +185,10 @@ impl EpochMint {
     /// A new epoch.
     pub fn mint(&mut self) -> Epoch {
         let epoch = self.next;
-        // A process that hands over a thousand times a second lasts 49 days; it saturates rather than reuse a token.
-        self.next.local = self.next.local.saturating_add(1);
+        if guard!(Epoch) {
+            // A process that hands over a thousand times a second lasts 49 days; it saturates rather than reuse a token.
+            self.next.local = self.next.local.saturating_add(1);
+        }
         epoch
     }
 }

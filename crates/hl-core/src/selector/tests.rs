@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Coin, SourceId, Token};
+use crate::{Coin, Lane, SourceId, Token};
 
 fn stream() -> StreamKey {
     StreamKey::Trades(Coin::new("BTC").unwrap())
@@ -11,7 +11,7 @@ fn stream() -> StreamKey {
 
 fn selector() -> Selector {
     let mut s = Selector::new(Token(7), Timing::default());
-    s.step(0, Event::Leased { stream: stream(), slot: true });
+    s.step(0, Event::Leased { stream: stream(), places: Places::One });
     s
 }
 
@@ -24,14 +24,14 @@ fn owner(s: &Selector) -> Option<(SourceId, Option<RunId>)> {
 }
 
 fn up(run: u64) -> Event {
-    Event::Up { stream: stream(), run: RunId(run) }
+    Event::Up { stream: stream(), run: RunId::first(run) }
 }
 
 fn down(run: u64) -> Event {
-    Event::Down { stream: stream(), run: Some(RunId(run)), cause: Cause::Outage }
+    Event::Down { stream: stream(), lane: Lane::First, run: Some(RunId::first(run)), cause: Cause::Outage }
 }
 
-const WS: fn(u64) -> Option<(SourceId, Option<RunId>)> = |run| Some((SourceId::Ws, Some(RunId(run))));
+const WS: fn(u64) -> Option<(SourceId, Option<RunId>)> = |run| Some((SourceId::Ws, Some(RunId::first(run))));
 const REST: Option<(SourceId, Option<RunId>)> = Some((SourceId::Rest, None));
 
 /// A selector whose socket owns the stream, at 10 s.
@@ -112,39 +112,39 @@ fn a_flapping_socket_settles_longer_each_time_and_a_stable_one_is_forgiven() {
 
 #[test]
 fn silence_asks_and_only_a_witness_takes_over() {
-    let silent = Event::Silent { stream: stream(), run: RunId(1) };
+    let silent = Event::Silent { stream: stream(), run: RunId::first(1) };
     let mut s = owned();
     s.step(20_000, silent);
-    assert_eq!(effects(&mut s), [Effect::Probe { stream: stream(), run: RunId(1) }]);
+    assert_eq!(effects(&mut s), [Effect::Probe { stream: stream(), run: RunId::first(1) }]);
     assert_eq!(owner(&s), WS(1));
-    s.step(21_000, Event::Probed { stream: stream(), run: RunId(1), missed: false });
-    assert_eq!(effects(&mut s), [Effect::Calm { stream: stream(), run: RunId(1) }]);
+    s.step(21_000, Event::Probed { stream: stream(), run: RunId::first(1), missed: false });
+    assert_eq!(effects(&mut s), [Effect::Calm { stream: stream(), run: RunId::first(1) }]);
     assert_eq!(owner(&s), WS(1));
 
     s.step(40_000, silent);
-    s.step(41_000, Event::Probed { stream: stream(), run: RunId(1), missed: true });
+    s.step(41_000, Event::Probed { stream: stream(), run: RunId::first(1), missed: true });
     assert_eq!(owner(&s), REST);
-    assert!(effects(&mut s).contains(&Effect::Renew { stream: stream(), run: RunId(1) }));
+    assert!(effects(&mut s).contains(&Effect::Renew { stream: stream(), run: RunId::first(1) }));
 }
 
 #[test]
 fn a_witness_of_its_own_accord_takes_over_at_once() {
     let mut s = owned();
-    s.step(20_000, Event::Missed { stream: stream(), run: RunId(9) });
+    s.step(20_000, Event::Missed { stream: stream(), run: RunId::first(9) });
     assert_eq!(owner(&s), WS(1), "another run's loss");
-    s.step(20_000, Event::Missed { stream: stream(), run: RunId(1) });
+    s.step(20_000, Event::Missed { stream: stream(), run: RunId::first(1) });
     assert_eq!(owner(&s), REST);
-    assert!(effects(&mut s).contains(&Effect::Renew { stream: stream(), run: RunId(1) }));
+    assert!(effects(&mut s).contains(&Effect::Renew { stream: stream(), run: RunId::first(1) }));
 }
 
 #[test]
 fn an_unanswered_question_is_no_witness() {
     let mut s = owned();
-    s.step(20_000, Event::Silent { stream: stream(), run: RunId(1) });
+    s.step(20_000, Event::Silent { stream: stream(), run: RunId::first(1) });
     s.step(20_000 + Timing::default().probe_limit_ms, Event::Tick);
     assert_eq!(owner(&s), WS(1));
     effects(&mut s);
-    s.step(90_000, Event::Silent { stream: stream(), run: RunId(1) });
+    s.step(90_000, Event::Silent { stream: stream(), run: RunId::first(1) });
     assert_eq!(effects(&mut s).len(), 1, "and it may be asked again");
 }
 
@@ -156,15 +156,15 @@ fn what_an_old_run_says_changes_nothing() {
     let before = s.next_deadline();
     s.step(21_500, up(4));
     s.step(21_600, down(4));
-    s.step(21_700, Event::Silent { stream: stream(), run: RunId(4) });
-    s.step(21_800, Event::Probed { stream: stream(), run: RunId(4), missed: true });
+    s.step(21_700, Event::Silent { stream: stream(), run: RunId::first(4) });
+    s.step(21_800, Event::Probed { stream: stream(), run: RunId::first(4), missed: true });
     assert_eq!((s.next_deadline(), owner(&s)), (before, REST));
 }
 
 #[test]
 fn a_stream_without_a_place_on_a_socket_belongs_to_rest_at_once() {
     let mut s = Selector::new(Token(1), Timing::default());
-    s.step(0, Event::Leased { stream: stream(), slot: false });
+    s.step(0, Event::Leased { stream: stream(), places: Places::None });
     assert_eq!(owner(&s), REST);
     s.step(1, up(1));
     s.step(100_000, Event::Tick);
@@ -180,11 +180,18 @@ fn a_superseded_stream_is_given_up() {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let run = || (1..5_u64).prop_map(RunId);
+    let run = || {
+        (any::<bool>(), 1..5_u64).prop_map(|(second, number)| match second {
+            false => RunId::first(number),
+            true => RunId::second(number),
+        })
+    };
+    let lane = || prop_oneof![Just(Lane::First), Just(Lane::Second)];
     let stream = stream();
     prop_oneof![
         4 => run().prop_map(move |run| Event::Up { stream, run }),
-        3 => prop::option::of(run()).prop_map(move |run| Event::Down { stream, run, cause: Cause::Outage }),
+        3 => run().prop_map(move |run| Event::Down { stream, lane: run.lane, run: Some(run), cause: Cause::Outage }),
+        1 => lane().prop_map(move |lane| Event::Down { stream, lane, run: None, cause: Cause::Outage }),
         2 => run().prop_map(move |run| Event::Silent { stream, run }),
         2 => (run(), any::<bool>()).prop_map(move |(run, missed)| Event::Probed { stream, run, missed }),
         1 => run().prop_map(move |run| Event::Missed { stream, run }),
@@ -198,11 +205,19 @@ proptest! {
     /// Whatever happens: handovers follow one another without an epoch used twice, and once events stop an owner
     /// exists as soon as the deadlines have passed.
     #[test]
-    fn one_owner_and_never_none_for_long(events in prop::collection::vec((0..20_000_i64, event()), 0..60)) {
-        let mut s = selector();
+    fn one_owner_and_never_none_for_long(
+        places in prop_oneof![Just(Places::None), Just(Places::One), Just(Places::Two)],
+        events in prop::collection::vec((0..20_000_i64, event()), 0..60),
+    ) {
+        let mut s = Selector::new(Token(7), Timing::default());
+        s.step(0, Event::Leased { stream: stream(), places });
         let mut now = 0;
         let mut last = Epoch::default();
-        let mut standing = None;
+        let mut standing = s.view()[0].live;
+        if let Some(grant) = standing {
+            last = grant.epoch;
+            effects(&mut s);
+        }
         for (pause, event) in events {
             now += pause;
             s.step(now, event);
@@ -216,12 +231,112 @@ proptest! {
             }
             prop_assert_eq!(standing, s.view()[0].live, "what was told is what stands");
         }
-        for _ in 0..3 {
+        for _ in 0..6 {
             if let Some(deadline) = s.next_deadline() {
                 now = now.max(deadline);
                 s.step(now, Event::Tick);
             }
         }
         prop_assert!(s.view()[0].live.is_some());
+    }
+}
+
+mod with_a_standby {
+    use super::*;
+
+    fn second_up(run: u64) -> Event {
+        Event::Up { stream: stream(), run: RunId::second(run) }
+    }
+
+    fn second_down(run: u64) -> Event {
+        Event::Down {
+            stream: stream(),
+            lane: Lane::Second,
+            run: Some(RunId::second(run)),
+            cause: Cause::Outage,
+        }
+    }
+
+    const SECOND: fn(u64) -> Option<(SourceId, Option<RunId>)> =
+        |run| Some((SourceId::Ws, Some(RunId::second(run))));
+
+    /// A selector whose first lane owns the stream and whose second stands by, at 10 s.
+    fn owned() -> Selector {
+        let mut s = Selector::new(Token(7), Timing::default());
+        s.step(0, Event::Leased { stream: stream(), places: Places::Two });
+        s.step(100, up(1));
+        s.step(150, second_up(1));
+        s.step(10_000, Event::Tick);
+        assert_eq!((owner(&s), s.view()[0].standby), (WS(1), Some(RunId::second(1))));
+        effects(&mut s);
+        s
+    }
+
+    #[test]
+    fn the_standby_takes_over_at_once_and_keeps_the_stream() {
+        let mut s = owned();
+        s.step(20_000, down(1));
+        assert_eq!((owner(&s), effects(&mut s).len()), (SECOND(1), 1), "one handover, and none to REST");
+        s.step(21_000, up(2));
+        s.step(60_000, Event::Tick);
+        assert_eq!((owner(&s), s.view()[0].standby), (SECOND(1), Some(RunId::first(2))));
+        assert_eq!(effects(&mut s), []);
+        s.step(70_000, second_down(1));
+        assert_eq!(owner(&s), WS(2));
+    }
+
+    #[test]
+    fn a_standby_that_dies_or_never_comes_changes_nothing() {
+        let mut s = owned();
+        s.step(20_000, second_down(1));
+        assert_eq!((owner(&s), effects(&mut s)), (WS(1), vec![]));
+        s.step(30_000, down(1));
+        assert_eq!(owner(&s), REST, "both are gone");
+    }
+
+    #[test]
+    fn a_standby_that_still_settles_does_not_take_over() {
+        let mut s = owned();
+        s.step(20_000, second_down(1));
+        s.step(21_000, second_up(2));
+        s.step(21_500, down(1));
+        assert_eq!(owner(&s), REST);
+        s.step(40_000, Event::Tick);
+        assert_eq!(owner(&s), SECOND(2));
+    }
+
+    #[test]
+    fn a_witness_against_the_owner_makes_the_standby_own() {
+        let mut s = owned();
+        s.step(20_000, Event::Silent { stream: stream(), run: RunId::first(1) });
+        s.step(21_000, Event::Probed { stream: stream(), run: RunId::first(1), missed: true });
+        assert_eq!(owner(&s), SECOND(1));
+    }
+
+    #[test]
+    fn a_silent_standby_is_subscribed_anew_without_asking() {
+        let mut s = owned();
+        let run = RunId::second(1);
+        s.step(20_000, Event::Silent { stream: stream(), run });
+        let (calm, renew) = (Effect::Calm { stream: stream(), run }, Effect::Renew { stream: stream(), run });
+        assert_eq!((owner(&s), effects(&mut s)), (WS(1), vec![calm, renew]));
+        s.step(20_100, second_up(2));
+        s.step(60_000, Event::Tick);
+        assert_eq!(s.view()[0].standby, Some(RunId::second(2)));
+    }
+
+    #[test]
+    fn rest_waits_for_whichever_socket_settles_first() {
+        let mut s = Selector::new(Token(7), Timing::default());
+        s.step(0, Event::Leased { stream: stream(), places: Places::Two });
+        s.step(100, Event::Down { stream: stream(), lane: Lane::Second, run: None, cause: Cause::Outage });
+        assert_eq!(owner(&s), REST, "one failed and the other is not up");
+        let mut s = Selector::new(Token(7), Timing::default());
+        s.step(0, Event::Leased { stream: stream(), places: Places::Two });
+        s.step(100, up(1));
+        s.step(200, Event::Down { stream: stream(), lane: Lane::Second, run: None, cause: Cause::Outage });
+        assert_eq!(owner(&s), None, "it settles: what it brings waits in its ring");
+        s.step(3_100, Event::Tick);
+        assert_eq!(owner(&s), WS(1));
     }
 }

@@ -58,7 +58,7 @@ pub enum Kind {
 }
 
 /// What happens to records when the store falls behind.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Conflation {
     /// Every record counts: never dropped, spooled to disk instead.
     Event,
@@ -69,7 +69,7 @@ pub enum Conflation {
 }
 
 /// How the pieces of a time line meet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Borders {
     /// Pieces are closed and neighbours may share a border block; a gap's border blocks may hold rows, its open
     /// interior holds none.
@@ -79,7 +79,7 @@ pub enum Borders {
 }
 
 /// What the exchange still has of the past.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum History {
     /// Nothing: what was missed is gone.
     None,
@@ -92,7 +92,7 @@ pub enum History {
 }
 
 /// The facts of one kind. Times are milliseconds, weights are REST request weight (1,200 a minute per IP).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct KindSpec {
     /// The kind.
     pub kind: Kind,
@@ -217,7 +217,7 @@ impl fmt::Debug for StreamKey {
 }
 
 /// The text names no stream.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[error(
     "{0:?} names no stream; streams are trades/BTC, book/BTC, book/BTC/fast, bbo/BTC, candle/BTC/1m, mids, \
      context/BTC, funding/BTC"

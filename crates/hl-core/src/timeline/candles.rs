@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use super::{Common, Live, Tally, Verdict, Witness};
 use crate::ledger::{Cause, Change, Span};
+use crate::seeded::guard;
 use crate::source::Content;
 use crate::{Interval, Records, TimeMs};
 
@@ -18,6 +19,7 @@ pub(super) const SETTLE_MS: i64 = 5_000;
 /// have been seen whole.
 const START_MARGIN_MS: i64 = 2_000;
 
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Candles {
     interval: Interval,
     /// First bar that the owning run saw from its beginning.
@@ -29,7 +31,7 @@ pub(super) struct Candles {
 }
 
 /// An open bar.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Seen {
     /// When it was first seen, ms (exchange time, low estimate).
     at: TimeMs,
@@ -120,7 +122,7 @@ impl Candles {
             Some(edge) => (edge, proven.unwrap_or(Cause::Handover)),
             None => (*common.edge.insert(whole - self.interval.ms()), Cause::NotCollected),
         };
-        if edge < whole {
+        if edge < whole && guard!(WholeBars) {
             common.open_gap(Span::new(edge, whole), cause, out);
             common.advance(whole, out);
         }
@@ -152,7 +154,7 @@ impl Candles {
         out: &mut Vec<Change>,
     ) {
         let Some(whole) = self.whole_from else { return };
-        let settled = |bar: TimeMs, seen: Seen| bar.max(seen.at) + SETTLE_MS <= sent;
+        let settled = |bar: TimeMs, seen: Seen| bar.max(seen.at) + SETTLE_MS <= sent || !guard!(FinalBars);
         let newest = self.seen.iter().rev().find(|&(&bar, &seen)| bar >= whole && settled(bar, seen));
         let Some((&newest, _)) = newest else { return };
         // A bar that the trades contradict has lost its last version: it is left to REST.

@@ -19,14 +19,15 @@ pub use reconcile::{NoWitness, Reconciler, Verdict, Witness};
 use ring::Ring;
 
 use crate::ledger::{Cause, Change, Span};
+use crate::seeded::guard;
 use crate::source::{Content, Ticket};
 use crate::store::StreamStart;
 use crate::stream::Conflation;
-use crate::{Epoch, Kind, Origin, Records, RunId, SourceId, StreamKey, TimeMs};
+use crate::{Epoch, Kind, Lane, Origin, Records, RunId, SourceId, StreamKey, TimeMs};
 
 /// A live claim being given to a source: an entry in the inbox, so that what was queued before it commits first and
 /// the new piece begins at the edge as queued.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Grant {
     /// The new claim.
     pub epoch: Epoch,
@@ -39,7 +40,7 @@ pub struct Grant {
 }
 
 /// What became of what was offered, counted in records.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Tally {
     /// Admitted under the standing claim.
     pub admitted: u64,
@@ -64,7 +65,7 @@ impl std::ops::AddAssign for Tally {
 }
 
 /// The standing live claim.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Live {
     grant: Grant,
     /// Why the next record may not join what is stored; none while frames are continuous.
@@ -76,6 +77,7 @@ struct Live {
 }
 
 /// What the kinds share: the edge, the open gaps of this process, and where changes are written.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Common {
     key: StreamKey,
     edge: Option<TimeMs>,
@@ -108,6 +110,7 @@ impl Common {
     }
 }
 
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 enum Body {
     Trades(trades::Trades),
     Candles(candles::Candles),
@@ -115,10 +118,12 @@ enum Body {
 }
 
 /// The time line of one stream. See the [module](self).
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Timeline {
     common: Common,
     live: Option<Live>,
-    ring: Option<Ring>,
+    /// What waits, by lane: the newest run of each.
+    rings: [Option<Ring>; 2],
     body: Body,
 }
 
@@ -136,7 +141,8 @@ impl Timeline {
             | StreamKey::Context(_)
             | StreamKey::Funding(_) => Body::States(states::States::new(key.kind())),
         };
-        Self { common: Common { key, edge: start.edge, holes: Vec::new() }, live: None, ring: None, body }
+        let edge = start.edge.filter(|_| guard!(StoredEdge));
+        Self { common: Common { key, edge, holes: Vec::new() }, live: None, rings: [None, None], body }
     }
 
     /// Below this time the past is settled, as queued so far.
@@ -156,10 +162,12 @@ impl Timeline {
     pub fn handover(&mut self, grant: Option<Grant>, witness: &dyn Witness, out: &mut Vec<Change>) -> Tally {
         let mut tally = Tally::default();
         self.body.release();
-        self.live =
-            grant.map(|grant| Live { grant, unproven: Some(grant.cause), piece: None, reached: None });
+        self.live = grant.map(|grant| {
+            let unproven = guard!(Handover).then_some(grant.cause);
+            Live { grant, unproven, piece: None, reached: None }
+        });
         let Some(run) = grant.and_then(|grant| grant.run) else { return tally };
-        if let Some(ring) = self.ring.take_if(|ring| ring.run == run) {
+        if let Some(ring) = self.ring(run).take_if(|ring| ring.run == run).filter(|_| guard!(Ring)) {
             for content in ring.into_contents() {
                 let content = match self.common.edge {
                     Some(edge) => without_stale_states(content, self.common.key.kind(), edge, &mut tally),
@@ -191,15 +199,16 @@ impl Timeline {
             (Ticket::Run(run), Some(live)) => live.grant.run == Some(run),
             (Ticket::Claim(epoch), Some(live)) => live.grant.epoch == epoch,
             (_, None) => false,
-        };
+        } || self.live.is_some() && !guard!(Gate);
         match ticket {
             _ if stands => self.admit(content, witness, out),
             Ticket::Run(run) => {
+                let ring = self.ring(run);
                 // A new subscription is a new candidate; an older one can no longer be promoted.
-                if self.ring.as_ref().is_none_or(|ring| ring.run < run) {
-                    self.ring = Some(Ring::new(run));
+                if ring.as_ref().is_none_or(|ring| ring.run < run) {
+                    *ring = Some(Ring::new(run));
                 }
-                match self.ring.as_mut().filter(|ring| ring.run == run) {
+                match ring.as_mut().filter(|ring| ring.run == run) {
                     Some(ring) => ring.push(content),
                     None => Tally { fenced: count(&content), ..Tally::default() },
                 }
@@ -208,11 +217,18 @@ impl Timeline {
         }
     }
 
+    fn ring(&mut self, run: RunId) -> &mut Option<Ring> {
+        &mut self.rings[match run.lane {
+            Lane::First => 0,
+            Lane::Second => 1,
+        }]
+    }
+
     fn admit(&mut self, content: Content, witness: &dyn Witness, out: &mut Vec<Change>) -> Tally {
         let Some(live) = self.live.as_mut() else {
             return Tally { fenced: count(&content), ..Tally::default() };
         };
-        if matches!(content, Content::Broken { .. }) {
+        if matches!(content, Content::Broken { .. }) && guard!(Broken) {
             live.unproven = Some(Cause::Undecodable);
         }
         match &mut self.body {

@@ -9,6 +9,7 @@ use crate::{RunId, TimeMs};
 /// Records that a ring keeps at most. Settling lasts seconds, so this is minutes of the busiest coin.
 const CAPACITY: u64 = 20_000;
 
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Ring {
     pub(super) run: RunId,
     started: Option<TimeMs>,

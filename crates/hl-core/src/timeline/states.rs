@@ -11,6 +11,7 @@ use crate::record::Context;
 use crate::source::Content;
 use crate::{Coin, Decimal, Kind, Records, TimeMs};
 
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct States {
     kind: Kind,
     /// The last stored mid of each coin: rows are stored on change.

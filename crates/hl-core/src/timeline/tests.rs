@@ -197,7 +197,7 @@ impl World {
             }
             Act::Subscribe { lost } => {
                 self.run += 1;
-                let run = RunId(self.run);
+                let run = RunId::first(self.run);
                 let replay = if *lost { 0 } else { REPLAY };
                 self.socket = Some((run, self.truth.len().saturating_sub(replay)));
                 self.offer(Ticket::Run(run), Content::Started { at: TimeMs(self.now) });
@@ -364,7 +364,7 @@ fn bars_line(edge: Option<i64>) -> Timeline {
 
 fn ws_grant(local: u32, run: u64) -> Grant {
     let epoch = Epoch { token: Token(1), local };
-    Grant { epoch, source: SourceId::Ws, run: Some(RunId(run)), cause: Cause::Outage }
+    Grant { epoch, source: SourceId::Ws, run: Some(RunId::first(run)), cause: Cause::Outage }
 }
 
 fn frame(bars: Vec<Candle>) -> Content {
@@ -378,7 +378,7 @@ fn minutes(from: i64, to: i64) -> Span {
 #[test]
 fn a_bar_is_final_only_after_a_later_bar_five_seconds_and_a_pong() {
     let mut line = bars_line(None);
-    let run = Ticket::Run(RunId(1));
+    let run = Ticket::Run(RunId::first(1));
     let mut out = Vec::new();
     line.offer(run, Content::Started { at: TimeMs(10 * MINUTE + 30_000) }, &NoWitness, &mut out);
     line.offer(run, frame(vec![bar(10, 5)]), &NoWitness, &mut out);
@@ -406,7 +406,7 @@ fn a_bar_is_final_only_after_a_later_bar_five_seconds_and_a_pong() {
 #[test]
 fn minutes_without_trades_are_empty_and_let_the_edge_pass() {
     let mut line = bars_line(None);
-    let run = Ticket::Run(RunId(1));
+    let run = Ticket::Run(RunId::first(1));
     let mut out = Vec::new();
     line.offer(run, Content::Started { at: TimeMs(10 * MINUTE) }, &NoWitness, &mut out);
     line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
@@ -419,7 +419,7 @@ fn minutes_without_trades_are_empty_and_let_the_edge_pass() {
 #[test]
 fn every_bar_that_a_handover_touched_is_a_gap_for_rest() {
     let mut line = bars_line(Some(7));
-    let run = Ticket::Run(RunId(1));
+    let run = Ticket::Run(RunId::first(1));
     let mut out = Vec::new();
     // One second before the minute: its bar may not have been seen whole.
     line.offer(run, Content::Started { at: TimeMs(10 * MINUTE - 1_000) }, &NoWitness, &mut out);
@@ -480,7 +480,7 @@ fn a_state_joins_across_a_handover_only_within_its_cadence() {
         let mut line = bbo_line(Some(1_000));
         let mut out = Vec::new();
         line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
-        line.offer(Ticket::Run(RunId(1)), bbo(1_000 + pause), &NoWitness, &mut out);
+        line.offer(Ticket::Run(RunId::first(1)), bbo(1_000 + pause), &NoWitness, &mut out);
         assert_eq!(out.iter().filter(|c| matches!(c, Change::GapOpened { .. })).count(), gaps, "{pause}");
     }
 }
@@ -491,7 +491,7 @@ fn a_quiet_best_bid_inside_one_subscription_is_no_gap() {
     let mut out = Vec::new();
     line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
     for time in [1_000, 500_000, 500_000, 400_000] {
-        line.offer(Ticket::Run(RunId(1)), bbo(time), &NoWitness, &mut out);
+        line.offer(Ticket::Run(RunId::first(1)), bbo(time), &NoWitness, &mut out);
     }
     assert!(!out.iter().any(|c| matches!(c, Change::GapOpened { .. })));
     assert_eq!(line.edge(), Some(TimeMs(500_000)), "a state never goes back");
@@ -510,7 +510,7 @@ fn mids_are_stored_on_change_and_stamps_never_go_back() {
     line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
     for (time, px) in [(5_000, 1), (6_000, 1), (20_000, 2)] {
         line.offer(
-            Ticket::Run(RunId(1)),
+            Ticket::Run(RunId::first(1)),
             Content::Frame(Records::Mids(vec![mid(time, px)])),
             &NoWitness,
             &mut out,
@@ -545,7 +545,7 @@ fn a_mid_that_waited_in_a_ring_is_not_stamped_anew() {
         &NoWitness,
         &mut out,
     );
-    line.offer(Ticket::Run(RunId(1)), Content::Frame(mids(5_000, 1)), &NoWitness, &mut out);
+    line.offer(Ticket::Run(RunId::first(1)), Content::Frame(mids(5_000, 1)), &NoWitness, &mut out);
     let answer = Content::Answer { records: mids(8_000, 2), from: None, asked: TimeMs(8_000) };
     line.offer(Ticket::Claim(rest), answer, &NoWitness, &mut out);
     out.clear();
@@ -576,7 +576,7 @@ fn every_frame_of_a_promoted_ring_fills_what_polls_left() {
     let grant = Grant { epoch: rest, source: SourceId::Rest, run: None, cause: Cause::Outage };
     line.handover(Some(grant), &NoWitness, &mut out);
     step(&mut line, Ticket::Claim(rest), poll(&[100, 110]));
-    let run = Ticket::Run(RunId(1));
+    let run = Ticket::Run(RunId::first(1));
     for times in [&[105, 110, 120][..], &[130], &[140], &[150], &[160]] {
         step(&mut line, run, pushed(times));
     }
@@ -591,7 +591,7 @@ fn every_frame_of_a_promoted_ring_fills_what_polls_left() {
 #[test]
 fn a_break_in_a_ring_spoils_the_bars_that_were_open() {
     let mut line = bars_line(Some(9));
-    let run = Ticket::Run(RunId(1));
+    let run = Ticket::Run(RunId::first(1));
     let mut out = Vec::new();
     line.offer(run, Content::Started { at: TimeMs(9 * MINUTE + 50_000) }, &NoWitness, &mut out);
     line.offer(run, frame(vec![bar(10, 3)]), &NoWitness, &mut out);

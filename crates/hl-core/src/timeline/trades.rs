@@ -5,9 +5,11 @@
 use super::{Common, Live, Tally};
 use crate::ledger::{Change, Span};
 use crate::record::Trade;
+use crate::seeded::guard;
 use crate::source::Content;
 use crate::{Records, SourceId, TimeMs};
 
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Trades {
     /// The tids stored at the edge block.
     edge_tids: Vec<u64>,
@@ -68,7 +70,8 @@ impl Trades {
             (Some(edge), Some(cause)) => {
                 let joins = first < edge
                     || from.is_some_and(|from| from <= edge)
-                    || (first == edge && self.shares_a_key(live, &trades, edge));
+                    || (first == edge && self.shares_a_key(live, &trades, edge))
+                    || !guard!(Join);
                 if joins {
                     self.fill(common, live, &trades, Span::new(first, edge.min(last)), out);
                     edge
