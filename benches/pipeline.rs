@@ -76,14 +76,15 @@ async fn through_the_pipeline(path: &Path) -> Duration {
         let stream = start.stream;
         inbox.start(start);
         let epoch = Epoch { token: store.token(), local: u32::try_from(i).unwrap() + 1 };
-        let grant = Grant { epoch, source: SourceId::Ws, run: Some(RunId(1)), cause: Cause::DaemonDown };
+        let grant =
+            Grant { epoch, source: SourceId::Ws, run: Some(RunId::first(1)), cause: Cause::DaemonDown };
         inbox.handover(stream, Some(grant));
     }
     for n in 0..BLOCKS {
         for coin in coins() {
             let content = Content::Frame(Records::Trades(block(coin, n)));
             let stream = StreamKey::Trades(coin);
-            inbox.offer(Offer { stream, ticket: Ticket::Run(RunId(1)), content }).await;
+            inbox.offer(Offer { stream, ticket: Ticket::Run(RunId::first(1)), content }).await;
         }
     }
     inbox.close();
