@@ -33,9 +33,24 @@ pub struct StreamStart {
     pub stream: StreamKey,
     /// The stored edge; none where the stream was never collected.
     pub edge: Option<TimeMs>,
-    /// For trades: the tids stored at the edge block, so that the first answer can join by a shared key.
-    pub edge_tids: Vec<u64>,
+    /// For trades: what is stored shortly before the edge. Empty for other kinds.
+    pub recent: Recent,
 }
+
+/// Stored trades up to the edge: the first answer can join by a shared key, and bars that come later can be compared
+/// with what was stored before a restart.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Recent {
+    /// From here to the edge every piece is covered or among the gaps; none where nothing is stored.
+    pub since: Option<TimeMs>,
+    /// Time and tid of each trade from `since` on, in order.
+    pub keys: Vec<(TimeMs, u64)>,
+    /// Pieces that are not proven, oldest first.
+    pub gaps: Vec<Span>,
+}
+
+/// How much of the past [`Recent`] holds, ms: bars are final and compared within minutes.
+pub const RECENT_MS: i64 = 10 * 60_000;
 
 /// What [`Store::lease`] gave.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]

@@ -286,12 +286,13 @@ impl Engine {
         for id in FALLBACKS {
             self.runner.register(Arc::new(Poll::new(id, self.rest.clone(), self.zero)))?;
         }
-        let mono = self.mono.clone();
+        let (mono, inbox) = (self.mono.clone(), self.inbox.clone());
         let backfill = Arc::new(BackfillGaps::new(
             self.store.clone(),
             self.rest.clone(),
             self.guard.mint(),
             Box::new(move || mono.exchange()),
+            Box::new(move |stream, change| inbox.filled(stream, change.clone())),
         ));
         self.runner.register(backfill.clone())?;
         Ok(backfill)

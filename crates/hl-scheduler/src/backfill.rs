@@ -48,8 +48,24 @@ pub enum BackfillError {
     },
 }
 
-/// Told after every page: the stream, the piece that is being filled, how far it is, and rows so far.
-pub type Progress<'a> = &'a (dyn Fn(StreamKey, Span, i64, u64) + Send + Sync);
+/// What a backfill tells while it works.
+#[derive(Clone, Copy, Debug)]
+pub enum Step<'a> {
+    /// A page is done.
+    Page {
+        /// The piece that is being filled.
+        piece: Span,
+        /// How far it is, ms from the start of the piece.
+        done_ms: i64,
+        /// Rows so far.
+        rows: u64,
+    },
+    /// This was committed.
+    Committed(&'a Change),
+}
+
+/// Told of every step.
+pub type Told<'a> = &'a (dyn Fn(StreamKey, Step<'_>) + Send + Sync);
 
 /// Fills the open gaps of `stream` inside `span` under the backfill claim `epoch`: page by page where the exchange has
 /// a past, with one request where it has only the newest records; where it has nothing they are given up. Dropping
@@ -63,11 +79,11 @@ pub async fn fill(
     epoch: Epoch,
     stream: StreamKey,
     span: Span,
-    progress: Progress<'_>,
+    told: Told<'_>,
 ) -> Result<Filled, BackfillError> {
     let pieces = store.claim_gaps(stream, span, epoch).await?;
     let mut filled = Filled { claimed: pieces.len() as u64, ..Filled::default() };
-    let job = Job { store, past, epoch, stream, progress };
+    let job = Job { store, past, epoch, stream, told };
     let done = job.pieces(&pieces, &mut filled).await;
     store.unclaim(epoch).await?;
     done.map(|()| filled)
@@ -78,7 +94,7 @@ struct Job<'a> {
     past: &'a dyn Past,
     epoch: Epoch,
     stream: StreamKey,
-    progress: Progress<'a>,
+    told: Told<'a>,
 }
 
 impl Job<'_> {
@@ -116,7 +132,8 @@ impl Job<'_> {
                 changes.push(self.proven(span, page.records));
             }
             filled.rows += self.commit(changes).await?;
-            (self.progress)(self.stream, piece, done_to.since(piece.from), filled.rows);
+            let done_ms = done_to.since(piece.from);
+            (self.told)(self.stream, Step::Page { piece, done_ms, rows: filled.rows });
             match page.next {
                 Some(next) if next > at => at = next,
                 _ => {
@@ -147,7 +164,7 @@ impl Job<'_> {
         }
         filled.rows += self.commit(changes).await?;
         filled.open_ms += pieces.iter().map(|piece| piece.ms()).sum::<i64>() - settled_ms;
-        (self.progress)(self.stream, hull, settled_ms, filled.rows);
+        (self.told)(self.stream, Step::Page { piece: hull, done_ms: settled_ms, rows: filled.rows });
         Ok(())
     }
 
@@ -172,7 +189,11 @@ impl Job<'_> {
             return Ok(0);
         }
         let changes = changes.into_iter().map(|change| (self.stream, change)).collect();
-        let ack = self.store.commit(Arc::new(Batch { token: self.store.token(), changes })).await?;
+        let batch = Arc::new(Batch { token: self.store.token(), changes });
+        let ack = self.store.commit(batch.clone()).await?;
+        for (stream, change) in &batch.changes {
+            (self.told)(*stream, Step::Committed(change));
+        }
         Ok(ack.inserted)
     }
 }

@@ -80,7 +80,7 @@ async fn fill(
     within: Span,
 ) -> Result<Filled, BackfillError> {
     let epoch = Epoch { token: store.token(), local: 7 };
-    backfill::fill(store, past, epoch, stream, within, &|_, _, _, _| ()).await
+    backfill::fill(store, past, epoch, stream, within, &|_, _| ()).await
 }
 
 async fn states(folder: &tempfile::TempDir, stream: StreamKey) -> Vec<(Span, GapState)> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hl_core::StreamKey;
+use hl_core::ledger::Change;
 use hl_core::seam::BoxFuture;
 use hl_core::source::{Content, Offer, Sink, Ticket};
 use hl_core::store::StreamStart;
@@ -26,6 +27,8 @@ pub(super) enum Entry {
     Handover { stream: StreamKey, grant: Option<Grant> },
     /// The lease is gone.
     Forget(StreamKey),
+    /// A backfill has written this.
+    Filled { stream: StreamKey, change: Change },
     /// Data.
     Offer(Offer),
 }
@@ -77,6 +80,12 @@ impl Inbox {
     /// The live claim moves. Does not wait: the director sends one at a time.
     pub fn handover(&self, stream: StreamKey, grant: Option<Grant>) {
         self.push_now(Entry::Handover { stream, grant });
+    }
+
+    /// A backfill has written this: its bars may tell of trades that are missing. Does not wait: a backfill writes a page
+    /// at a time.
+    pub fn filled(&self, stream: StreamKey, change: Change) {
+        self.push_now(Entry::Filled { stream, change });
     }
 
     /// The lease of a stream is gone.

@@ -150,6 +150,7 @@ impl Pipeline {
                 Entry::Start(start) => {
                     let stream = start.stream;
                     self.meters.stream(stream, |m| m.edge = start.edge);
+                    self.reconciler.start(&start);
                     self.lines.insert(stream, Timeline::new(start));
                 }
                 Entry::Forget(stream) => {
@@ -157,6 +158,10 @@ impl Pipeline {
                     self.pending.forget(stream);
                     self.reconciler.forget(stream);
                     self.meters.forget(stream);
+                }
+                Entry::Filled { stream, change } => {
+                    self.reconciler.note(self.mono.now(), stream, &change);
+                    self.doubt();
                 }
                 Entry::Handover { stream, grant } => {
                     let Some(line) = self.lines.get_mut(&stream) else { continue };

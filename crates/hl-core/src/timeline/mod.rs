@@ -133,7 +133,7 @@ impl Timeline {
     pub fn new(start: StreamStart) -> Self {
         let key = start.stream;
         let body = match key {
-            StreamKey::Trades(_) => Body::Trades(trades::Trades::new(start.edge_tids)),
+            StreamKey::Trades(_) => Body::Trades(trades::Trades::new(start.edge, &start.recent)),
             StreamKey::Candle(_, interval) => Body::Candles(candles::Candles::new(interval)),
             StreamKey::Book(..)
             | StreamKey::Bbo(_)

@@ -14,6 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ledger::{Change, Span};
+use crate::store::StreamStart;
 use crate::{Coin, Interval, Origin, Records, StreamKey, TimeMs};
 
 /// How long counts are remembered, ms: longer bars are not checked.
@@ -70,6 +71,8 @@ struct Coins {
     keys: BTreeSet<(TimeMs, u64)>,
     gaps: Vec<Span>,
     bars: BTreeMap<Interval, BTreeMap<TimeMs, Bar>>,
+    /// Final bars on which nothing could be said yet: the trades have not come so far, or nothing is calibrated.
+    undecided: BTreeMap<(Interval, TimeMs), Bar>,
     open: BTreeMap<Interval, Open>,
     agreed: u64,
     disagreed: u64,
@@ -98,6 +101,8 @@ struct Calibration {
 struct Bar {
     trades: u64,
     versions: Vec<Version>,
+    /// It was counted among those that disagreed.
+    disagreed: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -123,7 +128,24 @@ impl Reconciler {
         Self::default()
     }
 
-    /// A change of a time line, on its way to the store.
+    /// A stream begins where the store says: bars that are still to come may tell of trades from before a restart.
+    pub fn start(&mut self, start: &StreamStart) {
+        let StreamKey::Trades(coin) = start.stream else { return };
+        if start.recent.since.is_none() {
+            return;
+        }
+        let recent = &start.recent;
+        let coins = Coins {
+            since: recent.since,
+            edge: start.edge,
+            keys: recent.keys.iter().copied().collect(),
+            gaps: recent.gaps.clone(),
+            ..Coins::default()
+        };
+        self.coins.insert(coin, coins);
+    }
+
+    /// A change of a time line on its way to the store, or of a backfill that is there already.
     pub fn note(&mut self, now: i64, stream: StreamKey, change: &Change) {
         match stream {
             StreamKey::Trades(coin) => self.coins.entry(coin).or_default().trades(change),
@@ -172,7 +194,7 @@ impl Witness for Reconciler {
         match coins.stored(bar) {
             Stored::Unknown => Verdict::Unknown,
             // What made the hole in the trades may have swallowed the bar's last version too.
-            Stored::Holed => Verdict::Stale,
+            Stored::Holed | Stored::NotYet => Verdict::Stale,
             Stored::Whole(stored) if stored > trades => Verdict::Stale,
             Stored::Whole(_) => Verdict::Plausible,
         }
@@ -181,6 +203,8 @@ impl Witness for Reconciler {
 
 enum Stored {
     Unknown,
+    /// The trades have not come so far.
+    NotYet,
     Holed,
     Whole(u64),
 }
@@ -216,6 +240,7 @@ impl Coins {
                 for bars in self.bars.values_mut() {
                     *bars = bars.split_off(&old);
                 }
+                self.undecided.retain(|(_, time), _| *time >= old);
             }
             _ => {}
         }
@@ -245,9 +270,11 @@ impl Coins {
             Some(since) if since < bar.to => return Stored::Holed,
             _ => return Stored::Unknown,
         }
-        let reached = edge >= bar.to || self.pushed;
-        if !reached || self.gaps.iter().any(|gap| gap.touches(bar)) {
+        if self.gaps.iter().any(|gap| gap.touches(bar)) {
             return Stored::Holed;
+        }
+        if edge < bar.to && !self.pushed {
+            return Stored::NotYet;
         }
         Stored::Whole(self.count(bar))
     }
@@ -271,7 +298,31 @@ impl Coins {
                 }
                 Vec::new()
             }
-            Change::Final { span } => self.check(interval, *span, calibration),
+            // Polled bars have no versions that would tell when something went missing.
+            Change::Rows { records: Records::Candles(bars), .. } => {
+                for bar in bars {
+                    let known = self.bars.entry(interval).or_default().entry(bar.time).or_default();
+                    known.trades = known.trades.max(bar.trades);
+                }
+                Vec::new()
+            }
+            Change::Final { span } => {
+                let bars = self.bars.entry(interval).or_default();
+                let mut ended = bars.split_off(&span.from);
+                let later = ended.split_off(&span.to);
+                bars.extend(later);
+                self.check(interval, ended, calibration)
+            }
+            Change::Filled { records: Records::Candles(filled), .. } => {
+                let bars = self.bars.entry(interval).or_default();
+                let ended = filled.iter().map(|filled| {
+                    let mut bar = bars.remove(&filled.time).unwrap_or_default();
+                    bar.trades = bar.trades.max(filled.trades);
+                    (filled.time, bar)
+                });
+                let ended = ended.collect();
+                self.check(interval, ended, calibration)
+            }
             _ => Vec::new(),
         }
     }
@@ -340,26 +391,40 @@ impl Coins {
     }
 
     /// Bars became final: do they agree with the trades?
-    fn check(&mut self, interval: Interval, span: Span, calibration: &mut Calibration) -> Vec<Span> {
+    fn check(
+        &mut self,
+        interval: Interval,
+        ended: BTreeMap<TimeMs, Bar>,
+        calibration: &mut Calibration,
+    ) -> Vec<Span> {
         let mut doubts = Vec::new();
-        let Some(bars) = self.bars.get_mut(&interval) else { return doubts };
-        let mut open = bars.split_off(&span.from);
-        let later = open.split_off(&span.to);
-        bars.extend(later);
-        for (time, bar) in open {
+        self.undecided.extend(ended.into_iter().map(|(time, bar)| ((interval, time), bar)));
+        // The newest first: what it adds to the calibration may decide older ones.
+        for ((interval, time), mut bar) in std::mem::take(&mut self.undecided).into_iter().rev() {
             let piece = Span::new(time, time + interval.ms());
-            let Stored::Whole(stored) = self.stored(piece) else { continue };
+            let stored = match self.stored(piece) {
+                Stored::Whole(stored) => stored,
+                Stored::NotYet => {
+                    self.undecided.insert((interval, time), bar);
+                    continue;
+                }
+                Stored::Holed | Stored::Unknown => continue,
+            };
             if bar.trades == stored {
                 self.agreed += 1;
                 calibration.bars += 1;
                 calibration.trades += stored;
                 continue;
             }
-            self.disagreed += 1;
-            let trusted = calibration.bars >= TRUSTED_BARS
-                && calibration.trades >= TRUSTED_TRADES
-                && self.disagreed <= self.agreed + TOLERATED;
-            if bar.trades > stored && trusted {
+            self.disagreed += u64::from(!std::mem::replace(&mut bar.disagreed, true));
+            if bar.trades < stored {
+                continue;
+            }
+            // Without a block behind it nobody can say how far the loss reaches.
+            let is_closed = self.edge.is_some_and(|edge| edge >= piece.to);
+            if calibration.bars < TRUSTED_BARS || calibration.trades < TRUSTED_TRADES || !is_closed {
+                self.undecided.insert((interval, time), bar);
+            } else if self.disagreed <= self.agreed + TOLERATED {
                 doubts.extend(self.missing(piece, &bar, 0));
             }
         }
@@ -374,7 +439,8 @@ impl Coins {
         let mut doubts = Vec::new();
         // From the last version back: what is short for good is the least that any later version was short of.
         let mut least = signed(bar.trades).saturating_sub(signed(self.count(piece)));
-        let mut later = self.edge.unwrap_or(piece.to);
+        // What it counts lies before its end, so the first block after that closes the search.
+        let mut later = self.edge.map_or(piece.to, |edge| edge.min(piece.to));
         for version in bar.versions.iter().rev() {
             if least <= known {
                 break;
@@ -413,7 +479,9 @@ fn between(blocks: &[TimeMs], from: TimeMs, to: TimeMs) -> Vec<Span> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Cause;
     use crate::record::{Candle, HexBytes, Side, Trade};
+    use crate::store::Recent;
     use crate::{Decimal, Epoch};
 
     fn coin() -> Coin {
@@ -601,11 +669,74 @@ mod tests {
         }
     }
 
+    fn backfilled(run: &mut Run, minute: i64, n: u64) -> Vec<(i64, i64)> {
+        let Change::Rows { epoch, records, .. } = bar(minute, n) else { unreachable!() };
+        let span = Span::new(TimeMs(minute * 60_000), TimeMs(minute * 60_000 + 60_000));
+        let filled = Change::Filled { epoch, origin: Origin::Backfill, span, records };
+        run.0.note(0, StreamKey::Candle(coin(), Interval::M1), &filled);
+        run.0.take_doubts().into_iter().map(|(_, s)| (s.from.0, s.to.0)).collect()
+    }
+
+    #[test]
+    fn a_bar_that_a_backfill_brought_is_compared_as_well() {
+        let mut run = Run::calibrated();
+        run.trade(&[181_000, 183_000]);
+        run.trade(&[238_000]);
+        run.trade(&[245_000]);
+        assert_eq!(backfilled(&mut run, 3, 3), [], "whole");
+        run.trade(&[250_000]);
+        run.trade(&[305_000]);
+        let doubts = backfilled(&mut run, 4, 3);
+        assert_eq!(
+            doubts,
+            [(238_000, 245_000), (245_000, 250_000), (250_000, 305_000)],
+            "without versions it may be anywhere around the minute's blocks"
+        );
+        let doubted =
+            Change::Doubted { span: Span::new(TimeMs(238_000), TimeMs(305_000)), cause: Cause::Silence };
+        run.0.note(0, StreamKey::Trades(coin()), &doubted);
+        assert_eq!(backfilled(&mut run, 4, 3), [], "said once");
+    }
+
+    #[test]
+    fn a_loss_at_the_end_waits_for_the_block_that_closes_it() {
+        let mut run = Run::calibrated();
+        run.trade(&[181_000, 183_000]);
+        assert_eq!(backfilled(&mut run, 3, 3), [], "nobody knows yet how far it reaches");
+        run.trade(&[244_000]);
+        assert_eq!(backfilled(&mut run, 4, 1), [(126_000, 181_000), (181_000, 183_000), (183_000, 244_000)]);
+    }
+
+    #[test]
+    fn what_was_stored_before_a_restart_is_compared_with_bars_that_come_after_it() {
+        let mut run = Run(Reconciler::new());
+        let stream = StreamKey::Trades(coin());
+        let keys = vec![(TimeMs(50_000), 1), (TimeMs(61_000), 2), (TimeMs(66_000), 3), (TimeMs(121_000), 4)];
+        let recent = Recent { since: Some(TimeMs(50_000)), keys, gaps: vec![] };
+        run.0.start(&StreamStart { stream, edge: Some(TimeMs(121_000)), recent });
+        assert_eq!(backfilled(&mut run, 1, 3), [], "nothing is calibrated yet");
+        let gap = Span::new(TimeMs(121_000), TimeMs(150_000));
+        run.0.note(0, stream, &Change::GapOpened { span: gap, cause: Cause::DaemonDown });
+        run.trade(&[150_000]);
+        for minute in [3, 4] {
+            for i in 1..=6_i64 {
+                run.trade(&[minute * 60_000 + i * 1_000]);
+            }
+        }
+        assert_eq!(backfilled(&mut run, 2, 9), [], "a minute with a gap");
+        assert_eq!(backfilled(&mut run, 3, 6), []);
+        assert_eq!(
+            backfilled(&mut run, 4, 6),
+            [(50_000, 61_000), (61_000, 66_000), (66_000, 121_000)],
+            "two bars agreed, so the one from before the restart can be judged"
+        );
+    }
+
     #[test]
     fn a_minute_with_a_gap_is_not_compared() {
         let mut run = Run::calibrated();
         let gap = Span::new(TimeMs(181_000), TimeMs(185_000));
-        let opened = Change::GapOpened { span: gap, cause: crate::ledger::Cause::Outage };
+        let opened = Change::GapOpened { span: gap, cause: Cause::Outage };
         run.trade(&[181_000, 185_000]);
         run.0.note(0, StreamKey::Trades(coin()), &opened);
         run.bar(3, 9);

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::record::{Bbo, Candle, HexBytes, Side, Trade};
+use crate::store::Recent;
 use crate::{Coin, Decimal, Interval, Token};
 
 fn coin() -> Coin {
@@ -149,7 +150,7 @@ impl World {
             line: Timeline::new(StreamStart {
                 stream: StreamKey::Trades(coin()),
                 edge: None,
-                edge_tids: Vec::new(),
+                recent: Recent::default(),
             }),
             ledger: Ledger::default(),
             token: 1,
@@ -239,9 +240,10 @@ impl World {
                 self.socket = None;
                 let edge = self.ledger.edge;
                 let at_edge = |r: &&(i64, u64)| Some(TimeMs(r.0)) == edge;
-                let edge_tids = self.ledger.rows.iter().filter(at_edge).map(|r| r.1).collect();
+                let keys = self.ledger.rows.iter().filter(at_edge).map(|r| (TimeMs(r.0), r.1)).collect();
+                let recent = Recent { since: edge, keys, gaps: Vec::new() };
                 let stream = StreamKey::Trades(coin());
-                self.line = Timeline::new(StreamStart { stream, edge, edge_tids });
+                self.line = Timeline::new(StreamStart { stream, edge, recent });
             }
         }
     }
@@ -358,7 +360,7 @@ fn bars_line(edge: Option<i64>) -> Timeline {
     Timeline::new(StreamStart {
         stream: StreamKey::Candle(coin(), Interval::M1),
         edge,
-        edge_tids: Vec::new(),
+        recent: Recent::default(),
     })
 }
 
@@ -465,7 +467,7 @@ fn bbo_line(edge: Option<i64>) -> Timeline {
     Timeline::new(StreamStart {
         stream: StreamKey::Bbo(coin()),
         edge: edge.map(TimeMs),
-        edge_tids: Vec::new(),
+        recent: Recent::default(),
     })
 }
 
@@ -504,7 +506,7 @@ fn mids_are_stored_on_change_and_stamps_never_go_back() {
     let mut line = Timeline::new(StreamStart {
         stream: StreamKey::Mids,
         edge: Some(TimeMs(9_000)),
-        edge_tids: Vec::new(),
+        recent: Recent::default(),
     });
     let mut out = Vec::new();
     line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
@@ -536,7 +538,7 @@ fn a_mid_that_waited_in_a_ring_is_not_stamped_anew() {
     let mut line = Timeline::new(StreamStart {
         stream: StreamKey::Mids,
         edge: Some(TimeMs(1_000)),
-        edge_tids: Vec::new(),
+        recent: Recent::default(),
     });
     let mut out = Vec::new();
     let rest = Epoch { token: Token(1), local: 1 };
@@ -556,7 +558,7 @@ fn a_mid_that_waited_in_a_ring_is_not_stamped_anew() {
 #[test]
 fn every_frame_of_a_promoted_ring_fills_what_polls_left() {
     let key = StreamKey::Trades(coin());
-    let mut line = Timeline::new(StreamStart { stream: key, edge: None, edge_tids: Vec::new() });
+    let mut line = Timeline::new(StreamStart { stream: key, edge: None, recent: Recent::default() });
     let mut ledger = Ledger::default();
     let mut step = |line: &mut Timeline, ticket, content| {
         let mut out = Vec::new();

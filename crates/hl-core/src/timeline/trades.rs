@@ -7,6 +7,7 @@ use crate::ledger::{Change, Span};
 use crate::record::Trade;
 use crate::seeded::guard;
 use crate::source::Content;
+use crate::store::Recent;
 use crate::{Records, SourceId, TimeMs};
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -18,8 +19,9 @@ pub(super) struct Trades {
 }
 
 impl Trades {
-    pub(super) fn new(edge_tids: Vec<u64>) -> Self {
-        Self { edge_tids, edge_source: None }
+    pub(super) fn new(edge: Option<TimeMs>, recent: &Recent) -> Self {
+        let at_edge = recent.keys.iter().filter(|(time, _)| Some(*time) == edge);
+        Self { edge_tids: at_edge.map(|(_, tid)| *tid).collect(), edge_source: None }
     }
 
     pub(super) fn admit(

@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hl_core::ledger::Span;
+use hl_core::ledger::{Change, Span};
 use hl_core::seam::BoxFuture;
 use hl_core::source::Past;
 use hl_core::store::{Store, StoreError};
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::Job;
-use crate::backfill;
+use crate::backfill::{self, Step};
 
 /// How soon after a gap was opened the job looks at it.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
@@ -20,6 +20,9 @@ const AGAIN: Duration = Duration::from_secs(20);
 /// A gap in a stream without a past is given up when it is this old: until then a promoted ring may fill it.
 const RING_LIMIT_MS: i64 = 90_000;
 
+/// Told of everything that the job has committed.
+pub type Committed = Box<dyn Fn(StreamKey, &Change) + Send + Sync>;
+
 /// Fills open gaps from the exchange's past, under backfill claims, beside the live streams.
 pub struct BackfillGaps {
     store: Arc<dyn Store>,
@@ -27,6 +30,7 @@ pub struct BackfillGaps {
     /// One claim for all it does: what it left claimed by a failure is its own the next time.
     epoch: Epoch,
     exchange_now: Box<dyn Fn() -> TimeMs + Send + Sync>,
+    committed: Committed,
     due: Mutex<Option<Instant>>,
 }
 
@@ -38,8 +42,16 @@ impl BackfillGaps {
         past: Arc<dyn Past>,
         epoch: Epoch,
         exchange_now: Box<dyn Fn() -> TimeMs + Send + Sync>,
+        committed: Committed,
     ) -> Self {
-        Self { store, past, epoch, exchange_now, due: Mutex::new(Some(Instant::now() + FIRST_LOOK)) }
+        Self {
+            store,
+            past,
+            epoch,
+            exchange_now,
+            committed,
+            due: Mutex::new(Some(Instant::now() + FIRST_LOOK)),
+        }
     }
 
     fn due(&self) -> MutexGuard<'_, Option<Instant>> {
@@ -73,8 +85,11 @@ impl BackfillGaps {
                 Ok(span.to > old)
             }
             History::Bars(_) | History::All => {
-                let quiet = |_: StreamKey, _: Span, _: i64, _: u64| {};
-                match backfill::fill(self.store.as_ref(), self.past.as_ref(), epoch, stream, span, &quiet)
+                let told = |stream: StreamKey, step: Step<'_>| match step {
+                    Step::Committed(change) => (self.committed)(stream, change),
+                    Step::Page { .. } => {}
+                };
+                match backfill::fill(self.store.as_ref(), self.past.as_ref(), epoch, stream, span, &told)
                     .await
                 {
                     Ok(filled) => {

@@ -7,5 +7,5 @@
 mod backfill_gaps;
 mod poll;
 
-pub use backfill_gaps::BackfillGaps;
+pub use backfill_gaps::{BackfillGaps, Committed};
 pub use poll::{FALLBACKS, Poll};

@@ -1,5 +1,5 @@
 use hl_core::ledger::{Cause, Change};
-use hl_core::store::StoreError;
+use hl_core::store::{RECENT_MS, Recent, StoreError};
 use hl_core::{Records, TimeMs};
 
 use super::New;
@@ -41,14 +41,14 @@ pub fn a_lease_is_held_until_its_holder_lets_go_or_dies(new: New<'_>) {
     });
 }
 
-/// Whoever takes over starts at the edge, and knows the trades of its block.
+/// Whoever takes over starts at the edge, and knows what is stored shortly before it.
 pub fn a_lease_begins_at_the_stored_edge(new: New<'_>) {
     let subject = new();
     run(async {
         let btc = trades("BTC");
         let store = subject.open().await.unwrap();
         let start = store.lease(&[btc]).await.unwrap().granted.remove(0);
-        assert_eq!((start.edge, start.edge_tids), (None, vec![]));
+        assert_eq!((start.edge, start.recent), (None, Recent::default()));
         let rows = Records::Trades(vec![trade("BTC", 5, 9), trade("BTC", 7, 3), trade("BTC", 7, 1 << 49)]);
         commit(&store, store.token(), btc, live(epoch(store.token(), 1), rows, span(5, 7))).await.unwrap();
         commit(&store, store.token(), btc, vec![Change::Edge(TimeMs(6))]).await.unwrap();
@@ -57,7 +57,39 @@ pub fn a_lease_begins_at_the_stored_edge(new: New<'_>) {
         let next = subject.open().await.unwrap();
         let start = next.lease(&[btc]).await.unwrap().granted.remove(0);
         assert_eq!(start.edge, Some(TimeMs(7)), "an edge never goes back");
-        assert_eq!(start.edge_tids, [3, 1 << 49]);
+        let keys = vec![(TimeMs(5), 9), (TimeMs(7), 3), (TimeMs(7), 1 << 49)];
+        assert_eq!(start.recent, Recent { since: Some(TimeMs(5)), keys, gaps: vec![] });
+    });
+}
+
+/// What is handed over of the past reaches back to the last piece of which nothing is known, and not for ever.
+pub fn the_recent_past_is_continuous(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let btc = trades("BTC");
+        let store = holder(&*subject, &[btc]).await;
+        let far = 2 * RECENT_MS;
+        let write = async |claim: u32, times: &[i64], covered| {
+            let rows = Records::Trades(times.iter().map(|time| trade("BTC", *time, 1)).collect());
+            let changes = live(epoch(store.token(), claim), rows, covered);
+            commit(&store, store.token(), btc, changes).await.unwrap();
+        };
+        let gap = async |span| {
+            let opened = Change::GapOpened { span, cause: Cause::Outage };
+            commit(&store, store.token(), btc, vec![opened]).await.unwrap();
+        };
+        write(1, &[10, far], span(10, far)).await;
+        gap(span(far, far + 50)).await;
+        write(2, &[far + 50, far + 60], span(far + 50, far + 60)).await;
+        let start = store.lease(&[btc]).await.unwrap().granted.remove(0);
+        let keys = vec![(TimeMs(far), 1), (TimeMs(far + 50), 1), (TimeMs(far + 60), 1)];
+        let since = Some(TimeMs(far + 60 - RECENT_MS));
+        assert_eq!(start.recent, Recent { since, keys, gaps: vec![span(far, far + 50)] });
+
+        // Between these pieces nothing is known.
+        write(3, &[far + 90, far + 95], span(far + 90, far + 95)).await;
+        let start = store.lease(&[btc]).await.unwrap().granted.remove(0);
+        assert_eq!((start.recent.since, start.recent.keys.len()), (Some(TimeMs(far + 90)), 2));
     });
 }
 

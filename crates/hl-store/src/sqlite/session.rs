@@ -9,9 +9,10 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use hl_core::ledger::Span;
 use hl_core::seam::Clock;
-use hl_core::store::{Holder, Leases, StoreError, StreamStart};
-use hl_core::{StreamKey, TimeMs, Token};
+use hl_core::store::{Holder, Leases, RECENT_MS, Recent, StoreError, StreamStart};
+use hl_core::{Coin, StreamKey, TimeMs, Token};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, named_params, params};
 
 use super::error::{SqliteError, Step as _, permanent};
@@ -154,11 +155,12 @@ impl Scope<'_> {
                     ":stream": name, ":edge": edge, ":token": self.token.0, ":now": self.now.0,
                 })
                 .step(STEP)?;
-            let edge_tids = match (stream, edge) {
-                (StreamKey::Trades(coin), Some(edge)) => self.tids_at(coin.as_str(), edge)?,
-                _ => Vec::new(),
+            let edge = edge.map(TimeMs);
+            let recent = match (stream, edge) {
+                (StreamKey::Trades(coin), Some(edge)) => self.recent(&name, coin, edge)?,
+                _ => Recent::default(),
             };
-            leases.granted.push(StreamStart { stream, edge: edge.map(TimeMs), edge_tids });
+            leases.granted.push(StreamStart { stream, edge, recent });
         }
         Ok(leases)
     }
@@ -174,14 +176,50 @@ impl Scope<'_> {
             .step("reading the end of a ledger")
     }
 
-    fn tids_at(&self, coin: &str, time: i64) -> Result<Vec<u64>, StoreError> {
-        const STEP: &str = "reading the edge block";
-        let mut statement = self
+    /// What is stored of the last minutes before the edge.
+    fn recent(&self, stream: &str, coin: Coin, edge: TimeMs) -> Result<Recent, StoreError> {
+        const STEP: &str = "reading what lies before the edge";
+        let oldest = edge - RECENT_MS;
+        let mut known = self
             .tx
-            .prepare_cached("SELECT tid FROM trades WHERE coin = ?1 AND time = ?2 ORDER BY tid")
+            .prepare_cached(
+                "SELECT from_time, to_time, 0 FROM coverage WHERE stream = ?1 AND to_time >= ?2
+                 UNION ALL
+                 SELECT from_time, to_time, 1 FROM gaps
+                 WHERE stream = ?1 AND to_time >= ?2 AND state <> 'backfilled'",
+            )
             .step(STEP)?;
-        let tids = statement.query_map(params![coin, time], |r| r.get::<_, i64>(0)).step(STEP)?;
-        tids.map(|tid| tid.map(i64::unsigned_abs)).collect::<Result<_, _>>().step(STEP)
+        let mut pieces = known
+            .query_map(params![stream, oldest.0], |r| {
+                let span = Span { from: TimeMs(r.get(0)?), to: TimeMs(r.get(1)?) };
+                Ok((span, r.get::<_, bool>(2)?))
+            })
+            .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
+            .step(STEP)?;
+        pieces.sort_unstable_by_key(|(span, _)| std::cmp::Reverse(span.to));
+        let mut since = None;
+        for (span, _) in &pieces {
+            if since.unwrap_or(edge) <= span.to {
+                since = Some(since.unwrap_or(edge).min(span.from.max(oldest)));
+            }
+        }
+        let mut gaps: Vec<_> = pieces.iter().filter(|(_, gap)| *gap).map(|(span, _)| *span).collect();
+        gaps.sort_unstable();
+        // The edge block itself is known also where no piece ends there.
+        let from = since.unwrap_or(edge);
+        let mut keys = self
+            .tx
+            .prepare_cached(
+                "SELECT time, tid FROM trades WHERE coin = ?1 AND time BETWEEN ?2 AND ?3 ORDER BY time, tid",
+            )
+            .step(STEP)?;
+        let keys = keys
+            .query_map(params![coin.as_str(), from.0, edge.0], |r| {
+                Ok((TimeMs(r.get(0)?), r.get::<_, i64>(1)?.unsigned_abs()))
+            })
+            .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
+            .step(STEP)?;
+        Ok(Recent { since, keys, gaps })
     }
 
     pub(super) fn release(&self, streams: &[StreamKey]) -> Result<(), StoreError> {

@@ -7,7 +7,7 @@ use hl_core::ledger::{Batch, Cause, Change, GapState, Span};
 use hl_core::store::{Holder, Store, StoreError};
 use hl_core::stream::History;
 use hl_core::{Epoch, Origin, StreamKey, TimeMs};
-use hl_scheduler::backfill::{self, BackfillError};
+use hl_scheduler::backfill::{self, BackfillError, Step};
 use hl_store::Inspect;
 
 use super::answer::{Answer, Measure, StreamAnswer};
@@ -241,8 +241,9 @@ impl<'a> Work<'a> {
         for at in 0..self.planned.len() {
             let Planned { stream, fill: Some(fill), .. } = self.planned[at] else { continue };
             let epoch = self.mint();
-            let told = |stream: StreamKey, piece: Span, done_ms: i64, rows: u64| {
-                self.progress.page(stream, piece, done_ms, rows);
+            let told = |stream: StreamKey, step: Step<'_>| match step {
+                Step::Page { piece, done_ms, rows } => self.progress.page(stream, piece, done_ms, rows),
+                Step::Committed(_) => {}
             };
             let past = self.exchange.past();
             match backfill::fill(self.store, past, epoch, stream, fill, &told).await {
