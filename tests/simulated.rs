@@ -7,6 +7,7 @@ mod support;
 
 use std::time::Duration;
 
+use hl_core::seam::Clock as _;
 use hl_core::{SourceId, StreamKey};
 use hl_sim::{BodyFault, Fault, FaultKind};
 use support::{World, assert_clean, streams};
@@ -144,4 +145,32 @@ async fn a_muted_stream_is_taken_over_and_given_back() {
     let report = world.verify().await;
     assert_clean(&report, &world.store_path());
     assert!(!report.gaps.is_empty(), "what the mute swallowed is recorded");
+}
+
+/// What trades and bars lost together, neither of them can show: only the exchange's own bars do, read once more.
+#[tokio::test(start_paused = true)]
+async fn what_trades_and_bars_lost_together_is_found_by_the_audit() {
+    let world = World::new(3).await;
+    let daemon = world.daemon(&streams(&["trades/BTC", "candle/BTC/1m"])).await;
+    daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await;
+    tokio::time::sleep(Duration::from_secs(240)).await;
+    let now = world.clock.now().0;
+    let last_seconds = now - now % 60_000 + 60_000 + 56_500;
+    tokio::time::sleep(Duration::from_millis((last_seconds - now).unsigned_abs())).await;
+    world.sim.inject(Fault::lasting(FaultKind::Mute { stream: None }, 3_400));
+    tokio::time::sleep(Duration::from_secs(1_500)).await;
+    let snapshot = daemon.engine.snapshot();
+    daemon.stop().await;
+    let report = world.verify().await;
+    assert_clean(&report, &world.store_path());
+    let holes: Vec<_> = report.gaps.iter().filter(|g| g.cause == hl_core::ledger::Cause::Silence).collect();
+    assert!(
+        holes.iter().any(|g| g.stream.kind() == hl_core::Kind::Candle),
+        "the bar was read again: {holes:?}"
+    );
+    assert!(
+        holes.iter().any(|g| g.stream.kind() == hl_core::Kind::Trades),
+        "the trades are known to be missing"
+    );
+    assert_eq!(snapshot.rest.rate_limited, 0);
 }

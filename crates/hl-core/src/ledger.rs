@@ -194,8 +194,9 @@ pub enum Change {
         /// Why.
         cause: Cause,
     },
-    /// What was covered is not complete: a witness found records missing between two neighbouring records. Covered
-    /// pieces are cut there, and a gap is opened.
+    /// What was covered is not complete: a witness found records missing between two neighbouring records, or a bar that
+    /// is not the exchange's. Covered pieces are cut there, a gap is opened, and bars in it are final no more. Nothing
+    /// happens where nothing is covered.
     Doubted {
         /// The piece, from the one record to the other.
         span: Span,

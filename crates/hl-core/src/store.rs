@@ -49,8 +49,8 @@ pub struct Recent {
     pub gaps: Vec<Span>,
 }
 
-/// How much of the past [`Recent`] holds, ms: bars are final and compared within minutes.
-pub const RECENT_MS: i64 = 10 * 60_000;
+/// How much of the past [`Recent`] holds, ms: bars are compared, and audited, within half an hour.
+pub const RECENT_MS: i64 = 30 * 60_000;
 
 /// What [`Store::lease`] gave.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
@@ -146,6 +146,15 @@ pub trait Store: Send + Sync + 'static {
     /// Streams that have open gaps, with the number of them and the piece from the first to the last.
     #[allow(clippy::type_complexity, reason = "a name for the triple would say no more")]
     fn open_gaps(&self) -> BoxFuture<'_, Result<Vec<(StreamKey, u64, Span)>, StoreError>>;
+
+    /// The final bars of a stream whose open time lies in `span`, its end excluded: open time and number of trades,
+    /// oldest first.
+    #[allow(clippy::type_complexity, reason = "a name for the pair would say no more")]
+    fn final_bars(
+        &self,
+        stream: StreamKey,
+        span: Span,
+    ) -> BoxFuture<'_, Result<Vec<(TimeMs, u64)>, StoreError>>;
 
     /// Books request weight in the sliding 60 s window of `address`, all processes on this store together, when the
     /// sum stays at or below `ceiling`. A ceiling of `u32::MAX` books in any case: what an answer turned out to cost.

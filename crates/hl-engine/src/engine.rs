@@ -11,7 +11,7 @@ use hl_core::selector::{Event, Guard, Places, Selector, Timing};
 use hl_core::source::{DataSource as _, Role};
 use hl_core::store::{BatchQueue, Holder, Leases, Store, StoreError};
 use hl_core::{StreamKey, TimeMs};
-use hl_scheduler::jobs::{BackfillGaps, FALLBACKS, Poll};
+use hl_scheduler::jobs::{AuditBars, BackfillGaps, FALLBACKS, Poll};
 use hl_scheduler::{JobView, RegisterError, Runner};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -72,6 +72,10 @@ pub enum EngineError {
     Job(#[from] RegisterError),
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn holders(holders: &[Holder]) -> String {
     let words: Vec<_> = holders
         .iter()
@@ -120,7 +124,7 @@ pub struct Engine {
     pool: Arc<WsPool>,
     rest: Arc<RestSource>,
     runner: Arc<Runner>,
-    leased: Mutex<BTreeSet<StreamKey>>,
+    leased: Arc<Mutex<BTreeSet<StreamKey>>>,
     held: Mutex<Vec<(StreamKey, Holder)>>,
 }
 
@@ -164,7 +168,7 @@ impl Engine {
             pool,
             rest,
             runner: Arc::new(Runner::new()),
-            leased: Mutex::default(),
+            leased: Arc::default(),
             held: Mutex::default(),
         })
     }
@@ -295,6 +299,14 @@ impl Engine {
             Box::new(move |stream, change| inbox.filled(stream, change.clone())),
         ));
         self.runner.register(backfill.clone())?;
+        let (mono, inbox, leased) = (self.mono.clone(), self.inbox.clone(), self.leased.clone());
+        self.runner.register(Arc::new(AuditBars::new(
+            self.store.clone(),
+            self.rest.clone(),
+            Box::new(move || lock(&leased).iter().copied().collect()),
+            Box::new(move || mono.exchange()),
+            Box::new(move |stream, span| inbox.stale(stream, span)),
+        )))?;
         Ok(backfill)
     }
 
@@ -329,11 +341,11 @@ impl Engine {
         for (stream, holder) in &leases.held {
             info!(%stream, holder = %holder.role, pid = holder.pid, "held by another process; taken over when it ends");
         }
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = leases.held;
+        *lock(&self.held) = leases.held;
     }
 
     fn leased(&self) -> MutexGuard<'_, BTreeSet<StreamKey>> {
-        self.leased.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.leased)
     }
 
     /// Asks for the leases that it has not, or has lost.
@@ -364,7 +376,7 @@ impl Engine {
             rest: self.client.counters(),
             handovers: self.guard.handovers(),
             spool: self.spool.size(),
-            held: self.held.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            held: lock(&self.held).clone(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hl_core::StreamKey;
-use hl_core::ledger::Change;
+use hl_core::ledger::{Change, Span};
 use hl_core::seam::BoxFuture;
 use hl_core::source::{Content, Offer, Sink, Ticket};
 use hl_core::store::StreamStart;
@@ -29,6 +29,8 @@ pub(super) enum Entry {
     Forget(StreamKey),
     /// A backfill has written this.
     Filled { stream: StreamKey, change: Change },
+    /// An audit found that this covered piece is not what the exchange has.
+    Stale { stream: StreamKey, span: Span },
     /// Data.
     Offer(Offer),
 }
@@ -86,6 +88,11 @@ impl Inbox {
     /// at a time.
     pub fn filled(&self, stream: StreamKey, change: Change) {
         self.push_now(Entry::Filled { stream, change });
+    }
+
+    /// An audit found that this covered piece is not what the exchange has. Does not wait: an audit is slow.
+    pub fn stale(&self, stream: StreamKey, span: Span) {
+        self.push_now(Entry::Stale { stream, span });
     }
 
     /// The lease of a stream is gone.

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hl_core::ledger::{Batch, Cause, Change};
+use hl_core::ledger::{Batch, Cause, Change, Span};
 use hl_core::seam::sleep_until;
 use hl_core::store::{BatchQueue, Store, StoreError};
 use hl_core::timeline::{Reconciler, Timeline};
@@ -161,7 +161,11 @@ impl Pipeline {
                 }
                 Entry::Filled { stream, change } => {
                     self.reconciler.note(self.mono.now(), stream, &change);
-                    self.doubt();
+                    self.take_doubts();
+                }
+                Entry::Stale { stream, span } => {
+                    warn!(%stream, ?span, "the exchange counts more trades in a final bar: it is read again");
+                    self.doubt(stream, span);
                 }
                 Entry::Handover { stream, grant } => {
                     let Some(line) = self.lines.get_mut(&stream) else { continue };
@@ -201,7 +205,7 @@ impl Pipeline {
     /// Tells of runs that missed something. Where the channel is full it is found again by the final bar.
     fn witness(&mut self) {
         let missed = self.reconciler.take_missed(self.mono.now());
-        self.doubt();
+        self.take_doubts();
         for stream in missed {
             let run = self.lines.get(&stream).and_then(Timeline::claim).and_then(|claim| claim.run);
             if let Some(run) = run {
@@ -224,22 +228,27 @@ impl Pipeline {
             self.reconciler.note(self.mono.now(), stream, &change);
             self.pending.push(stream, change);
         }
-        self.doubt();
+        self.take_doubts();
     }
 
     /// Records gaps where bars count trades that never came.
-    fn doubt(&mut self) {
+    fn take_doubts(&mut self) {
         for (stream, span) in self.reconciler.take_doubts() {
-            if let Some(line) = self.lines.get_mut(&stream) {
-                line.doubted(span);
-            }
             warn!(%stream, ?span, "a bar counts trades that never came: recorded as a gap");
-            let doubt = Change::Doubted { span, cause: Cause::Silence };
-            self.reconciler.note(self.mono.now(), stream, &doubt);
-            self.pending.push(stream, doubt);
-            self.meters.stream(stream, |m| m.gaps += 1);
-            let _ = self.events.try_send(PipelineEvent::GapsOpened);
+            self.doubt(stream, span);
         }
+    }
+
+    /// What is covered there is not complete: it becomes a gap.
+    fn doubt(&mut self, stream: StreamKey, span: Span) {
+        let Some(line) = self.lines.get_mut(&stream) else { return };
+        line.doubted(span);
+        let doubt = Change::Doubted { span, cause: Cause::Silence };
+        self.reconciler.note(self.mono.now(), stream, &doubt);
+        self.pending.push(stream, doubt);
+        self.since.get_or_insert_with(Instant::now);
+        self.meters.stream(stream, |m| m.gaps += 1);
+        let _ = self.events.try_send(PipelineEvent::GapsOpened);
     }
 
     /// Gives the committer its next batch where it is idle, and relieves memory where it is not.

@@ -4,7 +4,8 @@
 //! than was stored says that trades are missing, and roughly where: between two versions of the bar. A bar that
 //! counts fewer is stale: its last version was lost. That a bar counts the public trades is an assumption, so it is
 //! calibrated first: without enough bars that agreed, over all coins, nothing is doubted, and a coin of its own that
-//! disagrees too often is left alone.
+//! disagrees too often is left alone. Bars come from the live streams and from backfills; trades from before a restart are
+//! known from the store.
 //!
 //! While a bar is open its count is also the cheapest witness: where it moves and no trade comes, the subscription of
 //! the trades has missed one.

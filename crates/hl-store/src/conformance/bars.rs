@@ -1,10 +1,11 @@
-use hl_core::Records;
-use hl_core::ledger::Change;
+use hl_core::ledger::{Cause, Change};
+use hl_core::{Origin, Records, TimeMs};
 use proptest::prelude::{any, prop};
 use proptest::test_runner::{Config, TestRunner};
 
-use super::New;
-use super::fixture::{bar, commit, epoch, holder, minutes, rows, run, span, stored};
+use super::fixture::{bar, commit, epoch, filled, holder, minutes, rows, run, span, stored};
+use super::{New, Subject};
+use crate::Problem;
 
 /// Whatever the order of versions and the batches they come in: the one with the most trades is kept, of equals the
 /// last, and nothing after the bar was made final.
@@ -67,4 +68,43 @@ pub fn a_final_bar_never_changes(new: New<'_>) {
         assert_eq!((ack.inserted, ack.existing), (1, 2));
         assert_eq!(stored(&*subject, stream).await, shown);
     });
+}
+
+/// A final bar that turns out not to be the exchange's is a gap until it has been read again.
+pub fn a_doubted_bar_is_read_again(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let stream = minutes("BTC");
+        let store = holder(&*subject, &[stream]).await;
+        let claim = epoch(store.token(), 1);
+        let all = span(0, 180_000);
+        let three = (0..3).map(|n| bar("BTC", n * 60_000, 5, 1)).collect();
+        let mut changes = vec![rows(claim, Records::Candles(three)), Change::Final { span: all }];
+        changes
+            .extend([Change::Covered { epoch: claim, origin: Origin::Ws, span: all }, Change::Edge(all.to)]);
+        let doubted = span(60_000, 120_000);
+        changes.push(Change::Doubted { span: doubted, cause: Cause::Silence });
+        commit(&store, store.token(), stream, changes).await.unwrap();
+        assert_eq!(store.final_bars(stream, all).await.unwrap(), [(TimeMs(0), 5), (TimeMs(120_000), 5)]);
+        assert_eq!(inspected(&*subject).await, []);
+
+        let again = epoch(store.token(), 2);
+        assert_eq!(store.claim_gaps(stream, all, again).await.unwrap(), [doubted]);
+        let right = Records::Candles(vec![bar("BTC", 60_000, 7, 1)]);
+        commit(&store, store.token(), stream, vec![filled(again, doubted, right)]).await.unwrap();
+        store.unclaim(again).await.unwrap();
+        let bars = [(TimeMs(0), 5), (TimeMs(60_000), 7), (TimeMs(120_000), 5)];
+        assert_eq!(store.final_bars(stream, all).await.unwrap(), bars);
+        assert_eq!(store.final_bars(stream, span(0, 60_000)).await.unwrap(), bars[..1]);
+        assert_eq!(inspected(&*subject).await, []);
+
+        // Where nothing is covered there is nothing to doubt.
+        let beyond = vec![Change::Doubted { span: span(180_000, 240_000), cause: Cause::Silence }];
+        commit(&store, store.token(), stream, beyond).await.unwrap();
+        assert!(store.open_gaps().await.unwrap().is_empty());
+    });
+}
+
+async fn inspected(subject: &dyn Subject) -> Vec<Problem> {
+    subject.inspect().await.unwrap().audit().await.unwrap().problems
 }

@@ -62,6 +62,7 @@ macro_rules! conformance_tests {
             what_is_doubted_is_a_gap_and_no_longer_covered
             the_best_version_of_a_bar_wins
             a_final_bar_never_changes
+            a_doubted_bar_is_read_again
             fills_match_a_model
             what_is_asked_for_is_what_is_unknown
             claims_are_disjoint

@@ -224,6 +224,12 @@ impl Scope<'_> {
             })
             .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
             .step(STEP)?;
+        if pieces.is_empty() {
+            return Ok(());
+        }
+        if let StreamKey::Candle(coin, interval) = stream {
+            rows::make_open(self.tx, coin, interval, span)?;
+        }
         for (piece, stamp, rows) in pieces {
             self.tx
                 .prepare_cached(
@@ -236,10 +242,18 @@ impl Scope<'_> {
             let before = Span { from: piece.from, to: span.from };
             let after = Span { from: span.to, to: piece.to };
             // A part may be one block long, where the piece began or ended at the gap: that block's rows are its own.
-            let parts: Vec<_> = [before, after].into_iter().filter(|part| part.from <= part.to).collect();
-            // The rows are counted to the later part, which goes on growing.
+            let is_part = |part: &Span| match stream.spec().borders {
+                Borders::Shared => part.from <= part.to,
+                Borders::HalfOpen => part.from < part.to,
+            };
+            let parts: Vec<_> = [before, after].into_iter().filter(is_part).collect();
+            // The rows are counted to the later part, which goes on growing; bars are counted anew.
             for (at, &part) in parts.iter().enumerate() {
-                let rows = if at + 1 == parts.len() { rows } else { 0 };
+                let rows = match stream {
+                    StreamKey::Candle(coin, interval) => rows::count_bars(self.tx, coin, interval, part)?,
+                    _ if at + 1 == parts.len() => rows,
+                    _ => 0,
+                };
                 self.insert_piece(&name, part, stamp, rows)?;
             }
         }

@@ -154,6 +154,15 @@ impl Store for SqliteStore {
         Box::pin(async { self.worker.call(|session| gaps::open_gaps(session.conn())).await? })
     }
 
+    fn final_bars(
+        &self,
+        stream: StreamKey,
+        span: Span,
+    ) -> BoxFuture<'_, Result<Vec<(TimeMs, u64)>, StoreError>> {
+        let work = move |session: &mut Session| rows::final_bars(session.conn(), stream, span);
+        Box::pin(async move { self.worker.call(work).await? })
+    }
+
     fn reserve<'a>(
         &'a self,
         address: &'a str,

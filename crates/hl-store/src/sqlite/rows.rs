@@ -92,6 +92,40 @@ pub(super) fn count_bars(
         .step("counting bars")
 }
 
+/// Open time and trades of the final bars from `span.from` to before `span.to`.
+pub(super) fn final_bars(
+    conn: &Connection,
+    stream: StreamKey,
+    span: Span,
+) -> Result<Vec<(TimeMs, u64)>, StoreError> {
+    const STEP: &str = "reading final bars";
+    let StreamKey::Candle(coin, interval) = stream else { return Ok(Vec::new()) };
+    let sql = "SELECT time, trades FROM candles
+               WHERE coin = ?1 AND interval = ?2 AND time >= ?3 AND time < ?4 AND final = 1 ORDER BY time";
+    let mut statement = conn.prepare_cached(sql).step(STEP)?;
+    let bars = statement
+        .query_map(params![coin.as_str(), interval.as_str(), span.from.0, span.to.0], |r| {
+            Ok((TimeMs(r.get(0)?), r.get::<_, i64>(1)?.cast_unsigned()))
+        })
+        .step(STEP)?;
+    bars.collect::<Result<_, _>>().step(STEP)
+}
+
+/// The bars from `span.from` to before `span.to` may change again.
+pub(super) fn make_open(
+    conn: &Connection,
+    coin: Coin,
+    interval: Interval,
+    span: Span,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE candles SET final = 0
+               WHERE coin = ?1 AND interval = ?2 AND time >= ?3 AND time < ?4 AND final = 1";
+    conn.prepare_cached(sql)
+        .and_then(|mut s| s.execute(params![coin.as_str(), interval.as_str(), span.from.0, span.to.0]))
+        .step("opening bars again")?;
+    Ok(())
+}
+
 /// The bars from `span.from` to before `span.to` can change no more.
 pub(super) fn make_final(
     conn: &Connection,
