@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
-use crate::run::{Failed, cargo, root, run, show, target};
+use crate::run::{Failed, cargo, no_words, root, run, show, target};
 
 /// Where the simulated exchange of the demonstration listens.
 const ADDRESS: &str = "127.0.0.1:4001";
@@ -19,7 +19,8 @@ const FAULTS: [(usize, &str); 4] = [
     (6, r#"{"kind":"drop"}"#),
 ];
 
-pub(crate) fn demo() -> Result<(), Failed> {
+pub(crate) fn demo(words: &[String]) -> Result<(), Failed> {
+    no_words(words)?;
     let folder = target().join("demo");
     if folder.exists() {
         std::fs::remove_dir_all(&folder)

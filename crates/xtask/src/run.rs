@@ -11,6 +11,8 @@ pub(crate) enum Failed {
     Status(String, ExitStatus),
     /// The program could not be run, or a file not be handled.
     Io(String, io::Error),
+    /// The task does not know these words.
+    Words(String),
 }
 
 impl fmt::Display for Failed {
@@ -18,6 +20,7 @@ impl fmt::Display for Failed {
         match self {
             Self::Status(what, status) => write!(f, "`{what}` failed ({status})"),
             Self::Io(what, error) => write!(f, "{what}: {error}"),
+            Self::Words(words) => write!(f, "nobody knows what {words:?} means here"),
         }
     }
 }
@@ -57,4 +60,9 @@ pub(crate) fn show(command: &Command) -> String {
         text.push_str(&word.to_string_lossy());
     }
     text
+}
+
+/// For a task that takes none.
+pub(crate) fn no_words(words: &[String]) -> Result<(), Failed> {
+    if words.is_empty() { Ok(()) } else { Err(Failed::Words(words.join(" "))) }
 }
