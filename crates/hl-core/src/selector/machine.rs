@@ -65,8 +65,11 @@ impl Stream {
     fn is_awaited(&self, now: Mono, timing: Timing) -> bool {
         let mut sockets = self.lanes.iter().map(|lane| lane.socket);
         let is_starting = |s| matches!(s, Socket::Starting { since } if now < since + timing.start_grace_ms);
-        sockets.clone().any(|s| matches!(s, Socket::Settling { .. }))
-            || sockets.clone().any(is_starting) && !sockets.any(|s| s == Socket::Down)
+        self.is_settling() || sockets.clone().any(is_starting) && !sockets.any(|s| s == Socket::Down)
+    }
+
+    fn is_settling(&self) -> bool {
+        self.lanes.iter().any(|lane| matches!(lane.socket, Socket::Settling { .. }))
     }
 
     /// A witness says that the run missed something. Whether it was one that has proved itself.
@@ -293,7 +296,10 @@ impl Selector {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Mono> {
         let deadline = |s: &Stream, lane: &LaneState| match lane.socket {
-            Socket::Starting { since } if s.live.is_none() => Some(since + self.timing.start_grace_ms),
+            // While another lane settles, nothing begins when the grace is over.
+            Socket::Starting { since } if s.live.is_none() && !s.is_settling() => {
+                Some(since + self.timing.start_grace_ms)
+            }
             Socket::Settling { until, .. } => Some(until),
             Socket::Asked { asked, .. } => Some(asked + self.timing.probe_limit_ms),
             Socket::Absent | Socket::Starting { .. } | Socket::Down | Socket::Proved { .. } => None,
@@ -311,7 +317,7 @@ impl Selector {
             .map(|(stream, s)| StreamView {
                 stream: *stream,
                 live: s.live,
-                settling: s.lanes.iter().any(|lane| matches!(lane.socket, Socket::Settling { .. })),
+                settling: s.is_settling(),
                 standby: s.lanes.iter().filter_map(|l| l.socket.proved()).find(|run| !s.owns(*run)),
             })
             .collect()

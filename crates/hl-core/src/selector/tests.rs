@@ -235,6 +235,7 @@ proptest! {
             if let Some(deadline) = s.next_deadline() {
                 now = now.max(deadline);
                 s.step(now, Event::Tick);
+                prop_assert!(s.next_deadline().is_none_or(|next| next > now), "a deadline that passed is done with");
             }
         }
         prop_assert!(s.view()[0].live.is_some());
