@@ -168,4 +168,20 @@ mod tests {
             assert_eq!(Epoch::from_i64(epoch.to_i64()), epoch);
         }
     }
+
+    #[test]
+    fn words_say_what_they_mean_and_survive_the_store() {
+        let epoch = Epoch { token: Token(7), local: 3 };
+        assert_eq!((format!("{epoch}"), format!("{epoch:?}")), ("7.3".into(), "7.3".into()));
+        assert_eq!(SourceId::ALL.map(|s| format!("{s:>4}")), ["  ws", "rest"]);
+        for (origin, word) in [
+            (Origin::Ws, "ws"),
+            (Origin::Rest, "rest"),
+            (Origin::Backfill, "backfill"),
+            (Origin::Import, "import"),
+        ] {
+            assert_eq!((origin.as_str(), Origin::parse(word)), (word, Some(origin)));
+        }
+        assert_eq!(Origin::parse("polled"), None);
+    }
 }
