@@ -261,6 +261,14 @@ mod tests {
     }
 
     #[test]
+    fn a_span_has_both_of_its_ends() {
+        let span = Span::new(TimeMs(7), TimeMs(3));
+        assert_eq!((span.ms(), format!("{span:?}")), (4, "3..7".into()));
+        let inside: Vec<_> = (0..10).filter(|t| span.contains(TimeMs(*t))).collect();
+        assert_eq!(inside, [3, 4, 5, 6, 7]);
+    }
+
+    #[test]
     fn words_of_the_store_survive_the_round_trip() {
         for cause in Cause::ALL {
             assert_eq!(Cause::parse(cause.as_str()), Some(cause));
