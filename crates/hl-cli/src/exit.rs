@@ -15,12 +15,16 @@ pub enum Exit {
     Held,
     /// Done as far as possible; a part can never be recovered.
     Partial,
+    /// The exchange behaves otherwise than it is believed to.
+    Differs,
+    /// Not everything that was to be looked at was seen.
+    Unseen,
     /// Stopped by a signal; what was done is kept.
     Interrupted,
 }
 
 impl Exit {
-    /// The number: 0 done, 1 failed, 2 usage, 3 held, 4 partial, 130 interrupted.
+    /// The number: 0 done, 1 failed, 2 usage, 3 held, 4 partial, 5 differs, 6 unseen, 130 interrupted.
     #[must_use]
     pub fn code(self) -> u8 {
         match self {
@@ -29,6 +33,8 @@ impl Exit {
             Self::Usage => 2,
             Self::Held => 3,
             Self::Partial => 4,
+            Self::Differs => 5,
+            Self::Unseen => 6,
             Self::Interrupted => 130,
         }
     }

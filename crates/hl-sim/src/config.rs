@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use hl_core::TimeMs;
 use hl_core::symbol::CoinError;
 
+use crate::assumptions::Assumptions;
+
 /// The exchange's limits, all of them per IP. The simulation sees one IP: its listener names no peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -60,6 +62,8 @@ pub struct SimConfig {
     pub start: TimeMs,
     /// The exchange's limits.
     pub limits: Limits,
+    /// How it behaves where nobody can be sure that the exchange still does.
+    pub assumptions: Assumptions,
     /// How long the truth is kept, simulated ms.
     pub retention_ms: i64,
     /// Delay of every frame to a client, ms.
@@ -77,6 +81,7 @@ impl Default for SimConfig {
             speed: 1.0,
             start: TimeMs(1_773_146_070_000),
             limits: Limits::default(),
+            assumptions: Assumptions::default(),
             retention_ms: 6 * 3_600_000,
             latency_ms: 0,
             replay: None,

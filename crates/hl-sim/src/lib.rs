@@ -2,7 +2,7 @@
 //! by request and the truth beside them.
 //!
 //! What lives here: the market (`market`), its text on the wire (`wire`), WebSocket (`ws`), REST (`info`), limits,
-//! faults, the truth for verifiers, and playback of recordings (`replay`). What does not: anything of the collector.
+//! faults, assumptions, the truth for verifiers, and playback of recordings (`replay`). What does not: anything of the collector.
 //! Nothing in the collector's path imports this crate.
 //!
 //! ```no_run
@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+mod assumptions;
 mod config;
 mod faults;
 mod info;
@@ -30,6 +31,7 @@ mod truth;
 mod wire;
 mod ws;
 
+pub use assumptions::{ASSUMPTIONS, AssumeError, Assumption, Assumptions};
 pub use config::{Limits, SimConfig, SimError};
 pub use faults::{ActiveFault, BodyFault, Fault, FaultError, FaultKind};
 pub use replay::ReplayStatus;

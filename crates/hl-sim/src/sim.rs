@@ -208,7 +208,7 @@ impl Sim {
         let latency = Duration::from_millis(config.latency_ms);
         let state = State {
             source,
-            hub: Hub::new(Usage::new(config.limits), Seed(config.seed), latency),
+            hub: Hub::new(Usage::new(config.limits), Seed(config.seed), latency, config.assumptions),
             candles: CandlePushes::default(),
             block: Block::default(),
             wake: Arc::default(),

@@ -47,6 +47,7 @@ fn it_says_what_is_wrong() {
         (["--listen", "127.0.0.1:0", "--speed", "0"], "speed is wrong"),
         (["--listen", "127.0.0.1:0", "--replay", "/nowhere"], "cannot read the recording /nowhere"),
         (["--listen", "nowhere", "--seed", "1"], "cannot listen on nowhere"),
+        (["--listen", "127.0.0.1:0", "--assume", "replay=ten"], "--assume: replay cannot be \"ten\""),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_hl-sim")).args(arguments).output().unwrap();
         assert!(!output.status.success());

@@ -2,6 +2,8 @@
 
 mod backfill;
 mod coverage;
+mod exchange;
+mod probe;
 mod status;
 mod verify;
 
@@ -35,9 +37,11 @@ Examples:
   hl-cli coverage --stream trades/BTC              what is covered, what is missing and why
   hl-cli verify --store sqlite:./data/hyperliquid.db
   hl-cli backfill candles --coin BTC --from 2026-11-01
+  hl-cli probe                                     whether the exchange behaves as it is believed to
 
 Exit codes: 0 done and clean, 1 failed or unclean, 2 usage, 3 held by another
-process, 4 partly unrecoverable.";
+process, 4 partly unrecoverable, 5 the exchange behaves otherwise, 6 not all of
+it was seen.";
 
 #[derive(Subcommand, Debug)]
 enum Command {
@@ -45,6 +49,8 @@ enum Command {
     Backfill(backfill::Args),
     /// What is covered, by which source, and every gap with its cause and state
     Coverage(coverage::Args),
+    /// Tries on the exchange itself what is believed of it, in about two and a half minutes
+    Probe(probe::Args),
     /// What is collected, how fresh it is, and who is at it
     Status(status::Args),
     /// Proves that a store is consistent, and with --truth that it equals what a simulated exchange did
@@ -76,6 +82,8 @@ enum CommandError {
     #[error(transparent)]
     Verify(#[from] VerifyError),
     #[error(transparent)]
+    Probe(#[from] probe::ProbeFailure),
+    #[error(transparent)]
     Backfill(#[from] backfill::BackfillFailure),
     #[error("writing the answer: {0}")]
     Output(#[from] io::Error),
@@ -88,6 +96,7 @@ impl CommandError {
         match self {
             Self::Config(_) | Self::Stream(_) | Self::Url(_) => Exit::Usage,
             Self::Backfill(failure) => failure.exit(),
+            Self::Probe(failure) => failure.exit(),
             // Whoever reads has seen enough: `hl-cli coverage | head`.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
             _ => Exit::Failed,
@@ -144,6 +153,7 @@ async fn run(arguments: impl IntoIterator<Item = OsString>, shell: &mut Shell<'_
     let done = match Cli::try_parse_from(arguments) {
         Ok(Cli { command: Command::Backfill(args) }) => backfill::run(&args, shell).await,
         Ok(Cli { command: Command::Coverage(args) }) => coverage::run(&args, shell).await,
+        Ok(Cli { command: Command::Probe(args) }) => probe::run(&args, shell).await,
         Ok(Cli { command: Command::Status(args) }) => status::run(&args, shell).await,
         Ok(Cli { command: Command::Verify(args) }) => verify::run(&args, shell).await,
         Err(error) => Err(ConfigError::from(error).into()),

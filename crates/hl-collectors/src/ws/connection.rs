@@ -32,7 +32,7 @@ const WRITE_LIMIT: Duration = Duration::from_secs(10);
 
 /// The socket could not be opened, or broke.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ConnectionError {
+pub enum ConnectionError {
     /// TCP or TLS.
     #[error("connecting to {endpoint}: {source}")]
     Connect {
@@ -56,17 +56,32 @@ pub(super) enum ConnectionError {
 }
 
 /// What the reading task brings.
-pub(super) enum Incoming {
+pub enum Incoming {
     /// A text message.
     Text(Vec<u8>),
     /// A protocol-level ping, to be answered.
     Ping(Vec<u8>),
-    /// The end, in words.
-    Closed(String),
+    /// The end; nothing comes after it.
+    Closed(End),
+}
+
+/// How a socket ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct End {
+    /// Whether the other side said goodbye: with a close frame, rather than by breaking the connection.
+    pub goodbye: bool,
+    /// In words.
+    pub words: String,
+}
+
+impl End {
+    fn broken(words: impl ToString) -> Self {
+        Self { goodbye: false, words: words.to_string() }
+    }
 }
 
 /// An open socket. Dropping it ends its tasks and closes it.
-pub(super) struct Connection {
+pub struct Connection {
     incoming: mpsc::Receiver<Incoming>,
     writer: WebSocketWrite<WriteHalf<TokioIo<Upgraded>>>,
     rng: fastrand::Rng,
@@ -91,7 +106,10 @@ impl hyper::rt::Executor<Pin<Box<dyn Future<Output = ()> + Send>>> for Tasks {
 
 impl Connection {
     /// Connects and upgrades. The caller sets the time limit by dropping the future.
-    pub(super) async fn open(
+    ///
+    /// # Errors
+    /// When the connection or the handshake fails.
+    pub async fn open(
         net: Arc<dyn Net>,
         endpoint: Endpoint,
         path: String,
@@ -132,9 +150,9 @@ impl Connection {
                         OpCode::Text | OpCode::Binary => Incoming::Text(frame.payload.into()),
                         OpCode::Ping => Incoming::Ping(frame.payload.into()),
                         OpCode::Pong | OpCode::Continuation => continue,
-                        OpCode::Close => Incoming::Closed(close_words(&frame.payload)),
+                        OpCode::Close => Incoming::Closed(goodbye(&frame.payload)),
                     },
-                    Err(error) => Incoming::Closed(error.to_string()),
+                    Err(error) => Incoming::Closed(End::broken(error)),
                 };
                 let last = matches!(message, Incoming::Closed(_));
                 if read.send(message).await.is_err() || last {
@@ -146,20 +164,28 @@ impl Connection {
     }
 
     /// The next message. Safe to drop and call again.
-    pub(super) async fn next(&mut self) -> Incoming {
-        self.incoming.recv().await.unwrap_or_else(|| Incoming::Closed("the reader ended".into()))
+    pub async fn next(&mut self) -> Incoming {
+        self.incoming.recv().await.unwrap_or_else(|| Incoming::Closed(End::broken("the reader ended")))
     }
 
-    pub(super) async fn send_text(&mut self, text: String) -> Result<(), ConnectionError> {
+    /// Sends a text message.
+    ///
+    /// # Errors
+    /// When the socket is broken, or the other side no longer reads.
+    pub async fn send_text(&mut self, text: String) -> Result<(), ConnectionError> {
         self.send(OpCode::Text, text.into_bytes()).await
     }
 
-    pub(super) async fn send_pong(&mut self, payload: Vec<u8>) -> Result<(), ConnectionError> {
+    /// Answers a ping of the protocol itself.
+    ///
+    /// # Errors
+    /// As [`Connection::send_text`].
+    pub async fn send_pong(&mut self, payload: Vec<u8>) -> Result<(), ConnectionError> {
         self.send(OpCode::Pong, payload).await
     }
 
     /// Says goodbye, best effort.
-    pub(super) async fn close(mut self) {
+    pub async fn close(mut self) {
         let code = u16::from(CloseCode::Normal).to_be_bytes().to_vec();
         // It is dropped either way.
         let _ = self.send(OpCode::Close, code).await;
@@ -175,11 +201,12 @@ impl Connection {
     }
 }
 
-fn close_words(payload: &[u8]) -> String {
-    match payload {
+fn goodbye(payload: &[u8]) -> End {
+    let words = match payload {
         [a, b, reason @ ..] => {
             format!("close code {} {:?}", u16::from_be_bytes([*a, *b]), String::from_utf8_lossy(reason))
         }
         _ => "closed without a code".into(),
-    }
+    };
+    End { goodbye: true, words }
 }

@@ -2,7 +2,7 @@
 //!
 //! - [`session`]: the subscription session of one slot as a pure machine; it outlives its sockets.
 //! - [`rhythm`]: how long a stream may be silent, learnt from itself.
-//! - `connection`: one socket, from handshake to close, reading in a task of its own.
+//! - [`Connection`]: one socket, from handshake to close, reading in a task of its own.
 //! - [`plan`]: which streams get a place in which slot.
 //! - [`pool`]: the tasks, and the [`DataSource`](hl_core::source::DataSource).
 //!
@@ -14,4 +14,5 @@ pub mod pool;
 pub mod rhythm;
 pub mod session;
 
+pub use connection::{Connection, ConnectionError, End, Incoming};
 pub use pool::{SocketView, WsOptions, WsPool};

@@ -192,9 +192,9 @@ impl WsPool {
                             self.lost(slot, &mut session, error.to_string(), &mut out);
                         }
                     }
-                    Incoming::Closed(words) => {
+                    Incoming::Closed(end) => {
                         link = None;
-                        self.lost(slot, &mut session, words, &mut out);
+                        self.lost(slot, &mut session, end.words, &mut out);
                     }
                 },
                 () = sleep_until(deadline) => {}

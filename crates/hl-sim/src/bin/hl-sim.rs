@@ -7,13 +7,14 @@ use clap::Parser;
 use hl_core::TimeMs;
 use hl_core::seam::{Clock as _, Net as _};
 use hl_runtime::{SystemClock, TcpNet};
-use hl_sim::{Sim, SimConfig};
+use hl_sim::{ASSUMPTIONS, Sim, SimConfig};
 
 const EXAMPLES: &str = "Examples:
   hl-sim
   hl-sim --listen 127.0.0.1:4001 --seed 7 --coins 5 --traders 200 --speed 1
   hl-sim --start 1773146070000 --speed 60
   hl-sim --replay frames.jsonl --speed 10
+  hl-sim --assume replay=10 --assume candle-count=false
 
   curl -s 127.0.0.1:4001/info -H 'Content-Type: application/json' -d '{\"type\":\"allMids\"}'
   curl -s 127.0.0.1:4001/sim/status
@@ -22,7 +23,7 @@ const EXAMPLES: &str = "Examples:
 
 /// A simulated Hyperliquid exchange: WebSocket at /ws, REST at /info, control and truth under /sim.
 #[derive(Parser)]
-#[command(name = "hl-sim", version, after_help = EXAMPLES)]
+#[command(name = "hl-sim", version, after_help = help())]
 struct Options {
     /// Address to listen on; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:4001", value_name = "HOST:PORT")]
@@ -45,6 +46,20 @@ struct Options {
     /// Play back a recording instead of making a market.
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
+    /// Behave otherwise than the exchange is believed to; repeat it for more. The names are listed below.
+    #[arg(long, value_name = "NAME=VALUE")]
+    assume: Vec<String>,
+}
+
+/// What stands below the options.
+fn help() -> String {
+    let mut text = format!("{EXAMPLES}\n\nWhat --assume changes, with what is believed:\n");
+    for a in ASSUMPTIONS {
+        let believed = format!("{}={}", a.name, a.believed);
+        text.push_str(&format!("  {believed:<22} {}\n", a.means));
+    }
+    text.push_str("`hl-cli probe --network URL` names what differs.");
+    text
 }
 
 #[tokio::main]
@@ -69,7 +84,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
-    let config = SimConfig {
+    let mut config = SimConfig {
         seed: options.seed,
         coins: options.coins,
         traders: options.traders,
@@ -78,6 +93,9 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         replay: options.replay,
         ..SimConfig::default()
     };
+    for text in &options.assume {
+        config.assume(text).map_err(|error| format!("--assume: {error}"))?;
+    }
     let listener = TcpNet::new()
         .listen(&options.listen)
         .await

@@ -3,17 +3,13 @@
 use serde_json::{Value, json};
 
 use super::{Answer, Fields, Refusal, Reply};
+use crate::assumptions::Assumptions;
 use crate::market::Exchange;
 use crate::market::funding::{HOUR, RATE_DECIMALS};
 use crate::market::num::Num;
 use crate::market::spec::BUILDER_DEX;
 use crate::wire::metadata::{self, DEXES};
 use crate::wire::{self, BookOptions};
-
-/// Rows of a page of `fundingHistory`.
-const FUNDING_PAGE: usize = 500;
-/// `recentTrades` gives exactly this many.
-const RECENT: usize = 10;
 
 /// `None`: no market request.
 pub(super) fn answer(exchange: &mut Exchange, kind: &str, fields: Fields<'_>) -> Option<Answer> {
@@ -34,7 +30,10 @@ pub(super) fn answer(exchange: &mut Exchange, kind: &str, fields: Fields<'_>) ->
         "recentTrades" => recent_trades(exchange, fields),
         "fundingHistory" => funding(exchange, fields),
         "predictedFundings" => Ok(predicted(exchange)),
-        "exchangeStatus" => Ok(Reply::json(&json!({"time": exchange.time(), "specialStatuses": null}))),
+        "exchangeStatus" => {
+            let time = exchange.time() - i64::from(exchange.assumptions.status_clock);
+            Ok(Reply::json(&json!({"time": time, "specialStatuses": null})))
+        }
         "perpsAtOpenInterestCap" => fields.dex().map(|_| nothing()),
         "perpDexLimits" => dex_limits(exchange, fields),
         "perpDexStatus" => dex_status(exchange, fields),
@@ -58,15 +57,18 @@ fn book(exchange: &Exchange, fields: Fields<'_>) -> Answer {
     if !options.are_legal() {
         return Err(Refusal::Broken);
     }
-    let Some(coin) = fields.coin()? else { return Ok(Reply::null(200)) };
+    let unknown = || match exchange.assumptions.unknown_book {
+        true => Ok(Reply::null(200)),
+        false => Err(Refusal::Broken),
+    };
+    let Some(coin) = fields.coin()? else { return unknown() };
     if coin == exchange.delisted {
         return Ok(Reply::json(&wire::empty_book(coin, exchange.book_time(), options)));
     }
-    let found = exchange.market(coin).zip(exchange.newest_book(coin));
-    Ok(found.map_or_else(
-        || Reply::null(200),
-        |(market, (time, packed))| Reply::json(&wire::book(market, time.0, &packed, options)),
-    ))
+    let by = exchange.time() - i64::from(exchange.assumptions.rest_book);
+    let found = exchange.market(coin).zip(exchange.book_by(coin, by));
+    let Some((market, (time, packed))) = found else { return unknown() };
+    Ok(Reply::json(&wire::book(market, time.0, &packed, options)))
 }
 
 fn candles(exchange: &mut Exchange, fields: Fields<'_>) -> Answer {
@@ -78,6 +80,7 @@ fn candles(exchange: &mut Exchange, fields: Fields<'_>) -> Answer {
         return Ok(nothing());
     }
     let market = coin.and_then(|coin| exchange.market_mut(coin)).ok_or(Refusal::Broken)?;
+    let to = if market.assumptions.candle_range { to } else { to.saturating_sub(1) };
     let bars = market.bars.range(interval, from, to);
     let bars: Vec<_> = bars.iter().map(|b| wire::candle(market, interval, b)).collect();
     Ok(Reply::counted(&bars, 60))
@@ -89,8 +92,13 @@ fn recent_trades(exchange: &Exchange, fields: Fields<'_>) -> Answer {
         Some(coin) if coin == exchange.delisted => return Ok(nothing()),
         _ => coin.and_then(|coin| exchange.market(coin)).ok_or(Refusal::Broken)?,
     };
-    let trades: Vec<_> =
-        market.trades.iter().rev().take(RECENT).map(|t| wire::trade(exchange, market, t)).collect();
+    let Assumptions { recent_trades, block_order, .. } = exchange.assumptions;
+    let mut trades: Vec<_> = market.trades.iter().rev().take(recent_trades).collect();
+    if !block_order {
+        trades.reverse();
+        trades.sort_by_key(|t| std::cmp::Reverse(t.time));
+    }
+    let trades: Vec<_> = trades.into_iter().map(|t| wire::trade(exchange, market, t)).collect();
     Ok(Reply::counted(&trades, 20))
 }
 
@@ -104,7 +112,7 @@ fn funding(exchange: &Exchange, fields: Fields<'_>) -> Answer {
     let funding = market.and_then(|m| m.funding.as_ref()).ok_or(Refusal::Broken)?;
     let rows: Vec<_> = funding
         .range(from, to.min(exchange.time()))
-        .take(FUNDING_PAGE)
+        .take(exchange.assumptions.funding_page)
         .map(|r| {
             json!({
                 "coin": coin, "fundingRate": Num::new(r.rate, RATE_DECIMALS),

@@ -146,7 +146,11 @@ pub(crate) fn answer(exchange: &mut Exchange, request: &Value) -> Reply {
         Some(answer) => answer,
         None => account::answer(exchange, kind, fields).unwrap_or(Err(Refusal::Malformed)),
     });
-    answered.unwrap_or_else(Reply::from)
+    match answered {
+        Ok(reply) => reply,
+        Err(Refusal::Broken) => Reply::null(exchange.assumptions.unknown_coin),
+        Err(refusal) => refusal.into(),
+    }
 }
 
 /// The answers of a recording: the universe of its coins, and nothing else known.

@@ -23,6 +23,7 @@ use hl_core::record::Address;
 use hl_core::seam::Seed;
 use hl_core::{Coin, TimeMs};
 
+use crate::assumptions::Assumptions;
 use crate::config::{SimConfig, SimError};
 use bars::MINUTE;
 use flow::Floor;
@@ -62,6 +63,7 @@ pub(crate) struct Exchange {
     pub(crate) delisted: Coin,
     pub(crate) start: i64,
     pub(crate) retention_ms: i64,
+    pub(crate) assumptions: Assumptions,
     pub(crate) blocks: u64,
     time: i64,
     next_oid: u64,
@@ -77,7 +79,7 @@ impl Exchange {
             .into_iter()
             .map(|s| {
                 let first = warm_up_start(&s);
-                Market::new(s, seed, start, first)
+                Market::new(s, seed, start, first, config.assumptions)
             })
             .collect();
         let address_seed = seed.derive("traders").0;
@@ -90,6 +92,7 @@ impl Exchange {
             traders,
             start,
             retention_ms: config.retention_ms,
+            assumptions: config.assumptions,
             blocks: 0,
             time: start,
             next_oid: 310_000_000_000,
@@ -224,6 +227,13 @@ impl Exchange {
     /// Time of the newest retained books: one for all markets.
     pub(crate) fn book_time(&self) -> i64 {
         self.markets.first().and_then(|m| m.books.back()).map_or(self.start, |(time, _)| *time)
+    }
+
+    /// The newest retained book of a market that is no newer than `by`; its oldest where all are.
+    pub(crate) fn book_by(&self, coin: Coin, by: i64) -> Option<(TimeMs, Arc<book::Packed>)> {
+        let books = &self.market(coin)?.books;
+        let (time, packed) = books.get(books.partition_point(|(time, _)| *time <= by).saturating_sub(1))?;
+        Some((TimeMs(*time), Arc::clone(packed)))
     }
 
     /// The newest retained books of a market: time and levels.

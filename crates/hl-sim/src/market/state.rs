@@ -11,8 +11,9 @@ use super::book::{Level, OrderBook, Packed};
 use super::funding::Funding;
 use super::num::{Num, mix};
 use super::spec::Spec;
+use crate::assumptions::Assumptions;
 
-/// Trades replayed to a new subscriber, kept whatever their age.
+/// Trades kept whatever their age: a replay is full also where a market is quiet.
 pub(crate) const REPLAY: usize = 30;
 
 /// A trade, as the market knows it: traders are numbers, prices ticks, sizes units.
@@ -110,11 +111,13 @@ pub(crate) struct Market {
     /// The book changed since the last look at its top, and since the last snapshot.
     pub(crate) touched: bool,
     pub(crate) unsnapped: bool,
+    /// What it shows of trades and bars.
+    pub(crate) assumptions: Assumptions,
 }
 
 impl Market {
     /// An empty market; `first` is the time of its first trade to come.
-    pub(crate) fn new(spec: Spec, seed: Seed, start: i64, first: i64) -> Self {
+    pub(crate) fn new(spec: Spec, seed: Seed, start: i64, first: i64, assumptions: Assumptions) -> Self {
         let seed = seed.derive(spec.coin.as_str());
         let mut rng = seed.rng("flow");
         let fair = spec.base * 1_024 * rng.i64(970..1_030) / 1_000;
@@ -136,6 +139,7 @@ impl Market {
             mids: VecDeque::new(),
             touched: true,
             unsnapped: true,
+            assumptions,
             spec,
         }
     }
@@ -164,6 +168,11 @@ impl Market {
 
     pub(crate) fn next_seq(&self) -> u64 {
         self.first_seq + self.trades.len() as u64
+    }
+
+    /// The number that a trade is known by.
+    pub(crate) fn tid(&self, trade: &Trade) -> u64 {
+        if self.assumptions.trade_keys { trade.tid() } else { mix(trade.time as u64) >> 14 }
     }
 
     pub(crate) fn trade(&self, seq: u64) -> Option<&Trade> {

@@ -69,7 +69,7 @@ pub(crate) fn fill(exchange: &Exchange, place: TradeRef, trader: usize) -> Optio
         oid: leg.oid,
         crossed,
         fee: text(fee(market, t.px * t.sz, crossed)),
-        tid: t.tid(),
+        tid: market.tid(t),
         fee_token: "USDC",
         twap_id: None,
     })

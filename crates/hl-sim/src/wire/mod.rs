@@ -10,6 +10,7 @@ use hl_core::record::{Address, Hash};
 use hl_core::{Coin, Interval};
 use serde::Serialize;
 
+use crate::assumptions::Assumptions;
 use crate::market::Exchange;
 use crate::market::bars::{self, Bar};
 use crate::market::book::{self, Packed};
@@ -46,6 +47,10 @@ pub(crate) struct WsTrade {
 }
 
 pub(crate) fn trade(exchange: &Exchange, market: &Market, t: &Trade) -> WsTrade {
+    let mut users = [t.buyer.trader, t.seller.trader];
+    if !market.assumptions.buyer_first {
+        users.reverse();
+    }
     WsTrade {
         coin: market.spec.coin,
         side: t.side.as_str(),
@@ -53,8 +58,8 @@ pub(crate) fn trade(exchange: &Exchange, market: &Market, t: &Trade) -> WsTrade 
         sz: market.sz(t.sz),
         time: t.time,
         hash: t.hash(),
-        tid: t.tid(),
-        users: [t.buyer.trader, t.seller.trader].map(|i| exchange.address(i)),
+        tid: market.tid(t),
+        users: users.map(|i| exchange.address(i)),
     }
 }
 
@@ -105,7 +110,8 @@ impl BookOptions {
 }
 
 pub(crate) fn book(market: &Market, time: i64, packed: &Packed, options: BookOptions) -> WsBook {
-    let depth = if options.fast { 5 } else { book::DEPTH };
+    let Assumptions { fast_levels, book_levels, .. } = market.assumptions;
+    let depth = if options.fast { fast_levels } else { book_levels };
     let [mut bids, mut asks] = packed.levels();
     if let Some(step) = options.step() {
         bids = coarse(bids, |px| px.div_euclid(step) * step);
@@ -169,6 +175,7 @@ pub(crate) struct WsCandle {
 }
 
 pub(crate) fn candle(market: &Market, interval: Interval, b: &Bar) -> WsCandle {
+    let Assumptions { candle_count, candle_volume, .. } = market.assumptions;
     WsCandle {
         t: b.t,
         end: bars::next_open(interval, b.t) - 1,
@@ -178,8 +185,8 @@ pub(crate) fn candle(market: &Market, interval: Interval, b: &Bar) -> WsCandle {
         c: market.px(b.c),
         h: market.px(b.h),
         l: market.px(b.l),
-        v: market.sz(b.v),
-        n: b.n,
+        v: market.sz(if candle_volume { b.v } else { b.v * 2 }),
+        n: if candle_count { b.n } else { b.n + 1 },
     }
 }
 
@@ -195,7 +202,8 @@ pub(crate) struct PerpCtx {
     mark_px: Num,
     mid_px: Option<Num>,
     impact_pxs: Option<[Num; 2]>,
-    day_base_vlm: Num,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    day_base_vlm: Option<Num>,
 }
 
 #[derive(Serialize)]
@@ -238,7 +246,7 @@ pub(crate) fn perp_context(market: &Market, c: &Context) -> PerpCtx {
         mark_px: market.fine_px(c.mark),
         mid_px: c.mid.map(|m| market.half_px(m)),
         impact_pxs: c.impact.map(|p| p.map(|px| market.px(px))),
-        day_base_vlm: market.sz(c.day_v),
+        day_base_vlm: market.assumptions.shapes.then(|| market.sz(c.day_v)),
     }
 }
 
@@ -270,6 +278,6 @@ pub(crate) fn delisted_context() -> PerpCtx {
         mark_px: last,
         mid_px: None,
         impact_pxs: None,
-        day_base_vlm: zero,
+        day_base_vlm: Some(zero),
     }
 }

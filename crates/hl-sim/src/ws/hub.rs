@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, Instant};
 
 use super::topic::{Clock, Topic};
+use crate::assumptions::Assumptions;
 use crate::faults::{Fault, FaultKind, Faults};
 use crate::limits::Usage;
 use crate::wire::metadata::FastCtx;
@@ -80,6 +81,7 @@ pub(crate) struct Hub {
     sockets: BTreeMap<u64, Socket>,
     index: BTreeMap<Topic, BTreeSet<u64>>,
     pub(crate) usage: Usage,
+    pub(crate) assumptions: Assumptions,
     pub(crate) faults: Faults,
     pub(crate) counters: Counters,
     drip: Arc<Drip>,
@@ -89,11 +91,12 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    pub(crate) fn new(usage: Usage, seed: Seed, latency: Duration) -> Self {
+    pub(crate) fn new(usage: Usage, seed: Seed, latency: Duration, assumptions: Assumptions) -> Self {
         Self {
             sockets: BTreeMap::new(),
             index: BTreeMap::new(),
             usage,
+            assumptions,
             faults: Faults::default(),
             counters: Counters::default(),
             drip: Arc::new(Drip::default()),
@@ -110,7 +113,7 @@ impl Hub {
         let (queue, rx) = mpsc::channel(self.usage.limits.queued_frames.max(1));
         let (kill_tx, kill) = oneshot::channel();
         let mut rng = self.seed.rng(&id.to_string());
-        let due = Clock::ALL.map(|c| sim_now + rng.i64(0..c.period().0));
+        let due = Clock::ALL.map(|c| sim_now + rng.i64(0..c.period(&self.assumptions).0));
         let socket = Socket {
             queue,
             _kill: kill_tx,
@@ -283,7 +286,7 @@ impl Hub {
         let Some(socket) = self.sockets.get_mut(&id) else { return Vec::new() };
         let mut fired = [false; 6];
         for (clock, (due, fired)) in Clock::ALL.into_iter().zip(socket.due.iter_mut().zip(&mut fired)) {
-            let (least, spread) = clock.period();
+            let (least, spread) = clock.period(&self.assumptions);
             while *due <= sim_now {
                 *due += least + socket.rng.i64(0..=spread);
                 *fired = true;

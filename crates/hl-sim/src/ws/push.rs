@@ -14,8 +14,9 @@ use tokio::time::Instant;
 use super::hub::{Hub, What};
 use super::topic::Topic;
 use super::user;
+use crate::assumptions::Assumptions;
 use crate::market::bars::{self, Bar};
-use crate::market::state::REPLAY;
+use crate::market::spec::BLOCK_MS;
 use crate::market::{Block, Exchange};
 use crate::wire::metadata::{self, DEXES};
 use crate::wire::{self};
@@ -34,11 +35,15 @@ pub(crate) fn first_frames(
     match topic {
         Topic::Trades(coin) => {
             let Some(market) = exchange.market(*coin) else { return Vec::new() };
-            let skip = market.trades.len().saturating_sub(REPLAY);
+            let Assumptions { replay, trade_order, .. } = exchange.assumptions;
+            let skip = market.trades.len().saturating_sub(replay);
             let frames = [Some(skip), resend.then_some(market.trades.len().saturating_sub(1))];
             let frame = |from: usize| {
-                let trades: Vec<_> =
-                    market.trades.range(from..).map(|t| wire::trade(exchange, market, t)).collect();
+                let mut trades: Vec<_> = market.trades.range(from..).collect();
+                if !trade_order {
+                    trades.sort_by_key(|t| std::cmp::Reverse(t.time));
+                }
+                let trades: Vec<_> = trades.into_iter().map(|t| wire::trade(exchange, market, t)).collect();
                 wire::frame("trades", trades)
             };
             frames.into_iter().flatten().map(frame).collect()
@@ -121,6 +126,9 @@ pub(crate) struct CandlePushes {
     late: Vec<(usize, Interval, Bar)>,
 }
 
+/// How long before its end a bar is no longer sent where its last version does not come, ms.
+const LEFT_OUT_MS: i64 = 5_000;
+
 /// Sends what a block brought.
 pub(crate) fn block(
     exchange: &mut Exchange,
@@ -148,13 +156,7 @@ pub(crate) fn block(
         candles.pending.fill(None);
         return;
     }
-    for i in &block.bbos {
-        let Some(market) = exchange.markets.get(*i) else { continue };
-        let topic = Topic::Bbo(market.spec.coin);
-        if let Some(bbo) = market.bbos.back().filter(|_| !hub.subscribers(&topic).is_empty()) {
-            hub.publish(&topic, &wire::frame("bbo", wire::bbo(market, bbo)), now);
-        }
-    }
+    push_bbos(exchange, hub, block, now);
     push_candles(exchange, hub, candles, now);
     user::block(exchange, hub, block, now);
     for id in hub.ids() {
@@ -170,8 +172,23 @@ pub(crate) fn block(
     }
 }
 
+/// Best bids and offers that changed since the last push: every block, unless they are assumed to come more slowly.
+fn push_bbos(exchange: &Exchange, hub: &mut Hub, block: &Block, now: Instant) {
+    let period = i64::from(exchange.assumptions.bbo_cadence);
+    if block.time.div_euclid(period) == (block.time - BLOCK_MS).div_euclid(period) {
+        return;
+    }
+    for market in &exchange.markets {
+        let Some(bbo) = market.bbos.back().filter(|bbo| bbo.time > block.time - period) else { continue };
+        let topic = Topic::Bbo(market.spec.coin);
+        if !hub.subscribers(&topic).is_empty() {
+            hub.publish(&topic, &wire::frame("bbo", wire::bbo(market, bbo)), now);
+        }
+    }
+}
+
 fn push_candles(exchange: &mut Exchange, hub: &mut Hub, candles: &mut CandlePushes, now: Instant) {
-    let blocks = exchange.blocks;
+    let (blocks, time, candle_final) = (exchange.blocks, exchange.time(), exchange.assumptions.candle_final);
     for (i, market) in exchange.markets.iter_mut().enumerate() {
         if !(blocks + i as u64).is_multiple_of(CANDLE_BLOCKS) {
             continue;
@@ -196,14 +213,17 @@ fn push_candles(exchange: &mut Exchange, hub: &mut Hub, candles: &mut CandlePush
                 hub.publish(&topic, &frame, now);
             };
             // Trades of the bar before came since the last push: its last version is still owed.
-            let owed = before.filter(|b| first < newest.t && b.t == bars::open_of(interval, first));
+            let owed =
+                before.filter(|b| candle_final && first < newest.t && b.t == bars::open_of(interval, first));
             match owed {
                 // Every other last version comes only after the next bar's first.
                 Some(bar) if bar.n % 2 == 0 => candles.late.push((i, interval, bar)),
                 Some(bar) => send(&bar),
                 None => {}
             }
-            send(&newest);
+            if candle_final || bars::next_open(interval, newest.t) - time > LEFT_OUT_MS {
+                send(&newest);
+            }
         }
     }
 }

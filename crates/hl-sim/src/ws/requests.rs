@@ -34,7 +34,9 @@ pub(crate) fn on_text(state: &mut State, id: u64, text: &str, now: Instant) -> N
     let answered = serde_json::from_str::<Value>(text).map_err(|_| Bad::Parse).and_then(|request| {
         match request.get("method").and_then(Value::as_str) {
             Some("ping") => {
-                state.hub.send(id, What::Control, &Bytes::from_static(br#"{"channel":"pong"}"#), now);
+                if state.hub.assumptions.pong {
+                    state.hub.send(id, What::Control, &Bytes::from_static(br#"{"channel":"pong"}"#), now);
+                }
                 Ok(Next::Continue)
             }
             Some("subscribe") => subscribe(state, id, topic(state, &request)?, now),
@@ -45,8 +47,13 @@ pub(crate) fn on_text(state: &mut State, id: u64, text: &str, now: Instant) -> N
     });
     match answered {
         Ok(next) => next,
-        Err(Bad::Parse) => {
+        Err(Bad::Parse) if state.hub.assumptions.unknown_channel => {
             error(state, id, &format!("Error parsing JSON into valid websocket request: {text}"), now);
+            Next::Continue
+        }
+        Err(Bad::Parse) => Next::Continue,
+        Err(Bad::Fatal) if !state.hub.assumptions.silent_kill => {
+            error(state, id, &format!("Invalid subscription: {text}"), now);
             Next::Continue
         }
         Err(Bad::Fatal) => {
@@ -82,7 +89,11 @@ fn acknowledge(state: &mut State, id: u64, method: &str, topic: &Topic, now: Ins
 fn subscribe(state: &mut State, id: u64, topic: Topic, now: Instant) -> Result<Next, Bad> {
     let limits = state.hub.usage.limits;
     if state.hub.socket(id).is_some_and(|s| s.topics.contains(&topic)) {
-        error(state, id, &format!("Already subscribed: {}", topic.echo()), now);
+        if state.hub.assumptions.duplicate {
+            error(state, id, &format!("Already subscribed: {}", topic.echo()), now);
+        } else {
+            acknowledge(state, id, "subscribe", &topic, now);
+        }
         return Ok(Next::Continue);
     }
     if state.hub.subscriptions() + state.hub.usage.ghosts(now) >= limits.subscriptions {
@@ -100,7 +111,10 @@ fn subscribe(state: &mut State, id: u64, topic: Topic, now: Instant) -> Result<N
         return Ok(Next::Drop(Duration::ZERO));
     }
     state.hub.subscribe(id, topic.clone());
-    acknowledge(state, id, "subscribe", &topic, now);
+    let acknowledged_first = state.hub.assumptions.ack;
+    if acknowledged_first {
+        acknowledge(state, id, "subscribe", &topic, now);
+    }
     match &mut state.source {
         Source::Replay(replay) => {
             replay.begin(now);
@@ -114,11 +128,14 @@ fn subscribe(state: &mut State, id: u64, topic: Topic, now: Instant) -> Result<N
             }
         }
     }
+    if !acknowledged_first {
+        acknowledge(state, id, "subscribe", &topic, now);
+    }
     Ok(Next::Continue)
 }
 
 fn unsubscribe(state: &mut State, id: u64, topic: &Topic, now: Instant) -> Result<Next, Bad> {
-    if state.hub.unsubscribe(id, topic) {
+    if state.hub.unsubscribe(id, topic) || !state.hub.assumptions.not_subscribed {
         acknowledge(state, id, "unsubscribe", topic, now);
     } else {
         error(state, id, &format!("Already unsubscribed: {}", topic.echo()), now);

@@ -7,6 +7,7 @@ use hl_core::stream::BookVariant;
 use hl_core::{Coin, Interval, StreamKey};
 use serde_json::Value;
 
+use crate::assumptions::Assumptions;
 use crate::wire::BookOptions;
 use crate::wire::metadata::DEXES;
 
@@ -83,14 +84,15 @@ impl Clock {
         [Self::Book, Self::Fast, Self::Context, Self::Mids, Self::AllContexts, Self::User];
 
     /// Simulated milliseconds between two pushes: at least, and how many more at random.
-    pub(crate) fn period(self) -> (i64, i64) {
+    pub(crate) fn period(self, assumptions: &Assumptions) -> (i64, i64) {
+        let around = |mean: u32, spread: i64| ((i64::from(mean) - spread / 2).max(1), spread);
         match self {
-            Self::Book => (5_360, 50),
-            Self::Fast => (534, 8),
-            Self::Context => (998, 4),
-            Self::Mids => (5_030, 40),
-            Self::AllContexts => (13_550, 100),
-            Self::User => (4_950, 100),
+            Self::Book => around(assumptions.book_cadence, 50),
+            Self::Fast => around(assumptions.fast_cadence, 8),
+            Self::Context => around(assumptions.context_cadence, 4),
+            Self::Mids => around(assumptions.mids_cadence, 40),
+            Self::AllContexts => around(13_600, 100),
+            Self::User => around(5_000, 100),
         }
     }
 }

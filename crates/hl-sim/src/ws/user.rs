@@ -28,7 +28,11 @@ pub(super) fn first_frame(
     let found = exchange.trader(&user);
     let trader = found.map(|(_, t)| t);
     let snapshot = |field: &str, rows: Vec<Value>| {
-        vec![wire::frame(topic.channel(), json!({"user": user, field: rows, "isSnapshot": true}))]
+        let mut data = json!({"user": user, field: rows});
+        if exchange.assumptions.snapshot_mark {
+            data["isSnapshot"] = true.into();
+        }
+        vec![wire::frame(topic.channel(), data)]
     };
     match topic {
         UserTopic::Fills => {

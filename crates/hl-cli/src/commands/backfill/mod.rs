@@ -5,7 +5,6 @@
 //! does not: how a gap is filled (`hl_scheduler::backfill`).
 
 mod answer;
-mod exchange;
 mod progress;
 mod when;
 mod work;
@@ -21,9 +20,9 @@ use hl_engine::network::{NetworkError, belong};
 use hl_scheduler::backfill::BackfillError;
 use hl_store::{SqliteOptions, SqliteStore};
 
-use self::exchange::{Exchange, ExchangeError};
 use self::progress::Progress;
 use self::work::{Target, Work};
+use super::exchange::{Exchange, ExchangeError};
 use super::{CommandError, Common, Shell};
 use crate::compose::shutdown;
 use crate::config::{self, Coins, CoinsError, ConfigError, NamedCoin, Network, Place, StoreUri, ValueError};

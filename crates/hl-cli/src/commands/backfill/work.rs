@@ -10,8 +10,8 @@ use hl_core::{Epoch, Origin, StreamKey, TimeMs};
 use hl_scheduler::backfill::{self, BackfillError, Step};
 use hl_store::Inspect;
 
+use super::super::exchange::Exchange;
 use super::answer::{Answer, Measure, StreamAnswer};
-use super::exchange::Exchange;
 use super::progress::Progress;
 use super::{BackfillFailure, ROLE};
 use crate::human;

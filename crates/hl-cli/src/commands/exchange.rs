@@ -1,4 +1,4 @@
-//! The exchange as a backfill sees it: its clock, its markets, its past.
+//! The exchange over REST, as commands see it: its clock, its markets, its past.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The exchange did not say what there is.
 #[derive(Debug, thiserror::Error)]
 #[error("asking {network}: {source}")]
-pub(in crate::commands) struct ExchangeError {
+pub(super) struct ExchangeError {
     network: String,
     source: RestError,
 }
@@ -42,7 +42,7 @@ impl Exchange {
         let mono = MonoClock::new(clock.as_ref());
         let weights = Weights::new(store, name.clone(), mono.clone(), Arc::clone(&clock));
         // Two processes must not jitter alike.
-        let rng = Seed(clock.now().0.unsigned_abs()).derive(&std::process::id().to_string()).rng("backfill");
+        let rng = Seed(clock.now().0.unsigned_abs()).derive(&std::process::id().to_string()).rng("hl-cli");
         let options = RestOptions { endpoint: info.endpoint, path: info.path };
         let client = InfoClient::new(net, options, weights, mono, rng);
         Self { network: name, client }
@@ -66,6 +66,11 @@ impl Exchange {
     /// The markets that `coins` may name.
     pub(super) async fn universe(&self, coins: &Coins) -> Result<Universe, ExchangeError> {
         Universe::read(&self.client, coins.reach_beyond_the_first_dex()).await.map_err(self.failed())
+    }
+
+    /// The client behind it.
+    pub(super) fn client(&self) -> &InfoClient {
+        &self.client
     }
 
     pub(super) fn past(&self) -> &dyn Past {

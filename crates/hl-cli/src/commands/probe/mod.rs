@@ -1,0 +1,275 @@
+//! `hl-cli probe`: what the collector believes of the exchange, tried on the exchange itself.
+//!
+//! Three steps, apart from each other. The *looks* (`listen`, `aside`, `ask`) do things to the exchange, politely and
+//! with a time limit each, and write down what they saw in [`Evidence`](evidence::Evidence). The *assumptions*
+//! (`trades`, `candles`, `cadence`, `sockets`, `requests`) are tables: what is believed, and a pure function that
+//! compares it with the evidence. The *report* puts them together. A new assumption is an entry in a table, and one of
+//! the same name in the simulated exchange, which can be told to behave otherwise (`hl-sim --assume`).
+//!
+//! What does not live here: any use of what was seen. The collector is not configured by this.
+
+mod aside;
+mod ask;
+mod assumption;
+mod cadence;
+mod candles;
+mod evidence;
+mod listen;
+mod progress;
+mod report;
+mod requests;
+mod sockets;
+#[cfg(test)]
+mod tests;
+mod trades;
+mod wire;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hl_collectors::mono::MonoClock;
+use hl_core::seam::{Clock, Net, Seed, stopped};
+use hl_core::store::{Store as _, StoreError};
+use hl_core::{Coin, TimeMs};
+use hl_engine::network::{NetworkError, belong};
+use hl_store::{SqliteOptions, SqliteStore};
+use tokio::sync::watch;
+
+use self::ask::{FINAL_AFTER_MS, MINUTE_MS, first_minute};
+use self::evidence::Notes;
+use self::progress::Progress;
+use self::report::Report;
+use self::wire::Wire;
+use super::exchange::{Exchange, ExchangeError};
+use super::{CommandError, Common, Shell};
+use crate::compose::shutdown;
+use crate::config::{self, Coins, CoinsError, ConfigError, NamedCoin, Network, Place, StoreUri, Target};
+use crate::exit::Exit;
+
+/// What the session is called in the store.
+const ROLE: &str = "hl-cli probe";
+/// How often the progress is drawn.
+const TICK: Duration = Duration::from_millis(500);
+/// What was not seen by then is not seen.
+const LIMIT: Duration = Duration::from_secs(285);
+/// What comes after the minute, for the expectation.
+const LAST_STEPS_MS: i64 = 2_000;
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  hl-cli probe                                       on mainnet, by means of BTC
+  hl-cli probe --network testnet --coin ETH --json
+  hl-cli probe --network http://127.0.0.1:4001       a simulated exchange, at speed 1
+  hl-cli probe --store sqlite:./data/hyperliquid.db  beside a daemon on the same store
+
+What it does, in two to three minutes and never more than five: one socket listens to one coin
+(trades, book, best bid and offer, one-minute candle, mids, context) and to the fills of one of
+its traders for a whole minute; beside it, one after another, a socket that makes three harmless
+mistakes, one that subscribes to a coin that does not exist, and one that stays silent for a
+minute; and about 20 requests of some 220 weight out of the 1,200 that a minute grants.
+
+What it does not do: provoke a 429, or try the caps on connections, subscriptions and messages,
+which would harm whatever else runs behind the same address. The cap on users is tried with
+--users only.
+
+Exit codes: 0 everything holds, 1 failed, 2 usage, 5 something differs, 6 nothing differs but
+not everything was seen, 130 interrupted.")]
+pub(super) struct Args {
+    /// The exchange: mainnet, testnet, or the base URL of another [default: mainnet] [env: HL_NETWORK]
+    #[arg(long, value_name = "NETWORK")]
+    network: Option<String>,
+    /// A coin that trades every few seconds
+    #[arg(long, value_name = "COIN", default_value = "BTC")]
+    coin: String,
+    /// Also count how many users can be followed: takes every user slot of this address for a moment
+    #[arg(long)]
+    users: bool,
+    /// Share the request budget of the processes on this store; left out, the budget is the probe's own [env: HL_STORE]
+    #[arg(long, value_name = "URI")]
+    store: Option<String>,
+    /// Answer with one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// A probe did not come to an answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ProbeFailure {
+    /// A simulated exchange lives inside the daemon's process, out of reach.
+    #[error("--network: sim lives inside hl-daemon; give the base URL that its log names")]
+    InsideDaemon,
+    /// The store holds data of another exchange.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The exchange has no such coin.
+    #[error(transparent)]
+    Coin(#[from] CoinsError),
+    /// The exchange could not be asked what there is.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    /// The first socket did not open.
+    #[error("opening a socket to {network}: {why}")]
+    Socket {
+        /// Where to.
+        network: String,
+        /// What happened.
+        why: String,
+    },
+    /// There is no place for the request budget.
+    #[error("making a folder for the request budget: {0}")]
+    Folder(#[source] std::io::Error),
+    /// The store that keeps the request budget.
+    #[error("the store: {0}")]
+    Store(#[from] StoreError),
+}
+
+impl ProbeFailure {
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::InsideDaemon | Self::Coin(_) | Self::Network(NetworkError::Other { .. }) => Exit::Usage,
+            Self::Network(NetworkError::Store(_))
+            | Self::Exchange(_)
+            | Self::Socket { .. }
+            | Self::Folder(_)
+            | Self::Store(_) => Exit::Failed,
+        }
+    }
+}
+
+/// What is probed, and how it is reached.
+struct Subject {
+    network: Network,
+    net: Arc<dyn Net>,
+    clock: Arc<dyn Clock>,
+    ws: Target,
+    exchange: Exchange,
+    coins: Coins,
+    users: bool,
+    seed: Seed,
+}
+
+impl Subject {
+    fn mono(&self) -> &MonoClock {
+        self.exchange.client().mono()
+    }
+
+    /// The coin, if the exchange has it: a name that it has not would end the socket.
+    async fn coin(&self) -> Result<Coin, ProbeFailure> {
+        let universe = self.exchange.universe(&self.coins).await?;
+        let coins = self.coins.resolve(&self.network, &universe)?;
+        coins.first().copied().ok_or_else(|| CoinsError::NoMarkets.into())
+    }
+}
+
+pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
+    let network = config::network_of(args.network.as_deref(), shell.environment.iter().cloned())?;
+    let coin = Coin::new(&args.coin)
+        .map_err(|problem| ConfigError::Value { place: Place::Flag("coin"), problem: problem.into() })?;
+    let Some(endpoints) = network.endpoints() else { return Err(ProbeFailure::InsideDaemon.into()) };
+    let shared = args.store.is_some() || shell.environment.iter().any(|(name, _)| name == "HL_STORE");
+    let own = match shared {
+        true => None,
+        false => Some(tempfile::tempdir().map_err(ProbeFailure::Folder)?),
+    };
+    let store = match &own {
+        Some(folder) => open(&folder.path().join("budget.db"), shell).await?,
+        None => {
+            let StoreUri::Sqlite(path) =
+                config::store_of(args.store.as_deref(), shell.environment.iter().cloned())?;
+            // A store that is not there is shared with nobody, and is not made for that.
+            SqliteStore::inspect(&path).map_err(ProbeFailure::from)?;
+            open(&path, shell).await?
+        }
+    };
+    belong(store.as_ref(), &network.name()).await.map_err(ProbeFailure::from)?;
+    let exchange = Exchange::new(
+        network.name(),
+        endpoints.info,
+        store.clone(),
+        Arc::clone(&shell.net),
+        Arc::clone(&shell.clock),
+    );
+    let seed = Seed(shell.clock.now().0.unsigned_abs()).derive(&std::process::id().to_string());
+    let subject = Subject {
+        network,
+        net: Arc::clone(&shell.net),
+        clock: Arc::clone(&shell.clock),
+        ws: endpoints.ws,
+        exchange,
+        coins: Coins::Named(vec![NamedCoin { coin, place: Place::Flag("coin") }]),
+        users: args.users,
+        seed,
+    };
+    let mut stop = shutdown::signal(None);
+    let progress = Progress::new();
+    let ended = {
+        let probing = probe(&subject, &progress);
+        tokio::pin!(probing);
+        let mut every = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                biased;
+                () = stopped(&mut stop) => break None,
+                ended = &mut probing => break Some(ended),
+                _ = every.tick() => progress.tick(),
+            }
+        }
+    };
+    progress.finish();
+    store.close().await?;
+    let Some(report) = ended else { return Ok(Exit::Interrupted) };
+    let report = report?;
+    let form = Common { store: None, json: args.json };
+    shell.answer(&form, &report, &report.text())?;
+    Ok(report.exit())
+}
+
+async fn open(path: &Path, shell: &Shell<'_>) -> Result<Arc<SqliteStore>, CommandError> {
+    let options = SqliteOptions::of_this_process(path, ROLE, Arc::clone(&shell.clock));
+    Ok(Arc::new(SqliteStore::open(options).await.map_err(ProbeFailure::from)?))
+}
+
+/// Looks at the exchange, and compares what was seen with what is believed.
+async fn probe(subject: &Subject, progress: &Progress) -> Result<Report, ProbeFailure> {
+    let mono = subject.mono();
+    let (at, begun) = (subject.clock.now(), mono.now());
+    subject.exchange.learn_time().await?;
+    let coin = subject.coin().await?;
+    let notes = Notes::new(coin, at - begun);
+    let socket = |why| ProbeFailure::Socket { network: subject.network.name(), why };
+    let wire = Wire::open(subject, &notes, "listen").await.map_err(socket)?;
+    progress.expect(whole(mono.exchange()));
+    let (done, stop) = watch::channel(false);
+    let looking = async {
+        let working = async {
+            tokio::join!(
+                ask::ask(subject, coin, &notes, progress),
+                aside::aside(subject, coin, &notes, progress)
+            );
+            // Nobody listens any more only where the socket has ended by itself.
+            let _ = done.send(true);
+        };
+        tokio::join!(working, listen::listen(wire, subject, coin, &notes, stop));
+        if subject.users {
+            progress.say("how many users can be followed");
+            aside::users(subject, &notes).await;
+        }
+    };
+    // What is not there by then counts as not seen.
+    let _ = tokio::time::timeout(LIMIT, looking).await;
+    let took_ms = mono.now() - begun;
+    let report = notes.with(|e| {
+        e.weight.1 = took_ms;
+        e.rate_limited = subject.exchange.client().counters().rate_limited;
+        Report::new(subject.network.name(), at, took_ms, subject.users, e)
+    });
+    Ok(report)
+}
+
+/// How long it takes when it begins at `now` of the exchange.
+fn whole(now: TimeMs) -> Duration {
+    let end = first_minute(now) + MINUTE_MS + FINAL_AFTER_MS + LAST_STEPS_MS;
+    Duration::from_millis(u64::try_from(end.since(now)).unwrap_or(0))
+}

@@ -1,0 +1,41 @@
+//! How far the probe is, on standard error, where that is a terminal.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A bar over the time that the probe takes, and what it is at.
+pub(super) struct Progress(ProgressBar);
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        // Draws nothing where standard error is no terminal.
+        let bar = ProgressBar::no_length();
+        // The template is our own; the plain bar would do as well.
+        let style = ProgressStyle::with_template("[{bar:30}] {elapsed} of about {len}s: {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        bar.set_style(style.progress_chars("=> "));
+        bar.set_message("asking what there is");
+        Self(bar)
+    }
+
+    /// How long it takes.
+    pub(super) fn expect(&self, whole: Duration) {
+        self.0.set_length(whole.as_secs());
+    }
+
+    /// What it is at.
+    pub(super) fn say(&self, what: &str) {
+        self.0.set_message(what.to_owned());
+    }
+
+    /// Draws it again.
+    pub(super) fn tick(&self) {
+        self.0.set_position(self.0.elapsed().as_secs());
+    }
+
+    /// Takes the bar away.
+    pub(super) fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
