@@ -104,10 +104,10 @@ async fn ending(subject: &Subject, notes: &Notes, name: Option<&str>, limit: Dur
         wire.subscribe(&Subscription::Trades { coin: coin.map_err(|error| error.to_string())? }).await?;
     }
     let until = Instant::now() + limit;
-    let mut said = Vec::new();
+    let mut said = None;
     loop {
         match wire.next(until).await {
-            Heard::Frame { text, .. } => said.push(text),
+            Heard::Frame { text, .. } => _ = said.get_or_insert(text),
             Heard::Nothing => {
                 wire.close().await;
                 return Ok(Ending { end: None, said });

@@ -135,8 +135,8 @@ pub(super) enum Answer {
 pub(super) struct Ending {
     /// When, ms after the cause, and how; none where it was still open at the end.
     pub(super) end: Option<(i64, End)>,
-    /// What came before.
-    pub(super) said: Vec<String>,
+    /// The first frame that came before.
+    pub(super) said: Option<String>,
 }
 
 /// How many users could be followed.

@@ -219,7 +219,10 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     };
     progress.finish();
     store.close().await?;
-    let Some(report) = ended else { return Ok(Exit::Interrupted) };
+    let Some(report) = ended else {
+        eprintln!("hl-cli: interrupted; nothing was left behind");
+        return Ok(Exit::Interrupted);
+    };
     let report = report?;
     let form = Common { store: None, json: args.json };
     shell.answer(&form, &report, &report.text())?;

@@ -4,6 +4,12 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+fn style(template: &str) -> ProgressStyle {
+    // The templates are our own; the plain bar would do as well.
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.progress_chars("=> ")
+}
+
 /// A bar over the time that the probe takes, and what it is at.
 pub(super) struct Progress(ProgressBar);
 
@@ -11,16 +17,14 @@ impl Progress {
     pub(super) fn new() -> Self {
         // Draws nothing where standard error is no terminal.
         let bar = ProgressBar::no_length();
-        // The template is our own; the plain bar would do as well.
-        let style = ProgressStyle::with_template("[{bar:30}] {elapsed} of about {len}s: {msg}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
-        bar.set_style(style.progress_chars("=> "));
+        bar.set_style(style("{msg}"));
         bar.set_message("asking what there is");
         Self(bar)
     }
 
     /// How long it takes.
     pub(super) fn expect(&self, whole: Duration) {
+        self.0.set_style(style("[{bar:30}] {pos}s of about {len}s: {msg}"));
         self.0.set_length(whole.as_secs());
     }
 

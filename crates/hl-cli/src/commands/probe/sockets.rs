@@ -174,7 +174,7 @@ fn said(look: &Look<Said>, right: impl Fn(&str) -> bool) -> Judged {
 /// After how many ms a socket ended, without a frame and without a goodbye.
 fn silent(ending: &Ending) -> Option<i64> {
     let (ms, end) = ending.end.as_ref()?;
-    (ending.said.is_empty() && !end.goodbye).then_some(*ms)
+    (ending.said.is_none() && !end.goodbye).then_some(*ms)
 }
 
 fn describe(ending: &Ending) -> String {
@@ -183,7 +183,7 @@ fn describe(ending: &Ending) -> String {
         Some((ms, end)) if end.goodbye => format!("after {}: {}", human::length(*ms), end.words),
         Some((ms, _)) => format!("after {}, without a goodbye", human::length(*ms)),
     };
-    match ending.said.first() {
+    match &ending.said {
         Some(frame) => format!("{end}; it said: {}", short(frame)),
         None => end,
     }
