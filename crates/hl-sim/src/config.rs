@@ -44,8 +44,8 @@ impl Default for Limits {
     }
 }
 
-/// What the market is made of, and how fast its time runs. The market depends on `seed`, `start`, `coins` and
-/// `traders`, and on nothing else.
+/// What the market is made of, and how fast its time runs. The market depends on `seed`, `start`, `coins`, `traders`
+/// and `activity`, and on nothing else.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SimConfig {
     /// Seed of the market and of every other choice.
@@ -55,6 +55,9 @@ pub struct SimConfig {
     pub coins: usize,
     /// Traders, 4 to 100,000: a quarter of them makes markets.
     pub traders: usize,
+    /// How many times as often as usual quotes move and takers come; 0.0001 to 100. Blocks, and what the exchange pushes
+    /// at fixed intervals, keep their time. At 1 the busiest market has two takers a second.
+    pub activity: f64,
     /// Simulated milliseconds in a millisecond; above 0, at most 1,000. Cadences of the market follow it; idle
     /// closing, limits and the duration of faults are felt by the client and follow the client's time.
     pub speed: f64,
@@ -78,6 +81,7 @@ impl Default for SimConfig {
             seed: 7,
             coins: 5,
             traders: 200,
+            activity: 1.0,
             speed: 1.0,
             start: TimeMs(1_773_146_070_000),
             limits: Limits::default(),
@@ -97,6 +101,9 @@ impl SimConfig {
         }
         if !(4..=100_000).contains(&self.traders) {
             return bad("traders", "it must be 4 to 100000");
+        }
+        if !(0.0001..=100.0).contains(&self.activity) {
+            return bad("activity", "it must be 0.0001 to 100");
         }
         if !(self.speed > 0.0 && self.speed <= 1_000.0) {
             return bad("speed", "it must be above 0 and at most 1000");

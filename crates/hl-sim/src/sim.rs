@@ -259,6 +259,15 @@ impl Sim {
         self.shared.status()
     }
 
+    /// Every live market.
+    #[must_use]
+    pub fn coins(&self) -> Vec<Coin> {
+        self.shared.with(|s| match &s.source {
+            Source::Market(exchange) => exchange.markets.iter().map(|m| m.spec.coin).collect(),
+            Source::Replay(_) => Vec::new(),
+        })
+    }
+
     /// Every trade of a coin with `from <= time <= to`, oldest first; empty where the coin is unknown.
     #[must_use]
     pub fn truth_trades(&self, coin: Coin, from: TimeMs, to: TimeMs) -> Vec<Trade> {

@@ -4,6 +4,7 @@
 //! installed first; tools beyond cargo are fetched into `target/tools` where a task needs them. No product code lives
 //! here, and the product knows nothing of it.
 
+mod chaos;
 mod demo;
 mod lint;
 mod mutants;
@@ -37,6 +38,11 @@ const TASKS: &[Task] = &[
         name: "bench",
         about: "decoding and the pipeline, each as a ratio against something plain",
         run: bench,
+    },
+    Task {
+        name: "chaos",
+        about: "seeded storms on the whole collector in virtual time; takes hl-chaos' words, such as --seeds 100",
+        run: chaos::chaos,
     },
     Task {
         name: "mutants",

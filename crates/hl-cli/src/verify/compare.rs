@@ -40,6 +40,9 @@ pub struct Tally {
     /// Rows of the truth that are stored or should be; for states those that a stored row was compared with.
     pub truth: u64,
     counts: BTreeMap<Finding, (u64, TimeMs)>,
+    /// Runs of rows that are missing, with nothing stored between them.
+    holes: u64,
+    in_hole: bool,
 }
 
 impl Tally {
@@ -55,8 +58,17 @@ impl Tally {
         self.counts.get(&finding).map(|&(_, first)| first)
     }
 
+    /// In how many places rows are [`Finding::Missing`]: neighbours without a stored row between them are one place.
+    #[must_use]
+    pub fn holes(&self) -> u64 {
+        self.holes
+    }
+
     fn add(&mut self, finding: Finding, time: TimeMs) {
         self.counts.entry(finding).or_insert((0, time)).0 += 1;
+        let missing = finding == Finding::Missing;
+        self.holes += u64::from(missing && !self.in_hole);
+        self.in_hole = missing;
     }
 }
 
@@ -237,6 +249,7 @@ impl Tally {
 
     fn both(&mut self, time: TimeMs, same: bool) {
         self.truth += 1;
+        self.in_hole = false;
         if !same {
             self.add(Finding::Different, time);
         }

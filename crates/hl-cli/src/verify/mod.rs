@@ -20,6 +20,9 @@ pub use truth::{HttpTruth, Truth, TruthError};
 /// Trades, books and states are compared in pages of this length, ms: a day of them does not sit in memory.
 const PAGE_MS: i64 = 600_000;
 
+/// All of time, for [`compare`].
+pub const EVER: Span = Span { from: TimeMs::MIN, to: TimeMs::MAX };
+
 /// Why there is no verdict.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
@@ -45,23 +48,33 @@ pub async fn verify(store: &dyn Inspect, truth: Option<&dyn Truth>) -> Result<Re
     };
     let mut compared = Vec::new();
     for row in &streams {
-        let tally = match (truth, oldest) {
-            (Some(truth), Some(oldest)) => compare_stream(store, truth, oldest, row, &gaps).await?,
+        let mut tally = Tally::default();
+        let span = match (truth, oldest) {
+            (Some(truth), Some(oldest)) => {
+                compare(store, truth, oldest, row, &gaps, EVER, &mut tally).await?
+            }
             _ => None,
         };
-        compared.push((row, tally));
+        compared.push((row, span.map(|span| (span, tally))));
     }
     Ok(Report::new(audit, &gaps, &compared))
 }
 
-/// Compares one stream with the truth; none where it has nothing below its edge that the truth still knows.
-async fn compare_stream(
+/// Compares one stream with a truth that knows everything from `oldest` on, inside `within`, and adds what it found to
+/// `tally`. Returns the piece that was compared; none where nothing of it lies below the stream's edge. Bars and
+/// settlements are compared whole, whatever `within` says: compare them once.
+///
+/// # Errors
+/// When the store or the truth cannot be read.
+pub async fn compare(
     store: &dyn Inspect,
     truth: &dyn Truth,
     oldest: TimeMs,
     row: &StreamRow,
     gaps: &[GapRow],
-) -> Result<Option<(Span, Tally)>, VerifyError> {
+    within: Span,
+    tally: &mut Tally,
+) -> Result<Option<Span>, VerifyError> {
     let stream = row.stream;
     let (Some(first), Some(stop)) = (row.first, row.edge) else { return Ok(None) };
     let from = match stream.kind() {
@@ -74,7 +87,6 @@ async fn compare_stream(
     }
     let gaps: Vec<GapRow> = gaps.iter().filter(|gap| gap.stream == stream).cloned().collect();
     let piece = Piece { span: Span { from, to: stop }, gaps: Gaps::of(&gaps) };
-    let mut tally = Tally::default();
     match stream.kind() {
         Kind::Candle | Kind::Funding => {
             let later = Span { from, to: TimeMs::MAX };
@@ -90,15 +102,16 @@ async fn compare_stream(
             }
         }
         _ => {
-            let mut begin = from;
+            let stop = stop.min(within.to);
+            let mut begin = from.max(within.from);
             while begin <= stop {
                 let page = Span { from: begin, to: (begin + (PAGE_MS - 1)).min(stop) };
-                compare_page(store, truth, stream, &piece, page, &mut tally).await?;
+                compare_page(store, truth, stream, &piece, page, tally).await?;
                 begin = page.to + 1;
             }
         }
     }
-    Ok(Some((piece.span, tally)))
+    Ok(Some(piece.span))
 }
 
 async fn compare_page(

@@ -37,6 +37,9 @@ struct Options {
     /// Traders, 4 to 100000.
     #[arg(long, default_value_t = 200)]
     traders: usize,
+    /// How many times as often as usual quotes move and takers come, 0.0001 to 100.
+    #[arg(long, default_value_t = 1.0)]
+    activity: f64,
     /// Simulated seconds in a second, above 0, at most 1000.
     #[arg(long, default_value_t = 1.0)]
     speed: f64,
@@ -88,6 +91,7 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         seed: options.seed,
         coins: options.coins,
         traders: options.traders,
+        activity: options.activity,
         speed: options.speed,
         start: options.start.map_or_else(|| SystemClock.now(), TimeMs),
         replay: options.replay,

@@ -73,7 +73,7 @@ impl Exchange {
     pub(crate) fn new(config: &SimConfig) -> Result<Self, SimError> {
         let seed = Seed(config.seed);
         let start = config.start.0;
-        let specs = spec::listings(config.coins)?;
+        let specs = spec::listings(config.coins, config.activity)?;
         let warm_up_start = |s: &Spec| start - (WARM_UP * s.take_gap_ms + BLOCK_MS) / BLOCK_MS * BLOCK_MS;
         let markets: Vec<_> = specs
             .into_iter()

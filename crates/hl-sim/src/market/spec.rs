@@ -85,36 +85,38 @@ const SPOT: [(Listed, u32, u32); 3] = [
 const BUILDER: [Listed; 2] = [Listed("xyz:NVDA", 2, 3, 20_735, 10), Listed("xyz:TSLA", 2, 3, 42_150, 10)];
 
 /// Every live market: the first dex, then the builder dex, then spot.
-pub(crate) fn listings(coins: usize) -> Result<Vec<Spec>, SimError> {
+pub(crate) fn listings(coins: usize, activity: f64) -> Result<Vec<Spec>, SimError> {
     let mut specs = Vec::with_capacity(coins + BUILDER.len() + SPOT.len());
     for i in 0..coins {
         // 8.5 octaves from the busiest to the quietest, in 1/1024 octaves.
         let octaves = if coins == 1 { 0 } else { (8_704 * i / (coins - 1)) as i64 };
         let spec = match KNOWN.get(i) {
-            Some(known) => spec(known.0, known, Venue::Perp, octaves)?,
+            Some(known) => spec(known.0, known, Venue::Perp, octaves, activity)?,
             None => {
                 let px_decimals = (i % 6) as u32;
                 let base = 15_000 + (i as i64 * 7_919) % 55_000;
                 let listed = Listed("", px_decimals, 5 - px_decimals, base, 5);
-                spec(&generated_name(i - KNOWN.len()), &listed, Venue::Perp, octaves)?
+                spec(&generated_name(i - KNOWN.len()), &listed, Venue::Perp, octaves, activity)?
             }
         };
         specs.push(spec);
     }
     for listed in &BUILDER {
-        specs.push(spec(listed.0, listed, Venue::Builder, 5 * 1_024)?);
+        specs.push(spec(listed.0, listed, Venue::Builder, 5 * 1_024, activity)?);
     }
     for (listed, index, token) in &SPOT {
         let venue = Venue::Spot { index: *index, token: *token };
-        specs.push(spec(listed.0, listed, venue, 6 * 1_024)?);
+        specs.push(spec(listed.0, listed, venue, 6 * 1_024, activity)?);
     }
     Ok(specs)
 }
 
-fn spec(name: &str, listed: &Listed, venue: Venue, octaves: i64) -> Result<Spec, SimError> {
+fn spec(name: &str, listed: &Listed, venue: Venue, octaves: i64, activity: f64) -> Result<Spec, SimError> {
     let Listed(_, px_decimals, sz_decimals, base, max_leverage) = *listed;
     let coin = Coin::new(name)?;
-    let quote_gap_ms = scaled(100, octaves * 4 / 5);
+    // One division of small whole numbers, rounded down: the same on every machine.
+    let paced = |gap_ms: i64| ((gap_ms as f64 / activity) as i64).max(1);
+    let quote_gap_ms = paced(scaled(100, octaves * 4 / 5));
     // A square root is exact to the last bit everywhere, unlike a power: the market is the same on every machine.
     let per_event = 0.000_15 * (quote_gap_ms as f64 / 1_000.0).sqrt();
     let step = ((base * 1_024) as f64 * per_event) as i64;
@@ -127,7 +129,7 @@ fn spec(name: &str, listed: &Listed, venue: Venue, octaves: i64) -> Result<Spec,
         base,
         max_leverage,
         lot: lot.max(10),
-        take_gap_ms: scaled(550, octaves),
+        take_gap_ms: paced(scaled(550, octaves)),
         quote_gap_ms,
         step: step.max(1_024),
     })
@@ -155,7 +157,7 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_prices_have_five_digits() {
-        let specs = listings(400).unwrap();
+        let specs = listings(400, 1.0).unwrap();
         let names: BTreeSet<_> = specs.iter().map(|s| s.coin).collect();
         assert_eq!(names.len(), specs.len());
         for s in &specs {

@@ -1,0 +1,231 @@
+//! Storms on simulated exchanges, as many as asked for, on as many threads as there are cores.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use clap::Parser;
+use hl_chaos::{ChaosError, Density, Market, Outcome, Plan, Summary, Trace, run};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+const EXAMPLES: &str = "Examples:
+  hl-chaos --seeds 1000 --hours 24
+  hl-chaos --seed 68 --hours 0.33 --storm dense --market mixed --trace 68.txt
+  hl-chaos --seeds 20 --hours 10 --market busy --json";
+
+/// Runs the whole collector on a simulated exchange in virtual time: a storm of faults and crashes for each seed, then
+/// the comparison with the truth. A seed is a run, byte for byte.
+#[derive(Parser)]
+#[command(name = "hl-chaos", version, after_help = EXAMPLES)]
+struct Options {
+    /// Run so many seeds.
+    #[arg(long, default_value_t = 100, conflicts_with = "seed")]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 1, conflicts_with = "seed")]
+    from: u64,
+    /// Run this seed only.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Simulated hours of storm for each seed; a calm half hour follows.
+    #[arg(long, default_value_t = 1.0)]
+    hours: f64,
+    /// The market: quiet, about one frame a second; mixed, every kind of stream; busy, about a hundred frames a second.
+    #[arg(long, default_value = "quiet", value_parser = str::parse::<Market>)]
+    market: Market,
+    /// A market of about so many frames a second instead, 0.5 to 150.
+    #[arg(long, value_name = "X", conflicts_with = "market")]
+    frames_per_second: Option<f64>,
+    /// How dense the storm is.
+    #[arg(long, value_enum, default_value_t = Storms::Sparse)]
+    storm: Storms,
+    /// Write what happened into this file; of several seeds, into one file each, with the seed's number behind the name.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// End with one line of JSON.
+    #[arg(long)]
+    json: bool,
+    /// Seeds that run side by side [default: one a core].
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Break this guard of the rules: the storm has to show the damage.
+    #[cfg(feature = "seeded-bugs")]
+    #[arg(long = "break", value_name = "GUARD", value_parser = str::parse::<hl_core::seeded::Guard>)]
+    broken: Option<hl_core::seeded::Guard>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Storms {
+    /// A few faults an hour.
+    Sparse,
+    /// Two faults a minute.
+    Dense,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    #[cfg(feature = "seeded-bugs")]
+    if let Some(guard) = options.broken {
+        eprintln!("broken on purpose: {guard}");
+        hl_core::seeded::break_guard(guard);
+    }
+    match storm(&options) {
+        Ok(summary) => {
+            eprintln!("{}", text(&summary));
+            if options.json {
+                match serde_json::to_string(&summary) {
+                    Ok(line) => println!("{line}"),
+                    Err(error) => eprintln!("hl-chaos: the summary is no JSON: {error}"),
+                }
+            }
+            if summary.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("hl-chaos: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn text(s: &Summary) -> String {
+    let mut text = format!(
+        "{} seeds, {:.1} simulated hours in {:.1} s ({:.2} hours a second), {:.1} frames a second, {} faults of which \
+         {} crashes: {} rows lost, {} unrecorded gaps, {} duplicates, {} overlapping claims",
+        s.seeds,
+        s.simulated_hours,
+        s.wall_s,
+        s.simulated_hours / s.wall_s.max(0.001),
+        s.frames_per_second,
+        s.faults,
+        s.crashes,
+        s.lost,
+        s.unrecorded_gaps,
+        s.duplicates,
+        s.overlapping_claims,
+    );
+    if !s.is_clean() {
+        // Writing to text cannot fail.
+        let _ = write!(text, "\nseeds with damage: {:?}", s.failed_seeds);
+    }
+    text
+}
+
+fn storm(options: &Options) -> Result<Summary, String> {
+    let market = match options.frames_per_second {
+        Some(rate) => Market::with_frames(rate).map_err(|e| e.to_string())?,
+        None => options.market.clone(),
+    };
+    if !(options.hours > 0.0 && options.hours <= 1_000.0) {
+        return Err("--hours must be above 0 and at most 1000".to_owned());
+    }
+    let seeds = match options.seed {
+        Some(seed) => seed..seed.saturating_add(1),
+        None => options.from..options.from.saturating_add(options.seeds),
+    };
+    let threads = options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let work = Work {
+        options,
+        market,
+        length_ms: (options.hours * 3_600_000.0) as u64,
+        several: seeds.end - seeds.start > 1,
+        next: AtomicU64::new(seeds.start),
+        end: seeds.end,
+        outcomes: Mutex::new(Ok(Vec::new())),
+        bar: bar((seeds.end - seeds.start) as f64 * options.hours),
+    };
+    let begun = tokio::time::Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            scope.spawn(|| work.run());
+        }
+    });
+    work.bar.finish_and_clear();
+    let outcomes = work.outcomes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)?;
+    Ok(Summary::of(outcomes, begun.elapsed().as_secs_f64()))
+}
+
+/// What the threads share.
+struct Work<'a> {
+    options: &'a Options,
+    market: Market,
+    length_ms: u64,
+    several: bool,
+    next: AtomicU64,
+    end: u64,
+    outcomes: Mutex<Result<Vec<Outcome>, String>>,
+    bar: ProgressBar,
+}
+
+impl Work<'_> {
+    /// Takes seed after seed, until none is left or one could not be run.
+    fn run(&self) {
+        loop {
+            let seed = self.next.fetch_add(1, Ordering::Relaxed);
+            if seed >= self.end {
+                return;
+            }
+            let outcome = self.seed(seed);
+            let mut outcomes = self.outcomes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            match (outcome, &mut *outcomes) {
+                (Ok(outcome), Ok(all)) => all.push(outcome),
+                (Err(error), all @ Ok(_)) => {
+                    *all = Err(format!("seed {seed}: {error}"));
+                    self.next.store(self.end, Ordering::Relaxed);
+                }
+                (_, Err(_)) => {}
+            }
+        }
+    }
+
+    fn seed(&self, seed: u64) -> Result<Outcome, ChaosError> {
+        let density = match self.options.storm {
+            Storms::Sparse => Density::SPARSE,
+            Storms::Dense => Density::DENSE,
+        };
+        let plan = Plan { seed, market: self.market.clone(), density, length_ms: self.length_ms };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .map_err(|source| ChaosError::Io { step: "making a runtime", source })?;
+        let (outcome, trace) = {
+            let _inside = runtime.enter();
+            let trace = Trace::new(self.options.trace.is_some());
+            let progress = |ms| self.bar.inc(ms);
+            let run = || runtime.block_on(run(&plan, trace.clone(), &progress));
+            // A panic is damage like any other; the seeds behind it still run.
+            let outcome = std::panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+                Ok(Outcome { seed, problems: vec!["panicked".to_owned()], ..Outcome::default() })
+            })?;
+            (outcome, trace)
+        };
+        for problem in &outcome.problems {
+            self.bar.suspend(|| eprintln!("seed {seed}: {problem}"));
+        }
+        if let (Some(path), Some(text)) = (&self.options.trace, trace.text()) {
+            let mut name = path.clone().into_os_string();
+            if self.several {
+                name.push(format!(".{seed}"));
+            }
+            std::fs::write(&name, text).map_err(|source| ChaosError::Io { step: "writing the trace", source })?;
+        }
+        Ok(outcome)
+    }
+}
+
+/// Simulated hours of all seeds; nothing where nobody looks.
+fn bar(hours: f64) -> ProgressBar {
+    let bar = ProgressBar::new((hours * 3_600_000.0) as u64);
+    let style = ProgressStyle::with_template("{elapsed_precise} {wide_bar} {percent}% of the simulated time, {eta} left");
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    if !std::io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    bar
+}

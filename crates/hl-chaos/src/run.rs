@@ -1,0 +1,330 @@
+//! One run: a daemon in a storm, and what became of the data.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hl_cli::verify::{EVER, Finding, Tally, Truth as _, compare};
+use hl_core::ledger::Span;
+use hl_core::seam::Seed;
+use hl_core::stream::Conflation;
+use hl_core::{Kind, Records, SourceId, StreamKey, TimeMs};
+use hl_store::{Inspect as _, SqliteStore, StreamRow};
+use rusqlite::types::ValueRef;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use crate::world::Ended;
+use crate::{ChaosError, Daemon, Density, Market, Outcome, START, SimTruth, Step, Storm, Trace, World};
+
+const HOUR_MS: i64 = 3_600_000;
+/// Stored rows are compared with the truth once they are so old, ms: by then nothing changes them any more, since bars
+/// are audited within half an hour.
+const SETTLED_MS: i64 = HOUR_MS;
+/// The exchange knows its past for so long, ms.
+const RETENTION_MS: i64 = 3 * HOUR_MS;
+/// Quiet time at the end: bars are audited every ten minutes or so, and what an audit finds is read again.
+const CALM: Duration = Duration::from_secs(25 * 60);
+/// What is older than this at the end is behind the edge of its stream, ms.
+const BEHIND_MS: i64 = 180_000;
+/// A daemon that ended by itself is started again after so long, as a service manager does.
+const RESTART: Duration = Duration::from_secs(1);
+
+/// What to run.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Plan {
+    /// The seed.
+    pub seed: u64,
+    /// The market.
+    pub market: Market,
+    /// How dense the storm is.
+    pub density: Density,
+    /// How long it lasts, simulated ms.
+    pub length_ms: u64,
+}
+
+/// Runs a plan, and calls `progress` with the simulated milliseconds done since the last call. Must be called inside a
+/// runtime of one thread with a paused clock, alone in it.
+///
+/// # Errors
+/// When no world could be made, or no verdict be reached. What is wrong with the daemon stands in the outcome.
+pub async fn run(plan: &Plan, trace: Trace, progress: &dyn Fn(u64)) -> Result<Outcome, ChaosError> {
+    // The daemon's log is a part of the trace.
+    let logged = tracing_subscriber::registry().with(trace.layer());
+    let _log = tracing::subscriber::set_default(logged);
+    let mut config = plan.market.config(plan.seed);
+    config.retention_ms = RETENTION_MS;
+    let world = World::with(config, trace).await?;
+    let mut run = Run {
+        plan,
+        world,
+        outcome: Outcome { seed: plan.seed, ..Outcome::default() },
+        tallies: BTreeMap::new(),
+        compared_to: START,
+    };
+    run.storm(progress).await?;
+    run.judge().await?;
+    run.outcome.hash = run.hash()?;
+    Ok(run.outcome)
+}
+
+struct Run<'a> {
+    plan: &'a Plan,
+    world: World,
+    outcome: Outcome,
+    tallies: BTreeMap<StreamKey, Tally>,
+    compared_to: TimeMs,
+}
+
+impl Run<'_> {
+    fn problem(&mut self, text: String) {
+        self.world.trace.line("problem", format_args!("{text}"));
+        self.outcome.problems.push(text);
+    }
+
+    async fn storm(&mut self, progress: &dyn Fn(u64)) -> Result<(), ChaosError> {
+        let begin = Instant::now();
+        let at = |ms| begin + Duration::from_millis(ms);
+        let length_ms = self.plan.length_ms;
+        let storm = Storm::of(self.plan.seed, self.plan.density, length_ms, &self.plan.market.streams);
+        let mut steps = storm.steps.into_iter().peekable();
+        let mut done_ms = 0;
+        let mut daemon = self.world.daemon(&self.plan.market.streams).await?;
+        loop {
+            let hour_ms = (done_ms / HOUR_MS.unsigned_abs() + 1) * HOUR_MS.unsigned_abs();
+            let step_ms = steps.peek().map_or(u64::MAX, |(at, _)| *at);
+            let next_ms = hour_ms.min(step_ms).min(length_ms);
+            tokio::select! {
+                biased;
+                ended = daemon.ended() => {
+                    self.ended(ended);
+                    drop(daemon);
+                    sleep(RESTART).await;
+                    daemon = self.world.daemon(&self.plan.market.streams).await?;
+                    continue;
+                }
+                () = sleep_until(at(next_ms)) => {}
+            }
+            progress(next_ms - done_ms);
+            done_ms = next_ms;
+            if next_ms == step_ms
+                && let Some((_, step)) = steps.next()
+            {
+                daemon = self.strike(step, daemon).await?;
+            }
+            if next_ms == hour_ms {
+                self.compare(TimeMs(self.world.sim.now().0 - SETTLED_MS)).await?;
+            }
+            if next_ms == length_ms {
+                break;
+            }
+        }
+        self.world.sim.clear_faults();
+        self.finish(daemon).await;
+        self.outcome.simulated_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(())
+    }
+
+    /// A daemon that ends by itself is wrong, unless its store failed under it.
+    fn ended(&mut self, ended: Result<(), Ended>) {
+        let how = ended.map_or_else(|e| e.to_string(), |()| "nobody told it to".to_owned());
+        self.world.trace.line("ended", format_args!("{how}"));
+        if !self.world.troubles.recent() {
+            self.problem(format!("the daemon ended: {how}"));
+        }
+    }
+
+    async fn strike(&mut self, step: Step, daemon: Daemon) -> Result<Daemon, ChaosError> {
+        self.world.trace.line("strike", format_args!("{step:?}"));
+        self.outcome.faults += 1;
+        match step {
+            Step::Exchange(fault) => {
+                self.world.sim.inject(fault);
+            }
+            Step::Network { weather, for_ms } => self.world.net.strike(weather, for_ms),
+            Step::Store { trouble, for_ms } => self.world.troubles.strike(trouble, for_ms),
+            Step::ClockStep { by_ms } => self.world.clock.step(by_ms),
+            Step::Crash { down_ms } => {
+                self.outcome.crashes += 1;
+                daemon.crash().await;
+                sleep(Duration::from_millis(down_ms)).await;
+                return Ok(self.world.daemon(&self.plan.market.streams).await?);
+            }
+        }
+        Ok(daemon)
+    }
+
+    /// Fair weather until everything is in order again, then the end.
+    async fn finish(&mut self, daemon: Daemon) {
+        let back = daemon
+            .until("the sockets own everything again", |snapshot| {
+                !snapshot.streams.is_empty()
+                    && snapshot.streams.values().all(|m| m.owner == Some(SourceId::Ws))
+            })
+            .await;
+        if let Err(never) = back {
+            self.problem(never.to_string());
+        }
+        sleep(CALM).await;
+        if let Err(error) = daemon.stop().await {
+            self.problem(format!("the daemon did not end in good order: {error}"));
+        }
+    }
+
+    /// Compares what is settled up to a time and was not compared yet.
+    async fn compare(&mut self, to: TimeMs) -> Result<(), ChaosError> {
+        if to <= self.compared_to {
+            return Ok(());
+        }
+        let within = Span { from: self.compared_to, to };
+        self.compared_to = to + 1;
+        let inspect = SqliteStore::inspect(self.world.store_path())?;
+        let gaps = inspect.gaps(None).await?;
+        let truth = SimTruth(&self.world.sim);
+        let oldest = truth.oldest().await.map_err(hl_cli::verify::VerifyError::from)?;
+        for row in inspect.streams().await? {
+            if !matches!(row.stream.kind(), Kind::Candle | Kind::Funding) {
+                let tally = self.tallies.entry(row.stream).or_default();
+                compare(&inspect, &truth, oldest, &row, &gaps, within, tally).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The rest of the comparison, and the audit.
+    async fn judge(&mut self) -> Result<(), ChaosError> {
+        let now = self.world.sim.now();
+        self.compare(now).await?;
+        let inspect = SqliteStore::inspect(self.world.store_path())?;
+        let gaps = inspect.gaps(None).await?;
+        let rows = inspect.streams().await?;
+        for row in &rows {
+            if matches!(row.stream.kind(), Kind::Candle | Kind::Funding) {
+                let tally = self.tallies.entry(row.stream).or_default();
+                compare(&inspect, &SimTruth(&self.world.sim), START, row, &gaps, EVER, tally).await?;
+            }
+        }
+        for (stream, tally) in std::mem::take(&mut self.tallies) {
+            self.count(stream, &tally);
+        }
+        for row in &rows {
+            self.behind(row, now).await?;
+        }
+        for stream in self.plan.market.streams.iter().filter(|s| rows.iter().all(|row| row.stream != **s)) {
+            self.outcome.problems.push(format!("{stream}: never collected"));
+        }
+        let audit = inspect.audit().await?;
+        self.outcome.duplicates += audit.duplicates;
+        self.outcome.overlapping_claims += audit.overlapping_claims;
+        for p in audit.problems {
+            let stream = p.stream.map_or("store".to_owned(), |stream| stream.to_string());
+            self.problem(format!("{stream}: {}: {} ({})", p.check, p.count, p.example));
+        }
+        self.outcome.frames = self.world.sim.status().counters.frames_sent;
+        Ok(())
+    }
+
+    fn count(&mut self, stream: StreamKey, tally: &Tally) {
+        self.outcome.compared += tally.truth;
+        if stream.spec().conflation != Conflation::State {
+            self.outcome.lost += tally.count(Finding::Missing);
+            self.outcome.unrecorded_gaps += tally.holes();
+        }
+        // Duplicate keys are counted by the audit, over all rows.
+        for (what, finding) in [
+            ("missing", Finding::Missing),
+            ("extra", Finding::Extra),
+            ("different", Finding::Different),
+            ("stored twice", Finding::Duplicate),
+        ] {
+            if let (count @ 1.., Some(first)) = (tally.count(finding), tally.first(finding)) {
+                let at = first.since(START);
+                self.problem(format!("{stream}: {what}: {count}, first at {first} ({at} ms after the start)"));
+            }
+        }
+    }
+
+    /// What happened above the edge, long before the end: nothing says that it is missing.
+    async fn behind(&mut self, row: &StreamRow, now: TimeMs) -> Result<(), ChaosError> {
+        let stream = row.stream;
+        let from = row.edge.unwrap_or(START) + 1;
+        let to = TimeMs(now.0 - BEHIND_MS);
+        if from >= to {
+            return Ok(());
+        }
+        let truth = SimTruth(&self.world.sim);
+        let later = truth.rows(stream, Span { from, to }).await;
+        let ended = |interval: hl_core::Interval, open: TimeMs| open + interval.ms() <= to;
+        let (begun, newest) = match later.map_err(hl_cli::verify::VerifyError::from)? {
+            Records::Trades(rows) => (rows.len(), rows.last().map(|r| r.time)),
+            Records::Candles(rows) => {
+                let old: Vec<_> = rows.iter().filter(|bar| ended(bar.interval, bar.time)).collect();
+                (old.len(), old.last().map(|r| r.time))
+            }
+            Records::Funding(rows) => (rows.len(), rows.last().map(|r| r.time)),
+            Records::Books(rows) => (rows.len(), rows.last().map(|r| r.time)),
+            Records::Bbos(rows) => of_states(from, rows.iter().map(|r| r.time)),
+            Records::Mids(rows) => of_states(from, rows.iter().map(|r| r.time)),
+            Records::Contexts(rows) => of_states(from, rows.iter().map(|r| r.time)),
+        };
+        let Some(newest) = newest else { return Ok(()) };
+        if stream.spec().conflation != Conflation::State {
+            self.outcome.lost += begun as u64;
+            self.outcome.unrecorded_gaps += 1;
+        }
+        let edge = from - 1;
+        self.problem(format!("{stream}: {begun} rows above the edge {edge}, the newest at {newest}"));
+        Ok(())
+    }
+
+    /// The hash of the trace and of everything that the store holds, in the order of its keys.
+    fn hash(&self) -> Result<u64, ChaosError> {
+        const TABLES: [(&str, &str); 10] = [
+            ("trades", "coin, time, tid"),
+            ("books", "coin, variant, time"),
+            ("bbo", "coin, time"),
+            ("candles", "coin, interval, time"),
+            ("mids", "coin, time"),
+            ("contexts", "coin, time"),
+            ("funding", "coin, time"),
+            ("streams", "stream"),
+            ("coverage", "stream, epoch, source, from_time"),
+            ("gaps", "stream, from_time, to_time, id"),
+        ];
+        let conn = rusqlite::Connection::open(self.world.store_path())?;
+        let mut all = Seed(self.world.trace.hash());
+        for (table, key) in TABLES {
+            let mut hash = Seed(0);
+            let mut statement = conn.prepare(&format!("SELECT * FROM {table} ORDER BY {key}"))?;
+            let columns = statement.column_count();
+            let mut rows = statement.query([])?;
+            let mut text = String::new();
+            while let Some(row) = rows.next()? {
+                text.clear();
+                for column in 0..columns {
+                    append(&mut text, row.get_ref(column)?);
+                }
+                hash = hash.derive(&text);
+            }
+            self.world.trace.line("table", format_args!("{table} {:016x}", hash.0));
+            all = all.derive(&format!("{table} {:016x}", hash.0));
+        }
+        Ok(all.0)
+    }
+}
+
+/// How many states began at or after a time, of those that the truth gives, and when the last did.
+fn of_states(from: TimeMs, times: impl Iterator<Item = TimeMs>) -> (usize, Option<TimeMs>) {
+    let begun: Vec<TimeMs> = times.filter(|at| *at >= from).collect();
+    (begun.len(), begun.iter().max().copied())
+}
+
+fn append(text: &mut String, value: ValueRef<'_>) {
+    use std::fmt::Write as _;
+    // Writing to text cannot fail.
+    let _ = match value {
+        ValueRef::Null => write!(text, "-|"),
+        ValueRef::Integer(n) => write!(text, "{n}|"),
+        ValueRef::Real(x) => write!(text, "{x}|"),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => write!(text, "{}|", String::from_utf8_lossy(bytes)),
+    };
+}

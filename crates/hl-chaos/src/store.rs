@@ -1,0 +1,186 @@
+//! Trouble with the store: a layer over any [`Store`] that is slow, fails for a while, or loses its answers; and that
+//! writes every commit into the trace.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hl_core::ledger::{Ack, Batch, Cause, Change, Span};
+use hl_core::seam::BoxFuture;
+use hl_core::store::{Leases, Reservation, Store, StoreError};
+use hl_core::{Epoch, StreamKey, TimeMs, Token};
+use tokio::time::Instant;
+
+use crate::Trace;
+
+/// What is wrong with the store now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trouble {
+    /// Every request waits so many milliseconds before it is done.
+    Slow {
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// Every request fails, as when the disk is full, and nothing is done.
+    Fails,
+    /// Commits are done, and then reported as failed.
+    LosesAnswers,
+}
+
+/// The trouble that all stores of a world share.
+#[derive(Clone, Default)]
+pub(crate) struct Troubles(Arc<Mutex<Option<(Trouble, Instant)>>>);
+
+impl Troubles {
+    fn lock(&self) -> MutexGuard<'_, Option<(Trouble, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn strike(&self, trouble: Trouble, for_ms: u64) {
+        *self.lock() = Some((trouble, Instant::now() + Duration::from_millis(for_ms)));
+    }
+
+    fn now(&self) -> Option<Trouble> {
+        self.lock().filter(|&(_, until)| Instant::now() < until).map(|(trouble, _)| trouble)
+    }
+
+    /// Whether there is any, or there was a moment ago.
+    pub(crate) fn recent(&self) -> bool {
+        self.lock().is_some_and(|(_, until)| Instant::now() < until + Duration::from_secs(10))
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the simulation says so")]
+struct Simulated;
+
+fn failed() -> StoreError {
+    StoreError::Temporary { step: "a simulated failure", source: Box::new(Simulated) }
+}
+
+/// A batch in a few words: what the rows are stands in the tables.
+struct Said<'a>(&'a Batch);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (stream, change) in &self.0.changes {
+            match change {
+                Change::Rows { epoch, records, .. } => write!(f, "; {stream} {} rows of {epoch}", records.len())?,
+                Change::Covered { epoch, span, .. } => write!(f, "; {stream} covered {span:?} by {epoch}")?,
+                Change::Filled { epoch, span, records, .. } => {
+                    write!(f, "; {stream} filled {span:?} by {epoch} with {} rows", records.len())?;
+                }
+                other => write!(f, "; {stream} {other:?}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A store with troubles.
+pub struct RoughStore<S> {
+    inner: Arc<S>,
+    troubles: Troubles,
+    trace: Trace,
+}
+
+impl<S: Store> RoughStore<S> {
+    pub(crate) fn new(inner: Arc<S>, troubles: Troubles, trace: Trace) -> Self {
+        Self { inner, troubles, trace }
+    }
+
+    /// What stands before every request.
+    async fn before(&self) -> Result<(), StoreError> {
+        match self.troubles.now() {
+            Some(Trouble::Slow { ms }) => tokio::time::sleep(Duration::from_millis(ms)).await,
+            Some(Trouble::Fails) => return Err(failed()),
+            Some(Trouble::LosesAnswers) | None => {}
+        }
+        Ok(())
+    }
+
+    fn rough<'a, T: Send + 'a>(
+        &'a self,
+        call: BoxFuture<'a, Result<T, StoreError>>,
+    ) -> BoxFuture<'a, Result<T, StoreError>> {
+        Box::pin(async move {
+            self.before().await?;
+            call.await
+        })
+    }
+}
+
+impl<S: Store> Store for RoughStore<S> {
+    fn token(&self) -> Token {
+        self.inner.token()
+    }
+
+    fn lease<'a>(&'a self, streams: &'a [StreamKey]) -> BoxFuture<'a, Result<Leases, StoreError>> {
+        self.rough(self.inner.lease(streams))
+    }
+
+    fn release<'a>(&'a self, streams: &'a [StreamKey]) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.rough(self.inner.release(streams))
+    }
+
+    fn commit(&self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Ack, StoreError>> {
+        Box::pin(async move {
+            self.before().await?;
+            let ack = self.inner.commit(batch.clone()).await?;
+            self.trace.line("commit", format_args!("{ack:?} {}", Said(&batch)));
+            if self.troubles.now() == Some(Trouble::LosesAnswers) { Err(failed()) } else { Ok(ack) }
+        })
+    }
+
+    fn ask<'a>(&'a self, stream: StreamKey, span: Span, cause: Cause) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.rough(self.inner.ask(stream, span, cause))
+    }
+
+    fn claim_gaps(
+        &self,
+        stream: StreamKey,
+        span: Span,
+        epoch: Epoch,
+    ) -> BoxFuture<'_, Result<Vec<Span>, StoreError>> {
+        self.rough(self.inner.claim_gaps(stream, span, epoch))
+    }
+
+    fn unclaim(&self, epoch: Epoch) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.rough(self.inner.unclaim(epoch))
+    }
+
+    fn open_gaps(&self) -> BoxFuture<'_, Result<Vec<(StreamKey, u64, Span)>, StoreError>> {
+        self.rough(self.inner.open_gaps())
+    }
+
+    fn final_bars(
+        &self,
+        stream: StreamKey,
+        span: Span,
+    ) -> BoxFuture<'_, Result<Vec<(TimeMs, u64)>, StoreError>> {
+        self.rough(self.inner.final_bars(stream, span))
+    }
+
+    fn reserve<'a>(
+        &'a self,
+        address: &'a str,
+        now: TimeMs,
+        weight: u32,
+        ceiling: u32,
+    ) -> BoxFuture<'a, Result<Reservation, StoreError>> {
+        self.rough(self.inner.reserve(address, now, weight, ceiling))
+    }
+
+    fn put_note<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.rough(self.inner.put_note(name, text))
+    }
+
+    fn note<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
+        self.rough(self.inner.note(name))
+    }
+
+    /// A session that ends is not held up: whoever stops a daemon has seen the trouble.
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.close()
+    }
+}

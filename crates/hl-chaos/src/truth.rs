@@ -1,0 +1,33 @@
+//! The truth of a simulated exchange in the same process.
+
+use hl_cli::verify::{Truth, TruthError};
+use hl_core::ledger::Span;
+use hl_core::seam::BoxFuture;
+use hl_core::{Records, StreamKey, TimeMs};
+use hl_sim::Sim;
+
+/// What a simulated exchange did, read without a network.
+pub struct SimTruth<'a>(pub &'a Sim);
+
+impl Truth for SimTruth<'_> {
+    fn oldest(&self) -> BoxFuture<'_, Result<TimeMs, TruthError>> {
+        Box::pin(async { Ok(TimeMs(self.0.status().from)) })
+    }
+
+    fn rows(&self, stream: StreamKey, span: Span) -> BoxFuture<'_, Result<Records, TruthError>> {
+        let (sim, Span { from, to }) = (self.0, span);
+        let rows = match stream {
+            StreamKey::Trades(coin) => Records::Trades(sim.truth_trades(coin, from, to)),
+            StreamKey::Book(coin, _) => Records::Books(sim.truth_books(coin, from, to)),
+            StreamKey::Bbo(coin) => Records::Bbos(sim.truth_bbos(coin, from, to)),
+            StreamKey::Candle(coin, interval) => Records::Candles(sim.truth_candles(coin, interval, from, to)),
+            StreamKey::Mids => {
+                let of = |coin| sim.truth_mids(coin, from, to);
+                Records::Mids(sim.coins().into_iter().flat_map(of).collect())
+            }
+            StreamKey::Context(coin) => Records::Contexts(sim.truth_contexts(coin, from, to)),
+            StreamKey::Funding(coin) => Records::Funding(sim.truth_funding(coin, from, to)),
+        };
+        Box::pin(async { Ok(rows) })
+    }
+}
