@@ -66,7 +66,9 @@ impl Market {
     /// About a hundred frames a second.
     #[must_use]
     pub fn busy() -> Self {
-        let flow = BUSY_COINS.iter().flat_map(|c| [format!("trades/{c}"), format!("bbo/{c}"), format!("candle/{c}/1m")]);
+        let flow = BUSY_COINS
+            .iter()
+            .flat_map(|c| [format!("trades/{c}"), format!("bbo/{c}"), format!("candle/{c}/1m")]);
         let mut streams = keys(BUSY);
         streams.extend(flow.filter_map(|name| name.parse::<StreamKey>().ok()));
         Self { streams, coins: BUSY_COINS.len(), activity: 8.0 }

@@ -186,7 +186,11 @@ impl AsyncRead for Wire {
         }
         if weather.is_none() && this.in_flight.is_empty() {
             this.wait = None;
-            return if this.ended { Poll::Ready(Ok(())) } else { Pin::new(&mut this.inner).poll_read(cx, buf) };
+            return if this.ended {
+                Poll::Ready(Ok(()))
+            } else {
+                Pin::new(&mut this.inner).poll_read(cx, buf)
+            };
         }
         let now = Instant::now();
         let due = match weather {

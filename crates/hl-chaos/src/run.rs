@@ -238,7 +238,9 @@ impl Run<'_> {
         ] {
             if let (count @ 1.., Some(first)) = (tally.count(finding), tally.first(finding)) {
                 let at = first.since(START);
-                self.problem(format!("{stream}: {what}: {count}, first at {first} ({at} ms after the start)"));
+                self.problem(format!(
+                    "{stream}: {what}: {count}, first at {first} ({at} ms after the start)"
+                ));
             }
         }
     }

@@ -65,7 +65,9 @@ impl fmt::Display for Said<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (stream, change) in &self.0.changes {
             match change {
-                Change::Rows { epoch, records, .. } => write!(f, "; {stream} {} rows of {epoch}", records.len())?,
+                Change::Rows { epoch, records, .. } => {
+                    write!(f, "; {stream} {} rows of {epoch}", records.len())?
+                }
                 Change::Covered { epoch, span, .. } => write!(f, "; {stream} covered {span:?} by {epoch}")?,
                 Change::Filled { epoch, span, records, .. } => {
                     write!(f, "; {stream} filled {span:?} by {epoch} with {} rows", records.len())?;
@@ -132,7 +134,12 @@ impl<S: Store> Store for RoughStore<S> {
         })
     }
 
-    fn ask<'a>(&'a self, stream: StreamKey, span: Span, cause: Cause) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn ask<'a>(
+        &'a self,
+        stream: StreamKey,
+        span: Span,
+        cause: Cause,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
         self.rough(self.inner.ask(stream, span, cause))
     }
 

@@ -20,7 +20,9 @@ impl Truth for SimTruth<'_> {
             StreamKey::Trades(coin) => Records::Trades(sim.truth_trades(coin, from, to)),
             StreamKey::Book(coin, _) => Records::Books(sim.truth_books(coin, from, to)),
             StreamKey::Bbo(coin) => Records::Bbos(sim.truth_bbos(coin, from, to)),
-            StreamKey::Candle(coin, interval) => Records::Candles(sim.truth_candles(coin, interval, from, to)),
+            StreamKey::Candle(coin, interval) => {
+                Records::Candles(sim.truth_candles(coin, interval, from, to))
+            }
             StreamKey::Mids => {
                 let of = |coin| sim.truth_mids(coin, from, to);
                 Records::Mids(sim.coins().into_iter().flat_map(of).collect())

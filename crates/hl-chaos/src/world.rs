@@ -97,7 +97,9 @@ impl World {
     pub async fn with(config: SimConfig, trace: Trace) -> Result<Self, ChaosError> {
         let folder = match tempfile::tempdir_in(MEMORY) {
             Ok(folder) => folder,
-            Err(_) => tempfile::tempdir().map_err(|source| ChaosError::Io { step: "making a folder", source })?,
+            Err(_) => {
+                tempfile::tempdir().map_err(|source| ChaosError::Io { step: "making a folder", source })?
+            }
         };
         let net = WeatherNet::new(MemoryNet::new());
         let listener =

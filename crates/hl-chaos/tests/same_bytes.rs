@@ -7,7 +7,10 @@ use std::process::{Command, Stdio};
 /// Runs the seeds and returns the last line of its answer.
 fn storm(traces: &Path) -> serde_json::Value {
     let output = Command::new(env!("CARGO_BIN_EXE_hl-chaos"))
-        .args(["--seeds", "2", "--from", "11", "--hours", "0.1", "--market", "mixed", "--storm", "dense", "--json"])
+        .args([
+            "--seeds", "2", "--from", "11", "--hours", "0.1", "--market", "mixed", "--storm", "dense",
+            "--json",
+        ])
         .arg("--trace")
         .arg(traces.join("trace"))
         .stderr(Stdio::inherit())

@@ -126,7 +126,8 @@ fn storm(options: &Options) -> Result<Summary, String> {
         Some(seed) => seed..seed.saturating_add(1),
         None => options.from..options.from.saturating_add(options.seeds),
     };
-    let threads = options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let threads =
+        options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let work = Work {
         options,
         market,
@@ -211,7 +212,8 @@ impl Work<'_> {
             if self.several {
                 name.push(format!(".{seed}"));
             }
-            std::fs::write(&name, text).map_err(|source| ChaosError::Io { step: "writing the trace", source })?;
+            std::fs::write(&name, text)
+                .map_err(|source| ChaosError::Io { step: "writing the trace", source })?;
         }
         Ok(outcome)
     }
@@ -220,7 +222,9 @@ impl Work<'_> {
 /// Simulated hours of all seeds; nothing where nobody looks.
 fn bar(hours: f64) -> ProgressBar {
     let bar = ProgressBar::new((hours * 3_600_000.0) as u64);
-    let style = ProgressStyle::with_template("{elapsed_precise} {wide_bar} {percent}% of the simulated time, {eta} left");
+    let style = ProgressStyle::with_template(
+        "{elapsed_precise} {wide_bar} {percent}% of the simulated time, {eta} left",
+    );
     if let Ok(style) = style {
         bar.set_style(style);
     }
