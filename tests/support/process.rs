@@ -63,8 +63,16 @@ fn binary(name: &str) -> PathBuf {
     folder.join(name)
 }
 
-fn command(name: &str, words: &[&str]) -> Command {
-    let mut command = Command::new(binary(name));
+/// A program with its words, behind the words of another that starts it (`env …`, `nsenter …`), where there are any.
+pub(crate) fn command(before: &[String], name: &str, words: &[&str]) -> Command {
+    let mut command = match before {
+        [] => Command::new(binary(name)),
+        [first, rest @ ..] => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(binary(name));
+            command
+        }
+    };
     for (variable, _) in std::env::vars().filter(|(variable, _)| variable.starts_with("HL_")) {
         command.env_remove(variable);
     }
@@ -74,16 +82,24 @@ fn command(name: &str, words: &[&str]) -> Command {
 
 /// Runs a program to its end.
 pub(crate) async fn run(name: &str, words: &[&str], variables: &[(&str, &str)]) -> Output {
-    let ended = command(name, words).envs(variables.iter().copied()).output();
-    match tokio::time::timeout(NEVER, ended).await {
+    output(command(&[], name, words).envs(variables.iter().copied())).await
+}
+
+/// Runs a program to its end.
+pub(crate) async fn output(command: &mut Command) -> Output {
+    match tokio::time::timeout(NEVER, command.output()).await {
         Ok(output) => output.unwrap(),
-        Err(_) => panic!("never: the end of {name} {words:?}"),
+        Err(_) => panic!("never: the end of {command:?}"),
     }
 }
 
 /// What `hl-cli` answers as JSON, whatever its exit code.
 pub(crate) async fn answer(words: &[&str]) -> Value {
-    let output = run("hl-cli", &[words, &["--json"]].concat(), &[]).await;
+    answer_behind(&[], words).await
+}
+
+async fn answer_behind(before: &[String], words: &[&str]) -> Value {
+    let output = output(&mut command(before, "hl-cli", &[words, &["--json"]].concat())).await;
     serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{words:?}: {error}: {}", String::from_utf8_lossy(&output.stderr)))
 }
@@ -101,16 +117,25 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(name: &str, words: &[&str]) -> Self {
-        let mut child = command(name, words).spawn().unwrap();
+        Self::spawn(format!("{name} {}", words.join(" ")), command(&[], name, words))
+    }
+
+    pub(crate) fn spawn(name: String, mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let lines: [Arc<Mutex<Vec<Line>>>; 2] = Default::default();
         let mut readers = JoinSet::new();
         readers.spawn(read(child.stdout.take().unwrap(), lines[0].clone()));
         readers.spawn(read(child.stderr.take().unwrap(), lines[1].clone()));
-        Self { name: format!("{name} {}", words.join(" ")), child, lines, readers }
+        Self { name, child, lines, readers }
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id().unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
     }
 
     /// Everything on standard output so far.
@@ -144,8 +169,7 @@ impl Process {
 
     /// Asks it to terminate.
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
-        let pid = Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
-        kill_process(pid, Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
         self.ended().await
     }
 
@@ -218,13 +242,20 @@ impl Exchange {
 pub(crate) struct StoreFile {
     folder: tempfile::TempDir,
     pub(crate) uri: String,
+    /// The words before each program, through which alone it sees the file.
+    reach: Vec<String>,
 }
 
 impl StoreFile {
     pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::inside(tempfile::tempdir().unwrap(), Vec::new())
+    }
+
+    /// In a folder that programs see only where they are started behind the words of `reach`.
+
+    pub(crate) fn inside(folder: tempfile::TempDir, reach: Vec<String>) -> Self {
         let uri = format!("sqlite:{}", folder.path().join("hl.db").display());
-        Self { folder, uri }
+        Self { folder, uri, reach }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -237,13 +268,22 @@ impl StoreFile {
 
     /// A daemon that collects from `exchange` into this file.
     pub(crate) fn daemon(&self, exchange: &Exchange, words: &[&str]) -> Process {
+        self.daemon_with(exchange, words, &[])
+    }
+
+    /// The same, behind the words of another program that starts it.
+    pub(crate) fn daemon_with(&self, exchange: &Exchange, words: &[&str], before: &[&str]) -> Process {
         let always = ["--network", &exchange.base, "--store", &self.uri];
-        Process::start("hl-daemon", &[&always, words].concat())
+        let words = [&always, words].concat();
+        let before: Vec<_> =
+            self.reach.iter().cloned().chain(before.iter().map(|&word| word.to_owned())).collect();
+        Process::spawn(format!("hl-daemon {}", words.join(" ")), command(&before, "hl-daemon", &words))
     }
 
     /// `hl-cli status`; null while there is no store yet.
     pub(crate) async fn status(&self) -> Value {
-        let output = run("hl-cli", &["status", "--store", &self.uri, "--json"], &[]).await;
+        let words = ["status", "--store", &self.uri, "--json"];
+        let output = output(&mut command(&self.reach, "hl-cli", &words)).await;
         serde_json::from_slice(&output.stdout).unwrap_or_default()
     }
 
@@ -258,7 +298,8 @@ impl StoreFile {
 
     /// `hl-cli verify` against the truth. Fails with everything that was found where that is not clean.
     pub(crate) async fn verified(&self, exchange: &Exchange) -> Value {
-        let report = answer(&["verify", "--store", &self.uri, "--truth", &exchange.base]).await;
+        let words = ["verify", "--store", &self.uri, "--truth", &exchange.base];
+        let report = answer_behind(&self.reach, &words).await;
         let found = serde_json::to_string_pretty(&report["problems"]).unwrap();
         assert_eq!(report["clean"], true, "{found}\n{:#}", report["gaps"]);
         for stream in report["streams"].as_array().unwrap() {
