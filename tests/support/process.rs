@@ -50,7 +50,16 @@ fn binary(name: &str) -> PathBuf {
             "debug" => "dev",
             name => name,
         };
-        let built = std::process::Command::new(env!("CARGO"))
+        let mut cargo = std::process::Command::new(env!("CARGO"));
+        // What cargo tells a test of its package would make build scripts that look at it run again, and with them
+        // half of the dependencies.
+        let of_this_package = |name: &str| {
+            ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_"].iter().any(|prefix| name.starts_with(prefix))
+        };
+        for (variable, _) in std::env::vars().filter(|(name, _)| of_this_package(name)) {
+            cargo.env_remove(variable);
+        }
+        let built = cargo
             .args(["build", "--quiet", "--workspace", "--bins", "--test", "binaries", "--profile", profile])
             .arg("--target-dir")
             .arg(folder.parent().unwrap())

@@ -131,12 +131,17 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
         // Two daemons must not jitter alike.
         seed: Seed(clock.now().0.unsigned_abs()).derive(&std::process::id().to_string()),
     });
-    let result = collect(config, &engine, store.as_ref(), stop).await;
-    store.close().await.map_err(failed)?;
+    let result = collect(config, &engine, store.as_ref(), stop).await.map_err(|error| match error {
+        DaemonError::Engine(EngineError::Store(source))
+        | DaemonError::Network(NetworkError::Store(source)) => failed(source),
+        other => other,
+    });
+    let closed = store.close().await.map_err(failed);
     if let Some(sim) = sim {
         sim.stop().await;
     }
-    result
+    // A store that failed cannot be closed in order either: what came first says more.
+    result.and(closed)
 }
 
 /// A simulated exchange on a free loopback port, so that other programs can look at it too.

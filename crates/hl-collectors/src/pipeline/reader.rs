@@ -306,29 +306,39 @@ impl Pipeline {
     }
 
     /// Puts events on disk. What the committer still has in hand goes first: were this process to die now, the edge of
-    /// what is spooled would pass over it. Committing a batch twice changes nothing.
+    /// what is spooled would pass over it. Committing a batch twice changes nothing. What finds no room is given up.
     async fn spool(&mut self, batch: Batch) {
-        if let Some(in_flight) = self.in_flight.take() {
-            self.push_to_spool(Batch::clone(&in_flight)).await;
+        let behind_the_edge = match self.in_flight.clone() {
+            Some(in_flight) if self.push(&in_flight).await => {
+                self.in_flight = None;
+                true
+            }
+            // Not lost: the committer goes on trying it.
+            Some(_) => false,
+            None => true,
+        };
+        if !(behind_the_edge && self.push(&batch).await) {
+            let lost = self.pending.give_up(batch);
+            self.meters.count(|c| c.spool_full += lost);
+            warn!(lost, "neither store nor spool takes them: records given up, recorded as a gap");
         }
-        self.push_to_spool(batch).await;
     }
 
-    async fn push_to_spool(&mut self, batch: Batch) {
-        match self.spool.push(&batch).await {
+    /// Whether the spool took a batch.
+    async fn push(&mut self, batch: &Batch) -> bool {
+        match self.spool.push(batch).await {
             Ok(true) => {
                 self.spooled = true;
                 self.meters.count(|c| c.spooled += 1);
+                true
             }
             Ok(false) => {
-                let lost = self.pending.give_up(batch);
-                self.meters.count(|c| c.spool_full += lost);
-                warn!(lost, "store and spool are full: records given up, recorded as a gap");
+                warn!("the spool is full");
+                false
             }
             Err(error) => {
-                let lost = self.pending.give_up(batch);
-                self.meters.count(|c| c.spool_full += lost);
-                error!(%error, lost, "the spool failed: records given up, recorded as a gap");
+                error!(%error, "the spool failed");
+                false
             }
         }
     }
@@ -359,8 +369,9 @@ impl Pipeline {
             Err(error) => {
                 error!(%error, "the store failed for good");
                 self.failed = true;
+                // What finds no room becomes a gap at the next start, as after a crash.
                 if let Some(batch) = in_flight {
-                    self.push_to_spool(Batch::clone(&batch)).await;
+                    self.push(&batch).await;
                 }
                 let _ = self.events.send(PipelineEvent::Failed(error)).await;
             }

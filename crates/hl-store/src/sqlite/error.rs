@@ -50,8 +50,13 @@ pub enum SqliteError {
     /// An empty file, opened for reading.
     #[error("{} is empty; start a collector on it first, or check the path", .0.display())]
     Empty(PathBuf),
+    /// No space is left.
+    #[error("the disk is full; free some space, and it goes on by itself")]
+    Full(#[source] rusqlite::Error),
     /// The database is damaged.
-    #[error("the database file is damaged; stop, keep a copy, and rebuild it with `sqlite3 FILE .recover`")]
+    #[error(
+        "the database file is damaged; stop, keep a copy, and rebuild it with `sqlite3 FILE .recover | sqlite3 NEW`"
+    )]
     Corrupt(#[source] rusqlite::Error),
     /// The database can be read but not written.
     #[error("the database file is read-only; give this user write permission on the file and its folder")]
@@ -106,7 +111,6 @@ pub(crate) fn sort(step: &'static str, error: rusqlite::Error) -> StoreError {
         Some(
             ErrorCode::DatabaseBusy
             | ErrorCode::DatabaseLocked
-            | ErrorCode::DiskFull
             | ErrorCode::SystemIoFailure
             | ErrorCode::OutOfMemory
             | ErrorCode::OperationInterrupted
@@ -114,6 +118,9 @@ pub(crate) fn sort(step: &'static str, error: rusqlite::Error) -> StoreError {
             | ErrorCode::CannotOpen
             | ErrorCode::SchemaChanged,
         ) => StoreError::Temporary { step, source: Box::new(error) },
+        Some(ErrorCode::DiskFull) => {
+            StoreError::Temporary { step, source: Box::new(SqliteError::Full(error)) }
+        }
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             permanent(step, SqliteError::Corrupt(error))
         }

@@ -69,7 +69,7 @@ pub(crate) fn open_for_reading(path: &Path, kind: Kind) -> Result<Connection, St
     })?;
     let mut conn = connect(path, kind, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     if let Err(error) = conn.query_row("PRAGMA schema_version", [], |_| Ok(()))
-        && error.sqlite_error_code() == Some(ErrorCode::CannotOpen)
+        && matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
         && let Some(uri) = as_it_lies(path)
     {
         // Nobody can write in that place, so there is no log beside the file, and SQLite cannot make one.
