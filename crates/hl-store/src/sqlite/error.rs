@@ -51,7 +51,7 @@ pub enum SqliteError {
     #[error("{} is empty; start a collector on it first, or check the path", .0.display())]
     Empty(PathBuf),
     /// No space is left.
-    #[error("the disk is full; free some space, and it goes on by itself")]
+    #[error("the disk is full; free some space")]
     Full(#[source] rusqlite::Error),
     /// The database is damaged.
     #[error(
