@@ -52,7 +52,7 @@ fn says_hour(log: &str) -> &str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stepping_system_clock_moves_no_stamp() {
-    let lasts_ms = setting_ms("HL_TEST_CLOCK_S", 5);
+    let lasts_ms = setting_ms("HL_TEST_CLOCK_S", 3);
     let exchange = Exchange::start(&["--coins", "2", "--seed", "26"]).await;
     let store = StoreFile::new();
     let clock = SteppedClock::made_in(store.folder());
@@ -63,7 +63,7 @@ async fn a_stepping_system_clock_moves_no_stamp() {
     let true_hour = says_hour(&daemon.log()).to_owned();
 
     let mut ends = Vec::new();
-    for step in [HOUR_MS, -HOUR_MS, 0, -HOUR_MS] {
+    for step in [HOUR_MS, -HOUR_MS] {
         clock.set(step);
         // Asked for over REST, whose weight is booked by this clock.
         exchange.fault(&serde_json::json!({"kind": "drop"})).await;

@@ -261,7 +261,6 @@ impl StoreFile {
     }
 
     /// In a folder that programs see only where they are started behind the words of `reach`.
-
     pub(crate) fn inside(folder: tempfile::TempDir, reach: Vec<String>) -> Self {
         let uri = format!("sqlite:{}", folder.path().join("hl.db").display());
         Self { folder, uri, reach }

@@ -6,6 +6,7 @@
 
 mod chaos;
 mod demo;
+mod faults;
 mod lint;
 mod mutants;
 mod run;
@@ -43,6 +44,11 @@ const TASKS: &[Task] = &[
         name: "chaos",
         about: "seeded storms on the whole collector in virtual time; takes hl-chaos' words, such as --seeds 100",
         run: chaos::chaos,
+    },
+    Task {
+        name: "faults",
+        about: "breaks connections, processes, disks and clocks for real, at length; takes names, --list, --json",
+        run: faults::faults,
     },
     Task {
         name: "mutants",

@@ -13,6 +13,8 @@ pub(crate) enum Failed {
     Io(String, io::Error),
     /// The task does not know these words.
     Words(String),
+    /// What was done on purpose to these showed a defect.
+    Broken(String),
 }
 
 impl fmt::Display for Failed {
@@ -20,6 +22,7 @@ impl fmt::Display for Failed {
         match self {
             Self::Status(what, status) => write!(f, "`{what}` failed ({status})"),
             Self::Io(what, error) => write!(f, "{what}: {error}"),
+            Self::Broken(names) => write!(f, "not withstood: {names}"),
             Self::Words(words) => write!(f, "nobody knows what {words:?} means here"),
         }
     }
