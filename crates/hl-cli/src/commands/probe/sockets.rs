@@ -47,8 +47,9 @@ pub(super) const ALL: &[Assumption] = &[
         id: "duplicate",
         assumed: "a second subscription: 'Already subscribed: …'",
         tried: "the same is subscribed twice",
-        otherwise: "The collector takes it for an acknowledgement by these words. Others leave the stream waiting: it is \
-                    subscribed anew after 10s, and left to REST.",
+        otherwise: "The collector takes it for an acknowledgement by these words. Others that quote the subscription put \
+                    it into quarantine for ten minutes, and any others have it subscribed anew after 10s; REST has the \
+                    stream meanwhile.",
         judge: |e| {
             said(&e.duplicate, |words| {
                 let echo = words.strip_prefix("Already subscribed: ").map(serde_json::from_str::<Value>);

@@ -57,6 +57,9 @@ async fn everything_holds_of_an_exchange_that_behaves_as_believed() {
         let report = probed(seed, &[]).await;
         assert!(begun.elapsed() < Duration::from_secs(180), "{:?}", begun.elapsed());
         assert_eq!(report.exit(), Exit::Done, "seed {seed}\n{}", report.text());
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!((&json["holds"], &json["differs"]), (&ASSUMPTIONS.len().into(), &0.into()));
+        assert_eq!(json["assumptions"][0]["verdict"], "holds");
     }
 }
 
