@@ -73,33 +73,35 @@ impl SmallDisk {
     }
 }
 
-/// How space ends, and comes back.
-enum Disk {
-    Mounted(SmallDisk),
-    /// Files of the daemon may not grow: what works without any right.
-    Limit,
-}
-
 /// So that a write beyond the limit fails instead of killing the process.
 const NO_SIGNAL: [&str; 2] = ["env", "--ignore-signal=XFSZ"];
 
-impl Disk {
-    fn fill(&self, daemon: &Process, store: &StoreFile) {
-        match self {
-            Self::Mounted(disk) => disk.fill(),
-            Self::Limit => {
-                let log = std::fs::metadata(store.path().with_extension("db-wal")).unwrap().len();
-                // In the middle of a page: what is written is written in part.
-                limit(daemon, Some(log + 2_000));
-            }
+/// A small disk and a store on it; a store alone where this user may not mount, and files may then not grow instead.
+async fn place() -> (Option<SmallDisk>, StoreFile) {
+    match SmallDisk::mount().await {
+        Some(mut disk) => {
+            let store = disk.store();
+            (Some(disk), store)
+        }
+        None => (None, StoreFile::new()),
+    }
+}
+
+fn fill(disk: Option<&SmallDisk>, daemon: &Process, store: &StoreFile) {
+    match disk {
+        Some(disk) => disk.fill(),
+        None => {
+            let log = std::fs::metadata(store.path().with_extension("db-wal")).unwrap().len();
+            // In the middle of a page: what is written is written in part.
+            limit(daemon, Some(log + 2_000));
         }
     }
+}
 
-    fn free(&self, daemon: &Process) {
-        match self {
-            Self::Mounted(disk) => disk.free(),
-            Self::Limit => limit(daemon, None),
-        }
+fn free(disk: Option<&SmallDisk>, daemon: &Process) {
+    match disk {
+        Some(disk) => disk.free(),
+        None => limit(daemon, None),
     }
 }
 
@@ -111,7 +113,7 @@ fn limit(daemon: &Process, bytes: Option<u64>) {
 /// Collects, runs out of space, gets it back when `enough` says so, ends. Returns the last word of the daemon and the
 /// comparison.
 async fn out_of_space(
-    disk: &Disk,
+    disk: Option<&SmallDisk>,
     store: &StoreFile,
     exchange: &Exchange,
     streams: &str,
@@ -121,11 +123,11 @@ async fn out_of_space(
     let mut daemon = store.daemon_with(exchange, &words, &NO_SIGNAL);
     let before = store.until_live("the sockets own everything", all_over_ws).await;
 
-    disk.fill(&daemon, store);
+    fill(disk, &daemon, store);
     until("a commit fails", async || daemon.log().contains("commit failed").then_some(())).await;
     until("there was no space long enough", async || enough(&daemon).await.then_some(())).await;
     assert!(daemon.is_running(), "{}", daemon.log());
-    disk.free(&daemon);
+    free(disk, &daemon);
 
     let freed = exchange.now().await;
     let after = store
@@ -152,7 +154,7 @@ fn lost_for_want_of_space(report: &Value) -> usize {
     report["gaps"].as_array().unwrap().iter().filter(|gap| gap["cause"] == "store_full").count()
 }
 
-async fn nothing_is_lost(disk: &Disk, store: &StoreFile, reason: &str) {
+async fn nothing_is_lost(disk: Option<&SmallDisk>, store: &StoreFile, reason: &str) {
     let full_ms = setting_ms("HL_TEST_FULL_S", 8);
     let exchange = Exchange::start(&["--coins", "5", "--seed", "24"]).await;
     let mut since = None;
@@ -169,34 +171,24 @@ async fn nothing_is_lost(disk: &Disk, store: &StoreFile, reason: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_waited_out() {
-    match SmallDisk::mount().await {
-        Some(mut disk) => {
-            let store = disk.store();
-            nothing_is_lost(&Disk::Mounted(disk), &store, "the disk is full; free some space").await;
-        }
-        None => nothing_is_lost(&Disk::Limit, &StoreFile::new(), "disk I/O error").await,
-    }
+    let (disk, store) = place().await;
+    let reason = if disk.is_some() { "the disk is full; free some space" } else { "disk I/O error" };
+    nothing_is_lost(disk.as_ref(), &store, reason).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_that_may_not_grow_are_waited_out() {
-    nothing_is_lost(&Disk::Limit, &StoreFile::new(), "disk I/O error").await;
+    nothing_is_lost(None, &StoreFile::new(), "disk I/O error").await;
 }
 
 /// So many events come that memory does not hold them, and the spool lies on the same disk.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_neither_store_nor_spool_can_take_is_in_the_ledger() {
-    let (disk, store) = match SmallDisk::mount().await {
-        Some(mut disk) => {
-            let store = disk.store();
-            (Disk::Mounted(disk), store)
-        }
-        None => (Disk::Limit, StoreFile::new()),
-    };
+    let (disk, store) = place().await;
     let exchange = Exchange::start(&["--coins", "20", "--seed", "25", "--speed", "200"]).await;
     let refusals = setting("HL_TEST_SPOOL_REFUSALS", 2);
     let enough = async |daemon: &Process| daemon.log().matches("the spool failed").count() as u64 >= refusals;
-    let (after, report) = out_of_space(&disk, &store, &exchange, "trades", enough).await;
+    let (after, report) = out_of_space(disk.as_ref(), &store, &exchange, "trades", enough).await;
     let missing: u64 =
         report["streams"].as_array().unwrap().iter().filter_map(|s| s["missing_in_gaps"].as_u64()).sum();
     assert!(lost_for_want_of_space(&report) > 0);
