@@ -1,5 +1,6 @@
 //! The builder, and the running collector.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use hl_collectors::ws::WsOptions;
 use hl_core::seam::{Clock, Endpoint, Seed};
 use hl_core::store::{Store as _, StoreError};
 use hl_core::stream::StreamKeyError;
+use hl_core::symbol::CoinError;
 use hl_core::{Coin, Kind, StreamKey};
 use hl_engine::network::{NetworkError, belong};
 use hl_engine::universe::Universe;
@@ -32,6 +34,9 @@ pub enum CollectError {
     /// A name that names no stream.
     #[error(transparent)]
     Stream(#[from] StreamKeyError),
+    /// A text that no coin can be called.
+    #[error(transparent)]
+    Coin(#[from] CoinError),
     /// There is nothing to do.
     #[error("no stream was asked for")]
     NoStreams,
@@ -79,12 +84,14 @@ pub struct Builder {
     network: String,
     endpoints: Endpoints,
     streams: Vec<Result<StreamKey, StreamKeyError>>,
+    standby: Vec<Result<Coin, CoinError>>,
     store: PathBuf,
 }
 
 impl Builder {
     fn new(network: impl ToString, endpoints: Endpoints) -> Self {
-        Self { network: network.to_string(), endpoints, streams: Vec::new(), store: DEFAULT_STORE.into() }
+        let store = DEFAULT_STORE.into();
+        Self { network: network.to_string(), endpoints, streams: Vec::new(), standby: Vec::new(), store }
     }
 
     /// Adds streams, by name or by [`StreamKey`]: `trades/BTC`, `book/BTC`, `book/BTC/fast`, `bbo/BTC`,
@@ -92,6 +99,14 @@ impl Builder {
     /// [`start`](Builder::start).
     pub fn streams<S: ToString>(mut self, streams: impl IntoIterator<Item = S>) -> Self {
         self.streams.extend(streams.into_iter().map(|stream| stream.to_string().parse()));
+        self
+    }
+
+    /// Adds coins whose trades must be complete, by name. Their trades are subscribed a second time, on another socket,
+    /// which takes over without a loss when the first one dies; that costs one more subscription a coin. Their trades
+    /// must be among the [`streams`](Builder::streams), as [`start`](Builder::start) says otherwise.
+    pub fn standby<S: AsRef<str>>(mut self, coins: impl IntoIterator<Item = S>) -> Self {
+        self.standby.extend(coins.into_iter().map(|coin| Coin::new(coin.as_ref())));
         self
     }
 
@@ -111,13 +126,17 @@ impl Builder {
     /// When a stream or a coin does not exist, the store cannot be opened, or the exchange cannot be asked for its
     /// markets and the store does not remember them.
     pub async fn start(self) -> Result<Collector, CollectError> {
-        let Self { network, endpoints, streams, store: path } = self;
+        let Self { network, endpoints, streams, standby, store: path } = self;
         let streams: Vec<StreamKey> = streams.into_iter().collect::<Result<_, _>>()?;
         if streams.is_empty() {
             return Err(CollectError::NoStreams);
         }
         if let Some(funding) = streams.iter().find(|stream| stream.kind() == Kind::Funding) {
             return Err(CollectError::NotLive(*funding));
+        }
+        let standby: BTreeSet<Coin> = standby.into_iter().collect::<Result<_, _>>()?;
+        if let Some(coin) = standby.iter().find(|coin| !streams.contains(&StreamKey::Trades(**coin))) {
+            return Err(EngineError::NoTrades(*coin).into());
         }
         let failed = |source| CollectError::Store { path: path.clone(), source };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -149,7 +168,7 @@ impl Builder {
         let mut task = JoinSet::new();
         let running = engine.clone();
         task.spawn(async move {
-            let ended = running.run(&streams, stopped).await;
+            let ended = running.run(&streams, &standby, stopped).await;
             let closed = store.close().await;
             ended?;
             closed.map_err(|source| CollectError::Store { path, source })

@@ -143,6 +143,14 @@ impl World {
     /// # Errors
     /// When store or spool cannot be opened.
     pub async fn daemon(&self, streams: &[StreamKey]) -> Result<Daemon, StoreError> {
+        self.daemon_with(streams, &[]).await
+    }
+
+    /// The same, with a warm standby for the trades of some coins.
+    ///
+    /// # Errors
+    /// When store or spool cannot be opened.
+    pub async fn daemon_with(&self, streams: &[StreamKey], standby: &[Coin]) -> Result<Daemon, StoreError> {
         let store = Arc::new(self.open("hl-daemon").await?);
         let spool = Arc::new(Spool::open(Spool::beside(&self.store_path(), 0), WRITER, SPOOL_BYTES).await?);
         let endpoint = self.sim.endpoint();
@@ -159,7 +167,8 @@ impl World {
         });
         let (stop, stopped) = watch::channel(false);
         let (running, streams) = (engine.clone(), streams.to_vec());
-        let task = tokio::spawn(async move { running.run(&streams, stopped).await });
+        let standby: BTreeSet<_> = standby.iter().copied().collect();
+        let task = tokio::spawn(async move { running.run(&streams, &standby, stopped).await });
         Ok(Daemon { engine, store, spool, stop, task })
     }
 }

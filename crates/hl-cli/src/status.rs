@@ -63,6 +63,9 @@ pub struct StreamStatus {
     pub stream: StreamKey,
     /// Who collects it.
     pub owner: Owner,
+    /// Whether a warm standby is ready to take over.
+    #[serde(default)]
+    pub standby: bool,
     /// Rows written since the daemon began.
     pub rows: u64,
     /// Rows a second, lately.
@@ -73,6 +76,14 @@ pub struct StreamStatus {
     pub gaps: u64,
     /// Time of the newest record, ms.
     pub last: Option<TimeMs>,
+}
+
+impl StreamStatus {
+    /// Who collects it, in a word: `ws`, `rest`, `none`, each with `+standby` where one is ready to take over.
+    #[must_use]
+    pub fn collector(&self) -> String {
+        format!("{}{}", self.owner.as_str(), if self.standby { "+standby" } else { "" })
+    }
 }
 
 /// One socket of a daemon.

@@ -115,7 +115,7 @@ pub fn table(report: &StatusReport, max_rows: usize, colour: bool) -> String {
     for s in report.streams.iter().take(max_rows) {
         table.add_row([
             s.stream.to_string(),
-            s.owner.as_str().to_owned(),
+            s.collector(),
             s.rows.to_string(),
             format!("{:.1}", s.rate_per_s),
             s.lag_ms.map_or("-".to_owned(), human::length),

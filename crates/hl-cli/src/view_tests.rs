@@ -9,6 +9,7 @@ fn report() -> StatusReport {
     let stream = |name: &str, owner, rows, last: Option<i64>| StreamStatus {
         stream: name.parse().unwrap(),
         owner,
+        standby: false,
         rows,
         rate_per_s: 0.1 * f64::from(u32::try_from(rows).unwrap()),
         lag_ms: last.map(|last| 1_795_501_321_500 - last),
@@ -62,6 +63,14 @@ partly collecting sim up 3m 20s: 3 streams (ws 1, rest 1, none 1), 127 rows, 12.
     assert!(!text.contains('\x1b'), "no escape sequences without colours");
     assert!(table(&report(), 10, true).starts_with("\x1b[33mpartly collecting\x1b[0m "));
     assert!(text.lines().all(|line| line == line.trim_end()), "{text:?}");
+}
+
+#[test]
+fn a_standby_is_a_word_beside_the_owner() {
+    let mut report = report();
+    report.streams[0].standby = true;
+    let text = table(&report, 10, false);
+    assert!(text.lines().any(|line| line.contains("trades/BTC") && line.contains(" ws+standby ")), "{text}");
 }
 
 #[test]

@@ -1,44 +1,87 @@
-//! What fits: sockets first, the most valuable streams first, and the rest into the request weight.
+//! What fits: sockets first, the most valuable streams first and their standbys with them, and the rest into the request
+//! weight.
 
-use hl_collectors::ws::plan::{CAPACITY, PER_SLOT, SLOTS};
-use hl_core::StreamKey;
+use std::collections::BTreeSet;
+
+use hl_collectors::ws::plan::{PER_SLOT, Plan, SLOTS};
+use hl_core::selector::Places;
+use hl_core::{Coin, StreamKey};
 
 /// Weight a minute that polling may plan with, out of the exchange's 1,200 per IP.
 pub const POLLED_WEIGHT: u64 = 900;
 
 /// More was asked for than sockets and weight can carry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{asked} streams do not fit: {sockets} sockets of {PER_SLOT} subscriptions carry {pushed}, and polling the other \
-     {polled} even at their slowest would take {weight} weight a minute of {POLLED_WEIGHT}; leave out some coins, or \
-     some of --streams",
-    sockets = SLOTS
-)]
-pub struct OverCapacity {
-    /// Streams asked for.
-    pub asked: usize,
-    /// Of these, carried by sockets.
-    pub pushed: usize,
-    /// The rest.
-    pub polled: usize,
-    /// What polling the rest would weigh, a minute.
-    pub weight: u64,
+pub enum OverCapacity {
+    /// Too many streams.
+    #[error(
+        "{asked} streams do not fit: {sockets} sockets of {PER_SLOT} subscriptions carry {pushed}{beside}, and polling \
+         the other {polled} even at their slowest would take {weight} weight a minute of {POLLED_WEIGHT}; leave out \
+         some coins, or some of --streams",
+        sockets = SLOTS,
+        beside = match .standbys { 0 => String::new(), n => format!(" beside {n} standbys") }
+    )]
+    Streams {
+        /// Streams asked for.
+        asked: usize,
+        /// Of these, carried by sockets.
+        pushed: usize,
+        /// Second subscriptions on the sockets.
+        standbys: usize,
+        /// The rest.
+        polled: usize,
+        /// What polling the rest would weigh, a minute.
+        weight: u64,
+    },
+    /// Too many standbys.
+    #[error(
+        "{asked} coins cannot have a standby: {sockets} sockets of {PER_SLOT} subscriptions, never two of one coin on \
+         one socket, have room for {placed}; leave out some of --standby",
+        sockets = SLOTS
+    )]
+    Standbys {
+        /// Coins that were to have one.
+        asked: usize,
+        /// Of these, those that there is room for.
+        placed: usize,
+    },
+}
+
+/// Whether a stream is to have a warm standby: the trades of the coins named.
+pub(crate) fn has_standby(stream: StreamKey, standby: &BTreeSet<Coin>) -> bool {
+    matches!(stream, StreamKey::Trades(coin) if standby.contains(&coin))
 }
 
 /// Puts streams into the order in which places are given out, and checks that everything fits.
 ///
 /// # Errors
 /// With the arithmetic, when it does not.
-pub fn plan(streams: &[StreamKey]) -> Result<Vec<StreamKey>, OverCapacity> {
+pub fn plan(streams: &[StreamKey], standby: &BTreeSet<Coin>) -> Result<Vec<StreamKey>, OverCapacity> {
     let mut order = streams.to_vec();
     order.sort_by_key(|stream| (!stream.spec().ws, std::cmp::Reverse(stream.spec().value), *stream));
     order.dedup();
-    let pushed = order.iter().filter(|stream| stream.spec().ws).count().min(CAPACITY);
-    let rest = &order[pushed..];
+    let mut places = Plan::new();
+    let (mut rest, mut standbys, mut wanted) = (Vec::new(), 0, 0);
+    for &stream in &order {
+        let doubled = has_standby(stream, standby);
+        wanted += usize::from(doubled);
+        let placed = match stream.spec().ws {
+            true => places.place(stream, doubled),
+            false => Places::None,
+        };
+        match placed {
+            Places::None => rest.push(stream),
+            Places::One => {}
+            Places::Two => standbys += 1,
+        }
+    }
+    if standbys < wanted {
+        return Err(OverCapacity::Standbys { asked: wanted, placed: standbys });
+    }
     // One shared request polls every stream of such a kind.
     let mut shared = Vec::new();
     let mut micro_weight = 0_u64;
-    for stream in rest {
+    for stream in &rest {
         let spec = stream.spec();
         if spec.poll_shared {
             if shared.contains(&spec.kind) {
@@ -51,33 +94,60 @@ pub fn plan(streams: &[StreamKey]) -> Result<Vec<StreamKey>, OverCapacity> {
     }
     let weight = micro_weight.div_ceil(1_000_000);
     if weight > POLLED_WEIGHT {
-        return Err(OverCapacity { asked: order.len(), pushed, polled: rest.len(), weight });
+        let (asked, polled) = (order.len(), rest.len());
+        return Err(OverCapacity::Streams { asked, pushed: asked - polled, standbys, polled, weight });
     }
     Ok(order)
 }
 
 #[cfg(test)]
 mod tests {
-    use hl_core::Coin;
+    use hl_collectors::ws::plan::CAPACITY;
 
     use super::*;
 
+    fn coin(i: usize) -> Coin {
+        Coin::new(&format!("C{i}")).unwrap()
+    }
+
+    fn trades(n: usize) -> Vec<StreamKey> {
+        (0..n).map(|i| StreamKey::Trades(coin(i))).collect()
+    }
+
     #[test]
     fn what_does_not_fit_is_refused_with_the_arithmetic() {
-        let trades = |n: usize| -> Vec<StreamKey> {
-            (0..n).map(|i| StreamKey::Trades(Coin::new(&format!("C{i}")).unwrap())).collect()
-        };
-        assert_eq!(plan(&trades(CAPACITY)).unwrap().len(), CAPACITY);
-        assert!(plan(&trades(CAPACITY + 40)).is_ok(), "40 polls of trades a minute weigh 840");
-        let refused = plan(&trades(CAPACITY + 50)).unwrap_err();
-        assert_eq!((refused.pushed, refused.polled, refused.weight), (CAPACITY, 50, 1_050));
+        let plan = |n| plan(&trades(n), &BTreeSet::new());
+        assert_eq!(plan(CAPACITY).unwrap().len(), CAPACITY);
+        assert!(plan(CAPACITY + 40).is_ok(), "40 polls of trades a minute weigh 840");
+        let refused = plan(CAPACITY + 50).unwrap_err();
+        let (asked, pushed) = (CAPACITY + 50, CAPACITY);
+        assert_eq!(refused, OverCapacity::Streams { asked, pushed, standbys: 0, polled: 50, weight: 1_050 });
         assert!(refused.to_string().contains("1050 weight a minute of 900"), "{refused}");
     }
 
     #[test]
+    fn a_standby_takes_a_subscription_from_what_is_worth_less() {
+        let standby: BTreeSet<_> = (0..60).map(coin).collect();
+        assert!(plan(&trades(CAPACITY - 60), &standby).is_ok());
+        let refused = plan(&trades(CAPACITY - 10), &standby).unwrap_err();
+        let (asked, pushed) = (CAPACITY - 10, CAPACITY - 60);
+        assert_eq!(refused, OverCapacity::Streams { asked, pushed, standbys: 60, polled: 50, weight: 1_050 });
+        assert!(refused.to_string().contains("carry 840 beside 60 standbys, and"), "{refused}");
+    }
+
+    #[test]
+    fn standbys_that_find_no_second_socket_are_refused() {
+        let standby = |n| (0..n).map(coin).collect();
+        assert!(plan(&trades(400), &standby(400)).is_ok());
+        let refused = plan(&trades(420), &standby(420)).unwrap_err();
+        assert_eq!(refused, OverCapacity::Standbys { asked: 420, placed: 400 });
+    }
+
+    #[test]
     fn the_most_valuable_streams_get_the_sockets() {
-        let coin = Coin::new("BTC").unwrap();
-        let order = plan(&[StreamKey::Context(coin), StreamKey::Mids, StreamKey::Trades(coin)]).unwrap();
+        let coin = coin(0);
+        let asked = [StreamKey::Context(coin), StreamKey::Mids, StreamKey::Trades(coin)];
+        let order = plan(&asked, &BTreeSet::new()).unwrap();
         assert_eq!(order, [StreamKey::Trades(coin), StreamKey::Mids, StreamKey::Context(coin)]);
     }
 }

@@ -10,7 +10,7 @@ use hl_core::seam::{Clock, Net, Seed, stopped};
 use hl_core::selector::{Event, Guard, Places, Selector, Timing};
 use hl_core::source::{DataSource as _, Role};
 use hl_core::store::{BatchQueue, Holder, Leases, Store, StoreError};
-use hl_core::{StreamKey, TimeMs};
+use hl_core::{Coin, StreamKey, TimeMs};
 use hl_scheduler::jobs::{AuditBars, BackfillGaps, FALLBACKS, Poll};
 use hl_scheduler::{JobView, RegisterError, Runner};
 use tokio::sync::{mpsc, watch};
@@ -58,6 +58,9 @@ pub enum EngineError {
     /// No source can collect it live.
     #[error("{0} is not collected live; read it with a backfill")]
     NotLive(StreamKey),
+    /// A standby of nothing.
+    #[error("{0} was to have a standby, and its trades are not collected")]
+    NoTrades(Coin),
     /// Living processes hold every stream that was asked for.
     #[error("every stream asked for is held by another process: {}", holders(.0))]
     Held(Vec<Holder>),
@@ -105,6 +108,8 @@ pub struct Snapshot {
     pub rest: RestCounters,
     /// Live claims that moved.
     pub handovers: u64,
+    /// Streams that have a warm standby now: a second subscription that has proved itself.
+    pub standby: BTreeSet<StreamKey>,
     /// Batches and bytes in the spool.
     pub spool: (u64, u64),
     /// Streams that another process holds.
@@ -182,17 +187,23 @@ impl Engine {
     /// Collects `streams` until `stop` turns true, or the store fails for good. Ends with everything that was taken in
     /// committed, or in the spool, and the leases given back.
     ///
+    /// The trades of the coins in `standby` are subscribed twice, on different sockets.
+    ///
     /// # Errors
     /// When nothing can be collected at all, or the store fails for good.
     pub async fn run(
         self: &Arc<Self>,
         streams: &[StreamKey],
+        standby: &BTreeSet<Coin>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), EngineError> {
         if let Some(stream) = streams.iter().find(|s| !self.pool.serves(**s) && !self.rest.serves(**s)) {
             return Err(EngineError::NotLive(*stream));
         }
-        let order = capacity::plan(streams)?;
+        if let Some(coin) = standby.iter().find(|coin| !streams.contains(&StreamKey::Trades(**coin))) {
+            return Err(EngineError::NoTrades(*coin));
+        }
+        let order = capacity::plan(streams, standby)?;
         // Before any token moves: what an earlier process left in the spool is still the leaseholder's own.
         spooled::drain(self.store.as_ref(), self.spool.as_ref(), || self.guard.mint()).await?;
         let leases = self.store.lease(&order).await?;
@@ -203,7 +214,7 @@ impl Engine {
         }
         self.learn_time().await;
         let backfill = self.register_jobs()?;
-        self.begin(leases);
+        self.begin(leases, standby);
 
         let (stop_sources, sources_stop) = watch::channel(false);
         let (events, mut pipeline_events) = mpsc::channel(PIPELINE_EVENTS);
@@ -263,7 +274,7 @@ impl Engine {
                     }
                     break Err(EngineError::Ended(ended.unwrap_or("a source")));
                 }
-                _ = again.tick() => self.lease_again(&order).await,
+                _ = again.tick() => self.lease_again(&order, standby).await,
             }
         };
 
@@ -324,19 +335,18 @@ impl Engine {
     }
 
     /// Streams begin: their time lines first, then the selector may give them out.
-    fn begin(&self, leases: Leases) {
+    fn begin(&self, leases: Leases, standby: &BTreeSet<Coin>) {
         for start in leases.granted {
             let stream = start.stream;
             self.leased().insert(stream);
             self.inbox.start(start);
-            let slot = self.pool.place(stream);
-            if slot {
-                self.pool.assign(stream, Role::Standby);
+            let doubled = capacity::has_standby(stream, standby);
+            let places = self.pool.place(stream, doubled);
+            if doubled && places != Places::Two {
+                warn!(%stream, "no place for its standby");
             }
-            self.guard.report(
-                self.mono.now(),
-                Event::Leased { stream, places: if slot { Places::One } else { Places::None } },
-            );
+            self.pool.assign(stream, Role::Standby);
+            self.guard.report(self.mono.now(), Event::Leased { stream, places });
         }
         for (stream, holder) in &leases.held {
             info!(%stream, holder = %holder.role, pid = holder.pid, "held by another process; taken over when it ends");
@@ -349,7 +359,7 @@ impl Engine {
     }
 
     /// Asks for the leases that it has not, or has lost.
-    async fn lease_again(&self, order: &[StreamKey]) {
+    async fn lease_again(&self, order: &[StreamKey], standby: &BTreeSet<Coin>) {
         let wanted: Vec<_> = {
             let leased = self.leased();
             order.iter().filter(|stream| !leased.contains(stream)).copied().collect()
@@ -358,7 +368,7 @@ impl Engine {
             return;
         }
         match self.store.lease(&wanted).await {
-            Ok(leases) => self.begin(leases),
+            Ok(leases) => self.begin(leases, standby),
             Err(error) => warn!(%error, "leases could not be asked for"),
         }
     }
@@ -375,6 +385,7 @@ impl Engine {
             inbox: self.inbox.stats(),
             rest: self.client.counters(),
             handovers: self.guard.handovers(),
+            standby: self.guard.view().iter().filter(|s| s.standby.is_some()).map(|s| s.stream).collect(),
             spool: self.spool.size(),
             held: lock(&self.held).clone(),
         }

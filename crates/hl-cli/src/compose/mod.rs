@@ -73,7 +73,7 @@ impl DaemonError {
         match self {
             Self::Coins(_)
             | Self::Network(NetworkError::Other { .. })
-            | Self::Engine(EngineError::OverCapacity(_)) => Exit::Usage,
+            | Self::Engine(EngineError::OverCapacity(_) | EngineError::NoTrades(_)) => Exit::Usage,
             Self::Engine(EngineError::Held(_)) => Exit::Held,
             Self::Sim(_) | Self::Listen(_) | Self::Store { .. } | Self::Network(_) | Self::Engine(_) => {
                 Exit::Failed
@@ -167,11 +167,18 @@ async fn collect(
     belong(store, &config.network.name()).await?;
     let Some(coins) = coins(config, engine, store, &mut stop).await? else { return Ok(()) };
     let streams: Vec<StreamKey> = config.stream_keys(&coins);
-    info!(network = config.network.name(), coins = coins.len(), streams = streams.len(), "collecting");
+    let standby = config.standby.resolve(&coins)?;
+    info!(
+        network = config.network.name(),
+        coins = coins.len(),
+        streams = streams.len(),
+        standbys = standby.len(),
+        "collecting"
+    );
     let show = show(config, engine, store);
     tokio::select! {
         biased;
-        ended = engine.run(&streams, stop) => ended?,
+        ended = engine.run(&streams, &standby, stop) => ended?,
         () = show => {}
     }
     let report = report::report(config, &engine.snapshot(), store.token(), &unfilled(config).await, None);

@@ -62,6 +62,7 @@ pub(crate) fn report(
                 Some(SourceId::Rest) => Owner::Rest,
                 None => Owner::None,
             },
+            standby: snapshot.standby.contains(stream),
             rows: m.tally.admitted,
             rate_per_s: rates.as_ref().map_or(0.0, |r| r.rate(*stream, snapshot.mono, m.tally.admitted)),
             lag_ms: m.last.map(|last| snapshot.mono - last),

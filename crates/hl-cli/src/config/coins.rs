@@ -41,12 +41,21 @@ pub enum CoinsError {
         /// The nearest that exists.
         nearest: Option<Coin>,
     },
+    /// A coin was to have a standby that is not collected.
+    #[error("{place}: {coin:?} is not collected; add it to --coin", coin = coin.as_str())]
+    NotCollected {
+        /// The coin.
+        coin: Coin,
+        /// Where it was named.
+        place: Place,
+    },
     /// The exchange names no live perpetual.
     #[error("the exchange names no live perpetual to collect")]
     NoMarkets,
 }
 
 impl Coins {
+    /// `all`, or names, each once.
     pub(super) fn parse(words: &[Sourced]) -> Result<Self, (Place, ValueError)> {
         let mut seen = BTreeSet::new();
         let mut named = Vec::new();

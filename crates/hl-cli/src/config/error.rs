@@ -96,6 +96,9 @@ pub enum ValueError {
         /// What is there.
         found: &'static str,
     },
+    /// A standby is of trades.
+    #[error("a standby is for trades, and --streams leaves them out")]
+    StandbyWithoutTrades,
     /// A base URL that is none.
     #[error(transparent)]
     Url(#[from] EndpointError),

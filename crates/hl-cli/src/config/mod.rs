@@ -14,6 +14,7 @@ mod options;
 mod place;
 mod print;
 mod process;
+mod standby;
 mod store;
 
 use std::ffi::OsString;
@@ -23,7 +24,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use hl_core::seam::Seed;
-use hl_core::{Coin, Interval, StreamKey};
+use hl_core::{Coin, Interval, Kind, StreamKey};
 use tracing::Level;
 
 use choice::LiveInterval;
@@ -35,6 +36,7 @@ pub use network::{Endpoints, Network, Target};
 pub use place::Place;
 pub(crate) use process::complain;
 pub use process::load_process;
+pub use standby::Standby;
 pub use store::{StoreUri, mask};
 
 use layers::Layer;
@@ -52,6 +54,8 @@ pub struct Config {
     pub streams: Vec<StreamChoice>,
     /// Intervals of the candles, each once.
     pub intervals: Vec<Interval>,
+    /// Which coins get a warm standby.
+    pub standby: Standby,
     /// Where to keep the data.
     pub store: StoreUri,
     /// How long to run; until stopped where none.
@@ -181,15 +185,27 @@ impl Settings {
             }
             None => Coins::Default,
         };
+        let streams: Vec<StreamChoice> = self.each_once("streams")?;
+        let standby = match self.0.get("standby").map(Vec::as_slice) {
+            Some(words @ [first, ..]) if !streams.contains(&StreamChoice(Kind::Trades)) => {
+                let place = words.last().unwrap_or(first).place.clone();
+                return Err(ConfigError::Value { place, problem: ValueError::StandbyWithoutTrades });
+            }
+            Some(words) => {
+                Standby::parse(words).map_err(|(place, problem)| ConfigError::Value { place, problem })?
+            }
+            None => Standby::None,
+        };
         Ok(Config {
             network: self.one("network")?,
             coins,
-            streams: self.each_once("streams")?,
+            streams,
             intervals: self
                 .each_once("intervals")?
                 .into_iter()
                 .map(|LiveInterval(interval)| interval)
                 .collect(),
+            standby,
             store: self.one("store")?,
             run_for: self.0.contains_key("for").then(|| self.with("for", parse_duration)).transpose()?,
             sim: SimOptions {

@@ -35,7 +35,7 @@ impl Takes {
     }
 }
 
-pub(super) const OPTIONS: [Opt; 11] = [
+pub(super) const OPTIONS: [Opt; 12] = [
     Opt {
         key: "network",
         takes: Takes::Word,
@@ -64,6 +64,15 @@ pub(super) const OPTIONS: [Opt; 11] = [
         default: Some("1m"),
         value: "INTERVALS",
         help: "Intervals of the candles, 1m to 1M",
+    },
+    Opt {
+        key: "standby",
+        takes: Takes::List,
+        default: None,
+        value: "COIN",
+        help: "A coin whose trades must be complete: they are subscribed a second time, on another socket, which takes \
+               over without a loss when the first one dies. Costs one more subscription of 900 a coin; repeat it for \
+               more, `all`: every coin collected [default: none]",
     },
     Opt {
         key: "store",
@@ -145,6 +154,7 @@ Examples:
   hl-daemon --network sim                         a simulated exchange, nothing leaves this machine
   hl-daemon --coin BTC --coin ETH --for 1h        an hour of two coins
   hl-daemon --coin all --streams trades,candles   every live perpetual of the first dex
+  hl-daemon --coin BTC --coin ETH --standby BTC   a second connection stands by for Bitcoin's trades
   hl-daemon --config hl.toml --print-config       what holds, and where it was said
 
 A flag overrules the variable, the variable the file, the file the default.

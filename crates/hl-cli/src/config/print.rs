@@ -28,6 +28,7 @@ fn unset(key: &str, settings: &Layer) -> &'static str {
     match key {
         "coin" if sim => "every coin of the simulated market",
         "coin" => "BTC",
+        "standby" => "none",
         _ => "until stopped",
     }
 }

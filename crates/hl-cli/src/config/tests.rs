@@ -26,7 +26,7 @@ fn defaults_collect_bitcoin_from_the_exchange() {
     assert_eq!(config.store.to_string(), "sqlite:./data/hyperliquid.db");
     let names: Vec<_> = config.streams.iter().map(ToString::to_string).collect();
     assert_eq!(names, ["trades", "book", "bbo", "candles", "mids", "context"]);
-    assert_eq!(config.intervals, [Interval::M1]);
+    assert_eq!((config.intervals, config.standby), (vec![Interval::M1], Standby::None));
     assert_eq!((config.log.level, config.log.json, config.json), (Level::INFO, false, false));
 }
 
@@ -142,4 +142,20 @@ fn commands_find_the_same_store() {
     assert_eq!(store(None, &[("HL_STORE", "sqlite:a")]).unwrap(), "sqlite:a");
     assert_eq!(store(Some("sqlite:b"), &[("HL_STORE", "sqlite:a")]).unwrap(), "sqlite:b");
     assert!(store(None, &[("HL_STROE", "sqlite:a")]).is_err());
+}
+
+#[test]
+fn a_standby_is_asked_for_by_coin_and_only_with_trades() {
+    let file = "standby = ['BTC', 'ETH']";
+    let named = |config: Config| match config.standby {
+        Standby::Named(named) => named.iter().map(|n| n.coin.to_string()).collect::<Vec<_>>().join(" "),
+        other => format!("{other:?}"),
+    };
+    assert_eq!(named(config(&["--config", "hl.toml"], &[], file)), "BTC ETH");
+    assert_eq!(named(config(&["--config", "hl.toml"], &[("HL_STANDBY", "SOL")], file)), "SOL");
+    assert_eq!(named(config(&["--standby", "all"], &[], "")), "All");
+    assert_eq!(
+        error(&["--streams", "mids,candles", "--standby", "BTC"], &[], ""),
+        "--standby: a standby is for trades, and --streams leaves them out"
+    );
 }

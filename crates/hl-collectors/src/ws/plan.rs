@@ -1,4 +1,4 @@
-//! Which streams get a place on which socket.
+//! Which subscriptions get a place on which socket.
 //!
 //! Pure arithmetic on the exchange's limits per IP (PROTOCOL section 4.1): 10 connections, 1,000 subscriptions. A
 //! socket that died may still count while its successor subscribes, so one connection and as many subscriptions as
@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hl_core::StreamKey;
+use hl_core::selector::Places;
 use hl_core::stream::BookVariant;
+use hl_core::{Lane, StreamKey};
 
 /// Sockets used at most: one of the exchange's ten stays free for a reconnect.
 pub const SLOTS: usize = 9;
@@ -16,11 +17,11 @@ pub const PER_SLOT: usize = 100;
 /// Subscriptions on all sockets: one socket's worth of the exchange's 1,000 stays free.
 pub const CAPACITY: usize = SLOTS * PER_SLOT;
 
-/// The places given out.
+/// The places given out. No socket has two subscriptions of one stream: its two lanes never die together.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     slots: Vec<BTreeSet<StreamKey>>,
-    places: BTreeMap<StreamKey, usize>,
+    places: BTreeMap<(StreamKey, Lane), usize>,
 }
 
 impl Plan {
@@ -30,13 +31,26 @@ impl Plan {
         Self::default()
     }
 
-    /// Gives a stream a place, the same one every time; none when every socket is full.
-    pub fn place(&mut self, stream: StreamKey) -> Option<usize> {
-        if let Some(slot) = self.places.get(&stream) {
+    /// Gives a stream its place, and a second one on another socket where a standby is wanted: the same ones every
+    /// time, and as many as there is room for.
+    pub fn place(&mut self, stream: StreamKey, standby: bool) -> Places {
+        if self.place_lane(stream, Lane::First).is_none() {
+            return Places::None;
+        }
+        match standby && self.place_lane(stream, Lane::Second).is_some() {
+            true => Places::Two,
+            false => Places::One,
+        }
+    }
+
+    fn place_lane(&mut self, stream: StreamKey, lane: Lane) -> Option<usize> {
+        if let Some(slot) = self.places.get(&(stream, lane)) {
             return Some(*slot);
         }
         let fits = |slot: &BTreeSet<StreamKey>| {
-            slot.len() < PER_SLOT && !other_variant(stream).is_some_and(|other| slot.contains(&other))
+            slot.len() < PER_SLOT
+                && !slot.contains(&stream)
+                && !other_variant(stream).is_some_and(|other| slot.contains(&other))
         };
         let slot = match self.slots.iter().position(fits) {
             Some(slot) => slot,
@@ -47,21 +61,23 @@ impl Plan {
             None => return None,
         };
         self.slots[slot].insert(stream);
-        self.places.insert(stream, slot);
+        self.places.insert((stream, lane), slot);
         Some(slot)
     }
 
-    /// Gives a place back.
+    /// Gives the places of a stream back.
     pub fn free(&mut self, stream: StreamKey) {
-        if let Some(slot) = self.places.remove(&stream) {
-            self.slots[slot].remove(&stream);
+        for lane in Lane::ALL {
+            if let Some(slot) = self.places.remove(&(stream, lane)) {
+                self.slots[slot].remove(&stream);
+            }
         }
     }
 
-    /// The place of a stream.
+    /// The place of a stream's lane.
     #[must_use]
-    pub fn slot_of(&self, stream: StreamKey) -> Option<usize> {
-        self.places.get(&stream).copied()
+    pub fn slot_of(&self, stream: StreamKey, lane: Lane) -> Option<usize> {
+        self.places.get(&(stream, lane)).copied()
     }
 }
 
@@ -80,20 +96,46 @@ mod tests {
 
     use super::*;
 
+    fn coin(i: usize) -> Coin {
+        Coin::new(&format!("C{i}")).unwrap()
+    }
+
+    fn slots(plan: &Plan, stream: StreamKey) -> [Option<usize>; 2] {
+        Lane::ALL.map(|lane| plan.slot_of(stream, lane))
+    }
+
     #[test]
     fn variants_of_a_book_are_kept_apart_and_capacity_ends() {
         let mut plan = Plan::new();
-        let coin = |i: usize| Coin::new(&format!("C{i}")).unwrap();
         let book = StreamKey::Book(coin(0), BookVariant::Default);
         let fast = StreamKey::Book(coin(0), BookVariant::Fast);
-        assert_eq!((plan.place(book), plan.place(fast), plan.place(book)), (Some(0), Some(1), Some(0)));
-        let placed = (1..2_000).filter(|i| plan.place(StreamKey::Trades(coin(*i))).is_some()).count();
+        for stream in [book, fast, book] {
+            assert_eq!(plan.place(stream, false), Places::One);
+        }
+        assert_eq!((slots(&plan, book), slots(&plan, fast)), ([Some(0), None], [Some(1), None]));
+        let one = |i: &usize| plan.place(StreamKey::Trades(coin(*i)), false) == Places::One;
+        let placed = (1..2_000).filter(one).count();
         assert_eq!(placed + 2, CAPACITY);
         plan.free(book);
-        assert_eq!(
-            plan.place(StreamKey::Trades(coin(5_000))),
-            Some(0),
-            "a place that is given back is used again"
-        );
+        let late = StreamKey::Trades(coin(5_000));
+        plan.place(late, false);
+        assert_eq!(plan.slot_of(late, Lane::First), Some(0), "a place that is given back is used again");
+    }
+
+    #[test]
+    fn a_standby_is_on_another_socket_and_counts() {
+        let mut plan = Plan::new();
+        let trades = |i| StreamKey::Trades(coin(i));
+        assert_eq!(plan.place(trades(0), true), Places::Two, "two sockets even for one coin");
+        assert_eq!(slots(&plan, trades(0)), [Some(0), Some(1)]);
+        let two = (1..2_000).filter(|i| plan.place(trades(*i), true) == Places::Two).count() + 1;
+        for i in 0..two {
+            let [first, second] = slots(&plan, trades(i));
+            assert!(second.is_some() && first != second, "{i}");
+        }
+        assert_eq!(two, SLOTS / 2 * PER_SLOT, "the odd socket has no partner");
+        plan.free(trades(0));
+        assert_eq!(slots(&plan, trades(0)), [None, None]);
+        assert_eq!(plan.place(trades(5_000), true), Places::Two);
     }
 }

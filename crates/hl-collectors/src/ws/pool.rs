@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hl_core::seam::{BoxFuture, Endpoint, Net, Seed, sleep_until, stopped};
-use hl_core::selector::Guard;
+use hl_core::selector::{Guard, Places};
 use hl_core::source::{DataSource, Role, Sink};
-use hl_core::{RunId, SourceId, StreamKey, TimeMs, decode};
+use hl_core::{Lane, RunId, SourceId, StreamKey, TimeMs, decode};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
@@ -48,7 +48,7 @@ pub struct SocketView {
 
 #[derive(Default)]
 struct Orders {
-    want: BTreeMap<StreamKey, bool>,
+    want: BTreeMap<(StreamKey, Lane), bool>,
     renew: Vec<(StreamKey, RunId)>,
     calm: Vec<(StreamKey, RunId)>,
 }
@@ -101,9 +101,13 @@ impl WsPool {
         }
     }
 
-    /// Reserves a place for a stream; `false` when the exchange's limits leave none.
-    pub fn place(&self, stream: StreamKey) -> bool {
-        self.serves(stream) && lock(&self.plan).place(stream).is_some()
+    /// Reserves a place for a stream, and one on another socket for its standby where that is wanted. Returns what
+    /// the exchange's limits leave.
+    pub fn place(&self, stream: StreamKey, standby: bool) -> Places {
+        match self.serves(stream) {
+            true => lock(&self.plan).place(stream, standby),
+            false => Places::None,
+        }
     }
 
     /// Every slot that has subscriptions.
@@ -209,8 +213,8 @@ impl WsPool {
     fn take_orders(&self, slot: &Slot, session: &mut Session) {
         let orders = std::mem::take(&mut *lock(&slot.orders));
         let now = self.mono.now();
-        for (stream, wanted) in orders.want {
-            session.want(now, stream, wanted);
+        for ((stream, lane), wanted) in orders.want {
+            session.want(now, stream, lane, wanted);
         }
         for (stream, run) in orders.renew {
             session.renew(now, stream, run);
@@ -301,8 +305,8 @@ impl WsPool {
         *view = SocketView { up, live, wanted, trouble, counters: session.counters() };
     }
 
-    fn order(&self, stream: StreamKey, give: impl FnOnce(&mut Orders)) {
-        let Some(slot) = lock(&self.plan).slot_of(stream).and_then(|slot| self.slots.get(slot)) else {
+    fn order(&self, stream: StreamKey, lane: Lane, give: impl FnOnce(&mut Orders)) {
+        let Some(slot) = lock(&self.plan).slot_of(stream, lane).and_then(|slot| self.slots.get(slot)) else {
             return;
         };
         give(&mut lock(&slot.orders));
@@ -320,29 +324,24 @@ impl DataSource for WsPool {
     }
 
     fn assign(&self, stream: StreamKey, role: Role) {
-        match role {
-            Role::Off => {
-                self.order(stream, |orders| {
-                    orders.want.insert(stream, false);
-                });
-                lock(&self.plan).free(stream);
-            }
-            Role::Standby | Role::Owner(_) => {
-                if self.place(stream) {
-                    self.order(stream, |orders| {
-                        orders.want.insert(stream, true);
-                    });
-                }
-            }
+        // Owning or not, a lane that has a place is subscribed: what it brings aside waits in its ring.
+        let wanted = role != Role::Off;
+        for lane in Lane::ALL {
+            self.order(stream, lane, |orders| {
+                orders.want.insert((stream, lane), wanted);
+            });
+        }
+        if !wanted {
+            lock(&self.plan).free(stream);
         }
     }
 
     fn renew(&self, stream: StreamKey, run: RunId) {
-        self.order(stream, |orders| orders.renew.push((stream, run)));
+        self.order(stream, run.lane, |orders| orders.renew.push((stream, run)));
     }
 
     fn calm(&self, stream: StreamKey, run: RunId) {
-        self.order(stream, |orders| orders.calm.push((stream, run)));
+        self.order(stream, run.lane, |orders| orders.calm.push((stream, run)));
     }
 }
 

@@ -86,6 +86,8 @@ enum State {
 
 #[derive(Clone, Debug)]
 struct Sub {
+    /// Which of the stream's subscriptions it is; a session never has both.
+    lane: Lane,
     subscription: Subscription,
     state: State,
     rhythm: Rhythm,
@@ -173,19 +175,19 @@ impl Session {
         (matches!(self.link, Link::Up { .. }), live, self.subs.len())
     }
 
-    /// Sets whether a stream is wanted.
-    pub fn want(&mut self, now: Mono, stream: StreamKey, wanted: bool) {
-        if !wanted {
-            if let Some(sub) = self.subs.remove(&stream)
-                && sub.there
-            {
-                self.unsubscribes.push_back(sub.subscription);
-            }
-            return;
+    /// Sets whether a lane of a stream is wanted here. Wanting the other lane replaces the one that was.
+    pub fn want(&mut self, now: Mono, stream: StreamKey, lane: Lane, wanted: bool) {
+        let has = self.subs.get(&stream).map(|sub| sub.lane);
+        if has.is_some_and(|has| (has == lane) != wanted)
+            && let Some(sub) = self.subs.remove(&stream)
+            && sub.there
+        {
+            self.unsubscribes.push_back(sub.subscription);
         }
-        let Some(subscription) = Subscription::for_stream(stream) else { return };
+        let Some(subscription) = Subscription::for_stream(stream).filter(|_| wanted) else { return };
         let spec = stream.spec();
         self.subs.entry(stream).or_insert(Sub {
+            lane,
             subscription,
             state: State::Due { at: now },
             rhythm: Rhythm::new(spec.first_silence_ms, spec.longest_silence_ms),
@@ -254,7 +256,7 @@ impl Session {
             sub.state = State::Due { at: now };
             out.push(Action::Report(Event::Down {
                 stream: *stream,
-                lane: Lane::First,
+                lane: sub.lane,
                 run,
                 cause: Cause::Outage,
             }));
@@ -287,7 +289,7 @@ impl Session {
                 self.counters.quarantined += 1;
                 out.push(Action::Report(Event::Down {
                     stream: *stream,
-                    lane: Lane::First,
+                    lane: sub.lane,
                     run: None,
                     cause: Cause::Refused,
                 }));
@@ -312,7 +314,7 @@ impl Session {
                 let cause = Cause::Undecodable;
                 out.push(Action::Report(Event::Down {
                     stream: *stream,
-                    lane: Lane::First,
+                    lane: sub.lane,
                     run: Some(run),
                     cause,
                 }));
@@ -389,8 +391,8 @@ impl Session {
 
     fn acked(&mut self, now: Mono, exchange: TimeMs, stream: StreamKey, out: &mut Vec<Action>) {
         self.next_run += 1;
-        let run = RunId::first(self.next_run);
         if let Some(sub) = self.subs.get_mut(&stream) {
+            let run = RunId { lane: sub.lane, number: self.next_run };
             sub.state = State::Live { run, at: now, last: None, asked: now };
             sub.suspect = false;
             sub.strikes = 0;
@@ -434,7 +436,7 @@ impl Session {
                 sub.state = State::Due { at: now + OVER_LIMIT_PAUSE_MS };
                 out.push(Action::Report(Event::Down {
                     stream: *stream,
-                    lane: Lane::First,
+                    lane: sub.lane,
                     run: None,
                     cause: Cause::OverCapacity,
                 }));
@@ -443,7 +445,7 @@ impl Session {
                 self.counters.quarantined += 1;
                 out.push(Action::Report(Event::Down {
                     stream: *stream,
-                    lane: Lane::First,
+                    lane: sub.lane,
                     run: None,
                     cause: Cause::Refused,
                 }));
@@ -517,7 +519,7 @@ impl Session {
                     self.counters.renewed += 1;
                     out.push(Action::Report(Event::Down {
                         stream,
-                        lane: Lane::First,
+                        lane: sub.lane,
                         run: Some(run),
                         cause: Cause::Silence,
                     }));

@@ -139,7 +139,7 @@ impl Rig {
     }
 
     fn want(&mut self, stream: StreamKey, wanted: bool) {
-        self.session.want(self.now, stream, wanted);
+        self.session.want(self.now, stream, Lane::First, wanted);
         if !wanted {
             self.live.remove(&stream);
         }
