@@ -94,6 +94,10 @@ async fn what_cannot_be_collected_is_said_at_the_start() {
     assert!(matches!(error, CollectError::NotLive(_)), "{error}");
     let error = builder().streams(["trades/BTC", "trades/btc"]).start().await.unwrap_err();
     assert_eq!(error.to_string(), "the exchange has no coin btc, which trades/btc asks for");
+    let error = builder().streams(["mids"]).standby(["BTC"]).start().await.unwrap_err();
+    assert_eq!(error.to_string(), "BTC was to have a standby, and its trades are not collected");
+    let error = builder().streams(["trades/BTC"]).standby([""]).start().await.unwrap_err();
+    assert!(matches!(error, CollectError::Coin(_)), "{error}");
     let error = builder().streams(["mids"]).store_sqlite(folder.path()).start().await.unwrap_err();
     assert!(error.to_string().contains("is a folder"), "{error}");
 

@@ -187,9 +187,9 @@ impl Settings {
         };
         let streams: Vec<StreamChoice> = self.each_once("streams")?;
         let standby = match self.0.get("standby").map(Vec::as_slice) {
-            Some(words @ [first, ..]) if !streams.contains(&StreamChoice(Kind::Trades)) => {
-                let place = words.last().unwrap_or(first).place.clone();
-                return Err(ConfigError::Value { place, problem: ValueError::StandbyWithoutTrades });
+            Some([first, ..]) if !streams.contains(&StreamChoice(Kind::Trades)) => {
+                let (place, problem) = (first.place.clone(), ValueError::StandbyWithoutTrades);
+                return Err(ConfigError::Value { place, problem });
             }
             Some(words) => {
                 Standby::parse(words).map_err(|(place, problem)| ConfigError::Value { place, problem })?

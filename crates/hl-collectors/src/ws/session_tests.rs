@@ -865,3 +865,33 @@ proptest! {
         prop_assert_eq!(rig.live.keys().copied().collect::<BTreeSet<_>>(), wanted);
     }
 }
+
+#[test]
+fn a_second_subscription_runs_and_ends_on_its_own_lane() {
+    let mut rig = Rig::new(1);
+    let trades = key("trades/BTC");
+    rig.session.want(rig.now, trades, Lane::Second, true);
+    rig.work();
+    rig.connect();
+    rig.read_all();
+    rig.data("trades/BTC");
+    let run = rig.live[&trades];
+    assert_eq!((run.lane, rig.take_reports()), (Lane::Second, vec![Event::Up { stream: trades, run }]));
+    rig.session.want(rig.now, trades, Lane::First, false);
+    assert_eq!(rig.session.view(), (true, 1, 1), "the other lane is not ours");
+    rig.lose();
+    let down = Event::Down { stream: trades, lane: Lane::Second, run: Some(run), cause: Cause::Outage };
+    assert_eq!(rig.take_reports(), [down]);
+}
+
+#[test]
+fn wanting_the_other_lane_subscribes_anew() {
+    let mut rig = Rig::live(&["trades/BTC"]);
+    let trades = key("trades/BTC");
+    rig.session.want(rig.now, trades, Lane::Second, true);
+    rig.live.remove(&trades);
+    rig.work();
+    rig.read_all();
+    assert_eq!(rig.live[&trades].lane, Lane::Second);
+    assert_eq!(rig.sent.iter().filter(|(_, text)| text.contains("unsubscribe")).count(), 1);
+}

@@ -19,10 +19,22 @@ pub use parse::FaultError;
 pub enum FaultKind {
     /// Every open socket is dropped without a close frame; with a duration also each one that opens meanwhile.
     Drop,
+    /// One of the open sockets is dropped without a close frame.
+    DropOne {
+        /// Which, by age from 0, the oldest; counted on from the oldest where there are fewer.
+        socket: u64,
+    },
     /// Connections to `/ws` are cut before an answer.
     Refuse,
     /// Data is lost, not delayed, a replay included; acknowledgements and pongs still flow.
     Mute {
+        /// Only this stream; all data where absent.
+        stream: Option<StreamKey>,
+    },
+    /// Data is lost on one of the sockets open now, a replay included, as if the server had forgotten the subscription.
+    MuteOne {
+        /// Which, as with `drop_one`.
+        socket: u64,
         /// Only this stream; all data where absent.
         stream: Option<StreamKey>,
     },
@@ -86,6 +98,7 @@ pub struct Fault {
     #[serde(flatten)]
     pub kind: FaultKind,
     /// Milliseconds of the client's time. Absent: `drop` and `giant_frame` strike once, others last until cleared.
+    /// `drop_one` strikes once in any case.
     pub for_ms: Option<u64>,
 }
 
@@ -208,6 +221,25 @@ impl Faults {
         self.strike(now, sockets, |k| matches!(k, FaultKind::Drop).then_some(())).is_some()
     }
 
+    pub(crate) fn drops_one(&mut self, now: Instant) {
+        self.strike(now, 1, |k| matches!(k, FaultKind::DropOne { .. }).then_some(()));
+    }
+
+    /// Whether a frame is lost on a socket that such a fault chose; `chosen`: the faults that chose it.
+    pub(crate) fn mutes_one(&mut self, now: Instant, chosen: &[u64], of: Option<StreamKey>) -> bool {
+        let muted = self.active.iter_mut().find(|e| {
+            let stream = match e.fault.kind {
+                FaultKind::MuteOne { stream, .. } => stream,
+                _ => return false,
+            };
+            chosen.contains(&e.id) && e.until.is_none_or(|until| until > now) && hits(stream, of).is_some()
+        });
+        let Some(entry) = muted else { return false };
+        entry.applied += 1;
+        *self.applied.entry(name(&entry.fault.kind)).or_default() += 1;
+        true
+    }
+
     pub(crate) fn mutes(&mut self, now: Instant, of: Option<StreamKey>) -> bool {
         self.strike(now, 1, |k| match k {
             FaultKind::Mute { stream } => hits(*stream, of),
@@ -303,8 +335,10 @@ fn hits(wanted: Option<StreamKey>, of: Option<StreamKey>) -> Option<()> {
 fn name(kind: &FaultKind) -> &'static str {
     match kind {
         FaultKind::Drop => "drop",
+        FaultKind::DropOne { .. } => "drop_one",
         FaultKind::Refuse => "refuse",
         FaultKind::Mute { .. } => "mute",
+        FaultKind::MuteOne { .. } => "mute_one",
         FaultKind::HalfOpen => "half_open",
         FaultKind::SlowDrip { .. } => "slow_drip",
         FaultKind::Duplicate { .. } => "duplicate",

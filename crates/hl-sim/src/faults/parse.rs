@@ -34,12 +34,14 @@ pub(super) fn fault(value: &Value) -> Result<Fault, FaultError> {
     let known: &[&str] = match kind {
         "drop" | "refuse" | "half_open" => &[],
         "mute" | "duplicate" | "reorder" | "garbage" | "kill_on_subscribe" => &["stream"],
+        "drop_one" => &["socket"],
+        "mute_one" => &["socket", "stream"],
         "slow_drip" => &["every_ms"],
         "giant_frame" => &["bytes"],
         "http" => &["status", "body", "delay_ms"],
         other => {
-            let kinds = "drop, refuse, mute, half_open, slow_drip, duplicate, reorder, garbage, giant_frame, \
-                         kill_on_subscribe, http";
+            let kinds = "drop, drop_one, refuse, mute, mute_one, half_open, slow_drip, duplicate, reorder, garbage, \
+                         giant_frame, kill_on_subscribe, http";
             return Err(wrong("kind", format!("{other:?} is unknown; kinds are {kinds}")));
         }
     };
@@ -60,6 +62,11 @@ pub(super) fn fault(value: &Value) -> Result<Fault, FaultError> {
         "reorder" => FaultKind::Reorder { stream: stream(fields)? },
         "garbage" => FaultKind::Garbage { stream: stream(fields)? },
         "kill_on_subscribe" => FaultKind::KillOnSubscribe { stream: stream(fields)? },
+        "drop_one" => FaultKind::DropOne { socket: required(fields, "socket", 0..=u64::MAX)? },
+        "mute_one" => FaultKind::MuteOne {
+            socket: required(fields, "socket", 0..=u64::MAX)?,
+            stream: stream(fields)?,
+        },
         "slow_drip" => FaultKind::SlowDrip { every_ms: required(fields, "every_ms", 1..=MOST_MS)? },
         "giant_frame" => FaultKind::GiantFrame { bytes: required(fields, "bytes", 1..=MOST_BYTES)? as usize },
         _ => http(fields)?,
@@ -137,6 +144,11 @@ mod tests {
                 json!({"kind": "mute", "stream": "trades/BTC", "for_ms": 15000}),
                 Fault::lasting(FaultKind::Mute { stream: Some("trades/BTC".parse().unwrap()) }, 15_000),
             ),
+            (json!({"kind": "drop_one", "socket": 1}), Fault::new(FaultKind::DropOne { socket: 1 })),
+            (
+                json!({"kind": "mute_one", "socket": 0, "stream": "trades/BTC"}),
+                Fault::new(FaultKind::MuteOne { socket: 0, stream: Some("trades/BTC".parse().unwrap()) }),
+            ),
             (json!({"kind": "slow_drip", "every_ms": 5}), Fault::new(FaultKind::SlowDrip { every_ms: 5 })),
             (json!({"kind": "giant_frame", "bytes": 9}), Fault::new(FaultKind::GiantFrame { bytes: 9 })),
             (
@@ -166,6 +178,7 @@ mod tests {
             (json!({"kind": "mute", "stream": "tades/BTC"}), "stream"),
             (json!({"kind": "mute", "for_ms": -1}), "for_ms"),
             (json!({"kind": "mute", "for_ms": "1s"}), "for_ms"),
+            (json!({"kind": "drop_one"}), "socket"),
             (json!({"kind": "slow_drip"}), "every_ms"),
             (json!({"kind": "http", "status": 404}), "status"),
             (json!({"kind": "http"}), "status"),

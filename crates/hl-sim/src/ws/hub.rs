@@ -62,6 +62,8 @@ pub(crate) struct Socket {
     pub(crate) rng: fastrand::Rng,
     last_sent: Instant,
     half_open: bool,
+    /// Faults that chose this socket.
+    muted_by: Vec<u64>,
     /// A frame held back to be sent after the next one.
     held: Option<Bytes>,
     pub(crate) fast_sent: BTreeMap<Coin, FastCtx>,
@@ -122,6 +124,7 @@ impl Hub {
             rng,
             last_sent: now,
             half_open: false,
+            muted_by: Vec::new(),
             held: None,
             fast_sent: BTreeMap::new(),
         };
@@ -244,7 +247,8 @@ impl Hub {
             return;
         }
         let What::Data(stream) = what else { return self.enqueue(id, [text.clone()], now) };
-        if self.faults.mutes(now, stream) {
+        let chosen = self.sockets.get(&id).map_or(&[][..], |s| &s.muted_by);
+        if self.faults.mutes_one(now, chosen, stream) || self.faults.mutes(now, stream) {
             return;
         }
         let text = if self.faults.garbles(now, stream) { text.slice(..text.len() / 2) } else { text.clone() };
@@ -322,11 +326,30 @@ impl Hub {
                     self.faults.end(id);
                 }
             }
+            FaultKind::DropOne { socket } => {
+                if let Some(socket) = self.by_age(socket) {
+                    self.faults.drops_one(now);
+                    self.close(socket, now);
+                }
+                self.faults.end(id);
+            }
+            FaultKind::MuteOne { socket, .. } => {
+                let chosen = self.by_age(socket).and_then(|socket| self.sockets.get_mut(&socket));
+                if let Some(socket) = chosen {
+                    socket.muted_by.push(id);
+                }
+            }
             FaultKind::HalfOpen => self.sockets.values_mut().for_each(|s| s.half_open = true),
             _ => {}
         }
         self.refresh(now);
         id
+    }
+
+    /// The open socket of this age, from 0, the oldest; counted on from the oldest where there are fewer.
+    fn by_age(&self, n: u64) -> Option<u64> {
+        let age = n.checked_rem(self.sockets.len() as u64)?;
+        self.sockets.keys().nth(usize::try_from(age).ok()?).copied()
     }
 
     /// Ends what is over: faults, and sockets that were sent nothing for too long.
