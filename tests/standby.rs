@@ -1,0 +1,111 @@
+//! What a warm standby is worth: sockets die at random, and trades are counted with it and without.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod support;
+
+use std::ops::Range;
+use std::time::Duration;
+
+use hl_core::ledger::GapState;
+use hl_core::{SourceId, StreamKey};
+use hl_engine::Snapshot;
+use hl_sim::{Fault, FaultKind};
+use support::{World, assert_clean, coin, streams};
+
+/// A busy coin, and its bars, which count its trades.
+const STREAMS: [&str; 2] = ["trades/BTC", "candle/BTC/1m"];
+const DEATHS: usize = 12;
+/// A pause that is longer than a socket needs to come back and prove itself, ms.
+const APART_MS: Range<u64> = 60_000..150_000;
+
+fn trades() -> StreamKey {
+    StreamKey::Trades(coin("BTC"))
+}
+
+/// What became of the trades.
+#[derive(Debug)]
+struct Outcome {
+    truth: u64,
+    lost: u64,
+    /// Gaps that stay, ms.
+    gap_ms: i64,
+    gaps: usize,
+    /// Handovers while sockets died.
+    handovers: u64,
+    /// Requests for trades while sockets died.
+    polled: u64,
+}
+
+impl Outcome {
+    fn print(&self, name: &str) {
+        let Self { truth, lost, gaps, gap_ms, handovers, polled } = self;
+        println!(
+            "{name}: {truth} trades, {lost} lost, {gaps} lasting gaps of {gap_ms} ms, {handovers} handovers, \
+             {polled} polls of trades"
+        );
+    }
+}
+
+fn polls(snapshot: &Snapshot) -> u64 {
+    let job = snapshot.jobs.iter().find(|job| job.id == "collect_trades");
+    job.map_or(0, |job| job.runs)
+}
+
+/// Lets one socket die at a time, the same ones at the same times for every run of a seed.
+async fn deaths(seed: u64, standby: bool, apart_ms: Range<u64>) -> Outcome {
+    let world = World::new(seed).await;
+    let coins = [coin("BTC")];
+    let daemon = world.daemon_with(&streams(&STREAMS), if standby { &coins } else { &[] }).await;
+    let ready = |s: &Snapshot| {
+        s.streams.len() == STREAMS.len()
+            && s.streams.values().all(|m| m.owner == Some(SourceId::Ws))
+            && s.standby.contains(&trades()) == standby
+    };
+    let before = daemon.until("sockets own everything", ready).await;
+    let mut rng = fastrand::Rng::with_seed(seed);
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    for _ in 0..DEATHS {
+        world.sim.inject(Fault::new(FaultKind::DropOne { socket: rng.u64(..2) }));
+        tokio::time::sleep(Duration::from_millis(rng.u64(apart_ms.clone()))).await;
+    }
+    let after = daemon.until("sockets own everything again", ready).await;
+    tokio::time::sleep(Duration::from_secs(150)).await;
+    daemon.stop().await;
+    let report = world.verify().await;
+    assert_clean(&report, &world.store_path());
+    let compared = report.streams.iter().find(|s| s.stream == trades()).and_then(|s| s.compared.as_ref());
+    let compared = compared.expect("trades were compared with the truth");
+    assert_eq!(compared.missing, Some(0), "what is lost lies in a gap");
+    let lasting =
+        report.gaps.iter().filter(|gap| gap.stream == trades() && gap.state != GapState::Backfilled);
+    Outcome {
+        truth: compared.truth,
+        lost: compared.missing_in_gaps,
+        gap_ms: lasting.clone().map(|gap| gap.span.ms()).sum(),
+        gaps: lasting.count(),
+        handovers: after.handovers - before.handovers,
+        polled: polls(&after) - polls(&before),
+    }
+}
+
+/// Another range, `HL_TEST_SEEDS=4..50`, for a longer look, or for one seed again.
+fn seeds() -> Range<u64> {
+    let seeds = std::env::var("HL_TEST_SEEDS").unwrap_or_else(|_| "1..3".into());
+    let (from, to) = seeds.split_once("..").expect("HL_TEST_SEEDS is FROM..TO");
+    from.parse().unwrap()..to.parse().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_loses_no_trade_when_sockets_die_one_after_another() {
+    for seed in seeds() {
+        println!("seed {seed}");
+        let without = deaths(seed, false, APART_MS).await;
+        without.print("without");
+        let with = deaths(seed, true, APART_MS).await;
+        with.print("with   ");
+        assert!(without.lost > 0 && without.gaps > 0, "the deaths do harm: {without:?}");
+        assert_eq!((with.lost, with.gaps), (0, 0), "{with:?}");
+        assert_eq!(with.polled, 0, "REST is never needed");
+        assert!(with.handovers <= DEATHS as u64, "one handover a death at most: {with:?}");
+    }
+}
