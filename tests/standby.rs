@@ -15,8 +15,10 @@ use support::{World, assert_clean, coin, streams};
 /// A busy coin, and its bars, which count its trades.
 const STREAMS: [&str; 2] = ["trades/BTC", "candle/BTC/1m"];
 const DEATHS: usize = 12;
-/// A pause that is longer than a socket needs to come back and prove itself, ms.
-const APART_MS: Range<u64> = 60_000..150_000;
+/// For so long nobody can connect after a death, ms: longer than the replay of a new subscription reaches back.
+const REFUSED_MS: Range<u64> = 10_000..40_000;
+/// A pause in which a socket comes back and proves itself all the same, ms.
+const APART_MS: Range<u64> = 120_000..200_000;
 
 fn trades() -> StreamKey {
     StreamKey::Trades(coin("BTC"))
@@ -52,7 +54,7 @@ fn polls(snapshot: &Snapshot) -> u64 {
 }
 
 /// Lets one socket die at a time, the same ones at the same times for every run of a seed.
-async fn deaths(seed: u64, standby: bool, apart_ms: Range<u64>) -> Outcome {
+async fn deaths(seed: u64, standby: bool) -> Outcome {
     let world = World::new(seed).await;
     let coins = [coin("BTC")];
     let daemon = world.daemon_with(&streams(&STREAMS), if standby { &coins } else { &[] }).await;
@@ -66,7 +68,8 @@ async fn deaths(seed: u64, standby: bool, apart_ms: Range<u64>) -> Outcome {
     tokio::time::sleep(Duration::from_secs(70)).await;
     for _ in 0..DEATHS {
         world.sim.inject(Fault::new(FaultKind::DropOne { socket: rng.u64(..2) }));
-        tokio::time::sleep(Duration::from_millis(rng.u64(apart_ms.clone()))).await;
+        world.sim.inject(Fault::lasting(FaultKind::Refuse, rng.u64(REFUSED_MS)));
+        tokio::time::sleep(Duration::from_millis(rng.u64(APART_MS))).await;
     }
     let after = daemon.until("sockets own everything again", ready).await;
     tokio::time::sleep(Duration::from_secs(150)).await;
@@ -99,13 +102,37 @@ fn seeds() -> Range<u64> {
 async fn a_standby_loses_no_trade_when_sockets_die_one_after_another() {
     for seed in seeds() {
         println!("seed {seed}");
-        let without = deaths(seed, false, APART_MS).await;
+        let without = deaths(seed, false).await;
         without.print("without");
-        let with = deaths(seed, true, APART_MS).await;
+        let with = deaths(seed, true).await;
         with.print("with   ");
         assert!(without.lost > 0 && without.gaps > 0, "the deaths do harm: {without:?}");
         assert_eq!((with.lost, with.gaps), (0, 0), "{with:?}");
         assert_eq!(with.polled, 0, "REST is never needed");
         assert!(with.handovers <= DEATHS as u64, "one handover a death at most: {with:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_sees_what_the_owner_is_not_sent() {
+    let world = World::new(5).await;
+    let daemon = world.daemon_with(&streams(&STREAMS), &[coin("BTC")]).await;
+    let ready = |s: &Snapshot| s.standby.contains(&trades());
+    daemon.until("a standby is ready", ready).await;
+    tokio::time::sleep(Duration::from_secs(130)).await;
+    let before = daemon.engine.snapshot();
+    // The oldest socket carries the first subscription, which owns the trades since the start.
+    let mute = FaultKind::MuteOne { socket: 0, stream: Some(trades()) };
+    world.sim.inject(Fault::lasting(mute, 20_000));
+    let moved = daemon.until("the trades moved", |s| s.handovers > before.handovers).await;
+    assert_eq!(moved.streams[&trades()].owner, Some(SourceId::Ws), "to the standby, not to REST");
+    let after = daemon.until("a standby is ready again", ready).await;
+    tokio::time::sleep(Duration::from_secs(130)).await;
+    daemon.stop().await;
+    assert_eq!((after.handovers - before.handovers, polls(&after)), (1, 0));
+    let report = world.verify().await;
+    assert_clean(&report, &world.store_path());
+    let of_trades = report.gaps.iter().filter(|gap| gap.stream == trades());
+    let lasting: Vec<_> = of_trades.filter(|gap| gap.state != GapState::Backfilled).collect();
+    assert!(lasting.is_empty(), "its ring had everything: {lasting:?}");
 }

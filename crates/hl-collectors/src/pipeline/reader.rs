@@ -3,10 +3,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hl_core::ledger::{Batch, Cause, Change, Span};
+use hl_core::record::Trade;
 use hl_core::seam::sleep_until;
+use hl_core::source::{Content, Offer, Ticket};
 use hl_core::store::{BatchQueue, Store, StoreError};
 use hl_core::timeline::{Reconciler, Timeline};
-use hl_core::{RunId, StreamKey};
+use hl_core::{Coin, Records, RunId, StreamKey, TimeMs};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -40,7 +42,7 @@ pub enum PipelineEvent {
     Missed {
         /// The stream.
         stream: StreamKey,
-        /// The run that owns it.
+        /// The run: the one that owns it, or its standby.
         run: RunId,
     },
     /// Gaps were opened that a backfill may fill.
@@ -168,6 +170,8 @@ impl Pipeline {
                     self.doubt(stream, span);
                 }
                 Entry::Handover { stream, grant } => {
+                    self.reconciler.handover(stream);
+                    self.take_doubts();
                     let Some(line) = self.lines.get_mut(&stream) else { continue };
                     let tally = line.handover(grant, &self.reconciler, &mut changes);
                     let (edge, owner) = (line.edge(), grant.map(|g| g.source));
@@ -185,6 +189,7 @@ impl Pipeline {
                 }
                 Entry::Offer(offer) => {
                     let Some(line) = self.lines.get_mut(&offer.stream) else { continue };
+                    let aside = aside(line, &offer);
                     let tally = line.offer(offer.ticket, offer.content, &self.reconciler, &mut changes);
                     let edge = line.edge();
                     let mono = self.mono.now();
@@ -197,6 +202,9 @@ impl Pipeline {
                         }
                     });
                     self.gather(offer.stream, &mut changes);
+                    if let Some((run, coin, keys)) = aside.filter(|_| tally.ringed > 0) {
+                        self.reconciler.standby(mono, coin, run, &keys);
+                    }
                 }
             }
         }
@@ -204,13 +212,13 @@ impl Pipeline {
 
     /// Tells of runs that missed something. Where the channel is full it is found again by the final bar.
     fn witness(&mut self) {
-        let missed = self.reconciler.take_missed(self.mono.now());
+        let now = self.mono.now();
+        let missed = self.reconciler.take_missed(now);
         self.take_doubts();
-        for stream in missed {
-            let run = self.lines.get(&stream).and_then(Timeline::claim).and_then(|claim| claim.run);
-            if let Some(run) = run {
-                let _ = self.events.try_send(PipelineEvent::Missed { stream, run });
-            }
+        let owner = |stream| self.lines.get(&stream).and_then(Timeline::claim).and_then(|claim| claim.run);
+        let owners = missed.into_iter().filter_map(|stream| Some((stream, owner(stream)?)));
+        for (stream, run) in owners.chain(self.reconciler.take_mute_standbys(now)) {
+            let _ = self.events.try_send(PipelineEvent::Missed { stream, run });
         }
     }
 
@@ -231,10 +239,10 @@ impl Pipeline {
         self.take_doubts();
     }
 
-    /// Records gaps where bars count trades that never came.
+    /// Records gaps where a witness knows of trades that never came.
     fn take_doubts(&mut self) {
         for (stream, span) in self.reconciler.take_doubts() {
-            warn!(%stream, ?span, "a bar counts trades that never came: recorded as a gap");
+            warn!(%stream, ?span, "trades that never came: recorded as a gap");
             self.doubt(stream, span);
         }
     }
@@ -376,5 +384,16 @@ impl Pipeline {
                 let _ = self.events.send(PipelineEvent::Failed(error)).await;
             }
         }
+    }
+}
+
+/// Trades that a standby brings: its run, their coin and their keys.
+fn aside(line: &Timeline, offer: &Offer) -> Option<(RunId, Coin, Vec<(TimeMs, u64)>)> {
+    let owner = line.claim()?.run?;
+    match (offer.ticket, &offer.content) {
+        (Ticket::Run(run), Content::Frame(Records::Trades(trades))) if run != owner => {
+            Some((run, trades.first()?.coin, trades.iter().map(Trade::key).collect()))
+        }
+        _ => None,
     }
 }

@@ -9,6 +9,7 @@
 mod candles;
 mod reconcile;
 mod ring;
+mod standby;
 mod states;
 mod trades;
 
@@ -84,6 +85,10 @@ struct Common {
     /// Gaps opened by this process that a promoted ring may still fill, oldest first, at most [`MAX_HOLES`].
     holes: Vec<Span>,
 }
+
+/// How far a standby's ring reaches back beyond the edge while a run owns the stream, ms: longer than any witness takes
+/// to find a hole. What is older has been stored.
+const STANDBY_MS: i64 = 300_000;
 
 /// More remembered gaps than this are left to the backfill.
 const MAX_HOLES: usize = 256;
@@ -203,13 +208,21 @@ impl Timeline {
         match ticket {
             _ if stands => self.admit(content, witness, out),
             Ticket::Run(run) => {
+                let pushed = self.live.is_some_and(|live| live.grant.run.is_some());
+                let stored = self.common.edge.filter(|_| pushed).map(|edge| edge - STANDBY_MS);
                 let ring = self.ring(run);
                 // A new subscription is a new candidate; an older one can no longer be promoted.
                 if ring.as_ref().is_none_or(|ring| ring.run < run) {
                     *ring = Some(Ring::new(run));
                 }
                 match ring.as_mut().filter(|ring| ring.run == run) {
-                    Some(ring) => ring.push(content),
+                    Some(ring) => {
+                        let tally = ring.push(content);
+                        if let Some(stored) = stored {
+                            ring.forget(stored);
+                        }
+                        tally
+                    }
                     None => Tally { fenced: count(&content), ..Tally::default() },
                 }
             }

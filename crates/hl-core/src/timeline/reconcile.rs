@@ -10,13 +10,16 @@
 //! While a bar is open its count is also the cheapest witness: where it moves and no trade comes, the subscription of
 //! the trades has missed one.
 //!
+//! Where the trades have a warm standby, the two subscriptions are each other's witnesses.
+//!
 //! Pure: it sees the changes of the time lines, in order, and the monotonic clock in ms.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::standby::{Compared, Key};
 use crate::ledger::{Change, Span};
 use crate::store::StreamStart;
-use crate::{Coin, Interval, Origin, Records, StreamKey, TimeMs};
+use crate::{Coin, Interval, Origin, Records, RunId, StreamKey, TimeMs};
 
 /// How long counts are remembered, ms: longer bars are not checked.
 const MEMORY_MS: i64 = 75 * 60_000;
@@ -75,6 +78,7 @@ struct Coins {
     /// Final bars on which nothing could be said yet: the trades have not come so far, or nothing is calibrated.
     undecided: BTreeMap<(Interval, TimeMs), Bar>,
     open: BTreeMap<Interval, Open>,
+    compared: Compared,
     agreed: u64,
     disagreed: u64,
 }
@@ -149,7 +153,7 @@ impl Reconciler {
     /// A change of a time line on its way to the store, or of a backfill that is there already.
     pub fn note(&mut self, now: i64, stream: StreamKey, change: &Change) {
         match stream {
-            StreamKey::Trades(coin) => self.coins.entry(coin).or_default().trades(change),
+            StreamKey::Trades(coin) => self.coins.entry(coin).or_default().trades(now, change),
             StreamKey::Candle(coin, interval) if interval.is_fixed() => {
                 let Some(coins) = self.coins.get_mut(&coin) else { return };
                 let doubts = coins.candles(now, interval, change, &mut self.calibration);
@@ -159,14 +163,44 @@ impl Reconciler {
         }
     }
 
-    /// Streams of trades whose subscription has missed something: their bars went on counting. Said once each. What is
-    /// missing between blocks that came is among the doubts.
+    /// The standby's run brought trades, which wait in its ring.
+    pub fn standby(&mut self, now: i64, coin: Coin, run: RunId, keys: &[(TimeMs, u64)]) {
+        if let Some(coins) = self.coins.get_mut(&coin) {
+            coins.standby(now, run, keys);
+        }
+    }
+
+    /// The stream is about to change hands. What the standby alone brought between blocks that are stored is among the
+    /// doubts: its ring fills it.
+    pub fn handover(&mut self, stream: StreamKey) {
+        if let StreamKey::Trades(coin) = stream
+            && let Some(coins) = self.coins.get_mut(&coin)
+        {
+            let missed: Vec<_> = coins.compared.end().collect();
+            let doubts = coins.passed_over(&missed);
+            self.doubts.extend(doubts.into_iter().map(|span| (stream, span)));
+        }
+    }
+
+    /// Standbys that have missed something that the owner brought.
+    pub fn take_mute_standbys(&mut self, now: i64) -> Vec<(StreamKey, RunId)> {
+        let mute = |(coin, coins): (&Coin, &mut Coins)| {
+            coins.compared.mute_standby(now).map(|run| (StreamKey::Trades(*coin), run))
+        };
+        self.coins.iter_mut().filter_map(mute).collect()
+    }
+
+    /// Streams of trades whose owning subscription has missed something: their bars went on counting, or the standby
+    /// brought it. Said once each. What is missing between blocks that came is among the doubts.
     pub fn take_missed(&mut self, now: i64) -> Vec<StreamKey> {
         let mut missed = Vec::new();
         for (coin, coins) in &mut self.coins {
-            if let Some(doubts) = coins.missed(now) {
+            let by_bars = coins.missed(now);
+            let by_standby = coins.missed_by_owner(now);
+            if by_bars.is_some() || by_standby.is_some() {
                 coins.open.clear();
                 missed.push(StreamKey::Trades(*coin));
+                let doubts: BTreeSet<_> = by_bars.into_iter().chain(by_standby).flatten().collect();
                 self.doubts.extend(doubts.into_iter().map(|span| (StreamKey::Trades(*coin), span)));
             }
         }
@@ -211,18 +245,25 @@ enum Stored {
 }
 
 impl Coins {
-    fn trades(&mut self, change: &Change) {
+    fn trades(&mut self, now: i64, change: &Change) {
         match change {
             Change::Rows { origin, records: Records::Trades(trades), .. } => {
                 if self.pushed != (*origin == Origin::Ws) {
                     self.pushed = *origin == Origin::Ws;
                     self.open.clear();
                 }
-                self.keys.extend(trades.iter().map(crate::record::Trade::key));
+                for key in trades.iter().map(crate::record::Trade::key) {
+                    if self.keys.insert(key) {
+                        self.compared.owner(now, key);
+                    }
+                }
                 self.catch_up();
             }
             Change::Filled { span, records: Records::Trades(trades), .. } => {
-                self.keys.extend(trades.iter().map(crate::record::Trade::key));
+                for key in trades.iter().map(crate::record::Trade::key) {
+                    self.keys.insert(key);
+                    self.compared.stored(key);
+                }
                 self.gaps.retain(|gap| !(span.from <= gap.from && gap.to <= span.to));
             }
             Change::Covered { span, .. } => {
@@ -245,6 +286,43 @@ impl Coins {
             }
             _ => {}
         }
+    }
+
+    fn standby(&mut self, now: i64, run: RunId, keys: &[Key]) {
+        for key in keys {
+            let missing = self.is_whole_at(key.0) && !self.keys.contains(key);
+            self.compared.standby(now, run, *key, missing);
+        }
+    }
+
+    /// Whether every trade of the block was brought by a socket that we own the stream with, as far as is known.
+    fn is_whole_at(&self, time: TimeMs) -> bool {
+        self.pushed
+            && self.since.is_some_and(|since| since < time)
+            && self.forgotten.is_none_or(|forgotten| forgotten < time)
+            && !self.gaps.iter().any(|gap| gap.contains(time))
+    }
+
+    /// What the standby has brought and the owner has not, although it has had the time; the pieces where it lies between
+    /// blocks that came. None where the owner missed nothing.
+    fn missed_by_owner(&mut self, now: i64) -> Option<Vec<Span>> {
+        let mut missed = self.compared.missed_by_owner(now);
+        missed.retain(|(time, _)| self.is_whole_at(*time));
+        (!missed.is_empty()).then(|| self.passed_over(&missed))
+    }
+
+    /// The pieces between neighbouring stored blocks that hold trades which are not stored.
+    fn passed_over(&self, missed: &[Key]) -> Vec<Span> {
+        let piece = |(time, _): &Key| {
+            let before = self.keys.range(..(*time, 0)).next_back().map(|(block, _)| *block).max(self.since);
+            let after = self.keys.range((*time, 0)..).next().map(|(block, _)| *block);
+            // Beyond the edge nothing is settled: the ring brings it at the promotion.
+            let below = self.edge.is_some_and(|edge| *time < edge) && self.is_whole_at(*time);
+            Some(Span::new(before?, after.filter(|_| below)?))
+        };
+        let mut pieces: Vec<_> = missed.iter().filter_map(piece).collect();
+        pieces.dedup();
+        pieces
     }
 
     /// A bar that only ran ahead of its own trades is level with them now; one that misses a trade never is.
@@ -744,5 +822,98 @@ mod tests {
         run.trade(&[241_000]);
         assert_eq!(run.judge(3, 9), Verdict::Stale, "what holed the trades may have holed the bar");
         assert_eq!(run.finish(3), []);
+    }
+
+    const STREAM: fn() -> StreamKey = || StreamKey::Trades(coin());
+
+    /// Trades at 100, 110 and 130 s that the owner brought, and a standby that brought the first of them.
+    fn with_a_standby() -> Run {
+        let mut run = Run(Reconciler::new());
+        run.trade(&[90_000]);
+        run.trade(&[100_000]);
+        run.aside(0, 1, &[90_000, 100_000]);
+        for time in [110_000, 130_000] {
+            run.trade(&[time]);
+            run.aside(0, 1, &[time]);
+        }
+        run
+    }
+
+    impl Run {
+        /// The standby's run `number` brings trades.
+        fn aside(&mut self, now: i64, number: u64, times: &[i64]) {
+            let keys: Vec<_> =
+                times.iter().map(|time| (TimeMs(*time), 1_000 * time.unsigned_abs())).collect();
+            self.0.standby(now, coin(), RunId::second(number), &keys);
+        }
+
+        fn doubts(&mut self) -> Vec<(i64, i64)> {
+            self.0.take_doubts().into_iter().map(|(_, span)| (span.from.0, span.to.0)).collect()
+        }
+    }
+
+    #[test]
+    fn what_the_standby_alone_brought_convicts_the_owner() {
+        let mut run = with_a_standby();
+        run.aside(1_000, 1, &[120_000]);
+        assert_eq!(run.0.take_missed(3_999), [], "it may be on its way");
+        assert_eq!(run.0.take_missed(4_000), [STREAM()]);
+        assert_eq!(run.doubts(), [(110_000, 130_000)], "between the blocks that the owner did bring");
+        assert_eq!(run.0.take_missed(9_000), [], "said once");
+        assert_eq!(run.0.take_mute_standbys(9_000), [], "the standby missed nothing");
+    }
+
+    #[test]
+    fn a_standby_that_is_only_faster_convicts_nobody() {
+        let mut run = with_a_standby();
+        run.aside(1_000, 1, &[140_000, 150_000]);
+        run.trade(&[140_000]);
+        run.trade(&[150_000]);
+        assert_eq!((run.0.take_missed(60_000), run.0.take_mute_standbys(60_000)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn an_owner_that_has_stopped_is_convicted_without_a_doubt_about_what_it_brought() {
+        let mut run = with_a_standby();
+        run.aside(1_000, 1, &[140_000]);
+        assert_eq!(run.0.take_missed(4_000), [STREAM()]);
+        assert_eq!(run.doubts(), [], "beyond the edge nothing is settled");
+    }
+
+    #[test]
+    fn what_was_never_whole_is_not_missed() {
+        let mut run = with_a_standby();
+        let opened = Change::GapOpened {
+            span: Span::new(TimeMs(110_000), TimeMs(130_000)),
+            cause: crate::ledger::Cause::Outage,
+        };
+        run.0.note(0, STREAM(), &opened);
+        run.aside(0, 2, &[80_000, 90_000, 120_000]);
+        assert_eq!(run.0.take_missed(60_000), [], "from before the beginning, at it, and in a gap");
+    }
+
+    #[test]
+    fn a_standby_that_is_mute_is_told_of_until_it_speaks() {
+        let mut run = with_a_standby();
+        run.trade(&[140_000]);
+        assert_eq!(run.0.take_mute_standbys(2_999), []);
+        assert_eq!(run.0.take_mute_standbys(3_000), [(STREAM(), RunId::second(1))]);
+        assert_eq!(run.0.take_mute_standbys(9_000), [], "nothing more was missed");
+        run.trade(&[150_000]);
+        assert_eq!(run.0.take_mute_standbys(9_000), [(STREAM(), RunId::second(1))]);
+        run.trade(&[155_000]);
+        run.aside(9_000, 2, &[150_000, 155_000, 160_000]);
+        run.trade(&[160_000]);
+        assert_eq!(run.0.take_mute_standbys(60_000), [], "a new run is judged by what came since it began");
+        assert_eq!(run.0.take_missed(60_000), []);
+    }
+
+    #[test]
+    fn a_handover_finds_what_the_dead_owner_had_passed_over() {
+        let mut run = with_a_standby();
+        run.aside(1_000, 1, &[120_000, 140_000]);
+        run.0.handover(STREAM());
+        assert_eq!(run.doubts(), [(110_000, 130_000)], "before the ring is promoted, however short the time");
+        assert_eq!((run.0.take_missed(60_000), run.0.take_mute_standbys(60_000)), (vec![], vec![]));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{Tally, count};
 use crate::source::Content;
-use crate::{RunId, TimeMs};
+use crate::{Records, RunId, TimeMs};
 
 /// Records that a ring keeps at most. Settling lasts seconds, so this is minutes of the busiest coin.
 const CAPACITY: u64 = 20_000;
@@ -48,6 +48,19 @@ impl Ring {
             tally.overflowed += count(&oldest);
         }
         tally
+    }
+
+    /// Forgets frames of trades before `time`, but for the last of them: a join needs an older block.
+    pub(super) fn forget(&mut self, time: TimeMs) {
+        let is_older = |content: &Content| match content {
+            Content::Frame(records @ Records::Trades(_)) => {
+                records.ends().is_some_and(|(first, _)| first < time)
+            }
+            _ => false,
+        };
+        while self.contents.get(1).is_some_and(is_older) {
+            self.records -= self.contents.pop_front().map_or(0, |oldest| count(&oldest));
+        }
     }
 
     fn clear(&mut self) {

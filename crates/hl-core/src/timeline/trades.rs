@@ -3,7 +3,7 @@
 //! The edge is the last admitted block, inclusive, since that block may not be complete.
 
 use super::{Common, Live, Tally};
-use crate::ledger::{Change, Span};
+use crate::ledger::{Cause, Change, Span};
 use crate::record::Trade;
 use crate::seeded::guard;
 use crate::source::Content;
@@ -35,7 +35,7 @@ impl Trades {
             Content::Frame(Records::Trades(trades)) => self.run(common, live, trades, None, out),
             Content::Answer { records: Records::Trades(trades), from, .. } => {
                 // Polls sample: each answer has to join anew.
-                live.unproven.get_or_insert(crate::ledger::Cause::Sampled);
+                live.unproven.get_or_insert(Cause::Sampled);
                 live.reached = None;
                 let tally = self.run(common, live, trades, from, out);
                 live.unproven = None;
@@ -60,11 +60,18 @@ impl Trades {
         else {
             return tally;
         };
+        // A run that passes over a stored block has missed it, and may have missed more.
+        if let (Some(edge), Some(reached)) = (common.edge, live.reached)
+            && reached < edge
+            && edge < first
+        {
+            live.unproven.get_or_insert(Cause::Silence);
+        }
         let begin = match (common.edge, live.unproven.take()) {
             (None, _) => first,
             (Some(edge), None) => {
                 // The run goes on below the edge: it is continuous from the block it had reached.
-                if let Some(reached) = live.reached.filter(|reached| *reached <= first && first < edge) {
+                if let Some(reached) = live.reached.filter(|reached| *reached <= first && *reached < edge) {
                     self.fill(common, live, &trades, Span::new(reached, edge.min(last)), out);
                 }
                 edge
@@ -118,7 +125,8 @@ impl Trades {
             && trades.iter().any(|t| t.time == edge && self.edge_tids.contains(&t.tid))
     }
 
-    /// Gaps that the stretch reaches into are filled by it: blocks strictly inside are proven.
+    /// Gaps that the stretch reaches into are filled by it: blocks strictly inside are proven. But the borders of a gap are
+    /// blocks that exist: a stretch that passes over one has a hole of its own, and proves nothing.
     fn fill(
         &mut self,
         common: &mut Common,
@@ -127,7 +135,11 @@ impl Trades {
         proven: Span,
         out: &mut Vec<Change>,
     ) {
-        if !common.holes.iter().any(|hole| hole.touches(proven)) {
+        let holes = || common.holes.iter().filter(|hole| hole.touches(proven));
+        let is_missed = |border: TimeMs| {
+            proven.from < border && border < proven.to && trades.iter().all(|t| t.time != border)
+        };
+        if holes().next().is_none() || holes().any(|hole| is_missed(hole.from) || is_missed(hole.to)) {
             return;
         }
         let below = trades.iter().copied().filter(|t| proven.contains(t.time)).collect();

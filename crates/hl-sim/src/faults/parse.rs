@@ -63,10 +63,9 @@ pub(super) fn fault(value: &Value) -> Result<Fault, FaultError> {
         "garbage" => FaultKind::Garbage { stream: stream(fields)? },
         "kill_on_subscribe" => FaultKind::KillOnSubscribe { stream: stream(fields)? },
         "drop_one" => FaultKind::DropOne { socket: required(fields, "socket", 0..=u64::MAX)? },
-        "mute_one" => FaultKind::MuteOne {
-            socket: required(fields, "socket", 0..=u64::MAX)?,
-            stream: stream(fields)?,
-        },
+        "mute_one" => {
+            FaultKind::MuteOne { socket: required(fields, "socket", 0..=u64::MAX)?, stream: stream(fields)? }
+        }
         "slow_drip" => FaultKind::SlowDrip { every_ms: required(fields, "every_ms", 1..=MOST_MS)? },
         "giant_frame" => FaultKind::GiantFrame { bytes: required(fields, "bytes", 1..=MOST_BYTES)? as usize },
         _ => http(fields)?,
