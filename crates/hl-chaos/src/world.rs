@@ -1,5 +1,6 @@
 //! An exchange, a network, a folder with one store, and daemons on it, one after another.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use hl_collectors::rest::RestOptions;
 use hl_collectors::ws::WsOptions;
 use hl_core::seam::{Net as _, Seed};
 use hl_core::store::{Store as _, StoreError};
-use hl_core::{StreamKey, TimeMs};
+use hl_core::{Coin, StreamKey, TimeMs};
 use hl_engine::{Engine, EngineError, Parts, Snapshot};
 use hl_runtime::{MemoryNet, TokioClock};
 use hl_sim::{Sim, SimConfig};
