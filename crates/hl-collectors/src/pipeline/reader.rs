@@ -8,7 +8,7 @@ use hl_core::seam::sleep_until;
 use hl_core::source::{Content, Offer, Ticket};
 use hl_core::store::{BatchQueue, Store, StoreError};
 use hl_core::timeline::{Reconciler, Timeline};
-use hl_core::{Coin, Records, RunId, StreamKey, TimeMs};
+use hl_core::{Records, RunId, StreamKey, TimeMs};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -202,8 +202,8 @@ impl Pipeline {
                         }
                     });
                     self.gather(offer.stream, &mut changes);
-                    if let Some((run, coin, keys)) = aside.filter(|_| tally.ringed > 0) {
-                        self.reconciler.standby(mono, coin, run, &keys);
+                    if let Some((run, keys)) = aside.filter(|_| tally.ringed > 0) {
+                        self.reconciler.standby(mono, offer.stream, run, &keys);
                     }
                 }
             }
@@ -387,12 +387,12 @@ impl Pipeline {
     }
 }
 
-/// Trades that a standby brings: its run, their coin and their keys.
-fn aside(line: &Timeline, offer: &Offer) -> Option<(RunId, Coin, Vec<(TimeMs, u64)>)> {
+/// Trades that a standby brings: its run and their keys.
+fn aside(line: &Timeline, offer: &Offer) -> Option<(RunId, Vec<(TimeMs, u64)>)> {
     let owner = line.claim()?.run?;
     match (offer.ticket, &offer.content) {
         (Ticket::Run(run), Content::Frame(Records::Trades(trades))) if run != owner => {
-            Some((run, trades.first()?.coin, trades.iter().map(Trade::key).collect()))
+            Some((run, trades.iter().map(Trade::key).collect()))
         }
         _ => None,
     }

@@ -164,8 +164,10 @@ impl Reconciler {
     }
 
     /// The standby's run brought trades, which wait in its ring.
-    pub fn standby(&mut self, now: i64, coin: Coin, run: RunId, keys: &[(TimeMs, u64)]) {
-        if let Some(coins) = self.coins.get_mut(&coin) {
+    pub fn standby(&mut self, now: i64, stream: StreamKey, run: RunId, keys: &[(TimeMs, u64)]) {
+        if let StreamKey::Trades(coin) = stream
+            && let Some(coins) = self.coins.get_mut(&coin)
+        {
             coins.standby(now, run, keys);
         }
     }
@@ -844,7 +846,7 @@ mod tests {
         fn aside(&mut self, now: i64, number: u64, times: &[i64]) {
             let keys: Vec<_> =
                 times.iter().map(|time| (TimeMs(*time), 1_000 * time.unsigned_abs())).collect();
-            self.0.standby(now, coin(), RunId::second(number), &keys);
+            self.0.standby(now, STREAM(), RunId::second(number), &keys);
         }
 
         fn doubts(&mut self) -> Vec<(i64, i64)> {
