@@ -10,7 +10,7 @@ use hl_core::ledger::GapState;
 use hl_core::{SourceId, StreamKey};
 use hl_engine::Snapshot;
 use hl_sim::{Fault, FaultKind};
-use support::{World, assert_clean, coin, streams};
+use support::{World, assert_clean, coin, streams, verified};
 
 /// A busy coin. No bars, which would be witnesses too.
 const STREAMS: [&str; 1] = ["trades/BTC"];
@@ -55,15 +55,15 @@ fn polls(snapshot: &Snapshot) -> u64 {
 
 /// Lets one socket die at a time, the same ones at the same times for every run of a seed.
 async fn deaths(seed: u64, standby: bool) -> Outcome {
-    let world = World::new(seed).await;
+    let world = World::new(seed).await.unwrap();
     let coins = [coin("BTC")];
-    let daemon = world.daemon_with(&streams(&STREAMS), if standby { &coins } else { &[] }).await;
+    let daemon = world.daemon_with(&streams(&STREAMS), if standby { &coins } else { &[] }).await.unwrap();
     let ready = |s: &Snapshot| {
         s.streams.len() == STREAMS.len()
             && s.streams.values().all(|m| m.owner == Some(SourceId::Ws))
             && s.standby.contains(&trades()) == standby
     };
-    let before = daemon.until("sockets own everything", ready).await;
+    let before = daemon.until("sockets own everything", ready).await.unwrap();
     let mut rng = fastrand::Rng::with_seed(seed);
     tokio::time::sleep(Duration::from_secs(70)).await;
     for _ in 0..DEATHS {
@@ -71,10 +71,10 @@ async fn deaths(seed: u64, standby: bool) -> Outcome {
         world.sim.inject(Fault::lasting(FaultKind::Refuse, rng.u64(REFUSED_MS)));
         tokio::time::sleep(Duration::from_millis(rng.u64(APART_MS))).await;
     }
-    let after = daemon.until("sockets own everything again", ready).await;
+    let after = daemon.until("sockets own everything again", ready).await.unwrap();
     tokio::time::sleep(Duration::from_secs(150)).await;
-    daemon.stop().await;
-    let report = world.verify().await;
+    daemon.stop().await.unwrap();
+    let report = verified(&world).await;
     assert_clean(&report, &world.store_path());
     let compared = report.streams.iter().find(|s| s.stream == trades()).and_then(|s| s.compared.as_ref());
     let compared = compared.expect("trades were compared with the truth");
@@ -115,22 +115,22 @@ async fn a_standby_loses_no_trade_when_sockets_die_one_after_another() {
 
 #[tokio::test(start_paused = true)]
 async fn a_standby_sees_what_the_owner_is_not_sent() {
-    let world = World::new(5).await;
-    let daemon = world.daemon_with(&streams(&STREAMS), &[coin("BTC")]).await;
+    let world = World::new(5).await.unwrap();
+    let daemon = world.daemon_with(&streams(&STREAMS), &[coin("BTC")]).await.unwrap();
     let ready = |s: &Snapshot| s.standby.contains(&trades());
-    daemon.until("a standby is ready", ready).await;
+    daemon.until("a standby is ready", ready).await.unwrap();
     tokio::time::sleep(Duration::from_secs(130)).await;
     let before = daemon.engine.snapshot();
     // The oldest socket carries the first subscription, which owns the trades since the start.
     let mute = FaultKind::MuteOne { socket: 0, stream: Some(trades()) };
     world.sim.inject(Fault::lasting(mute, 20_000));
-    let moved = daemon.until("the trades moved", |s| s.handovers > before.handovers).await;
+    let moved = daemon.until("the trades moved", |s| s.handovers > before.handovers).await.unwrap();
     assert_eq!(moved.streams[&trades()].owner, Some(SourceId::Ws), "to the standby, not to REST");
-    let after = daemon.until("a standby is ready again", ready).await;
+    let after = daemon.until("a standby is ready again", ready).await.unwrap();
     tokio::time::sleep(Duration::from_secs(130)).await;
-    daemon.stop().await;
+    daemon.stop().await.unwrap();
     assert_eq!((after.handovers - before.handovers, polls(&after)), (1, 0));
-    let report = world.verify().await;
+    let report = verified(&world).await;
     assert_clean(&report, &world.store_path());
     let of_trades = report.gaps.iter().filter(|gap| gap.stream == trades());
     let lasting: Vec<_> = of_trades.filter(|gap| gap.state != GapState::Backfilled).collect();
