@@ -49,7 +49,7 @@ enum Command {
     Backfill(backfill::Args),
     /// What is covered, by which source, and every gap with its cause and state
     Coverage(coverage::Args),
-    /// Tries on the exchange itself what is believed of it, in about two and a half minutes
+    /// Tries on the exchange itself what is believed of it, in about two minutes
     Probe(probe::Args),
     /// What is collected, how fresh it is, and who is at it
     Status(status::Args),

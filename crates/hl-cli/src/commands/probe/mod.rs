@@ -64,7 +64,7 @@ Examples:
   hl-cli probe --network http://127.0.0.1:4001       a simulated exchange, at speed 1
   hl-cli probe --store sqlite:./data/hyperliquid.db  beside a daemon on the same store
 
-What it does, in two to three minutes and never more than five: one socket listens to one coin
+What it does, in about two minutes and never more than five: one socket listens to one coin
 (trades, book, best bid and offer, one-minute candle, mids, context) and to the fills of one of
 its traders for a whole minute; beside it, one after another, a socket that makes three harmless
 mistakes, one that subscribes to a coin that does not exist, and one that stays silent for a
