@@ -1,0 +1,227 @@
+//! The exchange of the model: a script of what happens, and what it answers at any point of it.
+
+use hl_core::ledger::Span;
+use hl_core::record::{Candle, HexBytes, Side, Trade};
+use hl_core::source::Page;
+use hl_core::symbol::CoinError;
+use hl_core::{Coin, Decimal, Interval, Records, StreamKey, TimeMs};
+
+const INTERVAL: Interval = Interval::M1;
+/// A bar may change for this long after its end.
+const BAR_LAG_MS: i64 = 5_000;
+
+/// One thing that happens at the exchange.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Happening {
+    /// A trade of the block at this time.
+    Trade(Trade),
+    /// A new version of a bar, sent at this time.
+    Bar(TimeMs, Candle),
+    /// Time passes.
+    Nothing(TimeMs),
+}
+
+impl Happening {
+    fn at(self) -> TimeMs {
+        match self {
+            Self::Trade(trade) => trade.time,
+            Self::Bar(at, _) | Self::Nothing(at) => at,
+        }
+    }
+}
+
+/// What happens, in order, on one stream.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Script {
+    pub(crate) stream: StreamKey,
+    pub(crate) happenings: Vec<Happening>,
+    /// How many of them may happen while faults do; the others come when everything is calm again.
+    pub(crate) eventful: usize,
+    /// Trades that a new subscription replays.
+    replay: usize,
+    /// Trades that a REST answer gives.
+    recent: usize,
+}
+
+impl Script {
+    /// Trades in blocks: `blocks[i]` trades in the i-th one, then eight calm blocks of one trade.
+    pub(crate) fn trades(blocks: &[u8], replay: usize, recent: usize) -> Result<Self, CoinError> {
+        let coin = Coin::new("BTC")?;
+        let calm = [1; 8];
+        let mut happenings = Vec::new();
+        for (block, count) in (1..).zip(blocks.iter().chain(&calm)) {
+            for nth in 1..=u64::from(*count) {
+                happenings.push(Happening::Trade(trade(coin, block * 10, nth)));
+            }
+        }
+        let eventful = blocks.iter().map(|count| usize::from(*count)).sum();
+        Ok(Self { stream: StreamKey::Trades(coin), happenings, eventful, replay, recent })
+    }
+
+    /// Versions of bars: second of sending, minute of the bar, trades counted; a version of no trades says that only time
+    /// passes. Then four calm minutes.
+    pub(crate) fn bars(versions: &[(i64, i64, u64)]) -> Result<Self, CoinError> {
+        let coin = Coin::new("BTC")?;
+        let last = versions.last().map_or(0, |(second, ..)| second / 60);
+        let calm: Vec<_> = (last + 1..last + 5)
+            .flat_map(|minute| [(minute * 60 + 1, minute, 1), (minute * 60 + 30, 0, 0)])
+            .collect();
+        let happening = |(second, minute, trades): &(i64, i64, u64)| {
+            let at = TimeMs(second * 1_000);
+            match trades {
+                0 => Happening::Nothing(at),
+                _ => Happening::Bar(at, bar(coin, *minute, *trades)),
+            }
+        };
+        Ok(Self {
+            stream: StreamKey::Candle(coin, INTERVAL),
+            happenings: versions.iter().chain(&calm).map(happening).collect(),
+            eventful: versions.len(),
+            replay: 1,
+            recent: 0,
+        })
+    }
+
+    /// Exchange time when so much has happened.
+    pub(crate) fn now(&self, happened: usize) -> TimeMs {
+        match happened.checked_sub(1).and_then(|last| self.happenings.get(last)) {
+            Some(happening) => happening.at(),
+            None => TimeMs(0),
+        }
+    }
+
+    fn until(&self, happened: usize) -> &[Happening] {
+        self.happenings.get(..happened).unwrap_or_default()
+    }
+
+    /// The trades that happened.
+    pub(crate) fn traded(&self, happened: usize) -> impl DoubleEndedIterator<Item = Trade> + '_ {
+        self.until(happened).iter().filter_map(|happening| match happening {
+            Happening::Trade(trade) => Some(*trade),
+            Happening::Bar(..) | Happening::Nothing(_) => None,
+        })
+    }
+
+    /// The time of the newest record that a probe finds.
+    pub(crate) fn newest(&self, happened: usize) -> Option<TimeMs> {
+        self.until(happened).iter().rev().find_map(|happening| match happening {
+            Happening::Trade(trade) => Some(trade.time),
+            Happening::Bar(_, bar) => Some(bar.time),
+            Happening::Nothing(_) => None,
+        })
+    }
+
+    /// The newest version of each bar that was seen, oldest bar first.
+    pub(crate) fn versions(&self, happened: usize) -> Vec<Candle> {
+        let mut bars = std::collections::BTreeMap::new();
+        for happening in self.until(happened) {
+            if let Happening::Bar(_, bar) = happening {
+                bars.insert(bar.time, *bar);
+            }
+        }
+        bars.into_values().collect()
+    }
+
+    /// Where a new subscription begins to bring what happened.
+    pub(crate) fn replay_from(&self, happened: usize) -> usize {
+        happened.saturating_sub(self.replay)
+    }
+
+    /// What a subscription pushes from one point of the script to another; none where that is nothing.
+    pub(crate) fn pushed(&self, from: usize, to: usize) -> Option<Records> {
+        let piece = self.happenings.get(from..to)?;
+        let records = match self.stream {
+            StreamKey::Candle(..) => Records::Candles(
+                piece
+                    .iter()
+                    .filter_map(|h| if let Happening::Bar(_, bar) = h { Some(*bar) } else { None })
+                    .collect(),
+            ),
+            _ => Records::Trades(
+                piece
+                    .iter()
+                    .filter_map(|h| if let Happening::Trade(trade) = h { Some(*trade) } else { None })
+                    .collect(),
+            ),
+        };
+        (records.len() > 0).then_some(records)
+    }
+
+    /// The answer to a poll, and since when it is whole. Inside a block REST has an order of its own.
+    pub(crate) fn answer(&self, happened: usize, edge: Option<TimeMs>) -> (Records, Option<TimeMs>) {
+        match self.stream {
+            StreamKey::Candle(_, interval) => {
+                let asked = self.now(happened);
+                let from = edge.unwrap_or_else(|| interval.open_of(asked) - 2 * interval.ms());
+                let mut bars = self.versions(happened);
+                bars.retain(|bar| bar.time >= from);
+                (Records::Candles(bars), Some(from))
+            }
+            _ => {
+                let trades = self.recent(happened);
+                let from = (trades.len() < self.recent).then_some(TimeMs::MIN);
+                (Records::Trades(trades), from)
+            }
+        }
+    }
+
+    fn recent(&self, happened: usize) -> Vec<Trade> {
+        let mut trades: Vec<_> = self.traded(happened).collect();
+        trades.sort_by_key(|trade| (trade.time, std::cmp::Reverse(trade.tid)));
+        trades.split_off(trades.len().saturating_sub(self.recent))
+    }
+
+    /// The page of the past that a backfill of `piece` gets.
+    pub(crate) fn page(&self, happened: usize, piece: Span) -> Page {
+        let asked = self.now(happened);
+        match self.stream {
+            StreamKey::Candle(_, interval) => {
+                let settled = piece.to.min(interval.open_of(asked - BAR_LAG_MS));
+                let mut bars = self.versions(happened);
+                bars.retain(|bar| bar.time >= piece.from && bar.time < settled);
+                let proven = (piece.from < settled).then(|| Span::new(piece.from, settled));
+                Page { records: Records::Candles(bars), proven, lost: None, next: None }
+            }
+            _ => {
+                let mut trades = self.recent(happened);
+                let first = match trades.first() {
+                    Some(first) if trades.len() >= self.recent => first.time,
+                    _ => TimeMs::MIN,
+                };
+                let proven = Span::new(first, asked.max(first)).intersect(piece);
+                trades.retain(|trade| piece.contains(trade.time));
+                let lost = (piece.from < first || proven.is_none())
+                    .then(|| Span::new(piece.from, proven.map_or(piece.to, |p| p.from)));
+                Page { records: Records::Trades(trades), proven, lost, next: None }
+            }
+        }
+    }
+}
+
+fn trade(coin: Coin, time: i64, tid: u64) -> Trade {
+    Trade {
+        coin,
+        time: TimeMs(time),
+        tid,
+        px: Decimal::ONE,
+        sz: Decimal::ONE,
+        side: Side::Buy,
+        hash: HexBytes([0; 32]),
+        buyer: HexBytes([1; 20]),
+        seller: HexBytes([2; 20]),
+    }
+}
+
+fn bar(coin: Coin, minute: i64, trades: u64) -> Candle {
+    Candle {
+        coin,
+        interval: INTERVAL,
+        time: TimeMs(minute * INTERVAL.ms()),
+        open: Decimal::ONE,
+        high: Decimal::ONE,
+        low: Decimal::ONE,
+        close: Decimal::ONE,
+        volume: Decimal::from(trades),
+        trades,
+    }
+}

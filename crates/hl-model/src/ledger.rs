@@ -1,0 +1,384 @@
+//! The store of the model: one stream's rows, covered pieces, gaps, edge and lease, changed as the real stores change
+//! them, all or nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hl_core::ledger::{Batch, Change, GapState, Span};
+use hl_core::store::{Recent, StreamStart};
+use hl_core::stream::Borders;
+use hl_core::{Epoch, Records, StreamKey, TimeMs, Token};
+
+use crate::exchange::Script;
+use crate::rule::{Held, Rule};
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Row {
+    epoch: Epoch,
+    /// Of a bar.
+    trades: u64,
+    is_final: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Piece {
+    span: Span,
+    epoch: Epoch,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Gap {
+    span: Span,
+    state: GapState,
+    claim: Option<Epoch>,
+}
+
+/// What is stored of the stream.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Ledger {
+    stream: StreamKey,
+    last_token: Token,
+    living: BTreeSet<Token>,
+    lease: Option<Token>,
+    /// The newest token that ever had the lease.
+    newest: Token,
+    edge: Option<TimeMs>,
+    rows: BTreeMap<(TimeMs, u64), Row>,
+    covered: Vec<Piece>,
+    gaps: Vec<Gap>,
+    /// Whether a batch was ever turned away because of its token.
+    pub(crate) turned_away: bool,
+}
+
+impl Ledger {
+    pub(crate) fn new(stream: StreamKey) -> Self {
+        Self {
+            stream,
+            last_token: Token(0),
+            living: BTreeSet::new(),
+            lease: None,
+            newest: Token(0),
+            edge: None,
+            rows: BTreeMap::new(),
+            covered: Vec::new(),
+            gaps: Vec::new(),
+            turned_away: false,
+        }
+    }
+
+    fn borders(&self) -> Borders {
+        self.stream.spec().borders
+    }
+
+    /// A session begins: the next token. What the dead had claimed is free.
+    pub(crate) fn open(&mut self) -> Token {
+        self.last_token.0 += 1;
+        self.living.insert(self.last_token);
+        for gap in &mut self.gaps {
+            gap.claim = gap.claim.filter(|claim| self.living.contains(&claim.token));
+        }
+        self.last_token
+    }
+
+    /// A session died.
+    pub(crate) fn died(&mut self, token: Token) {
+        self.living.remove(&token);
+    }
+
+    pub(crate) fn lease(&self) -> Option<Token> {
+        self.lease
+    }
+
+    pub(crate) fn edge(&self) -> Option<TimeMs> {
+        self.edge
+    }
+
+    /// Whether the lease can be had: nobody living has it.
+    pub(crate) fn is_free(&self, token: Token) -> bool {
+        self.lease.is_none_or(|holder| holder == token || !self.living.contains(&holder))
+    }
+
+    /// Moves the lease, and reads where the stream begins. `is_free` was asked, or the lease had run out.
+    pub(crate) fn take(&mut self, token: Token) -> StreamStart {
+        let ends = self.covered.iter().map(|p| p.span.to).chain(self.gaps.iter().map(|g| g.span.to));
+        self.edge = self.edge.or(ends.max());
+        self.lease = Some(token);
+        self.newest = self.newest.max(token);
+        let mut recent = Recent::default();
+        if let (StreamKey::Trades(_), Some(edge)) = (self.stream, self.edge) {
+            recent.since = Some(edge);
+            recent.keys = self.rows.keys().filter(|(time, _)| *time == edge).copied().collect();
+        }
+        StreamStart { stream: self.stream, edge: self.edge, recent }
+    }
+
+    /// Commits a batch. Whether its token had been superseded for what needs the lease.
+    pub(crate) fn commit(&mut self, batch: &Batch) -> Result<bool, Rule> {
+        let mut superseded = false;
+        for (_, change) in &batch.changes {
+            let needs_lease = !matches!(change, Change::Filled { .. } | Change::GapLost { .. });
+            if needs_lease && self.lease != Some(batch.token) {
+                superseded = true;
+                self.turned_away = true;
+                continue;
+            }
+            if needs_lease && batch.token < self.newest {
+                return Err(Rule::Token);
+            }
+            self.apply(change, batch.token)?;
+        }
+        Ok(superseded)
+    }
+
+    fn apply(&mut self, change: &Change, token: Token) -> Held {
+        match change {
+            Change::Rows { epoch, records, .. } => self.insert(*epoch, records, false, |_| true)?,
+            Change::Covered { epoch, span, .. } => self.cover(*epoch, *span),
+            Change::Final { span } => self.make_final(*span),
+            Change::GapOpened { span, .. } => self.open_gap(*span),
+            // Only a witness doubts, and the model has none.
+            Change::Doubted { .. } => {}
+            Change::Filled { epoch, span, records, .. } => self.fill(*epoch, *span, records)?,
+            Change::GapLost { span } => self.lose(*span, token),
+            Change::Edge(to) => self.edge = self.edge.max(Some(*to)),
+        }
+        Ok(())
+    }
+
+    fn insert(
+        &mut self,
+        epoch: Epoch,
+        records: &Records,
+        is_final: bool,
+        admit: impl Fn(TimeMs) -> bool,
+    ) -> Held {
+        match records {
+            Records::Trades(trades) => {
+                for trade in trades.iter().filter(|trade| admit(trade.time)) {
+                    if self.rows.contains_key(&trade.key()) {
+                        let inside = |p: &Piece| p.span.from < trade.time && trade.time < p.span.to;
+                        if self.covered.iter().any(|p| p.epoch != epoch && inside(p)) {
+                            return Err(Rule::Twice);
+                        }
+                        continue;
+                    }
+                    self.rows.insert(trade.key(), Row { epoch, trades: 0, is_final: true });
+                }
+            }
+            Records::Candles(bars) => {
+                for bar in bars.iter().filter(|bar| admit(bar.time)) {
+                    let new = Row { epoch, trades: bar.trades, is_final };
+                    let row = self.rows.entry((bar.time, 0)).or_insert(new);
+                    if !row.is_final && row.trades < bar.trades {
+                        *row = new;
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn make_final(&mut self, span: Span) {
+        for (_, row) in self.rows.range_mut((span.from, 0)..(span.to, 0)) {
+            row.is_final = true;
+        }
+    }
+
+    fn cover(&mut self, epoch: Epoch, span: Span) {
+        let before = self.covered.iter().filter(|p| p.epoch == epoch && p.span.from <= span.from);
+        match before.max_by_key(|p| p.span.from).map(|p| p.span).filter(|before| before.to >= span.from) {
+            Some(piece) => self.insert_piece(epoch, Span::new(piece.from, piece.to.max(span.to))),
+            None => self.insert_piece(epoch, span),
+        }
+    }
+
+    fn insert_piece(&mut self, epoch: Epoch, span: Span) {
+        match self.covered.iter_mut().find(|p| p.epoch == epoch && p.span.from == span.from) {
+            Some(piece) => piece.span.to = piece.span.to.max(span.to),
+            None => {
+                self.covered.push(Piece { span, epoch });
+                self.covered.sort_by_key(|p| (p.span, p.epoch));
+            }
+        }
+    }
+
+    fn open_gap(&mut self, span: Span) {
+        if span.ms() == 0 && self.borders() == Borders::HalfOpen {
+            return;
+        }
+        let inside = self.gaps.iter().map(|g| g.span).filter(|g| span.contains(g.from) && span.contains(g.to));
+        if joined(inside) != [span] {
+            self.gaps.push(Gap { span, state: GapState::Open, claim: None });
+            self.tidy();
+        }
+    }
+
+    fn tidy(&mut self) {
+        self.gaps.sort_by_key(|g| (g.span, g.state, g.claim));
+    }
+
+    /// Gives the parts of those gaps inside `span` that `choose` wants a new state and claim.
+    fn carve(
+        &mut self,
+        span: Span,
+        state: GapState,
+        claim: Option<Epoch>,
+        choose: impl Fn(&Gap, &BTreeSet<Token>) -> bool,
+    ) -> Vec<Span> {
+        let mut parts = Vec::new();
+        let mut gaps = Vec::new();
+        for gap in std::mem::take(&mut self.gaps) {
+            let part = part_of(gap.span, span, self.borders()).filter(|_| choose(&gap, &self.living));
+            let Some(part) = part else {
+                gaps.push(gap);
+                continue;
+            };
+            for (from, to) in [(gap.span.from, part.from), (part.to, gap.span.to)] {
+                if from < to {
+                    gaps.push(Gap { span: Span { from, to }, ..gap });
+                }
+            }
+            gaps.push(Gap { span: part, state, claim });
+            parts.push(part);
+        }
+        self.gaps = gaps;
+        self.tidy();
+        parts
+    }
+
+    fn fill(&mut self, epoch: Epoch, span: Span, records: &Records) -> Held {
+        let parts = self.carve(span, GapState::Backfilled, None, |gap, living| {
+            gap.state != GapState::Backfilled && is_claimable(gap, epoch, living)
+        });
+        let parts = joined(parts);
+        let borders = self.borders();
+        let holds = |part: &Span, time| match borders {
+            Borders::Shared => part.contains(time),
+            Borders::HalfOpen => part.from <= time && time < part.to,
+        };
+        self.insert(epoch, records, true, |time| parts.iter().any(|part| holds(part, time)))?;
+        for part in parts {
+            if borders == Borders::HalfOpen {
+                self.make_final(part);
+            }
+            self.insert_piece(epoch, part);
+        }
+        Ok(())
+    }
+
+    fn lose(&mut self, span: Span, token: Token) {
+        self.carve(span, GapState::Unrecoverable, None, |gap, living| {
+            gap.state == GapState::Open
+                && gap.claim.is_none_or(|claim| claim.token == token || !living.contains(&claim.token))
+        });
+    }
+
+    /// Claims every free open gap for a backfill.
+    pub(crate) fn claim_gaps(&mut self, epoch: Epoch) -> Vec<Span> {
+        let all = Span { from: TimeMs::MIN, to: TimeMs::MAX };
+        self.carve(all, GapState::Open, Some(epoch), |gap, living| {
+            gap.state == GapState::Open && is_claimable(gap, epoch, living)
+        })
+    }
+
+    pub(crate) fn unclaim(&mut self, epoch: Epoch) {
+        for gap in &mut self.gaps {
+            gap.claim = gap.claim.filter(|claim| *claim != epoch);
+        }
+        self.tidy();
+    }
+
+    /// Gaps that nobody has closed.
+    pub(crate) fn open_gaps(&self) -> impl Iterator<Item = Span> + '_ {
+        self.gaps.iter().filter(|gap| gap.state == GapState::Open).map(|gap| gap.span)
+    }
+
+    /// Whether a backfill would find something to claim.
+    pub(crate) fn has_claimable(&self, epoch: Epoch) -> bool {
+        self.gaps.iter().any(|gap| gap.state == GapState::Open && is_claimable(gap, epoch, &self.living))
+    }
+
+    /// Whether a gap was ever filled.
+    pub(crate) fn has_filled(&self) -> bool {
+        self.gaps.iter().any(|gap| gap.state == GapState::Backfilled)
+    }
+
+    /// Whether claims of more than one token have covered something.
+    pub(crate) fn has_pieces_of_two_tokens(&self) -> bool {
+        self.covered.windows(2).any(|two| two[0].epoch.token != two[1].epoch.token)
+    }
+
+    /// Compares what is stored with what happened.
+    pub(crate) fn check(&self, script: &Script, happened: usize) -> Held {
+        let unproven = || self.gaps.iter().filter(|gap| gap.state != GapState::Backfilled).map(|gap| gap.span);
+        for (i, piece) in self.covered.iter().enumerate() {
+            let later = self.covered.iter().skip(i + 1).map(|p| p.span);
+            if later.chain(unproven()).any(|other| piece.span.overlaps(other)) {
+                return Err(Rule::Disjoint);
+            }
+        }
+        let (Some(edge), Some(first)) = (
+            self.edge,
+            self.covered.iter().map(|p| p.span.from).chain(self.gaps.iter().map(|g| g.span.from)).min(),
+        ) else {
+            return Ok(());
+        };
+        match self.borders() {
+            Borders::Shared => {
+                // The first block is a border, and so is the edge.
+                let settled = script.traded(happened).filter(|t| first < t.time && t.time < edge);
+                for trade in settled {
+                    let in_gap = unproven().any(|gap| gap.contains(trade.time));
+                    if !in_gap && !self.rows.contains_key(&trade.key()) {
+                        return Err(Rule::Missing);
+                    }
+                }
+                for ((time, _), row) in &self.rows {
+                    if unproven().any(|gap| gap.from < *time && *time < gap.to) {
+                        return Err(Rule::Disjoint);
+                    }
+                    if !self.covered.iter().any(|p| p.epoch == row.epoch && p.span.contains(*time)) {
+                        return Err(Rule::OwnPiece);
+                    }
+                }
+            }
+            Borders::HalfOpen => {
+                for bar in script.versions(script.happenings.len()) {
+                    let in_gap = unproven().any(|gap| gap.from <= bar.time && bar.time < gap.to);
+                    let row = self.rows.get(&(bar.time, 0));
+                    if row.is_some_and(|row| row.is_final && row.trades != bar.trades) {
+                        return Err(Rule::FinalBars);
+                    }
+                    let settled = first <= bar.time && bar.time < edge && !in_gap;
+                    if settled && row.is_none_or(|row| !row.is_final) {
+                        return Err(Rule::Missing);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether no living session but the holder of `epoch` has claimed the gap.
+fn is_claimable(gap: &Gap, epoch: Epoch, living: &BTreeSet<Token>) -> bool {
+    gap.claim.is_none_or(|claim| claim == epoch || !living.contains(&claim.token))
+}
+
+/// The part of a gap that lies in `span`; none where they meet in no more than a border.
+fn part_of(gap: Span, span: Span, borders: Borders) -> Option<Span> {
+    let block = borders == Borders::Shared && gap.ms() == 0 && span.contains(gap.from);
+    if block { Some(gap) } else { gap.overlaps(span).then(|| gap.intersect(span)).flatten() }
+}
+
+/// The union of pieces in order, as far as they touch.
+fn joined(pieces: impl IntoIterator<Item = Span>) -> Vec<Span> {
+    let mut out: Vec<Span> = Vec::new();
+    for piece in pieces {
+        match out.last_mut() {
+            Some(last) if last.touches(piece) => last.to = last.to.max(piece.to),
+            _ => out.push(piece),
+        }
+    }
+    out
+}
