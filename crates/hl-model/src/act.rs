@@ -6,7 +6,7 @@ use hl_core::Lane;
 
 /// One step. The number is the process that takes it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Act {
+pub(crate) enum Act {
     /// The next thing of the script happens at the exchange.
     Happen,
     /// A process starts: it drains the spool and takes the lease where nobody living has it.
@@ -69,7 +69,9 @@ impl fmt::Display for Act {
             Self::Deadline(p) => write!(f, "process {p}: a deadline falls"),
             Self::Subscribe(p, l) => write!(f, "process {p}: subscribed on the {} lane", lane(l)),
             Self::Deliver(p, l) => write!(f, "process {p}: the {} lane brings what happened", lane(l)),
-            Self::Pong(p, l) => write!(f, "process {p}: the {} lane brings what happened, and a pong", lane(l)),
+            Self::Pong(p, l) => {
+                write!(f, "process {p}: the {} lane brings what happened, and a pong", lane(l))
+            }
             Self::Garble(p, l) => write!(f, "process {p}: a frame of the {} lane cannot be decoded", lane(l)),
             Self::Die(p, l) => write!(f, "process {p}: the socket of the {} lane dies", lane(l)),
             Self::Deafen(p, l) => write!(f, "process {p}: the {} lane brings nothing more", lane(l)),

@@ -76,12 +76,15 @@ impl Calm<'_> {
         let Setup { script, .. } = self.setup;
         let sockets = self.sockets;
         self.carry_out(p)?;
-        let leasable = |w: &World, process: &Process| !process.is_leased() && w.ledger.is_free(process.token());
+        let leasable =
+            |w: &World, process: &Process| !process.is_leased() && w.ledger.is_free(process.token());
         self.when(p, leasable, Act::Lease(p))?;
         let lanes = self.setup.lanes().filter(|_| sockets);
         for lane in lanes {
             self.when(p, |_, process| process.may_subscribe(lane), Act::Subscribe(p, lane))?;
             self.when(p, |w, process| process.has_unseen(lane, script, w.happened), Act::Deliver(p, lane))?;
+            // A session gives a subscription up that never brings anything.
+            self.when(p, |_, process| process.is_deaf_from_the_start(lane), Act::Die(p, lane))?;
             self.when(p, |w, process| process.is_deaf(lane, script, w.happened), Act::Silent(p, lane))?;
             if matches!(script.stream, StreamKey::Candle(..)) {
                 self.when(p, |_, process| process.socket(lane).is_some_and(|s| !s.deaf), Act::Pong(p, lane))?;
@@ -143,6 +146,10 @@ impl Calm<'_> {
             }
             _ => world.ledger.open_gaps().next().is_some(),
         };
-        if queued || open || !reached || !processes.into_iter().all(idle) { Err(Rule::Settled) } else { Ok(()) }
+        if queued || open || !reached || !processes.into_iter().all(idle) {
+            Err(Rule::Settled)
+        } else {
+            Ok(())
+        }
     }
 }

@@ -206,7 +206,8 @@ impl Ledger {
         if span.ms() == 0 && self.borders() == Borders::HalfOpen {
             return;
         }
-        let inside = self.gaps.iter().map(|g| g.span).filter(|g| span.contains(g.from) && span.contains(g.to));
+        let inside =
+            self.gaps.iter().map(|g| g.span).filter(|g| span.contains(g.from) && span.contains(g.to));
         if joined(inside) != [span] {
             self.gaps.push(Gap { span, state: GapState::Open, claim: None });
             self.tidy();
@@ -310,7 +311,8 @@ impl Ledger {
 
     /// Compares what is stored with what happened.
     pub(crate) fn check(&self, script: &Script, happened: usize) -> Held {
-        let unproven = || self.gaps.iter().filter(|gap| gap.state != GapState::Backfilled).map(|gap| gap.span);
+        let unproven =
+            || self.gaps.iter().filter(|gap| gap.state != GapState::Backfilled).map(|gap| gap.span);
         for (i, piece) in self.covered.iter().enumerate() {
             let later = self.covered.iter().skip(i + 1).map(|p| p.span);
             if later.chain(unproven()).any(|other| piece.span.overlaps(other)) {

@@ -19,7 +19,7 @@ struct Args {
     /// The smallest bounds; takes seconds
     #[arg(long)]
     short: bool,
-    /// Only this model
+    /// Only this model; guards are broken only where one is named
     #[arg(long)]
     model: Option<String>,
     /// Break this guard, and look for the shortest way to the damage
@@ -154,6 +154,7 @@ fn guards(args: &Args, names: &[Name]) -> Result<Vec<Broken>, Failed> {
     use hl_core::seeded::{Guard, break_guard, mend};
     let guards = match &args.guard {
         Some(name) => vec![name.parse::<Guard>()?],
+        None if args.model.is_some() => Vec::new(),
         None => Guard::ALL.to_vec(),
     };
     let mut broken = Vec::new();
@@ -161,7 +162,8 @@ fn guards(args: &Args, names: &[Name]) -> Result<Vec<Broken>, Failed> {
         let mut found = None;
         break_guard(guard);
         // Small worlds first: what they show is shown in the fewest steps.
-        for (reach, name) in [Reach::Short, Reach::Full].into_iter().flat_map(|r| names.iter().map(move |n| (r, *n)))
+        for (reach, name) in
+            [Reach::Short, Reach::Full].into_iter().flat_map(|r| names.iter().map(move |n| (r, *n)))
         {
             let outcome = check(name, reach, Search::Shortest)?;
             if !outcome.violations.is_empty() {

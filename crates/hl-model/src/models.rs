@@ -75,7 +75,15 @@ impl Name {
         let (short, deep) = (reach == Reach::Short, reach == Reach::Deep);
         let more = u8::from(deep);
         let less = u8::from(short);
-        let one = Faults { die: true, deafen: true, garble: true, twice: true, crash: true, spool: false, steal: false };
+        let one = Faults {
+            die: true,
+            deafen: true,
+            garble: true,
+            twice: true,
+            crash: true,
+            spool: false,
+            steal: false,
+        };
         Ok(Some(match self {
             Self::Trades => Setup {
                 script: Script::trades(if short { &[1, 2] } else { &[1, 2, 1, 1] }, 3, 2)?,

@@ -127,7 +127,8 @@ impl Streams {
                 let run = RunId { lane, number: self.next_run };
                 // A renewal: the run before it ended with it.
                 may_move = self.runs[s][lane_index(lane)].up.map(|(run, _)| run);
-                self.runs[s][lane_index(lane)] = Run { up: Some((run, self.now)), convicted: false, decided: true };
+                self.runs[s][lane_index(lane)] =
+                    Run { up: Some((run, self.now)), convicted: false, decided: true };
                 Event::Up { stream: name(s), run }
             }
             Act::Down(s, lane) => {
@@ -191,9 +192,8 @@ impl Streams {
                     match grant.run {
                         Some(run) => {
                             let up = self.runs[s][lane_index(run.lane)].up;
-                            let settled = up.is_some_and(|(up, since)| {
-                                up == run && since + TIMING.settle_ms <= self.now
-                            });
+                            let settled = up
+                                .is_some_and(|(up, since)| up == run && since + TIMING.settle_ms <= self.now);
                             if !settled {
                                 return Err(Rule::Proof);
                             }
@@ -311,8 +311,11 @@ impl Model for Setup {
             }
             for lane in Lane::ALL.into_iter().filter(|lane| places.has(*lane)) {
                 acts.extend([Act::Up(s, lane), Act::Down(s, lane)]);
-                if state.runs[s][lane_index(lane)].up.is_some() {
-                    acts.extend([Act::Silent(s, lane), Act::Missed(s, lane)]);
+                let Some((run, _)) = state.runs[s][lane_index(lane)].up else { continue };
+                acts.push(Act::Silent(s, lane));
+                // Only what the owner brings is compared with the bars.
+                if state.owners[s].is_some_and(|(.., owner)| owner == Some(run)) {
+                    acts.push(Act::Missed(s, lane));
                 }
             }
         }
@@ -330,8 +333,8 @@ impl Model for Setup {
             Property::always(Rule::Epochs.words(), holds::<1>),
             Property::always(Rule::Proof.words(), holds::<3>),
             Property::always(Rule::Calm.words(), holds::<4>),
-            Property::always(Rule::Owner.words(), holds::<12>),
-            Property::always(Rule::Settled.words(), holds::<13>),
+            Property::always(Rule::Owner.words(), holds::<13>),
+            Property::always(Rule::Settled.words(), holds::<14>),
             Property::sometimes("a standby owns a stream", |_, state: &Streams| {
                 state.owners.iter().flatten().any(|(.., run)| run.is_some_and(|run| run.lane == Lane::Second))
             }),

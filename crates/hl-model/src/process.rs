@@ -22,6 +22,8 @@ const TIMING: Timing =
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Socket {
     pub(crate) run: RunId,
+    /// The first happening since which it has brought everything.
+    from: usize,
     /// The first happening that it has not brought yet.
     next: usize,
     /// Whether it has brought data, so that it was reported as up.
@@ -75,7 +77,11 @@ pub(crate) fn lane_index(lane: Lane) -> usize {
 
 impl Process {
     /// A process starts: a new session, then what an earlier one left in the spool. It has no lease yet.
-    pub(crate) fn start(script: &Script, ledger: &mut Ledger, spool: &mut VecDeque<Batch>) -> Result<Self, Rule> {
+    pub(crate) fn start(
+        script: &Script,
+        ledger: &mut Ledger,
+        spool: &mut VecDeque<Batch>,
+    ) -> Result<Self, Rule> {
         let token = ledger.open();
         let mut process = Self {
             token,
@@ -165,6 +171,11 @@ impl Process {
         self.socket(lane).is_some_and(|s| s.deaf && script.pushed(s.next, happened).is_some())
     }
 
+    /// Whether the lane's socket has never brought anything, and never will.
+    pub(crate) fn is_deaf_from_the_start(&self, lane: Lane) -> bool {
+        self.socket(lane).is_some_and(|s| s.deaf && !s.reported)
+    }
+
     /// The source that owns the stream here, and its run.
     pub(crate) fn owner(&self) -> Option<(SourceId, Option<RunId>)> {
         let claim = self.line.as_ref().and_then(Timeline::claim)?;
@@ -216,7 +227,7 @@ impl Process {
 
     /// Carries out the oldest effect, as the director does. The reader takes handovers and data from its inbox in the order
     /// in which they came, so they are read here at once.
-    pub(crate) fn carry_out(&mut self) -> Held {
+    pub(crate) fn carry_out(&mut self, script: &Script) -> Held {
         match self.effects.pop_front() {
             Some(Effect::Handover { grant, .. }) => {
                 self.wanted = grant.filter(|grant| grant.source == SourceId::Rest).map(|grant| grant.epoch);
@@ -225,6 +236,13 @@ impl Process {
                     line.handover(grant, &NoWitness, &mut self.pending);
                     if line.edge() < edge {
                         return Err(Rule::Edge);
+                    }
+                    let run = grant.and_then(|grant| grant.run);
+                    let socket = self.sockets.iter().flatten().find(|socket| Some(socket.run) == run);
+                    if let Some(socket) = socket
+                        && !is_promoted(script.pushed(socket.from, socket.next), edge, &self.pending)
+                    {
+                        return Err(Rule::Ring);
                     }
                 }
                 if grant.is_none() {
@@ -259,7 +277,7 @@ impl Process {
         self.next_run += 1;
         let run = RunId { lane, number: self.next_run };
         let next = script.replay_from(happened);
-        self.sockets[lane_index(lane)] = Some(Socket { run, next, reported: false, deaf: false });
+        self.sockets[lane_index(lane)] = Some(Socket { run, from: next, next, reported: false, deaf: false });
         self.offer(Ticket::Run(run), Content::Started { at: script.now(happened) })
     }
 
@@ -278,7 +296,9 @@ impl Process {
     pub(crate) fn pong(&mut self, lane: Lane, script: &Script, happened: usize) -> Held {
         self.deliver(lane, script, happened)?;
         match self.socket(lane) {
-            Some(s) if !s.deaf => self.offer(Ticket::Run(s.run), Content::Proof { sent: script.now(happened) }),
+            Some(s) if !s.deaf => {
+                self.offer(Ticket::Run(s.run), Content::Proof { sent: script.now(happened) })
+            }
             _ => Ok(()),
         }
     }
@@ -287,6 +307,7 @@ impl Process {
     pub(crate) fn garble(&mut self, lane: Lane, script: &Script, happened: usize) -> Held {
         let Some(socket) = self.sockets[lane_index(lane)].as_mut() else { return Ok(()) };
         socket.next = happened;
+        socket.from = happened;
         let run = socket.run;
         self.offer(Ticket::Run(run), Content::Broken { at: script.now(happened) })
     }
@@ -330,7 +351,9 @@ impl Process {
 
     /// An answer arrives; `again` where it will arrive once more.
     pub(crate) fn answered(&mut self, nth: usize, again: bool) -> Held {
-        let Some(Answer { epoch, records, from, asked }) = self.answers.get(nth).cloned() else { return Ok(()) };
+        let Some(Answer { epoch, records, from, asked }) = self.answers.get(nth).cloned() else {
+            return Ok(());
+        };
         if !again {
             self.answers.remove(nth);
         }
@@ -389,11 +412,24 @@ impl Process {
     /// The backfill commits, and gives back what is left of its claims.
     pub(crate) fn filled(&mut self, ledger: &mut Ledger) -> Held {
         let stream = self.stream;
-        let changes = self.fill.take().unwrap_or_default().into_iter().map(|change| (stream, change)).collect();
+        let changes =
+            self.fill.take().unwrap_or_default().into_iter().map(|change| (stream, change)).collect();
         ledger.commit(&Batch { token: self.token, changes })?;
         ledger.unclaim(self.fill_epoch);
         Ok(())
     }
+}
+
+/// Whether the trades above the edge that a promoted run had brought are queued.
+fn is_promoted(brought: Option<Records>, edge: Option<TimeMs>, pending: &[Change]) -> bool {
+    let Some(Records::Trades(brought)) = brought else { return true };
+    let queued = |key| {
+        pending.iter().any(|change| {
+            matches!(change, Change::Rows { records: Records::Trades(rows), .. }
+                if rows.iter().any(|row| row.key() == key))
+        })
+    };
+    brought.iter().filter(|trade| Some(trade.time) > edge).all(|trade| queued(trade.key()))
 }
 
 /// A batch of a superseded token, as fillers of what is still a gap: as the daemon does it at its start.

@@ -16,6 +16,8 @@ pub enum Rule {
     Proof,
     /// A proven owner is not moved without a reason (rules 3 and 4).
     Calm,
+    /// What a run brought before it was promoted is admitted (rule 4).
+    Ring,
     /// Every record below the edge is stored, or lies in a recorded gap (rules 5 and 6).
     Missing,
     /// No record is written by two claims, border blocks aside.
@@ -38,12 +40,13 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Gate,
         Self::Epochs,
         Self::OneOwner,
         Self::Proof,
         Self::Calm,
+        Self::Ring,
         Self::Missing,
         Self::Twice,
         Self::Disjoint,
@@ -64,6 +67,7 @@ impl Rule {
             Self::OneOwner => "at most one live claim a stream that the store accepts",
             Self::Proof => "a socket owns a stream only while its run is up and has proved itself",
             Self::Calm => "a proven owner is not moved without a reason",
+            Self::Ring => "what a run brought before it was promoted is admitted",
             Self::Missing => "every record below the edge is stored, or lies in a recorded gap",
             Self::Twice => "no record is written by two claims, border blocks aside",
             Self::Disjoint => "covered pieces of different claims, and gaps, have disjoint interiors",

@@ -101,9 +101,11 @@ impl World {
     }
 
     fn one_owner(&self) -> Held {
-        let owners = self.hosts.iter().filter_map(|host| host.process.as_ref()).filter(|process| {
-            process.owner().is_some() && self.ledger.lease() == Some(process.token())
-        });
+        let owners = self
+            .hosts
+            .iter()
+            .filter_map(|host| host.process.as_ref())
+            .filter(|process| process.owner().is_some() && self.ledger.lease() == Some(process.token()));
         if owners.count() > 1 { Err(Rule::OneOwner) } else { Ok(()) }
     }
 
@@ -158,7 +160,7 @@ impl World {
                 host.process = None;
                 Ok(())
             }
-            Act::CarryOut(_) => process.carry_out(),
+            Act::CarryOut(_) => process.carry_out(script),
             Act::Deadline(_) => process.deadline(),
             Act::Subscribe(_, lane) => {
                 left.subscribes = left.subscribes.saturating_sub(1);
@@ -302,7 +304,7 @@ impl Model for Setup {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        let mut properties = rules!(0 1 2 3 4 5 6 7 8 9 10 11 12 13);
+        let mut properties = rules!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
         // What has to be reached, or the model proves nothing.
         properties.push(Property::sometimes("a gap is filled", |_, world: &World| world.ledger.has_filled()));
         if self.faults.crash || self.faults.steal {

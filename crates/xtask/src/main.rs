@@ -55,6 +55,11 @@ const TASKS: &[Task] = &[
         about: "changes the rules' code on purpose and sees whether the tests notice; takes cargo-mutants' words",
         run: mutants::mutants,
     },
+    Task {
+        name: "model",
+        about: "the rules of claims, selector and leases in every order of events within bounds; `--deep` goes on for hours",
+        run: model,
+    },
 ];
 
 fn main() -> ExitCode {
@@ -81,6 +86,11 @@ fn main() -> ExitCode {
 
 fn test(words: &[String]) -> Result<(), Failed> {
     run::run(cargo().args(["test", "--workspace"]).args(words))
+}
+
+fn model(words: &[String]) -> Result<(), Failed> {
+    let program = ["run", "--release", "--package", "hl-model", "--features", "seeded-bugs", "--"];
+    run::run(cargo().args(program).args(words))
 }
 
 fn bench(words: &[String]) -> Result<(), Failed> {

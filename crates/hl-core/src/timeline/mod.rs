@@ -200,6 +200,9 @@ impl Timeline {
         if !matches_kind(self.common.key.kind(), &content) {
             return Tally { fenced: count(&content), ..Tally::default() };
         }
+        if matches!(content, Content::Broken { .. }) && !guard!(Broken) {
+            return Tally::default();
+        }
         let stands = match (ticket, self.live) {
             (Ticket::Run(run), Some(live)) => live.grant.run == Some(run),
             (Ticket::Claim(epoch), Some(live)) => live.grant.epoch == epoch,
@@ -241,7 +244,7 @@ impl Timeline {
         let Some(live) = self.live.as_mut() else {
             return Tally { fenced: count(&content), ..Tally::default() };
         };
-        if matches!(content, Content::Broken { .. }) && guard!(Broken) {
+        if matches!(content, Content::Broken { .. }) {
             live.unproven = Some(Cause::Undecodable);
         }
         match &mut self.body {
