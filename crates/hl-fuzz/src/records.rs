@@ -1,0 +1,115 @@
+//! Records of any stream, as a decoder may have made them.
+
+use arbitrary::{Result, Unstructured};
+use hl_core::record::{Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid, Side, Trade};
+use hl_core::{Coin, Decimal, Records, StreamKey, TimeMs};
+
+/// A time near `now`, on either side; seldom any time at all.
+pub(crate) fn time(u: &mut Unstructured<'_>, now: TimeMs) -> Result<TimeMs> {
+    Ok(match u.int_in_range(0..=15)? {
+        0 => TimeMs(*u.choose(&[i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX - 1, i64::MAX])?),
+        1 => TimeMs(u.arbitrary()?),
+        2..=4 => now + i64::from(u.arbitrary::<i16>()?) * 60,
+        _ => now + i64::from(u.arbitrary::<i8>()?) * 20,
+    })
+}
+
+/// Up to four records of a stream. `minutes`: how far from `now` bars begin.
+pub(crate) fn records(u: &mut Unstructured<'_>, stream: StreamKey, now: TimeMs) -> Result<Records> {
+    let number = u.int_in_range(0..=4)?;
+    let btc = Coin::new("BTC").expect("a coin");
+    let coin = stream.coin().unwrap_or(btc);
+    macro_rules! each {
+        ($make:expr) => {{
+            let mut all = Vec::with_capacity(number);
+            for _ in 0..number {
+                let time = time(u, now)?;
+                all.push($make(u, time)?);
+            }
+            all
+        }};
+    }
+    Ok(match stream {
+        StreamKey::Trades(_) => Records::Trades(each!(|u: &mut Unstructured<'_>, time| -> Result<Trade> {
+            Ok(Trade {
+                coin,
+                time,
+                tid: u64::from(u.arbitrary::<u8>()? % 8),
+                px: decimal(u)?,
+                sz: decimal(u)?,
+                side: if u.arbitrary()? { Side::Buy } else { Side::Sell },
+                hash: HexBytes([0; 32]),
+                buyer: HexBytes([1; 20]),
+                seller: HexBytes([2; 20]),
+            })
+        })),
+        StreamKey::Book(_, variant) => {
+            Records::Books(each!(|u: &mut Unstructured<'_>, time| -> Result<Book> {
+                Ok(Book { coin, variant, time, bids: [level(u)?].into(), asks: [].into() })
+            }))
+        }
+        StreamKey::Bbo(_) => Records::Bbos(each!(|u: &mut Unstructured<'_>, time| -> Result<Bbo> {
+            Ok(Bbo { coin, time, bid: Some(level(u)?), ask: None })
+        })),
+        StreamKey::Candle(_, interval) => Records::Candles(each!(|u: &mut Unstructured<'_>,
+                                                                  time: TimeMs|
+         -> Result<Candle> {
+            let px = decimal(u)?;
+            let bars = i64::from(u.int_in_range(-3..=3)?);
+            let open = if u.ratio(7, 8)? { interval.open_of(now) + bars * interval.ms() } else { time };
+            Ok(Candle {
+                coin,
+                interval,
+                time: open,
+                open: px,
+                high: px,
+                low: px,
+                close: px,
+                volume: decimal(u)?,
+                trades: if u.ratio(1, 32)? { u.arbitrary()? } else { u64::from(u.arbitrary::<u8>()? % 8) },
+            })
+        })),
+        StreamKey::Mids => Records::Mids(each!(|u: &mut Unstructured<'_>, time| -> Result<Mid> {
+            Ok(Mid { coin, time, px: decimal(u)? })
+        })),
+        StreamKey::Context(_) => {
+            Records::Contexts(each!(|u: &mut Unstructured<'_>, time| -> Result<Context> {
+                let px = decimal(u)?;
+                Ok(Context {
+                    coin,
+                    time,
+                    mark_px: px,
+                    mid_px: Some(px),
+                    oracle_px: None,
+                    prev_day_px: px,
+                    funding: None,
+                    open_interest: None,
+                    premium: None,
+                    day_ntl_vlm: px,
+                    day_base_vlm: px,
+                    impact_bid: None,
+                    impact_ask: None,
+                })
+            }))
+        }
+        StreamKey::Funding(_) => {
+            Records::Funding(each!(|u: &mut Unstructured<'_>, time| -> Result<Funding> {
+                Ok(Funding { coin, time, rate: decimal(u)?, premium: decimal(u)? })
+            }))
+        }
+    })
+}
+
+fn level(u: &mut Unstructured<'_>) -> Result<Level> {
+    Ok(Level { px: decimal(u)?, sz: decimal(u)?, n: u.arbitrary()? })
+}
+
+/// Mostly small, sometimes the edges of what a decimal holds.
+fn decimal(u: &mut Unstructured<'_>) -> Result<Decimal> {
+    Ok(match u.arbitrary::<u8>()? {
+        0 => Decimal::MAX,
+        1 => Decimal::MIN,
+        2 => Decimal::new(1, 28),
+        small => Decimal::new(i64::from(small), u32::from(small % 3)),
+    })
+}

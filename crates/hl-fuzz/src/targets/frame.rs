@@ -1,0 +1,135 @@
+//! The decoder of WebSocket frames.
+//!
+//! Promised: no panic; the text stays as it was; what is accepted is JSON and says what the text says, every price and
+//! size exactly; what is refused is named in a bounded error.
+
+use hl_core::decode::{self, DecodeError, Frame};
+use hl_core::record::Level;
+use hl_core::{Decimal, TimeMs};
+use serde_json::Value;
+
+use crate::{Target, captures, market, text};
+
+pub(crate) const TARGET: Target = Target {
+    name: "frame",
+    about: "WebSocket frames: decode::frame",
+    seeds: || valid().iter().map(|frame| text::to_input(frame)).collect(),
+    run,
+    short: 6_000,
+};
+
+fn valid() -> &'static [String] {
+    static VALID: std::sync::LazyLock<Vec<String>> =
+        std::sync::LazyLock::new(|| [market::SAID.frames.clone(), captures::frames()].concat());
+    &VALID
+}
+
+fn run(input: &[u8]) {
+    let text = text::of_input(input, valid());
+    let mut bytes = text.clone();
+    let stamp = TimeMs(1_790_000_000_000);
+    let decoded = decode::frame(&mut bytes, stamp);
+    assert_eq!(bytes, text, "the text stays as it was");
+    match &decoded {
+        Ok(frame) => {
+            let value: Value = serde_json::from_slice(&text).expect("what is accepted is JSON");
+            says(frame, &value["data"], stamp);
+        }
+        Err(error) => is_bounded(error, &text),
+    }
+    match (decoded, decode::frame(&mut bytes, stamp)) {
+        (Ok(first), Ok(second)) => assert_eq!(first, second, "decoding twice"),
+        (Err(first), Err(second)) => assert_eq!(first.to_string(), second.to_string(), "decoding twice"),
+        (first, second) => panic!("decoded once so, once so: {first:?}, {second:?}"),
+    }
+}
+
+/// An error is short, whatever the text was.
+pub(super) fn is_bounded(error: &DecodeError, text: &[u8]) {
+    assert!(error.at <= text.len(), "the place lies in the text: {error}");
+    assert!(error.excerpt.chars().count() <= 80, "a short excerpt: {error}");
+    assert!(error.what.chars().count() <= 120 && error.path.iter().all(|path| path.chars().count() <= 120));
+    assert!(!error.to_string().is_empty());
+}
+
+fn says(frame: &Frame, data: &Value, stamp: TimeMs) {
+    match frame {
+        Frame::Trades(trades) => {
+            let mut texts: Vec<&Value> = data.as_array().expect("a list").iter().collect();
+            texts.sort_by_key(|t| t["time"].as_i64());
+            assert_eq!(trades.len(), texts.len(), "every trade");
+            for (trade, text) in trades.iter().zip(texts) {
+                assert_eq!(Some(trade.time.0), text["time"].as_i64());
+                assert_eq!(Some(trade.tid), text["tid"].as_u64());
+                assert_eq!(Some(trade.coin.as_str()), text["coin"].as_str());
+                assert_eq!(Some(trade.side.as_str()), text["side"].as_str());
+                is_exact(trade.px, &text["px"]);
+                is_exact(trade.sz, &text["sz"]);
+            }
+        }
+        Frame::Book(book) => {
+            assert_eq!(Some(book.time.0), data["time"].as_i64());
+            levels(&book.bids, &data["levels"][0]);
+            levels(&book.asks, &data["levels"][1]);
+        }
+        Frame::Bbo(bbo) => {
+            assert_eq!(Some(bbo.time.0), data["time"].as_i64());
+            for (level, text) in [(bbo.bid, &data["bbo"][0]), (bbo.ask, &data["bbo"][1])] {
+                assert_eq!(level.is_none(), text.is_null());
+                if let Some(level) = level {
+                    is_level(&level, text);
+                }
+            }
+        }
+        Frame::Candle(bar) => {
+            assert_eq!(Some(bar.time.0), data["t"].as_i64());
+            assert_eq!(Some(bar.trades), data["n"].as_u64());
+            let prices =
+                [(bar.open, "o"), (bar.high, "h"), (bar.low, "l"), (bar.close, "c"), (bar.volume, "v")];
+            for (decimal, name) in prices {
+                is_exact(decimal, &data[name]);
+            }
+        }
+        Frame::Mids { mids, .. } => {
+            let texts = data["mids"].as_object().expect("a map");
+            assert_eq!(mids.len(), texts.len(), "every mid");
+            assert!(mids.is_sorted_by_key(|mid| mid.coin));
+            for mid in mids {
+                assert_eq!(mid.time, stamp);
+                is_exact(mid.px, &texts[mid.coin.as_str()]);
+            }
+        }
+        Frame::Context(context) => {
+            assert_eq!(context.time, stamp);
+            is_exact(context.mark_px, &data["ctx"]["markPx"]);
+            is_exact(context.day_ntl_vlm, &data["ctx"]["dayNtlVlm"]);
+        }
+        Frame::Ack { .. } | Frame::Error(_) | Frame::Pong | Frame::Message(_) | Frame::Unknown { .. } => {}
+    }
+}
+
+fn levels(levels: &[Level], texts: &Value) {
+    let texts = texts.as_array().expect("a list");
+    assert_eq!(levels.len(), texts.len(), "every level");
+    levels.iter().zip(texts).for_each(|(level, text)| is_level(level, text));
+}
+
+fn is_level(level: &Level, text: &Value) {
+    is_exact(level.px, &text["px"]);
+    is_exact(level.sz, &text["sz"]);
+    assert_eq!(Some(u64::from(level.n)), text["n"].as_u64());
+}
+
+/// Compares as texts, without any arithmetic: signs, then digits without idle zeros.
+pub(super) fn is_exact(decimal: Decimal, text: &Value) {
+    let text = text.as_str().expect("a decimal is text");
+    assert_eq!(plain(&decimal.to_string()), plain(text), "exact");
+}
+
+fn plain(text: &str) -> (bool, String, String) {
+    let digits = text.trim_start_matches('-');
+    let (whole, places) = digits.split_once('.').unwrap_or((digits, ""));
+    let (whole, places) = (whole.trim_start_matches('0'), places.trim_end_matches('0'));
+    let is_zero = whole.is_empty() && places.is_empty();
+    (text.starts_with('-') && !is_zero, whole.to_owned(), places.to_owned())
+}

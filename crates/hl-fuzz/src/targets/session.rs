@@ -1,0 +1,279 @@
+//! The subscription session of a socket, driven by a shell that obeys it and an exchange that says anything.
+//!
+//! Promised: no panic; one socket at most; nothing is sent, and nothing closed, without one; runs only grow; what is
+//! offered and reported belongs to the live run of a wanted stream; messages stay below the exchange's limit; and a
+//! deadline is always answered by work or by a later one.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use arbitrary::{Result, Unstructured};
+use hl_collectors::ws::session::{Action, Session};
+use hl_core::decode::{self, Frame};
+use hl_core::message::{Method, Subscription};
+use hl_core::selector::Event;
+use hl_core::source::{Content, Offer, Ticket};
+use hl_core::{Coin, Records, RunId, StreamKey, TimeMs};
+
+use crate::{Target, market, records};
+
+pub(crate) const TARGET: Target = Target {
+    name: "session",
+    about: "the subscription session of a socket: hl_collectors::ws::session",
+    seeds: Vec::new,
+    run: |input| crate::script(input, play),
+    short: 6_000,
+};
+
+const STREAMS: [&str; 10] = [
+    "trades/BTC",
+    "trades/ETH",
+    "book/BTC",
+    "book/BTC/fast",
+    "bbo/BTC",
+    "candle/BTC/1m",
+    "candle/BTC/5m",
+    "mids",
+    "context/BTC",
+    "funding/BTC",
+];
+/// Exchange time at monotonic 0.
+const EPOCH: i64 = 1_790_000_000_000;
+/// Messages to the exchange in a minute: it takes 2,000 from ten sockets, and these are one socket's worst minute.
+const MESSAGES_A_MINUTE: usize = 100 + 60_000 / 40 + 13;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Socket {
+    None,
+    Opening,
+    Open,
+}
+
+struct World {
+    session: Session,
+    now: i64,
+    socket: Socket,
+    wanted: BTreeSet<StreamKey>,
+    live: BTreeMap<StreamKey, RunId>,
+    newest: Option<RunId>,
+    /// When each message of the last minute was sent.
+    sent: VecDeque<i64>,
+}
+
+fn play(u: &mut Unstructured<'_>) -> Result<()> {
+    let mut world = World {
+        session: Session::new(u.int_in_range(0..=9)?, fastrand::Rng::with_seed(u.arbitrary()?)),
+        now: 0,
+        socket: Socket::None,
+        wanted: BTreeSet::new(),
+        live: BTreeMap::new(),
+        newest: None,
+        sent: VecDeque::new(),
+    };
+    for _ in 0..u.int_in_range(0..=6)? {
+        world.want(stream(u)?, true);
+    }
+    while !u.is_empty() {
+        world.act(u)?;
+    }
+    Ok(())
+}
+
+fn stream(u: &mut Unstructured<'_>) -> Result<StreamKey> {
+    Ok(u.choose(&STREAMS)?.parse().expect("a stream"))
+}
+
+impl World {
+    fn exchange(&self) -> TimeMs {
+        TimeMs(EPOCH) + self.now
+    }
+
+    fn act(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
+        match u.int_in_range(0..=15)? {
+            0 => {
+                let wanted = u.ratio(3, 4)?;
+                self.want(stream(u)?, wanted);
+            }
+            1 => {
+                let stream = stream(u)?;
+                let run = self.some_run(u, stream)?;
+                if self.live.get(&stream) == Some(&run) {
+                    self.live.remove(&stream);
+                }
+                self.session.renew(self.now, stream, run);
+            }
+            2 => {
+                let stream = stream(u)?;
+                let run = self.some_run(u, stream)?;
+                self.session.calm(stream, run);
+            }
+            3 if self.socket != Socket::None => self.lose(),
+            4 => {
+                let channel = *u.choose(&["trades", "l2Book", "candle", "allMids", "bbo", "", "nonsense"])?;
+                let mut out = Vec::new();
+                self.session.undecodable(self.now, self.exchange(), channel, &mut out);
+                self.obey(out);
+            }
+            5 => self.now += i64::from(u.arbitrary::<u16>()?) * 20,
+            6 => self.now += i64::from(u.arbitrary::<u8>()?),
+            7 | 8 => {
+                if let Some(at) = self.session.next_deadline() {
+                    self.now = self.now.max(at);
+                }
+            }
+            9 | 10 if self.socket == Socket::Opening => {
+                self.socket = Socket::Open;
+                self.session.connected(self.now);
+            }
+            _ if self.socket == Socket::Open => {
+                let frame = self.frame(u)?;
+                let mut out = Vec::new();
+                self.session.frame(self.now, self.exchange(), frame, &mut out);
+                self.obey(out);
+            }
+            _ => {}
+        }
+        self.work();
+        Ok(())
+    }
+
+    fn want(&mut self, stream: StreamKey, wanted: bool) {
+        self.session.want(self.now, stream, wanted);
+        if wanted && Subscription::for_stream(stream).is_some() {
+            self.wanted.insert(stream);
+        } else if !wanted {
+            self.wanted.remove(&stream);
+            self.live.remove(&stream);
+        }
+    }
+
+    fn some_run(&self, u: &mut Unstructured<'_>, stream: StreamKey) -> Result<RunId> {
+        let made_up = RunId::first(u.arbitrary()?);
+        Ok(self.live.get(&stream).copied().filter(|_| made_up.number % 4 != 0).unwrap_or(made_up))
+    }
+
+    fn lose(&mut self) {
+        self.socket = Socket::None;
+        let mut out = Vec::new();
+        self.session.closed(self.now, &mut out);
+        self.obey(out);
+    }
+
+    /// What the exchange may say, whether it was asked or not.
+    fn frame(&self, u: &mut Unstructured<'_>) -> Result<Frame> {
+        let stream = stream(u)?;
+        let echo = || Subscription::for_stream(stream).and_then(|s| serde_json::to_value(s).ok());
+        Ok(match u.int_in_range(0..=15)? {
+            0..=4 => Frame::Ack { method: Method::Subscribe, subscription: echo().unwrap_or_default() },
+            5 => Frame::Ack { method: Method::Unsubscribe, subscription: echo().unwrap_or_default() },
+            6 => Frame::Pong,
+            7 => Frame::Error(match u.int_in_range(0..=5)? {
+                0 => format!("Already subscribed: {}", echo().unwrap_or_default()),
+                1 => format!("Already unsubscribed: {}", echo().unwrap_or_default()),
+                2 => "Cannot subscribe to more than 1000 channels.".to_owned(),
+                3 => format!("Invalid subscription {}", echo().unwrap_or_default()),
+                4 => "Already subscribed: {".to_owned(),
+                _ => u.arbitrary()?,
+            }),
+            8 => Frame::Unknown { channel: u.arbitrary()? },
+            9 | 10 => {
+                let frames = &market::SAID.frames;
+                let text = &frames[usize::from(u.arbitrary::<u16>()?) % frames.len()];
+                decode::frame(&mut text.clone().into_bytes(), self.exchange()).expect("a valid frame")
+            }
+            _ => match records::records(u, stream, self.exchange())? {
+                Records::Trades(trades) => Frame::Trades(trades),
+                Records::Books(books) => books.into_iter().next().map_or(Frame::Pong, Frame::Book),
+                Records::Bbos(bbos) => bbos.into_iter().next().map_or(Frame::Pong, Frame::Bbo),
+                Records::Candles(bars) => bars.into_iter().next().map_or(Frame::Pong, Frame::Candle),
+                Records::Mids(mids) => Frame::Mids { dex: u.ratio(1, 8)?.then(|| "xyz".to_owned()), mids },
+                Records::Contexts(contexts) => {
+                    contexts.into_iter().next().map_or(Frame::Pong, Frame::Context)
+                }
+                Records::Funding(_) => Frame::Pong,
+            },
+        })
+    }
+
+    /// Ticks until nothing is left to do now.
+    fn work(&mut self) {
+        for _ in 0..8 {
+            let mut out = Vec::new();
+            self.session.tick(self.now, self.exchange(), &mut out);
+            self.obey(out);
+            if self.session.next_deadline().is_none_or(|at| at > self.now) {
+                return;
+            }
+        }
+        panic!("work is left at {} that no tick does: {:?}", self.now, self.session.next_deadline());
+    }
+
+    /// Does what a shell does, in order; a socket that was closed takes the rest of what was to be sent along.
+    fn obey(&mut self, actions: Vec<Action>) {
+        let mut closed = false;
+        for action in actions {
+            match action {
+                Action::Connect => {
+                    assert_eq!(self.socket, Socket::None, "one socket at most");
+                    self.socket = Socket::Opening;
+                }
+                Action::Close(why) => {
+                    assert_ne!(self.socket, Socket::None, "nothing to close: {why}");
+                    closed = true;
+                }
+                Action::Send(text) => {
+                    assert_eq!(self.socket, Socket::Open, "nowhere to send {text}");
+                    serde_json::from_str::<serde_json::Value>(&text).expect("a message is JSON");
+                    self.sent.push_back(self.now);
+                    while self.sent.front().is_some_and(|at| *at <= self.now - 60_000) {
+                        self.sent.pop_front();
+                    }
+                    assert!(self.sent.len() <= MESSAGES_A_MINUTE, "{} messages in a minute", self.sent.len());
+                }
+                Action::Offer(offer) => self.offered(&offer),
+                Action::Report(event) => self.reported(event),
+            }
+        }
+        if closed {
+            self.lose();
+        }
+    }
+
+    fn offered(&mut self, offer: &Offer) {
+        assert!(self.wanted.contains(&offer.stream), "not wanted: {offer:?}");
+        let Ticket::Run(run) = offer.ticket else { panic!("a subscription stamps its run: {offer:?}") };
+        if matches!(offer.content, Content::Started { .. }) {
+            assert!(self.newest.is_none_or(|newest| newest < run), "a run is never used twice: {offer:?}");
+            self.newest = Some(run);
+            self.live.insert(offer.stream, run);
+        }
+        assert_eq!(self.live.get(&offer.stream), Some(&run), "only inside its run: {offer:?}");
+        if let Content::Frame(records) = &offer.content {
+            let coin = coin_of(records);
+            assert!(coin.is_none() || offer.stream.coin().is_none_or(|of| Some(of) == coin), "{offer:?}");
+        }
+    }
+
+    fn reported(&mut self, event: Event) {
+        match event {
+            Event::Up { stream, run } | Event::Silent { stream, run } => {
+                assert_eq!(self.live.get(&stream), Some(&run), "{event:?}");
+            }
+            Event::Down { stream, run, .. } => {
+                assert!(self.wanted.contains(&stream), "not wanted: {event:?}");
+                assert_eq!(self.live.remove(&stream), run, "{event:?}");
+            }
+            other => panic!("not a session's business: {other:?}"),
+        }
+    }
+}
+
+fn coin_of(records: &Records) -> Option<Coin> {
+    match records {
+        Records::Trades(all) => all.first().map(|r| r.coin),
+        Records::Books(all) => all.first().map(|r| r.coin),
+        Records::Bbos(all) => all.first().map(|r| r.coin),
+        Records::Candles(all) => all.first().map(|r| r.coin),
+        Records::Contexts(all) => all.first().map(|r| r.coin),
+        Records::Mids(_) | Records::Funding(_) => None,
+    }
+}
