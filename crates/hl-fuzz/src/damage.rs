@@ -53,7 +53,7 @@ pub(crate) async fn open(path: &Path) -> std::result::Result<SqliteStore, StoreE
     .await
 }
 
-/// What a minute of a stream comes to, an outage in the middle of it.
+/// What some minutes of a stream come to, an outage in the middle of them.
 pub(crate) fn batch(stream: StreamKey, token: Token) -> Batch {
     let bytes: Vec<u8> = (0..=u8::MAX).cycle().skip(17).step_by(7).take(600).collect();
     let mut u = Unstructured::new(&bytes);
@@ -62,7 +62,7 @@ pub(crate) fn batch(stream: StreamKey, token: Token) -> Batch {
     for number in 1..=2_u32 {
         let run = RunId::first(u64::from(number));
         let epoch = Epoch { token, local: number };
-        let begun = START + 90_000 * i64::from(number);
+        let begun = START + 200_000 * i64::from(number);
         let grant = Grant { epoch, source: SourceId::Ws, run: Some(run), cause: Cause::Outage };
         line.handover(Some(grant), &NoWitness, &mut changes);
         let contents = [
@@ -70,7 +70,8 @@ pub(crate) fn batch(stream: StreamKey, token: Token) -> Batch {
             frame(&mut u, stream, begun + 1_000),
             frame(&mut u, stream, begun + 20_000),
             frame(&mut u, stream, begun + 61_000),
-            Content::Proof { sent: begun + 70_000 },
+            frame(&mut u, stream, begun + 121_000),
+            Content::Proof { sent: begun + 130_000 },
         ];
         for content in contents {
             line.offer(Ticket::Run(run), content, &NoWitness, &mut changes);

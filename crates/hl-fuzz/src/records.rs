@@ -14,7 +14,7 @@ pub(crate) fn time(u: &mut Unstructured<'_>, now: TimeMs) -> Result<TimeMs> {
     })
 }
 
-/// Up to four records of a stream. `minutes`: how far from `now` bars begin.
+/// Up to four records of a stream, oldest first.
 pub(crate) fn records(u: &mut Unstructured<'_>, stream: StreamKey, now: TimeMs) -> Result<Records> {
     let number = u.int_in_range(0..=4)?;
     let btc = Coin::new("BTC").expect("a coin");
@@ -26,6 +26,7 @@ pub(crate) fn records(u: &mut Unstructured<'_>, stream: StreamKey, now: TimeMs) 
                 let time = time(u, now)?;
                 all.push($make(u, time)?);
             }
+            all.sort_by_key(|record| record.time);
             all
         }};
     }

@@ -174,6 +174,8 @@ impl Open {
         // One process only: a batch must not be taken out twice.
         conn.pragma_update(None, "locking_mode", "EXCLUSIVE").step(STEP)?;
         conn.execute_batch("BEGIN IMMEDIATE; COMMIT").step(STEP)?;
+        // A damaged spool may lose batches, or give one back for ever.
+        file::check(&conn)?;
         let open = Self { conn, size };
         open.measure()?;
         Ok(open)

@@ -51,6 +51,19 @@ async fn a_file_that_cannot_be_a_store_is_named_with_what_to_do() {
     assert!(error.contains("cannot be written to"), "{error}");
 }
 
+#[tokio::test]
+async fn a_store_without_tokens_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    for last in [i64::from(i32::MAX), i64::MAX, i64::MIN] {
+        let path = folder.path().join(last.to_string());
+        drop(open(&path).await.unwrap());
+        let conn = rusqlite::Connection::open(&path).unwrap();
+        conn.execute("UPDATE token_counter SET last = ?1", [last]).unwrap();
+        let error = advice(open(&path).await);
+        assert!(error.contains("all of its tokens"), "{error}");
+    }
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_read_only_place_is_named_with_what_to_do() {

@@ -119,3 +119,29 @@ async fn what_dead_processes_left_is_taken_over() {
     }
     assert_eq!(tokens, [Token(1), Token(2)]);
 }
+
+#[tokio::test]
+async fn a_damaged_spool_is_refused_before_anything_is_taken_from_it() {
+    const PAGE: usize = 4_096;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool");
+    drop(Spool::open(path.clone(), Writer::Thread, 1 << 20).await.unwrap());
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    conn.execute_batch("INSERT INTO spool (payload) VALUES ('{}'), ('{}'), ('{}')").unwrap();
+    let root: i64 =
+        conn.query_row("SELECT rootpage FROM sqlite_master WHERE name = 'spool'", [], |r| r.get(0)).unwrap();
+    drop(conn);
+    // Two entries change places, so that the first one is found by a walk and not by its number: it could be read and
+    // never be removed.
+    let mut file = std::fs::read(&path).unwrap();
+    let pointers = (usize::try_from(root).unwrap() - 1) * PAGE + 8;
+    file[pointers..pointers + 4].rotate_left(2);
+    std::fs::write(&path, file).unwrap();
+    match Spool::open(path, Writer::Thread, 1 << 20).await {
+        Err(error @ StoreError::Permanent { .. }) => {
+            assert!(error.to_string().contains("damaged"), "{error}")
+        }
+        Err(error) => panic!("not permanent: {error}"),
+        Ok(_) => panic!("opened"),
+    }
+}

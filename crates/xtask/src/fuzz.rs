@@ -18,17 +18,13 @@ const INPUT_SECONDS: u32 = 20;
 const MEMORY_MB: u32 = 3_000;
 
 /// What makes rustc count which edges were taken, and show libFuzzer what was compared.
-const INSTRUMENT: [&str; 7] = [
+const INSTRUMENT: [&str; 5] = [
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
     "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
     "-Cllvm-args=-sanitizer-coverage-pc-table",
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
-    "-Cdebug-assertions",
-    "-Coverflow-checks",
 ];
-
-const USAGE: &str = "cargo xtask fuzz [TARGET]... [--seconds N] [--json] | --list [--json]";
 
 /// What was asked for.
 struct Order {
@@ -58,7 +54,8 @@ pub(crate) fn fuzz(words: &[String]) -> Result<(), Failed> {
     let plain = target().join("debug").join("hl-fuzz");
     let known = names(&plain)?;
     if let Some(unknown) = order.targets.iter().find(|name| !known.contains(name)) {
-        return Err(Failed::Usage(format!("there is no target {unknown:?}; there are: {}", known.join(", "))));
+        eprintln!("targets: {}", known.join(" "));
+        return Err(Failed::Words(unknown.clone()));
     }
     let guided = build_guided()?;
     let targets = if order.targets.is_empty() { known } else { order.targets };
@@ -70,7 +67,7 @@ pub(crate) fn fuzz(words: &[String]) -> Result<(), Failed> {
     }
     match found {
         0 => Ok(()),
-        _ => Err(Failed::Found(found)),
+        _ => Err(Failed::Findings(found)),
     }
 }
 
@@ -83,12 +80,9 @@ fn order(words: &[String]) -> Result<Order, Failed> {
             "--list" => order.list = true,
             "--seconds" => {
                 let seconds = words.next().and_then(|word| word.parse().ok()).filter(|n| *n > 0);
-                order.seconds =
-                    seconds.ok_or_else(|| Failed::Usage(format!("--seconds takes a number: {USAGE}")))?;
+                order.seconds = seconds.ok_or_else(|| Failed::Words(format!("{word} without a number")))?;
             }
-            flag if flag.starts_with('-') => {
-                return Err(Failed::Usage(format!("{flag:?} is not known: {USAGE}")));
-            }
+            flag if flag.starts_with('-') => return Err(Failed::Words(flag.to_owned())),
             name => order.targets.push(name.to_owned()),
         }
     }
@@ -156,7 +150,8 @@ fn one(name: &str, plain: &Path, guided: &Path, seconds: u32) -> Result<Outcome,
         // `#1234	NEW    cov: 567 ft: …`, and at the end `stat::number_of_executed_units: 1234`.
         let after = |mark: &str| line.split_once(mark)?.1.split_whitespace().next()?.parse::<u64>().ok();
         edges = after(" cov: ").unwrap_or(edges).max(edges);
-        executions = after("#").or(after("stat::number_of_executed_units: ")).unwrap_or(executions).max(executions);
+        executions =
+            after("#").or(after("stat::number_of_executed_units: ")).unwrap_or(executions).max(executions);
         if line.contains("pulse") || !line.starts_with('#') {
             eprintln!("{line}");
         }
@@ -171,14 +166,20 @@ fn one(name: &str, plain: &Path, guided: &Path, seconds: u32) -> Result<Outcome,
         eprintln!("again: cargo run -p hl-fuzz -- repeat {name} {}", file.display());
     }
     let corpus = files(&corpus)?.len();
-    Ok(Outcome { target: name.to_owned(), executions, seconds: u64::from(seconds), edges, corpus, findings: found })
+    Ok(Outcome {
+        target: name.to_owned(),
+        executions,
+        seconds: u64::from(seconds),
+        edges,
+        corpus,
+        findings: found,
+    })
 }
 
 fn files(folder: &Path) -> Result<Vec<PathBuf>, Failed> {
     let failed = |error| Failed::Io(format!("reading {}", folder.display()), error);
     let entries = std::fs::read_dir(folder).map_err(failed)?;
-    let mut files =
-        entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>().map_err(failed)?;
+    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>().map_err(failed)?;
     files.sort();
     Ok(files)
 }

@@ -7,6 +7,7 @@
 mod chaos;
 mod demo;
 mod faults;
+mod fuzz;
 mod lint;
 mod mutants;
 mod run;
@@ -59,6 +60,11 @@ const TASKS: &[Task] = &[
         name: "model",
         about: "the rules of claims, selector and leases in every order of events within bounds; `--deep` goes on for hours",
         run: model,
+    },
+    Task {
+        name: "fuzz",
+        about: "hostile input, a minute a target, guided by coverage: [TARGET]... [--seconds N] [--json], or --list",
+        run: fuzz::fuzz,
     },
 ];
 

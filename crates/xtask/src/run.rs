@@ -15,6 +15,8 @@ pub(crate) enum Failed {
     Words(String),
     /// What was done on purpose to these showed a defect.
     Broken(String),
+    /// Fuzzing broke so many promises.
+    Findings(usize),
 }
 
 impl fmt::Display for Failed {
@@ -24,6 +26,7 @@ impl fmt::Display for Failed {
             Self::Io(what, error) => write!(f, "{what}: {error}"),
             Self::Broken(names) => write!(f, "not withstood: {names}"),
             Self::Words(words) => write!(f, "nobody knows what {words:?} means here"),
+            Self::Findings(number) => write!(f, "promises were broken: {number} finding(s), named above"),
         }
     }
 }

@@ -18,6 +18,9 @@ pub(super) const SETTLE_MS: i64 = 5_000;
 /// An acknowledgement's exchange time is a low estimate; a bar that opened this shortly after it is not trusted to
 /// have been seen whole.
 const START_MARGIN_MS: i64 = 2_000;
+/// Bars before the newest that are judged: a week of minutes. A time from the wire may lie millions of years ahead, and
+/// nothing is known of the trades of so many minutes anyway.
+const MOST_JUDGED: i64 = 10_000;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Candles {
@@ -158,7 +161,8 @@ impl Candles {
         let newest = self.seen.iter().rev().find(|&(&bar, &seen)| bar >= whole && settled(bar, seen));
         let Some((&newest, _)) = newest else { return };
         // A bar that the trades contradict has lost its last version: it is left to REST.
-        let mut bar = common.edge.unwrap_or(newest);
+        let oldest = newest - MOST_JUDGED * self.interval.ms();
+        let mut bar = common.edge.unwrap_or(newest).max(oldest);
         while bar < newest {
             let next = self.next(bar);
             let trades = self.seen.get(&bar).map_or(0, |seen| seen.trades);

@@ -419,6 +419,27 @@ fn minutes_without_trades_are_empty_and_let_the_edge_pass() {
 }
 
 #[test]
+fn a_bar_millions_of_years_ahead_does_not_hold_up_the_reader() {
+    struct Counting(std::cell::Cell<u64>);
+    impl Witness for Counting {
+        fn judge(&self, _: StreamKey, _: Span, _: u64) -> Verdict {
+            self.0.set(self.0.get() + 1);
+            assert!(self.0.get() <= 20_000, "every minute until then is looked at");
+            Verdict::Plausible
+        }
+    }
+    let mut line = bars_line(None);
+    let run = Ticket::Run(RunId::first(1));
+    let (mut out, witness) = (Vec::new(), Counting(std::cell::Cell::new(0)));
+    line.offer(run, Content::Started { at: TimeMs(10 * MINUTE) }, &witness, &mut out);
+    line.handover(Some(ws_grant(1, 1)), &witness, &mut out);
+    line.offer(run, frame(vec![bar(14, 1), bar(100_000_000_000, 1)]), &witness, &mut out);
+    line.offer(run, Content::Proof { sent: TimeMs::MAX }, &witness, &mut out);
+    assert_eq!(line.edge(), Some(TimeMs(100_000_000_000 * MINUTE)));
+    assert!(out.contains(&Change::Final { span: minutes(11, 100_000_000_000) }));
+}
+
+#[test]
 fn every_bar_that_a_handover_touched_is_a_gap_for_rest() {
     let mut line = bars_line(Some(7));
     let run = Ticket::Run(RunId::first(1));

@@ -146,6 +146,17 @@ fn create(conn: &mut Connection, path: &Path, kind: Kind) -> Result<(), StoreErr
     tx.commit().step(STEP)
 }
 
+/// Refuses a damaged file. Reads all of it.
+pub(crate) fn check(conn: &Connection) -> Result<(), StoreError> {
+    const STEP: &str = "checking the file";
+    let said: String = conn.query_row("PRAGMA integrity_check(1)", [], |r| r.get(0)).step(STEP)?;
+    if said == "ok" {
+        return Ok(());
+    }
+    let corrupt = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+    Err(sort(STEP, rusqlite::Error::SqliteFailure(corrupt, Some(said))))
+}
+
 fn unreadable(path: &Path, error: rusqlite::Error) -> StoreError {
     const STEP: &str = "reading the database file";
     match error.sqlite_error_code() {

@@ -39,8 +39,9 @@ impl Session {
         })?;
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).step(STEP)?;
         let last: i64 = tx.query_row("SELECT last FROM token_counter", [], |r| r.get(0)).step(STEP)?;
-        let token = u32::try_from(last + 1)
-            .ok()
+        let token = last
+            .checked_add(1)
+            .and_then(|next| u32::try_from(next).ok())
             .filter(|t| i32::try_from(*t).is_ok())
             .map(Token)
             .ok_or_else(|| permanent(STEP, SqliteError::NoMoreTokens))?;
