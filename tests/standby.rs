@@ -12,8 +12,8 @@ use hl_engine::Snapshot;
 use hl_sim::{Fault, FaultKind};
 use support::{World, assert_clean, coin, streams, verified};
 
-/// A busy coin. No bars, which would be witnesses too.
-const STREAMS: [&str; 1] = ["trades/BTC"];
+/// A busy coin, and its bars, which count its trades.
+const STREAMS: [&str; 2] = ["trades/BTC", "candle/BTC/1m"];
 const DEATHS: usize = 12;
 /// For so long nobody can connect after a death, ms: longer than the replay of a new subscription reaches back.
 const REFUSED_MS: Range<u64> = 10_000..40_000;
@@ -109,7 +109,7 @@ async fn a_standby_loses_no_trade_when_sockets_die_one_after_another() {
         assert!(without.lost > 0 && without.gaps > 0, "the deaths do harm: {without:?}");
         assert_eq!((with.lost, with.gaps), (0, 0), "{with:?}");
         assert_eq!(with.polled, 0, "REST is never needed");
-        assert!((1..=DEATHS as u64).contains(&with.handovers), "one handover a death at most: {with:?}");
+        assert!(with.handovers <= DEATHS as u64, "one handover a death at most: {with:?}");
     }
 }
 
@@ -135,4 +135,43 @@ async fn a_standby_sees_what_the_owner_is_not_sent() {
     let of_trades = report.gaps.iter().filter(|gap| gap.stream == trades());
     let lasting: Vec<_> = of_trades.filter(|gap| gap.state != GapState::Backfilled).collect();
     assert!(lasting.is_empty(), "its ring had everything: {lasting:?}");
+}
+
+/// Sockets die and fall silent at random, also both of them, and before a standby is ready. What is lost then has to lie in a
+/// gap: here the bars are collected too, since nothing else sees what both sockets were not sent.
+async fn storm(seed: u64) {
+    let world = World::new(seed).await.unwrap();
+    let collected = streams(&["trades/BTC", "candle/BTC/1m"]);
+    let daemon = world.daemon_with(&collected, &[coin("BTC")]).await.unwrap();
+    let ready = |s: &Snapshot| s.standby.contains(&trades());
+    daemon.until("a standby is ready", ready).await.unwrap();
+    // Two minutes that agree calibrate what a bar counts.
+    tokio::time::sleep(Duration::from_secs(190)).await;
+    let mut rng = fastrand::Rng::with_seed(seed);
+    for _ in 0..30 {
+        let socket = rng.u64(..2);
+        let fault = match rng.u8(..4) {
+            0 | 1 => Fault::new(FaultKind::DropOne { socket }),
+            2 => Fault::lasting(FaultKind::Refuse, rng.u64(2_000..20_000)),
+            _ => {
+                let mute = FaultKind::MuteOne { socket, stream: Some(trades()) };
+                Fault::lasting(mute, rng.u64(1_000..20_000))
+            }
+        };
+        world.sim.inject(fault);
+        tokio::time::sleep(Duration::from_millis(rng.u64(1_000..30_000))).await;
+    }
+    world.sim.clear_faults();
+    daemon.until("a standby is ready again", ready).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(150)).await;
+    daemon.stop().await.unwrap();
+    assert_clean(&verified(&world).await, &world.store_path());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_quietly_missing_where_a_standby_fails_too() {
+    for seed in seeds() {
+        println!("storm {seed}");
+        storm(seed).await;
+    }
 }

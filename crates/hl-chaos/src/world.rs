@@ -147,10 +147,10 @@ impl World {
         self.daemon_with(streams, &[]).await
     }
 
-    /// The same, with a warm standby for the trades of some coins.
+    /// Starts a daemon that collects `streams`, with a warm standby for the trades of some coins.
     ///
     /// # Errors
-    /// When store or spool cannot be opened.
+    /// As [`World::daemon`].
     pub async fn daemon_with(&self, streams: &[StreamKey], standby: &[Coin]) -> Result<Daemon, StoreError> {
         let store = Arc::new(self.open("hl-daemon").await?);
         let spool = Arc::new(Spool::open(Spool::beside(&self.store_path(), 0), WRITER, SPOOL_BYTES).await?);

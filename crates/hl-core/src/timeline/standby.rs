@@ -73,3 +73,132 @@ impl Compared {
         std::mem::take(self).by_standby.into_keys()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Cause, Change, Span};
+    use crate::record::{HexBytes, Side, Trade};
+    use crate::timeline::Reconciler;
+    use crate::{Coin, Decimal, Epoch, Origin, Records, StreamKey};
+
+    struct Run(Reconciler);
+
+    fn trade(time: i64) -> Trade {
+        Trade {
+            coin: Coin::new("BTC").unwrap(),
+            time: TimeMs(time),
+            tid: time.unsigned_abs(),
+            px: Decimal::ONE,
+            sz: Decimal::ONE,
+            side: Side::Buy,
+            hash: HexBytes([0; 32]),
+            buyer: HexBytes([1; 20]),
+            seller: HexBytes([2; 20]),
+        }
+    }
+
+    const STREAM: fn() -> StreamKey = || StreamKey::Trades(Coin::new("BTC").unwrap());
+
+    /// Trades at 100, 110 and 130 s that the owner brought, and a standby that brought the first of them.
+    fn with_a_standby() -> Run {
+        let mut run = Run(Reconciler::new());
+        run.trade(&[90_000]);
+        run.trade(&[100_000]);
+        run.aside(0, 1, &[90_000, 100_000]);
+        for time in [110_000, 130_000] {
+            run.trade(&[time]);
+            run.aside(0, 1, &[time]);
+        }
+        run
+    }
+
+    impl Run {
+        /// The owner brings trades.
+        fn trade(&mut self, times: &[i64]) {
+            let records = Records::Trades(times.iter().copied().map(trade).collect());
+            let (epoch, origin) = (Epoch::default(), Origin::Ws);
+            let span = Span::new(TimeMs(times[0]), TimeMs(times[times.len() - 1]));
+            for change in [
+                Change::Rows { epoch, origin, records },
+                Change::Covered { epoch, origin, span },
+                Change::Edge(span.to),
+            ] {
+                self.0.note(0, STREAM(), &change);
+            }
+        }
+
+        /// The standby's run `number` brings trades.
+        fn aside(&mut self, now: i64, number: u64, times: &[i64]) {
+            let keys: Vec<_> = times.iter().map(|time| trade(*time).key()).collect();
+            self.0.standby(now, STREAM(), RunId::second(number), &keys);
+        }
+
+        fn doubts(&mut self) -> Vec<(i64, i64)> {
+            self.0.take_doubts().into_iter().map(|(_, span)| (span.from.0, span.to.0)).collect()
+        }
+    }
+
+    #[test]
+    fn what_the_standby_alone_brought_convicts_the_owner() {
+        let mut run = with_a_standby();
+        run.aside(1_000, 1, &[120_000]);
+        assert_eq!(run.0.take_missed(3_999), [], "it may be on its way");
+        assert_eq!(run.0.take_missed(4_000), [STREAM()]);
+        assert_eq!(run.doubts(), [(110_000, 130_000)], "between the blocks that the owner did bring");
+        assert_eq!(run.0.take_missed(9_000), [], "said once");
+        assert_eq!(run.0.take_mute_standbys(9_000), [], "the standby missed nothing");
+    }
+
+    #[test]
+    fn a_standby_that_is_only_faster_convicts_nobody() {
+        let mut run = with_a_standby();
+        run.aside(1_000, 1, &[140_000, 150_000]);
+        run.trade(&[140_000]);
+        run.trade(&[150_000]);
+        assert_eq!((run.0.take_missed(60_000), run.0.take_mute_standbys(60_000)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn an_owner_that_has_stopped_is_convicted_without_a_doubt_about_what_it_brought() {
+        let mut run = with_a_standby();
+        run.aside(1_000, 1, &[140_000]);
+        assert_eq!(run.0.take_missed(4_000), [STREAM()]);
+        assert_eq!(run.doubts(), [], "beyond the edge nothing is settled");
+    }
+
+    #[test]
+    fn what_was_never_whole_is_not_missed() {
+        let mut run = with_a_standby();
+        let opened =
+            Change::GapOpened { span: Span::new(TimeMs(110_000), TimeMs(130_000)), cause: Cause::Outage };
+        run.0.note(0, STREAM(), &opened);
+        run.aside(0, 2, &[80_000, 90_000, 120_000]);
+        assert_eq!(run.0.take_missed(60_000), [], "from before the beginning, at it, and in a gap");
+    }
+
+    #[test]
+    fn a_standby_that_is_mute_is_told_of_until_it_speaks() {
+        let mut run = with_a_standby();
+        run.trade(&[140_000]);
+        assert_eq!(run.0.take_mute_standbys(2_999), []);
+        assert_eq!(run.0.take_mute_standbys(3_000), [(STREAM(), RunId::second(1))]);
+        assert_eq!(run.0.take_mute_standbys(9_000), [], "nothing more was missed");
+        run.trade(&[150_000]);
+        assert_eq!(run.0.take_mute_standbys(9_000), [(STREAM(), RunId::second(1))]);
+        run.trade(&[155_000]);
+        run.aside(9_000, 2, &[150_000, 155_000, 160_000]);
+        run.trade(&[160_000]);
+        assert_eq!(run.0.take_mute_standbys(60_000), [], "a new run is judged by what came since it began");
+        assert_eq!(run.0.take_missed(60_000), []);
+    }
+
+    #[test]
+    fn a_handover_finds_what_the_dead_owner_had_passed_over() {
+        let mut run = with_a_standby();
+        run.aside(1_000, 1, &[120_000, 140_000]);
+        run.0.handover(STREAM());
+        assert_eq!(run.doubts(), [(110_000, 130_000)], "before the ring is promoted, however short the time");
+        assert_eq!((run.0.take_missed(60_000), run.0.take_mute_standbys(60_000)), (vec![], vec![]));
+    }
+}
