@@ -12,7 +12,7 @@ use hl_core::decode::{self, Frame};
 use hl_core::message::{Method, Subscription};
 use hl_core::selector::Event;
 use hl_core::source::{Content, Offer, Ticket};
-use hl_core::{Coin, Records, RunId, StreamKey, TimeMs};
+use hl_core::{Coin, Lane, Records, RunId, StreamKey, TimeMs};
 
 use crate::{Target, market, records};
 
@@ -137,7 +137,7 @@ impl World {
     }
 
     fn want(&mut self, stream: StreamKey, wanted: bool) {
-        self.session.want(self.now, stream, wanted);
+        self.session.want(self.now, stream, Lane::First, wanted);
         if wanted && Subscription::for_stream(stream).is_some() {
             self.wanted.insert(stream);
         } else if !wanted {
