@@ -58,7 +58,11 @@ pub(crate) fn has_standby(stream: StreamKey, standby: &BTreeSet<Coin>) -> bool {
 /// With the arithmetic, when it does not.
 pub fn plan(streams: &[StreamKey], standby: &BTreeSet<Coin>) -> Result<Vec<StreamKey>, OverCapacity> {
     let mut order = streams.to_vec();
-    order.sort_by_key(|stream| (!stream.spec().ws, std::cmp::Reverse(stream.spec().value), *stream));
+    // Pairs of places before single ones: what is left over may be one socket's, which no pair fits on.
+    order.sort_by_key(|stream| {
+        let spec = stream.spec();
+        (!spec.ws, std::cmp::Reverse(spec.value), !has_standby(*stream, standby), *stream)
+    });
     order.dedup();
     let mut places = Plan::new();
     let (mut rest, mut standbys, mut wanted) = (Vec::new(), 0, 0);
