@@ -28,6 +28,8 @@ const BATCH_AGE: Duration = Duration::from_millis(250);
 const MEMORY_ROWS: usize = 20_000;
 /// Entries taken from the inbox at a time.
 const TAKE: usize = 256;
+/// The pause before a batch that was committed is tried to be taken off the spool again.
+const POP_AGAIN: Duration = Duration::from_secs(1);
 /// How long the last commits may take when the pipeline is closed; what is left then goes to the spool.
 const CLOSING_LIMIT: Duration = Duration::from_secs(20);
 
@@ -65,6 +67,9 @@ pub struct Pipeline {
     in_flight: Option<Arc<Batch>>,
     committing: bool,
     spooled: bool,
+    /// A batch of the spool that is in the store and could not be taken off yet, and when to try again. The spool's next
+    /// batch is behind it, and what comes behind the spool must not pass it.
+    to_pop: Option<(u64, Instant)>,
     /// The store will not take anything any more.
     failed: bool,
 }
@@ -95,6 +100,7 @@ impl Pipeline {
             in_flight: None,
             committing: false,
             spooled,
+            to_pop: None,
             failed: false,
         }
     }
@@ -107,10 +113,11 @@ impl Pipeline {
         let mut committer = JoinSet::new();
         committer.spawn(committer::run(self.store.clone(), self.meters.clone(), job_queue, done));
         loop {
-            let flush_at = self.since.map(|since| since + BATCH_AGE).filter(|_| !self.committing);
+            let flush_at = self.since.map(|since| since + BATCH_AGE).filter(|_| !self.is_busy());
             tokio::select! {
                 biased;
                 Some(done) = done_queue.recv() => self.finished(done).await,
+                () = sleep_until(self.pop_at()) => self.pop_again().await,
                 () = sleep_until(flush_at) => {}
                 entries = self.inbox.take(TAKE) => match entries {
                     Some(entries) => {
@@ -128,9 +135,13 @@ impl Pipeline {
                 if !self.committing && (self.failed || self.pending.is_empty()) {
                     break;
                 }
-                match done_queue.recv().await {
-                    Some(done) => self.finished(done).await,
-                    None => break,
+                tokio::select! {
+                    biased;
+                    done = done_queue.recv() => match done {
+                        Some(done) => self.finished(done).await,
+                        None => break,
+                    },
+                    () = sleep_until(self.pop_at()) => self.pop_again().await,
                 }
             }
         });
@@ -261,7 +272,7 @@ impl Pipeline {
 
     /// Gives the committer its next batch where it is idle, and relieves memory where it is not.
     async fn flush(&mut self, jobs: &mpsc::Sender<Job>, closing: bool) {
-        if self.committing {
+        if self.is_busy() {
             if self.pending.rows() > MEMORY_ROWS {
                 let conflated = self.pending.conflate();
                 self.meters.count(|c| c.conflated += conflated);
@@ -351,6 +362,35 @@ impl Pipeline {
         }
     }
 
+    fn is_busy(&self) -> bool {
+        self.committing || self.to_pop.is_some()
+    }
+
+    fn pop_at(&self) -> Option<Instant> {
+        self.to_pop.map(|(_, at)| at)
+    }
+
+    async fn pop_again(&mut self) {
+        if let Some((number, _)) = self.to_pop.take() {
+            self.pop(number).await;
+        }
+    }
+
+    async fn pop(&mut self, number: u64) {
+        match self.spool.pop(number).await {
+            Ok(()) => {}
+            Err(error) if error.is_temporary() => {
+                warn!(%error, retry_in = ?POP_AGAIN, "a drained batch cannot be taken off the spool");
+                self.to_pop = Some((number, Instant::now() + POP_AGAIN));
+            }
+            Err(error) => {
+                // It would come again and again: the rest is left to the next start.
+                error!(%error, "a drained batch could not be taken off the spool");
+                self.spooled = false;
+            }
+        }
+    }
+
     async fn finished(&mut self, done: Done) {
         self.committing = false;
         let in_flight = self.in_flight.take();
@@ -366,12 +406,8 @@ impl Pipeline {
                     warn!(%stream, "another process holds the stream by now; its rows of this batch were refused");
                     let _ = self.events.send(PipelineEvent::Superseded(stream)).await;
                 }
-                if let Some(number) = done.spooled
-                    && let Err(error) = self.spool.pop(number).await
-                {
-                    // It would come again and again: the rest is left to the next start.
-                    error!(%error, "a drained batch could not be removed from the spool");
-                    self.spooled = false;
+                if let Some(number) = done.spooled {
+                    self.pop(number).await;
                 }
             }
             Err(error) => {
