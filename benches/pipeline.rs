@@ -67,7 +67,7 @@ async fn through_the_pipeline(path: &Path) -> Duration {
     let streams: Vec<_> = coins().into_iter().map(StreamKey::Trades).collect();
     let inbox = Arc::new(Inbox::new());
     let (events, _reports) = mpsc::channel(64);
-    let mono = MonoClock::new(&SystemClock);
+    let mono = MonoClock::new(Arc::new(SystemClock));
     let meters = Arc::new(Meters::default());
     let pipeline = Pipeline::new(inbox.clone(), store.clone(), Arc::new(spool), meters.clone(), mono, events);
     let began = Instant::now();

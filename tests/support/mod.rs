@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 pub(crate) mod process;
+pub(crate) mod proxy;
 
 use std::path::Path;
 use std::sync::Arc;

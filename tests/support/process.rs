@@ -162,6 +162,13 @@ impl Process {
         self.err().into_iter().map(|(_, line)| line + "\n").collect()
     }
 
+    /// The most memory that it has held so far, kB.
+    pub(crate) fn peak_kb(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
@@ -279,9 +286,18 @@ impl StoreFile {
         self.daemon_with(exchange, words, &[])
     }
 
-    /// The same, behind the words of another program that starts it.
+    /// A daemon that collects from whatever is at `base` into this file.
+    pub(crate) fn daemon_at(&self, base: &str, words: &[&str]) -> Process {
+        self.spawn(base, words, &[])
+    }
+
+    /// A daemon that collects from `exchange`, behind the words of another program that starts it.
     pub(crate) fn daemon_with(&self, exchange: &Exchange, words: &[&str], before: &[&str]) -> Process {
-        let always = ["--network", &exchange.base, "--store", &self.uri];
+        self.spawn(&exchange.base, words, before)
+    }
+
+    fn spawn(&self, base: &str, words: &[&str], before: &[&str]) -> Process {
+        let always = ["--network", base, "--store", &self.uri];
         let words = [&always, words].concat();
         let before: Vec<_> =
             self.reach.iter().cloned().chain(before.iter().map(|&word| word.to_owned())).collect();

@@ -7,18 +7,23 @@ use hl_core::exchange_time::ExchangeTime;
 use hl_core::seam::Clock;
 use tokio::time::Instant;
 
+/// How far a stamp may lie ahead of what is known of the time, ms: a day, since a machine that slept knows less.
+const AHEAD_MS: i64 = 86_400_000;
+
 /// Milliseconds since the process began, on tokio's clock; and what time it is at the exchange.
 #[derive(Clone)]
 pub struct MonoClock {
     zero: Instant,
+    system: Arc<dyn Clock>,
     exchange: Arc<Mutex<ExchangeTime>>,
 }
 
 impl MonoClock {
     /// Starts at 0 now, with the system clock as the first guess of exchange time.
     #[must_use]
-    pub fn new(system: &dyn Clock) -> Self {
-        Self { zero: Instant::now(), exchange: Arc::new(Mutex::new(ExchangeTime::new(system.now(), 0))) }
+    pub fn new(system: Arc<dyn Clock>) -> Self {
+        let exchange = Arc::new(Mutex::new(ExchangeTime::new(system.now(), 0)));
+        Self { zero: Instant::now(), system, exchange }
     }
 
     /// Milliseconds since the start.
@@ -39,8 +44,42 @@ impl MonoClock {
         self.exchange.lock().unwrap_or_else(PoisonError::into_inner).now(self.now())
     }
 
-    /// A stamp of the exchange arrived just now.
+    /// A stamp of the exchange arrived just now. One that cannot be teaches nothing.
     pub fn observe(&self, stamp: TimeMs) {
+        if self.can_be(stamp) {
+            self.learn(stamp);
+        }
+    }
+
+    /// The exchange said what time it is, because it was asked.
+    pub fn learn(&self, stamp: TimeMs) {
         self.exchange.lock().unwrap_or_else(PoisonError::into_inner).observe(stamp, self.now());
+    }
+
+    /// Whether a stamp is not from the future, going by the exchange and by the system clock. A time line never goes
+    /// back, so a single record of the year 2100 would end it.
+    #[must_use]
+    pub fn can_be(&self, stamp: TimeMs) -> bool {
+        stamp <= self.exchange().max(self.system.now()) + AHEAD_MS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hl_runtime::TokioClock;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stamp_from_the_future_teaches_nothing() {
+        let start = TimeMs(1_790_000_000_000);
+        let mono = MonoClock::new(Arc::new(TokioClock::starting_at(start)));
+        mono.observe(TimeMs::MAX);
+        mono.observe(start + 2 * AHEAD_MS);
+        assert_eq!(mono.exchange(), start);
+        mono.observe(start + 1_000);
+        assert_eq!(mono.exchange(), start + 1_000);
+        mono.learn(start + 2 * AHEAD_MS);
+        assert_eq!(mono.exchange(), start + 2 * AHEAD_MS, "a system clock that is days behind is overruled");
     }
 }

@@ -89,7 +89,7 @@ impl Server {
             writer: Writer::Inline { delay_ms: 1 },
             clock: Arc::new(self.clock),
         });
-        let mono = MonoClock::new(&self.clock);
+        let mono = MonoClock::new(Arc::new(self.clock));
         let weights =
             Weights::new(Arc::new(store.await.unwrap()), "sim".into(), mono.clone(), Arc::new(self.clock));
         let options = RestOptions { endpoint, path: "/info".into() };

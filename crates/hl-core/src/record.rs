@@ -290,6 +290,23 @@ impl Records {
         self.len() == 0
     }
 
+    /// How much memory they take, bytes: what queues are bounded by, where the other side decides on the length.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Trades(r) => size_of_val(r.as_slice()),
+            Self::Books(r) => {
+                let levels = r.iter().map(|book| book.bids.len() + book.asks.len()).sum::<usize>();
+                size_of_val(r.as_slice()) + levels * size_of::<Level>()
+            }
+            Self::Bbos(r) => size_of_val(r.as_slice()),
+            Self::Candles(r) => size_of_val(r.as_slice()),
+            Self::Mids(r) => size_of_val(r.as_slice()),
+            Self::Contexts(r) => size_of_val(r.as_slice()),
+            Self::Funding(r) => size_of_val(r.as_slice()),
+        }
+    }
+
     /// The times of the first and the last, in order of arrival.
     #[must_use]
     pub fn ends(&self) -> Option<(TimeMs, TimeMs)> {

@@ -48,6 +48,23 @@ pub enum Content {
     },
 }
 
+impl Content {
+    /// The records that it holds, if it is of the kind that holds any.
+    #[must_use]
+    pub fn records(&self) -> Option<&Records> {
+        match self {
+            Self::Frame(records) | Self::Answer { records, .. } => Some(records),
+            Self::Started { .. } | Self::Broken { .. } | Self::Proof { .. } => None,
+        }
+    }
+
+    /// How much memory it takes, bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.records().map_or(0, Records::bytes)
+    }
+}
+
 /// One piece of data on its way to a time line.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Offer {

@@ -138,7 +138,7 @@ impl Engine {
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
         let zero = Instant::now();
-        let mono = MonoClock::new(parts.clock.as_ref());
+        let mono = MonoClock::new(parts.clock.clone());
         let weights = Weights::new(parts.store.clone(), parts.address, mono.clone(), parts.clock.clone());
         let client = Arc::new(InfoClient::new(
             parts.net.clone(),

@@ -2,10 +2,10 @@ use std::io;
 use std::sync::Arc;
 
 use hl_core::seam::{BoxFuture, BoxListener, BoxStream, Endpoint, Listener, Net};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{CertificateError, ClientConfig, Error as TlsError, RootCertStore};
 
 /// TCP, and TLS over it with the certificate roots of the Mozilla programme. Certificates are always verified.
 #[derive(Clone)]
@@ -17,7 +17,10 @@ impl TcpNet {
     /// A network with the built-in certificate roots.
     #[must_use]
     pub fn new() -> Self {
-        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        Self::trusting(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
+    }
+
+    fn trusting(roots: RootCertStore) -> Self {
         let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         Self { tls: TlsConnector::from(Arc::new(config)) }
     }
@@ -32,14 +35,17 @@ impl Default for TcpNet {
 impl Net for TcpNet {
     fn connect<'a>(&'a self, to: &'a Endpoint) -> BoxFuture<'a, io::Result<BoxStream>> {
         Box::pin(async move {
-            let tcp = TcpStream::connect((to.host.as_str(), to.port)).await?;
+            let found =
+                lookup_host((to.host.as_str(), to.port)).await.map_err(|e| unresolved(&to.host, &e))?;
+            let tcp = TcpStream::connect(found.collect::<Vec<_>>().as_slice()).await?;
             tcp.set_nodelay(true)?;
             if !to.tls {
                 return Ok(Box::new(tcp) as BoxStream);
             }
             let name = ServerName::try_from(to.host.clone())
                 .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
-            Ok(Box::new(self.tls.connect(name, tcp).await?) as BoxStream)
+            let tls = self.tls.connect(name, tcp).await.map_err(|e| distrusted(&to.host, e))?;
+            Ok(Box::new(tls) as BoxStream)
         })
     }
 
@@ -51,6 +57,38 @@ impl Net for TcpNet {
             Ok(Box::new(Tcp { listener, endpoint }) as BoxListener)
         })
     }
+}
+
+fn unresolved(host: &str, error: &io::Error) -> io::Error {
+    let words = format!(
+        "the name {host} cannot be resolved: check it, and the name servers of this machine ({error})"
+    );
+    io::Error::new(error.kind(), words)
+}
+
+/// A certificate that is not accepted, in words that say what may be behind it. Nothing was sent then.
+fn distrusted(host: &str, error: io::Error) -> io::Error {
+    let Some(TlsError::InvalidCertificate(reason)) = error.get_ref().and_then(|e| e.downcast_ref()) else {
+        return error;
+    };
+    let words = match reason {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            format!("the certificate of {host} has expired, or the clock of this machine is wrong")
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            format!("the certificate of {host} is not valid yet, or the clock of this machine is wrong")
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            format!("who answers for {host} has the certificate of another name: a proxy, or a hijacked name")
+        }
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            format!(
+                "the certificate of {host} is signed by nobody known: a proxy in between, or a hijacked name"
+            )
+        }
+        other => format!("the certificate of {host} is not accepted: {other}"),
+    };
+    io::Error::new(error.kind(), words)
 }
 
 struct Tcp {
@@ -74,7 +112,11 @@ impl Listener for Tcp {
 
 #[cfg(test)]
 mod tests {
+    use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
     use super::*;
 
@@ -101,5 +143,75 @@ mod tests {
             server.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
         });
         assert!(client.is_err());
+    }
+
+    /// An authority, and what it signs.
+    struct Authority(Issuer<'static, KeyPair>, Certificate);
+
+    impl Authority {
+        fn new() -> Self {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let certificate = params.self_signed(&key).unwrap();
+            Self(Issuer::new(params, key), certificate)
+        }
+
+        fn net(&self) -> TcpNet {
+            let mut roots = RootCertStore::empty();
+            roots.add(self.1.der().clone()).unwrap();
+            TcpNet::trusting(roots)
+        }
+
+        /// A server with a certificate for `name` that expires in `year`, signed by this authority.
+        fn server(&self, name: &str, year: i32) -> TlsAcceptor {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+            params.not_after = date_time_ymd(year, 1, 1);
+            let certificate = params.signed_by(&key, &self.0).unwrap();
+            let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+            let config = ServerConfig::builder()
+                .with_no_client_auth()
+                .with_single_cert(vec![certificate.der().clone()], key)
+                .unwrap();
+            TlsAcceptor::from(Arc::new(config))
+        }
+    }
+
+    /// What becomes of a connection to `server` by the name of `localhost`, on both sides.
+    async fn shaken(net: &TcpNet, server: TlsAcceptor) -> (io::Result<BoxStream>, bool) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let endpoint = Endpoint { host: "localhost".into(), port, tls: true };
+        tokio::join!(net.connect(&endpoint), async {
+            let (tcp, _) = listener.accept().await.unwrap();
+            server.accept(tcp).await.is_ok()
+        })
+    }
+
+    #[tokio::test]
+    async fn only_a_certificate_for_the_name_that_has_not_expired_and_is_signed_by_somebody_known_is_accepted()
+     {
+        let (known, unknown) = (Authority::new(), Authority::new());
+        let net = known.net();
+        let (client, _) = shaken(&net, known.server("localhost", 4000)).await;
+        assert!(client.is_ok(), "{:?}", client.err());
+        for (server, words) in [
+            (known.server("localhost", 2020), "has expired, or the clock"),
+            (known.server("example.org", 4000), "certificate of another name"),
+            (unknown.server("localhost", 4000), "signed by nobody known"),
+        ] {
+            let (client, served) = shaken(&net, server).await;
+            let error = client.err().unwrap().to_string();
+            assert!(error.contains(words) && error.contains("localhost"), "{error}");
+            assert!(!served, "nothing may be sent");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_does_not_resolve_is_named() {
+        let endpoint = Endpoint { host: "nowhere.invalid".into(), port: 443, tls: true };
+        let error = TcpNet::new().connect(&endpoint).await.err().unwrap().to_string();
+        assert!(error.contains("the name nowhere.invalid cannot be resolved"), "{error}");
     }
 }

@@ -87,6 +87,13 @@ const FAULTS: &[Fault] = &[
         test: "clock::a_stepping_system_clock_moves_no_stamp",
         long: &[("HL_TEST_CLOCK_S", "60")],
     },
+    Fault {
+        name: "network",
+        about: "ten minutes of peers that are silent, slow, or flood",
+        file: "network_faults",
+        test: "ten_minutes_of_a_bad_network",
+        long: &[],
+    },
 ];
 
 /// `faults [--list] [--json] [NAME ...]`; without names all of them.
@@ -164,7 +171,9 @@ impl Fault {
     fn command(&self) -> Command {
         let mut command = cargo();
         command.args(["test", "--release", "--package", "hyperliquid-collector", "--test", self.file]);
-        command.args(["--", "--exact", self.test, "--nocapture"]).envs(self.long.iter().copied());
+        command
+            .args(["--", "--exact", self.test, "--include-ignored", "--nocapture"])
+            .envs(self.long.iter().copied());
         command
     }
 }

@@ -39,7 +39,7 @@ impl Exchange {
         net: Arc<dyn Net>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let mono = MonoClock::new(clock.as_ref());
+        let mono = MonoClock::new(clock.clone());
         let weights = Weights::new(store, name.clone(), mono.clone(), Arc::clone(&clock));
         // Two processes must not jitter alike.
         let rng = Seed(clock.now().0.unsigned_abs()).derive(&std::process::id().to_string()).rng("hl-cli");

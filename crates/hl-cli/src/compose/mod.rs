@@ -198,6 +198,8 @@ async fn coins(
     let network = config.network.name();
     let mut pause = FIRST_RETRY;
     let mut rng = Seed(std::process::id().into()).rng("universe");
+    // An exchange that does not answer is given half a minute before anything is said about it.
+    info!(%network, "asking which markets there are");
     loop {
         let read = tokio::select! {
             biased;

@@ -1,5 +1,6 @@
 //! The configuration of this process: its own arguments, environment and file.
 
+use super::store::mask_words;
 use super::{ConfigError, Loaded, load};
 use crate::exit::Exit;
 
@@ -22,8 +23,12 @@ pub fn load_process() -> Result<Loaded, Exit> {
 pub(crate) fn complain(program: &str, error: &ConfigError) -> Exit {
     match error {
         ConfigError::CommandLine(error) => {
-            // Standard output may be closed; there is nobody left to tell.
-            let _ = error.print();
+            let text = error.render().to_string();
+            match mask_words(&text) {
+                masked if masked != text => eprint!("{masked}"),
+                // Standard output may be closed; there is nobody left to tell.
+                _ => error.print().unwrap_or_default(),
+            }
             if error.use_stderr() { Exit::Usage } else { Exit::Done }
         }
         other => {

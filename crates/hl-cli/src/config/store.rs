@@ -46,6 +46,11 @@ pub fn mask(uri: &str) -> String {
     }
 }
 
+/// A text of several words, with each URI among them masked.
+pub(super) fn mask_words(text: &str) -> String {
+    text.split_inclusive(char::is_whitespace).map(mask).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,5 +78,6 @@ mod tests {
     fn no_part_of_a_password_survives_the_mask() {
         assert_eq!(mask("mongodb://me:se/cr@et@host/db"), "mongodb://***@host/db");
         assert_eq!(mask("sqlite:a@b"), "sqlite:a@b");
+        assert_eq!(mask_words("no 'x://me:se@cret@host' here\nx"), "no 'x://***@host' here\nx");
     }
 }

@@ -15,8 +15,11 @@ use tokio::sync::Notify;
 
 /// Entries that the inbox holds before offers wait.
 const CAPACITY: usize = 8_192;
+/// And what they take together before offers wait, bytes: the other side decides on the length of an entry.
+const CAPACITY_BYTES: usize = 32 << 20;
 /// Above this many entries an unread state is replaced by a newer one.
 const CONFLATE_ABOVE: usize = 512;
+const CONFLATE_ABOVE_BYTES: usize = CAPACITY_BYTES / 4;
 
 /// What the reader takes, in order.
 #[derive(Debug)]
@@ -35,6 +38,20 @@ pub(super) enum Entry {
     Offer(Offer),
 }
 
+impl Entry {
+    /// What it takes of the inbox's memory: only what sources bring is of a length that others decide on.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Offer(offer) => offer.content.bytes(),
+            Self::Start(_)
+            | Self::Handover { .. }
+            | Self::Forget(_)
+            | Self::Filled { .. }
+            | Self::Stale { .. } => 0,
+        }
+    }
+}
+
 /// How full it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InboxStats {
@@ -47,6 +64,8 @@ pub struct InboxStats {
 #[derive(Default)]
 struct State {
     entries: VecDeque<Entry>,
+    /// What the offers among them take.
+    bytes: usize,
     /// Number of the entry at the front.
     base: u64,
     /// Unread states, by number of their entry.
@@ -128,21 +147,24 @@ impl Inbox {
             offer.stream.spec().conflation == Conflation::State && matches!(offer.content, Content::Frame(_));
         let key = (offer.stream, offer.ticket);
         if is_state
-            && state.entries.len() >= CONFLATE_ABOVE
+            && (state.entries.len() >= CONFLATE_ABOVE || state.bytes >= CONFLATE_ABOVE_BYTES)
             && let Some(number) = state.states.get(&key).and_then(|n| n.checked_sub(state.base))
             && let Some(place) = usize::try_from(number).ok().and_then(|n| state.entries.get_mut(n))
         {
-            *place = Entry::Offer(offer);
+            let bytes = offer.content.bytes();
+            let replaced = std::mem::replace(place, Entry::Offer(offer)).bytes();
+            state.bytes = state.bytes - replaced + bytes;
             state.conflated += 1;
             return None;
         }
-        if state.entries.len() >= CAPACITY {
+        if state.entries.len() >= CAPACITY || state.bytes >= CAPACITY_BYTES {
             return Some(offer);
         }
         if is_state {
             let number = state.base + state.entries.len() as u64;
             state.states.insert(key, number);
         }
+        state.bytes += offer.content.bytes();
         state.entries.push_back(Entry::Offer(offer));
         drop(state);
         self.readable.notify_one();
@@ -159,6 +181,7 @@ impl Inbox {
                 if n > 0 {
                     let taken: Vec<_> = state.entries.drain(..n).collect();
                     state.base += n as u64;
+                    state.bytes -= taken.iter().map(Entry::bytes).sum::<usize>();
                     if state.entries.is_empty() {
                         state.states.clear();
                     }
@@ -196,8 +219,8 @@ impl Sink for Inbox {
 
 #[cfg(test)]
 mod tests {
-    use hl_core::record::{Bbo, Trade};
-    use hl_core::{Coin, Records, RunId, TimeMs};
+    use hl_core::record::{Bbo, Mid, Trade};
+    use hl_core::{Coin, Decimal, Records, RunId, TimeMs};
 
     use super::*;
 
@@ -253,5 +276,46 @@ mod tests {
         while inbox.take(1_000).await.is_some() {}
         inbox.offer(trade()).await;
         assert_eq!(inbox.stats().waiting, 0, "a closed inbox drops");
+    }
+    #[tokio::test(start_paused = true)]
+    async fn long_entries_fill_it_before_they_are_many() {
+        let inbox = std::sync::Arc::new(Inbox::new());
+        let long = |time| {
+            let mids =
+                vec![Mid { coin: Coin::new("BTC").unwrap(), time: TimeMs(time), px: Decimal::ONE }; 50_000];
+            let content = Content::Frame(Records::Mids(mids));
+            Offer {
+                stream: StreamKey::Mids,
+                ticket: Ticket::Run(RunId::first(u64::try_from(time).unwrap())),
+                content,
+            }
+        };
+        let offering = tokio::spawn({
+            let inbox = inbox.clone();
+            async move {
+                for time in 0..1_000 {
+                    inbox.offer(long(time)).await;
+                }
+            }
+        });
+        while inbox.stats().waiting < 10 {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!offering.is_finished(), "it waits for room");
+        let one = long(0).content.bytes();
+        let most = CAPACITY_BYTES / one + 1;
+        assert!(inbox.stats().waiting <= most, "{} of {one} bytes", inbox.stats().waiting);
+        while !offering.is_finished() {
+            inbox.take(10).await;
+        }
+        while inbox.stats().waiting > 0 {
+            inbox.take(10).await;
+        }
+        assert_eq!(inbox.lock().bytes, 0);
+        inbox.close();
+        offering.await.unwrap();
     }
 }

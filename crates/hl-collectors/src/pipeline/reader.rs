@@ -30,6 +30,8 @@ const MEMORY_ROWS: usize = 20_000;
 const TAKE: usize = 256;
 /// The pause before a batch that was committed is tried to be taken off the spool again.
 const POP_AGAIN: Duration = Duration::from_secs(1);
+/// One line for all records from the future of this long.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 /// How long the last commits may take when the pipeline is closed; what is left then goes to the spool.
 const CLOSING_LIMIT: Duration = Duration::from_secs(20);
 
@@ -72,6 +74,8 @@ pub struct Pipeline {
     to_pop: Option<(u64, Instant)>,
     /// The store will not take anything any more.
     failed: bool,
+    /// When a record from the future was last spoken of.
+    complained: Option<Instant>,
 }
 
 impl Pipeline {
@@ -102,6 +106,7 @@ impl Pipeline {
             spooled,
             to_pop: None,
             failed: false,
+            complained: None,
         }
     }
 
@@ -199,6 +204,8 @@ impl Pipeline {
                     self.gather(stream, &mut changes);
                 }
                 Entry::Offer(offer) => {
+                    let content = self.of_this_time(offer.stream, offer.content);
+                    let offer = Offer { content, ..offer };
                     let Some(line) = self.lines.get_mut(&offer.stream) else { continue };
                     let aside = aside(line, &offer);
                     let tally = line.offer(offer.ticket, offer.content, &self.reconciler, &mut changes);
@@ -217,6 +224,21 @@ impl Pipeline {
                         self.reconciler.standby(mono, offer.stream, run, &keys);
                     }
                 }
+            }
+        }
+    }
+
+    /// Records from the future are not taken, and what follows has to join anew: a time line never goes back.
+    fn of_this_time(&mut self, stream: StreamKey, content: Content) -> Content {
+        let newest = content.records().and_then(Records::ends).map(|(_, last)| last);
+        match newest.filter(|newest| !self.mono.can_be(*newest)) {
+            None => content,
+            Some(newest) => {
+                if self.complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
+                    self.complained = Some(Instant::now());
+                    warn!(%stream, time = %newest, "a record from the future: not taken");
+                }
+                Content::Broken { at: self.mono.exchange() }
             }
         }
     }

@@ -10,7 +10,7 @@ use hl_core::ledger::Cause;
 use hl_core::message::info::InfoRequest;
 use hl_core::message::info::market::ExchangeStatus;
 use hl_core::seam::{Endpoint, Net};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Request, StatusCode};
 use hyper_util::client::legacy::Client;
@@ -18,14 +18,13 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+use super::body::{Bodies, Body, BodyError};
 use super::connector::Connector;
 use super::weights::{Urgency, Weights};
 use crate::mono::MonoClock;
 
 /// One request, from connecting to the last byte.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
-/// The largest body accepted. The largest answer of `/info` has some MB.
-const MAX_BODY_BYTES: usize = 32 << 20;
 /// The exchange drops idle connections after about three minutes.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 /// How often a request is tried.
@@ -105,6 +104,14 @@ pub enum RestError {
         /// The start of the answer.
         body: String,
     },
+    /// The answer is longer than any of the exchange's, or compressed: somebody else gave it.
+    #[error("{request}: {reason}: this is not the exchange, or something stands between; see --network")]
+    Foreign {
+        /// The request.
+        request: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The answer is cut short, or is not what was asked for.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -119,6 +126,7 @@ impl RestError {
             | Self::Stale { .. }
             | Self::Limit { .. }
             | Self::Server { .. }
+            | Self::Foreign { .. }
             | Self::Decode(_) => Cause::Outage,
             Self::RateLimited { .. } | Self::Budget { .. } => Cause::OverCapacity,
             Self::Refused { .. } => Cause::Refused,
@@ -159,6 +167,7 @@ pub struct InfoClient {
     mono: MonoClock,
     rng: Mutex<fastrand::Rng>,
     state: Mutex<State>,
+    bodies: Bodies,
 }
 
 impl InfoClient {
@@ -177,7 +186,15 @@ impl InfoClient {
             .pool_idle_timeout(IDLE_LIMIT)
             .pool_max_idle_per_host(4)
             .build(connector);
-        Self { http, options, weights, mono, rng: Mutex::new(rng), state: Mutex::default() }
+        Self {
+            http,
+            options,
+            weights,
+            mono,
+            rng: Mutex::new(rng),
+            state: Mutex::default(),
+            bodies: Bodies::new(),
+        }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -203,7 +220,7 @@ impl InfoClient {
         let request = InfoRequest::ExchangeStatus;
         let decode = |body: &mut [u8]| answer::<ExchangeStatus>("exchangeStatus", body);
         let status = self.ask(&request, 0, Urgency::Question, limit, decode).await?;
-        self.mono.observe(status.time);
+        self.mono.learn(status.time);
         Ok(())
     }
 
@@ -239,7 +256,7 @@ impl InfoClient {
         let mut attempt = 1;
         loop {
             let error = match self.attempt(request, weight, urgency, limit).await {
-                Ok((mut body, took_ms)) => match decode(&mut body) {
+                Ok((mut body, took_ms)) => match decode(&mut body.bytes) {
                     Ok(answer) => return Ok((answer, took_ms)),
                     Err(error) => RestError::Decode(error),
                 },
@@ -263,7 +280,7 @@ impl InfoClient {
         weight: u32,
         urgency: Urgency,
         limit: Duration,
-    ) -> Result<(Vec<u8>, i64), RestError> {
+    ) -> Result<(Body<'_>, i64), RestError> {
         let name = || request.name();
         let deadline = Instant::now() + limit;
         self.wait_out_penalty(request, deadline).await?;
@@ -288,14 +305,17 @@ impl InfoClient {
         let answer = tokio::time::timeout(REQUEST_LIMIT, async {
             let response = self.http.request(http).await.map_err(|e| network(root_cause(e)))?;
             let status = response.status();
-            let body = Limited::new(response.into_body(), MAX_BODY_BYTES).collect().await.map_err(network)?;
-            Ok::<_, RestError>((status, body.to_bytes()))
+            let body = self.bodies.read(response).await.map_err(|error| match error {
+                BodyError::Broken(source) => network(source.into()),
+                foreign => RestError::Foreign { request: name(), reason: foreign.to_string() },
+            })?;
+            Ok::<_, RestError>((status, body))
         });
         let (status, body) = answer.await.map_err(|_| RestError::Limit { request: name() })??;
         match status {
             StatusCode::OK => {
                 self.state().penalty_ms = 0;
-                Ok((body.to_vec(), self.mono.now() - sent))
+                Ok((body, self.mono.now() - sent))
             }
             StatusCode::TOO_MANY_REQUESTS => {
                 let wait_ms = self.penalise();
@@ -303,14 +323,14 @@ impl InfoClient {
                 Err(RestError::RateLimited { request: name(), wait_ms })
             }
             // A 500 whose body is `null` is how it says that it does not know a coin or a dex.
-            StatusCode::INTERNAL_SERVER_ERROR if body.as_ref() == b"null" => {
+            StatusCode::INTERNAL_SERVER_ERROR if body.bytes == b"null" => {
                 Err(RestError::Refused { request: name(), status: 500, body: "null".into() })
             }
             status if status.is_server_error() => {
                 Err(RestError::Server { request: name(), status: status.as_u16() })
             }
             status => {
-                let start = &body[..body.len().min(120)];
+                let start = &body.bytes[..body.bytes.len().min(120)];
                 let body = String::from_utf8_lossy(start).into_owned();
                 Err(RestError::Refused { request: name(), status: status.as_u16(), body })
             }

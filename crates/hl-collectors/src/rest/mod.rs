@@ -3,6 +3,7 @@
 //! What does not live here: when a job runs (`hl-scheduler`), and how weight is booked across processes (the store's
 //! ledger, behind [`Weights`]).
 
+mod body;
 mod client;
 mod connector;
 mod past;

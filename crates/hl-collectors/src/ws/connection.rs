@@ -10,23 +10,23 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::Bytes;
-use fastwebsockets::{
-    CloseCode, FragmentCollectorRead, Frame, OpCode, Payload, WebSocketError, WebSocketWrite,
-};
+use fastwebsockets::{CloseCode, Frame, OpCode, Payload, WebSocketError, WebSocketRead, WebSocketWrite};
 use hl_core::seam::{Endpoint, Net};
 use http_body_util::Empty;
 use hyper::Request;
 use hyper::header::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::io::WriteHalf;
-use tokio::sync::mpsc;
+use tokio::io::{ReadHalf, WriteHalf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-/// The largest message accepted, bytes. The exchange's largest (`allDexsAssetCtxs`) has 116 kB.
-const MAX_MESSAGE_BYTES: usize = 4 << 20;
-/// Messages read ahead of the session.
+use super::message::{Fragments, MAX_MESSAGE_BYTES};
+
+/// Messages read ahead of the session …
 const READ_AHEAD: usize = 64;
+/// … and what they have together at most, bytes: one of the largest.
+const READ_AHEAD_BYTES: usize = MAX_MESSAGE_BYTES;
 /// A write that takes longer means that the other side no longer reads.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -80,10 +80,14 @@ impl End {
     }
 }
 
+/// A message that waits, and its part of [`READ_AHEAD_BYTES`].
+type ReadAhead = (Incoming, Option<OwnedSemaphorePermit>);
+type Stream = TokioIo<Upgraded>;
+
 /// An open socket. Dropping it ends its tasks and closes it.
 pub struct Connection {
-    incoming: mpsc::Receiver<Incoming>,
-    writer: WebSocketWrite<WriteHalf<TokioIo<Upgraded>>>,
+    incoming: mpsc::Receiver<ReadAhead>,
+    writer: WebSocketWrite<WriteHalf<Stream>>,
     rng: fastrand::Rng,
     _tasks: Tasks,
 }
@@ -139,33 +143,17 @@ impl Connection {
         socket.set_auto_close(false);
         socket.set_auto_pong(false);
         let (reader, writer) = socket.split(tokio::io::split);
-        let mut reader = FragmentCollectorRead::new(reader);
         let (read, incoming) = mpsc::channel(READ_AHEAD);
-        tasks.spawn(async move {
-            loop {
-                // Nothing is answered by itself, so nothing is ever handed to this.
-                let mut unused = async |_: Frame<'_>| Ok::<(), WebSocketError>(());
-                let message = match reader.read_frame(&mut unused).await {
-                    Ok(frame) => match frame.opcode {
-                        OpCode::Text | OpCode::Binary => Incoming::Text(frame.payload.into()),
-                        OpCode::Ping => Incoming::Ping(frame.payload.into()),
-                        OpCode::Pong | OpCode::Continuation => continue,
-                        OpCode::Close => Incoming::Closed(goodbye(&frame.payload)),
-                    },
-                    Err(error) => Incoming::Closed(End::broken(error)),
-                };
-                let last = matches!(message, Incoming::Closed(_));
-                if read.send(message).await.is_err() || last {
-                    return;
-                }
-            }
-        });
+        tasks.spawn(read_on(reader, read));
         Ok(Self { incoming, writer, rng, _tasks: tasks })
     }
 
     /// The next message. Safe to drop and call again.
     pub async fn next(&mut self) -> Incoming {
-        self.incoming.recv().await.unwrap_or_else(|| Incoming::Closed(End::broken("the reader ended")))
+        match self.incoming.recv().await {
+            Some((message, _)) => message,
+            None => Incoming::Closed(End::broken("the reader ended")),
+        }
     }
 
     /// Sends a text message.
@@ -198,6 +186,53 @@ impl Connection {
             Ok(sent) => sent.map_err(ConnectionError::Send),
             Err(_) => Err(ConnectionError::SendLimit),
         }
+    }
+}
+
+/// Reads until the end of the socket, or of its user.
+async fn read_on(mut reader: WebSocketRead<ReadHalf<Stream>>, read: mpsc::Sender<ReadAhead>) {
+    let room = Arc::new(Semaphore::new(READ_AHEAD_BYTES));
+    let mut fragments = Fragments::default();
+    // Nothing is answered by itself, so nothing is ever handed to this.
+    let mut unused = async |_: Frame<'_>| Ok::<(), WebSocketError>(());
+    loop {
+        let message = match reader.read_frame(&mut unused).await {
+            Ok(frame) => match frame.opcode {
+                OpCode::Text | OpCode::Binary | OpCode::Continuation => {
+                    match fragments.add(frame.opcode, frame.fin, frame.payload.into()) {
+                        Ok(Some(text)) => Incoming::Text(text),
+                        Ok(None) => continue,
+                        Err(error) => Incoming::Closed(End::broken(error)),
+                    }
+                }
+                OpCode::Ping => Incoming::Ping(frame.payload.into()),
+                OpCode::Pong => continue,
+                OpCode::Close => Incoming::Closed(goodbye(&frame.payload)),
+            },
+            Err(error) => Incoming::Closed(End::broken(words(&error))),
+        };
+        let last = matches!(message, Incoming::Closed(_));
+        let bytes = match &message {
+            Incoming::Text(text) => u32::try_from(text.len()).unwrap_or(u32::MAX),
+            Incoming::Ping(_) | Incoming::Closed(_) => 0,
+        };
+        // It fails only where the semaphore is closed, which nobody does.
+        let part = room.clone().acquire_many_owned(bytes).await.ok();
+        if read.send((message, part)).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+/// What went wrong, in words that say what the peer did.
+fn words(error: &WebSocketError) -> String {
+    match error {
+        WebSocketError::FrameTooLarge => format!("a frame of {MAX_MESSAGE_BYTES} bytes or more"),
+        WebSocketError::ReservedBitsNotZero => {
+            "a frame with reserved bits, compressed perhaps, and no such thing was agreed on".to_owned()
+        }
+        WebSocketError::UnexpectedEOF => "the connection ended without a close frame".to_owned(),
+        other => other.to_string(),
     }
 }
 

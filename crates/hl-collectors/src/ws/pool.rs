@@ -134,6 +134,7 @@ impl WsPool {
         let mut opening: Option<BoxFuture<'static, Result<Connection, ConnectionError>>> = None;
         let mut actions = VecDeque::new();
         let mut seen = BTreeMap::new();
+        let mut complaints = Complaints::default();
         let mut out = Vec::new();
         loop {
             self.take_orders(slot, &mut session);
@@ -187,7 +188,9 @@ impl WsPool {
                     }
                 }
                 incoming = next(link.as_mut()) => match incoming {
-                    Incoming::Text(mut text) => self.text(&mut session, &mut seen, &mut text, &mut out),
+                    Incoming::Text(mut text) => {
+                        self.text(&mut session, &mut seen, &mut complaints, &mut text, &mut out);
+                    },
                     Incoming::Ping(payload) => {
                         if let Some(connection) = link.as_mut()
                             && let Err(error) = connection.send_pong(payload).await
@@ -243,6 +246,7 @@ impl WsPool {
         &self,
         session: &mut Session,
         seen: &mut BTreeMap<StreamKey, TimeMs>,
+        complaints: &mut Complaints,
         text: &mut [u8],
         out: &mut Vec<Action>,
     ) {
@@ -257,14 +261,20 @@ impl WsPool {
                     }
                     decode::Frame::Book(book) => self.mono.observe(book.time),
                     decode::Frame::Bbo(bbo) => self.observe(seen, StreamKey::Bbo(bbo.coin), bbo.time),
-                    decode::Frame::Error(words) => warn!(%words, "the exchange refused something"),
+                    decode::Frame::Error(words) => match complaints.due(now) {
+                        Some(untold) => warn!(%words, untold, "the exchange refused something"),
+                        None => debug!(%words, "the exchange refused something"),
+                    },
                     decode::Frame::Unknown { channel } => debug!(%channel, "unknown channel"),
                     _ => {}
                 }
                 session.frame(now, self.mono.exchange(), frame, out);
             }
             Err(error) => {
-                warn!(%error, "a frame could not be decoded");
+                match complaints.due(now) {
+                    Some(untold) => warn!(%error, untold, "a frame could not be decoded"),
+                    None => debug!(%error, "a frame could not be decoded"),
+                }
                 session.undecodable(now, self.mono.exchange(), &error.what, out);
             }
         }
@@ -345,6 +355,27 @@ impl DataSource for WsPool {
     }
 }
 
+/// Keeps a peer that sends nonsense from filling the log: a line every ten seconds, with the number of those untold.
+#[derive(Default)]
+struct Complaints {
+    last: Option<i64>,
+    untold: u64,
+}
+
+impl Complaints {
+    const EVERY_MS: i64 = 10_000;
+
+    /// How many were not told since the last line, where one is due.
+    fn due(&mut self, now: i64) -> Option<u64> {
+        if self.last.is_some_and(|last| now - last < Self::EVERY_MS) {
+            self.untold += 1;
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.untold))
+    }
+}
+
 async fn maybe<T>(future: Option<&mut BoxFuture<'static, T>>) -> T {
     match future {
         Some(future) => future.await,
@@ -356,5 +387,17 @@ async fn next(link: Option<&mut Connection>) -> Incoming {
     match link {
         Some(connection) => connection.next().await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_nonsense_is_a_line_every_ten_seconds() {
+        let mut complaints = Complaints::default();
+        let told: Vec<_> = (0..30_000).filter_map(|now| complaints.due(now)).collect();
+        assert_eq!(told, [0, 9_999, 9_999]);
     }
 }

@@ -93,10 +93,10 @@ fn from_message(message: Message, stamp: TimeMs) -> Result<Frame, Fault> {
         }
         Message::L2Book(book) => {
             let variant = book.variant();
-            Frame::Book(book.into_record(variant))
+            Frame::Book(rest::book(book, variant)?)
         }
         Message::Bbo(bbo) => Frame::Bbo(bbo.into()),
-        Message::Candle(candle) => Frame::Candle(candle.into()),
+        Message::Candle(candle) => Frame::Candle(rest::bar(candle)?),
         Message::AllMids(all) => Frame::Mids { dex: all.dex, mids: rest::stamp_mids(all.mids, stamp) },
         Message::ActiveAssetCtx(ActiveCtx { coin, ctx }) => {
             Frame::Context(ctx.into_record(coin, stamp).ok_or(rest::NO_BASE_VOLUME)?)

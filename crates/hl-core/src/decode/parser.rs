@@ -2,7 +2,7 @@
 //!
 //! simd-json reads whatever is well formed, serde_json whatever is not. With its scratch kept from one text to the next,
 //! simd-json needs 0.73 to 0.85 of serde_json's time on every kind of text, from a 150-byte bbo frame to a leaderboard of
-//! 2 MB; with fresh scratch for each text it needs 1.1 to 1.4 times as long below 1 kB (`cargo bench --bench decode`).
+//! 2 MB, up to which it is used; with fresh scratch for each text it needs 1.1 to 1.4 times as long below 1 kB (`cargo bench --bench decode`).
 //! serde_json has the last word on failures: it names the byte, and its answer is the error.
 
 use std::cell::Cell;
@@ -14,6 +14,10 @@ use super::Fault;
 
 /// Deepest nesting that simd-json is given: below serde_json's own 127, so that it never accepts more.
 const MAX_DEPTH: usize = 100;
+
+/// Longer texts go to serde_json: simd-json first notes down every value of a text, and a text of 32 MB that holds
+/// nothing but zeros would need 500 MB for that.
+const QUICK_BYTES: usize = 2 << 20;
 
 /// Scratch that a larger text needed is not kept, bytes of text.
 const KEPT_BYTES: usize = 256 << 10;
@@ -33,7 +37,7 @@ pub(super) fn typed<T: DeserializeOwned>(text: &mut [u8]) -> Result<T, Fault> {
 
 fn quick<T: DeserializeOwned>(text: &mut [u8]) -> Option<T> {
     // Escapes would be resolved in place, and a second look at the text would see another text.
-    if text.contains(&b'\\') {
+    if text.len() > QUICK_BYTES || text.contains(&b'\\') {
         return None;
     }
     let kept = if text.len() <= KEPT_BYTES { BUFFERS.take() } else { None };

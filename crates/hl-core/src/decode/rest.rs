@@ -11,6 +11,11 @@ use crate::message::market::{Mids, SpotCtx, WsBook, WsCandle, WsTrade};
 use crate::record::{Book, Candle, Context, Funding, Mid, Trade};
 use crate::stream::BookVariant;
 
+/// Levels that one side of a book has at most. The exchange sends 20.
+const MAX_LEVELS: usize = 100;
+/// Dexes that there are at most. The exchange has fewer than ten.
+const MAX_DEXES: usize = 1_000;
+
 pub(super) const NO_BASE_VOLUME: Fault = Fault::Rule("a context without dayBaseVlm");
 
 /// Decodes an answer to the type that the request's documentation names. `what` is said in the error.
@@ -35,20 +40,39 @@ pub fn recent_trades(body: &mut [u8]) -> Result<Vec<Trade>, DecodeError> {
 /// `l2Book`, in the variant of the stream that it is for; none where the exchange does not know the coin.
 ///
 /// # Errors
-/// When the body is neither a book nor null.
+/// When the body is neither a book nor null, or the book has more than 100 levels on one side.
 pub fn l2_book(body: &mut [u8], variant: BookVariant) -> Result<Option<Book>, DecodeError> {
-    Ok(answer::<Option<WsBook>>("l2Book", body)?.map(|book| book.into_record(variant)))
+    const WHAT: &str = "l2Book";
+    let found = answer::<Option<WsBook>>(WHAT, body)?;
+    found.map(|found| book(found, variant)).transpose().map_err(|fault| unlike(WHAT, fault))
+}
+
+/// A book of a length that can be.
+pub(super) fn book(book: WsBook, variant: BookVariant) -> Result<Book, Fault> {
+    if book.levels.iter().any(|side| side.len() > MAX_LEVELS) {
+        return Err(Fault::Rule("a book of more than 100 levels"));
+    }
+    Ok(book.into_record(variant))
 }
 
 /// `candleSnapshot`, oldest first. The last bar may still be open.
 ///
 /// # Errors
-/// When the body is not a list of bars.
+/// When the body is not a list of bars, or one begins where none can.
 pub fn candles(body: &mut [u8]) -> Result<Vec<Candle>, DecodeError> {
-    let mut candles: Vec<Candle> =
-        answer::<Vec<WsCandle>>("candleSnapshot", body)?.into_iter().map(Candle::from).collect();
+    const WHAT: &str = "candleSnapshot";
+    let bars = answer::<Vec<WsCandle>>(WHAT, body)?.into_iter().map(bar);
+    let mut candles: Vec<Candle> = bars.collect::<Result<_, _>>().map_err(|fault| unlike(WHAT, fault))?;
     candles.sort_by_key(|c| c.time);
     Ok(candles)
+}
+
+/// A bar that begins where one can: so a day has no more bars than minutes.
+pub(super) fn bar(bar: WsCandle) -> Result<Candle, Fault> {
+    if bar.interval.is_fixed() && bar.interval.open_of(bar.open_time) != bar.open_time {
+        return Err(Fault::Rule("a bar that begins in the middle of another"));
+    }
+    Ok(bar.into())
 }
 
 /// `fundingHistory`, oldest first.
@@ -123,9 +147,14 @@ pub fn spot_meta_and_contexts(
 /// `perpDexs`: the dexes, by index; the first is null.
 ///
 /// # Errors
-/// When the body is not a list of dexes.
+/// When the body is not a list of dexes, or of more than 1,000: each costs a request.
 pub fn perp_dexs(body: &mut [u8]) -> Result<Vec<Option<PerpDex>>, DecodeError> {
-    answer("perpDexs", body)
+    const WHAT: &str = "perpDexs";
+    let dexes: Vec<_> = answer(WHAT, body)?;
+    if dexes.len() > MAX_DEXES {
+        return Err(unlike(WHAT, Fault::Rule("more than 1,000 dexes")));
+    }
+    Ok(dexes)
 }
 
 fn unlike(what: &str, fault: Fault) -> DecodeError {

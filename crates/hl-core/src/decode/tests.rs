@@ -154,3 +154,31 @@ fn contexts_of_perpetuals_are_joined_by_position_and_counted() {
     let short = body.replace(&format!("[{ctx},{ctx}]"), &format!("[{ctx}]"));
     assert!(rest::meta_and_contexts(&mut short.into_bytes(), STAMP).is_err());
 }
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let bar = |t: i64| {
+        format!(
+            r#"{{"t":{t},"T":{},"s":"BTC","i":"1m","o":"1","c":"1","h":"1","l":"1","v":"1","n":1}}"#,
+            t + 59_999
+        )
+    };
+    let framed = |t| format!(r#"{{"channel":"candle","data":{}}}"#, bar(t)).into_bytes();
+    assert!(frame(&mut framed(60_000), TimeMs(0)).is_ok());
+    let words = frame(&mut framed(60_001), TimeMs(0)).unwrap_err().to_string();
+    assert!(words.contains("begins in the middle of another"), "{words}");
+    assert!(rest::candles(&mut format!("[{}]", bar(120_000)).into_bytes()).is_ok());
+    assert!(rest::candles(&mut format!("[{},{}]", bar(0), bar(1)).into_bytes()).is_err());
+
+    let book = |levels: usize| {
+        let levels = vec![r#"{"px":"1","sz":"1","n":1}"#; levels].join(",");
+        format!(r#"{{"coin":"BTC","time":1,"levels":[[],[{levels}]]}}"#)
+    };
+    let read = |levels| rest::l2_book(&mut book(levels).into_bytes(), BookVariant::Default);
+    assert!(read(100).is_ok() && read(101).is_err());
+    let mut framed = format!(r#"{{"channel":"l2Book","data":{}}}"#, book(101)).into_bytes();
+    assert!(frame(&mut framed, TimeMs(0)).is_err());
+
+    let dexes = |n: usize| format!("[{}]", vec!["null"; n].join(",")).into_bytes();
+    assert!(rest::perp_dexs(&mut dexes(1_000)).is_ok() && rest::perp_dexs(&mut dexes(1_001)).is_err());
+}

@@ -33,7 +33,7 @@ pub struct Endpoint {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a base URL: {reason}; write it like https://host or http://127.0.0.1:4001")]
 pub struct EndpointError {
-    /// What was given.
+    /// What was given, user and password masked: errors end up in logs.
     pub text: String,
     /// What is wrong with it.
     pub reason: &'static str,
@@ -43,7 +43,7 @@ pub struct EndpointError {
 impl FromStr for Endpoint {
     type Err = EndpointError;
     fn from_str(text: &str) -> Result<Self, EndpointError> {
-        let fail = |reason| EndpointError { text: text.to_owned(), reason };
+        let fail = |reason| EndpointError { text: without_credentials(text), reason };
         let (scheme, rest) = text.split_once("://").ok_or_else(|| fail("it has no scheme"))?;
         let tls = match scheme {
             "http" | "ws" => false,
@@ -67,6 +67,12 @@ impl FromStr for Endpoint {
         }
         Ok(Self { host: host.to_owned(), port, tls })
     }
+}
+
+fn without_credentials(text: &str) -> String {
+    let Some(at) = text.rfind('@') else { return text.to_owned() };
+    let scheme = text.find("://").map_or(0, |scheme| scheme + 3);
+    format!("{}***{}", &text[..scheme.min(at)], &text[at..])
 }
 
 impl Endpoint {
@@ -121,6 +127,10 @@ mod tests {
         assert_eq!(parse("http://[::1]:80").unwrap().authority(), "[::1]");
         for bad in ["127.0.0.1:4001", "ftp://x", "http://", "http://a/b", "http://a:99999", "http://u:p@a"] {
             assert!(parse(bad).is_err(), "{bad}");
+        }
+        for bad in ["https://me:secret@host", "me:secret@host", "https://me:sec/r@et@host/x"] {
+            let said = parse(bad).unwrap_err().to_string();
+            assert!(said.contains("***@host") && !said.contains("sec"), "{said}");
         }
     }
 }

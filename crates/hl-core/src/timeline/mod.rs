@@ -197,7 +197,7 @@ impl Timeline {
         witness: &dyn Witness,
         out: &mut Vec<Change>,
     ) -> Tally {
-        if !matches_kind(self.common.key.kind(), &content) {
+        if !belongs(self.common.key, &content) {
             return Tally { fenced: count(&content), ..Tally::default() };
         }
         if matches!(content, Content::Broken { .. }) && !guard!(Broken) {
@@ -301,18 +301,18 @@ fn without_stale_states(content: Content, kind: Kind, edge: TimeMs, tally: &mut 
     }
 }
 
-fn matches_kind(kind: Kind, content: &Content) -> bool {
-    match content {
-        Content::Frame(records) | Content::Answer { records, .. } => matches!(
-            (kind, records),
-            (Kind::Trades, Records::Trades(_))
-                | (Kind::Book | Kind::BookFast, Records::Books(_))
-                | (Kind::Bbo, Records::Bbos(_))
-                | (Kind::Candle, Records::Candles(_))
-                | (Kind::Mids, Records::Mids(_))
-                | (Kind::Context, Records::Contexts(_))
-                | (Kind::Funding, Records::Funding(_))
-        ),
-        Content::Started { .. } | Content::Broken { .. } | Content::Proof { .. } => true,
+/// Whether the records are of the stream's kind, and of its market: an answer may be another one's.
+fn belongs(key: StreamKey, content: &Content) -> bool {
+    let (Content::Frame(records) | Content::Answer { records, .. }) = content else { return true };
+    let here = |coin| key.coin() == Some(coin);
+    match (key.kind(), records) {
+        (Kind::Trades, Records::Trades(r)) => r.iter().all(|r| here(r.coin)),
+        (Kind::Book | Kind::BookFast, Records::Books(r)) => r.iter().all(|r| here(r.coin)),
+        (Kind::Bbo, Records::Bbos(r)) => r.iter().all(|r| here(r.coin)),
+        (Kind::Candle, Records::Candles(r)) => r.iter().all(|r| here(r.coin)),
+        (Kind::Context, Records::Contexts(r)) => r.iter().all(|r| here(r.coin)),
+        (Kind::Funding, Records::Funding(r)) => r.iter().all(|r| here(r.coin)),
+        (Kind::Mids, Records::Mids(_)) => true,
+        _ => false,
     }
 }

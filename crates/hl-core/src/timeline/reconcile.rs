@@ -23,6 +23,8 @@ use crate::{Coin, Interval, Origin, Records, RunId, StreamKey, TimeMs};
 
 /// How long counts are remembered, ms: longer bars are not checked.
 const MEMORY_MS: i64 = 75 * 60_000;
+/// Trades of one coin that are remembered: ten times what a busy one has in that time.
+const MAX_KEYS: usize = 1_000_000;
 /// Versions of one bar that are remembered; a bar with more keeps every second one.
 const VERSIONS: usize = 4_096;
 /// The assumption is trusted after so many whole bars that agreed, with so many trades in them …
@@ -277,7 +279,11 @@ impl Coins {
             }
             Change::Edge(edge) => {
                 self.edge = Some(*edge);
-                let old = *edge - MEMORY_MS;
+                let mut old = *edge - MEMORY_MS;
+                if self.keys.len() > MAX_KEYS {
+                    // A flood: half of the memory is given up at once, so that this is seldom done.
+                    old = self.keys.iter().nth(MAX_KEYS / 2).map_or(old, |(time, _)| *time + 1);
+                }
                 self.keys = self.keys.split_off(&(old, 0));
                 self.gaps.retain(|gap| gap.to >= old);
                 self.forgotten = self.forgotten.max(Some(old));
@@ -811,6 +817,18 @@ mod tests {
             [(50_000, 61_000), (61_000, 66_000), (66_000, 121_000)],
             "two bars agreed, so the one from before the restart can be judged"
         );
+    }
+
+    #[test]
+    fn a_flood_of_trades_is_forgotten_and_not_judged() {
+        let mut run = Run::calibrated();
+        let flood: Vec<i64> = (0..100_000).map(|i| 181_000 + i / 100).collect();
+        for step in 0..=10 {
+            run.trade(&flood.iter().map(|time| time + step * 1_000).collect::<Vec<_>>());
+            let keys = run.0.coins[&coin()].keys.len();
+            assert!(keys <= MAX_KEYS, "{keys}");
+        }
+        assert_eq!(run.judge(1, 5), Verdict::Unknown, "what is not remembered is not judged");
     }
 
     #[test]

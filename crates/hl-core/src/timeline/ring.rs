@@ -8,6 +8,8 @@ use crate::{Records, RunId, TimeMs};
 
 /// Records that a ring keeps at most. Settling lasts seconds, so this is minutes of the busiest coin.
 const CAPACITY: u64 = 20_000;
+/// And what they take together at most, whatever the other side calls a record.
+const CAPACITY_BYTES: usize = 8 << 20;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Ring {
@@ -15,11 +17,12 @@ pub(super) struct Ring {
     started: Option<TimeMs>,
     contents: VecDeque<Content>,
     records: u64,
+    bytes: usize,
 }
 
 impl Ring {
     pub(super) fn new(run: RunId) -> Self {
-        Self { run, started: None, contents: VecDeque::new(), records: 0 }
+        Self { run, started: None, contents: VecDeque::new(), records: 0, bytes: 0 }
     }
 
     pub(super) fn push(&mut self, content: Content) -> Tally {
@@ -34,17 +37,22 @@ impl Ring {
             }
             // Only the newest proof says anything.
             Content::Proof { .. } => {
+                let before = self.contents.len();
                 self.contents.retain(|kept| !matches!(kept, Content::Proof { .. }));
+                self.bytes -= (before - self.contents.len()) * content.bytes();
+                self.bytes += content.bytes();
                 self.contents.push_back(content);
             }
             Content::Frame(_) | Content::Answer { .. } => {
                 self.records += count(&content);
+                self.bytes += content.bytes();
                 self.contents.push_back(content);
             }
         }
-        while self.records > CAPACITY {
+        while self.records > CAPACITY || self.bytes > CAPACITY_BYTES {
             let Some(oldest) = self.contents.pop_front() else { break };
             self.records -= count(&oldest);
+            self.bytes -= oldest.bytes();
             tally.overflowed += count(&oldest);
         }
         tally
@@ -65,10 +73,53 @@ impl Ring {
 
     fn clear(&mut self) {
         self.contents.clear();
-        self.records = 0;
+        (self.records, self.bytes) = (0, 0);
     }
 
     pub(super) fn into_contents(self) -> impl Iterator<Item = Content> {
         self.started.map(|at| Content::Started { at }).into_iter().chain(self.contents)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Book, Level};
+    use crate::stream::BookVariant;
+    use crate::{Coin, Decimal, Records};
+
+    fn held(ring: &Ring) -> usize {
+        ring.contents.iter().map(Content::bytes).sum()
+    }
+
+    #[test]
+    fn it_is_bounded_in_bytes_and_drops_its_oldest() {
+        let level = Level { px: Decimal::ONE, sz: Decimal::ONE, n: 1 };
+        let book = |time| Book {
+            coin: Coin::new("BTC").unwrap(),
+            variant: BookVariant::Default,
+            time: TimeMs(time),
+            bids: std::iter::repeat_n(level, 100).collect(),
+            asks: std::iter::repeat_n(level, 100).collect(),
+        };
+        let mut ring = Ring::new(RunId::first(1));
+        let mut dropped = 0;
+        for time in 1..=5_000 {
+            dropped += ring.push(Content::Frame(Records::Books(vec![book(time)]))).overflowed;
+            ring.push(Content::Proof { sent: TimeMs(time) });
+        }
+        assert!(held(&ring) <= CAPACITY_BYTES && held(&ring) > CAPACITY_BYTES / 2, "{}", held(&ring));
+        assert_eq!(ring.bytes, held(&ring));
+        let first = Content::Frame(Records::Books(vec![book(i64::try_from(dropped).unwrap() + 1)]));
+        assert_eq!(ring.contents.front(), Some(&first), "what is left are the newest");
+    }
+
+    #[test]
+    fn frames_without_records_are_bounded_too() {
+        let mut ring = Ring::new(RunId::first(1));
+        for _ in 0..CAPACITY_BYTES / 8 {
+            ring.push(Content::Frame(Records::Mids(Vec::new())));
+        }
+        assert!(held(&ring) <= CAPACITY_BYTES);
     }
 }

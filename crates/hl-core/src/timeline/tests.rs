@@ -761,3 +761,18 @@ fn a_break_in_a_ring_spoils_the_bars_that_were_open() {
     line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
     assert!(out.contains(&Change::GapOpened { span: minutes(9, 11), cause: Cause::Outage }), "{out:?}");
 }
+
+#[test]
+fn another_markets_records_are_turned_away() {
+    let mut line = bars_line(None);
+    let run = Ticket::Run(RunId::first(1));
+    let mut out = Vec::new();
+    line.offer(run, Content::Started { at: TimeMs(10 * MINUTE) }, &NoWitness, &mut out);
+    line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
+    out.clear();
+    let other = Candle { coin: Coin::new("ETH").unwrap(), ..bar(14, 1) };
+    let tally = line.offer(run, frame(vec![bar(14, 1), other]), &NoWitness, &mut out);
+    assert_eq!((tally.fenced, tally.admitted, out.len()), (2, 0, 0));
+    let tally = line.offer(run, frame(vec![bar(14, 1)]), &NoWitness, &mut out);
+    assert_eq!((tally.fenced, tally.admitted), (0, 1));
+}
