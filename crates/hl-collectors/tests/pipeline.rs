@@ -96,7 +96,7 @@ async fn a_spool_that_cannot_be_emptied_for_a_while_is_emptied_afterwards() {
     }
     let spool = Arc::new(Stuck { spool, refusals: AtomicU32::new(4) });
     let inbox = Arc::new(Inbox::new());
-    let mono = MonoClock::new(&TokioClock::starting_at(TimeMs(1_790_000_000_000)));
+    let mono = MonoClock::new(Arc::new(TokioClock::starting_at(TimeMs(1_790_000_000_000))));
     let (events, _reports) = mpsc::channel(8);
     let meters = Arc::new(Meters::default());
     // Something has to come in before the reader looks at the spool.
