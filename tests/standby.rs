@@ -12,8 +12,8 @@ use hl_engine::Snapshot;
 use hl_sim::{Fault, FaultKind};
 use support::{World, assert_clean, coin, streams, verified};
 
-/// A busy coin, and its bars, which count its trades.
-const STREAMS: [&str; 2] = ["trades/BTC", "candle/BTC/1m"];
+/// A busy coin. No bars, which would be witnesses too, and would change hands themselves.
+const STREAMS: [&str; 1] = ["trades/BTC"];
 const DEATHS: usize = 12;
 /// For so long nobody can connect after a death, ms: longer than the replay of a new subscription reaches back.
 const REFUSED_MS: Range<u64> = 10_000..40_000;
@@ -109,7 +109,7 @@ async fn a_standby_loses_no_trade_when_sockets_die_one_after_another() {
         assert!(without.lost > 0 && without.gaps > 0, "the deaths do harm: {without:?}");
         assert_eq!((with.lost, with.gaps), (0, 0), "{with:?}");
         assert_eq!(with.polled, 0, "REST is never needed");
-        assert!(with.handovers <= DEATHS as u64, "one handover a death at most: {with:?}");
+        assert!((1..=DEATHS as u64).contains(&with.handovers), "one handover a death at most: {with:?}");
     }
 }
 
