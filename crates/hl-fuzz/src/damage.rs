@@ -18,7 +18,7 @@ use crate::records;
 
 /// The streams of the valid files.
 pub(crate) const STREAMS: [&str; 6] =
-    ["trades/BTC", "candle/BTC/1m", "book/BTC", "bbo/BTC", "mids", "context/BTC"];
+    ["trades/BTC", "candle/ETH/1m", "book/BTC", "bbo/BTC", "mids", "context/BTC"];
 
 /// Exchange time at which the valid files begin: the start of a minute.
 pub(crate) const START: TimeMs = TimeMs(1_790_000_040_000);
