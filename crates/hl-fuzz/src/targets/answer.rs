@@ -17,7 +17,7 @@ use super::frame::{is_bounded, is_exact, read};
 use crate::{Target, captures, market, text};
 
 pub(crate) const TARGET: Target =
-    Target { name: "answer", about: "REST answers, every type: decode::rest", seeds, run, short: 6_000 };
+    Target { name: "answer", about: "REST answers, every type: decode::rest", seeds, run, short: 3_000 };
 
 const STAMP: TimeMs = TimeMs(1_790_000_000_000);
 

@@ -4,7 +4,7 @@
 //! offered and reported belongs to the live run of a wanted stream; messages stay below the exchange's limit; and a
 //! deadline is always answered by work or by a later one.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use arbitrary::{Result, Unstructured};
 use hl_collectors::ws::session::{Action, Session};
@@ -52,9 +52,11 @@ struct World {
     session: Session,
     now: i64,
     socket: Socket,
-    wanted: BTreeSet<StreamKey>,
+    /// The lane of each wanted stream: a session never has both.
+    wanted: BTreeMap<StreamKey, Lane>,
     live: BTreeMap<StreamKey, RunId>,
-    newest: Option<RunId>,
+    /// The greatest number of a run so far.
+    newest: Option<u64>,
     /// When each message of the last minute was sent.
     sent: VecDeque<i64>,
 }
@@ -64,13 +66,13 @@ fn play(u: &mut Unstructured<'_>) -> Result<()> {
         session: Session::new(u.int_in_range(0..=9)?, fastrand::Rng::with_seed(u.arbitrary()?)),
         now: 0,
         socket: Socket::None,
-        wanted: BTreeSet::new(),
+        wanted: BTreeMap::new(),
         live: BTreeMap::new(),
         newest: None,
         sent: VecDeque::new(),
     };
     for _ in 0..u.int_in_range(0..=6)? {
-        world.want(stream(u)?, true);
+        world.want(stream(u)?, lane(u)?, true);
     }
     while !u.is_empty() {
         world.act(u)?;
@@ -82,6 +84,10 @@ fn stream(u: &mut Unstructured<'_>) -> Result<StreamKey> {
     Ok(u.choose(&STREAMS)?.parse().expect("a stream"))
 }
 
+fn lane(u: &mut Unstructured<'_>) -> Result<Lane> {
+    Ok(if u.ratio(1, 4)? { Lane::Second } else { Lane::First })
+}
+
 impl World {
     fn exchange(&self) -> TimeMs {
         TimeMs(EPOCH) + self.now
@@ -91,7 +97,7 @@ impl World {
         match u.int_in_range(0..=15)? {
             0 => {
                 let wanted = u.ratio(3, 4)?;
-                self.want(stream(u)?, wanted);
+                self.want(stream(u)?, lane(u)?, wanted);
             }
             1 => {
                 let stream = stream(u)?;
@@ -136,13 +142,15 @@ impl World {
         Ok(())
     }
 
-    fn want(&mut self, stream: StreamKey, wanted: bool) {
-        self.session.want(self.now, stream, Lane::First, wanted);
-        if wanted && Subscription::for_stream(stream).is_some() {
-            self.wanted.insert(stream);
-        } else if !wanted {
+    fn want(&mut self, stream: StreamKey, lane: Lane, wanted: bool) {
+        self.session.want(self.now, stream, lane, wanted);
+        let stays = self.wanted.get(&stream).is_some_and(|has| (*has == lane) == wanted);
+        if !stays {
             self.wanted.remove(&stream);
             self.live.remove(&stream);
+        }
+        if wanted && Subscription::for_stream(stream).is_some() {
+            self.wanted.insert(stream, lane);
         }
     }
 
@@ -239,11 +247,14 @@ impl World {
     }
 
     fn offered(&mut self, offer: &Offer) {
-        assert!(self.wanted.contains(&offer.stream), "not wanted: {offer:?}");
         let Ticket::Run(run) = offer.ticket else { panic!("a subscription stamps its run: {offer:?}") };
+        assert_eq!(self.wanted.get(&offer.stream), Some(&run.lane), "not wanted: {offer:?}");
         if matches!(offer.content, Content::Started { .. }) {
-            assert!(self.newest.is_none_or(|newest| newest < run), "a run is never used twice: {offer:?}");
-            self.newest = Some(run);
+            assert!(
+                self.newest.is_none_or(|newest| newest < run.number),
+                "a run is never used twice: {offer:?}"
+            );
+            self.newest = Some(run.number);
             self.live.insert(offer.stream, run);
         }
         assert_eq!(self.live.get(&offer.stream), Some(&run), "only inside its run: {offer:?}");
@@ -258,8 +269,8 @@ impl World {
             Event::Up { stream, run } | Event::Silent { stream, run } => {
                 assert_eq!(self.live.get(&stream), Some(&run), "{event:?}");
             }
-            Event::Down { stream, run, .. } => {
-                assert!(self.wanted.contains(&stream), "not wanted: {event:?}");
+            Event::Down { stream, lane, run, .. } => {
+                assert_eq!(self.wanted.get(&stream), Some(&lane), "not wanted: {event:?}");
                 assert_eq!(self.live.remove(&stream), run, "{event:?}");
             }
             other => panic!("not a session's business: {other:?}"),

@@ -20,7 +20,7 @@ pub(crate) const TARGET: Target = Target {
     about: "damaged spools and hostile entries, and committing what is read from them",
     seeds: Vec::new,
     run: |input| crate::script(input, try_input),
-    short: 400,
+    short: 250,
 };
 
 const MAX_BYTES: u64 = 1 << 20;
