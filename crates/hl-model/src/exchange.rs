@@ -10,6 +10,9 @@ const INTERVAL: Interval = Interval::M1;
 /// A bar may change for this long after its end.
 const BAR_LAG_MS: i64 = 5_000;
 
+/// From one block to the next: so long that a ring's memory of what is stored runs out within a few of them.
+const BLOCK_MS: i64 = 200_000;
+
 /// One thing that happens at the exchange.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Happening {
@@ -51,7 +54,7 @@ impl Script {
         let mut happenings = Vec::new();
         for (block, count) in (1..).zip(blocks.iter().chain(&calm)) {
             for nth in 1..=u64::from(*count) {
-                happenings.push(Happening::Trade(trade(coin, block * 10, nth)));
+                happenings.push(Happening::Trade(trade(coin, block * BLOCK_MS, nth)));
             }
         }
         let eventful = blocks.iter().map(|count| usize::from(*count)).sum();
@@ -144,7 +147,7 @@ impl Script {
                     .collect(),
             ),
         };
-        (records.len() > 0).then_some(records)
+        (!records.is_empty()).then_some(records)
     }
 
     /// The answer to a poll, and since when it is whole. Inside a block REST has an order of its own.
@@ -165,8 +168,13 @@ impl Script {
         }
     }
 
+    /// REST shows a block once it is whole.
     fn recent(&self, happened: usize) -> Vec<Trade> {
-        let mut trades: Vec<_> = self.traded(happened).collect();
+        let growing = match self.happenings.get(happened) {
+            Some(Happening::Trade(next)) => Some(next.time),
+            _ => None,
+        };
+        let mut trades: Vec<_> = self.traded(happened).filter(|t| Some(t.time) != growing).collect();
         trades.sort_by_key(|trade| (trade.time, std::cmp::Reverse(trade.tid)));
         trades.split_off(trades.len().saturating_sub(self.recent))
     }

@@ -39,8 +39,8 @@ pub(crate) struct Ledger {
     last_token: Token,
     living: BTreeSet<Token>,
     lease: Option<Token>,
-    /// The newest token that ever had the lease.
-    newest: Token,
+    /// How often the lease has moved.
+    tenure: u32,
     edge: Option<TimeMs>,
     rows: BTreeMap<(TimeMs, u64), Row>,
     covered: Vec<Piece>,
@@ -56,7 +56,7 @@ impl Ledger {
             last_token: Token(0),
             living: BTreeSet::new(),
             lease: None,
-            newest: Token(0),
+            tenure: 0,
             edge: None,
             rows: BTreeMap::new(),
             covered: Vec::new(),
@@ -88,6 +88,11 @@ impl Ledger {
         self.lease
     }
 
+    /// How often the lease has moved: what was decided before it did must not be written after.
+    pub(crate) fn tenure(&self) -> u32 {
+        self.tenure
+    }
+
     pub(crate) fn edge(&self) -> Option<TimeMs> {
         self.edge
     }
@@ -101,8 +106,9 @@ impl Ledger {
     pub(crate) fn take(&mut self, token: Token) -> StreamStart {
         let ends = self.covered.iter().map(|p| p.span.to).chain(self.gaps.iter().map(|g| g.span.to));
         self.edge = self.edge.or(ends.max());
-        self.lease = Some(token);
-        self.newest = self.newest.max(token);
+        if self.lease.replace(token) != Some(token) {
+            self.tenure += 1;
+        }
         let mut recent = Recent::default();
         if let (StreamKey::Trades(_), Some(edge)) = (self.stream, self.edge) {
             recent.since = Some(edge);
@@ -111,8 +117,8 @@ impl Ledger {
         StreamStart { stream: self.stream, edge: self.edge, recent }
     }
 
-    /// Commits a batch. Whether its token had been superseded for what needs the lease.
-    pub(crate) fn commit(&mut self, batch: &Batch) -> Result<bool, Rule> {
+    /// Commits a batch that was decided in a tenure. Whether its token had been superseded for what needs the lease.
+    pub(crate) fn commit(&mut self, tenure: u32, batch: &Batch) -> Result<bool, Rule> {
         let mut superseded = false;
         for (_, change) in &batch.changes {
             let needs_lease = !matches!(change, Change::Filled { .. } | Change::GapLost { .. });
@@ -121,7 +127,7 @@ impl Ledger {
                 self.turned_away = true;
                 continue;
             }
-            if needs_lease && batch.token < self.newest {
+            if needs_lease && tenure != self.tenure {
                 return Err(Rule::Token);
             }
             self.apply(change, batch.token)?;

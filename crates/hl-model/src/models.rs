@@ -86,14 +86,18 @@ impl Name {
         };
         Ok(Some(match self {
             Self::Trades => Setup {
-                script: Script::trades(if short { &[1, 2] } else { &[1, 2, 1, 1] }, 3, 2)?,
+                script: if short {
+                    Script::trades(&[1, 1, 1], 2, 1)?
+                } else {
+                    Script::trades(&[1, 2, 1], 3, 2)?
+                },
                 places: Places::One,
                 processes: 1,
                 faults: one,
                 bounds: Left {
-                    faults: 2 + more - less,
-                    silences: 1,
-                    asks: 2 + more,
+                    faults: 1 + more,
+                    silences: more,
+                    asks: 2 + more - less,
                     backfills: 1,
                     subscribes: 2 + more,
                     pongs: 0,
@@ -116,12 +120,12 @@ impl Name {
                 calm: true,
             },
             Self::Standby => Setup {
-                script: Script::trades(if short { &[1, 1] } else { &[1, 2, 1] }, 2, 1)?,
+                script: Script::trades(if short { &[1, 1] } else { &[1, 2, 1] }, 2 - usize::from(less), 1)?,
                 places: Places::Two,
                 processes: 1,
                 faults: Faults { twice: false, garble: !short, ..one },
                 bounds: Left {
-                    faults: 2 + more - less,
+                    faults: 1 + more,
                     silences: more,
                     asks: 1 + more,
                     backfills: more,
@@ -136,7 +140,7 @@ impl Name {
                 processes: 1,
                 faults: Faults { twice: false, garble: false, ..one },
                 bounds: Left {
-                    faults: 1 + more,
+                    faults: 1 + more - less,
                     silences: 1,
                     asks: 1,
                     backfills: 0,
@@ -147,7 +151,7 @@ impl Name {
             },
             Self::Bars | Self::BarsCalm => Setup {
                 script: Script::bars(if short || self == Self::BarsCalm && !deep {
-                    &[(62, 1, 1), (119, 1, 2), (121, 2, 1), (123, 1, 3), (130, 0, 0)]
+                    &[(62, 1, 1), (121, 2, 1), (123, 1, 3), (130, 0, 0), (182, 3, 1), (190, 0, 0)]
                 } else {
                     // The last version of the first bar comes late; the third minute is empty; the fourth bar is late too.
                     &[
@@ -166,11 +170,11 @@ impl Name {
                 processes: 1,
                 faults: Faults { deafen: false, ..one },
                 bounds: Left {
-                    faults: 2 + more - less - u8::from(self == Self::BarsCalm),
+                    faults: 1 + more - less * u8::from(self == Self::BarsCalm),
                     silences: 0,
                     asks: 2 + more - less,
                     backfills: 1,
-                    subscribes: 2,
+                    subscribes: 2 - less,
                     pongs: 2 + more - less,
                 },
                 calm: self == Self::BarsCalm,

@@ -32,6 +32,9 @@ pub(crate) struct Socket {
     pub(crate) deaf: bool,
 }
 
+/// Batches on disk, oldest first, each with the tenure that it was decided in.
+pub(crate) type Spool = VecDeque<(u32, Batch)>;
+
 /// A REST answer on its way.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Answer {
@@ -51,6 +54,7 @@ pub(crate) struct Process {
     /// What the selector wants done and nobody has done yet.
     effects: VecDeque<Effect>,
     leased: bool,
+    tenure: u32,
     line: Option<Timeline>,
     sockets: [Option<Socket>; 2],
     next_run: u64,
@@ -77,11 +81,7 @@ pub(crate) fn lane_index(lane: Lane) -> usize {
 
 impl Process {
     /// A process starts: a new session, then what an earlier one left in the spool. It has no lease yet.
-    pub(crate) fn start(
-        script: &Script,
-        ledger: &mut Ledger,
-        spool: &mut VecDeque<Batch>,
-    ) -> Result<Self, Rule> {
+    pub(crate) fn start(script: &Script, ledger: &mut Ledger, spool: &mut Spool) -> Result<Self, Rule> {
         let token = ledger.open();
         let mut process = Self {
             token,
@@ -90,6 +90,7 @@ impl Process {
             selector: Selector::new(token, TIMING),
             effects: VecDeque::new(),
             leased: false,
+            tenure: 0,
             line: None,
             sockets: [None, None],
             next_run: 0,
@@ -101,11 +102,11 @@ impl Process {
             fill: None,
             newest: Epoch::default(),
         };
-        for batch in std::mem::take(spool) {
-            if ledger.commit(&batch)? {
+        for (tenure, batch) in std::mem::take(spool) {
+            if ledger.commit(tenure, &batch)? {
                 let epoch = process.mint()?;
                 let changes = as_backfill(&batch, epoch);
-                ledger.commit(&Batch { token, changes })?;
+                ledger.commit(0, &Batch { token, changes })?;
             }
         }
         process.fill_epoch = process.mint()?;
@@ -222,6 +223,7 @@ impl Process {
     pub(crate) fn lease(&mut self, ledger: &mut Ledger, places: Places) -> Held {
         self.line = Some(Timeline::new(ledger.take(self.token)));
         self.leased = true;
+        self.tenure = ledger.tenure();
         self.report(Event::Leased { stream: self.stream, places })
     }
 
@@ -361,9 +363,9 @@ impl Process {
     }
 
     /// Commits what is oldest: of the spool, or what is queued.
-    pub(crate) fn commit(&mut self, ledger: &mut Ledger, spool: &mut VecDeque<Batch>) -> Held {
-        let batch = spool.pop_front().unwrap_or_else(|| self.batch());
-        if ledger.commit(&batch)? {
+    pub(crate) fn commit(&mut self, ledger: &mut Ledger, spool: &mut Spool) -> Held {
+        let (tenure, batch) = spool.pop_front().unwrap_or_else(|| self.batch());
+        if ledger.commit(tenure, &batch)? {
             self.leased = false;
             self.report(Event::Superseded { stream: self.stream })?;
         }
@@ -371,14 +373,14 @@ impl Process {
     }
 
     /// What is queued goes to disk.
-    pub(crate) fn spool(&mut self, spool: &mut VecDeque<Batch>) {
+    pub(crate) fn spool(&mut self, spool: &mut Spool) {
         spool.push_back(self.batch());
     }
 
-    fn batch(&mut self) -> Batch {
+    fn batch(&mut self) -> (u32, Batch) {
         let stream = self.stream;
         let changes = std::mem::take(&mut self.pending).into_iter().map(|change| (stream, change)).collect();
-        Batch { token: self.token, changes }
+        (self.tenure, Batch { token: self.token, changes })
     }
 
     /// A backfill claims the open gaps and is answered.
@@ -414,7 +416,7 @@ impl Process {
         let stream = self.stream;
         let changes =
             self.fill.take().unwrap_or_default().into_iter().map(|change| (stream, change)).collect();
-        ledger.commit(&Batch { token: self.token, changes })?;
+        ledger.commit(0, &Batch { token: self.token, changes })?;
         ledger.unclaim(self.fill_epoch);
         Ok(())
     }

@@ -1,16 +1,13 @@
 //! The exchange, the processes and the store, and every step that they may take.
 
-use std::collections::VecDeque;
-
 use hl_core::Lane;
-use hl_core::ledger::Batch;
 use hl_core::selector::Places;
 use stateright::{Model, Property};
 
 use crate::act::Act;
 use crate::exchange::Script;
 use crate::ledger::Ledger;
-use crate::process::Process;
+use crate::process::{Process, Spool};
 use crate::rule::{Held, Rule};
 
 /// How often each thing may happen on one path.
@@ -66,7 +63,16 @@ impl Setup {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Host {
     pub(crate) process: Option<Process>,
-    pub(crate) spool: VecDeque<Batch>,
+    pub(crate) spool: Spool,
+}
+
+impl Host {
+    /// Whether nothing is left of a lease that the process has lost. Known limit: a session keeps its token, so what it
+    /// decided under a lost lease would be taken for news once it had the lease again. A store that supersedes a living
+    /// holder has to see to it; SQLite never does, and the model leaves it out.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.spool.is_empty() && self.process.as_ref().is_none_or(|process| !process.has_effect())
+    }
 }
 
 /// A state of the model.
@@ -85,7 +91,7 @@ impl World {
         let mut world = Self {
             happened: 0,
             ledger: Ledger::new(setup.script.stream),
-            hosts: vec![Host { process: None, spool: VecDeque::new() }; setup.processes],
+            hosts: vec![Host { process: None, spool: Spool::new() }; setup.processes],
             left: setup.bounds,
             broken: None,
         };
@@ -230,8 +236,9 @@ impl World {
         let is_free = self.ledger.is_free(process.token());
         push(process.has_effect(), Act::CarryOut(p));
         push(process.has_deadline(), Act::Deadline(p));
-        push(!process.is_leased() && is_free, Act::Lease(p));
-        push(!process.is_leased() && !is_free && may_fail && faults.steal, Act::Steal(p));
+        let may_lease = !process.is_leased() && host.is_clear();
+        push(may_lease && is_free, Act::Lease(p));
+        push(may_lease && !is_free && may_fail && faults.steal, Act::Steal(p));
         push(may_fail && faults.crash, Act::Crash(p));
         for lane in setup.lanes() {
             push(left.subscribes > 0 && process.may_subscribe(lane), Act::Subscribe(p, lane));

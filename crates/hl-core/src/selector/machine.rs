@@ -232,17 +232,14 @@ impl Selector {
 
     fn probed(&mut self, now: Mono, stream: StreamKey, run: RunId, missed: bool) {
         let Some(s) = self.streams.get_mut(&stream) else { return };
-        let lane = s.lane(run.lane);
-        match lane.socket {
-            Socket::Asked { run: asked, since, .. } if asked == run => {
-                if missed && s.give_up(run) {
-                    self.outbox.push_back(Effect::Renew { stream, run });
-                } else {
-                    s.lane(run.lane).socket = Socket::Proved { run, since };
-                    self.outbox.push_back(Effect::Calm { stream, run });
-                }
-            }
-            _ => {}
+        // What was missed stays missed, however late the answer comes.
+        if missed && s.give_up(run) {
+            self.outbox.push_back(Effect::Renew { stream, run });
+        } else if let Socket::Asked { run: asked, since, .. } = s.lane(run.lane).socket
+            && asked == run
+        {
+            s.lane(run.lane).socket = Socket::Proved { run, since };
+            self.outbox.push_back(Effect::Calm { stream, run });
         }
         self.decide(now, stream);
     }

@@ -149,6 +149,20 @@ fn an_unanswered_question_is_no_witness() {
 }
 
 #[test]
+fn a_witness_that_comes_after_the_limit_is_one_all_the_same() {
+    let probed = |missed| Event::Probed { stream: stream(), run: RunId::first(1), missed };
+    let mut s = owned();
+    s.step(20_000, Event::Silent { stream: stream(), run: RunId::first(1) });
+    s.step(20_000 + Timing::default().probe_limit_ms, Event::Tick);
+    effects(&mut s);
+    s.step(50_000, probed(false));
+    assert_eq!((owner(&s), effects(&mut s)), (WS(1), Vec::new()), "nobody asks any more");
+    s.step(50_000, probed(true));
+    assert_eq!(owner(&s), REST);
+    assert!(effects(&mut s).contains(&Effect::Renew { stream: stream(), run: RunId::first(1) }));
+}
+
+#[test]
 fn what_an_old_run_says_changes_nothing() {
     let mut s = owned();
     s.step(20_000, down(1));
