@@ -125,6 +125,17 @@ async fn out_of_space(
 
     fill(disk, &daemon, store);
     until("a commit fails", async || daemon.log().contains("commit failed").then_some(())).await;
+    if disk.is_some() {
+        let mut other = store.daemon(exchange, &words);
+        let status = other.ended().await;
+        let last = other.log().lines().last().unwrap_or_default().to_owned();
+        println!("{last}");
+        assert_eq!(status.code(), Some(1), "{}", other.log());
+        assert!(
+            last.starts_with("hl-daemon: ") && last.contains("the disk is full; free some space"),
+            "{last}"
+        );
+    }
     until("there was no space long enough", async || enough(&daemon).await.then_some(())).await;
     assert!(daemon.is_running(), "{}", daemon.log());
     free(disk, &daemon);
@@ -193,5 +204,7 @@ async fn what_neither_store_nor_spool_can_take_is_in_the_ledger() {
     let missing: u64 =
         report["streams"].as_array().unwrap().iter().filter_map(|s| s["missing_in_gaps"].as_u64()).sum();
     assert!(lost_for_want_of_space(&report) > 0);
-    assert_eq!(counter(&after, "rows_given_up"), missing, "what was given up is what is missing");
+    // Rows of a stream's first and last block are not compared.
+    let given_up = counter(&after, "rows_given_up");
+    assert!((1..=given_up).contains(&missing), "{given_up} rows were given up, {missing} are missing");
 }

@@ -98,7 +98,7 @@ const DAMAGES: [Damage; 7] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_file_is_refused_with_what_to_do_and_left_alone() {
+async fn a_file_that_cannot_be_used_is_refused_with_what_to_do() {
     let exchange = Exchange::start(&["--coins", "2", "--seed", "27"]).await;
     let whole = collected(&exchange).await;
     for damage in &DAMAGES {

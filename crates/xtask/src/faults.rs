@@ -63,7 +63,7 @@ const FAULTS: &[Fault] = &[
         name: "damaged",
         about: "files that are damaged, foreign, or of a newer schema",
         file: "process_faults",
-        test: "files::a_damaged_file_is_refused_with_what_to_do_and_left_alone",
+        test: "files::a_file_that_cannot_be_used_is_refused_with_what_to_do",
         long: &[],
     },
     Fault {
