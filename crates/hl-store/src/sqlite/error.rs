@@ -55,7 +55,8 @@ pub enum SqliteError {
     Full(#[source] rusqlite::Error),
     /// The database is damaged.
     #[error(
-        "the database file is damaged; stop, keep a copy, and rebuild it with `sqlite3 FILE .recover | sqlite3 NEW`"
+        "the database file is damaged; stop, move it away, and go on with a backup or a new one; \
+         what is readable may be had with `sqlite3 FILE .recover`"
     )]
     Corrupt(#[source] rusqlite::Error),
     /// The database can be read but not written.
