@@ -9,11 +9,11 @@ use hl_sim::SimConfig;
 /// What a quiet daemon collects: every kind but those of which the exchange itself pushes a frame a second or more.
 const QUIET: [&str; 8] = [
     "trades/BTC",
-    "trades/SOL",
-    "bbo/SOL",
+    "trades/ETH",
+    "bbo/ETH",
     "book/BTC",
     "candle/BTC/1m",
-    "candle/SOL/1m",
+    "candle/ETH/1m",
     "candle/BTC/5m",
     "mids",
 ];
@@ -38,12 +38,12 @@ const EVERYTHING: [&str; 12] = [
 const BUSY_COINS: [&str; 6] = ["BTC", "ETH", "SOL", "HYPE", "DOGE", "XRP"];
 const BUSY: [&str; 4] = ["book/BTC", "book/BTC/fast", "context/BTC", "mids"];
 
-/// Frames a second that the exchange pushes at fixed intervals, and those that the order flow makes at an activity of 1:
-/// as measured.
+/// Frames a second of the quiet market, as measured: what the exchange pushes at fixed intervals, and what the order flow
+/// makes at an activity of 1.
 const QUIET_PUSHED: f64 = 0.4;
-const QUIET_FLOW: f64 = 6.0;
-const BUSY_PUSHED: f64 = 3.0;
-const BUSY_FLOW: f64 = 20.0;
+const QUIET_FLOW: f64 = 9.0;
+/// Frames a second of the busy market at an activity of 1, as measured; they grow with its square root, since blocks fill.
+const BUSY_FLOW: f64 = 22.0;
 
 /// A market.
 #[derive(Clone, PartialEq, Debug)]
@@ -60,7 +60,7 @@ impl Market {
     /// About one frame a second.
     #[must_use]
     pub fn quiet() -> Self {
-        Self { streams: keys(QUIET), coins: 3, activity: 0.06 }
+        Self { streams: keys(QUIET), coins: 5, activity: 0.06 }
     }
 
     /// About a hundred frames a second.
@@ -71,7 +71,7 @@ impl Market {
             .flat_map(|c| [format!("trades/{c}"), format!("bbo/{c}"), format!("candle/{c}/1m")]);
         let mut streams = keys(BUSY);
         streams.extend(flow.filter_map(|name| name.parse::<StreamKey>().ok()));
-        Self { streams, coins: BUSY_COINS.len(), activity: 8.0 }
+        Self { streams, coins: BUSY_COINS.len(), activity: 21.0 }
     }
 
     /// The market of the tests: every kind of stream, two coins out of five, about fifteen frames a second.
@@ -80,18 +80,16 @@ impl Market {
         Self { streams: keys(EVERYTHING), coins: 5, activity: 1.0 }
     }
 
-    /// A market of about so many frames a second: the quiet one up to eight, above it the busy one, livened up.
+    /// A market of about so many frames a second: the quiet one up to eight, the busy one above.
     ///
     /// # Errors
     /// When it cannot be so quiet, or so busy.
     pub fn with_frames(per_second: f64) -> Result<Self, MarketError> {
-        let (mut market, pushed, flow) = match per_second {
-            0.5..=8.0 => (Self::quiet(), QUIET_PUSHED, QUIET_FLOW),
-            8.0..=150.0 => (Self::busy(), BUSY_PUSHED, BUSY_FLOW),
-            _ => return Err(MarketError::Rate(per_second)),
-        };
-        market.activity = ((per_second - pushed) / flow).max(0.01);
-        Ok(market)
+        match per_second {
+            0.6..=8.0 => Ok(Self { activity: (per_second - QUIET_PUSHED) / QUIET_FLOW, ..Self::quiet() }),
+            8.0..=130.0 => Ok(Self { activity: (per_second / BUSY_FLOW).powi(2), ..Self::busy() }),
+            _ => Err(MarketError::Rate(per_second)),
+        }
     }
 
     /// A configuration of the exchange that makes this market.
@@ -112,7 +110,7 @@ pub enum MarketError {
     #[error("{0:?} is no market: quiet, mixed or busy")]
     Name(String),
     /// It cannot be so quiet, or so busy.
-    #[error("no market has {0} frames a second; it must be 0.5 to 150")]
+    #[error("no market has {0} frames a second; it must be 0.6 to 130")]
     Rate(f64),
 }
 

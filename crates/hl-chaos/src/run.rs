@@ -13,7 +13,7 @@ use rusqlite::types::ValueRef;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::world::Ended;
+use crate::world::{Ended, Never};
 use crate::{ChaosError, Daemon, Density, Market, Outcome, START, SimTruth, Step, Storm, Trace, World};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -155,14 +155,22 @@ impl Run<'_> {
 
     /// Fair weather until everything is in order again, then the end.
     async fn finish(&mut self, daemon: Daemon) {
+        // Bars of a coin that nobody trades stay with REST: a subscription that brings nothing proves nothing.
         let back = daemon
-            .until("the sockets own everything again", |snapshot| {
+            .until("every socket is up again and every stream owned", |snapshot| {
+                let owned = |m: &hl_collectors::pipeline::Meter| {
+                    m.owner == Some(SourceId::Ws) || (m.owner.is_some() && m.last.is_none())
+                };
                 !snapshot.streams.is_empty()
-                    && snapshot.streams.values().all(|m| m.owner == Some(SourceId::Ws))
+                    && snapshot.streams.values().all(owned)
+                    && snapshot.sockets.iter().all(|socket| socket.up)
             })
             .await;
         if let Err(never) = back {
-            self.problem(never.to_string());
+            self.problem(match never {
+                Never::Ended(_) => never.to_string(),
+                Never::Stuck(what, snapshot) => format!("never: {what}; {:?}", snapshot.streams),
+            });
         }
         sleep(CALM).await;
         if let Err(error) = daemon.stop().await {

@@ -1,15 +1,13 @@
 //! The storm: which faults strike, and when. A pure function of a seed.
 
-use hl_core::StreamKey;
+use hl_core::{Kind, StreamKey};
 use hl_sim::{BodyFault, Fault, FaultKind};
 
 use crate::net::Weather;
 use crate::store::Trouble;
 
-/// After a mute a crash is left out for so long, see [`Planner::is_unseeable`].
-const NO_CRASH_AFTER_MUTE_MS: u64 = 180_000;
-/// Everything is muted for so long at least, see [`Planner::is_unseeable`].
-const SHORTEST_MUTE_OF_ALL_MS: u64 = 8_000;
+/// Nothing else happens for so long before and after a loss that only the bars show, see [`only_bars_show`].
+const ALONE_MS: u64 = 180_000;
 
 /// How far apart faults are, ms.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,26 +63,63 @@ pub struct Storm {
     pub steps: Vec<(u64, Step)>,
 }
 
+impl Step {
+    /// How long it goes on, ms.
+    fn lasts_ms(&self) -> u64 {
+        match self {
+            Self::Exchange(fault) => fault.for_ms.unwrap_or(0),
+            Self::Crash { down_ms } => *down_ms,
+            Self::Network { for_ms, .. } | Self::Store { for_ms, .. } => *for_ms,
+            Self::ClockStep { .. } => 0,
+        }
+    }
+}
+
+/// Whether a step may swallow trades or bars on a connection that then goes on as if nothing had been.
+///
+/// When it is too short for the rhythm of its stream, only the count in the minute's bar shows such a loss. In a minute
+/// that has a gap already, nothing tells the two apart: nobody can see the loss from outside. So such a step stands alone
+/// in a storm, with one exception that no bar has to show: the connection ends while it lasts.
+fn only_bars_show(step: &Step) -> bool {
+    let Step::Exchange(fault) = step else { return false };
+    match fault.kind {
+        FaultKind::Mute { stream } => {
+            stream.is_none_or(|stream| matches!(stream.kind(), Kind::Trades | Kind::Candle))
+        }
+        FaultKind::HalfOpen => true,
+        _ => false,
+    }
+}
+
 impl Storm {
-    /// The storm of a seed over `length_ms`, against a daemon that collects `streams`.
+    /// The storm of a seed over `length_ms`, on a daemon that collects `streams`.
     #[must_use]
     pub fn of(seed: u64, density: Density, length_ms: u64, streams: &[StreamKey]) -> Self {
-        let mut planner = Planner { rng: fastrand::Rng::with_seed(seed), streams, muted: None };
+        let mut planner = Planner { rng: fastrand::Rng::with_seed(seed), streams };
         let mut steps = Vec::new();
+        // When the last step ends, and until when nothing else may happen.
+        let (mut ended, mut alone_until) = (0, 0);
         let mut at = 0;
         loop {
             at += planner.rng.u64(density.least_ms..density.most_ms);
+            let step = planner.draw();
+            let alone = only_bars_show(&step);
+            at = at.max(if alone { ended + ALONE_MS } else { alone_until });
             if at >= length_ms {
                 return Self { steps };
             }
-            let step = planner.draw();
-            if planner.is_unseeable(at, &step) {
-                continue;
-            }
-            if matches!(step, Step::Exchange(Fault { kind: FaultKind::Mute { .. }, .. })) {
-                planner.muted = Some(at);
-            }
+            let lasts_ms = step.lasts_ms();
             steps.push((at, step));
+            ended = ended.max(at + lasts_ms);
+            if alone {
+                if planner.rng.bool() {
+                    let meanwhile = at + planner.rng.u64(..lasts_ms);
+                    let step = planner.end_of_connection();
+                    ended = ended.max(meanwhile + step.lasts_ms());
+                    steps.push((meanwhile, step));
+                }
+                alone_until = ended + ALONE_MS;
+            }
         }
     }
 }
@@ -92,21 +127,14 @@ impl Storm {
 struct Planner<'a> {
     rng: fastrand::Rng,
     streams: &'a [StreamKey],
-    muted: Option<u64>,
 }
 
 impl Planner<'_> {
-    /// What nobody can see from outside, and so is left out:
-    /// - everything muted for less than a heartbeat: no stream is missed, and nothing tells it from a quiet moment;
-    /// - a crash shortly after a mute: what a mute too short to ask about swallowed shows only when the minute's bar is
-    ///   final, and a crash before that makes a gap in the same minute, from which it cannot be told apart.
-    fn is_unseeable(&self, at: u64, step: &Step) -> bool {
-        match step {
-            Step::Exchange(Fault { kind: FaultKind::Mute { stream: None }, for_ms }) => {
-                for_ms.is_some_and(|ms| ms < SHORTEST_MUTE_OF_ALL_MS)
-            }
-            Step::Crash { .. } => self.muted.is_some_and(|muted| at < muted + NO_CRASH_AFTER_MUTE_MS),
-            _ => false,
+    fn end_of_connection(&mut self) -> Step {
+        if self.rng.bool() {
+            Step::Exchange(Fault::new(FaultKind::Drop))
+        } else {
+            Step::Crash { down_ms: self.rng.u64(10..30_000) }
         }
     }
 
@@ -172,25 +200,32 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_can_see_is_left_out_and_everything_else_comes() {
+    fn what_only_bars_show_stands_alone_but_for_the_end_of_its_connection() {
         let streams = Market::mixed().streams;
-        let mut crashes = 0;
+        let (mut alone, mut crashes) = (0, 0);
         for seed in 0..50 {
-            let mut muted = None;
-            for (at, step) in Storm::of(seed, Density::DENSE, 3_600_000, &streams).steps {
-                match step {
-                    Step::Exchange(Fault { kind: FaultKind::Mute { stream }, for_ms }) => {
-                        assert!(stream.is_some() || for_ms >= Some(SHORTEST_MUTE_OF_ALL_MS));
-                        muted = Some(at);
-                    }
-                    Step::Crash { .. } => {
-                        assert!(muted.is_none_or(|muted| at >= muted + NO_CRASH_AFTER_MUTE_MS));
-                        crashes += 1;
-                    }
-                    _ => {}
+            let steps = Storm::of(seed, Density::DENSE, 3_600_000, &streams).steps;
+            assert!(steps.is_sorted_by_key(|(at, _)| *at));
+            for (i, (at, step)) in steps.iter().enumerate() {
+                crashes += usize::from(matches!(step, Step::Crash { .. }));
+                if !only_bars_show(step) {
+                    continue;
+                }
+                alone += 1;
+                let end = at + step.lasts_ms();
+                assert!(steps[..i].iter().all(|(before, s)| before + s.lasts_ms() + ALONE_MS <= *at));
+                for (later, other) in &steps[i + 1..] {
+                    let ends_it = matches!(
+                        other,
+                        Step::Crash { .. } | Step::Exchange(Fault { kind: FaultKind::Drop, .. })
+                    );
+                    assert!(
+                        *later >= end + ALONE_MS || (*later < end && ends_it),
+                        "{at}: {step:?}, {other:?}"
+                    );
                 }
             }
         }
-        assert!(crashes > 50, "{crashes}");
+        assert!(alone > 100 && crashes > 100, "{alone} {crashes}");
     }
 }

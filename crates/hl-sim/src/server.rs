@@ -212,7 +212,7 @@ fn post_info(shared: &Shared, request: Read) -> Reply {
     let Some(body) = request.body else { return Reply::text(413, "length limit exceeded") };
     let now = Instant::now();
     let parsed: Result<Value, _> = serde_json::from_slice(&body);
-    shared.with(|s| {
+    shared.current(|s| {
         s.info_requests += 1;
         let weight = parsed.as_ref().map_or(20, info::weight);
         if !s.hub.usage.take_weight(now, weight) {
@@ -229,7 +229,7 @@ fn post_info(shared: &Shared, request: Read) -> Reply {
 }
 
 fn file(shared: &Shared, name: &str) -> Reply {
-    shared.with(|s| match &s.source {
+    shared.current(|s| match &s.source {
         Source::Market(exchange) if name == "vaults" => info::vaults(exchange),
         Source::Market(exchange) => info::leaderboard(exchange),
         Source::Replay(_) if name == "vaults" => Reply::json(&json!([])),
@@ -238,7 +238,7 @@ fn file(shared: &Shared, name: &str) -> Reply {
 }
 
 fn statistics(shared: &Shared, name: &str) -> Reply {
-    let found = shared.with(|s| match &mut s.source {
+    let found = shared.current(|s| match &mut s.source {
         Source::Market(exchange) => info::statistics(exchange, name),
         Source::Replay(_) => None,
     });
@@ -253,7 +253,7 @@ fn control(shared: &Shared, name: &str, request: Read) -> Reply {
         ("faults", &Method::DELETE) => Reply::json(&json!({"cleared": shared.clear_faults()})),
         ("faults", &Method::POST) => post_fault(shared, &request),
         (_, &Method::GET) => match name.strip_prefix("truth/") {
-            Some(what) => shared.with(|s| match &mut s.source {
+            Some(what) => shared.current(|s| match &mut s.source {
                 Source::Market(exchange) => truth::answer(exchange, what, &request.query),
                 Source::Replay(_) => Reply::json(&json!([])),
             }),

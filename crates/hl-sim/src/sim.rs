@@ -25,6 +25,8 @@ use crate::ws::push::{self, CandlePushes};
 
 /// Blocks made in one go before other tasks get their turn.
 const BLOCKS_IN_A_ROW: usize = 64;
+/// Idle blocks that are left to one look, half a minute of them.
+const LONGEST_NAP: i64 = 30_000 / BLOCK_MS;
 /// The pulse where no block sets one: a playback that waits.
 const PULSE: Duration = Duration::from_millis(100);
 
@@ -71,12 +73,16 @@ impl State {
         self.hub.refresh(now);
         match &mut self.source {
             Source::Market(exchange) => {
+                let mut next_push = push::next(exchange, &self.hub, &self.candles);
                 for _ in 0..BLOCKS_IN_A_ROW {
                     if exchange.time() + BLOCK_MS > sim_now {
                         return false;
                     }
                     exchange.advance(&mut self.block);
-                    push::block(exchange, &mut self.hub, &mut self.candles, &self.block, now);
+                    if !self.block.is_idle() || next_push <= exchange.time() {
+                        push::block(exchange, &mut self.hub, &mut self.candles, &self.block, now);
+                        next_push = push::next(exchange, &self.hub, &self.candles);
+                    }
                 }
                 true
             }
@@ -101,6 +107,17 @@ impl Shared {
         f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The state as of now. Idle blocks are made only when somebody looks; whatever `f` does may change what is due next.
+    pub(crate) fn current<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        let (sim_now, now) = (self.now().0, Instant::now());
+        self.with(|state| {
+            while state.tick(sim_now, now) {}
+            let answer = f(state);
+            state.wake.notify_one();
+            answer
+        })
+    }
+
     pub(crate) fn now(&self) -> TimeMs {
         // A nudge, so that a product that should be whole is not cut to the millisecond before.
         let elapsed = self.begun.elapsed().as_secs_f64() * 1_000.0 * self.config.speed + 1e-6;
@@ -109,28 +126,36 @@ impl Shared {
 
     pub(crate) fn open_socket(&self) -> Opened {
         let (now, sim_now) = (Instant::now(), self.now().0);
-        self.with(|s| s.hub.open(now, sim_now))
+        self.current(|s| s.hub.open(now, sim_now))
     }
 
     pub(crate) fn close_socket(&self, id: u64, polite: bool) {
         self.with(|s| if polite { s.hub.leave(id) } else { s.hub.close(id, Instant::now()) });
     }
 
+    /// When the driver has something to do; never long past the moment at which that begins to matter.
     fn next_due(&self) -> Instant {
-        let due = self.with(|s| match &s.source {
+        self.with(|s| match &s.source {
             Source::Market(exchange) => {
-                let ahead = (exchange.time() + BLOCK_MS - self.config.start.0) as f64;
-                Some(self.begun + Duration::from_secs_f64(ahead / 1_000.0 / self.config.speed))
+                let next = exchange.next_event().min(push::next(exchange, &s.hub, &s.candles));
+                // The first block at or after it.
+                let blocks =
+                    (next.saturating_sub(exchange.time()) + BLOCK_MS - 1).div_euclid(BLOCK_MS).max(1);
+                let blocks = blocks.min(LONGEST_NAP);
+                let ahead = (exchange.time() + blocks * BLOCK_MS - self.config.start.0) as f64;
+                let block = self.begun + Duration::from_secs_f64(ahead / 1_000.0 / self.config.speed);
+                s.hub.next_refresh().map_or(block, |refresh| refresh.min(block))
             }
-            Source::Replay(replay) => replay.next_due(),
-        });
-        let pulse = Instant::now() + PULSE;
-        due.map_or(pulse, |due| due.min(pulse))
+            Source::Replay(replay) => {
+                let pulse = Instant::now() + PULSE;
+                replay.next_due().map_or(pulse, |due| due.min(pulse))
+            }
+        })
     }
 
     pub(crate) fn status(&self) -> Status {
         let now = Instant::now();
-        self.with(|s| {
+        self.current(|s| {
             let (blocks, block_time, from) = match &s.source {
                 Source::Market(e) => (e.blocks, e.time(), e.retained_from()),
                 Source::Replay(_) => (0, self.config.start.0, self.config.start.0),
@@ -169,7 +194,7 @@ impl Shared {
     }
 
     pub(crate) fn inject(&self, fault: Fault) -> u64 {
-        self.with(|s| s.hub.inject(fault, Instant::now()))
+        self.current(|s| s.hub.inject(fault, Instant::now()))
     }
 
     pub(crate) fn faults(&self) -> Vec<ActiveFault> {
@@ -177,7 +202,7 @@ impl Shared {
     }
 
     pub(crate) fn clear_faults(&self) -> usize {
-        self.with(|s| {
+        self.current(|s| {
             let cleared = s.hub.faults.clear();
             s.hub.refresh(Instant::now());
             cleared
@@ -316,7 +341,7 @@ impl Sim {
     /// Every open position in a perpetual, now.
     #[must_use]
     pub fn truth_positions(&self) -> Vec<Holding> {
-        self.shared.with(|s| match &s.source {
+        self.shared.current(|s| match &s.source {
             Source::Market(exchange) => truth::positions(exchange),
             Source::Replay(_) => Vec::new(),
         })
@@ -334,7 +359,7 @@ impl Sim {
     }
 
     fn market<T>(&self, coin: Coin, f: impl FnOnce(&mut Exchange, usize) -> Option<Vec<T>>) -> Vec<T> {
-        self.shared.with(|s| match &mut s.source {
+        self.shared.current(|s| match &mut s.source {
             Source::Market(exchange) => {
                 let found = exchange.by_coin.get(&coin).copied();
                 found.and_then(|i| f(exchange, i)).unwrap_or_default()

@@ -37,7 +37,7 @@ struct Options {
     /// The market: quiet, about one frame a second; mixed, every kind of stream; busy, about a hundred frames a second.
     #[arg(long, default_value = "quiet", value_parser = str::parse::<Market>)]
     market: Market,
-    /// A market of about so many frames a second instead, 0.5 to 150.
+    /// A market of about so many frames a second instead, 0.6 to 130.
     #[arg(long, value_name = "X", conflicts_with = "market")]
     frames_per_second: Option<f64>,
     /// How dense the storm is.

@@ -178,6 +178,11 @@ impl Faults {
         self.active.retain(|e| e.until.is_none_or(|until| until > now));
     }
 
+    /// When the first of them ends.
+    pub(crate) fn next_end(&self) -> Option<Instant> {
+        self.active.iter().filter_map(|e| e.until).min()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.active.is_empty()
     }

@@ -5,7 +5,6 @@
 use hl_core::record::Side;
 
 use super::book::{Hit, Order};
-use super::spec::BLOCK_MS;
 use super::state::{Leg, Market, Trade};
 use super::traders::{OrderEvent, OrderStatus, TradeRef, Trader};
 
@@ -57,15 +56,16 @@ impl Floor<'_> {
 
 /// One block of one market.
 pub(crate) fn step(market: &mut Market, floor: &mut Floor<'_>) {
-    if happens(market, market.spec.quote_gap_ms) {
+    if floor.time < market.pulse.next() {
+        return;
+    }
+    let beat = market.pulse.beat(floor.time);
+    if beat.quote {
         quote(market, floor);
     }
-    // Two draws: a block can hold two takers.
-    for _ in 0..2 {
-        if happens(market, 2 * market.spec.take_gap_ms) {
-            wander(market);
-            take(market, floor);
-        }
+    for _ in 0..beat.takers {
+        wander(market);
+        take(market, floor);
     }
     refill(market, floor);
 }
@@ -83,10 +83,6 @@ pub(crate) fn warm_up(market: &mut Market, floor: &mut Floor<'_>) {
     }
     take(market, floor);
     refill(market, floor);
-}
-
-fn happens(market: &mut Market, gap_ms: i64) -> bool {
-    if gap_ms <= BLOCK_MS { true } else { market.rng.i64(0..gap_ms) < BLOCK_MS }
 }
 
 fn wander(market: &mut Market) {

@@ -9,6 +9,7 @@ pub(crate) mod book;
 mod flow;
 pub(crate) mod funding;
 pub(crate) mod num;
+mod pulse;
 pub(crate) mod spec;
 pub(crate) mod state;
 pub(crate) mod traders;
@@ -52,6 +53,13 @@ pub(crate) struct Block {
     pub(crate) contexts: bool,
     /// Markets that settled their funding.
     pub(crate) funded: Vec<usize>,
+}
+
+impl Block {
+    /// Whether nobody did anything in it.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.trades.is_empty() && self.bbos.is_empty() && self.orders.is_empty() && self.funded.is_empty()
+    }
 }
 
 /// Every market, every trader.
@@ -140,6 +148,15 @@ impl Exchange {
             market.snapshot(self.start);
             market.observe(self.start);
         }
+    }
+
+    /// The first block in which somebody may do something, or a funding rate settles.
+    pub(crate) fn next_event(&self) -> i64 {
+        let of = |market: &Market| {
+            let funding = market.funding.as_ref().map_or(i64::MAX, funding::Funding::due);
+            market.pulse.next().min(funding)
+        };
+        self.markets.iter().map(of).min().unwrap_or(i64::MAX)
     }
 
     /// Makes the next block.

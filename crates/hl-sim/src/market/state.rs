@@ -10,6 +10,7 @@ use super::bars::{Bars, DAY, PAST_DAYS};
 use super::book::{Level, OrderBook, Packed};
 use super::funding::Funding;
 use super::num::{Num, mix};
+use super::pulse::Pulse;
 use super::spec::Spec;
 use crate::assumptions::Assumptions;
 
@@ -92,6 +93,7 @@ pub(crate) struct Market {
     pub(crate) spec: Spec,
     pub(crate) book: OrderBook,
     pub(crate) rng: fastrand::Rng,
+    pub(crate) pulse: Pulse,
     /// Fair price, 1/1024 ticks.
     pub(crate) fair: i64,
     /// Oracle price, 1/10 ticks.
@@ -123,9 +125,11 @@ impl Market {
         let fair = spec.base * 1_024 * rng.i64(970..1_030) / 1_000;
         let bars = Bars::new(seed.rng("past"), &spec, fair / 1_024, first, start - PAST_DAYS * DAY);
         let funding = (!spec.is_spot()).then(|| Funding::new(seed.derive("funding").0, start));
+        let pulse = Pulse::new(seed.rng("pulse"), &spec, start);
         Self {
             book: OrderBook::default(),
             rng,
+            pulse,
             fair,
             oracle: fair * 10 / 1_024,
             open_interest: 0,

@@ -303,6 +303,22 @@ impl Hub {
         socket.topics.iter().filter(is_due).cloned().collect()
     }
 
+    /// When the first clock is due that somebody listens to, simulated ms.
+    pub(crate) fn next_push(&self) -> i64 {
+        let of = |socket: &Socket| {
+            let clocks = socket.topics.iter().filter_map(Topic::clock);
+            clocks.filter_map(|clock| socket.due.get(clock as usize).copied()).min()
+        };
+        self.sockets.values().filter_map(of).min().unwrap_or(i64::MAX)
+    }
+
+    /// When [`Hub::refresh`] has something to end next.
+    pub(crate) fn next_refresh(&self) -> Option<Instant> {
+        let idle = Duration::from_millis(self.usage.limits.idle_ms);
+        let sockets = self.sockets.values().map(|s| s.last_sent + idle).min();
+        sockets.into_iter().chain(self.faults.next_end()).min()
+    }
+
     /// Starts a fault, and strikes where it strikes at once.
     pub(crate) fn inject(&mut self, fault: Fault, now: Instant) -> u64 {
         let (kind, lasts) = (fault.kind.clone(), fault.for_ms.is_some());

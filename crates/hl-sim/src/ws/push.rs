@@ -17,6 +17,10 @@ use super::user;
 use crate::assumptions::Assumptions;
 use crate::market::bars::{self, Bar};
 use crate::market::spec::BLOCK_MS;
+<<<<<<< HEAD
+=======
+use crate::market::state::REPLAY;
+>>>>>>> 43b741d (Simulated exchange: idle blocks cost nothing; storms: a loss that only bars show stands alone)
 use crate::market::{Block, Exchange};
 use crate::wire::metadata::{self, DEXES};
 use crate::wire::{self};
@@ -126,8 +130,21 @@ pub(crate) struct CandlePushes {
     late: Vec<(usize, Interval, Bar)>,
 }
 
+<<<<<<< HEAD
 /// How long before its end a bar is no longer sent where its last version does not come, ms.
 const LEFT_OUT_MS: i64 = 5_000;
+=======
+/// When something is pushed next though nothing happens in the market, simulated ms.
+pub(crate) fn next(exchange: &Exchange, hub: &Hub, candles: &CandlePushes) -> i64 {
+    let bars = |(i, pending): (usize, &Option<i64>)| {
+        let owed = pending.is_some() || candles.late.iter().any(|(market, ..)| *market == i);
+        let blocks = CANDLE_BLOCKS - (exchange.blocks + i as u64) % CANDLE_BLOCKS;
+        owed.then(|| exchange.time() + blocks.cast_signed() * BLOCK_MS)
+    };
+    let bars = candles.pending.iter().enumerate().filter_map(bars).min();
+    bars.unwrap_or(i64::MAX).min(hub.next_push())
+}
+>>>>>>> 43b741d (Simulated exchange: idle blocks cost nothing; storms: a loss that only bars show stands alone)
 
 /// Sends what a block brought.
 pub(crate) fn block(

@@ -76,7 +76,7 @@ where
             OpCode::Close => return true,
             OpCode::Text | OpCode::Binary => {
                 let text = String::from_utf8_lossy(&frame.payload);
-                let next = shared.with(|state| requests::on_text(state, id, &text, Instant::now()));
+                let next = shared.current(|state| requests::on_text(state, id, &text, Instant::now()));
                 if let Next::Drop(after) = next {
                     tokio::time::sleep(after).await;
                     return false;
