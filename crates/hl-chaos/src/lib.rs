@@ -28,7 +28,7 @@ pub use store::{RoughStore, Trouble};
 pub use storm::{Density, Step, Storm};
 pub use trace::Trace;
 pub use truth::SimTruth;
-pub use world::{Daemon, START, World};
+pub use world::{Daemon, Ended, Never, START, World};
 
 use hl_cli::verify::VerifyError;
 use hl_core::store::StoreError;
