@@ -17,10 +17,7 @@ use super::user;
 use crate::assumptions::Assumptions;
 use crate::market::bars::{self, Bar};
 use crate::market::spec::BLOCK_MS;
-<<<<<<< HEAD
-=======
-use crate::market::state::REPLAY;
->>>>>>> 43b741d (Simulated exchange: idle blocks cost nothing; storms: a loss that only bars show stands alone)
+use crate::market::state::Market;
 use crate::market::{Block, Exchange};
 use crate::wire::metadata::{self, DEXES};
 use crate::wire::{self};
@@ -130,10 +127,9 @@ pub(crate) struct CandlePushes {
     late: Vec<(usize, Interval, Bar)>,
 }
 
-<<<<<<< HEAD
 /// How long before its end a bar is no longer sent where its last version does not come, ms.
 const LEFT_OUT_MS: i64 = 5_000;
-=======
+
 /// When something is pushed next though nothing happens in the market, simulated ms.
 pub(crate) fn next(exchange: &Exchange, hub: &Hub, candles: &CandlePushes) -> i64 {
     let bars = |(i, pending): (usize, &Option<i64>)| {
@@ -142,9 +138,12 @@ pub(crate) fn next(exchange: &Exchange, hub: &Hub, candles: &CandlePushes) -> i6
         owed.then(|| exchange.time() + blocks.cast_signed() * BLOCK_MS)
     };
     let bars = candles.pending.iter().enumerate().filter_map(bars).min();
-    bars.unwrap_or(i64::MAX).min(hub.next_push())
+    let (time, period) = (exchange.time(), i64::from(exchange.assumptions.bbo_cadence));
+    let waits = |market: &Market| market.bbos.back().is_some_and(|bbo| bbo.time + period > time);
+    let bbos = (period > BLOCK_MS && exchange.markets.iter().any(waits))
+        .then(|| (time.div_euclid(period) + 1) * period);
+    bars.into_iter().chain(bbos).chain([hub.next_push()]).min().unwrap_or(i64::MAX)
 }
->>>>>>> 43b741d (Simulated exchange: idle blocks cost nothing; storms: a loss that only bars show stands alone)
 
 /// Sends what a block brought.
 pub(crate) fn block(
