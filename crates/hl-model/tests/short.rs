@@ -1,4 +1,5 @@
 //! The smallest worlds, searched whole.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use hl_model::{Name, Reach, Search, check};
 

@@ -74,8 +74,14 @@ fn run(input: &[u8]) {
         let options = WsOptions { endpoint: listener.endpoint(), path: "/ws".to_owned() };
         let guard = Arc::new(Guard::new(Selector::new(Token(1), Timing::default())));
         let sink = Arc::new(Checked::default());
-        let pool =
-            Arc::new(WsPool::new(Arc::new(net), options, sink, guard, MonoClock::new(Arc::new(Standing)), Seed(1)));
+        let pool = Arc::new(WsPool::new(
+            Arc::new(net),
+            options,
+            sink,
+            guard,
+            MonoClock::new(Arc::new(Standing)),
+            Seed(1),
+        ));
         for stream in streams() {
             pool.assign(stream, Role::Standby);
         }
