@@ -110,7 +110,7 @@ fn change_once(text: &mut Vec<u8>, u: &mut Unstructured<'_>) -> Result<()> {
         }
         6 => {
             let at = token(u)?.start;
-            let open = *u.choose(&[b'[', b'{', b'"'])?;
+            let open = *u.choose(b"[{\"")?;
             let times = usize::from(u.arbitrary::<u8>()?);
             text.splice(at..at, std::iter::repeat_n(open, times));
         }

@@ -156,7 +156,7 @@ impl World {
 
     fn some_run(&self, u: &mut Unstructured<'_>, stream: StreamKey) -> Result<RunId> {
         let made_up = RunId::first(u.arbitrary()?);
-        Ok(self.live.get(&stream).copied().filter(|_| made_up.number % 4 != 0).unwrap_or(made_up))
+        Ok(self.live.get(&stream).copied().filter(|_| !made_up.number.is_multiple_of(4)).unwrap_or(made_up))
     }
 
     fn lose(&mut self) {
