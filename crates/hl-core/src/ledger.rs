@@ -234,6 +234,16 @@ pub struct Batch {
     pub changes: Vec<(StreamKey, Change)>,
 }
 
+impl Batch {
+    /// Whether there may be something to backfill once it is committed.
+    #[must_use]
+    pub fn opens_gaps(&self) -> bool {
+        self.changes
+            .iter()
+            .any(|(_, change)| matches!(change, Change::GapOpened { .. } | Change::Doubted { .. }))
+    }
+}
+
 /// What the store did with a batch.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Ack {

@@ -147,10 +147,10 @@ pub trait Store: Send + Sync + 'static {
     #[allow(clippy::type_complexity, reason = "a name for the triple would say no more")]
     fn open_gaps(&self) -> BoxFuture<'_, Result<Vec<(StreamKey, u64, Span)>, StoreError>>;
 
-    /// The final bars of a stream whose open time lies in `span`, its end excluded: open time and number of trades,
-    /// oldest first.
+    /// The bars of a stream that are covered, of those whose open time lies in `span`, its end excluded: open time and
+    /// number of trades, 0 where nothing was traded and no bar is stored, oldest first. Nothing for calendar intervals.
     #[allow(clippy::type_complexity, reason = "a name for the pair would say no more")]
-    fn final_bars(
+    fn covered_bars(
         &self,
         stream: StreamKey,
         span: Span,

@@ -212,7 +212,7 @@ impl Engine {
             by_token.extend(leases.held.into_iter().map(|(_, holder)| (holder.token, holder)));
             return Err(EngineError::Held(by_token.into_values().collect()));
         }
-        self.learn_time().await;
+        let mut knows_time = self.learn_time().await;
         let backfill = self.register_jobs()?;
         self.begin(leases, standby);
 
@@ -274,7 +274,11 @@ impl Engine {
                     }
                     break Err(EngineError::Ended(ended.unwrap_or("a source")));
                 }
-                _ = again.tick() => self.lease_again(&order, standby).await,
+                _ = again.tick() => {
+                    // Stamps far from a wrong system clock are not believed until the exchange has said what time it is.
+                    knows_time = knows_time || self.learn_time().await;
+                    self.lease_again(&order, standby).await;
+                }
             }
         };
 
@@ -289,12 +293,14 @@ impl Engine {
     }
 
     /// Asks what time it is at the exchange; without an answer the system clock serves until the first stamps come.
-    async fn learn_time(&self) {
+    /// Whether it was told.
+    async fn learn_time(&self) -> bool {
         match tokio::time::timeout(TIME_LIMIT, self.client.learn_time(TIME_LIMIT)).await {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => return true,
             Ok(Err(error)) => warn!(%error, "the exchange does not say what time it is"),
             Err(_) => warn!(after = ?TIME_LIMIT, "the exchange does not say what time it is"),
         }
+        false
     }
 
     fn register_jobs(&self) -> Result<Arc<BackfillGaps>, EngineError> {

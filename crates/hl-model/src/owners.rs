@@ -11,7 +11,6 @@ use hl_core::{Coin, Epoch, Lane, RunId, SourceId, StreamKey, Token};
 use stateright::{Model, Property};
 
 use crate::models::Reach;
-use crate::process::lane_index;
 use crate::rule::{Held, Rule};
 
 const TIMING: Timing =
@@ -126,19 +125,19 @@ impl Streams {
                 self.next_run += 1;
                 let run = RunId { lane, number: self.next_run };
                 // A renewal: the run before it ended with it.
-                may_move = self.runs[s][lane_index(lane)].up.map(|(run, _)| run);
-                self.runs[s][lane_index(lane)] =
+                may_move = self.runs[s][lane.index()].up.map(|(run, _)| run);
+                self.runs[s][lane.index()] =
                     Run { up: Some((run, self.now)), convicted: false, decided: true };
                 Event::Up { stream: name(s), run }
             }
             Act::Down(s, lane) => {
-                let run = self.runs[s][lane_index(lane)].up.take().map(|(run, _)| run);
-                self.runs[s][lane_index(lane)].decided = true;
+                let run = self.runs[s][lane.index()].up.take().map(|(run, _)| run);
+                self.runs[s][lane.index()].decided = true;
                 may_move = run;
                 Event::Down { stream: name(s), lane, run, cause: Cause::Outage }
             }
             Act::Silent(s, lane) => {
-                let Some((run, _)) = self.runs[s][lane_index(lane)].up else { return Ok(()) };
+                let Some((run, _)) = self.runs[s][lane.index()].up else { return Ok(()) };
                 // A standby that is silent is given up; the owner is not.
                 if self.owners[s].is_none_or(|(.., owner)| owner != Some(run)) {
                     may_move = Some(run);
@@ -152,7 +151,7 @@ impl Streams {
                 Event::Probed { stream: name(s), run, missed }
             }
             Act::Missed(s, lane) => {
-                let Some((run, _)) = self.runs[s][lane_index(lane)].up else { return Ok(()) };
+                let Some((run, _)) = self.runs[s][lane.index()].up else { return Ok(()) };
                 may_move = Some(run);
                 self.convict(s, run, true);
                 Event::Missed { stream: name(s), run }
@@ -172,7 +171,7 @@ impl Streams {
     }
 
     fn convict(&mut self, s: usize, run: RunId, missed: bool) {
-        let lane = &mut self.runs[s][lane_index(run.lane)];
+        let lane = &mut self.runs[s][run.lane.index()];
         lane.convicted |= missed && lane.up.is_some_and(|(up, _)| up == run);
     }
 
@@ -191,7 +190,7 @@ impl Streams {
                     let before = self.owners[s].replace((grant.epoch, grant.source, grant.run));
                     match grant.run {
                         Some(run) => {
-                            let up = self.runs[s][lane_index(run.lane)].up;
+                            let up = self.runs[s][run.lane.index()].up;
                             let settled = up
                                 .is_some_and(|(up, since)| up == run && since + TIMING.settle_ms <= self.now);
                             if !settled {
@@ -225,7 +224,7 @@ impl Streams {
         for (s, owner) in self.owners.iter().enumerate().filter(|(s, _)| self.leased[*s]) {
             match owner {
                 Some((_, SourceId::Ws, Some(run))) => {
-                    let lane = self.runs[s][lane_index(run.lane)];
+                    let lane = self.runs[s][run.lane.index()];
                     if lane.up.map(|(up, _)| up) != Some(*run) {
                         return Err(Rule::Proof);
                     }
@@ -236,7 +235,7 @@ impl Streams {
                 Some(_) => {}
                 None => {
                     let lanes = Lane::ALL.into_iter().filter(|lane| setup.streams[s].1.has(*lane));
-                    let lanes = lanes.map(|lane| self.runs[s][lane_index(lane)]);
+                    let lanes = lanes.map(|lane| self.runs[s][lane.index()]);
                     let all_down = lanes.clone().all(|lane| lane.decided && lane.up.is_none());
                     if all_down {
                         return Err(Rule::Owner);
@@ -262,7 +261,7 @@ impl Streams {
         }
         for (s, owner) in calm.owners.iter().enumerate().filter(|(s, _)| calm.leased[*s]) {
             let up = |run: &Run| run.up.is_some() && !run.convicted;
-            let healthy = Lane::ALL.into_iter().any(|lane| up(&calm.runs[s][lane_index(lane)]));
+            let healthy = Lane::ALL.into_iter().any(|lane| up(&calm.runs[s][lane.index()]));
             match owner {
                 None => return Err(Rule::Owner),
                 // A silent standby was told to renew, and has not come back yet.
@@ -311,7 +310,7 @@ impl Model for Setup {
             }
             for lane in Lane::ALL.into_iter().filter(|lane| places.has(*lane)) {
                 acts.extend([Act::Up(s, lane), Act::Down(s, lane)]);
-                let Some((run, _)) = state.runs[s][lane_index(lane)].up else { continue };
+                let Some((run, _)) = state.runs[s][lane.index()].up else { continue };
                 acts.push(Act::Silent(s, lane));
                 // Only what the owner brings is compared with the bars.
                 if state.owners[s].is_some_and(|(.., owner)| owner == Some(run)) {

@@ -72,13 +72,6 @@ pub(crate) struct Process {
     newest: Epoch,
 }
 
-pub(crate) fn lane_index(lane: Lane) -> usize {
-    match lane {
-        Lane::First => 0,
-        Lane::Second => 1,
-    }
-}
-
 impl Process {
     /// A process starts: a new session, then what an earlier one left in the spool. It has no lease yet.
     pub(crate) fn start(script: &Script, ledger: &mut Ledger, spool: &mut Spool) -> Result<Self, Rule> {
@@ -122,7 +115,7 @@ impl Process {
     }
 
     pub(crate) fn socket(&self, lane: Lane) -> Option<Socket> {
-        self.sockets[lane_index(lane)]
+        self.sockets[lane.index()]
     }
 
     pub(crate) fn has_effect(&self) -> bool {
@@ -259,7 +252,7 @@ impl Process {
                 Ok(())
             }
             Some(Effect::Renew { run, .. }) => {
-                let socket = &mut self.sockets[lane_index(run.lane)];
+                let socket = &mut self.sockets[run.lane.index()];
                 socket.take_if(|socket| socket.run == run);
                 Ok(())
             }
@@ -279,13 +272,13 @@ impl Process {
         self.next_run += 1;
         let run = RunId { lane, number: self.next_run };
         let next = script.replay_from(happened);
-        self.sockets[lane_index(lane)] = Some(Socket { run, from: next, next, reported: false, deaf: false });
+        self.sockets[lane.index()] = Some(Socket { run, from: next, next, reported: false, deaf: false });
         self.offer(Ticket::Run(run), Content::Started { at: script.now(happened) })
     }
 
     /// The socket brings all that it has not brought yet.
     pub(crate) fn deliver(&mut self, lane: Lane, script: &Script, happened: usize) -> Held {
-        let Some(socket) = self.sockets[lane_index(lane)].as_mut().filter(|s| !s.deaf) else { return Ok(()) };
+        let Some(socket) = self.sockets[lane.index()].as_mut().filter(|s| !s.deaf) else { return Ok(()) };
         let Some(records) = script.pushed(socket.next, happened) else { return Ok(()) };
         let (run, first) = (socket.run, !socket.reported);
         socket.next = happened;
@@ -307,7 +300,7 @@ impl Process {
 
     /// What the socket has not brought yet cannot be decoded.
     pub(crate) fn garble(&mut self, lane: Lane, script: &Script, happened: usize) -> Held {
-        let Some(socket) = self.sockets[lane_index(lane)].as_mut() else { return Ok(()) };
+        let Some(socket) = self.sockets[lane.index()].as_mut() else { return Ok(()) };
         socket.next = happened;
         socket.from = happened;
         let run = socket.run;
@@ -315,13 +308,13 @@ impl Process {
     }
 
     pub(crate) fn deafen(&mut self, lane: Lane) {
-        if let Some(socket) = self.sockets[lane_index(lane)].as_mut() {
+        if let Some(socket) = self.sockets[lane.index()].as_mut() {
             socket.deaf = true;
         }
     }
 
     pub(crate) fn die(&mut self, lane: Lane) -> Held {
-        let run = self.sockets[lane_index(lane)].take().map(|socket| socket.run);
+        let run = self.sockets[lane.index()].take().map(|socket| socket.run);
         self.report(Event::Down { stream: self.stream, lane, run, cause: Cause::Outage })
     }
 

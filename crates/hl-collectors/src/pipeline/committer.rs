@@ -22,6 +22,7 @@ pub(super) struct Job {
 
 /// What became of it.
 pub(super) struct Done {
+    pub(super) batch: Arc<Batch>,
     pub(super) result: Result<Ack, StoreError>,
     pub(super) spooled: Option<u64>,
 }
@@ -46,7 +47,7 @@ pub(super) async fn run(
                 result => break result,
             }
         };
-        if done.send(Done { result, spooled: job.spooled }).await.is_err() {
+        if done.send(Done { batch: job.batch, result, spooled: job.spooled }).await.is_err() {
             return;
         }
     }

@@ -259,8 +259,6 @@ impl Pipeline {
         let gaps = changes.iter().filter(|c| matches!(c, Change::GapOpened { .. })).count() as u64;
         if gaps > 0 {
             self.meters.stream(stream, |m| m.gaps += gaps);
-            // Full means that one such report is waiting already.
-            let _ = self.events.try_send(PipelineEvent::GapsOpened);
         }
         if !changes.is_empty() {
             self.since.get_or_insert_with(Instant::now);
@@ -289,7 +287,6 @@ impl Pipeline {
         self.pending.push(stream, doubt);
         self.since.get_or_insert_with(Instant::now);
         self.meters.stream(stream, |m| m.gaps += 1);
-        let _ = self.events.try_send(PipelineEvent::GapsOpened);
     }
 
     /// Gives the committer its next batch where it is idle, and relieves memory where it is not.
@@ -427,6 +424,10 @@ impl Pipeline {
                 for stream in ack.superseded {
                     warn!(%stream, "another process holds the stream by now; its rows of this batch were refused");
                     let _ = self.events.send(PipelineEvent::Superseded(stream)).await;
+                }
+                // Not before: the backfill looks for them in the store.
+                if done.batch.opens_gaps() {
+                    let _ = self.events.send(PipelineEvent::GapsOpened).await;
                 }
                 if let Some(number) = done.spooled {
                     self.pop(number).await;

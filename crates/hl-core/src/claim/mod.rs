@@ -127,8 +127,17 @@ pub enum Lane {
 }
 
 impl Lane {
-    /// Both.
+    /// Both, in the order of [`Lane::index`].
     pub const ALL: [Self; 2] = [Self::First, Self::Second];
+
+    /// 0 or 1.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::First => 0,
+            Self::Second => 1,
+        }
+    }
 }
 
 /// One subscription from its subscribe frame to its end. Inside one healthy run frames are continuous; a new

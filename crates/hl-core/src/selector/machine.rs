@@ -51,10 +51,7 @@ struct Stream {
 
 impl Stream {
     fn lane(&mut self, lane: Lane) -> &mut LaneState {
-        &mut self.lanes[match lane {
-            Lane::First => 0,
-            Lane::Second => 1,
-        }]
+        &mut self.lanes[lane.index()]
     }
 
     fn owns(&self, run: RunId) -> bool {

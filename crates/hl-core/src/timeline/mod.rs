@@ -24,7 +24,7 @@ use crate::seeded::guard;
 use crate::source::{Content, Ticket};
 use crate::store::StreamStart;
 use crate::stream::Conflation;
-use crate::{Epoch, Kind, Lane, Origin, Records, RunId, SourceId, StreamKey, TimeMs};
+use crate::{Epoch, Kind, Origin, Records, RunId, SourceId, StreamKey, TimeMs};
 
 /// A live claim being given to a source: an entry in the inbox, so that what was queued before it commits first and
 /// the new piece begins at the edge as queued.
@@ -95,6 +95,10 @@ const MAX_HOLES: usize = 256;
 
 impl Common {
     fn remember(&mut self, hole: Span) {
+        // Of bars and states nothing below the edge is ever taken from a ring.
+        if self.key.kind() != Kind::Trades {
+            return;
+        }
         if self.holes.len() == MAX_HOLES {
             self.holes.remove(0);
         }
@@ -234,10 +238,7 @@ impl Timeline {
     }
 
     fn ring(&mut self, run: RunId) -> &mut Option<Ring> {
-        &mut self.rings[match run.lane {
-            Lane::First => 0,
-            Lane::Second => 1,
-        }]
+        &mut self.rings[run.lane.index()]
     }
 
     fn admit(&mut self, content: Content, witness: &dyn Witness, out: &mut Vec<Change>) -> Tally {

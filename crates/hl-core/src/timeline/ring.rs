@@ -50,12 +50,18 @@ impl Ring {
             }
         }
         while self.records > CAPACITY || self.bytes > CAPACITY_BYTES {
-            let Some(oldest) = self.contents.pop_front() else { break };
-            self.records -= count(&oldest);
-            self.bytes -= oldest.bytes();
-            tally.overflowed += count(&oldest);
+            let Some(dropped) = self.drop_oldest() else { break };
+            tally.overflowed += dropped;
         }
         tally
+    }
+
+    /// Returns how many records went.
+    fn drop_oldest(&mut self) -> Option<u64> {
+        let oldest = self.contents.pop_front()?;
+        self.records -= count(&oldest);
+        self.bytes -= oldest.bytes();
+        Some(count(&oldest))
     }
 
     /// Forgets frames of trades before `time`, but for the last of them: a join needs an older block.
@@ -67,7 +73,7 @@ impl Ring {
             _ => false,
         };
         while self.contents.get(1).is_some_and(is_older) {
-            self.records -= self.contents.pop_front().map_or(0, |oldest| count(&oldest));
+            self.drop_oldest();
         }
     }
 
@@ -86,10 +92,22 @@ mod tests {
     use super::*;
     use crate::record::{Book, Level};
     use crate::stream::BookVariant;
+    use crate::timeline::tests::trade;
     use crate::{Coin, Decimal, Records};
 
     fn held(ring: &Ring) -> usize {
         ring.contents.iter().map(Content::bytes).sum()
+    }
+
+    #[test]
+    fn what_is_forgotten_makes_room() {
+        let mut ring = Ring::new(RunId::first(1));
+        for time in 1..=5_000 {
+            ring.push(Content::Frame(Records::Trades(vec![trade(time, 1)])));
+            ring.forget(TimeMs(time - 10));
+            assert_eq!((ring.bytes, ring.records), (held(&ring), ring.contents.len() as u64));
+        }
+        assert_eq!(ring.contents.len(), 12);
     }
 
     #[test]

@@ -58,11 +58,12 @@ impl Compared {
         late
     }
 
-    /// The standby, where it has missed something. Not said again before it has missed something more.
+    /// The standby, where it has missed something. Said once: the comparison goes on when it brings something again.
     pub(super) fn mute_standby(&mut self, now: i64) -> Option<RunId> {
         let (run, _) = self.standby?;
         let is_late = self.by_owner.values().any(|since| since + ON_THE_WAY_MS <= now);
         if is_late {
+            self.standby = None;
             self.by_owner.clear();
         }
         is_late.then_some(run)
@@ -178,15 +179,20 @@ mod tests {
     }
 
     #[test]
-    fn a_standby_that_is_mute_is_told_of_until_it_speaks() {
+    fn a_standby_that_is_mute_is_told_of_once_and_judged_again_when_it_speaks() {
         let mut run = with_a_standby();
         run.trade(&[140_000]);
         assert_eq!(run.0.take_mute_standbys(2_999), []);
         assert_eq!(run.0.take_mute_standbys(3_000), [(STREAM(), RunId::second(1))]);
-        assert_eq!(run.0.take_mute_standbys(9_000), [], "nothing more was missed");
         run.trade(&[150_000]);
-        assert_eq!(run.0.take_mute_standbys(9_000), [(STREAM(), RunId::second(1))]);
+        assert_eq!(run.0.take_mute_standbys(9_000), [], "it may be dead, and a new run on its way");
+        run.aside(9_000, 1, &[150_000]);
         run.trade(&[155_000]);
+        assert_eq!(
+            run.0.take_mute_standbys(12_000),
+            [(STREAM(), RunId::second(1))],
+            "it spoke, and missed more"
+        );
         run.aside(9_000, 2, &[150_000, 155_000, 160_000]);
         run.trade(&[160_000]);
         assert_eq!(run.0.take_mute_standbys(60_000), [], "a new run is judged by what came since it began");

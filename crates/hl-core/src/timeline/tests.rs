@@ -13,7 +13,7 @@ fn coin() -> Coin {
     Coin::new("BTC").unwrap()
 }
 
-fn trade(time: i64, tid: u64) -> Trade {
+pub(super) fn trade(time: i64, tid: u64) -> Trade {
     Trade {
         coin: coin(),
         time: TimeMs(time),

@@ -5,23 +5,27 @@ use std::time::Duration;
 use hl_core::ledger::Span;
 use hl_core::seam::BoxFuture;
 use hl_core::source::Past;
-use hl_core::store::Store;
-use hl_core::{Records, StreamKey, TimeMs};
+use hl_core::store::{RECENT_MS, Store};
+use hl_core::{Interval, Records, StreamKey, TimeMs};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::Job;
 
-/// How often the bars of a few streams are audited.
-const EVERY: Duration = Duration::from_secs(600);
-/// Each stream costs a request of weight 21 and makes the round longer by this: at most 84 weight a minute in all.
-const EVERY_A_STREAM: Duration = Duration::from_secs(15);
-/// The first round comes this long after the start, when what a restart touched has been filled.
+/// How often the bars of each stream are audited, where they are few …
+const ROUND: Duration = Duration::from_secs(600);
+/// … and the pause between two requests at least: each has a weight of 21, so all of them 84 a minute.
+const PAUSE: Duration = Duration::from_secs(15);
+/// The first comes this long after the start, when what a restart touched has been filled.
 const FIRST: Duration = Duration::from_secs(180);
-/// How far back the first round looks, ms: what was written shortly before a restart had no audit yet.
-const FIRST_LOOK_BACK_MS: i64 = 25 * 60_000;
+/// How far back the first look at a stream goes, ms, beyond a round: what was written shortly before a restart had no
+/// audit yet. [`RECENT_MS`] is what is known of its trades.
+const FIRST_LOOK_BACK_MS: i64 = RECENT_MS - 300_000;
 /// A bar is audited this long after its end, ms: a backfill may still be at it before.
 const LAG_MS: i64 = 120_000;
+/// What was not audited in so long, ms, or in so many bars where they are long, is not any more.
+const KEPT_MS: i64 = 3_600_000;
+const KEPT_BARS: i64 = 3;
 
 /// Told of a final bar, by its stream and piece, that the exchange counts more trades in.
 pub type Stale = Box<dyn Fn(StreamKey, Span) + Send + Sync>;
@@ -40,12 +44,13 @@ pub struct AuditBars {
 
 struct State {
     due: Instant,
-    /// Bars before this are audited.
-    done: BTreeMap<StreamKey, TimeMs>,
+    /// Bars before this are audited, and the number of the run that looked last.
+    done: BTreeMap<StreamKey, (TimeMs, u64)>,
+    runs: u64,
 }
 
 impl AuditBars {
-    /// A job over those of `streams` that are bars.
+    /// A job over those of `streams` that are bars of a fixed length.
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
@@ -54,7 +59,7 @@ impl AuditBars {
         exchange_now: Box<dyn Fn() -> TimeMs + Send + Sync>,
         stale: Stale,
     ) -> Self {
-        let state = Mutex::new(State { due: Instant::now() + FIRST, done: BTreeMap::new() });
+        let state = Mutex::new(State { due: Instant::now() + FIRST, done: BTreeMap::new(), runs: 0 });
         Self { store, past, streams, exchange_now, stale, state }
     }
 
@@ -62,33 +67,57 @@ impl AuditBars {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Audits what was not audited yet.
-    async fn audit(&self, stream: StreamKey) {
-        let StreamKey::Candle(_, interval) = stream else { return };
+    /// The stream that waited longest, and up to where it is audited.
+    fn next(&self) -> Option<(StreamKey, Interval, Option<TimeMs>)> {
+        let bars = |stream: StreamKey| match stream {
+            StreamKey::Candle(_, interval) if interval.is_fixed() => Some((stream, interval)),
+            _ => None,
+        };
+        let bars: Vec<_> = (self.streams)().into_iter().filter_map(bars).collect();
+        let mut state = self.state();
+        state.done.retain(|stream, _| bars.iter().any(|(bar, _)| bar == stream));
+        let count = u32::try_from(bars.len().max(1)).unwrap_or(u32::MAX);
+        state.due = Instant::now() + (ROUND / count).max(PAUSE);
+        state.runs += 1;
+        let waited = |(stream, _): &(StreamKey, Interval)| state.done.get(stream).map(|(_, run)| *run);
+        let (stream, interval) = bars.into_iter().min_by_key(waited)?;
+        Some((stream, interval, state.done.get(&stream).map(|(done, _)| *done)))
+    }
+
+    /// Audits what of a stream was not audited yet. Returns up to where it is.
+    async fn audit(&self, stream: StreamKey, interval: Interval, done: Option<TimeMs>) -> Option<TimeMs> {
         let now = (self.exchange_now)();
         let to = interval.open_of(now - LAG_MS);
-        let from = self.state().done.get(&stream).copied();
-        let from = from.unwrap_or_else(|| interval.open_of(now - FIRST_LOOK_BACK_MS));
+        let from = done.unwrap_or_else(|| interval.open_of(now - FIRST_LOOK_BACK_MS));
         if from >= to {
-            return;
+            return done;
         }
         let piece = Span::new(from, to);
         let page = match self.past.page(stream, piece).await {
             Ok(page) => page,
-            // The next round looks at the same piece again.
-            Err(error) => return debug!(%stream, %error, "the bars could not be audited now"),
+            // The next look is at the same piece again.
+            Err(error) => {
+                debug!(%stream, %error, "the bars could not be audited now");
+                return done;
+            }
         };
-        let Records::Candles(bars) = page.records else { return };
-        let stored = match self.store.final_bars(stream, piece).await {
-            Ok(stored) => BTreeMap::from_iter(stored),
-            Err(error) => return warn!(%stream, %error, "the stored bars could not be audited"),
+        let covered = match self.store.covered_bars(stream, piece).await {
+            Ok(covered) => BTreeMap::from_iter(covered),
+            Err(error) => {
+                warn!(%stream, %error, "the stored bars could not be audited");
+                return done;
+            }
         };
+        let Records::Candles(bars) = page.records else { return done };
         for bar in bars {
-            if stored.get(&bar.time).is_none_or(|trades| *trades < bar.trades) && bar.trades > 0 {
+            // What is not covered is open still, or a gap, which is read from the same history.
+            if covered.get(&bar.time).is_some_and(|trades| *trades < bar.trades) {
                 (self.stale)(stream, Span::new(bar.time, bar.time + interval.ms()));
             }
         }
-        self.state().done.insert(stream, page.next.unwrap_or(to));
+        // A quiet coin's last bars are covered only when a later one was seen.
+        let end = covered.last_key_value().map(|(bar, _)| *bar + interval.ms());
+        Some(end.map_or(from, |end| end.min(page.next.unwrap_or(to))))
     }
 }
 
@@ -103,14 +132,13 @@ impl Job for AuditBars {
 
     fn run(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let streams = (self.streams)();
-            let bars = streams.into_iter().filter(|stream| matches!(stream, StreamKey::Candle(..)));
-            let bars: Vec<_> = bars.collect();
-            let count = u32::try_from(bars.len()).unwrap_or(u32::MAX);
-            self.state().due = Instant::now() + EVERY.max(EVERY_A_STREAM.saturating_mul(count));
-            for stream in bars {
-                self.audit(stream).await;
-            }
+            let Some((stream, interval, done)) = self.next() else { return };
+            let audited = self.audit(stream, interval, done).await;
+            let mut state = self.state();
+            let run = state.runs;
+            // What could not be looked at waits its turn, and for no longer than the exchange keeps.
+            let oldest = interval.open_of((self.exchange_now)() - KEPT_MS.max(KEPT_BARS * interval.ms()));
+            state.done.insert(stream, (audited.unwrap_or(TimeMs::MIN).max(oldest), run));
         })
     }
 }

@@ -85,7 +85,7 @@ pub fn a_doubted_bar_is_read_again(new: New<'_>) {
         let doubted = span(60_000, 120_000);
         changes.push(Change::Doubted { span: doubted, cause: Cause::Silence });
         commit(&store, store.token(), stream, changes).await.unwrap();
-        assert_eq!(store.final_bars(stream, all).await.unwrap(), [(TimeMs(0), 5), (TimeMs(120_000), 5)]);
+        assert_eq!(store.covered_bars(stream, all).await.unwrap(), [(TimeMs(0), 5), (TimeMs(120_000), 5)]);
         assert_eq!(inspected(&*subject).await, []);
 
         let again = epoch(store.token(), 2);
@@ -94,8 +94,8 @@ pub fn a_doubted_bar_is_read_again(new: New<'_>) {
         commit(&store, store.token(), stream, vec![filled(again, doubted, right)]).await.unwrap();
         store.unclaim(again).await.unwrap();
         let bars = [(TimeMs(0), 5), (TimeMs(60_000), 7), (TimeMs(120_000), 5)];
-        assert_eq!(store.final_bars(stream, all).await.unwrap(), bars);
-        assert_eq!(store.final_bars(stream, span(0, 60_000)).await.unwrap(), bars[..1]);
+        assert_eq!(store.covered_bars(stream, all).await.unwrap(), bars);
+        assert_eq!(store.covered_bars(stream, span(0, 60_000)).await.unwrap(), bars[..1]);
         assert_eq!(inspected(&*subject).await, []);
 
         // Where nothing is covered there is nothing to doubt.

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use hl_core::ledger::{Batch, Cause, Change};
+use hl_core::ledger::{Batch, Cause, Change, GapState};
 use hl_core::record::{Bbo, Book, Context, Level, Mid};
 use hl_core::store::StoreError;
 use hl_core::stream::BookVariant;
@@ -288,4 +288,37 @@ pub fn what_is_doubted_is_a_gap_and_no_longer_covered(new: New<'_>) {
             assert_eq!(picture(&*subject, btc).await, before);
         });
     }
+}
+
+/// What filled a doubted piece is doubted with it: the piece is open again, and a batch that holds both ends as it did.
+pub fn what_was_filled_can_be_doubted_again(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let btc = trades("BTC");
+        let store = holder(&*subject, &[btc]).await;
+        let [owner, ring] = [1, 2].map(|local| epoch(store.token(), local));
+        let some = [1, 2, 7, 8].map(|time| trade("BTC", time, 1)).to_vec();
+        let mut batch = live(owner, Records::Trades(some), span(1, 8));
+        batch.push(Change::Doubted { span: span(2, 7), cause: Cause::Silence });
+        batch.push(filled(ring, span(2, 7), Records::Trades(vec![trade("BTC", 4, 1)])));
+        commit(&store, store.token(), btc, batch.clone()).await.unwrap();
+        let inspect = subject.inspect().await.unwrap();
+        let states = async || {
+            let gaps = inspect.gaps(Some(btc)).await.unwrap();
+            gaps.into_iter().map(|gap| (gap.span, gap.state)).collect::<Vec<_>>()
+        };
+        assert_eq!(states().await, [(span(2, 7), GapState::Backfilled)]);
+        let before = stored(&*subject, btc).await;
+        commit(&store, store.token(), btc, batch).await.unwrap();
+        assert_eq!(states().await, [(span(2, 7), GapState::Backfilled)]);
+        assert_eq!(stored(&*subject, btc).await, before);
+        assert_eq!(inspect.audit().await.unwrap().problems, []);
+
+        let again = vec![Change::Doubted { span: span(4, 7), cause: Cause::Silence }];
+        commit(&store, store.token(), btc, again).await.unwrap();
+        assert_eq!(states().await, [(span(2, 4), GapState::Backfilled), (span(4, 7), GapState::Open)]);
+        let covered = inspect.coverage(Some(btc)).await.unwrap();
+        assert!(covered.iter().all(|piece| !piece.span.overlaps(span(4, 7))), "{covered:?}");
+        assert_eq!(inspect.audit().await.unwrap().problems, []);
+    });
 }

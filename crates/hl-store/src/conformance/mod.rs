@@ -60,6 +60,7 @@ macro_rules! conformance_tests {
             every_record_survives_the_round_trip
             covered_pieces_grow_and_count_their_rows
             what_is_doubted_is_a_gap_and_no_longer_covered
+            what_was_filled_can_be_doubted_again
             the_best_version_of_a_bar_wins
             a_final_bar_never_changes
             a_doubted_bar_is_read_again

@@ -3,6 +3,8 @@
 //! A gap never shrinks: filling or claiming a part of it splits it, and every piece keeps its cause. With
 //! [`Borders::Shared`] the pieces share their border blocks, and a gap of length zero is one border block.
 
+use std::collections::BTreeMap;
+
 use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::store::StoreError;
 use hl_core::stream::Borders;
@@ -257,7 +259,25 @@ impl Scope<'_> {
                 self.insert_piece(&name, part, stamp, rows)?;
             }
         }
-        self.open_gap(stream, span, cause)
+        // What was filled there is not proven any more either.
+        let borders = stream.spec().borders;
+        let mut known = Vec::new();
+        for gap in self.gaps_near(&name, span)? {
+            let Some(part) = part_of(gap.span, span, borders) else { continue };
+            if gap.state == GapState::Backfilled {
+                self.carve(&gap, part, GapState::Open, None)?;
+            }
+            known.push(part);
+        }
+        known.sort_unstable();
+        let mut reached = span.from;
+        for part in joined(known).into_iter().chain([Span { from: span.to, to: span.to }]) {
+            if reached < part.from {
+                self.insert_gap(&name, Span { from: reached, to: part.from }, cause)?;
+            }
+            reached = reached.max(part.to);
+        }
+        Ok(())
     }
 
     /// Adds a piece to the coverage: the epoch's piece that it continues grows, otherwise it stands by itself.
@@ -380,6 +400,42 @@ impl Scope<'_> {
             .step("giving claims back")?;
         Ok(())
     }
+}
+
+/// The covered bars whose open time lies in `span`, with their trades.
+pub(super) fn covered_bars(
+    conn: &Connection,
+    stream: StreamKey,
+    span: Span,
+) -> Result<Vec<(TimeMs, u64)>, StoreError> {
+    const STEP: &str = "reading covered bars";
+    let StreamKey::Candle(coin, interval) = stream else { return Ok(Vec::new()) };
+    if !interval.is_fixed() {
+        return Ok(Vec::new());
+    }
+    let mut statement = conn
+        .prepare_cached(
+            "SELECT from_time, to_time FROM coverage
+             WHERE stream = ?1 AND to_time > ?2 AND from_time < ?3 ORDER BY from_time",
+        )
+        .step(STEP)?;
+    let pieces = statement
+        .query_map(params![stream.to_string(), span.from.0, span.to.0], |r| {
+            Ok(Span { from: TimeMs(r.get(0)?), to: TimeMs(r.get(1)?) })
+        })
+        .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
+        .step(STEP)?;
+    let stored = rows::final_bars(conn, coin, interval, span)?;
+    let mut bars = BTreeMap::new();
+    for piece in pieces.into_iter().filter_map(|piece| piece.intersect(span)) {
+        let first = interval.open_of(piece.from);
+        let mut bar = if first < piece.from { first + interval.ms() } else { first };
+        while bar < piece.to {
+            bars.insert(bar, stored.get(&bar).copied().unwrap_or_default());
+            bar = bar + interval.ms();
+        }
+    }
+    Ok(bars.into_iter().collect())
 }
 
 /// Streams with open gaps: how many, and from the first to the last.

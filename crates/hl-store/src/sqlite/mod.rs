@@ -154,12 +154,12 @@ impl Store for SqliteStore {
         Box::pin(async { self.worker.call(|session| gaps::open_gaps(session.conn())).await? })
     }
 
-    fn final_bars(
+    fn covered_bars(
         &self,
         stream: StreamKey,
         span: Span,
     ) -> BoxFuture<'_, Result<Vec<(TimeMs, u64)>, StoreError>> {
-        let work = move |session: &mut Session| rows::final_bars(session.conn(), stream, span);
+        let work = move |session: &mut Session| gaps::covered_bars(session.conn(), stream, span);
         Box::pin(async move { self.worker.call(work).await? })
     }
 

@@ -1,5 +1,7 @@
 //! Rows: how each kind is written to its table and read back.
 
+use std::collections::BTreeMap;
+
 use hl_core::ledger::Span;
 use hl_core::record::{Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid, Side, Trade};
 use hl_core::store::StoreError;
@@ -95,13 +97,13 @@ pub(super) fn count_bars(
 /// Open time and trades of the final bars from `span.from` to before `span.to`.
 pub(super) fn final_bars(
     conn: &Connection,
-    stream: StreamKey,
+    coin: Coin,
+    interval: Interval,
     span: Span,
-) -> Result<Vec<(TimeMs, u64)>, StoreError> {
+) -> Result<BTreeMap<TimeMs, u64>, StoreError> {
     const STEP: &str = "reading final bars";
-    let StreamKey::Candle(coin, interval) = stream else { return Ok(Vec::new()) };
     let sql = "SELECT time, trades FROM candles
-               WHERE coin = ?1 AND interval = ?2 AND time >= ?3 AND time < ?4 AND final = 1 ORDER BY time";
+               WHERE coin = ?1 AND interval = ?2 AND time >= ?3 AND time < ?4 AND final = 1";
     let mut statement = conn.prepare_cached(sql).step(STEP)?;
     let bars = statement
         .query_map(params![coin.as_str(), interval.as_str(), span.from.0, span.to.0], |r| {

@@ -45,7 +45,8 @@ pub(super) fn covered_gap(stream: StreamKey, pieces: &[CoverageRow], gaps: &[Gap
     finding
 }
 
-/// Holes between the first piece and the edge that are neither covered nor a gap.
+/// Holes between the first piece and the edge that are neither covered nor a gap. A gap that was filled is no gap: what
+/// filled it covers it.
 pub(super) fn uncovered_hole(
     stream: StreamKey,
     pieces: &[CoverageRow],
@@ -53,7 +54,8 @@ pub(super) fn uncovered_hole(
     edge: Option<TimeMs>,
 ) -> Finding {
     let mut finding = Finding::none("uncovered_hole", stream);
-    let mut known: Vec<_> = pieces.iter().map(|p| p.span).chain(gaps.iter().map(|g| g.span)).collect();
+    let unfilled = gaps.iter().filter(|gap| gap.state != GapState::Backfilled).map(|gap| gap.span);
+    let mut known: Vec<_> = pieces.iter().map(|piece| piece.span).chain(unfilled).collect();
     known.sort_unstable();
     let Some(mut reached) = known.first().map(|span| span.from) else { return finding };
     // Where only backfills have been, the ledger ends where the last of them ended.
