@@ -41,9 +41,9 @@ const BUSY: [&str; 4] = ["book/BTC", "book/BTC/fast", "context/BTC", "mids"];
 /// Frames a second of the quiet market, as measured: what the exchange pushes at fixed intervals, and what the order flow
 /// makes at an activity of 1.
 const QUIET_PUSHED: f64 = 0.4;
-const QUIET_FLOW: f64 = 9.0;
+const QUIET_FLOW: f64 = 13.0;
 /// Frames a second of the busy market at an activity of 1, as measured; they grow with its square root, since blocks fill.
-const BUSY_FLOW: f64 = 22.0;
+const BUSY_FLOW: f64 = 19.0;
 
 /// A market.
 #[derive(Clone, PartialEq, Debug)]
@@ -60,7 +60,7 @@ impl Market {
     /// About one frame a second.
     #[must_use]
     pub fn quiet() -> Self {
-        Self { streams: keys(QUIET), coins: 5, activity: 0.06 }
+        Self { streams: keys(QUIET), coins: 5, activity: 0.045 }
     }
 
     /// About a hundred frames a second.
@@ -71,7 +71,7 @@ impl Market {
             .flat_map(|c| [format!("trades/{c}"), format!("bbo/{c}"), format!("candle/{c}/1m")]);
         let mut streams = keys(BUSY);
         streams.extend(flow.filter_map(|name| name.parse::<StreamKey>().ok()));
-        Self { streams, coins: BUSY_COINS.len(), activity: 21.0 }
+        Self { streams, coins: BUSY_COINS.len(), activity: 28.0 }
     }
 
     /// The market of the tests: every kind of stream, two coins out of five, about fifteen frames a second.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hl_core::store::StoreError;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::error::{SqliteError, Step as _, permanent, sort};
@@ -105,6 +106,8 @@ fn connect(path: &Path, kind: Kind, flags: OpenFlags) -> Result<Connection, Stor
     const STEP: &str = "opening the database";
     let conn = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).step(STEP)?;
     conn.busy_timeout(kind.busy).step(STEP)?;
+    // Plans do not hang on the values bound to a statement. Otherwise SQLite plans some anew each time they run.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).step(STEP)?;
     Ok(conn)
 }
 
