@@ -24,6 +24,8 @@ const SETTLED_MS: i64 = HOUR_MS;
 const RETENTION_MS: i64 = 3 * HOUR_MS;
 /// Quiet time at the end: bars are audited every ten minutes or so, and what an audit finds is read again.
 const CALM: Duration = Duration::from_secs(25 * 60);
+/// What the network held up has arrived so long after it let go, ms.
+const ARRIVED_MS: i64 = 10_000;
 /// What is older than this at the end is behind the edge of its stream, ms.
 const BEHIND_MS: i64 = 180_000;
 /// A daemon that ended by itself is started again after so long, as a service manager does.
@@ -60,6 +62,7 @@ pub async fn run(plan: &Plan, trace: Trace, progress: &dyn Fn(u64)) -> Result<Ou
         outcome: Outcome { seed: plan.seed, ..Outcome::default() },
         tallies: BTreeMap::new(),
         compared_to: START,
+        held_up: Vec::new(),
     };
     run.storm(progress).await?;
     run.judge().await?;
@@ -73,6 +76,9 @@ struct Run<'a> {
     outcome: Outcome,
     tallies: BTreeMap<StreamKey, Tally>,
     compared_to: TimeMs,
+    /// When the network held frames up, in order. What bears no time of its own is stamped when it arrives, so there its
+    /// stamps say little.
+    held_up: Vec<Span>,
 }
 
 impl Run<'_> {
@@ -140,7 +146,11 @@ impl Run<'_> {
             Step::Exchange(fault) => {
                 self.world.sim.inject(fault);
             }
-            Step::Network { weather, for_ms } => self.world.net.strike(weather, for_ms),
+            Step::Network { weather, for_ms } => {
+                self.world.net.strike(weather, for_ms);
+                let from = self.world.sim.now();
+                self.held_up.push(Span { from, to: from + for_ms.cast_signed() + ARRIVED_MS });
+            }
             Step::Store { trouble, for_ms } => self.world.troubles.strike(trouble, for_ms),
             Step::ClockStep { by_ms } => self.world.clock.step(by_ms),
             Step::Crash { down_ms } => {
@@ -190,9 +200,14 @@ impl Run<'_> {
         let truth = SimTruth(&self.world.sim);
         let oldest = truth.oldest().await.map_err(hl_cli::verify::VerifyError::from)?;
         for row in inspect.streams().await? {
-            if !matches!(row.stream.kind(), Kind::Candle | Kind::Funding) {
-                let tally = self.tallies.entry(row.stream).or_default();
-                compare(&inspect, &truth, oldest, &row, &gaps, within, tally).await?;
+            let pieces = match row.stream.kind() {
+                Kind::Candle | Kind::Funding => continue,
+                Kind::Mids | Kind::Context => without(within, &self.held_up),
+                _ => vec![within],
+            };
+            let tally = self.tallies.entry(row.stream).or_default();
+            for piece in pieces {
+                compare(&inspect, &truth, oldest, &row, &gaps, piece, tally).await?;
             }
         }
         Ok(())
@@ -322,6 +337,22 @@ impl Run<'_> {
     }
 }
 
+/// What is left of a piece without some others, which are in order of their beginnings.
+fn without(piece: Span, others: &[Span]) -> Vec<Span> {
+    let mut left = Vec::new();
+    let mut from = piece.from;
+    for other in others {
+        if from < other.from && other.from <= piece.to {
+            left.push(Span { from, to: other.from - 1 });
+        }
+        from = from.max(other.to + 1);
+    }
+    if from <= piece.to {
+        left.push(Span { from, to: piece.to });
+    }
+    left
+}
+
 /// How many states began at or after a time, of those that the truth gives, and when the last did.
 fn of_states(from: TimeMs, times: impl Iterator<Item = TimeMs>) -> (usize, Option<TimeMs>) {
     let begun: Vec<TimeMs> = times.filter(|at| *at >= from).collect();
@@ -337,4 +368,20 @@ fn append(text: &mut String, value: ValueRef<'_>) {
         ValueRef::Real(x) => write!(text, "{x}|"),
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => write!(text, "{}|", String::from_utf8_lossy(bytes)),
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_without_others() {
+        let span = |from, to| Span { from: TimeMs(from), to: TimeMs(to) };
+        let others = [span(10, 20), span(15, 30), span(50, 60)];
+        assert_eq!(without(span(0, 100), &others), [span(0, 9), span(31, 49), span(61, 100)]);
+        assert_eq!(without(span(12, 55), &others), [span(31, 49)]);
+        assert_eq!(without(span(12, 25), &others), []);
+        assert_eq!(without(span(70, 80), &others), [span(70, 80)]);
+        assert_eq!(without(span(0, 5), &others), [span(0, 5)]);
+    }
 }
