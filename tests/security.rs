@@ -32,7 +32,6 @@ async fn a_password_is_never_repeated() {
         ("hl-daemon", &["--store", &uri, "--print-config"], none),
         ("hl-daemon", &["--network", &url, "--print-config"], none),
         ("hl-daemon", &["--network", &bare], none),
-        ("hl-daemon", &["--coin", &uri], none),
         ("hl-daemon", &[&uri], none),
         ("hl-daemon", &["--stoer", &uri], none),
         ("hl-daemon", &[], &[("HL_STORE", &uri)]),

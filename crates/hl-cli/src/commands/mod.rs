@@ -164,7 +164,7 @@ async fn run(arguments: impl IntoIterator<Item = OsString>, shell: &mut Shell<'_
         Err(error) => {
             let exit = error.exit();
             if exit != Exit::Done {
-                eprintln!("hl-cli: {error}");
+                eprintln!("hl-cli: {}", config::mask_words(&error.to_string()));
             }
             exit
         }

@@ -37,6 +37,7 @@ pub use place::Place;
 pub(crate) use process::complain;
 pub use process::load_process;
 pub use standby::Standby;
+pub(crate) use store::mask_words;
 pub use store::{StoreUri, mask};
 
 use layers::Layer;

@@ -1,7 +1,6 @@
 //! The configuration of this process: its own arguments, environment and file.
 
-use super::store::mask_words;
-use super::{ConfigError, Loaded, load};
+use super::{ConfigError, Loaded, load, mask_words};
 use crate::exit::Exit;
 
 /// Reads the configuration of this process. Where there is nothing to run it has been said why, and the exit code
@@ -32,7 +31,7 @@ pub(crate) fn complain(program: &str, error: &ConfigError) -> Exit {
             if error.use_stderr() { Exit::Usage } else { Exit::Done }
         }
         other => {
-            eprintln!("{program}: {other}");
+            eprintln!("{program}: {}", mask_words(&other.to_string()));
             Exit::Usage
         }
     }

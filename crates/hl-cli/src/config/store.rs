@@ -47,7 +47,7 @@ pub fn mask(uri: &str) -> String {
 }
 
 /// A text of several words, with each URI among them masked.
-pub(super) fn mask_words(text: &str) -> String {
+pub(crate) fn mask_words(text: &str) -> String {
     text.split_inclusive(char::is_whitespace).map(mask).collect()
 }
 
