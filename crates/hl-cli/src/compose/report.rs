@@ -134,6 +134,7 @@ fn counters(snapshot: &Snapshot) -> BTreeMap<String, u64> {
             ("frames_refused", c.errors),
             ("frames_undecodable", c.undecodable),
             ("frames_unknown", c.unknown),
+            ("frames_stale", c.stale),
             ("subscriptions_quarantined", c.quarantined),
             ("subscriptions_renewed", c.renewed),
         ] {

@@ -21,6 +21,10 @@ use crate::mono::MonoClock;
 /// a minute from all sockets together.
 const CONNECTS_A_MINUTE: usize = 15;
 const MINUTE_MS: i64 = 60_000;
+/// An open socket's task looks at the clock this often, ms …
+const BEAT_MS: i64 = 500;
+/// … and when it could not for this long, what it reads next may have waited, ms.
+const STOOD_STILL_MS: i64 = 1_500;
 
 /// Where the pool connects to.
 #[derive(Clone, Debug)]
@@ -136,7 +140,9 @@ impl WsPool {
         let mut seen = BTreeMap::new();
         let mut complaints = Complaints::default();
         let mut out = Vec::new();
+        let mut beat = self.mono.now();
         loop {
+            self.beat(&mut beat, &mut session);
             self.take_orders(slot, &mut session);
             session.tick(self.mono.now(), self.mono.exchange(), &mut out);
             actions.extend(out.drain(..));
@@ -170,7 +176,9 @@ impl WsPool {
                 }
             }
             self.publish(slot, &session, None);
-            let deadline = session.next_deadline().map(|at| self.mono.instant(at));
+            let look_again = link.is_some().then_some(beat + BEAT_MS);
+            let deadline = session.next_deadline().into_iter().chain(look_again).min();
+            let deadline = deadline.map(|at| self.mono.instant(at));
             tokio::select! {
                 biased;
                 () = stopped(&mut stop) => break,
@@ -182,13 +190,15 @@ impl WsPool {
                             info!(slot = index, endpoint = %self.options.endpoint, "socket open");
                             link = Some(connection);
                             lock(&slot.view).trouble = None;
-                            session.connected(self.mono.now());
+                            beat = self.mono.now();
+                            session.connected(beat);
                         }
                         Err(error) => self.lost(slot, &mut session, error.to_string(), &mut out),
                     }
                 }
                 incoming = next(link.as_mut()) => match incoming {
                     Incoming::Text(mut text) => {
+                        self.beat(&mut beat, &mut session);
                         self.text(&mut session, &mut seen, &mut complaints, &mut text, &mut out);
                     },
                     Incoming::Ping(payload) => {
@@ -211,6 +221,15 @@ impl WsPool {
         if let Some(connection) = link {
             connection.close().await;
         }
+    }
+
+    /// Notices that the process did not run.
+    fn beat(&self, beat: &mut i64, session: &mut Session) {
+        let now = self.mono.now();
+        if now - *beat >= STOOD_STILL_MS {
+            session.stood_still(now);
+        }
+        *beat = now;
     }
 
     fn take_orders(&self, slot: &Slot, session: &mut Session) {

@@ -125,6 +125,8 @@ pub struct SessionCounters {
     pub quarantined: u64,
     /// Subscriptions made anew because they were silent.
     pub renewed: u64,
+    /// Frames that bear no time and waited while this process stood still.
+    pub stale: u64,
 }
 
 /// The machine. See the [module](self).
@@ -136,6 +138,8 @@ pub struct Session {
     next_run: u64,
     ping_due: Mono,
     ping_sent: Option<(Mono, TimeMs)>,
+    /// The process stood still until then: what comes before the answer to a later ping may have waited meanwhile.
+    stood_still: Option<Mono>,
     /// Sends that may go out at once, and when one more is earned.
     send_credit: u32,
     credit_at: Mono,
@@ -155,6 +159,7 @@ impl Session {
             next_run: u64::from(slot) << 40,
             ping_due: 0,
             ping_sent: None,
+            stood_still: None,
             send_credit: SENDS_AT_ONCE,
             credit_at: 0,
             unsubscribes: VecDeque::new(),
@@ -224,6 +229,7 @@ impl Session {
         self.link = Link::Up { since: now, data: None };
         self.counters.connects += 1;
         self.ping_sent = None;
+        self.stood_still = None;
         self.ping_due = now + self.ping_ms();
         self.unsubscribes.clear();
         for sub in self.subs.values_mut() {
@@ -324,6 +330,16 @@ impl Session {
         }
     }
 
+    /// The process did not run for a while, until now: it was stopped, or the machine was too busy. Frames without a time
+    /// of their own would be stamped with that of their reading, so they are dropped until a ping proves that what comes
+    /// is new.
+    pub fn stood_still(&mut self, now: Mono) {
+        if matches!(self.link, Link::Up { .. }) {
+            self.stood_still = Some(now);
+            self.ping_due = now;
+        }
+    }
+
     /// A frame came in.
     pub fn frame(&mut self, now: Mono, exchange: TimeMs, frame: Frame, out: &mut Vec<Action>) {
         match frame {
@@ -376,6 +392,10 @@ impl Session {
             self.counters.unrouted += 1;
             return;
         };
+        if self.stood_still.is_some() && matches!(stream.kind(), Kind::Mids | Kind::Context) {
+            self.counters.stale += 1;
+            return;
+        }
         let (run, first) = (*run, last.is_none());
         // Only pauses inside a run are its rhythm: what passed before its first frame is the connection's.
         if let Some(last) = last {
@@ -401,7 +421,8 @@ impl Session {
     }
 
     fn pong(&mut self, out: &mut Vec<Action>) {
-        let Some((_, sent)) = self.ping_sent.take() else { return };
+        let Some((at, sent)) = self.ping_sent.take() else { return };
+        self.stood_still.take_if(|until| *until <= at);
         for (stream, sub) in &self.subs {
             if let State::Live { run, .. } = sub.state
                 && stream.kind() == Kind::Candle

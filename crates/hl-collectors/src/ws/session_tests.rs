@@ -492,6 +492,35 @@ fn no_pong_closes_and_a_pong_proves_bars_only() {
 }
 
 #[test]
+fn after_standing_still_frames_without_a_time_wait_for_the_answer_to_a_new_ping() {
+    let mut rig = Rig::live(&["trades/BTC", "mids"]);
+    for name in ["trades/BTC", "mids"] {
+        rig.data(name);
+    }
+    while rig.unread.is_empty() {
+        rig.pass(1_000);
+        rig.data("mids");
+    }
+    let old_pong = rig.unread.pop_front().unwrap();
+    rig.now += 4_000;
+    rig.session.stood_still(rig.now);
+    let brings = |rig: &mut Rig| {
+        rig.offers.clear();
+        rig.data("mids");
+        rig.data("trades/BTC");
+        rig.offers.iter().map(|offer| offer.stream).collect::<Vec<_>>()
+    };
+    assert_eq!(brings(&mut rig), [key("trades/BTC")], "a trade says when it was");
+    rig.frame(old_pong);
+    assert_eq!(brings(&mut rig), [key("trades/BTC")], "that ping was sent before");
+    rig.work();
+    assert_eq!(brings(&mut rig), [key("trades/BTC")], "the answer is on its way");
+    rig.read_all();
+    assert_eq!(brings(&mut rig), [key("mids"), key("trades/BTC")]);
+    assert_eq!(rig.session.counters().stale, 3);
+}
+
+#[test]
 fn a_pong_that_nobody_asked_for_proves_nothing() {
     let mut rig = Rig::live(&["candle/BTC/1m"]);
     rig.offers.clear();
