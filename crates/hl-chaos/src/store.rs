@@ -160,12 +160,12 @@ impl<S: Store> Store for RoughStore<S> {
         self.rough(self.inner.open_gaps())
     }
 
-    fn final_bars(
+    fn covered_bars(
         &self,
         stream: StreamKey,
         span: Span,
     ) -> BoxFuture<'_, Result<Vec<(TimeMs, u64)>, StoreError>> {
-        self.rough(self.inner.final_bars(stream, span))
+        self.rough(self.inner.covered_bars(stream, span))
     }
 
     fn reserve<'a>(

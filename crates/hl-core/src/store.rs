@@ -49,7 +49,7 @@ pub struct Recent {
     pub gaps: Vec<Span>,
 }
 
-/// How much of the past [`Recent`] holds, ms: bars are compared, and audited, within half an hour.
+/// How much of the past [`Recent`] holds, ms: bars of so many minutes are compared with them.
 pub const RECENT_MS: i64 = 30 * 60_000;
 
 /// What [`Store::lease`] gave.

@@ -277,6 +277,7 @@ mod tests {
         inbox.offer(trade()).await;
         assert_eq!(inbox.stats().waiting, 0, "a closed inbox drops");
     }
+
     #[tokio::test(start_paused = true)]
     async fn long_entries_fill_it_before_they_are_many() {
         let inbox = std::sync::Arc::new(Inbox::new());
