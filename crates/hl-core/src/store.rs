@@ -148,7 +148,7 @@ pub trait Store: Send + Sync + 'static {
     fn open_gaps(&self) -> BoxFuture<'_, Result<Vec<(StreamKey, u64, Span)>, StoreError>>;
 
     /// The bars of a stream that are covered, of those whose open time lies in `span`, its end excluded: open time and
-    /// number of trades, 0 where nothing was traded and no bar is stored, oldest first. Nothing for calendar intervals.
+    /// number of trades, 0 where nothing was traded and no bar is stored, oldest first, at most 5,000. Nothing for calendar intervals.
     #[allow(clippy::type_complexity, reason = "a name for the pair would say no more")]
     fn covered_bars(
         &self,

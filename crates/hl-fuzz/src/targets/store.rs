@@ -128,7 +128,7 @@ async fn write(path: &Path, sound: bool) {
     said(store.claim_gaps(trades, EVER, Epoch { token, local: 9 }).await);
     said(store.unclaim(Epoch { token, local: 9 }).await);
     said(store.open_gaps().await);
-    said(store.final_bars(candles, EVER).await);
+    said(store.covered_bars(candles, EVER).await);
     said(store.reserve("here", damage::START, 20, 1_200).await);
     said(store.put_note("status", "{}").await);
     let granted = leases.is_some_and(|leases| leases.granted.iter().any(|start| start.stream == trades));

@@ -402,6 +402,9 @@ impl Scope<'_> {
     }
 }
 
+/// More bars than the exchange keeps are not looked at.
+const MOST_BARS: usize = 5_000;
+
 /// The covered bars whose open time lies in `span`, with their trades.
 pub(super) fn covered_bars(
     conn: &Connection,
@@ -430,7 +433,7 @@ pub(super) fn covered_bars(
     for piece in pieces.into_iter().filter_map(|piece| piece.intersect(span)) {
         let first = interval.open_of(piece.from);
         let mut bar = if first < piece.from { first + interval.ms() } else { first };
-        while bar < piece.to {
+        while bar < piece.to && bars.len() < MOST_BARS {
             bars.insert(bar, stored.get(&bar).copied().unwrap_or_default());
             bar = bar + interval.ms();
         }
