@@ -72,144 +72,81 @@ impl Name {
 
     /// The world that it looks at; none for the selector alone.
     pub(crate) fn world(self, reach: Reach) -> Result<Option<Setup>, CoinError> {
-        let (short, deep) = (reach == Reach::Short, reach == Reach::Deep);
-        let more = u8::from(deep);
-        let less = u8::from(short);
-        let one = Faults {
-            die: true,
-            deafen: true,
-            garble: true,
-            twice: true,
-            crash: true,
-            spool: false,
-            steal: false,
-        };
-        Ok(Some(match self {
-            Self::Trades => Setup {
-                script: if short {
-                    Script::trades(&[1, 1, 1], 2, 1)?
-                } else {
-                    Script::trades(&[1, 2, 1], 3, 2)?
-                },
-                places: Places::One,
-                processes: 1,
-                faults: one,
-                bounds: Left {
-                    faults: 1 + more,
-                    silences: more,
-                    asks: 2 + more - less,
-                    backfills: 1,
-                    subscribes: 2 + more,
-                    pongs: 0,
-                },
-                calm: false,
+        let (script, bounds) = match self {
+            Self::Trades => match reach {
+                Reach::Short => (Script::trades(&[1, 1, 1], 2, 1)?, bounds([1, 0, 1, 1, 2, 0])),
+                Reach::Full => (Script::trades(&[1, 2, 1], 3, 2)?, bounds([2, 0, 2, 1, 2, 0])),
+                Reach::Deep => (Script::trades(&[1, 2, 1, 1], 3, 2)?, bounds([2, 1, 2, 1, 3, 0])),
             },
-            Self::TradesCalm => Setup {
-                script: Script::trades(if short { &[2] } else { &[1, 2] }, 3, 2)?,
-                places: Places::One,
-                processes: 1,
-                faults: one,
-                bounds: Left {
-                    faults: 1 + more,
-                    silences: 1,
-                    asks: 1 + more,
-                    backfills: 1,
-                    subscribes: 2 + more - less,
-                    pongs: 0,
-                },
-                calm: true,
+            Self::TradesCalm => match reach {
+                Reach::Short => (Script::trades(&[2], 3, 2)?, bounds([1, 1, 0, 0, 2, 0])),
+                Reach::Full => (Script::trades(&[1, 2], 3, 2)?, bounds([1, 1, 1, 1, 2, 0])),
+                Reach::Deep => (Script::trades(&[1, 2, 1], 3, 2)?, bounds([2, 1, 2, 1, 2, 0])),
             },
-            Self::Standby => Setup {
-                script: Script::trades(if short { &[1, 1] } else { &[1, 2, 1] }, 2 - usize::from(less), 1)?,
-                places: Places::Two,
-                processes: 1,
-                faults: Faults { twice: false, garble: !short, ..one },
-                bounds: Left {
-                    faults: 1 + more,
-                    silences: more,
-                    asks: 1 + more,
-                    backfills: more,
-                    subscribes: 3 - less,
-                    pongs: 0,
-                },
-                calm: false,
+            Self::Standby => match reach {
+                Reach::Short => (Script::trades(&[1, 1], 1, 1)?, bounds([1, 0, 1, 0, 2, 0])),
+                Reach::Full => (Script::trades(&[1, 2], 2, 1)?, bounds([1, 0, 1, 0, 3, 0])),
+                Reach::Deep => (Script::trades(&[1, 2, 1], 2, 1)?, bounds([2, 1, 1, 1, 3, 0])),
             },
-            Self::StandbyCalm => Setup {
-                script: Script::trades(if short { &[1] } else { &[2] }, 2, 1)?,
-                places: Places::Two,
-                processes: 1,
-                faults: Faults { twice: false, garble: false, ..one },
-                bounds: Left {
-                    faults: 1 + more - less,
-                    silences: 1,
-                    asks: 1,
-                    backfills: 0,
-                    subscribes: 3 + more - less,
-                    pongs: 0,
-                },
-                calm: true,
+            Self::StandbyCalm => match reach {
+                Reach::Short => (Script::trades(&[1], 2, 1)?, bounds([0, 1, 0, 0, 2, 0])),
+                Reach::Full => (Script::trades(&[2], 2, 1)?, bounds([1, 1, 0, 0, 2, 0])),
+                Reach::Deep => (Script::trades(&[1, 2], 2, 1)?, bounds([1, 1, 1, 0, 3, 0])),
             },
-            Self::Bars | Self::BarsCalm => Setup {
-                script: Script::bars(if short || self == Self::BarsCalm && !deep {
-                    &[(62, 1, 1), (121, 2, 1), (123, 1, 3), (130, 0, 0), (182, 3, 1), (190, 0, 0)]
-                } else {
-                    // The last version of the first bar comes late; the third minute is empty; the fourth bar is late too.
-                    &[
-                        (62, 1, 1),
-                        (121, 2, 1),
-                        (123, 1, 3),
-                        (130, 0, 0),
-                        (179, 2, 2),
-                        (241, 4, 1),
-                        (301, 5, 1),
-                        (304, 4, 2),
-                        (310, 0, 0),
-                    ]
-                })?,
-                places: Places::One,
-                processes: 1,
-                faults: Faults { deafen: false, ..one },
-                bounds: Left {
-                    faults: 1 + more - less * u8::from(self == Self::BarsCalm),
-                    silences: 0,
-                    asks: 2 + more - less,
-                    backfills: 1,
-                    subscribes: 2 - less,
-                    pongs: 2 + more - less,
-                },
-                calm: self == Self::BarsCalm,
+            Self::Bars => match reach {
+                Reach::Short => (Script::bars(LATE)?, bounds([1, 0, 0, 0, 1, 1])),
+                Reach::Full => (Script::bars(LATE)?, bounds([1, 0, 1, 1, 2, 1])),
+                Reach::Deep => (Script::bars(LATE_TWICE)?, bounds([2, 0, 2, 1, 2, 2])),
             },
-            Self::Leases => Setup {
-                script: Script::trades(if short { &[1, 1] } else { &[1, 2, 1] }, 2, 1)?,
-                places: Places::One,
-                processes: 2,
-                faults: Faults { crash: true, spool: true, steal: true, ..Faults::default() },
-                bounds: Left {
-                    faults: 2 + more - less,
-                    silences: 0,
-                    asks: 1 + more - less,
-                    backfills: 1 - less,
-                    subscribes: 2 + more,
-                    pongs: 0,
-                },
-                calm: false,
+            Self::BarsCalm => match reach {
+                Reach::Short => (Script::bars(LATE)?, bounds([0, 0, 0, 0, 1, 1])),
+                Reach::Full => (Script::bars(LATE)?, bounds([0, 0, 1, 1, 1, 1])),
+                Reach::Deep => (Script::bars(LATE)?, bounds([1, 0, 1, 1, 2, 1])),
             },
-            Self::LeasesCalm => Setup {
-                script: Script::trades(&[1, 1], 2, 1)?,
-                places: Places::One,
-                processes: 2,
-                faults: Faults { crash: true, spool: true, steal: true, ..Faults::default() },
-                bounds: Left {
-                    faults: 1 + more,
-                    silences: 0,
-                    asks: 1 - less,
-                    backfills: 0,
-                    subscribes: 2 - less,
-                    pongs: 0,
-                },
-                calm: true,
+            Self::Leases => match reach {
+                Reach::Short => (Script::trades(&[1, 1], 2, 1)?, bounds([1, 0, 0, 0, 2, 0])),
+                Reach::Full => (Script::trades(&[1, 2], 2, 1)?, bounds([2, 0, 1, 0, 2, 0])),
+                Reach::Deep => (Script::trades(&[1, 2, 1], 2, 1)?, bounds([3, 0, 1, 1, 3, 0])),
+            },
+            Self::LeasesCalm => match reach {
+                Reach::Short => (Script::trades(&[1, 1], 2, 1)?, bounds([1, 0, 0, 0, 1, 0])),
+                Reach::Full => (Script::trades(&[1, 1], 2, 1)?, bounds([1, 0, 1, 0, 2, 0])),
+                Reach::Deep => (Script::trades(&[1, 2], 2, 1)?, bounds([2, 0, 1, 0, 2, 0])),
             },
             Self::Selector => return Ok(None),
-        }))
+        };
+        let one = Faults { die: true, garble: true, crash: true, ..Faults::default() };
+        let (places, processes, faults) = match self {
+            Self::Standby | Self::StandbyCalm => (Places::Two, 1, Faults { deafen: true, ..one }),
+            Self::Bars | Self::BarsCalm => (Places::One, 1, Faults { twice: true, ..one }),
+            Self::Leases | Self::LeasesCalm => {
+                (Places::One, 2, Faults { crash: true, spool: true, steal: true, ..Faults::default() })
+            }
+            Self::Trades | Self::TradesCalm | Self::Selector => {
+                (Places::One, 1, Faults { deafen: true, twice: true, ..one })
+            }
+        };
+        let calm = matches!(self, Self::TradesCalm | Self::StandbyCalm | Self::BarsCalm | Self::LeasesCalm);
+        Ok(Some(Setup { script, places, processes, faults, bounds, calm }))
     }
+}
+
+/// Bars whose first one gets its last version late, and a minute without trades.
+const LATE: &[(i64, i64, u64)] =
+    &[(62, 1, 1), (121, 2, 1), (123, 1, 3), (130, 0, 0), (242, 4, 1), (250, 0, 0)];
+/// The same, and another late one after the empty minute.
+const LATE_TWICE: &[(i64, i64, u64)] = &[
+    (62, 1, 1),
+    (121, 2, 1),
+    (123, 1, 3),
+    (130, 0, 0),
+    (179, 2, 2),
+    (241, 4, 1),
+    (301, 5, 1),
+    (304, 4, 2),
+    (310, 0, 0),
+];
+
+fn bounds([faults, silences, asks, backfills, subscribes, pongs]: [u8; 6]) -> Left {
+    Left { faults, silences, asks, backfills, subscribes, pongs }
 }

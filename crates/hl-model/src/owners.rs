@@ -32,8 +32,8 @@ impl Setup {
             streams: vec![(trades("BTC")?, Places::Two), (trades("ETH")?, Places::One)],
             events: match reach {
                 Reach::Short => 5,
-                Reach::Full => 8,
-                Reach::Deep => 10,
+                Reach::Full => 9,
+                Reach::Deep => 12,
             },
         })
     }
