@@ -341,8 +341,8 @@ impl Run<'_> {
 fn without(piece: Span, others: &[Span]) -> Vec<Span> {
     let mut left = Vec::new();
     let mut from = piece.from;
-    for other in others {
-        if from < other.from && other.from <= piece.to {
+    for other in others.iter().filter(|other| other.touches(piece)) {
+        if from < other.from {
             left.push(Span { from, to: other.from - 1 });
         }
         from = from.max(other.to + 1);
