@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Token(pub u32);
 
-/// The epoch of a claim: lease token, then a number local to the holder. Orders by age; never reused.
+/// The epoch of a claim: lease token, then a number local to the holder. Within a session it orders by age; it is never
+/// reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Epoch {
     /// The token of the lease behind the claim.
