@@ -31,7 +31,7 @@ const SPOOL_BYTES: u64 = 1 << 30;
 /// there whether or not it was flushed to a disk; the store's own flushes then cost nothing.
 const MEMORY: &str = "/dev/shm";
 
-/// See the [module](self). Must be used inside a runtime of one thread with a paused clock.
+/// Must be used inside a runtime of one thread with a paused clock.
 pub struct World {
     /// The network of the daemons.
     pub net: WeatherNet<MemoryNet>,
