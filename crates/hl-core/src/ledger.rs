@@ -51,6 +51,19 @@ impl Span {
         self.touches(other).then(|| Self { from: self.from.max(other.from), to: self.to.min(other.to) })
     }
 
+    /// The union of pieces in order of their beginnings, as far as they touch.
+    #[must_use]
+    pub fn joined(pieces: impl IntoIterator<Item = Self>) -> Vec<Self> {
+        let mut out: Vec<Self> = Vec::new();
+        for piece in pieces {
+            match out.last_mut() {
+                Some(last) if last.touches(piece) => last.to = last.to.max(piece.to),
+                _ => out.push(piece),
+            }
+        }
+        out
+    }
+
     /// Whether `time` lies in the closed piece.
     #[must_use]
     pub fn contains(self, time: TimeMs) -> bool {
@@ -268,6 +281,13 @@ mod tests {
         assert!(span(1, 6).overlaps(span(5, 9)));
         assert_eq!(span(1, 6).intersect(span(5, 9)), Some(span(5, 6)));
         assert_eq!(span(1, 2).intersect(span(5, 9)), None);
+    }
+
+    #[test]
+    fn pieces_that_touch_are_joined() {
+        let span = |a, b| Span::new(TimeMs(a), TimeMs(b));
+        let pieces = [span(0, 4), span(2, 3), span(4, 6), span(7, 9)];
+        assert_eq!(Span::joined(pieces), [span(0, 6), span(7, 9)]);
     }
 
     #[test]

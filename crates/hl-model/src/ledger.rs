@@ -214,7 +214,7 @@ impl Ledger {
         }
         let inside =
             self.gaps.iter().map(|g| g.span).filter(|g| span.contains(g.from) && span.contains(g.to));
-        if joined(inside) != [span] {
+        if Span::joined(inside) != [span] {
             self.gaps.push(Gap { span, state: GapState::Open, claim: None });
             self.tidy();
         }
@@ -235,7 +235,7 @@ impl Ledger {
         let mut parts = Vec::new();
         let mut gaps = Vec::new();
         for gap in std::mem::take(&mut self.gaps) {
-            let part = part_of(gap.span, span, self.borders()).filter(|_| choose(&gap, &self.living));
+            let part = self.borders().part(gap.span, span).filter(|_| choose(&gap, &self.living));
             let Some(part) = part else {
                 gaps.push(gap);
                 continue;
@@ -257,13 +257,9 @@ impl Ledger {
         let parts = self.carve(span, GapState::Backfilled, None, |gap, living| {
             gap.state != GapState::Backfilled && is_claimable(gap, epoch, living)
         });
-        let parts = joined(parts);
+        let parts = Span::joined(parts);
         let borders = self.borders();
-        let holds = |part: &Span, time| match borders {
-            Borders::Shared => part.contains(time),
-            Borders::HalfOpen => part.from <= time && time < part.to,
-        };
-        self.insert(epoch, records, true, |time| parts.iter().any(|part| holds(part, time)))?;
+        self.insert(epoch, records, true, |time| parts.iter().any(|part| borders.contain(*part, time)))?;
         for part in parts {
             if borders == Borders::HalfOpen {
                 self.make_final(part);
@@ -376,22 +372,4 @@ impl Ledger {
 /// Whether no living session but the holder of `epoch` has claimed the gap.
 fn is_claimable(gap: &Gap, epoch: Epoch, living: &BTreeSet<Token>) -> bool {
     gap.claim.is_none_or(|claim| claim == epoch || !living.contains(&claim.token))
-}
-
-/// The part of a gap that lies in `span`; none where they meet in no more than a border.
-fn part_of(gap: Span, span: Span, borders: Borders) -> Option<Span> {
-    let block = borders == Borders::Shared && gap.ms() == 0 && span.contains(gap.from);
-    if block { Some(gap) } else { gap.overlaps(span).then(|| gap.intersect(span)).flatten() }
-}
-
-/// The union of pieces in order, as far as they touch.
-fn joined(pieces: impl IntoIterator<Item = Span>) -> Vec<Span> {
-    let mut out: Vec<Span> = Vec::new();
-    for piece in pieces {
-        match out.last_mut() {
-            Some(last) if last.touches(piece) => last.to = last.to.max(piece.to),
-            _ => out.push(piece),
-        }
-    }
-    out
 }

@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 
 pub use book::BookVariant;
 
-use crate::{Coin, Interval};
+use crate::ledger::Span;
+use crate::{Coin, Interval, TimeMs};
 
 /// One thing that can be collected, with one time line.
 ///
@@ -76,6 +77,24 @@ pub enum Borders {
     Shared,
     /// Pieces are half-open, `from <= t < to`: bars and settlements.
     HalfOpen,
+}
+
+impl Borders {
+    /// Whether a time lies in a piece.
+    #[must_use]
+    pub fn contain(self, piece: Span, time: TimeMs) -> bool {
+        match self {
+            Self::Shared => piece.contains(time),
+            Self::HalfOpen => piece.from <= time && time < piece.to,
+        }
+    }
+
+    /// The part of a gap that lies in `span`; none where they meet in no more than a border.
+    #[must_use]
+    pub fn part(self, gap: Span, span: Span) -> Option<Span> {
+        let block = self == Self::Shared && gap.ms() == 0 && span.contains(gap.from);
+        if block { Some(gap) } else { gap.overlaps(span).then(|| gap.intersect(span)).flatten() }
+    }
 }
 
 /// What the exchange still has of the past.
@@ -269,6 +288,25 @@ impl<'de> Deserialize<'de> for StreamKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn span(from: i64, to: i64) -> Span {
+        Span::new(TimeMs(from), TimeMs(to))
+    }
+
+    #[test]
+    fn a_border_is_no_part_of_a_gap_but_a_gap_of_one_block_is() {
+        assert_eq!(Borders::Shared.part(span(0, 5), span(5, 9)), None);
+        assert_eq!(Borders::Shared.part(span(0, 6), span(5, 9)), Some(span(5, 6)));
+        assert_eq!(Borders::Shared.part(span(5, 5), span(5, 9)), Some(span(5, 5)));
+        assert_eq!(Borders::HalfOpen.part(span(5, 5), span(5, 9)), None);
+    }
+
+    #[test]
+    fn what_lies_at_the_end_is_inside_only_where_borders_are_shared() {
+        let inside = |borders: Borders| [4, 5, 8, 9, 10].map(|t| borders.contain(span(5, 9), TimeMs(t)));
+        assert_eq!(inside(Borders::Shared), [false, true, true, true, false]);
+        assert_eq!(inside(Borders::HalfOpen), [false, true, true, false, false]);
+    }
 
     #[test]
     fn names_survive_the_round_trip() {

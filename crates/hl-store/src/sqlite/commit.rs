@@ -36,7 +36,7 @@ impl Scope<'_> {
                 }
                 Change::Final { span } => {
                     if let StreamKey::Candle(coin, interval) = *stream {
-                        rows::make_final(self.tx, coin, interval, *span)?;
+                        rows::set_final(self.tx, coin, interval, *span, true)?;
                     }
                 }
                 Change::GapOpened { span, cause } => self.open_gap(*stream, *span, *cause)?,

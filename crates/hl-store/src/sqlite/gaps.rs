@@ -29,37 +29,12 @@ impl Gap {
     fn get(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             id: row.get(0)?,
-            span: Span { from: TimeMs(row.get(1)?), to: TimeMs(row.get(2)?) },
+            span: rows::span(row, 1)?,
             cause: word(row, 3, Cause::parse)?,
             state: word(row, 4, GapState::parse)?,
             claim: row.get::<_, Option<i64>>(5)?.map(Epoch::from_i64),
         })
     }
-}
-
-/// The part of a gap that lies in `span`; none where they meet in no more than a border.
-fn part_of(gap: Span, span: Span, borders: Borders) -> Option<Span> {
-    let block = borders == Borders::Shared && gap.ms() == 0 && span.contains(gap.from);
-    if block { Some(gap) } else { gap.overlaps(span).then(|| gap.intersect(span)).flatten() }
-}
-
-fn holds(span: Span, borders: Borders, time: TimeMs) -> bool {
-    match borders {
-        Borders::Shared => span.contains(time),
-        Borders::HalfOpen => span.from <= time && time < span.to,
-    }
-}
-
-/// The union of pieces in order, as far as they touch.
-fn joined(pieces: impl IntoIterator<Item = Span>) -> Vec<Span> {
-    let mut out: Vec<Span> = Vec::new();
-    for piece in pieces {
-        match out.last_mut() {
-            Some(last) if last.touches(piece) => last.to = last.to.max(piece.to),
-            _ => out.push(piece),
-        }
-    }
-    out
 }
 
 impl Scope<'_> {
@@ -117,7 +92,7 @@ impl Scope<'_> {
             .into_iter()
             .filter(|gap| gap.cause == cause && span.contains(gap.span.from) && span.contains(gap.span.to));
         // A repeated batch may find its gap split by now.
-        if joined(inside.map(|gap| gap.span)) == [span] {
+        if Span::joined(inside.map(|gap| gap.span)) == [span] {
             return Ok(());
         }
         self.insert_gap(&name, span, cause)
@@ -152,16 +127,16 @@ impl Scope<'_> {
             if gap.state == GapState::Backfilled || !self.is_free(&gap, stamp.epoch) {
                 continue;
             }
-            if let Some(part) = part_of(gap.span, span, borders) {
+            if let Some(part) = borders.part(gap.span, span) {
                 self.carve(&gap, part, GapState::Backfilled, None)?;
                 parts.push(part);
             }
         }
-        let parts = joined(parts);
+        let parts = Span::joined(parts);
         let part_at = |time| {
             let at = parts.partition_point(|part| part.to < time);
             // Half-open pieces end where the next may begin, and pieces that touch were joined.
-            (at..parts.len()).take(2).find(|at| holds(parts[*at], borders, time))
+            (at..parts.len()).take(2).find(|at| borders.contain(parts[*at], time))
         };
         let mut counts = vec![0; parts.len()];
         let written = rows::insert(
@@ -179,7 +154,7 @@ impl Scope<'_> {
         for (&part, &count) in parts.iter().zip(&counts) {
             let rows = match stream {
                 StreamKey::Candle(coin, interval) => {
-                    rows::make_final(self.tx, coin, interval, part)?;
+                    rows::set_final(self.tx, coin, interval, part, true)?;
                     rows::count_bars(self.tx, coin, interval, part)?
                 }
                 _ => count,
@@ -195,7 +170,7 @@ impl Scope<'_> {
             let ours = gap.claim.is_none_or(|c| c.token == token || !self.is_alive(c.token));
             if gap.state == GapState::Open
                 && ours
-                && let Some(part) = part_of(gap.span, span, stream.spec().borders)
+                && let Some(part) = stream.spec().borders.part(gap.span, span)
             {
                 self.carve(&gap, part, GapState::Unrecoverable, None)?;
             }
@@ -216,7 +191,7 @@ impl Scope<'_> {
             .step(STEP)?;
         let pieces = statement
             .query_map(params![name, span.from.0, span.to.0], |r| {
-                let piece = Span { from: TimeMs(r.get(0)?), to: TimeMs(r.get(1)?) };
+                let piece = rows::span(r, 0)?;
                 let stamp = Stamp {
                     origin: word(r, 2, Origin::parse)?,
                     epoch: Epoch::from_i64(r.get(3)?),
@@ -230,7 +205,7 @@ impl Scope<'_> {
             return Ok(());
         }
         if let StreamKey::Candle(coin, interval) = stream {
-            rows::make_open(self.tx, coin, interval, span)?;
+            rows::set_final(self.tx, coin, interval, span, false)?;
         }
         for (piece, stamp, rows) in pieces {
             self.tx
@@ -263,19 +238,23 @@ impl Scope<'_> {
         let borders = stream.spec().borders;
         let mut known = Vec::new();
         for gap in self.gaps_near(&name, span)? {
-            let Some(part) = part_of(gap.span, span, borders) else { continue };
+            let Some(part) = borders.part(gap.span, span) else { continue };
             if gap.state == GapState::Backfilled {
                 self.carve(&gap, part, GapState::Open, None)?;
             }
             known.push(part);
         }
-        known.sort_unstable();
+        self.open_rest(&name, span, known, cause)
+    }
+
+    /// Opens gaps over what of `span` the `known` pieces, in order of their beginnings, leave.
+    fn open_rest(&self, stream: &str, span: Span, known: Vec<Span>, cause: Cause) -> Result<(), StoreError> {
         let mut reached = span.from;
-        for part in joined(known).into_iter().chain([Span { from: span.to, to: span.to }]) {
-            if reached < part.from {
-                self.insert_gap(&name, Span { from: reached, to: part.from }, cause)?;
+        for piece in known.into_iter().chain([Span { from: span.to, to: span.to }]) {
+            if reached < piece.from {
+                self.insert_gap(stream, Span { from: reached, to: piece.from.min(span.to) }, cause)?;
             }
-            reached = reached.max(part.to);
+            reached = reached.max(piece.to);
         }
         Ok(())
     }
@@ -300,7 +279,7 @@ impl Scope<'_> {
             )
             .and_then(|mut s| {
                 s.query_row(params![name, stamp.epoch.to_i64(), stamp.origin.as_str(), span.from.0], |r| {
-                    Ok(Span { from: TimeMs(r.get(0)?), to: TimeMs(r.get(1)?) })
+                    rows::span(r, 0)
                 })
                 .optional()
             })
@@ -364,19 +343,10 @@ impl Scope<'_> {
             )
             .step(STEP)?;
         let known = statement
-            .query_map(params![name, span.from.0, to.0], |r| {
-                Ok(Span { from: TimeMs(r.get(0)?), to: TimeMs(r.get(1)?) })
-            })
+            .query_map(params![name, span.from.0, to.0], |r| rows::span(r, 0))
             .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
             .step(STEP)?;
-        let mut reached = span.from;
-        for piece in known.into_iter().chain([Span { from: to, to }]) {
-            if reached < piece.from {
-                self.insert_gap(&name, Span { from: reached, to: piece.from.min(to) }, cause)?;
-            }
-            reached = reached.max(piece.to);
-        }
-        Ok(())
+        self.open_rest(&name, Span { from: span.from, to }, known, cause)
     }
 
     /// Claims the free open gaps inside `span`.
@@ -385,7 +355,7 @@ impl Scope<'_> {
         for gap in self.gaps_near(&stream.to_string(), span)? {
             if gap.state == GapState::Open
                 && self.is_free(&gap, epoch)
-                && let Some(part) = part_of(gap.span, span, stream.spec().borders)
+                && let Some(part) = stream.spec().borders.part(gap.span, span)
             {
                 self.carve(&gap, part, GapState::Open, Some(epoch))?;
                 pieces.push(part);
@@ -423,9 +393,7 @@ pub(super) fn covered_bars(
         )
         .step(STEP)?;
     let pieces = statement
-        .query_map(params![stream.to_string(), span.from.0, span.to.0], |r| {
-            Ok(Span { from: TimeMs(r.get(0)?), to: TimeMs(r.get(1)?) })
-        })
+        .query_map(params![stream.to_string(), span.from.0, span.to.0], |r| rows::span(r, 0))
         .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
         .step(STEP)?;
     let stored = rows::final_bars(conn, coin, interval, span)?;
@@ -453,26 +421,9 @@ pub(super) fn open_gaps(conn: &Connection) -> Result<Vec<(StreamKey, u64, Span)>
     let rows = statement
         .query_map([], |r| {
             let stream = word(r, 0, |s| s.parse::<StreamKey>().ok())?;
-            let span = Span { from: TimeMs(r.get(2)?), to: TimeMs(r.get(3)?) };
+            let span = rows::span(r, 2)?;
             Ok((stream, r.get::<_, i64>(1)?.cast_unsigned(), span))
         })
         .step(STEP)?;
     rows.collect::<Result<_, _>>().step(STEP)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn span(from: i64, to: i64) -> Span {
-        Span::new(TimeMs(from), TimeMs(to))
-    }
-
-    #[test]
-    fn a_border_is_no_part_of_a_gap_but_a_gap_of_one_block_is() {
-        assert_eq!(part_of(span(0, 5), span(5, 9), Borders::Shared), None);
-        assert_eq!(part_of(span(0, 6), span(5, 9), Borders::Shared), Some(span(5, 6)));
-        assert_eq!(part_of(span(5, 5), span(5, 9), Borders::Shared), Some(span(5, 5)));
-        assert_eq!(part_of(span(5, 5), span(5, 9), Borders::HalfOpen), None);
-    }
 }

@@ -9,10 +9,10 @@ use hl_core::seam::BoxFuture;
 use hl_core::store::{Holder, StoreError};
 use hl_core::stream::BookVariant;
 use hl_core::{Coin, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::error::Step as _;
-use super::rows::{self, Place, word};
+use super::rows::{self, Place, span, word};
 use super::session::{self, Locks};
 use super::{SqliteStore, audit, file, schema};
 use crate::{Audit, CoverageRow, GapRow, Inspect, StreamRow};
@@ -244,8 +244,4 @@ fn unfilled(conn: &Connection) -> Result<BTreeMap<StreamKey, u64>, StoreError> {
 /// The condition for a stream bound to `?1`, or for all where that is null.
 fn one_or_all(stream: Option<StreamKey>) -> &'static str {
     if stream.is_some() { "stream = ?1" } else { "?1 IS NULL" }
-}
-
-fn span(row: &Row<'_>, at: usize) -> rusqlite::Result<Span> {
-    Ok(Span { from: TimeMs(row.get(at)?), to: TimeMs(row.get(at + 1)?) })
 }

@@ -113,32 +113,20 @@ pub(super) fn final_bars(
     bars.collect::<Result<_, _>>().step(STEP)
 }
 
-/// The bars from `span.from` to before `span.to` may change again.
-pub(super) fn make_open(
+/// Whether the bars from `span.from` to before `span.to` can change no more.
+pub(super) fn set_final(
     conn: &Connection,
     coin: Coin,
     interval: Interval,
     span: Span,
+    is_final: bool,
 ) -> Result<(), StoreError> {
-    let sql = "UPDATE candles SET final = 0
-               WHERE coin = ?1 AND interval = ?2 AND time >= ?3 AND time < ?4 AND final = 1";
+    let sql = "UPDATE candles SET final = ?5
+               WHERE coin = ?1 AND interval = ?2 AND time >= ?3 AND time < ?4 AND final <> ?5";
     conn.prepare_cached(sql)
-        .and_then(|mut s| s.execute(params![coin.as_str(), interval.as_str(), span.from.0, span.to.0]))
-        .step("opening bars again")?;
-    Ok(())
-}
-
-/// The bars from `span.from` to before `span.to` can change no more.
-pub(super) fn make_final(
-    conn: &Connection,
-    coin: Coin,
-    interval: Interval,
-    span: Span,
-) -> Result<(), StoreError> {
-    let sql = "UPDATE candles SET final = 1
-               WHERE coin = ?1 AND interval = ?2 AND time >= ?3 AND time < ?4 AND final = 0";
-    conn.prepare_cached(sql)
-        .and_then(|mut s| s.execute(params![coin.as_str(), interval.as_str(), span.from.0, span.to.0]))
+        .and_then(|mut s| {
+            s.execute(params![coin.as_str(), interval.as_str(), span.from.0, span.to.0, is_final])
+        })
         .step("making bars final")?;
     Ok(())
 }
@@ -558,6 +546,11 @@ fn decimal_or_null(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Decimal>
 
 fn coin(row: &Row<'_>, at: usize) -> rusqlite::Result<Coin> {
     word(row, at, |name| Coin::new(name).ok())
+}
+
+/// A piece, from two columns of times.
+pub(super) fn span(row: &Row<'_>, at: usize) -> rusqlite::Result<Span> {
+    Ok(Span { from: TimeMs(row.get(at)?), to: TimeMs(row.get(at + 1)?) })
 }
 
 /// A text column, parsed. Text that this program does not write is an error.

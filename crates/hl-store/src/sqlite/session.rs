@@ -9,14 +9,13 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hl_core::ledger::Span;
 use hl_core::seam::Clock;
 use hl_core::store::{Holder, Leases, RECENT_MS, Recent, StoreError, StreamStart};
 use hl_core::{Coin, StreamKey, TimeMs, Token};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, named_params, params};
 
 use super::error::{SqliteError, Step as _, permanent};
-use super::{SqliteOptions, file, schema};
+use super::{SqliteOptions, file, rows, schema};
 
 /// The one connection that writes, and who it is.
 pub(super) struct Session {
@@ -191,10 +190,7 @@ impl Scope<'_> {
             )
             .step(STEP)?;
         let mut pieces = known
-            .query_map(params![stream, oldest.0], |r| {
-                let span = Span { from: TimeMs(r.get(0)?), to: TimeMs(r.get(1)?) };
-                Ok((span, r.get::<_, bool>(2)?))
-            })
+            .query_map(params![stream, oldest.0], |r| Ok((rows::span(r, 0)?, r.get::<_, bool>(2)?)))
             .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
             .step(STEP)?;
         pieces.sort_unstable_by_key(|(span, _)| std::cmp::Reverse(span.to));
