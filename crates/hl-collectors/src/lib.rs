@@ -9,6 +9,7 @@
 /// What every request says of itself.
 pub(crate) const USER_AGENT: &str = concat!("hyperliquid-collector/", env!("CARGO_PKG_VERSION"));
 
+mod complaints;
 pub mod mono;
 pub mod pipeline;
 pub mod rest;

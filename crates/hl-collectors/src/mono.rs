@@ -60,7 +60,7 @@ impl MonoClock {
     /// back, so a single record of the year 2100 would end it.
     #[must_use]
     pub fn can_be(&self, stamp: TimeMs) -> bool {
-        stamp <= self.exchange().max(self.system.now()) + AHEAD_MS
+        stamp <= self.exchange() + AHEAD_MS || stamp <= self.system.now() + AHEAD_MS
     }
 }
 

@@ -7,7 +7,7 @@ use hl_core::record::Trade;
 use hl_core::seam::sleep_until;
 use hl_core::source::{Content, Offer, Ticket};
 use hl_core::store::{BatchQueue, Store, StoreError};
-use hl_core::timeline::{Reconciler, Timeline};
+use hl_core::timeline::{Reconciler, Tally, Timeline};
 use hl_core::{Records, RunId, StreamKey, TimeMs};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -18,6 +18,7 @@ use super::batch::Pending;
 use super::committer::{self, Done, Job};
 use super::inbox::{Entry, Inbox};
 use super::meter::Meters;
+use crate::complaints::Complaints;
 use crate::mono::MonoClock;
 
 /// A transaction is begun when this many rows have gathered …
@@ -30,8 +31,6 @@ const MEMORY_ROWS: usize = 20_000;
 const TAKE: usize = 256;
 /// The pause before a batch that was committed is tried to be taken off the spool again.
 const POP_AGAIN: Duration = Duration::from_secs(1);
-/// One line for all records from the future of this long.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 /// How long the last commits may take when the pipeline is closed; what is left then goes to the spool.
 const CLOSING_LIMIT: Duration = Duration::from_secs(20);
 
@@ -74,8 +73,8 @@ pub struct Pipeline {
     to_pop: Option<(u64, Instant)>,
     /// The store will not take anything any more.
     failed: bool,
-    /// When a record from the future was last spoken of.
-    complained: Option<Instant>,
+    /// About records from the future.
+    complaints: Complaints,
 }
 
 impl Pipeline {
@@ -106,7 +105,7 @@ impl Pipeline {
             spooled,
             to_pop: None,
             failed: false,
-            complained: None,
+            complaints: Complaints::default(),
         }
     }
 
@@ -190,17 +189,9 @@ impl Pipeline {
                     self.take_doubts();
                     let Some(line) = self.lines.get_mut(&stream) else { continue };
                     let tally = line.handover(grant, &self.reconciler, &mut changes);
-                    let (edge, owner) = (line.edge(), grant.map(|g| g.source));
-                    let mono = self.mono.now();
-                    self.meters.stream(stream, |m| {
-                        m.owner = owner;
-                        m.edge = edge;
-                        m.tally += tally;
-                        // What comes too late to be stored is a sign of life all the same.
-                        if tally.admitted + tally.late > 0 {
-                            m.last = Some(mono);
-                        }
-                    });
+                    let edge = line.edge();
+                    self.meters.stream(stream, |m| m.owner = grant.map(|g| g.source));
+                    self.meter(stream, edge, tally);
                     self.gather(stream, &mut changes);
                 }
                 Entry::Offer(offer) => {
@@ -210,22 +201,26 @@ impl Pipeline {
                     let aside = aside(line, &offer);
                     let tally = line.offer(offer.ticket, offer.content, &self.reconciler, &mut changes);
                     let edge = line.edge();
-                    let mono = self.mono.now();
-                    self.meters.stream(offer.stream, |m| {
-                        m.edge = edge;
-                        m.tally += tally;
-                        // What comes too late to be stored is a sign of life all the same.
-                        if tally.admitted + tally.late > 0 {
-                            m.last = Some(mono);
-                        }
-                    });
+                    self.meter(offer.stream, edge, tally);
                     self.gather(offer.stream, &mut changes);
                     if let Some((run, keys)) = aside.filter(|_| tally.ringed > 0) {
-                        self.reconciler.standby(mono, offer.stream, run, &keys);
+                        self.reconciler.standby(self.mono.now(), offer.stream, run, &keys);
                     }
                 }
             }
         }
+    }
+
+    fn meter(&self, stream: StreamKey, edge: Option<TimeMs>, tally: Tally) {
+        let now = self.mono.now();
+        self.meters.stream(stream, |m| {
+            m.edge = edge;
+            m.tally += tally;
+            // What comes too late to be stored is a sign of life all the same.
+            if tally.admitted + tally.late > 0 {
+                m.last = Some(now);
+            }
+        });
     }
 
     /// Records from the future are not taken, and what follows has to join anew: a time line never goes back.
@@ -234,16 +229,16 @@ impl Pipeline {
         match newest.filter(|newest| !self.mono.can_be(*newest)) {
             None => content,
             Some(newest) => {
-                if self.complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
-                    self.complained = Some(Instant::now());
-                    warn!(%stream, time = %newest, "a record from the future: not taken");
+                if let Some(untold) = self.complaints.due(self.mono.now()) {
+                    warn!(%stream, time = %newest, untold, "a record from the future: not taken");
                 }
                 Content::Broken { at: self.mono.exchange() }
             }
         }
     }
 
-    /// Tells of runs that missed something. Where the channel is full it is found again by the final bar.
+    /// Tells of runs that missed something. Where the channel is full an owner's loss is found again by the final bar, and a
+    /// standby's when it is silent.
     fn witness(&mut self) {
         let now = self.mono.now();
         let missed = self.reconciler.take_missed(now);

@@ -15,6 +15,7 @@ use tracing::{debug, info, warn};
 use super::connection::{Connection, ConnectionError, Incoming};
 use super::plan::{Plan, SLOTS};
 use super::session::{Action, Session, SessionCounters};
+use crate::complaints::Complaints;
 use crate::mono::MonoClock;
 
 /// New connections a minute. The exchange takes 30; but each may subscribe a hundred streams, and it takes 2,000 messages
@@ -374,27 +375,6 @@ impl DataSource for WsPool {
     }
 }
 
-/// Keeps a peer that sends nonsense from filling the log: a line every ten seconds, with the number of those untold.
-#[derive(Default)]
-struct Complaints {
-    last: Option<i64>,
-    untold: u64,
-}
-
-impl Complaints {
-    const EVERY_MS: i64 = 10_000;
-
-    /// How many were not told since the last line, where one is due.
-    fn due(&mut self, now: i64) -> Option<u64> {
-        if self.last.is_some_and(|last| now - last < Self::EVERY_MS) {
-            self.untold += 1;
-            return None;
-        }
-        self.last = Some(now);
-        Some(std::mem::take(&mut self.untold))
-    }
-}
-
 async fn maybe<T>(future: Option<&mut BoxFuture<'static, T>>) -> T {
     match future {
         Some(future) => future.await,
@@ -406,17 +386,5 @@ async fn next(link: Option<&mut Connection>) -> Incoming {
     match link {
         Some(connection) => connection.next().await,
         None => std::future::pending().await,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flood_of_nonsense_is_a_line_every_ten_seconds() {
-        let mut complaints = Complaints::default();
-        let told: Vec<_> = (0..30_000).filter_map(|now| complaints.due(now)).collect();
-        assert_eq!(told, [0, 9_999, 9_999]);
     }
 }

@@ -201,7 +201,7 @@ impl Selector {
             (None, _) => {}
         }
         state.socket = Socket::Down;
-        if s.live.is_none_or(|live| live.run.is_some_and(|run| Some(run) == ended.map(|(run, _)| run))) {
+        if s.live.is_none() || ended.is_some_and(|(run, _)| s.owns(run)) {
             s.cause = cause;
         }
         self.decide(now, stream);

@@ -5,6 +5,8 @@
 //! set is made again, paced. A slot has one socket at most, by type: only [`Action::Connect`] opens one, and it is
 //! given out in one state.
 
+mod refusals;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use hl_core::decode::Frame;
@@ -35,13 +37,6 @@ const ACK_LIMIT_MS: i64 = 10_000;
 /// An acknowledged subscription that brings nothing is made anew after this, doubling.
 const FIRST_DATA_LIMIT_MS: i64 = 10_000;
 const LONGEST_DATA_LIMIT_MS: i64 = 300_000;
-/// A socket that closes this soon after a subscribe may have been killed by it.
-const BLAME_MS: i64 = 3_000;
-/// A subscription alone on the way when the socket died, this many times, is quarantined.
-const STRIKES: u32 = 2;
-const QUARANTINE_MS: i64 = 600_000;
-/// After "Cannot subscribe to more than 1000 channels" the old socket may still count.
-const OVER_LIMIT_PAUSE_MS: i64 = 5_000;
 
 /// What the shell is to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -100,6 +95,12 @@ struct Sub {
     unsubscribe: bool,
     /// The exchange may have it on this socket: a subscribe went out, and no unsubscribe since.
     there: bool,
+}
+
+impl Sub {
+    fn down(&self, stream: StreamKey, run: Option<RunId>, cause: Cause) -> Action {
+        Action::Report(Event::Down { stream, lane: self.lane, run, cause })
+    }
 }
 
 /// What the session counts.
@@ -260,12 +261,7 @@ impl Session {
                 State::Quarantined { .. } => continue,
             };
             sub.state = State::Due { at: now };
-            out.push(Action::Report(Event::Down {
-                stream: *stream,
-                lane: sub.lane,
-                run,
-                cause: Cause::Outage,
-            }));
+            out.push(sub.down(*stream, run, Cause::Outage));
         }
     }
 
@@ -275,58 +271,6 @@ impl Session {
             Link::Up { since, data } => data.is_some() && now - since >= HEALTHY_MS,
             Link::Closing { healthy } => healthy,
             Link::Down { .. } | Link::Connecting { .. } => false,
-        }
-    }
-
-    /// A close right after a subscribe is blamed on it: one bad subscription kills the whole socket, without a word.
-    fn blame(&mut self, now: Mono, out: &mut Vec<Action>) {
-        let on_the_way = |sub: &Sub| matches!(sub.state, State::Sent { at } if now - at <= BLAME_MS);
-        let count = self.subs.values().filter(|sub| on_the_way(sub)).count();
-        for (stream, sub) in self.subs.iter_mut().filter(|(_, sub)| on_the_way(sub)) {
-            // Several were on the way: each is tried alone from now on, and only then counted against.
-            if count == 1 {
-                sub.strikes += 1;
-            }
-            sub.suspect = true;
-            if sub.strikes >= STRIKES {
-                sub.state = State::Quarantined { until: now + QUARANTINE_MS };
-                // Once more after the quarantine, and it is back in it.
-                sub.strikes = STRIKES - 1;
-                self.counters.quarantined += 1;
-                out.push(Action::Report(Event::Down {
-                    stream: *stream,
-                    lane: sub.lane,
-                    run: None,
-                    cause: Cause::Refused,
-                }));
-            }
-        }
-    }
-
-    /// A frame could not be decoded. It ends the runs that it may have belonged to: trades are subscribed anew, since
-    /// the replay is the best filler of the hole; states and bars go on, and their time lines know of the hole.
-    pub fn undecodable(&mut self, now: Mono, exchange: TimeMs, channel: &str, out: &mut Vec<Action>) {
-        self.counters.undecodable += 1;
-        let known = Kind::ALL.into_iter().any(|kind| may_carry(channel, kind));
-        for (stream, sub) in &mut self.subs {
-            let State::Live { run, .. } = sub.state else { continue };
-            if known && !may_carry(channel, stream.kind()) {
-                continue;
-            }
-            if stream.kind() == Kind::Trades {
-                sub.state = State::Due { at: now };
-                sub.unsubscribe = true;
-                self.counters.renewed += 1;
-                let cause = Cause::Undecodable;
-                out.push(Action::Report(Event::Down {
-                    stream: *stream,
-                    lane: sub.lane,
-                    run: Some(run),
-                    cause,
-                }));
-            } else {
-                out.push(offer(*stream, run, Content::Broken { at: exchange }));
-            }
         }
     }
 
@@ -432,48 +376,6 @@ impl Session {
         }
     }
 
-    /// An error frame: the socket stays open.
-    fn refused(&mut self, now: Mono, exchange: TimeMs, words: &str, out: &mut Vec<Action>) {
-        self.counters.errors += 1;
-        if let Some(echo) = words.strip_prefix("Already subscribed: ") {
-            // As good as an acknowledgement.
-            if let Ok(echo) = serde_json::from_str(echo) {
-                let frame = Frame::Ack { method: Method::Subscribe, subscription: echo };
-                self.frame(now, exchange, frame, out);
-            }
-            return;
-        }
-        if words.starts_with("Already unsubscribed: ") {
-            // The subscribe behind it has an answer of its own.
-            return;
-        }
-        let over_limit =
-            words.starts_with("Cannot subscribe to more than") || words.starts_with("Cannot send more than");
-        for (stream, sub) in &mut self.subs {
-            if !matches!(sub.state, State::Sent { .. }) {
-                continue;
-            }
-            if over_limit {
-                sub.state = State::Due { at: now + OVER_LIMIT_PAUSE_MS };
-                out.push(Action::Report(Event::Down {
-                    stream: *stream,
-                    lane: sub.lane,
-                    run: None,
-                    cause: Cause::OverCapacity,
-                }));
-            } else if names(words, &sub.subscription) {
-                sub.state = State::Quarantined { until: now + QUARANTINE_MS };
-                self.counters.quarantined += 1;
-                out.push(Action::Report(Event::Down {
-                    stream: *stream,
-                    lane: sub.lane,
-                    run: None,
-                    cause: Cause::Refused,
-                }));
-            }
-        }
-    }
-
     /// Looks at deadlines and sends what is due.
     pub fn tick(&mut self, now: Mono, exchange: TimeMs, out: &mut Vec<Action>) {
         match self.link {
@@ -538,12 +440,7 @@ impl Session {
                     sub.state = State::Due { at: now };
                     sub.unsubscribe = true;
                     self.counters.renewed += 1;
-                    out.push(Action::Report(Event::Down {
-                        stream,
-                        lane: sub.lane,
-                        run: Some(run),
-                        cause: Cause::Silence,
-                    }));
+                    out.push(sub.down(stream, Some(run), Cause::Silence));
                 }
                 State::Live { run, last: Some(last), ref mut asked, .. } => {
                     if let Some(limit) = sub.rhythm.limit()
@@ -637,28 +534,5 @@ fn offer(stream: StreamKey, run: RunId, content: Content) -> Action {
     Action::Offer(Offer { stream, ticket: Ticket::Run(run), content })
 }
 
-/// Whether an error message quotes the subscription.
-fn names(words: &str, subscription: &Subscription) -> bool {
-    let quoted = words.find('{').map(|at| &words[at..]);
-    let echo = quoted.and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
-    let echo = echo.as_ref().map(|e| e.get("subscription").unwrap_or(e));
-    echo.is_some_and(|echo| subscription.matches_echo(echo))
-}
-
-/// Whether a channel carries streams of a kind.
-fn may_carry(channel: &str, kind: Kind) -> bool {
-    let name = match kind {
-        Kind::Trades => "trades",
-        Kind::Book | Kind::BookFast => "l2Book",
-        Kind::Bbo => "bbo",
-        Kind::Candle => "candle",
-        Kind::Mids => "allMids",
-        Kind::Context => return matches!(channel, "activeAssetCtx" | "activeSpotAssetCtx"),
-        Kind::Funding => return false,
-    };
-    channel == name
-}
-
 #[cfg(test)]
-#[path = "session_tests.rs"]
 mod tests;

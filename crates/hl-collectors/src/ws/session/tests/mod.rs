@@ -1,0 +1,446 @@
+//! The session, step by step and under random orders.
+
+mod refusals;
+mod rig;
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use self::rig::{EPOCH, Rig, STREAMS, Socket, ack, data, down, echo, key};
+use super::refusals::QUARANTINE_MS;
+use super::*;
+
+#[test]
+fn an_acknowledgement_with_added_defaults_starts_a_run_and_its_first_data_proves_it() {
+    let mut rig = Rig::open(&["book/BTC"]);
+    assert_eq!(rig.session.view(), (true, 0, 1));
+    rig.read_all();
+    let run = rig.live[&key("book/BTC")];
+    assert_eq!(rig.offers.last().unwrap().content, Content::Started { at: TimeMs(EPOCH) });
+    assert!(rig.take_reports().is_empty(), "an acknowledgement is no data");
+    rig.data("book/BTC");
+    rig.data("book/BTC");
+    assert_eq!(rig.take_reports(), [Event::Up { stream: key("book/BTC"), run }], "once");
+    assert_eq!(rig.session.view(), (true, 1, 1));
+}
+
+#[test]
+fn already_subscribed_is_an_acknowledgement() {
+    let mut rig = Rig::open(&["book/BTC"]);
+    rig.unread.clear();
+    rig.frame(Frame::Error(format!("Already subscribed: {}", echo(key("book/BTC")))));
+    assert!(rig.live.contains_key(&key("book/BTC")));
+}
+
+#[test]
+fn an_acknowledgement_of_another_book_is_not_ours() {
+    let mut rig = Rig::open(&["book/BTC"]);
+    rig.unread.clear();
+    rig.frame(ack(key("book/BTC/fast")));
+    assert!(rig.live.is_empty());
+    assert_eq!(rig.session.counters().unrouted, 1);
+}
+
+#[test]
+fn data_before_the_acknowledgement_belongs_to_nobody() {
+    let mut rig = Rig::open(&["trades/BTC"]);
+    rig.data("trades/BTC");
+    rig.data("trades/ETH");
+    assert!(rig.offers.is_empty());
+    assert_eq!(rig.session.counters().unrouted, 2);
+}
+
+#[test]
+fn a_lost_socket_ends_every_run_and_its_successor_has_the_same_set() {
+    let mut rig = Rig::live(&STREAMS);
+    let before: BTreeSet<_> = rig.take_sent().into_iter().collect();
+    let runs = rig.live.clone();
+    rig.lose();
+    let mut lost = rig.take_reports();
+    lost.sort_by_key(|event| format!("{event:?}"));
+    let mut expected: Vec<_> = STREAMS.map(|name| down(name, Some(runs[&key(name)]), Cause::Outage)).into();
+    expected.sort_by_key(|event| format!("{event:?}"));
+    assert_eq!(lost, expected);
+    rig.reconnect();
+    assert_eq!(rig.take_sent().into_iter().collect::<BTreeSet<_>>(), before);
+    rig.read_all();
+    assert!(rig.live.iter().all(|(stream, run)| *run > runs[stream]), "new runs");
+    rig.work();
+    assert!(rig.take_sent().is_empty(), "nothing twice");
+}
+
+#[test]
+fn many_subscriptions_are_paced() {
+    let mut rig = Rig::new(1);
+    for i in 0..150 {
+        rig.want(key(&format!("bbo/C{i}")), true);
+    }
+    rig.work();
+    rig.connect();
+    let at_once = rig.sent.len();
+    assert!(at_once <= SENDS_AT_ONCE as usize, "{at_once}");
+    // None of them ever brings data, so all of them are made anew again and again.
+    for _ in 0..60 {
+        rig.pass(1_000);
+        rig.read_all();
+    }
+    assert_eq!(rig.subscribed.len(), 150);
+    assert!(rig.session.counters().renewed >= 150);
+    let earned = |ms: i64| SENDS_AT_ONCE as usize + usize::try_from(ms / SEND_EVERY_MS).unwrap();
+    for (i, (from, _)) in rig.sent.iter().enumerate() {
+        for (j, (to, _)) in rig.sent.iter().enumerate().skip(i) {
+            assert!(j - i < earned(to - from) + 4, "{} messages in {} ms", j - i + 1, to - from);
+        }
+    }
+}
+
+#[test]
+fn pauses_double_with_jitter_and_only_health_starts_them_anew() {
+    let mut rig = Rig::new(5);
+    rig.want(key("bbo/BTC"), true);
+    rig.work();
+    for longest in [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000] {
+        rig.lose();
+        assert!((longest / 2..=longest).contains(&rig.pause()), "{} of {longest}", rig.pause());
+        rig.pass(rig.pause());
+    }
+    // Long-lived without data, then data without a long life: neither is health.
+    rig.connect();
+    rig.read_all();
+    rig.lose();
+    assert!(rig.pause() >= 15_000);
+    rig.reconnect();
+    rig.read_all();
+    rig.data("bbo/BTC");
+    rig.pass(HEALTHY_MS / 2);
+    rig.lose();
+    assert!(rig.pause() >= 15_000);
+    rig.reconnect();
+    rig.read_all();
+    for _ in 0..35 {
+        rig.pass(1_000);
+        rig.read_all();
+        rig.data("bbo/BTC");
+    }
+    rig.lose();
+    assert!(rig.pause() <= 1_000, "{}", rig.pause());
+}
+
+#[test]
+fn two_sockets_that_died_together_do_not_come_back_together() {
+    let pauses: BTreeSet<_> = (0..20)
+        .map(|seed| {
+            let mut rig = Rig::new(seed);
+            rig.want(key("mids"), true);
+            rig.work();
+            rig.lose();
+            rig.pause()
+        })
+        .collect();
+    assert!(pauses.len() > 10, "{pauses:?}");
+}
+
+#[test]
+fn an_attempt_to_connect_has_a_limit() {
+    let mut rig = Rig::new(1);
+    rig.want(key("mids"), true);
+    rig.work();
+    assert_eq!(rig.session.next_deadline(), Some(CONNECT_LIMIT_MS));
+    rig.pass(CONNECT_LIMIT_MS);
+    assert_eq!((rig.socket, rig.session.counters().losses), (Socket::None, 1));
+}
+
+#[test]
+fn no_pong_closes_and_a_pong_proves_bars_only() {
+    let mut rig = Rig::live(&["candle/BTC/1m", "bbo/BTC"]);
+    rig.pass(PING_WITH_BARS_MS);
+    let sent = TimeMs(EPOCH + PING_WITH_BARS_MS);
+    rig.pass(100);
+    rig.offers.clear();
+    rig.read_all();
+    let offers: Vec<_> = rig.offers.iter().map(|o| (o.stream, o.content.clone())).collect();
+    assert_eq!(offers, [(key("candle/BTC/1m"), Content::Proof { sent })], "stamped when the ping was sent");
+
+    rig.answers_pings = false;
+    rig.pass(PING_WITH_BARS_MS + PONG_LIMIT_MS);
+    assert_eq!((rig.socket, rig.session.counters().half_open), (Socket::None, 1));
+}
+
+#[test]
+fn after_standing_still_frames_without_a_time_wait_for_the_answer_to_a_new_ping() {
+    let mut rig = Rig::live(&["trades/BTC", "mids"]);
+    for name in ["trades/BTC", "mids"] {
+        rig.data(name);
+    }
+    while rig.unread.is_empty() {
+        rig.pass(1_000);
+        rig.data("mids");
+    }
+    let old_pong = rig.unread.pop_front().unwrap();
+    rig.now += 4_000;
+    rig.session.stood_still(rig.now);
+    let brings = |rig: &mut Rig| {
+        rig.offers.clear();
+        rig.data("mids");
+        rig.data("trades/BTC");
+        rig.offers.iter().map(|offer| offer.stream).collect::<Vec<_>>()
+    };
+    assert_eq!(brings(&mut rig), [key("trades/BTC")], "a trade says when it was");
+    rig.frame(old_pong);
+    assert_eq!(brings(&mut rig), [key("trades/BTC")], "that ping was sent before");
+    rig.work();
+    assert_eq!(brings(&mut rig), [key("trades/BTC")], "the answer is on its way");
+    rig.read_all();
+    assert_eq!(brings(&mut rig), [key("mids"), key("trades/BTC")]);
+    assert_eq!(rig.session.counters().stale, 3);
+}
+
+#[test]
+fn a_pong_that_nobody_asked_for_proves_nothing() {
+    let mut rig = Rig::live(&["candle/BTC/1m"]);
+    rig.offers.clear();
+    rig.frame(Frame::Pong);
+    assert!(rig.offers.is_empty());
+}
+
+#[test]
+fn a_lost_acknowledgement_is_asked_for_again() {
+    let mut rig = Rig::open(&["bbo/BTC"]);
+    rig.unread.clear();
+    rig.pass(ACK_LIMIT_MS);
+    assert_eq!(rig.subscribes("bbo/BTC"), 2);
+    rig.read_all();
+    assert!(rig.live.contains_key(&key("bbo/BTC")), "the exchange says that it has it already");
+}
+
+#[test]
+fn renewing_makes_a_new_run_and_an_old_wish_does_nothing() {
+    let mut rig = Rig::live(&["trades/BTC"]);
+    let stream = key("trades/BTC");
+    let old = rig.live[&stream];
+    rig.renew(stream);
+    rig.work();
+    rig.read_all();
+    let new = rig.live[&stream];
+    assert!(new > old);
+    rig.session.renew(rig.now, stream, old);
+    rig.take_sent();
+    rig.work();
+    assert!(rig.take_sent().is_empty());
+    assert_eq!(rig.session.counters().renewed, 1);
+}
+
+#[test]
+fn a_subscription_that_brings_nothing_is_made_anew_and_ever_more_patiently() {
+    let mut rig = Rig::live(&["trades/BTC"]);
+    let mut limit = FIRST_DATA_LIMIT_MS;
+    for _ in 0..4 {
+        let run = rig.live[&key("trades/BTC")];
+        let end = rig.now + limit;
+        while rig.now < end - 1 {
+            rig.pass(1_000.min(end - 1 - rig.now));
+            rig.read_all();
+        }
+        assert!(rig.take_reports().is_empty(), "not before {limit} ms");
+        rig.pass(1);
+        assert_eq!(rig.take_reports(), [down("trades/BTC", Some(run), Cause::Silence)]);
+        rig.read_all();
+        limit *= 2;
+    }
+    assert_eq!(rig.session.counters().renewed, 4);
+}
+
+#[test]
+fn silence_is_reported_once_a_limit_and_calm_makes_it_longer() {
+    let mut rig = Rig::live(&["trades/BTC"]);
+    let stream = key("trades/BTC");
+    rig.data("trades/BTC");
+    rig.take_reports();
+    let run = rig.live[&stream];
+    let limit = stream.spec().first_silence_ms;
+    let silent = Event::Silent { stream, run };
+    rig.pass(limit - 1);
+    assert!(rig.take_reports().is_empty());
+    rig.pass(1);
+    assert_eq!(rig.take_reports(), [silent]);
+    rig.pass(limit - 1);
+    rig.read_all();
+    assert!(rig.take_reports().is_empty(), "asked once, not at every tick");
+    rig.session.calm(stream, run);
+    rig.pass(limit);
+    rig.read_all();
+    assert!(rig.take_reports().is_empty(), "calm doubled the limit");
+    rig.pass(1);
+    assert_eq!(rig.take_reports(), [silent]);
+    // An answer about an earlier run says nothing about this one.
+    rig.session.calm(stream, RunId::first(run.number - 1));
+    rig.pass(2 * limit);
+    assert_eq!(rig.take_reports(), [silent]);
+}
+
+#[test]
+fn a_socket_without_its_heartbeat_is_closed() {
+    let mut rig = Rig::live(&["mids", "trades/BTC"]);
+    rig.data("mids");
+    let limit = key("mids").spec().first_silence_ms;
+    while rig.socket == Socket::Open && rig.now < 10 * limit {
+        rig.pass(500);
+        rig.read_all();
+    }
+    assert_eq!((rig.socket, rig.session.counters().stalled), (Socket::None, 1), "pongs are no life");
+}
+
+#[test]
+fn what_is_no_longer_wanted_is_unsubscribed_and_the_last_one_closes_the_socket() {
+    let mut rig = Rig::live(&["trades/BTC", "bbo/BTC"]);
+    rig.take_sent();
+    rig.want(key("trades/BTC"), false);
+    rig.work();
+    assert_eq!(rig.take_sent().len(), 1);
+    assert_eq!(rig.subscribed, BTreeSet::from([key("bbo/BTC")]));
+    rig.want(key("bbo/BTC"), false);
+    rig.pass(PING_MS);
+    assert_eq!(rig.socket, Socket::None);
+    assert_eq!(rig.session.next_deadline(), None, "and nothing is left to do");
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Want(usize, bool),
+    Pass(i64),
+    Connect,
+    Lose,
+    Read,
+    LoseAnswer,
+    Data(usize),
+    Garbage(&'static str),
+    Renew(usize),
+    Forget(usize),
+    Words(&'static str),
+    Refuse(usize),
+    Poison(Option<usize>),
+    Pings(bool),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let which = 0..STREAMS.len();
+    prop_oneof![
+        4 => (which.clone(), prop::bool::weighted(0.7)).prop_map(|(i, wanted)| Op::Want(i, wanted)),
+        8 => Just(Op::Pass(0)),
+        6 => (0_i64..6_000).prop_map(Op::Pass),
+        1 => (0_i64..700_000).prop_map(Op::Pass),
+        4 => Just(Op::Connect),
+        1 => Just(Op::Lose),
+        8 => Just(Op::Read),
+        1 => Just(Op::LoseAnswer),
+        8 => which.clone().prop_map(Op::Data),
+        1 => prop::sample::select(vec!["trades", "bbo", "l2Book", "candle", "?"]).prop_map(Op::Garbage),
+        1 => which.clone().prop_map(Op::Renew),
+        1 => which.clone().prop_map(Op::Forget),
+        1 => prop::sample::select(vec![
+            "Cannot subscribe to more than 1000 channels.",
+            "Cannot send more than 2000 messages per minute.",
+            "Already subscribed: {",
+            "Already subscribed: {}",
+            "Invalid subscription: null",
+            "",
+        ])
+        .prop_map(Op::Words),
+        1 => which.clone().prop_map(Op::Refuse),
+        1 => prop::option::of(which).prop_map(Op::Poison),
+        1 => prop::bool::weighted(0.7).prop_map(Op::Pings),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// Whatever happens: one socket at most, frames only inside their run, no run twice, no work left undone at a
+    /// deadline (all checked by the rig), never more on the exchange's side than was asked for; and once the exchange
+    /// behaves, exactly the wanted set is subscribed.
+    #[test]
+    fn ends_with_exactly_the_wanted_set(seed: u64, ops in prop::collection::vec(op(), 0..80)) {
+        let mut rig = Rig::new(seed);
+        let mut wanted = BTreeSet::new();
+        for op in ops {
+            match op {
+                Op::Want(i, yes) => {
+                    let stream = key(STREAMS[i]);
+                    if yes { wanted.insert(stream) } else { wanted.remove(&stream) };
+                    rig.want(stream, yes);
+                }
+                Op::Pass(ms) => rig.pass(ms),
+                Op::Connect => if rig.socket == Socket::Opening { rig.connect() },
+                Op::Lose => if rig.socket != Socket::None { rig.lose() },
+                Op::Read => rig.read_all(),
+                Op::LoseAnswer => drop(rig.unread.pop_front()),
+                Op::Data(i) => if rig.socket == Socket::Open { rig.data(STREAMS[i]) },
+                Op::Garbage(channel) => if rig.socket == Socket::Open { rig.garbage(channel) },
+                Op::Renew(i) => rig.renew(key(STREAMS[i])),
+                Op::Forget(i) => drop(rig.subscribed.remove(&key(STREAMS[i]))),
+                Op::Words(words) => if rig.socket == Socket::Open { rig.frame(Frame::Error(words.into())) },
+                Op::Refuse(i) => if rig.socket == Socket::Open {
+                    // In place of the acknowledgement.
+                    let stream = key(STREAMS[i]);
+                    if let Some(at) = rig.unread.iter().position(|frame| *frame == ack(stream)) {
+                        rig.subscribed.remove(&stream);
+                        rig.unread[at] = Frame::Error(format!("Invalid subscription: {}", echo(stream)));
+                    }
+                },
+                Op::Poison(i) => rig.poison = i.map(|i| key(STREAMS[i])),
+                Op::Pings(answered) => rig.answers_pings = answered,
+            }
+        }
+        (rig.poison, rig.answers_pings) = (None, true);
+        let end = rig.now + 2 * QUARANTINE_MS;
+        while rig.now < end {
+            rig.pass(1_000);
+            if rig.socket == Socket::Opening {
+                rig.connect();
+            }
+            rig.read_all();
+            for stream in rig.subscribed.clone() {
+                rig.frame(data(stream, rig.now));
+            }
+            // What the selector does once a witness has seen what a silent stream missed.
+            for event in rig.take_reports() {
+                if let Event::Silent { stream, .. } = event {
+                    rig.renew(stream);
+                }
+            }
+        }
+        prop_assert_eq!(&rig.subscribed, &wanted);
+        prop_assert_eq!(rig.live.keys().copied().collect::<BTreeSet<_>>(), wanted);
+    }
+}
+
+#[test]
+fn a_second_subscription_runs_and_ends_on_its_own_lane() {
+    let mut rig = Rig::new(1);
+    let trades = key("trades/BTC");
+    rig.session.want(rig.now, trades, Lane::Second, true);
+    rig.work();
+    rig.connect();
+    rig.read_all();
+    rig.data("trades/BTC");
+    let run = rig.live[&trades];
+    assert_eq!((run.lane, rig.take_reports()), (Lane::Second, vec![Event::Up { stream: trades, run }]));
+    rig.session.want(rig.now, trades, Lane::First, false);
+    assert_eq!(rig.session.view(), (true, 1, 1), "the other lane is not ours");
+    rig.lose();
+    let down = Event::Down { stream: trades, lane: Lane::Second, run: Some(run), cause: Cause::Outage };
+    assert_eq!(rig.take_reports(), [down]);
+}
+
+#[test]
+fn wanting_the_other_lane_subscribes_anew() {
+    let mut rig = Rig::live(&["trades/BTC"]);
+    let trades = key("trades/BTC");
+    rig.session.want(rig.now, trades, Lane::Second, true);
+    rig.live.remove(&trades);
+    rig.work();
+    rig.read_all();
+    assert_eq!(rig.live[&trades].lane, Lane::Second);
+    assert_eq!(rig.sent.iter().filter(|(_, text)| text.contains("unsubscribe")).count(), 1);
+}

@@ -1,0 +1,161 @@
+use std::collections::BTreeSet;
+
+use super::super::*;
+use super::rig::{Rig, STREAMS, Socket, ack, down, echo, key};
+use crate::ws::session::refusals::{BLAME_MS, OVER_LIMIT_PAUSE_MS, QUARANTINE_MS};
+
+#[test]
+fn a_subscription_that_kills_the_socket_twice_alone_is_quarantined() {
+    let mut rig = Rig::new(1);
+    rig.poison = Some(key("bbo/BTC"));
+    rig.want(key("bbo/BTC"), true);
+    rig.work();
+    rig.connect();
+    assert_eq!(rig.take_reports(), [down("bbo/BTC", None, Cause::Outage)], "once may be chance");
+    rig.reconnect();
+    assert_eq!(rig.take_reports(), [down("bbo/BTC", None, Cause::Refused)]);
+    assert_eq!(rig.session.counters().quarantined, 1);
+
+    // The others live on without it.
+    rig.want(key("mids"), true);
+    rig.reconnect();
+    rig.read_all();
+    rig.take_sent();
+    for _ in 0..(QUARANTINE_MS / 2_000) - 60 {
+        rig.data("mids");
+        rig.pass(2_000);
+        rig.read_all();
+    }
+    assert_eq!(rig.subscribes("bbo/BTC"), 0);
+    assert!(rig.live.contains_key(&key("mids")));
+
+    rig.poison = None;
+    for _ in 0..120 {
+        rig.data("mids");
+        rig.pass(2_000);
+        rig.read_all();
+    }
+    assert!(rig.live.contains_key(&key("bbo/BTC")), "in the end it gets another chance");
+}
+
+#[test]
+fn of_several_suspects_each_is_tried_alone() {
+    let mut rig = Rig::new(1);
+    rig.poison = Some(key("bbo/BTC"));
+    for name in STREAMS {
+        rig.want(key(name), true);
+    }
+    rig.work();
+    rig.connect();
+    // Some of them were sent before it died; all of those are suspects now.
+    for _ in 0..40 {
+        if rig.socket == Socket::None {
+            rig.pass(rig.pause());
+            rig.connect();
+        }
+        let on_the_way = rig.unread.len();
+        rig.read_all();
+        rig.pass(200);
+        assert!(on_the_way <= STREAMS.len());
+    }
+    assert_eq!(rig.session.counters().quarantined, 1);
+    let live: BTreeSet<_> = rig.live.keys().copied().collect();
+    let innocent: BTreeSet<_> = STREAMS.map(key).into_iter().filter(|s| *s != key("bbo/BTC")).collect();
+    assert_eq!(live, innocent, "only the guilty one is left out");
+    assert!(rig.session.counters().losses <= 4, "{:?}", rig.session.counters());
+    let refused: Vec<_> =
+        rig.reports.iter().filter(|e| matches!(e, Event::Down { cause: Cause::Refused, .. })).collect();
+    assert_eq!(refused, [&down("bbo/BTC", None, Cause::Refused)]);
+}
+
+#[test]
+fn a_close_long_after_a_subscribe_is_not_blamed_on_it() {
+    let mut rig = Rig::open(&["bbo/BTC"]);
+    rig.unread.clear();
+    for _ in 0..4 {
+        rig.pass(BLAME_MS + 1);
+        rig.lose();
+        rig.reconnect();
+        rig.unread.clear();
+    }
+    assert_eq!(rig.session.counters().quarantined, 0);
+}
+
+#[test]
+fn a_refusal_that_quotes_a_subscription_is_about_that_one_alone() {
+    let mut rig = Rig::open(&["bbo/BTC", "mids"]);
+    rig.frame(Frame::Error(format!("Invalid subscription: {}", echo(key("bbo/BTC")))));
+    assert_eq!(rig.take_reports(), [down("bbo/BTC", None, Cause::Refused)]);
+    rig.unread.retain(|frame| *frame != ack(key("bbo/BTC")));
+    rig.read_all();
+    assert_eq!(rig.live.keys().collect::<Vec<_>>(), [&key("mids")]);
+}
+
+#[test]
+fn a_stream_that_the_exchange_forgot_is_made_anew_without_blame() {
+    let mut rig = Rig::live(&["trades/BTC"]);
+    rig.subscribed.clear();
+    rig.renew(key("trades/BTC"));
+    rig.work();
+    rig.read_all();
+    assert_eq!(rig.session.counters().quarantined, 0, "\"Already unsubscribed\" refuses nothing");
+    assert!(rig.live.contains_key(&key("trades/BTC")));
+}
+
+#[test]
+fn over_the_limit_waits_and_tries_again() {
+    let mut rig = Rig::open(&["bbo/BTC", "mids"]);
+    rig.unread.clear();
+    rig.subscribed.clear();
+    rig.take_sent();
+    rig.frame(Frame::Error("Cannot subscribe to more than 1000 channels.".into()));
+    let mut reports = rig.take_reports();
+    reports.sort_by_key(|event| format!("{event:?}"));
+    assert_eq!(
+        reports,
+        [down("bbo/BTC", None, Cause::OverCapacity), down("mids", None, Cause::OverCapacity)]
+    );
+    rig.pass(OVER_LIMIT_PAUSE_MS - 1);
+    assert_eq!(rig.subscribes("mids"), 0);
+    rig.pass(1);
+    assert_eq!((rig.subscribes("mids"), rig.subscribes("bbo/BTC")), (1, 1));
+    assert_eq!(rig.session.counters().quarantined, 0);
+}
+
+#[test]
+fn garbage_ends_runs_of_trades_and_breaks_the_others() {
+    let mut rig = Rig::live(&["trades/BTC", "bbo/BTC", "mids"]);
+    let (trades, bbo, mids) =
+        (rig.live[&key("trades/BTC")], rig.live[&key("bbo/BTC")], rig.live[&key("mids")]);
+    rig.offers.clear();
+    rig.take_sent();
+
+    rig.garbage("bbo");
+    assert!(rig.take_reports().is_empty());
+    assert_eq!(
+        rig.offers,
+        [Offer {
+            stream: key("bbo/BTC"),
+            ticket: Ticket::Run(bbo),
+            content: Content::Broken { at: rig.exchange() }
+        }]
+    );
+
+    // Whose frame it was is not known: everybody's.
+    rig.offers.clear();
+    rig.garbage("?");
+    assert_eq!(rig.take_reports(), [down("trades/BTC", Some(trades), Cause::Undecodable)]);
+    let broken: BTreeMap<_, _> = rig.offers.iter().map(|o| (o.stream, o.ticket)).collect();
+    let expected = [(key("bbo/BTC"), Ticket::Run(bbo)), (key("mids"), Ticket::Run(mids))];
+    assert_eq!(broken, BTreeMap::from(expected));
+    assert!(rig.offers.iter().all(|o| matches!(o.content, Content::Broken { .. })));
+
+    rig.data("trades/BTC");
+    rig.work();
+    let sent = rig.take_sent();
+    assert!(sent[0].contains("unsubscribe") && sent[1].contains("\"subscribe\""), "{sent:?}");
+    rig.read_all();
+    assert!(rig.live[&key("trades/BTC")] > trades);
+    assert_eq!(rig.session.counters().undecodable, 2);
+    assert_eq!(rig.session.counters().unrouted, 1, "between the runs its data belongs to nobody");
+}
