@@ -92,7 +92,7 @@ mod tests {
     use super::*;
     use crate::record::{Book, Level};
     use crate::stream::BookVariant;
-    use crate::timeline::tests::trade;
+    use crate::timeline::tests::records::trade;
     use crate::{Coin, Decimal, Records};
 
     fn held(ring: &Ring) -> usize {

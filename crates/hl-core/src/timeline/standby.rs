@@ -79,27 +79,13 @@ impl Compared {
 mod tests {
     use super::*;
     use crate::ledger::{Cause, Change, Span};
-    use crate::record::{HexBytes, Side, Trade};
     use crate::timeline::Reconciler;
-    use crate::{Coin, Decimal, Epoch, Origin, Records, StreamKey};
+    use crate::timeline::tests::records::{coin, trade};
+    use crate::{Epoch, Origin, Records, StreamKey};
 
     struct Run(Reconciler);
 
-    fn trade(time: i64) -> Trade {
-        Trade {
-            coin: Coin::new("BTC").unwrap(),
-            time: TimeMs(time),
-            tid: time.unsigned_abs(),
-            px: Decimal::ONE,
-            sz: Decimal::ONE,
-            side: Side::Buy,
-            hash: HexBytes([0; 32]),
-            buyer: HexBytes([1; 20]),
-            seller: HexBytes([2; 20]),
-        }
-    }
-
-    const STREAM: fn() -> StreamKey = || StreamKey::Trades(Coin::new("BTC").unwrap());
+    const STREAM: fn() -> StreamKey = || StreamKey::Trades(coin());
 
     /// Trades at 100, 110 and 130 s that the owner brought, and a standby that brought the first of them.
     fn with_a_standby() -> Run {
@@ -117,7 +103,8 @@ mod tests {
     impl Run {
         /// The owner brings trades.
         fn trade(&mut self, times: &[i64]) {
-            let records = Records::Trades(times.iter().copied().map(trade).collect());
+            let records =
+                Records::Trades(times.iter().map(|time| trade(*time, time.unsigned_abs())).collect());
             let (epoch, origin) = (Epoch::default(), Origin::Ws);
             let span = Span::new(TimeMs(times[0]), TimeMs(times[times.len() - 1]));
             for change in [
@@ -131,7 +118,7 @@ mod tests {
 
         /// The standby's run `number` brings trades.
         fn aside(&mut self, now: i64, number: u64, times: &[i64]) {
-            let keys: Vec<_> = times.iter().map(|time| trade(*time).key()).collect();
+            let keys: Vec<_> = times.iter().map(|time| trade(*time, time.unsigned_abs()).key()).collect();
             self.0.standby(now, STREAM(), RunId::second(number), &keys);
         }
 

@@ -1,0 +1,251 @@
+//! Trades and bars, compared: what is doubted, and what is not.
+
+use super::*;
+use crate::Epoch;
+use crate::ledger::Cause;
+use crate::store::Recent;
+use crate::timeline::tests::records::{self, coin, trade};
+
+fn trades(times: &[i64]) -> Change {
+    let trade = |(i, time): (usize, &i64)| trade(*time, i as u64 + 1_000 * time.unsigned_abs());
+    let records = Records::Trades(times.iter().enumerate().map(trade).collect());
+    Change::Rows { epoch: Epoch::default(), origin: Origin::Ws, records }
+}
+
+fn bar(minute: i64, n: u64) -> Change {
+    let records = Records::Candles(vec![records::bar(minute, n)]);
+    Change::Rows { epoch: Epoch::default(), origin: Origin::Ws, records }
+}
+
+struct Run(Reconciler);
+
+impl Run {
+    /// Two calibrated minutes, 1 and 2, of six trades each; trades are whole since 50 s.
+    fn calibrated() -> Self {
+        let mut run = Self(Reconciler::new());
+        run.trade(&[50_000]);
+        for minute in [1, 2] {
+            for i in 1..=6_i64 {
+                run.trade(&[minute * 60_000 + i * 1_000]);
+                run.bar(minute, i.unsigned_abs());
+            }
+            assert_eq!(run.finish(minute), []);
+        }
+        run
+    }
+
+    fn trade(&mut self, times: &[i64]) {
+        let stream = StreamKey::Trades(coin());
+        self.0.note(0, stream, &trades(times));
+        let span = Span::new(TimeMs(times[0]), TimeMs(times[times.len() - 1]));
+        self.0.note(0, stream, &Change::Covered { epoch: Epoch::default(), origin: Origin::Ws, span });
+        self.0.note(0, stream, &Change::Edge(span.to));
+    }
+
+    fn bar(&mut self, minute: i64, n: u64) {
+        self.0.note(0, StreamKey::Candle(coin(), Interval::M1), &bar(minute, n));
+    }
+
+    fn finish(&mut self, minute: i64) -> Vec<(i64, i64)> {
+        let span = Span::new(TimeMs(minute * 60_000), TimeMs(minute * 60_000 + 60_000));
+        self.0.note(0, StreamKey::Candle(coin(), Interval::M1), &Change::Final { span });
+        self.0.take_doubts().into_iter().map(|(_, s)| (s.from.0 % 60_000, s.to.0 % 60_000)).collect()
+    }
+
+    fn judge(&self, minute: i64, n: u64) -> Verdict {
+        let span = Span::new(TimeMs(minute * 60_000), TimeMs(minute * 60_000 + 60_000));
+        self.0.judge(StreamKey::Candle(coin(), Interval::M1), span, n)
+    }
+}
+
+#[test]
+fn trades_lost_while_bars_went_on_are_found_between_two_blocks() {
+    let mut run = Run::calibrated();
+    run.trade(&[181_000]);
+    run.bar(3, 1);
+    run.trade(&[182_000]);
+    run.bar(3, 2);
+    // Muted: three trades are lost, the bar counts them.
+    run.bar(3, 3);
+    run.bar(3, 5);
+    // The bar runs ahead of the frame of its trade: no loss of its own.
+    run.bar(3, 6);
+    run.trade(&[190_000]);
+    run.bar(3, 7);
+    run.trade(&[191_000]);
+    run.trade(&[241_000]);
+    assert_eq!(run.judge(3, 7), Verdict::Plausible, "the bar is right, it is the trades that are short");
+    assert_eq!(run.finish(3), [(2_000, 10_000)]);
+}
+
+#[test]
+fn a_bar_that_moves_without_its_trade_is_a_witness() {
+    let mut run = Run::calibrated();
+    let candle = StreamKey::Candle(coin(), Interval::M1);
+    run.trade(&[181_000]);
+    run.0.note(1_000, candle, &bar(3, 1));
+    run.0.note(1_000, candle, &bar(3, 2));
+    assert_eq!(run.0.take_missed(2_999), []);
+    run.trade(&[182_000]);
+    assert_eq!(run.0.take_missed(3_000), [], "the trade was only on its way");
+    run.0.note(4_000, candle, &bar(3, 3));
+    assert_eq!(run.0.take_missed(6_000), [StreamKey::Trades(coin())]);
+    assert_eq!(run.0.take_missed(9_000), [], "said once");
+    let span = Span::new(TimeMs(181_000), TimeMs(182_000));
+    let doubts = run.0.take_doubts();
+    assert_eq!(doubts, [(StreamKey::Trades(coin()), span)], "late and lost cannot be told apart afterwards");
+}
+
+#[test]
+fn bars_that_always_come_before_their_trades_are_no_witness() {
+    let mut run = Run::calibrated();
+    let candle = StreamKey::Candle(coin(), Interval::M1);
+    run.trade(&[181_000]);
+    for i in 1..=8 {
+        run.0.note(i * 500, candle, &bar(3, i.unsigned_abs() + 1));
+        assert_eq!(run.0.take_missed(i * 500), [], "version {i} is only ahead of its own trade");
+        run.trade(&[181_000 + i * 500]);
+    }
+}
+
+#[test]
+fn what_was_missed_between_blocks_that_came_is_doubted() {
+    let mut run = Run::calibrated();
+    let candle = StreamKey::Candle(coin(), Interval::M1);
+    run.trade(&[181_000]);
+    run.0.note(1_000, candle, &bar(3, 1));
+    run.0.note(1_500, candle, &bar(3, 3));
+    run.trade(&[184_000]);
+    run.0.note(2_000, candle, &bar(3, 4));
+    run.trade(&[185_000]);
+    run.0.note(3_400, candle, &bar(3, 5));
+    assert_eq!(run.0.take_missed(3_500), [StreamKey::Trades(coin())]);
+    let span = Span::new(TimeMs(181_000), TimeMs(184_000));
+    assert_eq!(run.0.take_doubts(), [(StreamKey::Trades(coin()), span)]);
+}
+
+#[test]
+fn a_version_may_count_what_was_lost_after_the_last_block() {
+    let mut run = Run::calibrated();
+    run.trade(&[181_000]);
+    run.bar(3, 1);
+    // The bar is pushed seldom: its next version comes after a block that arrived, and after one that did not.
+    run.trade(&[183_000]);
+    run.bar(3, 3);
+    run.trade(&[187_000]);
+    run.bar(3, 4);
+    run.trade(&[241_000]);
+    assert_eq!(run.finish(3), [(1_000, 3_000), (3_000, 7_000)]);
+}
+
+#[test]
+fn a_bar_that_counts_too_few_is_stale() {
+    let mut run = Run::calibrated();
+    run.trade(&[181_000]);
+    run.bar(3, 1);
+    run.trade(&[182_000, 183_000]);
+    run.trade(&[241_000]);
+    assert_eq!(run.judge(3, 1), Verdict::Stale);
+    assert_eq!(run.judge(3, 3), Verdict::Plausible);
+    assert_eq!(run.judge(7, 0), Verdict::Plausible, "pushed trades are whole up to now");
+    assert_eq!(run.judge(0, 0), Verdict::Stale, "the minute in which it began is not whole");
+}
+
+#[test]
+fn nothing_is_doubted_before_the_assumption_held() {
+    let mut run = Run(Reconciler::new());
+    run.trade(&[50_000]);
+    for minute in 1..6 {
+        run.trade(&[minute * 60_000 + 1_000]);
+        run.bar(minute, 5);
+        assert_eq!(run.finish(minute), [], "a count that never agrees proves nothing");
+    }
+}
+
+fn backfilled(run: &mut Run, minute: i64, n: u64) -> Vec<(i64, i64)> {
+    let Change::Rows { epoch, records, .. } = bar(minute, n) else { unreachable!() };
+    let span = Span::new(TimeMs(minute * 60_000), TimeMs(minute * 60_000 + 60_000));
+    let filled = Change::Filled { epoch, origin: Origin::Backfill, span, records };
+    run.0.note(0, StreamKey::Candle(coin(), Interval::M1), &filled);
+    run.0.take_doubts().into_iter().map(|(_, s)| (s.from.0, s.to.0)).collect()
+}
+
+#[test]
+fn a_bar_that_a_backfill_brought_is_compared_as_well() {
+    let mut run = Run::calibrated();
+    run.trade(&[181_000, 183_000]);
+    run.trade(&[238_000]);
+    run.trade(&[245_000]);
+    assert_eq!(backfilled(&mut run, 3, 3), [], "whole");
+    run.trade(&[250_000]);
+    run.trade(&[305_000]);
+    let doubts = backfilled(&mut run, 4, 3);
+    assert_eq!(
+        doubts,
+        [(238_000, 245_000), (245_000, 250_000), (250_000, 305_000)],
+        "without versions it may be anywhere around the minute's blocks"
+    );
+    let doubted =
+        Change::Doubted { span: Span::new(TimeMs(238_000), TimeMs(305_000)), cause: Cause::Silence };
+    run.0.note(0, StreamKey::Trades(coin()), &doubted);
+    assert_eq!(backfilled(&mut run, 4, 3), [], "said once");
+}
+
+#[test]
+fn a_loss_at_the_end_waits_for_the_block_that_closes_it() {
+    let mut run = Run::calibrated();
+    run.trade(&[181_000, 183_000]);
+    assert_eq!(backfilled(&mut run, 3, 3), [], "nobody knows yet how far it reaches");
+    run.trade(&[244_000]);
+    assert_eq!(backfilled(&mut run, 4, 1), [(126_000, 181_000), (181_000, 183_000), (183_000, 244_000)]);
+}
+
+#[test]
+fn what_was_stored_before_a_restart_is_compared_with_bars_that_come_after_it() {
+    let mut run = Run(Reconciler::new());
+    let stream = StreamKey::Trades(coin());
+    let keys = vec![(TimeMs(50_000), 1), (TimeMs(61_000), 2), (TimeMs(66_000), 3), (TimeMs(121_000), 4)];
+    let recent = Recent { since: Some(TimeMs(50_000)), keys, gaps: vec![] };
+    run.0.start(&StreamStart { stream, edge: Some(TimeMs(121_000)), recent });
+    assert_eq!(backfilled(&mut run, 1, 3), [], "nothing is calibrated yet");
+    let gap = Span::new(TimeMs(121_000), TimeMs(150_000));
+    run.0.note(0, stream, &Change::GapOpened { span: gap, cause: Cause::DaemonDown });
+    run.trade(&[150_000]);
+    for minute in [3, 4] {
+        for i in 1..=6_i64 {
+            run.trade(&[minute * 60_000 + i * 1_000]);
+        }
+    }
+    assert_eq!(backfilled(&mut run, 2, 9), [], "a minute with a gap");
+    assert_eq!(backfilled(&mut run, 3, 6), []);
+    assert_eq!(
+        backfilled(&mut run, 4, 6),
+        [(50_000, 61_000), (61_000, 66_000), (66_000, 121_000)],
+        "two bars agreed, so the one from before the restart can be judged"
+    );
+}
+
+#[test]
+fn a_flood_of_trades_is_forgotten_and_not_judged() {
+    let mut run = Run::calibrated();
+    let flood: Vec<i64> = (0..100_000).map(|i| 181_000 + i / 100).collect();
+    for step in 0..=10 {
+        run.trade(&flood.iter().map(|time| time + step * 1_000).collect::<Vec<_>>());
+        let keys = run.0.coins[&coin()].keys.len();
+        assert!(keys <= MAX_KEYS, "{keys}");
+    }
+    assert_eq!(run.judge(1, 5), Verdict::Unknown, "what is not remembered is not judged");
+}
+
+#[test]
+fn a_minute_with_a_gap_is_not_compared() {
+    let mut run = Run::calibrated();
+    let gap = Span::new(TimeMs(181_000), TimeMs(185_000));
+    let opened = Change::GapOpened { span: gap, cause: Cause::Outage };
+    run.trade(&[181_000, 185_000]);
+    run.0.note(0, StreamKey::Trades(coin()), &opened);
+    run.bar(3, 9);
+    run.trade(&[241_000]);
+    assert_eq!(run.judge(3, 9), Verdict::Stale, "what holed the trades may have holed the bar");
+    assert_eq!(run.finish(3), []);
+}
