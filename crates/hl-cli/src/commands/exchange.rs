@@ -9,19 +9,46 @@ use hl_core::TimeMs;
 use hl_core::seam::{Clock, Net, Seed};
 use hl_core::source::Past;
 use hl_core::store::Store;
+use hl_engine::network::{NetworkError, belong};
 use hl_engine::universe::Universe;
 
-use crate::config::{Coins, Target};
+use crate::config::{Coins, Endpoints, Network, Target};
+use crate::exit::Exit;
 
 /// How long the first question waits for room in the weight budget.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The exchange did not say what there is.
+/// The exchange cannot be asked here, or did not answer.
 #[derive(Debug, thiserror::Error)]
-#[error("asking {network}: {source}")]
-pub(super) struct ExchangeError {
-    network: String,
-    source: RestError,
+pub(super) enum ExchangeError {
+    /// A simulated exchange lives inside the daemon's process, out of reach.
+    #[error("--network: sim lives inside hl-daemon; give the base URL that its log names")]
+    InsideDaemon,
+    /// The store holds data of another exchange.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// It did not say what there is.
+    #[error("asking {network}: {source}")]
+    Silent {
+        /// The exchange.
+        network: String,
+        /// What happened.
+        source: RestError,
+    },
+}
+
+impl ExchangeError {
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::InsideDaemon | Self::Network(NetworkError::Other { .. }) => Exit::Usage,
+            Self::Network(NetworkError::Store(_)) | Self::Silent { .. } => Exit::Failed,
+        }
+    }
+}
+
+/// Where an exchange is that can be reached from outside of the daemon.
+pub(super) fn reachable(network: &Network) -> Result<Endpoints, ExchangeError> {
+    network.endpoints().ok_or(ExchangeError::InsideDaemon)
 }
 
 /// One exchange, asked inside the weight budget that the store keeps for every process of this address.
@@ -31,25 +58,27 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// The exchange called `name`, whose `/info` is at `info`.
-    pub(super) fn new(
-        name: String,
+    /// The exchange that `network` names, whose `/info` is at `info`. The store has to be one for its data.
+    pub(super) async fn new(
+        network: &Network,
         info: Target,
         store: Arc<dyn Store>,
         net: Arc<dyn Net>,
         clock: Arc<dyn Clock>,
-    ) -> Self {
+    ) -> Result<Self, ExchangeError> {
+        let name = network.name();
+        belong(store.as_ref(), &name).await?;
         let mono = MonoClock::new(clock.clone());
         let weights = Weights::new(store, name.clone(), mono.clone(), Arc::clone(&clock));
         // Two processes must not jitter alike.
         let rng = Seed(clock.now().0.unsigned_abs()).derive(&std::process::id().to_string()).rng("hl-cli");
         let options = RestOptions { endpoint: info.endpoint, path: info.path };
         let client = InfoClient::new(net, options, weights, mono, rng);
-        Self { network: name, client }
+        Ok(Self { network: name, client })
     }
 
     fn failed(&self) -> impl Fn(RestError) -> ExchangeError {
-        |source| ExchangeError { network: self.network.clone(), source }
+        |source| ExchangeError::Silent { network: self.network.clone(), source }
     }
 
     /// Exchange time now. The system clock may be wrong: which bars are final is not left to it.

@@ -10,18 +10,23 @@ mod verify;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use hl_core::seam::{Clock, EndpointError, Net};
+use hl_core::seam::{Clock, EndpointError, Net, stopped};
 use hl_core::store::StoreError;
 use hl_core::stream::StreamKeyError;
 use hl_runtime::{SystemClock, TcpNet};
 use hl_store::{Inspect, SqliteStore};
 use serde::Serialize;
+use tokio::sync::watch;
 
 use crate::config::{self, ConfigError, StoreUri};
 use crate::exit::Exit;
 use crate::verify::VerifyError;
+
+/// How often the progress is drawn where nothing else moves it.
+const DRAW_EVERY: Duration = Duration::from_millis(500);
 
 /// Looks into what hl-daemon has collected, and fills its past.
 #[derive(Parser, Debug)]
@@ -127,6 +132,24 @@ impl Shell<'_> {
             self.out.write_all(text.as_bytes())?;
         }
         Ok(self.out.flush()?)
+    }
+}
+
+/// Works until it is done, or until `stop`; draws the progress meanwhile. None where it was stopped.
+async fn interruptible<T>(
+    stop: &mut watch::Receiver<bool>,
+    draw: impl Fn(),
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::pin!(work);
+    let mut every = tokio::time::interval(DRAW_EVERY);
+    loop {
+        tokio::select! {
+            biased;
+            () = stopped(stop) => return None,
+            ended = &mut work => return Some(ended),
+            _ = every.tick() => draw(),
+        }
     }
 }
 

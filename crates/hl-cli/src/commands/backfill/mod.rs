@@ -10,28 +10,23 @@ mod when;
 mod work;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Subcommand;
-use hl_core::seam::stopped;
 use hl_core::store::{Store as _, StoreError};
 use hl_core::{Coin, Interval, StreamKey, TimeMs};
-use hl_engine::network::{NetworkError, belong};
 use hl_scheduler::backfill::BackfillError;
 use hl_store::{SqliteOptions, SqliteStore};
 
 use self::progress::Progress;
 use self::work::{Target, Work};
-use super::exchange::{Exchange, ExchangeError};
-use super::{CommandError, Common, Shell};
+use super::exchange::{Exchange, ExchangeError, reachable};
+use super::{CommandError, Common, Shell, interruptible};
 use crate::compose::shutdown;
 use crate::config::{self, Coins, CoinsError, ConfigError, NamedCoin, Network, Place, StoreUri, ValueError};
 use crate::exit::Exit;
 
 /// What the session is called in the store.
 const ROLE: &str = "hl-cli backfill";
-/// How often the progress is drawn where nothing else moves it.
-const TICK: Duration = Duration::from_millis(500);
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -144,12 +139,6 @@ impl What {
 /// A backfill did not come to its end.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BackfillFailure {
-    /// A simulated exchange lives inside the daemon's process, out of reach.
-    #[error("--network: sim lives inside hl-daemon; give the base URL that its log names")]
-    InsideDaemon,
-    /// The store holds data of another exchange.
-    #[error(transparent)]
-    Network(#[from] NetworkError),
     /// The exchange has no such coin.
     #[error(transparent)]
     Coins(#[from] CoinsError),
@@ -161,7 +150,7 @@ pub(super) enum BackfillFailure {
         /// Where it ends.
         end: String,
     },
-    /// The exchange could not be asked what there is.
+    /// The exchange could not be asked.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
     /// A page could not be had or written.
@@ -175,13 +164,9 @@ pub(super) enum BackfillFailure {
 impl BackfillFailure {
     pub(super) fn exit(&self) -> Exit {
         match self {
-            Self::InsideDaemon
-            | Self::Coins(_)
-            | Self::Range { .. }
-            | Self::Network(NetworkError::Other { .. }) => Exit::Usage,
-            Self::Network(NetworkError::Store(_)) | Self::Exchange(_) | Self::Fill(_) | Self::Store(_) => {
-                Exit::Failed
-            }
+            Self::Coins(_) | Self::Range { .. } => Exit::Usage,
+            Self::Exchange(error) => error.exit(),
+            Self::Fill(_) | Self::Store(_) => Exit::Failed,
         }
     }
 }
@@ -200,7 +185,7 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     let network = config::network_of(network.as_deref(), shell.environment.iter().cloned())?;
     let StoreUri::Sqlite(path) =
         config::store_of(common.store.as_deref(), shell.environment.iter().cloned())?;
-    let Some(endpoints) = network.endpoints() else { return Err(BackfillFailure::InsideDaemon.into()) };
+    let endpoints = reachable(&network).map_err(BackfillFailure::from)?;
     if matches!(asked, Asked::Gaps) {
         // A store that is not there has no gaps, and is not made for that.
         SqliteStore::inspect(&path)?;
@@ -209,30 +194,20 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     let store = Arc::new(
         SqliteStore::open(SqliteOptions::of_this_process(&path, ROLE, Arc::clone(&shell.clock))).await?,
     );
-    belong(store.as_ref(), &network.name()).await.map_err(BackfillFailure::from)?;
     let inspect = SqliteStore::inspect(&path)?;
     let exchange = Exchange::new(
-        network.name(),
+        &network,
         endpoints.info,
         store.clone(),
         Arc::clone(&shell.net),
         Arc::clone(&shell.clock),
-    );
+    )
+    .await
+    .map_err(BackfillFailure::from)?;
     let progress = Progress::new();
     let mut work = Work::new(store.as_ref(), &inspect, &exchange, &progress);
-    let ended = {
-        let carried_out = carry_out(&asked, &network, &mut work);
-        tokio::pin!(carried_out);
-        let mut every = tokio::time::interval(TICK);
-        loop {
-            tokio::select! {
-                biased;
-                () = stopped(&mut stop) => break None,
-                ended = &mut carried_out => break Some(ended),
-                _ = every.tick() => progress.tick(),
-            }
-        }
-    };
+    let working = carry_out(&asked, &network, &mut work);
+    let ended = interruptible(&mut stop, || progress.tick(), working).await;
     progress.finish();
     // Leases and claims are given back here, however it ended.
     store.close().await?;

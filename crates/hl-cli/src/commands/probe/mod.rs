@@ -29,10 +29,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hl_collectors::mono::MonoClock;
-use hl_core::seam::{Clock, Net, Seed, stopped};
+use hl_core::seam::{Clock, Net, Seed};
 use hl_core::store::{Store as _, StoreError};
 use hl_core::{Coin, TimeMs};
-use hl_engine::network::{NetworkError, belong};
 use hl_store::{SqliteOptions, SqliteStore};
 use tokio::sync::watch;
 
@@ -41,16 +40,14 @@ use self::evidence::Notes;
 use self::progress::Progress;
 use self::report::Report;
 use self::wire::Wire;
-use super::exchange::{Exchange, ExchangeError};
-use super::{CommandError, Common, Shell};
+use super::exchange::{Exchange, ExchangeError, reachable};
+use super::{CommandError, Common, Shell, interruptible};
 use crate::compose::shutdown;
 use crate::config::{self, Coins, CoinsError, ConfigError, NamedCoin, Network, Place, StoreUri, Target};
 use crate::exit::Exit;
 
 /// What the session is called in the store.
 const ROLE: &str = "hl-cli probe";
-/// How often the progress is drawn.
-const TICK: Duration = Duration::from_millis(500);
 /// What was not seen by then is not seen.
 const LIMIT: Duration = Duration::from_secs(285);
 /// What comes after the minute, for the expectation.
@@ -97,16 +94,10 @@ pub(super) struct Args {
 /// A probe did not come to an answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProbeFailure {
-    /// A simulated exchange lives inside the daemon's process, out of reach.
-    #[error("--network: sim lives inside hl-daemon; give the base URL that its log names")]
-    InsideDaemon,
-    /// The store holds data of another exchange.
-    #[error(transparent)]
-    Network(#[from] NetworkError),
     /// The exchange has no such coin.
     #[error(transparent)]
     Coin(#[from] CoinsError),
-    /// The exchange could not be asked what there is.
+    /// The exchange could not be asked.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
     /// The first socket did not open.
@@ -128,12 +119,9 @@ pub(super) enum ProbeFailure {
 impl ProbeFailure {
     pub(super) fn exit(&self) -> Exit {
         match self {
-            Self::InsideDaemon | Self::Coin(_) | Self::Network(NetworkError::Other { .. }) => Exit::Usage,
-            Self::Network(NetworkError::Store(_))
-            | Self::Exchange(_)
-            | Self::Socket { .. }
-            | Self::Folder(_)
-            | Self::Store(_) => Exit::Failed,
+            Self::Coin(_) => Exit::Usage,
+            Self::Exchange(error) => error.exit(),
+            Self::Socket { .. } | Self::Folder(_) | Self::Store(_) => Exit::Failed,
         }
     }
 }
@@ -167,7 +155,7 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     let network = config::network_of(args.network.as_deref(), shell.environment.iter().cloned())?;
     let coin = Coin::new(&args.coin)
         .map_err(|problem| ConfigError::Value { place: Place::Flag("coin"), problem: problem.into() })?;
-    let Some(endpoints) = network.endpoints() else { return Err(ProbeFailure::InsideDaemon.into()) };
+    let endpoints = reachable(&network).map_err(ProbeFailure::from)?;
     let shared = args.store.is_some() || shell.environment.iter().any(|(name, _)| name == "HL_STORE");
     let own = match shared {
         true => None,
@@ -183,14 +171,15 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
             open(&path, shell).await?
         }
     };
-    belong(store.as_ref(), &network.name()).await.map_err(ProbeFailure::from)?;
     let exchange = Exchange::new(
-        network.name(),
+        &network,
         endpoints.info,
         store.clone(),
         Arc::clone(&shell.net),
         Arc::clone(&shell.clock),
-    );
+    )
+    .await
+    .map_err(ProbeFailure::from)?;
     let seed = Seed(shell.clock.now().0.unsigned_abs()).derive(&std::process::id().to_string());
     let subject = Subject {
         network,
@@ -204,19 +193,7 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     };
     let mut stop = shutdown::signal(None);
     let progress = Progress::new();
-    let ended = {
-        let probing = probe(&subject, &progress);
-        tokio::pin!(probing);
-        let mut every = tokio::time::interval(TICK);
-        loop {
-            tokio::select! {
-                biased;
-                () = stopped(&mut stop) => break None,
-                ended = &mut probing => break Some(ended),
-                _ = every.tick() => progress.tick(),
-            }
-        }
-    };
+    let ended = interruptible(&mut stop, || progress.tick(), probe(&subject, &progress)).await;
     progress.finish();
     store.close().await?;
     let Some(report) = ended else {
