@@ -23,9 +23,10 @@ const FIRST: Duration = Duration::from_secs(180);
 const FIRST_LOOK_BACK_MS: i64 = RECENT_MS - 300_000;
 /// A bar is audited this long after its end, ms: a backfill may still be at it before.
 const LAG_MS: i64 = 120_000;
-/// What was not audited in so long, ms, or in so many bars where they are long, is not any more.
+/// What was not audited in so long, ms, is not any more.
 const KEPT_MS: i64 = 3_600_000;
-const KEPT_BARS: i64 = 3;
+/// Of long bars so many are looked at in any case.
+const LOOK_BACK_BARS: i64 = 3;
 
 /// Told of a final bar, by its stream and piece, that the exchange counts more trades in.
 pub type Stale = Box<dyn Fn(StreamKey, Span) + Send + Sync>;
@@ -84,13 +85,11 @@ impl AuditBars {
         Some((stream, interval, state.done.get(&stream).map(|(done, _)| *done)))
     }
 
-    /// Audits what of a stream was not audited yet. Returns up to where it is.
-    async fn audit(&self, stream: StreamKey, interval: Interval, done: Option<TimeMs>) -> Option<TimeMs> {
-        let now = (self.exchange_now)();
+    /// Audits the bars of a stream from `from` on. Returns up to where they are audited.
+    async fn audit(&self, stream: StreamKey, interval: Interval, from: TimeMs, now: TimeMs) -> TimeMs {
         let to = interval.open_of(now - LAG_MS);
-        let from = done.unwrap_or_else(|| interval.open_of(now - FIRST_LOOK_BACK_MS));
         if from >= to {
-            return done;
+            return from;
         }
         let piece = Span::new(from, to);
         let page = match self.past.page(stream, piece).await {
@@ -98,17 +97,17 @@ impl AuditBars {
             // The next look is at the same piece again.
             Err(error) => {
                 debug!(%stream, %error, "the bars could not be audited now");
-                return done;
+                return from;
             }
         };
         let covered = match self.store.covered_bars(stream, piece).await {
             Ok(covered) => BTreeMap::from_iter(covered),
             Err(error) => {
                 warn!(%stream, %error, "the stored bars could not be audited");
-                return done;
+                return from;
             }
         };
-        let Records::Candles(bars) = page.records else { return done };
+        let Records::Candles(bars) = page.records else { return from };
         for bar in bars {
             // What is not covered is open still, or a gap, which is read from the same history.
             if covered.get(&bar.time).is_some_and(|trades| *trades < bar.trades) {
@@ -117,7 +116,7 @@ impl AuditBars {
         }
         // A quiet coin's last bars are covered only when a later one was seen.
         let end = covered.last_key_value().map(|(bar, _)| *bar + interval.ms());
-        Some(end.map_or(from, |end| end.min(page.next.unwrap_or(to))))
+        end.map_or(from, |end| end.min(page.next.unwrap_or(to)))
     }
 }
 
@@ -133,12 +132,18 @@ impl Job for AuditBars {
     fn run(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let Some((stream, interval, done)) = self.next() else { return };
-            let audited = self.audit(stream, interval, done).await;
+            let now = (self.exchange_now)();
+            let bars_ms = LOOK_BACK_BARS * interval.ms();
+            let from = match done {
+                None => now - FIRST_LOOK_BACK_MS.max(bars_ms),
+                // What could not be looked at waits its turn, but not for ever.
+                Some(done) => done.max(now - KEPT_MS.max(bars_ms)),
+            };
+            let from = interval.open_of(from);
+            let audited = self.audit(stream, interval, from, now).await;
             let mut state = self.state();
             let run = state.runs;
-            // What could not be looked at waits its turn, and for no longer than the exchange keeps.
-            let oldest = interval.open_of((self.exchange_now)() - KEPT_MS.max(KEPT_BARS * interval.ms()));
-            state.done.insert(stream, (audited.unwrap_or(TimeMs::MIN).max(oldest), run));
+            state.done.insert(stream, (audited, run));
         })
     }
 }
