@@ -13,21 +13,6 @@ use hl_core::{SourceId, StreamKey};
 use hl_sim::{Fault, FaultKind};
 use support::{World, assert_clean, streams, verified};
 
-const EVERYTHING: [&str; 12] = [
-    "trades/BTC",
-    "trades/SOL",
-    "book/BTC",
-    "book/BTC/fast",
-    "bbo/BTC",
-    "bbo/SOL",
-    "candle/BTC/1m",
-    "candle/SOL/1m",
-    "candle/BTC/5m",
-    "mids",
-    "context/BTC",
-    "context/SOL",
-];
-
 fn owned_by(source: SourceId) -> impl Fn(&hl_engine::Snapshot) -> bool {
     move |snapshot| !snapshot.streams.is_empty() && snapshot.streams.values().all(|m| m.owner == Some(source))
 }
@@ -40,7 +25,8 @@ fn owner(stream: &str) -> impl Fn(&hl_engine::Snapshot) -> Option<SourceId> {
 #[tokio::test(start_paused = true)]
 async fn an_hour_without_faults_is_complete() {
     let world = World::new(7).await.unwrap();
-    let daemon = world.daemon(&streams(&EVERYTHING)).await.unwrap();
+    let everything = Market::mixed().streams;
+    let daemon = world.daemon(&everything).await.unwrap();
     daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(3_600)).await;
     let snapshot = daemon.engine.snapshot();
@@ -50,7 +36,7 @@ async fn an_hour_without_faults_is_complete() {
     assert_eq!(snapshot.rest.rate_limited, 0);
     let renewed: u64 = snapshot.sockets.iter().map(|s| s.counters.renewed).sum();
     assert_eq!(renewed, 0, "no subscription is doubted without a reason");
-    assert_eq!(snapshot.handovers, EVERYTHING.len() as u64, "and no stream changes hands");
+    assert_eq!(snapshot.handovers, everything.len() as u64, "and no stream changes hands");
     let lasting: Vec<_> =
         report.gaps.iter().filter(|g| g.state != hl_core::ledger::GapState::Backfilled).collect();
     assert!(lasting.is_empty(), "a quiet hour leaves no gap: {lasting:?}");
