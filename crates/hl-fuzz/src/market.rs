@@ -1,9 +1,10 @@
 //! Valid frames and answers to begin with: a minute and a half of the simulated exchange.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use hl_collectors::ws::{Connection, Incoming};
 use hl_core::seam::{BoxStream, Net as _};
 use hl_runtime::MemoryNet;
 use hl_sim::{Limits, Sim, SimConfig};
@@ -54,19 +55,24 @@ async fn listen() -> Said {
             .expect("trades");
     // A maker, and so somebody with fills, orders and positions.
     let user = trade[0]["users"][usize::from(trade[0]["side"] == "B")].clone();
-    let mut socket = upgrade(connect().await).await;
-    for subscription in subscriptions(&user) {
-        send(&mut socket, &json!({"method": "subscribe", "subscription": subscription})).await;
+    let rng = fastrand::Rng::with_seed(1);
+    let opening = Connection::open(Arc::new(net.clone()), sim.endpoint(), "/ws".into(), rng);
+    let mut socket = opening.await.expect("a socket");
+    let subscribe = |subscription: Value| json!({"method": "subscribe", "subscription": subscription});
+    let mut messages: Vec<_> = subscriptions(&user).into_iter().map(subscribe).collect();
+    messages.push(json!({"method": "ping"}));
+    messages.push(subscribe(json!({"type": "trades", "coin": "BTC"})));
+    messages.push(json!({"method": "nonsense"}));
+    for message in messages {
+        socket.send_text(message.to_string()).await.expect("a message goes out");
     }
-    send(&mut socket, &json!({"method": "ping"})).await;
-    send(&mut socket, &json!({"method": "subscribe", "subscription": {"type": "trades", "coin": "BTC"}}))
-        .await;
-    send(&mut socket, &json!({"method": "nonsense"})).await;
     let mut frames: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let end = sim.now() + i64::try_from(LISTEN_MS).unwrap_or(i64::MAX);
     while sim.now() < end {
-        let Ok(text) = tokio::time::timeout(Duration::from_secs(1), next(&mut socket)).await else {
-            continue;
+        let text = match tokio::time::timeout(Duration::from_secs(1), socket.next()).await {
+            Ok(Incoming::Text(text)) => String::from_utf8_lossy(&text).into_owned(),
+            Ok(Incoming::Ping(_)) | Err(_) => continue,
+            Ok(Incoming::Closed(end)) => panic!("the socket stays, and not: {}", end.words),
         };
         let channel = serde_json::from_str::<Value>(&text).map(|frame| frame["channel"].to_string());
         let kept = frames.entry(channel.unwrap_or_default()).or_default();
@@ -177,39 +183,4 @@ async fn ask(mut stream: BoxStream, request: &Value) -> String {
     stream.read_to_end(&mut answer).await.expect("an answer comes");
     let answer = String::from_utf8(answer).expect("text");
     answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
-}
-
-async fn upgrade(mut stream: BoxStream) -> BoxStream {
-    let head = "GET /ws HTTP/1.1\r\nhost: exchange\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
-                sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n";
-    stream.write_all(head.as_bytes()).await.expect("a request goes out");
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") {
-        answer.push(stream.read_u8().await.expect("an answer comes"));
-    }
-    stream
-}
-
-/// A text frame, under a mask of zeros.
-async fn send(socket: &mut BoxStream, message: &Value) {
-    let text = message.to_string();
-    let length = u16::try_from(text.len()).expect("a short message");
-    let mut frame = vec![0x81, 0x80 | 126];
-    frame.extend(length.to_be_bytes());
-    frame.extend([0; 4]);
-    frame.extend(text.as_bytes());
-    socket.write_all(&frame).await.expect("a message goes out");
-}
-
-/// The next message. Dropped half-way it loses the socket's place, so only a pause between frames may end the wait.
-async fn next(socket: &mut BoxStream) -> String {
-    let _ = socket.read_u8().await.expect("the socket stays");
-    let length = match socket.read_u8().await.expect("a length") {
-        126 => u64::from(socket.read_u16().await.expect("a length")),
-        127 => socket.read_u64().await.expect("a length"),
-        short => u64::from(short),
-    };
-    let mut text = vec![0; usize::try_from(length).expect("a length")];
-    socket.read_exact(&mut text).await.expect("a message");
-    String::from_utf8_lossy(&text).into_owned()
 }
