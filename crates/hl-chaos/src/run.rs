@@ -23,7 +23,7 @@ const SETTLED_MS: i64 = HOUR_MS;
 /// The exchange knows its past for so long, ms.
 const RETENTION_MS: i64 = 3 * HOUR_MS;
 /// Quiet time at the end: bars are audited every ten minutes or so, and what an audit finds is read again.
-const CALM: Duration = Duration::from_secs(25 * 60);
+const CALM_MINUTES: u32 = 25;
 /// What the network held up has arrived so long after it let go, ms.
 const ARRIVED_MS: i64 = 10_000;
 /// What is older than this at the end is behind the edge of its stream, ms.
@@ -44,7 +44,7 @@ pub struct Plan {
     pub length_ms: u64,
 }
 
-/// Runs a plan, and calls `progress` with the simulated milliseconds done since the last call. Must be called inside a
+/// Runs a plan, and calls `progress` now and then with the simulated milliseconds of the storm done since the last call. Must be called inside a
 /// runtime of one thread with a paused clock, alone in it.
 ///
 /// # Errors
@@ -125,7 +125,7 @@ impl Run<'_> {
             }
         }
         self.world.sim.clear_faults();
-        self.finish(daemon).await;
+        self.finish(daemon, progress).await;
         self.outcome.simulated_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(())
     }
@@ -164,7 +164,7 @@ impl Run<'_> {
     }
 
     /// Fair weather until everything is in order again, then the end.
-    async fn finish(&mut self, daemon: Daemon) {
+    async fn finish(&mut self, daemon: Daemon, progress: &dyn Fn(u64)) {
         // Bars of a coin that nobody trades stay with REST: a subscription that brings nothing proves nothing.
         let back = daemon
             .until("every socket is up again and every stream owned", |snapshot| {
@@ -182,7 +182,10 @@ impl Run<'_> {
                 Never::Stuck(what, snapshot) => format!("never: {what}; {:?}", snapshot.streams),
             });
         }
-        sleep(CALM).await;
+        for _ in 0..CALM_MINUTES {
+            sleep(Duration::from_secs(60)).await;
+            progress(0);
+        }
         if let Err(error) = daemon.stop().await {
             self.problem(format!("the daemon did not end in good order: {error}"));
         }

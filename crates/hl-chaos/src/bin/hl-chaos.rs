@@ -1,16 +1,23 @@
 //! Storms on simulated exchanges, as many as asked for, on as many threads as there are cores.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
 
 use clap::Parser;
 use hl_chaos::{ChaosError, Density, Market, Outcome, Plan, Summary, Trace, run};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// How often the threads are looked after.
+const LOOK: Duration = Duration::from_secs(1);
+/// A seed without progress for so long is stuck.
+const STUCK: Duration = Duration::from_secs(120);
 
 const EXAMPLES: &str = "Examples:
   hl-chaos --seeds 1000 --hours 24
@@ -74,21 +81,23 @@ fn main() -> ExitCode {
         hl_core::seeded::break_guard(guard);
     }
     match storm(&options) {
-        Ok(summary) => {
-            eprintln!("{}", text(&summary));
-            if options.json {
-                match serde_json::to_string(&summary) {
-                    Ok(line) => println!("{line}"),
-                    Err(error) => eprintln!("hl-chaos: the summary is no JSON: {error}"),
-                }
-            }
-            if summary.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
+        Ok(summary) => tell(&options, &summary),
         Err(error) => {
             eprintln!("hl-chaos: {error}");
             ExitCode::from(2)
         }
     }
+}
+
+fn tell(options: &Options, summary: &Summary) -> ExitCode {
+    eprintln!("{}", text(summary));
+    if options.json {
+        match serde_json::to_string(summary) {
+            Ok(line) => println!("{line}"),
+            Err(error) => eprintln!("hl-chaos: the summary is no JSON: {error}"),
+        }
+    }
+    if summary.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn text(s: &Summary) -> String {
@@ -136,16 +145,32 @@ fn storm(options: &Options) -> Result<Summary, String> {
         next: AtomicU64::new(seeds.start),
         end: seeds.end,
         outcomes: Mutex::new(Ok(Vec::new())),
+        running: Mutex::default(),
         bar: bar((seeds.end - seeds.start) as f64 * options.hours),
     };
     let begun = tokio::time::Instant::now();
     std::thread::scope(|scope| {
+        let (done, all_done) = mpsc::channel::<()>();
         for _ in 0..threads.max(1) {
-            scope.spawn(|| work.run());
+            let (work, done) = (&work, done.clone());
+            scope.spawn(move || {
+                work.run();
+                drop(done);
+            });
+        }
+        drop(done);
+        if let Some(seed) = work.watch(&all_done) {
+            // Nothing can end a thread that spins, but the end of the process.
+            let problem = format!("stuck: virtual time has stood still for {} s", STUCK.as_secs());
+            eprintln!("seed {seed}: {problem}");
+            let mut outcomes = lock(&work.outcomes).clone().unwrap_or_default();
+            outcomes.push(Outcome { seed, problems: vec![problem], ..Outcome::default() });
+            tell(options, &Summary::of(outcomes, begun.elapsed().as_secs_f64()));
+            std::process::exit(1);
         }
     });
     work.bar.finish_and_clear();
-    let outcomes = work.outcomes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)?;
+    let outcomes = work.outcomes.into_inner().unwrap_or_else(PoisonError::into_inner)?;
     Ok(Summary::of(outcomes, begun.elapsed().as_secs_f64()))
 }
 
@@ -158,7 +183,13 @@ struct Work<'a> {
     next: AtomicU64,
     end: u64,
     outcomes: Mutex<Result<Vec<Outcome>, String>>,
+    /// How often each seed that runs has made progress.
+    running: Mutex<BTreeMap<u64, u64>>,
     bar: ProgressBar,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Work<'_> {
@@ -169,8 +200,10 @@ impl Work<'_> {
             if seed >= self.end {
                 return;
             }
+            lock(&self.running).insert(seed, 0);
             let outcome = self.seed(seed);
-            let mut outcomes = self.outcomes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            lock(&self.running).remove(&seed);
+            let mut outcomes = lock(&self.outcomes);
             match (outcome, &mut *outcomes) {
                 (Ok(outcome), Ok(all)) => all.push(outcome),
                 (Err(error), all @ Ok(_)) => {
@@ -180,6 +213,26 @@ impl Work<'_> {
                 (_, Err(_)) => {}
             }
         }
+    }
+
+    /// Waits until every thread is done, or a seed makes no progress any more: a task that never waits keeps virtual time
+    /// from passing.
+    fn watch(&self, all_done: &mpsc::Receiver<()>) -> Option<u64> {
+        let mut seen = BTreeMap::new();
+        while all_done.recv_timeout(LOOK) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let now = tokio::time::Instant::now();
+            let running = lock(&self.running).clone();
+            seen.retain(|seed, _| running.contains_key(seed));
+            for (seed, beats) in running {
+                let last = seen.entry(seed).or_insert((beats, now));
+                if last.0 != beats {
+                    *last = (beats, now);
+                } else if now.duration_since(last.1) > STUCK {
+                    return Some(seed);
+                }
+            }
+        }
+        None
     }
 
     fn seed(&self, seed: u64) -> Result<Outcome, ChaosError> {
@@ -196,7 +249,10 @@ impl Work<'_> {
         let (outcome, trace) = {
             let _inside = runtime.enter();
             let trace = Trace::new(self.options.trace.is_some());
-            let progress = |ms| self.bar.inc(ms);
+            let progress = |ms| {
+                self.bar.inc(ms);
+                lock(&self.running).entry(seed).and_modify(|beats| *beats += 1);
+            };
             let run = || runtime.block_on(run(&plan, trace.clone(), &progress));
             // A panic is damage like any other; the seeds behind it still run.
             let outcome = std::panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {

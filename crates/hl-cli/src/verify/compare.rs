@@ -14,6 +14,10 @@ const PENDING_MS: i64 = 30_000;
 /// How long before its stamp, ms, a state that bears no time of its own may have held.
 pub(super) const STAMP_MS: i64 = 2_000;
 
+/// How long after its stamp, ms, a state that bears no time of its own may have begun: stamps are a low estimate, learnt
+/// from answers that may be half a second old themselves.
+pub(super) const EARLY_MS: i64 = 500;
+
 /// Levels a side of the `fast` book.
 const FAST_LEVELS: usize = 5;
 
@@ -231,20 +235,26 @@ impl Tally {
 
     /// Best bids and offers: each is the state that held at its time.
     pub fn bbos(&mut self, truth: States<Bbo>, stored: &[Bbo]) {
-        self.states(&truth, stored, 0, |row| (row.coin, row.time), |a, b| (a.bid, a.ask) == (b.bid, b.ask));
+        self.states(
+            &truth,
+            stored,
+            (0, 0),
+            |row| (row.coin, row.time),
+            |a, b| (a.bid, a.ask) == (b.bid, b.ask),
+        );
     }
 
-    /// Mids: each is a state of the two seconds before its stamp. A coin that the truth does not follow is not
+    /// Mids: each is a state of the two seconds before its stamp, or of the moment after it. A coin that the truth does not follow is not
     /// compared: a delisted market still has a mid, and no life.
     pub fn mids(&mut self, truth: States<Mid>, stored: &[Mid]) {
         let followed: Vec<Mid> =
             stored.iter().filter(|mid| truth.0.contains_key(&mid.coin)).copied().collect();
-        self.states(&truth, &followed, STAMP_MS, |row| (row.coin, row.time), |a, b| a.px == b.px);
+        self.states(&truth, &followed, (STAMP_MS, EARLY_MS), |row| (row.coin, row.time), |a, b| a.px == b.px);
     }
 
-    /// Contexts: each is a state of the two seconds before its stamp.
+    /// Contexts: each is a state of the two seconds before its stamp, or of the moment after it.
     pub fn contexts(&mut self, truth: States<Context>, stored: &[Context]) {
-        self.states(&truth, stored, STAMP_MS, |row| (row.coin, row.time), Context::same_values);
+        self.states(&truth, stored, (STAMP_MS, EARLY_MS), |row| (row.coin, row.time), Context::same_values);
     }
 
     fn both(&mut self, time: TimeMs, same: bool) {
@@ -271,7 +281,7 @@ impl Tally {
         &mut self,
         truth: &States<T>,
         stored: &[T],
-        reach_ms: i64,
+        (before_ms, after_ms): (i64, i64),
         key: impl Fn(&T) -> (Coin, TimeMs),
         same: impl Fn(&T, &T) -> bool,
     ) {
@@ -282,7 +292,7 @@ impl Tally {
                 self.add(Finding::Duplicate, time);
                 continue;
             }
-            let held = truth.held(coin, Span::new(time - reach_ms, time));
+            let held = truth.held(coin, Span { from: time - before_ms, to: time + after_ms });
             if held.is_empty() {
                 self.add(Finding::Extra, time);
             } else {

@@ -222,8 +222,9 @@ fn states_hold_until_the_next() {
     assert_eq!(check(mid(21_999, 2)), [0, 0], "held less than two seconds ago");
     assert_eq!(check(mid(22_000, 3)), [0, 0]);
     assert_eq!(check(mid(22_000, 2)), [0, 1], "long past");
-    assert_eq!(check(mid(19_999, 3)), [0, 1], "not yet");
-    assert_eq!(check(mid(999, 1)), [1, 0], "nothing is known so early");
+    assert_eq!(check(mid(19_500, 3)), [0, 0], "stamped a little early");
+    assert_eq!(check(mid(19_499, 3)), [0, 1], "not yet");
+    assert_eq!(check(mid(499, 1)), [1, 0], "nothing is known so early");
     assert_eq!(check(Mid { coin: Coin::new("DELISTED").unwrap(), ..mid(19_000, 7) }), [0, 0]);
 
     let level = |px: i64| Some(Level { px: Decimal::from(px), sz: Decimal::ONE, n: 1 });

@@ -122,7 +122,7 @@ async fn compare_page(
     page: Span,
     tally: &mut Tally,
 ) -> Result<(), VerifyError> {
-    let stamped = Span { from: page.from - compare::STAMP_MS, to: page.to };
+    let stamped = Span { from: page.from - compare::STAMP_MS, to: page.to + compare::EARLY_MS };
     let asked = if matches!(stream.kind(), Kind::Mids | Kind::Context) { stamped } else { page };
     match (truth.rows(stream, asked).await?, store.rows(stream, page).await?) {
         (Records::Trades(mut truth), Records::Trades(stored)) => tally.trades(piece, &mut truth, &stored),
