@@ -44,8 +44,8 @@ pub struct Plan {
     pub length_ms: u64,
 }
 
-/// Runs a plan, and calls `progress` now and then with the simulated milliseconds of the storm done since the last call. Must be called inside a
-/// runtime of one thread with a paused clock, alone in it.
+/// Runs a plan, and calls `progress` now and then with the simulated milliseconds of the storm done since the last call.
+/// Must be called inside a runtime of one thread with a paused clock, alone in it.
 ///
 /// # Errors
 /// When no world could be made, or no verdict be reached. What is wrong with the daemon stands in the outcome.

@@ -14,8 +14,8 @@ const PENDING_MS: i64 = 30_000;
 /// How long before its stamp, ms, a state that bears no time of its own may have held.
 pub(super) const STAMP_MS: i64 = 2_000;
 
-/// How long after its stamp, ms, a state that bears no time of its own may have begun: stamps are a low estimate, learnt
-/// from answers that may be half a second old themselves.
+/// How long after its stamp, ms, a state that bears no time of its own may have begun. Stamps are a low estimate of
+/// exchange time: low by the fastest delivery seen so far, which soon after a start is that of a block half a second old.
 pub(super) const EARLY_MS: i64 = 500;
 
 /// Levels a side of the `fast` book.
@@ -244,8 +244,8 @@ impl Tally {
         );
     }
 
-    /// Mids: each is a state of the two seconds before its stamp, or of the moment after it. A coin that the truth does not follow is not
-    /// compared: a delisted market still has a mid, and no life.
+    /// Mids: each is a state of the two seconds before its stamp, or of the moment after it. A coin that the truth does
+    /// not follow is not compared: a delisted market still has a mid, and no life.
     pub fn mids(&mut self, truth: States<Mid>, stored: &[Mid]) {
         let followed: Vec<Mid> =
             stored.iter().filter(|mid| truth.0.contains_key(&mid.coin)).copied().collect();
