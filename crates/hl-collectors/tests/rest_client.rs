@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use hl_core::TimeMs;
 use hl_core::decode::rest::answer;
 use hl_core::ledger::Cause;
 use hl_core::message::info::InfoRequest;
-use hl_core::seam::{BoxStream, Endpoint, Net as _};
+use hl_core::seam::{BoxStream, Clock, Endpoint, Net as _};
 use hl_runtime::{MemoryNet, TokioClock};
 use hl_store::{SqliteOptions, SqliteStore, Writer};
 use serde_json::Value;
@@ -38,6 +39,19 @@ enum Answer {
     Hangs,
 }
 
+/// A system clock that somebody sets.
+#[derive(Clone)]
+struct Stepping {
+    steady: TokioClock,
+    steps_ms: Arc<AtomicI64>,
+}
+
+impl Clock for Stepping {
+    fn now(&self) -> TimeMs {
+        self.steady.now() + self.steps_ms.load(Ordering::Relaxed)
+    }
+}
+
 #[derive(Default)]
 struct Seen {
     connections: usize,
@@ -52,7 +66,7 @@ struct Server {
     endpoint: Endpoint,
     seen: Arc<Mutex<Seen>>,
     folder: tempfile::TempDir,
-    clock: TokioClock,
+    clock: Stepping,
     _tasks: JoinSet<()>,
 }
 
@@ -71,7 +85,7 @@ impl Server {
                 connections.spawn(serve(stream, shared.clone()));
             }
         });
-        let clock = TokioClock::starting_at(START);
+        let clock = Stepping { steady: TokioClock::starting_at(START), steps_ms: Arc::default() };
         Self { net, endpoint, seen, folder: tempfile::tempdir().unwrap(), clock, _tasks: tasks }
     }
 
@@ -87,11 +101,11 @@ impl Server {
             host: "test".into(),
             pid: std::process::id(),
             writer: Writer::Inline { delay_ms: 1 },
-            clock: Arc::new(self.clock),
+            clock: Arc::new(self.clock.clone()),
         });
-        let mono = MonoClock::new(Arc::new(self.clock));
-        let weights =
-            Weights::new(Arc::new(store.await.unwrap()), "sim".into(), mono.clone(), Arc::new(self.clock));
+        let mono = MonoClock::new(Arc::new(self.clock.clone()));
+        let store = Arc::new(store.await.unwrap());
+        let weights = Weights::new(store, "sim".into(), mono.clone(), Arc::new(self.clock.clone()));
         let options = RestOptions { endpoint, path: "/info".into() };
         InfoClient::new(Arc::new(self.net.clone()), options, weights, mono, fastrand::Rng::with_seed(1))
     }
@@ -311,4 +325,22 @@ async fn all_processes_on_one_store_share_one_budget() {
     ask(&one, Urgency::Backfill, 2 * MINUTE).await.unwrap();
     let waited = server.last_request() - begun;
     assert!(waited >= MINUTE && waited < MINUTE + MINUTE / 2, "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_gives_no_second_budget() {
+    for step in [3_600_000, -3_600_000] {
+        let server = Server::new(&[]).await;
+        let client = server.client().await;
+        let begun = Instant::now();
+        let whole = Urgency::Live.ceiling() / WEIGHT;
+        for _ in 0..whole {
+            live(&client).await.unwrap();
+        }
+        server.clock.steps_ms.fetch_add(step, Ordering::Relaxed);
+        ask(&client, Urgency::Live, Duration::from_secs(10)).await.unwrap_err();
+        assert_eq!(server.requests(), usize::try_from(whole).unwrap(), "the minute's weight is spent");
+        ask(&client, Urgency::Live, 2 * MINUTE).await.unwrap();
+        assert!(server.last_request().duration_since(begun) >= MINUTE, "a step of {step} ms");
+    }
 }

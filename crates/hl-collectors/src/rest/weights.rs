@@ -1,7 +1,7 @@
 //! Request weight: booked in the store, so that every process of one address on it stays inside the limit together.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hl_core::seam::Clock;
@@ -42,7 +42,8 @@ pub struct Weights {
     mono: MonoClock,
     /// The system clock, which all processes of one machine share: estimates of exchange time differ.
     clock: Arc<dyn Clock>,
-    /// What this process booked in the last minute, for people: when, and how much.
+    /// What this process booked in the last minute: when, by a clock that does not step, and how much. A system clock
+    /// that steps forward empties the store's window, not this one.
     booked: Arc<Mutex<VecDeque<(i64, u32)>>>,
 }
 
@@ -58,38 +59,66 @@ impl Weights {
     /// Waits until the weight is booked; `false` where that would take longer than `limit`.
     pub async fn take(&self, weight: u32, urgency: Urgency, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
-        loop {
-            let now = self.clock.now();
-            let wait = match self.store.reserve(&self.address, now, weight, urgency.ceiling()).await {
-                Ok(Reservation::Granted) => {
-                    let mut booked = self.booked.lock().unwrap_or_else(PoisonError::into_inner);
-                    booked.push_back((self.mono.now(), weight));
-                    let minute_ago = self.mono.now() - MINUTE_MS;
-                    while booked.front().is_some_and(|(at, _)| *at <= minute_ago) {
-                        booked.pop_front();
-                    }
-                    return true;
-                }
-                Ok(Reservation::RetryAt(at)) => u64::try_from(at.since(now)).unwrap_or(0).max(50),
-                Err(error) => {
-                    // Better slow than blind: without the ledger nobody knows what other processes spend.
-                    warn!(%error, "the weight ledger cannot be reached");
-                    1_000
-                }
-            };
-            let wait = Duration::from_millis(wait);
-            if Instant::now() + wait > deadline {
+        while let Some(wait) = self.book(weight, urgency.ceiling()).await {
+            let again = Instant::now() + wait;
+            if again > deadline {
                 return false;
             }
-            tokio::time::sleep(wait).await;
+            tokio::time::sleep_until(again).await;
         }
+        true
+    }
+
+    /// Books the weight, or says how long to wait before the next attempt.
+    async fn book(&self, weight: u32, ceiling: u32) -> Option<Duration> {
+        if let Some(wait) = self.full(weight, ceiling) {
+            return Some(wait);
+        }
+        let now = self.clock.now();
+        let wait = match self.store.reserve(&self.address, now, weight, ceiling).await {
+            Ok(Reservation::Granted) => {
+                self.booked().push_back((self.mono.now(), weight));
+                return None;
+            }
+            Ok(Reservation::RetryAt(at)) => u64::try_from(at.since(now)).unwrap_or(0).max(50),
+            Err(error) => {
+                // Better slow than blind: without the ledger nobody knows what other processes spend.
+                warn!(%error, "the weight ledger cannot be reached");
+                1_000
+            }
+        };
+        Some(Duration::from_millis(wait))
+    }
+
+    /// How long it takes until this process has room for the weight; none where it has.
+    fn full(&self, weight: u32, ceiling: u32) -> Option<Duration> {
+        let booked = self.booked();
+        let mut excess = (sum(&booked) + weight).checked_sub(ceiling).filter(|excess| *excess > 0)?;
+        let (at, _) = booked.iter().find(|(_, leaving)| {
+            excess = excess.saturating_sub(*leaving);
+            excess == 0
+        })?;
+        let ms = u64::try_from(at + MINUTE_MS - self.mono.now()).unwrap_or(0);
+        Some(Duration::from_millis(ms.max(1)))
     }
 
     /// What this process booked in the last minute.
+    fn booked(&self) -> MutexGuard<'_, VecDeque<(i64, u32)>> {
+        let mut booked = self.booked.lock().unwrap_or_else(PoisonError::into_inner);
+        let minute_ago = self.mono.now() - MINUTE_MS;
+        while booked.front().is_some_and(|(at, _)| *at <= minute_ago) {
+            booked.pop_front();
+        }
+        booked
+    }
+
+    /// How much this process booked in the last minute.
     #[must_use]
     pub fn used(&self) -> u32 {
-        let minute_ago = self.mono.now() - MINUTE_MS;
-        let booked = self.booked.lock().unwrap_or_else(PoisonError::into_inner);
-        booked.iter().filter(|(at, _)| *at > minute_ago).map(|(_, weight)| weight).sum()
+        sum(&self.booked())
     }
+}
+
+fn sum(booked: &VecDeque<(i64, u32)>) -> u32 {
+    booked.iter().map(|(_, weight)| weight).sum()
 }
