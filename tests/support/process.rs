@@ -60,7 +60,8 @@ fn binary(name: &str) -> PathBuf {
             cargo.env_remove(variable);
         }
         let built = cargo
-            .args(["build", "--quiet", "--workspace", "--bins", "--test", "binaries", "--profile", profile])
+            .args(["build", "--quiet", "--workspace", "--test", "binaries", "--profile", profile])
+            .args(["--bin", "hl-daemon", "--bin", "hl-cli", "--bin", "hl-sim"])
             .arg("--target-dir")
             .arg(folder.parent().unwrap())
             .current_dir(env!("CARGO_MANIFEST_DIR"))

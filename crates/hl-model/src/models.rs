@@ -105,7 +105,7 @@ impl Name {
             },
             Self::Leases => match reach {
                 Reach::Short => (Script::trades(&[1, 1], 2, 1)?, bounds([1, 0, 0, 0, 2, 0])),
-                Reach::Full => (Script::trades(&[1, 2], 2, 1)?, bounds([2, 0, 1, 0, 2, 0])),
+                Reach::Full => (Script::trades(&[1, 2], 2, 1)?, bounds([2, 0, 1, 1, 2, 0])),
                 Reach::Deep => (Script::trades(&[1, 2, 1], 2, 1)?, bounds([3, 0, 1, 1, 3, 0])),
             },
             Self::LeasesCalm => match reach {
