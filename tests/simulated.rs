@@ -50,7 +50,13 @@ async fn nothing_is_quietly_missing_in_a_storm() {
     let (from, to) = seeds.split_once("..").expect("HL_TEST_SEEDS is FROM..TO");
     for seed in from.parse().unwrap()..to.parse().unwrap() {
         println!("seed {seed}");
-        let plan = Plan { seed, market: Market::mixed(), density: Density::DENSE, length_ms: 20 * 60_000 };
+        let plan = Plan {
+            seed,
+            market: Market::mixed(),
+            density: Density::DENSE,
+            length_ms: 20 * 60_000,
+            audited: true,
+        };
         let outcome = run(&plan, Trace::new(false), &|_| {}).await.unwrap();
         assert!(outcome.problems.is_empty(), "seed {seed}: {:#?}", outcome.problems);
         assert!(outcome.compared > 1_000 && outcome.faults > 10, "{outcome:?}");

@@ -34,6 +34,17 @@ const EVERYTHING: [&str; 12] = [
     "context/SOL",
 ];
 
+/// Trades and bars of different coins: neither tells anything of the other.
+const BARE: [&str; 7] = [
+    "trades/ETH",
+    "trades/HYPE",
+    "bbo/HYPE",
+    "candle/BTC/1m",
+    "candle/BTC/5m",
+    "candle/SOL/1m",
+    "candle/DOGE/1m",
+];
+
 /// Coins of a busy market, all of their trades, best bids and offers and bars.
 const BUSY_COINS: [&str; 6] = ["BTC", "ETH", "SOL", "HYPE", "DOGE", "XRP"];
 const BUSY: [&str; 4] = ["book/BTC", "book/BTC/fast", "context/BTC", "mids"];
@@ -80,6 +91,13 @@ impl Market {
         Self { streams: keys(EVERYTHING), coins: 5, activity: 1.0 }
     }
 
+    /// Trades and bars of different coins, as busy as in the mixed market: what goes wrong with one shows in no other. And
+    /// nothing that is pushed at fixed intervals, whose absence would show that a socket is dead.
+    #[must_use]
+    pub fn bare() -> Self {
+        Self { streams: keys(BARE), coins: 5, activity: 1.0 }
+    }
+
     /// A market of about so many frames a second: the quiet one up to eight, the busy one above.
     ///
     /// # Errors
@@ -107,7 +125,7 @@ fn keys<const N: usize>(names: [&str; N]) -> Vec<StreamKey> {
 #[derive(Debug, thiserror::Error)]
 pub enum MarketError {
     /// The text names none.
-    #[error("{0:?} is no market: quiet, mixed or busy")]
+    #[error("{0:?} is no market: quiet, mixed, bare or busy")]
     Name(String),
     /// It cannot be so quiet, or so busy.
     #[error("no market has {0} frames a second; it must be 0.6 to 130")]
@@ -121,6 +139,7 @@ impl FromStr for Market {
         match name {
             "quiet" => Ok(Self::quiet()),
             "mixed" => Ok(Self::mixed()),
+            "bare" => Ok(Self::bare()),
             "busy" => Ok(Self::busy()),
             _ => Err(MarketError::Name(name.to_owned())),
         }
@@ -141,6 +160,7 @@ mod tests {
     fn every_name_in_the_lists_is_a_stream() {
         assert_eq!(Market::quiet().streams.len(), QUIET.len());
         assert_eq!(Market::mixed().streams.len(), EVERYTHING.len());
+        assert_eq!(Market::bare().streams.len(), BARE.len());
         assert_eq!(Market::busy().streams.len(), BUSY.len() + 3 * BUSY_COINS.len());
     }
 }

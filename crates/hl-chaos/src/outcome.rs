@@ -59,6 +59,8 @@ pub struct Summary {
     pub faults: u64,
     /// Crashes among them.
     pub crashes: u64,
+    /// The first problem of the first of the seeds that have one.
+    pub first_problem: Option<String>,
     /// Seeds with a problem.
     pub failed_seeds: Vec<u64>,
     /// Each seed and its hash.
@@ -84,6 +86,7 @@ impl Summary {
             frames_per_second: sum(|o| o.frames) as f64 * 1_000.0 / simulated_ms.max(1) as f64,
             faults: sum(|o| o.faults),
             crashes: sum(|o| o.crashes),
+            first_problem: failed.clone().find_map(|o| o.problems.first().cloned()),
             failed_seeds: failed.map(|o| o.seed).collect(),
             hashes: outcomes.iter().map(|o| (o.seed, format!("{:016x}", o.hash))).collect(),
         }

@@ -42,6 +42,8 @@ pub struct Plan {
     pub density: Density,
     /// How long it lasts, simulated ms.
     pub length_ms: u64,
+    /// Whether final bars are audited, as the product does it. Without, what a storm did to them stays to be seen.
+    pub audited: bool,
 }
 
 /// Runs a plan, and calls `progress` now and then with the simulated milliseconds of the storm done since the last call.
@@ -55,7 +57,8 @@ pub async fn run(plan: &Plan, trace: Trace, progress: &dyn Fn(u64)) -> Result<Ou
     let _log = tracing::subscriber::set_default(logged);
     let mut config = plan.market.config(plan.seed);
     config.retention_ms = RETENTION_MS;
-    let world = World::with(config, trace).await?;
+    let mut world = World::with(config, trace).await?;
+    world.audited = plan.audited;
     let mut run = Run {
         plan,
         world,

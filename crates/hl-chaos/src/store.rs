@@ -84,11 +84,13 @@ pub struct RoughStore<S> {
     inner: Arc<S>,
     troubles: Troubles,
     trace: Trace,
+    audited: bool,
 }
 
 impl<S: Store> RoughStore<S> {
-    pub(crate) fn new(inner: Arc<S>, troubles: Troubles, trace: Trace) -> Self {
-        Self { inner, troubles, trace }
+    /// `audited`: whether the audit of final bars is shown any. Where it is not, what was stored wrong stays so.
+    pub(crate) fn new(inner: Arc<S>, troubles: Troubles, trace: Trace, audited: bool) -> Self {
+        Self { inner, troubles, trace, audited }
     }
 
     /// What stands before every request.
@@ -165,7 +167,10 @@ impl<S: Store> Store for RoughStore<S> {
         stream: StreamKey,
         span: Span,
     ) -> BoxFuture<'_, Result<Vec<(TimeMs, u64)>, StoreError>> {
-        self.rough(self.inner.covered_bars(stream, span))
+        match self.audited {
+            true => self.rough(self.inner.covered_bars(stream, span)),
+            false => Box::pin(async { Ok(Vec::new()) }),
+        }
     }
 
     fn reserve<'a>(

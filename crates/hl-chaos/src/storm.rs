@@ -21,6 +21,8 @@ pub struct Density {
 impl Density {
     /// Two faults a minute: for short runs.
     pub const DENSE: Self = Self { least_ms: 2_000, most_ms: 60_000 };
+    /// A fault a minute, so that bars are seen whole between them.
+    pub const LOOSE: Self = Self { least_ms: 10_000, most_ms: 110_000 };
     /// A few faults an hour, so that the market is quiet most of the time.
     pub const SPARSE: Self = Self { least_ms: 60_000, most_ms: 30 * 60_000 };
 }
@@ -91,11 +93,21 @@ fn only_bars_show(step: &Step) -> bool {
     }
 }
 
+/// Whether the bars of a coin are collected beside its trades, so that they show what [`only_bars_show`].
+fn bars_show(streams: &[StreamKey]) -> bool {
+    let barred = |coin| streams.iter().any(|s| s.kind() == Kind::Candle && s.coin() == Some(coin));
+    let trades = streams.iter().filter(|s| s.kind() == Kind::Trades);
+    trades.filter_map(|s| s.coin()).any(barred)
+}
+
 impl Storm {
-    /// The storm of a seed over `length_ms`, on a daemon that collects `streams`.
+    /// The storm of a seed over `length_ms`, on a daemon that collects `streams`. Where no bars stand beside the trades,
+    /// nothing strikes that only they would show: instead subscriptions are forgotten, until they are made anew, and
+    /// frames cannot be read.
     #[must_use]
     pub fn of(seed: u64, density: Density, length_ms: u64, streams: &[StreamKey]) -> Self {
-        let mut planner = Planner { rng: fastrand::Rng::with_seed(seed), streams };
+        let rng = fastrand::Rng::with_seed(seed);
+        let mut planner = Planner { rng, streams, bars_show: bars_show(streams) };
         let mut steps = Vec::new();
         // When the last step ends, and until when nothing else may happen.
         let (mut ended, mut alone_until) = (0, 0);
@@ -127,6 +139,7 @@ impl Storm {
 struct Planner<'a> {
     rng: fastrand::Rng,
     streams: &'a [StreamKey],
+    bars_show: bool,
 }
 
 impl Planner<'_> {
@@ -145,6 +158,8 @@ impl Planner<'_> {
         match self.rng.u8(..20) {
             0 => Step::Exchange(Fault::new(FaultKind::Drop)),
             1 => lasting(FaultKind::Refuse),
+            2 | 3 if !self.bars_show => Step::Exchange(Fault::new(FaultKind::Forget { stream })),
+            4 if !self.bars_show => lasting(FaultKind::Garbage { stream }),
             2 | 3 => lasting(FaultKind::Mute { stream }),
             4 => lasting(FaultKind::HalfOpen),
             5 => lasting(FaultKind::Duplicate { stream }),
@@ -197,6 +212,19 @@ mod tests {
         assert_eq!(storm(1), storm(1));
         assert_ne!(storm(1), storm(2));
         assert!((40..180).contains(&storm(1).steps.len()), "{}", storm(1).steps.len());
+    }
+
+    #[test]
+    fn where_no_bars_show_it_nothing_is_lost_in_silence() {
+        let steps = |market: &Market| Storm::of(3, Density::DENSE, 10 * 3_600_000, &market.streams).steps;
+        let is_forgotten =
+            |step: &Step| matches!(step, Step::Exchange(Fault { kind: FaultKind::Forget { .. }, .. }));
+        let bare = steps(&Market::bare());
+        assert!(bare.iter().any(|(_, step)| is_forgotten(step)));
+        assert!(!bare.iter().any(|(_, step)| only_bars_show(step)));
+        let mixed = steps(&Market::mixed());
+        assert!(!mixed.iter().any(|(_, step)| is_forgotten(step)));
+        assert!(mixed.iter().any(|(_, step)| only_bars_show(step)));
     }
 
     #[test]

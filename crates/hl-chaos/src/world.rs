@@ -41,6 +41,8 @@ pub struct World {
     pub clock: SteppingClock,
     /// What happens to and in the daemons.
     pub trace: Trace,
+    /// Whether final bars are audited, by the daemons that are started from now on.
+    pub audited: bool,
     pub(crate) troubles: Troubles,
     folder: tempfile::TempDir,
     seed: u64,
@@ -108,7 +110,7 @@ impl World {
         let seed = config.seed;
         let sim = Sim::start(SimConfig { start: START, ..config }, listener)?;
         let clock = SteppingClock::new(TokioClock::starting_at(START));
-        Ok(Self { net, sim, clock, trace, troubles: Troubles::default(), folder, seed })
+        Ok(Self { net, sim, clock, trace, audited: true, troubles: Troubles::default(), folder, seed })
     }
 
     /// The folder of the store.
@@ -155,7 +157,7 @@ impl World {
         let store = Arc::new(self.open("hl-daemon").await?);
         let spool = Arc::new(Spool::open(Spool::beside(&self.store_path(), 0), WRITER, SPOOL_BYTES).await?);
         let endpoint = self.sim.endpoint();
-        let rough = RoughStore::new(store.clone(), self.troubles.clone(), self.trace.clone());
+        let rough = RoughStore::new(store.clone(), self.troubles.clone(), self.trace.clone(), self.audited);
         let engine = Engine::new(Parts {
             net: Arc::new(self.net.clone()),
             clock: Arc::new(self.clock.clone()),

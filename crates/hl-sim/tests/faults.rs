@@ -157,6 +157,19 @@ async fn a_subscription_can_kill() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_forgotten_subscription_is_silent_until_it_is_made_anew() {
+    let world = World::small().await;
+    let mut client = following(&world, &[trades()]).await;
+    client.next_on("trades").await;
+    world.sim.inject(Fault::new(FaultKind::Forget { stream: stream("trades/BTC") }));
+    assert!(world.sim.clear_faults() == 0, "it has struck and is over");
+    while client.text_within(1_000).await.is_some() {}
+    assert!(client.text_within(60_000).await.is_none());
+    client.subscribe(trades()).await;
+    client.next_on("trades").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn answers_can_be_wrong_or_late() {
     let world = World::small().await;
     let post = |body: &'static str| world.http("POST", "/info", "application/json", body);

@@ -63,6 +63,7 @@ pub struct Problem {
     /// - `integrity`: the file itself is damaged;
     /// - `duplicate_keys`: two rows with one natural key;
     /// - `overlapping_claims`: two covered pieces whose interiors meet;
+    /// - `reused_epoch`: pieces of two sources under one epoch, which was then used twice;
     /// - `covered_gap`: a gap that is not filled, yet covered;
     /// - `uncovered_hole`: between the first piece and the edge, neither covered nor a gap;
     /// - `rows_outside_claim`: a row below the edge that lies in no covered piece of its claim;

@@ -168,6 +168,16 @@ async fn pieces_that_overlap() {
 }
 
 #[tokio::test]
+async fn an_epoch_that_was_used_twice() {
+    let twice = "INSERT INTO coverage SELECT stream, 990000, 991000, 'rest', epoch, 0 FROM coverage
+                 WHERE stream = 'mids' AND source = 'ws' LIMIT 1";
+    assert!(found(twice).await.contains(&("reused_epoch", "mids".to_owned(), 1)));
+    let once = "INSERT INTO coverage SELECT stream, 990000, 991000, source, epoch, 0 FROM coverage
+                WHERE stream = 'mids' LIMIT 1";
+    assert!(found(once).await.iter().all(|(check, ..)| *check != "reused_epoch"));
+}
+
+#[tokio::test]
 async fn a_gap_over_what_is_covered() {
     let gap = |from: i64, to: i64| {
         format!(

@@ -38,6 +38,11 @@ pub enum FaultKind {
         /// Only this stream; all data where absent.
         stream: Option<StreamKey>,
     },
+    /// Subscriptions are gone without a word: on every socket open now, until they are made anew.
+    Forget {
+        /// Only this stream; all streams where absent.
+        stream: Option<StreamKey>,
+    },
     /// The sockets open now stay open, but nothing is sent on them any more, not even pongs.
     HalfOpen,
     /// Bytes leave every socket one by one.
@@ -98,7 +103,7 @@ pub struct Fault {
     #[serde(flatten)]
     pub kind: FaultKind,
     /// Milliseconds of the client's time. Absent: `drop` and `giant_frame` strike once, others last until cleared.
-    /// `drop_one` strikes once in any case.
+    /// `drop_one` and `forget` strike once in any case.
     pub for_ms: Option<u64>,
 }
 
@@ -226,6 +231,10 @@ impl Faults {
         self.strike(now, sockets, |k| matches!(k, FaultKind::Drop).then_some(())).is_some()
     }
 
+    pub(crate) fn forgot(&mut self, now: Instant, subscriptions: u64) {
+        self.strike(now, subscriptions, |k| matches!(k, FaultKind::Forget { .. }).then_some(()));
+    }
+
     pub(crate) fn drops_one(&mut self, now: Instant) {
         self.strike(now, 1, |k| matches!(k, FaultKind::DropOne { .. }).then_some(()));
     }
@@ -344,6 +353,7 @@ fn name(kind: &FaultKind) -> &'static str {
         FaultKind::Refuse => "refuse",
         FaultKind::Mute { .. } => "mute",
         FaultKind::MuteOne { .. } => "mute_one",
+        FaultKind::Forget { .. } => "forget",
         FaultKind::HalfOpen => "half_open",
         FaultKind::SlowDrip { .. } => "slow_drip",
         FaultKind::Duplicate { .. } => "duplicate",

@@ -33,15 +33,15 @@ pub(super) fn fault(value: &Value) -> Result<Fault, FaultError> {
     };
     let known: &[&str] = match kind {
         "drop" | "refuse" | "half_open" => &[],
-        "mute" | "duplicate" | "reorder" | "garbage" | "kill_on_subscribe" => &["stream"],
+        "mute" | "forget" | "duplicate" | "reorder" | "garbage" | "kill_on_subscribe" => &["stream"],
         "drop_one" => &["socket"],
         "mute_one" => &["socket", "stream"],
         "slow_drip" => &["every_ms"],
         "giant_frame" => &["bytes"],
         "http" => &["status", "body", "delay_ms"],
         other => {
-            let kinds = "drop, drop_one, refuse, mute, mute_one, half_open, slow_drip, duplicate, reorder, garbage, \
-                         giant_frame, kill_on_subscribe, http";
+            let kinds = "drop, drop_one, refuse, mute, mute_one, forget, half_open, slow_drip, duplicate, reorder, \
+                         garbage, giant_frame, kill_on_subscribe, http";
             return Err(wrong("kind", format!("{other:?} is unknown; kinds are {kinds}")));
         }
     };
@@ -58,6 +58,7 @@ pub(super) fn fault(value: &Value) -> Result<Fault, FaultError> {
         "refuse" => FaultKind::Refuse,
         "half_open" => FaultKind::HalfOpen,
         "mute" => FaultKind::Mute { stream: stream(fields)? },
+        "forget" => FaultKind::Forget { stream: stream(fields)? },
         "duplicate" => FaultKind::Duplicate { stream: stream(fields)? },
         "reorder" => FaultKind::Reorder { stream: stream(fields)? },
         "garbage" => FaultKind::Garbage { stream: stream(fields)? },
@@ -148,6 +149,7 @@ mod tests {
                 json!({"kind": "mute_one", "socket": 0, "stream": "trades/BTC"}),
                 Fault::new(FaultKind::MuteOne { socket: 0, stream: Some("trades/BTC".parse().unwrap()) }),
             ),
+            (json!({"kind": "forget"}), Fault::new(FaultKind::Forget { stream: None })),
             (json!({"kind": "slow_drip", "every_ms": 5}), Fault::new(FaultKind::SlowDrip { every_ms: 5 })),
             (json!({"kind": "giant_frame", "bytes": 9}), Fault::new(FaultKind::GiantFrame { bytes: 9 })),
             (

@@ -355,11 +355,29 @@ impl Hub {
                     socket.muted_by.push(id);
                 }
             }
+            FaultKind::Forget { stream } => {
+                let forgotten = self.forget(stream);
+                self.faults.forgot(now, forgotten);
+                self.faults.end(id);
+            }
             FaultKind::HalfOpen => self.sockets.values_mut().for_each(|s| s.half_open = true),
             _ => {}
         }
         self.refresh(now);
         id
+    }
+
+    /// Ends the subscriptions of a stream, or all, on every socket, and returns how many.
+    fn forget(&mut self, stream: Option<StreamKey>) -> u64 {
+        let named = |topic: &&Topic| stream.is_none() || topic.stream() == stream;
+        let topics: Vec<Topic> = self.topics().filter(named).cloned().collect();
+        let mut forgotten = 0;
+        for topic in topics {
+            for id in self.subscribers(&topic) {
+                forgotten += u64::from(self.unsubscribe(id, &topic));
+            }
+        }
+        forgotten
     }
 
     /// The open socket of this age, from 0, the oldest; counted on from the oldest where there are fewer.

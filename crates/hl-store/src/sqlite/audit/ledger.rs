@@ -1,5 +1,7 @@
 //! Checks of the ledger against itself.
 
+use std::collections::BTreeMap;
+
 use hl_core::ledger::GapState;
 use hl_core::{StreamKey, TimeMs};
 
@@ -23,6 +25,22 @@ pub(super) fn overlapping_claims(stream: StreamKey, pieces: &[CoverageRow]) -> F
             });
         }
         open.push(piece);
+    }
+    finding
+}
+
+/// Pieces whose epoch is that of an earlier piece from another source: an epoch is one claim, and a claim has one source.
+pub(super) fn reused_epoch(stream: StreamKey, pieces: &[CoverageRow]) -> Finding {
+    let mut finding = Finding::none("reused_epoch", stream);
+    let mut sources = BTreeMap::new();
+    for piece in pieces {
+        let source = *sources.entry(piece.epoch).or_insert(piece.source);
+        if source != piece.source {
+            finding.add(|| {
+                let (first, second) = (source.as_str(), piece.source.as_str());
+                format!("{} was {first}'s, and {:?} under it is {second}'s", piece.epoch, piece.span)
+            });
+        }
     }
     finding
 }

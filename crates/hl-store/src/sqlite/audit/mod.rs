@@ -46,6 +46,7 @@ pub(super) fn audit(conn: &Connection) -> Result<Audit, StoreError> {
         let pieces = coverage(conn, Some(stream))?;
         let gaps = gaps(conn, Some(stream))?;
         findings.push(ledger::overlapping_claims(stream, &pieces));
+        findings.push(ledger::reused_epoch(stream, &pieces));
         findings.push(ledger::covered_gap(stream, &pieces, &gaps));
         findings.push(ledger::uncovered_hole(stream, &pieces, &gaps, edge));
         findings.push(rows::duplicate_keys(conn, stream)?);

@@ -1,5 +1,8 @@
 //! Storms on simulated exchanges, as many as asked for, on as many threads as there are cores.
 
+#[cfg(feature = "seeded-bugs")]
+mod guards;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
@@ -16,8 +19,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// How often the threads are looked after.
 const LOOK: Duration = Duration::from_secs(1);
-/// A seed without progress for so long is stuck.
+/// A seed without progress for so long is stuck …
 const STUCK: Duration = Duration::from_secs(120);
+/// … and in the short storms in which a guard is broken, for so long.
+const BROKEN_STUCK: Duration = Duration::from_secs(30);
+/// Seeds that run where none are named.
+const SEEDS: u64 = 100;
 
 const EXAMPLES: &str = "Examples:
   hl-chaos --seeds 1000 --hours 24
@@ -30,26 +37,31 @@ const EXAMPLES: &str = "Examples:
 #[command(name = "hl-chaos", version, after_help = EXAMPLES)]
 struct Options {
     /// Run so many seeds.
-    #[arg(long, default_value_t = 100, conflicts_with = "seed")]
-    seeds: u64,
+    #[arg(long, conflicts_with = "seed", help = format!("Run so many seeds [default: {SEEDS}]"))]
+    seeds: Option<u64>,
     /// The first of them.
     #[arg(long, default_value_t = 1, conflicts_with = "seed")]
     from: u64,
     /// Run this seed only.
     #[arg(long)]
     seed: Option<u64>,
-    /// Simulated hours of storm for each seed; a calm half hour follows.
-    #[arg(long, default_value_t = 1.0)]
-    hours: f64,
-    /// The market: quiet, about one frame a second; mixed, every kind of stream; busy, about a hundred frames a second.
-    #[arg(long, default_value = "quiet", value_parser = str::parse::<Market>)]
-    market: Market,
+    /// Simulated hours of storm for each seed; a calm half hour follows [default: 1].
+    #[arg(long)]
+    hours: Option<f64>,
+    /// The market: quiet, about one frame a second; mixed, every kind of stream; bare, trades and bars of different coins;
+    /// busy, about a hundred frames a second [default: quiet].
+    #[arg(long, value_parser = str::parse::<Market>)]
+    market: Option<Market>,
     /// A market of about so many frames a second instead, 0.6 to 130.
     #[arg(long, value_name = "X", conflicts_with = "market")]
     frames_per_second: Option<f64>,
-    /// How dense the storm is.
-    #[arg(long, value_enum, default_value_t = Storms::Sparse)]
-    storm: Storms,
+    /// Leave out what repairs: the bare market, in which bars do not tell of trades, and no audit of final bars. What a
+    /// storm does then stays.
+    #[arg(long, conflicts_with_all = ["market", "frames_per_second"])]
+    bare: bool,
+    /// How dense the storm is [default: sparse; loose where it is bare].
+    #[arg(long, value_enum)]
+    storm: Option<Storms>,
     /// Write what happened into this file; of several seeds, into one file each, with the seed's number behind the name.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -59,16 +71,19 @@ struct Options {
     /// Seeds that run side by side [default: one a core].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Break this guard of the rules: the storm has to show the damage.
+    /// Break this guard of the rules, and stop at the first seed that shows the damage; the storm is bare unless a market is
+    /// named. all: each of them, after the same storms with none broken.
     #[cfg(feature = "seeded-bugs")]
-    #[arg(long = "break", value_name = "GUARD", value_parser = str::parse::<hl_core::seeded::Guard>)]
-    broken: Option<hl_core::seeded::Guard>,
+    #[arg(long = "break", value_name = "GUARD", value_parser = str::parse::<guards::Broken>)]
+    broken: Option<guards::Broken>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Storms {
     /// A few faults an hour.
     Sparse,
+    /// A fault a minute.
+    Loose,
     /// Two faults a minute.
     Dense,
 }
@@ -76,9 +91,13 @@ enum Storms {
 fn main() -> ExitCode {
     let options = Options::parse();
     #[cfg(feature = "seeded-bugs")]
-    if let Some(guard) = options.broken {
-        eprintln!("broken on purpose: {guard}");
-        hl_core::seeded::break_guard(guard);
+    match options.broken {
+        Some(guards::Broken::One(guard)) => {
+            eprintln!("broken on purpose: {guard}");
+            hl_core::seeded::break_guard(guard);
+        }
+        Some(guards::Broken::All) => return guards::all(&options),
+        None => {}
     }
     match storm(&options) {
         Ok(summary) => tell(&options, &summary),
@@ -123,30 +142,61 @@ fn text(s: &Summary) -> String {
     text
 }
 
-fn storm(options: &Options) -> Result<Summary, String> {
-    let market = match options.frames_per_second {
-        Some(rate) => Market::with_frames(rate).map_err(|e| e.to_string())?,
-        None => options.market.clone(),
-    };
-    if !(options.hours > 0.0 && options.hours <= 1_000.0) {
-        return Err("--hours must be above 0 and at most 1000".to_owned());
+impl Options {
+    #[cfg(feature = "seeded-bugs")]
+    fn is_broken(&self) -> bool {
+        self.broken.is_some()
     }
+
+    #[cfg(not(feature = "seeded-bugs"))]
+    fn is_broken(&self) -> bool {
+        false
+    }
+
+    fn is_bare(&self) -> bool {
+        let named = self.market.is_some() || self.frames_per_second.is_some();
+        self.bare || self.is_broken() && !named
+    }
+
+    /// What each seed runs; the seed itself is left at 0.
+    fn plan(&self) -> Result<Plan, String> {
+        let bare = self.is_bare();
+        let hours = self.hours.unwrap_or(1.0);
+        if !(hours > 0.0 && hours <= 1_000.0) {
+            return Err("--hours must be above 0 and at most 1000".to_owned());
+        }
+        let market = match (self.frames_per_second, &self.market) {
+            (Some(rate), _) => Market::with_frames(rate).map_err(|e| e.to_string())?,
+            (None, Some(market)) => market.clone(),
+            (None, None) if bare => Market::bare(),
+            (None, None) => Market::quiet(),
+        };
+        let density = match self.storm.unwrap_or(if bare { Storms::Loose } else { Storms::Sparse }) {
+            Storms::Sparse => Density::SPARSE,
+            Storms::Loose => Density::LOOSE,
+            Storms::Dense => Density::DENSE,
+        };
+        Ok(Plan { seed: 0, market, density, length_ms: (hours * 3_600_000.0) as u64, audited: !bare })
+    }
+}
+
+fn storm(options: &Options) -> Result<Summary, String> {
+    let plan = options.plan()?;
     let seeds = match options.seed {
         Some(seed) => seed..seed.saturating_add(1),
-        None => options.from..options.from.saturating_add(options.seeds),
+        None => options.from..options.from.saturating_add(options.seeds.unwrap_or(SEEDS)),
     };
     let threads =
         options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let work = Work {
         options,
-        market,
-        length_ms: (options.hours * 3_600_000.0) as u64,
         several: seeds.end - seeds.start > 1,
         next: AtomicU64::new(seeds.start),
         end: seeds.end,
         outcomes: Mutex::new(Ok(Vec::new())),
         running: Mutex::default(),
-        bar: bar((seeds.end - seeds.start) as f64 * options.hours),
+        bar: bar((seeds.end - seeds.start).saturating_mul(plan.length_ms)),
+        plan,
     };
     let begun = tokio::time::Instant::now();
     std::thread::scope(|scope| {
@@ -161,7 +211,7 @@ fn storm(options: &Options) -> Result<Summary, String> {
         drop(done);
         if let Some(seed) = work.watch(&all_done) {
             // Nothing can end a thread that spins, but the end of the process.
-            let problem = format!("stuck: virtual time has stood still for {} s", STUCK.as_secs());
+            let problem = format!("stuck: virtual time has stood still for {} s", work.patience().as_secs());
             eprintln!("seed {seed}: {problem}");
             let mut outcomes = lock(&work.outcomes).clone().unwrap_or_default();
             outcomes.push(Outcome { seed, problems: vec![problem], ..Outcome::default() });
@@ -177,8 +227,7 @@ fn storm(options: &Options) -> Result<Summary, String> {
 /// What the threads share.
 struct Work<'a> {
     options: &'a Options,
-    market: Market,
-    length_ms: u64,
+    plan: Plan,
     several: bool,
     next: AtomicU64,
     end: u64,
@@ -205,7 +254,12 @@ impl Work<'_> {
             lock(&self.running).remove(&seed);
             let mut outcomes = lock(&self.outcomes);
             match (outcome, &mut *outcomes) {
-                (Ok(outcome), Ok(all)) => all.push(outcome),
+                (Ok(outcome), Ok(all)) => {
+                    if self.options.is_broken() && !outcome.problems.is_empty() {
+                        self.next.store(self.end, Ordering::Relaxed);
+                    }
+                    all.push(outcome);
+                }
                 (Err(error), all @ Ok(_)) => {
                     *all = Err(format!("seed {seed}: {error}"));
                     self.next.store(self.end, Ordering::Relaxed);
@@ -213,6 +267,10 @@ impl Work<'_> {
                 (_, Err(_)) => {}
             }
         }
+    }
+
+    fn patience(&self) -> Duration {
+        if self.options.is_broken() { BROKEN_STUCK } else { STUCK }
     }
 
     /// Waits until every thread is done, or a seed makes no progress any more: a task that never waits keeps virtual time
@@ -227,7 +285,7 @@ impl Work<'_> {
                 let last = seen.entry(seed).or_insert((beats, now));
                 if last.0 != beats {
                     *last = (beats, now);
-                } else if now.duration_since(last.1) > STUCK {
+                } else if now.duration_since(last.1) > self.patience() {
                     return Some(seed);
                 }
             }
@@ -236,11 +294,7 @@ impl Work<'_> {
     }
 
     fn seed(&self, seed: u64) -> Result<Outcome, ChaosError> {
-        let density = match self.options.storm {
-            Storms::Sparse => Density::SPARSE,
-            Storms::Dense => Density::DENSE,
-        };
-        let plan = Plan { seed, market: self.market.clone(), density, length_ms: self.length_ms };
+        let plan = Plan { seed, ..self.plan.clone() };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
@@ -275,9 +329,9 @@ impl Work<'_> {
     }
 }
 
-/// Simulated hours of all seeds; nothing where nobody looks.
-fn bar(hours: f64) -> ProgressBar {
-    let bar = ProgressBar::new((hours * 3_600_000.0) as u64);
+/// Simulated time of all seeds; nothing where nobody looks.
+fn bar(simulated_ms: u64) -> ProgressBar {
+    let bar = ProgressBar::new(simulated_ms);
     let style = ProgressStyle::with_template(
         "{elapsed_precise} {wide_bar} {percent}% of the simulated time, {eta} left",
     );
