@@ -35,7 +35,7 @@ const EVERYTHING: [&str; 12] = [
 ];
 
 /// Trades and bars of different coins: neither tells anything of the other.
-const BARE: [&str; 7] = [
+const APART: [&str; 7] = [
     "trades/ETH",
     "trades/HYPE",
     "bbo/HYPE",
@@ -94,8 +94,8 @@ impl Market {
     /// Trades and bars of different coins, as busy as in the mixed market: what goes wrong with one shows in no other. And
     /// nothing that is pushed at fixed intervals, whose absence would show that a socket is dead.
     #[must_use]
-    pub fn bare() -> Self {
-        Self { streams: keys(BARE), coins: 5, activity: 1.0 }
+    pub fn apart() -> Self {
+        Self { streams: keys(APART), coins: 5, activity: 1.0 }
     }
 
     /// A market of about so many frames a second: the quiet one up to eight, the busy one above.
@@ -125,7 +125,7 @@ fn keys<const N: usize>(names: [&str; N]) -> Vec<StreamKey> {
 #[derive(Debug, thiserror::Error)]
 pub enum MarketError {
     /// The text names none.
-    #[error("{0:?} is no market: quiet, mixed, bare or busy")]
+    #[error("{0:?} is no market: quiet, mixed, apart or busy")]
     Name(String),
     /// It cannot be so quiet, or so busy.
     #[error("no market has {0} frames a second; it must be 0.6 to 130")]
@@ -139,7 +139,7 @@ impl FromStr for Market {
         match name {
             "quiet" => Ok(Self::quiet()),
             "mixed" => Ok(Self::mixed()),
-            "bare" => Ok(Self::bare()),
+            "apart" => Ok(Self::apart()),
             "busy" => Ok(Self::busy()),
             _ => Err(MarketError::Name(name.to_owned())),
         }
@@ -160,7 +160,7 @@ mod tests {
     fn every_name_in_the_lists_is_a_stream() {
         assert_eq!(Market::quiet().streams.len(), QUIET.len());
         assert_eq!(Market::mixed().streams.len(), EVERYTHING.len());
-        assert_eq!(Market::bare().streams.len(), BARE.len());
+        assert_eq!(Market::apart().streams.len(), APART.len());
         assert_eq!(Market::busy().streams.len(), BUSY.len() + 3 * BUSY_COINS.len());
     }
 }

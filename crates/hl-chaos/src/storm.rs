@@ -219,9 +219,9 @@ mod tests {
         let steps = |market: &Market| Storm::of(3, Density::DENSE, 10 * 3_600_000, &market.streams).steps;
         let is_forgotten =
             |step: &Step| matches!(step, Step::Exchange(Fault { kind: FaultKind::Forget { .. }, .. }));
-        let bare = steps(&Market::bare());
-        assert!(bare.iter().any(|(_, step)| is_forgotten(step)));
-        assert!(!bare.iter().any(|(_, step)| only_bars_show(step)));
+        let apart = steps(&Market::apart());
+        assert!(apart.iter().any(|(_, step)| is_forgotten(step)));
+        assert!(!apart.iter().any(|(_, step)| only_bars_show(step)));
         let mixed = steps(&Market::mixed());
         assert!(!mixed.iter().any(|(_, step)| is_forgotten(step)));
         assert!(mixed.iter().any(|(_, step)| only_bars_show(step)));

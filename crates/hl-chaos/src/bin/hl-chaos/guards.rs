@@ -91,6 +91,9 @@ pub(crate) fn all(options: &Options) -> ExitCode {
 }
 
 fn every_guard(options: &Options) -> Result<Verdict, String> {
+    if options.trace.is_some() {
+        return Err("a trace is of one run: break one guard, and name the seed".to_owned());
+    }
     let whole = seen(options, None)?;
     eprintln!("whole: {} seeds, damage in {:?}, {:.0} s", whole.seeds, whole.failed_seeds, whole.wall_s);
     let mut guards = Vec::new();

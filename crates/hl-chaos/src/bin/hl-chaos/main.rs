@@ -48,15 +48,15 @@ struct Options {
     /// Simulated hours of storm for each seed; a calm half hour follows [default: 1].
     #[arg(long)]
     hours: Option<f64>,
-    /// The market: quiet, about one frame a second; mixed, every kind of stream; bare, trades and bars of different coins;
+    /// The market: quiet, about one frame a second; mixed, every kind of stream; apart, trades and bars of different coins;
     /// busy, about a hundred frames a second [default: quiet].
     #[arg(long, value_parser = str::parse::<Market>)]
     market: Option<Market>,
     /// A market of about so many frames a second instead, 0.6 to 130.
     #[arg(long, value_name = "X", conflicts_with = "market")]
     frames_per_second: Option<f64>,
-    /// Leave out what repairs: the bare market, in which bars do not tell of trades, and no audit of final bars. What a
-    /// storm does then stays.
+    /// Leave out what repairs: the market apart, in which bars do not tell of trades, and no audit of final bars. What
+    /// goes wrong then stays wrong.
     #[arg(long, conflicts_with_all = ["market", "frames_per_second"])]
     bare: bool,
     /// How dense the storm is [default: sparse; loose where it is bare].
@@ -168,7 +168,7 @@ impl Options {
         let market = match (self.frames_per_second, &self.market) {
             (Some(rate), _) => Market::with_frames(rate).map_err(|e| e.to_string())?,
             (None, Some(market)) => market.clone(),
-            (None, None) if bare => Market::bare(),
+            (None, None) if bare => Market::apart(),
             (None, None) => Market::quiet(),
         };
         let density = match self.storm.unwrap_or(if bare { Storms::Loose } else { Storms::Sparse }) {
