@@ -159,14 +159,16 @@ async fn a_subscription_can_kill() {
 #[tokio::test(start_paused = true)]
 async fn a_forgotten_subscription_is_silent_until_it_is_made_anew() {
     let world = World::small().await;
-    let mut client = following(&world, &[trades()]).await;
-    client.next_on("trades").await;
+    let mut client = following(&world, &[trades(), json!({"type": "bbo", "coin": "BTC"})]).await;
+    client.collect(&world.sim, 1_000).await;
     world.sim.inject(Fault::new(FaultKind::Forget { stream: stream("trades/BTC") }));
-    assert!(world.sim.clear_faults() == 0, "it has struck and is over");
-    while client.text_within(1_000).await.is_some() {}
-    assert!(client.text_within(60_000).await.is_none());
-    client.subscribe(trades()).await;
-    client.next_on("trades").await;
+    assert!(world.sim.faults().is_empty(), "it has struck, and is over");
+    assert_eq!(world.sim.status().faults_applied["forget"], 1);
+    let forgotten = client.collect(&world.sim, 15_000).await;
+    assert!(tids(&forgotten).is_empty());
+    assert!(forgotten.iter().any(|(_, f)| f["channel"] == "bbo"), "other streams still flow");
+    client.subscribed(trades()).await;
+    assert_eq!(client.next_on("trades").await["data"].as_array().unwrap().len(), 30, "a replay");
 }
 
 #[tokio::test(start_paused = true)]
