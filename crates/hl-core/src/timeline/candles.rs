@@ -98,11 +98,10 @@ impl Candles {
                 let mut tally = Tally { admitted: bars.len() as u64, ..Tally::default() };
                 let first = bars.iter().map(|b| b.time).min();
                 let Some(from) = from.map(|from| self.at_or_after(from)).or(first) else { return tally };
-                match common.edge {
-                    None => common.edge = Some(from),
-                    Some(edge) if edge < from => self.begin(common, live, from, out),
-                    Some(_) => {}
-                }
+                // Polls sample: each answer has to join anew.
+                live.unproven.get_or_insert(Cause::Sampled);
+                common.edge.get_or_insert(from);
+                self.begin(common, live, from, out);
                 let newest = bars.iter().map(|b| b.time).max();
                 let bars = self.cut(common, bars, &mut tally);
                 if !bars.is_empty() {
@@ -130,7 +129,6 @@ impl Candles {
             common.advance(whole, out);
         }
         self.whole_from = Some(whole);
-        self.seen.retain(|bar, _| *bar >= whole);
     }
 
     /// Drops bars that are final already or lie in a gap.

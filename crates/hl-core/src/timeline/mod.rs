@@ -171,19 +171,20 @@ impl Timeline {
     pub fn handover(&mut self, grant: Option<Grant>, witness: &dyn Witness, out: &mut Vec<Change>) -> Tally {
         let mut tally = Tally::default();
         self.body.release();
-        self.live = grant.map(|grant| {
-            let unproven = guard!(Handover).then_some(grant.cause);
-            Live { grant, unproven, piece: None, reached: None }
-        });
-        let Some(run) = grant.and_then(|grant| grant.run) else { return tally };
-        if let Some(ring) = self.ring(run).take_if(|ring| ring.run == run).filter(|_| guard!(Ring)) {
-            for content in ring.into_contents() {
-                let content = match self.common.edge {
-                    Some(edge) => without_stale_states(content, self.common.key.kind(), edge, &mut tally),
-                    None => content,
-                };
-                tally += self.admit(content, witness, out);
-            }
+        let Some(grant) = grant else {
+            self.live = None;
+            return tally;
+        };
+        let unproven = guard!(Handover).then_some(grant.cause);
+        let live = self.live.insert(Live { grant, unproven, piece: None, reached: None });
+        let Some(run) = grant.run else { return tally };
+        let ring = self.rings[run.lane.index()].take_if(|ring| ring.run == run);
+        for content in ring.filter(|_| guard!(Ring)).into_iter().flat_map(Ring::into_contents) {
+            let content = match self.common.edge {
+                Some(edge) => without_stale_states(content, self.common.key.kind(), edge, &mut tally),
+                None => content,
+            };
+            tally += self.body.admit(&mut self.common, live, content, witness, out);
         }
         tally
     }
@@ -207,17 +208,18 @@ impl Timeline {
         if matches!(content, Content::Broken { .. }) && !guard!(Broken) {
             return Tally::default();
         }
-        let stands = match (ticket, self.live) {
-            (Ticket::Run(run), Some(live)) => live.grant.run == Some(run),
-            (Ticket::Claim(epoch), Some(live)) => live.grant.epoch == epoch,
-            (_, None) => false,
-        } || self.live.is_some() && !guard!(Gate);
+        let stands = |live: &Live| match ticket {
+            Ticket::Run(run) => live.grant.run == Some(run),
+            Ticket::Claim(epoch) => live.grant.epoch == epoch,
+        };
+        if let Some(live) = self.live.as_mut().filter(|live| stands(live) || !guard!(Gate)) {
+            return self.body.admit(&mut self.common, live, content, witness, out);
+        }
         match ticket {
-            _ if stands => self.admit(content, witness, out),
             Ticket::Run(run) => {
                 let pushed = self.live.is_some_and(|live| live.grant.run.is_some());
                 let stored = self.common.edge.filter(|_| pushed).map(|edge| edge - STANDBY_MS);
-                let ring = self.ring(run);
+                let ring = &mut self.rings[run.lane.index()];
                 // A new subscription is a new candidate; an older one can no longer be promoted.
                 if ring.as_ref().is_none_or(|ring| ring.run < run) {
                     *ring = Some(Ring::new(run));
@@ -236,27 +238,28 @@ impl Timeline {
             Ticket::Claim(_) => Tally { fenced: count(&content), ..Tally::default() },
         }
     }
-
-    fn ring(&mut self, run: RunId) -> &mut Option<Ring> {
-        &mut self.rings[run.lane.index()]
-    }
-
-    fn admit(&mut self, content: Content, witness: &dyn Witness, out: &mut Vec<Change>) -> Tally {
-        let Some(live) = self.live.as_mut() else {
-            return Tally { fenced: count(&content), ..Tally::default() };
-        };
-        if matches!(content, Content::Broken { .. }) {
-            live.unproven = Some(Cause::Undecodable);
-        }
-        match &mut self.body {
-            Body::Trades(body) => body.admit(&mut self.common, live, content, out),
-            Body::Candles(body) => body.admit(&mut self.common, live, content, witness, out),
-            Body::States(body) => body.admit(&mut self.common, live, content, out),
-        }
-    }
 }
 
 impl Body {
+    /// Takes what comes under the standing claim.
+    fn admit(
+        &mut self,
+        common: &mut Common,
+        live: &mut Live,
+        content: Content,
+        witness: &dyn Witness,
+        out: &mut Vec<Change>,
+    ) -> Tally {
+        if matches!(content, Content::Broken { .. }) {
+            live.unproven = Some(Cause::Undecodable);
+        }
+        match self {
+            Self::Trades(body) => body.admit(common, live, content, out),
+            Self::Candles(body) => body.admit(common, live, content, witness, out),
+            Self::States(body) => body.admit(common, live, content, out),
+        }
+    }
+
     /// The claim ends: forget what only its holder could still prove.
     fn release(&mut self) {
         match self {

@@ -140,4 +140,29 @@ mod tests {
         }
         assert!(held(&ring) <= CAPACITY_BYTES);
     }
+
+    #[test]
+    fn it_is_bounded_in_records_and_says_what_it_dropped() {
+        let mut ring = Ring::new(RunId::first(1));
+        let frame = |n: u64| Content::Frame(Records::Trades((0..n).map(|tid| trade(1, tid)).collect()));
+        for _ in 0..CAPACITY / 100 {
+            let tally = ring.push(frame(100));
+            assert_eq!((tally.ringed, tally.overflowed), (100, 0), "there is room");
+        }
+        assert_eq!((ring.push(frame(3)).overflowed, ring.records), (100, CAPACITY - 97));
+    }
+
+    #[test]
+    fn what_came_before_a_break_is_dropped_and_the_run_begins_there() {
+        let mut ring = Ring::new(RunId::first(1));
+        ring.push(Content::Started { at: TimeMs(5) });
+        ring.push(Content::Frame(Records::Trades(vec![trade(7, 1), trade(8, 1)])));
+        let tally = ring.push(Content::Broken { at: TimeMs(10) });
+        assert_eq!((tally.ringed, tally.overflowed), (0, 2));
+        let after = Content::Frame(Records::Trades(vec![trade(12, 1)]));
+        ring.push(after.clone());
+        assert_eq!((ring.records, ring.bytes), (1, held(&ring)));
+        let contents: Vec<_> = ring.into_contents().collect();
+        assert_eq!(contents, [Content::Started { at: TimeMs(10) }, after]);
+    }
 }

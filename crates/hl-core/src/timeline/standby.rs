@@ -194,4 +194,63 @@ mod tests {
         assert_eq!(run.doubts(), [(110_000, 130_000)], "before the ring is promoted, however short the time");
         assert_eq!((run.0.take_missed(60_000), run.0.take_mute_standbys(60_000)), (vec![], vec![]));
     }
+
+    #[test]
+    fn the_first_block_of_a_standby_may_not_be_whole() {
+        let mut run = with_a_standby();
+        run.aside(0, 2, &[140_000]);
+        let same_block = Records::Trades(vec![trade(140_000, 1), trade(140_000, 140_000)]);
+        let rows = Change::Rows { epoch: Epoch::default(), origin: Origin::Ws, records: same_block };
+        run.0.note(0, STREAM(), &rows);
+        assert_eq!(run.0.take_mute_standbys(60_000), [], "it began in the middle of the block");
+        run.trade(&[150_000]);
+        assert_eq!(run.0.take_mute_standbys(60_000), [(STREAM(), RunId::second(2))]);
+    }
+
+    #[test]
+    fn what_was_filled_in_the_meantime_is_not_missed() {
+        let mut run = with_a_standby();
+        run.aside(1_000, 1, &[120_000]);
+        let filled = Change::Filled {
+            epoch: Epoch::default(),
+            origin: Origin::Backfill,
+            span: Span::new(TimeMs(110_000), TimeMs(130_000)),
+            records: Records::Trades(vec![trade(120_000, 120_000)]),
+        };
+        run.0.note(0, STREAM(), &filled);
+        assert_eq!((run.0.take_missed(60_000), run.doubts()), (vec![], vec![]));
+    }
+
+    #[test]
+    fn a_trade_missing_from_a_border_block_convicts_nobody() {
+        let other = [(TimeMs(90_000), 1)];
+        let mut run = with_a_standby();
+        run.0.standby(0, STREAM(), RunId::second(1), &other);
+        assert_eq!(run.0.take_missed(60_000), [], "the block where it all began may not be whole");
+
+        let hour = 3_600_000;
+        run.trade(&[90_000 + 2 * hour]);
+        let oldest = 90_000 + 2 * hour - 75 * 60_000;
+        run.0.standby(0, STREAM(), RunId::second(1), &[(TimeMs(oldest), 1)]);
+        assert_eq!(run.0.take_missed(60_000), [], "what lies before is not remembered");
+        run.0.standby(0, STREAM(), RunId::second(1), &[(TimeMs(oldest + 1), 1)]);
+        assert_eq!(run.0.take_missed(60_000), [STREAM()]);
+    }
+
+    #[test]
+    fn a_trade_missing_from_the_edge_block_convicts_without_a_doubt() {
+        let mut run = with_a_standby();
+        run.0.standby(1_000, STREAM(), RunId::second(1), &[(TimeMs(130_000), 1)]);
+        assert_eq!((run.0.take_missed(4_000), run.doubts()), (vec![STREAM()], vec![]));
+    }
+
+    #[test]
+    fn what_became_a_gap_before_the_handover_is_not_doubted_again() {
+        let mut run = with_a_standby();
+        run.aside(1_000, 1, &[120_000]);
+        let span = Span::new(TimeMs(110_000), TimeMs(130_000));
+        run.0.note(0, STREAM(), &Change::GapOpened { span, cause: Cause::Outage });
+        run.0.handover(STREAM());
+        assert_eq!(run.doubts(), []);
+    }
 }

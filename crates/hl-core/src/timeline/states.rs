@@ -45,8 +45,8 @@ impl States {
         let mut tally = Tally { admitted: records.len() as u64, ..Tally::default() };
         // Frames without a time were stamped on receipt; a stamp never goes back, restarts included.
         let records = match common.edge {
-            Some(edge) if self.is_stamped() => restamp(records, edge + 1),
-            _ => records,
+            Some(edge) => restamp(records, edge + 1),
+            None => records,
         };
         let Some((first, last)) = records.ends() else { return tally };
         let Some(records) = newer(records, common.edge, &mut tally) else {
@@ -76,10 +76,6 @@ impl States {
     /// Pushed also where nothing changed, so that silence inside a subscription is a hole.
     fn is_steady(&self) -> bool {
         self.kind.spec().steady
-    }
-
-    fn is_stamped(&self) -> bool {
-        matches!(self.kind, Kind::Mids | Kind::Context)
     }
 
     /// Keeps what differs from the last stored state, for the kinds that are stored on change.

@@ -137,7 +137,7 @@ impl Trades {
     ) {
         let holes = || common.holes.iter().filter(|hole| hole.touches(proven));
         let is_missed = |border: TimeMs| {
-            proven.from < border && border < proven.to && trades.iter().all(|t| t.time != border)
+            proven.from < border && border <= proven.to && trades.iter().all(|t| t.time != border)
         };
         if holes().next().is_none() || holes().any(|hole| is_missed(hole.from) || is_missed(hole.to)) {
             return;

@@ -497,14 +497,15 @@ impl Coins {
                 }
                 Stored::Holed | Stored::Unknown => continue,
             };
-            if bar.trades == stored {
+            let compared = bar.trades.cmp(&stored);
+            if compared.is_eq() {
                 self.agreed += 1;
                 calibration.bars += 1;
                 calibration.trades += stored;
                 continue;
             }
             self.disagreed += u64::from(!std::mem::replace(&mut bar.disagreed, true));
-            if bar.trades < stored {
+            if compared.is_lt() {
                 continue;
             }
             // Without a block behind it nobody can say how far the loss reaches.

@@ -124,7 +124,6 @@ fn a_rest_answer_proves_the_bars_that_ended_before_it_was_asked_for() {
     assert_eq!(line.edge(), Some(TimeMs(10 * MINUTE)));
 }
 
-// States.
 #[test]
 fn a_break_in_a_ring_spoils_the_bars_that_were_open() {
     let mut line = bars_line(Some(9));
@@ -150,4 +149,143 @@ fn another_markets_records_are_turned_away() {
     assert_eq!((tally.fenced, tally.admitted, out.len()), (2, 0, 0));
     let tally = line.offer(run, frame(vec![bar(14, 1)]), &NoWitness, &mut out);
     assert_eq!((tally.fenced, tally.admitted), (0, 1));
+}
+
+/// A line of bars whose run saw everything since minute 11.
+fn whole_since_11() -> (Timeline, Ticket) {
+    let mut line = bars_line(Some(11));
+    let run = Ticket::Run(RunId::first(1));
+    let mut out = Vec::new();
+    line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
+    line.offer(run, Content::Started { at: TimeMs(10 * MINUTE) }, &NoWitness, &mut out);
+    assert_eq!(out, [], "the edge is where whole bars begin: no gap");
+    (line, run)
+}
+
+#[test]
+fn a_run_that_began_before_the_edge_leaves_no_gap() {
+    let mut line = bars_line(Some(13));
+    let mut out = Vec::new();
+    line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
+    line.offer(
+        Ticket::Run(RunId::first(1)),
+        Content::Started { at: TimeMs(10 * MINUTE) },
+        &NoWitness,
+        &mut out,
+    );
+    assert_eq!((out, line.edge()), (vec![], Some(TimeMs(13 * MINUTE))));
+}
+
+#[test]
+fn a_break_shortly_before_a_minute_spoils_its_bar_too() {
+    for (at, whole) in [(57_000, 12), (59_000, 13)] {
+        let (mut line, run) = whole_since_11();
+        let mut out = Vec::new();
+        line.offer(run, Content::Broken { at: TimeMs(11 * MINUTE + at) }, &NoWitness, &mut out);
+        let opened = Change::GapOpened { span: minutes(11, whole), cause: Cause::Undecodable };
+        assert_eq!(out, [opened, Change::Edge(TimeMs(whole * MINUTE))], "{at} ms into minute 11");
+    }
+}
+
+#[test]
+fn a_claim_proves_nothing_by_what_its_predecessor_saw() {
+    let (mut line, run) = whole_since_11();
+    let mut out = Vec::new();
+    line.offer(run, frame(vec![bar(11, 5), bar(12, 1)]), &NoWitness, &mut out);
+    line.handover(Some(ws_grant(2, 2)), &NoWitness, &mut out);
+    out.clear();
+    let run = Ticket::Run(RunId::first(2));
+    line.offer(run, frame(vec![bar(13, 1)]), &NoWitness, &mut out);
+    line.offer(run, Content::Proof { sent: TimeMs(14 * MINUTE) }, &NoWitness, &mut out);
+    assert!(!out.iter().any(|c| matches!(c, Change::Final { .. })), "its beginning is not known: {out:?}");
+    assert_eq!(line.edge(), Some(TimeMs(11 * MINUTE)));
+}
+
+#[test]
+fn polls_leave_gaps_where_they_do_not_join_and_say_why() {
+    let mut line = bars_line(Some(7));
+    let epoch = Epoch { token: Token(1), local: 1 };
+    let mut out = Vec::new();
+    line.handover(
+        Some(Grant { epoch, source: SourceId::Rest, run: None, cause: Cause::Outage }),
+        &NoWitness,
+        &mut out,
+    );
+    let mut poll = |from: i64, first: i64, last: i64| {
+        let mut out = Vec::new();
+        let content = Content::Answer {
+            records: Records::Candles((first..=last).map(|minute| bar(minute, 1)).collect()),
+            from: Some(TimeMs(from)),
+            asked: TimeMs(last * MINUTE + 30_000),
+        };
+        line.offer(Ticket::Claim(epoch), content, &NoWitness, &mut out);
+        let rows = out.iter().filter(|c| matches!(c, Change::Rows { .. })).count();
+        assert_eq!(rows, 1, "{out:?}");
+        let opened = |change: &Change| match change {
+            Change::GapOpened { span, cause } => Some((*span, *cause)),
+            _ => None,
+        };
+        (out.iter().filter_map(opened).collect::<Vec<_>>(), line.edge().map(|edge| edge.0 / MINUTE))
+    };
+    // It begins in the middle of minute 7, so that bar is not among what it holds.
+    let opened = (minutes(7, 8), Cause::Outage);
+    assert_eq!(poll(7 * MINUTE + 1, 8, 10), (vec![opened], Some(10)));
+    assert_eq!(poll(10 * MINUTE, 10, 11), (vec![], Some(11)), "from the edge on");
+    assert_eq!(poll(5 * MINUTE, 5, 12), (vec![], Some(12)), "from before it");
+    assert_eq!(poll(20 * MINUTE, 20, 21), (vec![(minutes(12, 20), Cause::Sampled)], Some(21)));
+}
+
+#[test]
+fn late_versions_are_counted_apart() {
+    let (mut line, run) = whole_since_11();
+    let mut out = Vec::new();
+    let tally = line.offer(run, frame(vec![bar(10, 5), bar(11, 1), bar(12, 1)]), &NoWitness, &mut out);
+    assert_eq!((tally.admitted, tally.late), (2, 1));
+}
+
+#[test]
+fn what_is_final_is_taken_off_and_open_bars_go_on() {
+    let (mut line, run) = whole_since_11();
+    let mut out = Vec::new();
+    for (bars, proof) in [(vec![bar(11, 1), bar(12, 1)], 12), (vec![bar(13, 1)], 13)] {
+        line.offer(run, frame(bars), &NoWitness, &mut out);
+        // The newest bar has not stood long enough, and the proof after it says so.
+        line.offer(run, Content::Proof { sent: TimeMs(proof * MINUTE + 3_000) }, &NoWitness, &mut out);
+    }
+    assert_eq!(line.edge(), Some(TimeMs(12 * MINUTE)));
+    out.clear();
+    line.offer(run, Content::Proof { sent: TimeMs(13 * MINUTE + 30_000) }, &NoWitness, &mut out);
+    assert!(out.contains(&Change::Final { span: minutes(12, 13) }), "{out:?}");
+}
+
+#[test]
+fn each_bar_that_becomes_final_is_judged_once_and_a_stale_one_is_left_to_rest() {
+    /// Contradicts one bar, and notes what it was asked.
+    struct Contradicts(i64, std::cell::RefCell<Vec<(i64, u64)>>);
+    impl Witness for Contradicts {
+        fn judge(&self, _: StreamKey, bar: Span, trades: u64) -> Verdict {
+            assert_eq!(bar.ms(), MINUTE);
+            self.1.borrow_mut().push((bar.from.0 / MINUTE, trades));
+            if bar.from.0 == self.0 * MINUTE { Verdict::Stale } else { Verdict::Plausible }
+        }
+    }
+    let (mut line, run) = whole_since_11();
+    let witness = Contradicts(12, std::cell::RefCell::default());
+    let mut out = Vec::new();
+    line.offer(run, frame(vec![bar(11, 3), bar(12, 4), bar(14, 5)]), &witness, &mut out);
+    out.clear();
+    line.offer(run, Content::Proof { sent: TimeMs(14 * MINUTE + 10_000) }, &witness, &mut out);
+    assert_eq!(*witness.1.borrow(), [(11, 3), (12, 4), (13, 0)], "the newest may still change");
+    out.retain(|change| !matches!(change, Change::Covered { .. }));
+    assert_eq!(
+        out,
+        [
+            Change::Final { span: minutes(11, 12) },
+            Change::Edge(TimeMs(12 * MINUTE)),
+            Change::GapOpened { span: minutes(12, 13), cause: Cause::Silence },
+            Change::Edge(TimeMs(13 * MINUTE)),
+            Change::Final { span: minutes(13, 14) },
+            Change::Edge(TimeMs(14 * MINUTE)),
+        ]
+    );
 }

@@ -1,8 +1,11 @@
 //! Properties of the time lines, against a simulated exchange that knows the truth and a model of the store.
 
 mod bars;
+mod gate;
+mod joins;
 mod pair;
 pub(super) mod records;
+mod states;
 
 use std::collections::{BTreeMap, BTreeSet};
 

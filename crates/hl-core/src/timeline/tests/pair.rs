@@ -122,7 +122,7 @@ fn a_ring_beside_an_owner_reaches_back_far_enough_and_no_farther() {
         pair.both(&[minute * 60_000]);
     }
     let run = RunId::second(1);
-    let ring = pair.line.ring(run).clone().unwrap();
+    let ring = pair.line.rings[run.lane.index()].clone().unwrap();
     let blocks: Vec<_> = ring
         .into_contents()
         .filter_map(|content| match content {

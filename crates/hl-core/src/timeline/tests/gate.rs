@@ -1,0 +1,143 @@
+//! What the gate lets through, keeps or turns away, and how it is counted.
+
+use super::*;
+use crate::record::{Book, Context, Funding, Mid};
+use crate::stream::BookVariant;
+
+fn line(stream: StreamKey, edge: Option<i64>) -> Timeline {
+    Timeline::new(StreamStart { stream, edge: edge.map(TimeMs), recent: Recent::default() })
+}
+
+fn offer(line: &mut Timeline, run: u64, content: Content) -> Tally {
+    line.offer(Ticket::Run(RunId::first(run)), content, &NoWitness, &mut Vec::new())
+}
+
+fn mid(time: i64, px: i64) -> Mid {
+    Mid { coin: coin(), time: TimeMs(time), px: px.into() }
+}
+
+/// A record of each kind, at 5 s.
+fn record(kind: Kind, coin: Coin) -> (StreamKey, Records) {
+    let (time, one) = (TimeMs(5_000), Decimal::ONE);
+    match kind {
+        Kind::Trades => (StreamKey::Trades(coin), Records::Trades(vec![Trade { coin, ..trade(5_000, 1) }])),
+        Kind::Book | Kind::BookFast => {
+            let variant = if kind == Kind::Book { BookVariant::Default } else { BookVariant::Fast };
+            let book = Book { coin, variant, time, bids: Box::default(), asks: Box::default() };
+            (StreamKey::Book(coin, variant), Records::Books(vec![book]))
+        }
+        Kind::Bbo => (StreamKey::Bbo(coin), Records::Bbos(vec![Bbo { coin, time, bid: None, ask: None }])),
+        Kind::Candle => {
+            let bar = Candle { coin, ..bar(1, 1) };
+            (StreamKey::Candle(coin, Interval::M1), Records::Candles(vec![bar]))
+        }
+        Kind::Mids => (StreamKey::Mids, Records::Mids(vec![Mid { coin, time, px: one }])),
+        Kind::Context => (StreamKey::Context(coin), Records::Contexts(vec![context(coin, 5_000, 1)])),
+        Kind::Funding => {
+            let funding = Funding { coin, time, rate: one, premium: one };
+            (StreamKey::Funding(coin), Records::Funding(vec![funding]))
+        }
+    }
+}
+
+pub(super) fn context(coin: Coin, time: i64, mark: i64) -> Context {
+    Context {
+        coin,
+        time: TimeMs(time),
+        mark_px: mark.into(),
+        mid_px: None,
+        oracle_px: None,
+        prev_day_px: Decimal::ONE,
+        funding: None,
+        open_interest: None,
+        premium: None,
+        day_ntl_vlm: Decimal::ONE,
+        day_base_vlm: Decimal::ONE,
+        impact_bid: None,
+        impact_ask: None,
+    }
+}
+
+#[test]
+fn every_kind_admits_its_own_records_and_nobody_elses() {
+    let other = Coin::new("ETH").unwrap();
+    for kind in Kind::ALL {
+        let (stream, own) = record(kind, coin());
+        let mut line = line(stream, None);
+        line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut Vec::new());
+        if kind != Kind::Mids {
+            let tally = offer(&mut line, 1, Content::Frame(record(kind, other).1));
+            assert_eq!((tally.admitted, tally.fenced), (0, 1), "{stream}: another market's");
+        }
+        let wrong = if kind == Kind::Trades { Kind::Bbo } else { Kind::Trades };
+        let tally = offer(&mut line, 1, Content::Frame(record(wrong, coin()).1));
+        assert_eq!((tally.admitted, tally.fenced), (0, 1), "{stream}: another kind's");
+        let tally = offer(&mut line, 1, Content::Frame(own));
+        assert_eq!((tally.admitted, tally.fenced), (1, 0), "{stream}");
+    }
+}
+
+#[test]
+fn a_newer_run_replaces_the_candidate_and_an_older_one_is_turned_away() {
+    let mut line = line(StreamKey::Trades(coin()), Some(50));
+    assert_eq!(offer(&mut line, 1, pushed(&[60, 70])).ringed, 2);
+    assert_eq!(offer(&mut line, 2, pushed(&[40, 80])).ringed, 2);
+    let tally = offer(&mut line, 1, pushed(&[90, 91, 92]));
+    assert_eq!((tally.ringed, tally.fenced), (0, 3), "nobody will promote it any more");
+    let mut out = Vec::new();
+    let tally = line.handover(Some(ws_grant(1, 2)), &NoWitness, &mut out);
+    assert_eq!((tally.admitted, tally.late, line.edge()), (1, 1, Some(TimeMs(80))));
+}
+
+#[test]
+fn what_comes_under_no_claim_is_counted_as_fenced() {
+    let mut line = line(StreamKey::Trades(coin()), Some(50));
+    let answer = |times: &[i64]| {
+        let Content::Frame(records) = pushed(times) else { unreachable!() };
+        Content::Answer { records, from: None, asked: TimeMs(100) }
+    };
+    let claim = Epoch { token: Token(1), local: 1 };
+    let mut out = Vec::new();
+    let tally = line.offer(Ticket::Claim(claim), answer(&[40, 60]), &NoWitness, &mut out);
+    assert_eq!((tally.fenced, tally.admitted), (2, 0), "nobody owns the stream");
+    line.handover(
+        Some(Grant { epoch: claim, source: SourceId::Rest, run: None, cause: Cause::Outage }),
+        &NoWitness,
+        &mut out,
+    );
+    line.handover(None, &NoWitness, &mut out);
+    let tally = line.offer(Ticket::Claim(claim), answer(&[40, 60, 70]), &NoWitness, &mut out);
+    assert_eq!((tally.fenced, line.claim(), out), (3, None, vec![]), "it has been withdrawn");
+}
+
+#[test]
+fn tallies_add_up_count_by_count() {
+    let mut sum = Tally { admitted: 1, ringed: 2, fenced: 3, late: 4, overflowed: 5 };
+    sum += Tally { admitted: 10, ringed: 20, fenced: 30, late: 40, overflowed: 50 };
+    assert_eq!(sum, Tally { admitted: 11, ringed: 22, fenced: 33, late: 44, overflowed: 55 });
+}
+
+#[test]
+fn states_that_waited_until_they_were_history_are_late() {
+    let mut line = line(StreamKey::Mids, Some(1_000));
+    let rest = Epoch { token: Token(1), local: 1 };
+    let mut out = Vec::new();
+    let grant = Grant { epoch: rest, source: SourceId::Rest, run: None, cause: Cause::Outage };
+    line.handover(Some(grant), &NoWitness, &mut out);
+    for (time, px) in [(4_000, 1), (8_000, 2), (9_000, 3)] {
+        offer(&mut line, 1, Content::Frame(Records::Mids(vec![mid(time, px)])));
+    }
+    let records = Records::Mids(vec![mid(8_000, 7)]);
+    line.offer(
+        Ticket::Claim(rest),
+        Content::Answer { records, from: None, asked: TimeMs(8_000) },
+        &NoWitness,
+        &mut out,
+    );
+    out.clear();
+    let tally = line.handover(Some(ws_grant(2, 1)), &NoWitness, &mut out);
+    assert_eq!((tally.late, tally.admitted), (2, 1), "older than the stored one, and as old");
+    let rows: Vec<_> = out.iter().filter(|c| matches!(c, Change::Rows { .. })).collect();
+    let stored = Records::Mids(vec![mid(9_000, 3)]);
+    assert!(matches!(rows[..], [Change::Rows { records, .. }] if *records == stored), "{out:?}");
+}
