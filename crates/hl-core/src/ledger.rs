@@ -307,4 +307,19 @@ mod tests {
             assert_eq!(GapState::parse(state.as_str()), Some(state));
         }
     }
+
+    #[test]
+    fn a_batch_says_whether_it_leaves_something_to_backfill() {
+        let span = Span::new(TimeMs(3), TimeMs(7));
+        for (change, opens) in [
+            (Change::GapOpened { span, cause: Cause::Outage }, true),
+            (Change::Doubted { span, cause: Cause::Silence }, true),
+            (Change::GapLost { span }, false),
+            (Change::Edge(TimeMs(7)), false),
+        ] {
+            let changes = vec![(StreamKey::Mids, Change::Edge(TimeMs(3))), (StreamKey::Mids, change)];
+            let batch = Batch { token: Token(1), changes };
+            assert_eq!(batch.opens_gaps(), opens, "{:?}", batch.changes);
+        }
+    }
 }

@@ -193,6 +193,54 @@ fn a_superseded_stream_is_given_up() {
     assert!(s.view().is_empty());
 }
 
+/// Why the grants handed out since the last look may be incomplete before their first piece.
+fn causes(s: &mut Selector) -> Vec<Cause> {
+    let cause = |effect| match effect {
+        Effect::Handover { grant, .. } => grant.map(|grant| grant.cause),
+        _ => None,
+    };
+    effects(s).into_iter().filter_map(cause).collect()
+}
+
+#[test]
+fn a_handover_says_why_the_piece_before_it_may_be_incomplete() {
+    let ended = |lane, run, cause| Event::Down { stream: stream(), lane, run, cause };
+    let mut s = Selector::new(Token(7), Timing::default());
+    s.step(0, Event::Leased { stream: stream(), places: Places::Two });
+    s.step(100, ended(Lane::First, None, Cause::Refused));
+    assert_eq!(causes(&mut s), [Cause::Refused], "nobody owned it, and this is why");
+    s.step(200, up(1));
+    s.step(10_000, Event::Tick);
+    assert_eq!(causes(&mut s), [Cause::Handover], "between two samples of REST nothing failed");
+    s.step(20_000, Event::Up { stream: stream(), run: RunId::second(1) });
+    s.step(30_000, ended(Lane::Second, Some(RunId::second(1)), Cause::Refused));
+    s.step(40_000, ended(Lane::First, Some(RunId::first(1)), Cause::Undecodable));
+    assert_eq!(causes(&mut s), [Cause::Undecodable], "the owner's end, not the standby's");
+    s.step(50_000, up(2));
+    s.step(60_000, Event::Tick);
+    s.step(70_000, Event::Missed { stream: stream(), run: RunId::first(2) });
+    assert_eq!(causes(&mut s), [Cause::Handover, Cause::Silence]);
+    assert_eq!(s.handovers(), 5);
+}
+
+#[test]
+fn a_newer_run_replaces_one_whose_end_nobody_reported() {
+    let mut s = owned();
+    s.step(20_000, up(2));
+    assert_eq!((owner(&s), s.view()[0].settling), (REST, true), "the old run is no more");
+    s.step(20_000 + Timing::default().settle_ms, Event::Tick);
+    assert_eq!(owner(&s), WS(2));
+}
+
+#[test]
+fn silence_of_a_run_that_is_no_more_changes_nothing() {
+    let mut s = owned();
+    s.step(20_000, Event::Silent { stream: stream(), run: RunId::first(9) });
+    assert_eq!((owner(&s), effects(&mut s)), (WS(1), vec![]));
+    s.step(30_000, Event::Silent { stream: stream(), run: RunId::first(1) });
+    assert_eq!(s.next_deadline(), Some(30_000 + Timing::default().probe_limit_ms));
+}
+
 fn event() -> impl Strategy<Value = Event> {
     let run = || {
         (any::<bool>(), 1..5_u64).prop_map(|(second, number)| match second {

@@ -1,5 +1,8 @@
 //! Trades and bars, compared: what is doubted, and what is not.
 
+mod open;
+mod whole;
+
 use super::*;
 use crate::Epoch;
 use crate::ledger::Cause;
@@ -39,6 +42,16 @@ impl Run {
         self.0.note(0, stream, &trades(times));
         let span = Span::new(TimeMs(times[0]), TimeMs(times[times.len() - 1]));
         self.0.note(0, stream, &Change::Covered { epoch: Epoch::default(), origin: Origin::Ws, span });
+        self.0.note(0, stream, &Change::Edge(span.to));
+    }
+
+    /// Trades that a poll brought, and that join.
+    fn polled(&mut self, times: &[i64]) {
+        let Change::Rows { epoch, records, .. } = trades(times) else { unreachable!() };
+        let (stream, origin) = (StreamKey::Trades(coin()), Origin::Rest);
+        self.0.note(0, stream, &Change::Rows { epoch, origin, records });
+        let span = Span::new(TimeMs(times[0]), TimeMs(times[times.len() - 1]));
+        self.0.note(0, stream, &Change::Covered { epoch, origin, span });
         self.0.note(0, stream, &Change::Edge(span.to));
     }
 
@@ -228,12 +241,13 @@ fn what_was_stored_before_a_restart_is_compared_with_bars_that_come_after_it() {
 #[test]
 fn a_flood_of_trades_is_forgotten_and_not_judged() {
     let mut run = Run::calibrated();
-    let flood: Vec<i64> = (0..100_000).map(|i| 181_000 + i / 100).collect();
-    for step in 0..=10 {
-        run.trade(&flood.iter().map(|time| time + step * 1_000).collect::<Vec<_>>());
-        let keys = run.0.coins[&coin()].keys.len();
-        assert!(keys <= MAX_KEYS, "{keys}");
-    }
+    let keys = |run: &Run| run.0.coins[&coin()].keys.len();
+    // All of one block, which is forgotten as a whole.
+    let flood = vec![181_000; MAX_KEYS - keys(&run)];
+    run.trade(&flood);
+    assert_eq!((keys(&run), run.judge(1, 5)), (MAX_KEYS, Verdict::Stale), "so much is remembered");
+    run.trade(&[181_001]);
+    assert!(keys(&run) <= MAX_KEYS / 2, "{}", keys(&run));
     assert_eq!(run.judge(1, 5), Verdict::Unknown, "what is not remembered is not judged");
 }
 
