@@ -3,7 +3,7 @@ use hl_core::{Origin, Records, TimeMs};
 use proptest::prelude::{any, prop};
 use proptest::test_runner::{Config, TestRunner};
 
-use super::fixture::{bar, commit, epoch, filled, holder, minutes, rows, run, span, stored};
+use super::fixture::{bar, commit, epoch, filled, holder, live, minutes, rows, run, span, stored};
 use super::{New, Subject};
 use crate::Problem;
 
@@ -102,6 +102,77 @@ pub fn a_doubted_bar_is_read_again(new: New<'_>) {
         let beyond = vec![Change::Doubted { span: span(180_000, 240_000), cause: Cause::Silence }];
         commit(&store, store.token(), stream, beyond).await.unwrap();
         assert!(store.open_gaps().await.unwrap().is_empty());
+    });
+}
+
+/// However often a bar comes, and whether it is pushed, filled or cut off by a doubt: each piece counts its bars once.
+pub fn pieces_count_each_of_their_bars_once(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let stream = minutes("BTC");
+        let store = holder(&*subject, &[stream]).await;
+        let claim = epoch(store.token(), 1);
+        let minute = |n: i64| n * 60_000;
+        let bars = |range: std::ops::Range<i64>, trades| {
+            Records::Candles(range.map(|n| bar("BTC", minute(n), trades, 1)).collect())
+        };
+        let counts = async || {
+            let pieces = subject.inspect().await.unwrap().coverage(Some(stream)).await.unwrap();
+            pieces.into_iter().map(|piece| (piece.span, piece.rows)).collect::<Vec<_>>()
+        };
+        for to in [1, 3] {
+            let mut changes = vec![rows(claim, bars(0..to, 1)), rows(claim, bars(0..to, 2))];
+            changes.extend(live(claim, bars(0..to, 3), span(0, minute(to))));
+            commit(&store, store.token(), stream, changes).await.unwrap();
+        }
+        assert_eq!(counts().await, [(span(0, minute(3)), 3)]);
+
+        // A bar that was pushed and not proven is the same when it is read again.
+        let hole = span(minute(3), minute(5));
+        let again = epoch(store.token(), 2);
+        let changes = vec![
+            rows(claim, bars(3..4, 3)),
+            Change::GapOpened { span: hole, cause: Cause::Silence },
+            Change::Edge(hole.to),
+            filled(again, hole, bars(3..4, 3)),
+        ];
+        commit(&store, store.token(), stream, changes).await.unwrap();
+        assert_eq!(counts().await, [(span(0, minute(3)), 3), (hole, 1)]);
+        assert_eq!(store.covered_bars(stream, hole).await.unwrap(), [(hole.from, 3), (TimeMs(minute(4)), 0)]);
+
+        let doubted =
+            |from, to| Change::Doubted { span: span(minute(from), minute(to)), cause: Cause::Silence };
+        commit(&store, store.token(), stream, vec![doubted(0, 2)]).await.unwrap();
+        assert_eq!(counts().await, [(span(minute(2), minute(3)), 1), (hole, 1)], "nothing is left before it");
+        commit(&store, store.token(), stream, vec![doubted(4, 5)]).await.unwrap();
+        assert_eq!(
+            counts().await,
+            [(span(minute(2), minute(3)), 1), (span(minute(3), minute(4)), 1)],
+            "nothing is left behind it"
+        );
+        assert_eq!(inspected(&*subject).await, []);
+    });
+}
+
+/// A bar is covered where all of it is; and no more are told of than the exchange keeps.
+pub fn covered_bars_are_whole_and_bounded(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let stream = minutes("BTC");
+        let store = holder(&*subject, &[stream]).await;
+        let claim = epoch(store.token(), 1);
+        let whole = span(0, 6_000 * 60_000);
+        let changes = live(claim, Records::Candles(vec![bar("BTC", 60_000, 5, 1)]), whole);
+        commit(&store, store.token(), stream, changes).await.unwrap();
+        commit(&store, store.token(), stream, vec![Change::Final { span: whole }]).await.unwrap();
+        let times = async |from, to| {
+            let bars = store.covered_bars(stream, span(from, to)).await.unwrap();
+            bars.into_iter().map(|(time, trades)| (time.0, trades)).collect::<Vec<_>>()
+        };
+        assert_eq!(times(60_000, 180_000).await, [(60_000, 5), (120_000, 0)]);
+        assert_eq!(times(60_001, 180_001).await, [(120_000, 0), (180_000, 0)]);
+        let all = times(0, whole.to.0).await;
+        assert_eq!((all.len(), all[0], all[4_999]), (5_000, (0, 0), (4_999 * 60_000, 0)), "the oldest");
     });
 }
 

@@ -97,3 +97,23 @@ pub fn open_gaps_are_counted(new: New<'_>) {
         assert_eq!(store.open_gaps().await.unwrap(), [(btc, 2, span(7, 14))]);
     });
 }
+
+/// Gaps that share a border, or a piece with another cause, are told apart: each is there once, however often it is sent.
+pub fn neighbouring_gaps_are_opened_once_each(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let btc = trades("BTC");
+        let store = holder(&*subject, &[btc]).await;
+        let gap = |from, to, cause| Change::GapOpened { span: span(from, to), cause };
+        let opened = [(5, 10, Cause::Outage), (10, 20, Cause::Outage), (20, 30, Cause::Outage)];
+        let changes: Vec<_> = opened.iter().map(|(from, to, cause)| gap(*from, *to, *cause)).collect();
+        for _ in 0..2 {
+            commit(&store, store.token(), btc, changes.clone()).await.unwrap();
+            let gaps = subject.inspect().await.unwrap().gaps(Some(btc)).await.unwrap();
+            let gaps: Vec<_> = gaps.iter().map(|gap| (gap.span.from.0, gap.span.to.0, gap.cause)).collect();
+            assert_eq!(gaps, opened);
+        }
+        commit(&store, store.token(), btc, vec![gap(10, 20, Cause::Sampled)]).await.unwrap();
+        assert_eq!(store.open_gaps().await.unwrap(), [(btc, 4, span(5, 30))], "another cause is another gap");
+    });
+}

@@ -64,10 +64,13 @@ macro_rules! conformance_tests {
             the_best_version_of_a_bar_wins
             a_final_bar_never_changes
             a_doubted_bar_is_read_again
+            pieces_count_each_of_their_bars_once
+            covered_bars_are_whole_and_bounded
             fills_match_a_model
             what_is_asked_for_is_what_is_unknown
             claims_are_disjoint
             open_gaps_are_counted
+            neighbouring_gaps_are_opened_once_each
             no_window_exceeds_the_weight_ceiling
         }
     };

@@ -41,6 +41,9 @@ pub fn no_window_exceeds_the_weight_ceiling(new: New<'_>) {
                 assert_eq!(ask("192.0.2.1", u32::MAX).await.unwrap(), Reservation::Granted);
                 assert!(matches!(ask("192.0.2.1", CEILING).await.unwrap(), Reservation::RetryAt(_)));
                 assert_eq!(ask("192.0.2.2", CEILING).await.unwrap(), Reservation::Granted);
+                // What never fits is asked for again when everything has left the window.
+                let never = store.reserve("192.0.2.3", now, CEILING + 1, CEILING).await.unwrap();
+                assert_eq!(never, Reservation::RetryAt(now + 60_000));
             });
             Ok(())
         })
