@@ -154,4 +154,20 @@ mod tests {
         let order = plan(&asked, &BTreeSet::new()).unwrap();
         assert_eq!(order, [StreamKey::Trades(coin), StreamKey::Mids, StreamKey::Context(coin)]);
     }
+
+    #[test]
+    fn pairs_are_placed_before_single_streams() {
+        let standby: BTreeSet<_> = (120..510).map(coin).collect();
+        let order = plan(&trades(510), &standby).unwrap();
+        assert_eq!(order.len(), 510, "390 pairs and 120 others fill every socket");
+    }
+
+    #[test]
+    fn polling_may_take_all_of_its_weight_and_no_more() {
+        let settlements = |n| (0..n).map(|i| StreamKey::Funding(coin(i))).collect::<Vec<_>>();
+        let plan = |n| plan(&settlements(n), &BTreeSet::new());
+        assert!(plan(2_571).is_ok(), "at 21 an hour each: 899.85 a minute");
+        let Err(OverCapacity::Streams { weight, polled, .. }) = plan(2_572) else { panic!("900.2 a minute") };
+        assert_eq!((weight, polled), (POLLED_WEIGHT + 1, 2_572));
+    }
 }

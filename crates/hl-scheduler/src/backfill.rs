@@ -214,13 +214,13 @@ pub async fn give_up(
     span: Span,
 ) -> Result<u64, StoreError> {
     let pieces = store.claim_gaps(stream, span, epoch).await?;
+    if pieces.is_empty() {
+        return Ok(0);
+    }
     let changes: Vec<_> = pieces.iter().map(|span| (stream, Change::GapLost { span: *span })).collect();
     let lost = changes.len() as u64;
-    let committed = match lost {
-        0 => Ok(()),
-        _ => store.commit(Arc::new(Batch { token: store.token(), changes })).await.map(|_| ()),
-    };
+    let committed = store.commit(Arc::new(Batch { token: store.token(), changes })).await;
     // Claims go back also where the store failed: they would stay for as long as this process lives.
     store.unclaim(epoch).await?;
-    committed.map(|()| lost)
+    committed.map(|_| lost)
 }

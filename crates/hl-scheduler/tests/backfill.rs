@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use hl_core::ledger::{Batch, Cause, Change, GapState, Span};
-use hl_core::record::Mid;
+use hl_core::record::{Candle, HexBytes, Mid, Side, Trade};
 use hl_core::seam::BoxFuture;
 use hl_core::source::{FetchError, Page, Past};
 use hl_core::store::Store;
 use hl_core::{Coin, Decimal, Epoch, Interval, Records, StreamKey, TimeMs};
 use hl_runtime::TokioClock;
-use hl_scheduler::backfill::{self, BackfillError, Filled};
+use hl_scheduler::backfill::{self, BackfillError, Filled, Step};
 use hl_store::{Inspect as _, SqliteOptions, SqliteStore, Writer};
 
 const MINUTE: i64 = 60_000;
@@ -149,4 +149,97 @@ async fn nothing_is_asked_where_nothing_is_open() {
     let page = Page { records: Records::Mids(vec![mid]), proven: None, lost: Some(span(0, 5)), next: None };
     let filled = fill(&store, &Script::of([Ok(page)]), stream, span(0, 5)).await.unwrap();
     assert_eq!((filled.rows, filled.lost_ms), (0, 5 * MINUTE), "what is not proven is not written");
+}
+
+/// Flat bars of these minutes.
+fn minutes(minutes: impl IntoIterator<Item = i64>) -> Records {
+    let one = Decimal::ONE;
+    let bar = |minute| Candle {
+        coin: coin(),
+        interval: Interval::M1,
+        time: TimeMs(minute * MINUTE),
+        open: one,
+        high: one,
+        low: one,
+        close: one,
+        volume: one,
+        trades: 1,
+    };
+    Records::Candles(minutes.into_iter().map(bar).collect())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_pages_of_a_piece_brought_adds_up() {
+    let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Candle(coin(), Interval::M1));
+    let store = store(&folder, stream, &[span(0, 10)]).await;
+    let page = |proven, records, lost, next: Option<i64>| {
+        Ok(Page { records, proven, lost, next: next.map(|next| TimeMs(next * MINUTE)) })
+    };
+    let past = Script::of([
+        page(None, minutes([]), Some(span(0, 1)), Some(1)),
+        page(Some(span(3, 5)), minutes(3..5), Some(span(1, 3)), Some(5)),
+        page(Some(span(5, 9)), minutes([5, 8]), None, None),
+    ]);
+    let steps = Mutex::new(Vec::new());
+    let told = |_: StreamKey, step: Step<'_>| {
+        if let Step::Page { piece, done_ms, rows } = step {
+            assert_eq!(piece, span(0, 10));
+            steps.lock().unwrap().push((done_ms / MINUTE, rows));
+        }
+    };
+    let epoch = Epoch { token: store.token(), local: 7 };
+    let filled = backfill::fill(&store, &past, epoch, stream, span(0, 10), &told).await.unwrap();
+    assert_eq!(
+        filled,
+        Filled { claimed: 1, rows: 4, filled_ms: 6 * MINUTE, lost_ms: 3 * MINUTE, lost: 2, open_ms: MINUTE }
+    );
+    assert_eq!(*steps.lock().unwrap(), [(1, 0), (5, 2), (9, 4)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_does_not_move_on_is_the_last() {
+    let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Candle(coin(), Interval::M1));
+    let store = store(&folder, stream, &[span(0, 10)]).await;
+    let page = |to: i64, next: i64| Ok(bars(span(to - 2, to), Some(TimeMs(next * MINUTE))));
+    let past = Script::of([page(2, 2), page(4, 2)]);
+    let filled = fill(&store, &past, stream, span(0, 10)).await.unwrap();
+    assert_eq!(past.asked(), [span(0, 10), span(2, 10)], "it would ask the same again");
+    assert_eq!((filled.filled_ms, filled.open_ms), (4 * MINUTE, 6 * MINUTE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_question_found_is_counted() {
+    let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Trades(coin()));
+    let store = store(&folder, stream, &[span(0, 2)]).await;
+    let trade = |minute: i64| Trade {
+        coin: coin(),
+        time: TimeMs(minute * MINUTE),
+        tid: 1,
+        px: Decimal::ONE,
+        sz: Decimal::ONE,
+        side: Side::Buy,
+        hash: HexBytes([0; 32]),
+        buyer: HexBytes([1; 20]),
+        seller: HexBytes([2; 20]),
+    };
+    let records = Records::Trades(vec![trade(0), trade(1), trade(2)]);
+    let past = Script::of([Ok(Page { records, proven: Some(span(0, 2)), lost: None, next: None })]);
+    let filled = fill(&store, &past, stream, span(0, 2)).await.unwrap();
+    assert_eq!((filled.rows, filled.filled_ms, filled.open_ms), (3, 2 * MINUTE, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_given_up_is_counted_and_nothing_stays_claimed() {
+    let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Mids);
+    let store = store(&folder, stream, &[span(0, 5), span(7, 9), span(20, 30)]).await;
+    let epoch = Epoch { token: store.token(), local: 7 };
+    assert_eq!(backfill::give_up(&store, epoch, stream, span(0, 10)).await.unwrap(), 2);
+    assert_eq!(backfill::give_up(&store, epoch, stream, span(0, 10)).await.unwrap(), 0);
+    use GapState::{Open, Unrecoverable};
+    assert_eq!(
+        states(&folder, stream).await,
+        [(span(0, 5), Unrecoverable), (span(7, 9), Unrecoverable), (span(20, 30), Open)]
+    );
+    let other = Epoch { token: store.token(), local: 8 };
+    assert_eq!(store.claim_gaps(stream, span(0, 40), other).await.unwrap(), [span(20, 30)]);
 }

@@ -319,4 +319,76 @@ mod tests {
         inbox.close();
         offering.await.unwrap();
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_process_says_comes_out_in_order() {
+        let inbox = Inbox::new();
+        let (coin, span) = (Coin::new("BTC").unwrap(), Span::new(TimeMs(1), TimeMs(2)));
+        let stream = StreamKey::Trades(coin);
+        inbox.start(StreamStart { stream, edge: None, recent: hl_core::store::Recent::default() });
+        inbox.handover(stream, None);
+        inbox.offer(trade()).await;
+        inbox.filled(stream, Change::Edge(TimeMs(1)));
+        inbox.stale(stream, span);
+        inbox.forget(stream);
+        let taken = inbox.take(10).await.unwrap();
+        assert!(
+            matches!(
+                &taken[..],
+                [
+                    Entry::Start(_),
+                    Entry::Handover { .. },
+                    Entry::Offer(_),
+                    Entry::Filled { change: Change::Edge(TimeMs(1)), .. },
+                    Entry::Stale { span: at, .. },
+                    Entry::Forget(_)
+                ] if *at == span
+            ),
+            "{taken:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_state_that_is_replaced_is_found_after_the_reader_has_taken_some() {
+        let inbox = Inbox::new();
+        for _ in 0..CONFLATE_ABOVE {
+            inbox.offer(trade()).await;
+        }
+        inbox.offer(bbo(1)).await;
+        for _ in 0..100 {
+            inbox.offer(trade()).await;
+        }
+        inbox.take(100).await.unwrap();
+        inbox.offer(bbo(2)).await;
+        assert_eq!(inbox.stats(), InboxStats { waiting: CONFLATE_ABOVE + 1, conflated: 1 });
+        let is_exact = || {
+            let state = inbox.lock();
+            state.bytes == state.entries.iter().map(Entry::bytes).sum::<usize>()
+        };
+        assert!(is_exact());
+        let taken = inbox.take(CONFLATE_ABOVE - 99).await.unwrap();
+        let Some(Entry::Offer(offer)) = taken.last() else { panic!("{taken:?}") };
+        assert_eq!(offer, &bbo(2), "in the place of the first");
+        assert!(is_exact());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn long_states_are_replaced_before_they_fill_it() {
+        let inbox = Inbox::new();
+        let long = |time, n| {
+            let mid = Mid { coin: Coin::new("BTC").unwrap(), time: TimeMs(time), px: Decimal::ONE };
+            let content = Content::Frame(Records::Mids(vec![mid; n]));
+            Offer { stream: StreamKey::Mids, ticket: Ticket::Run(RunId::first(1)), content }
+        };
+        let mut offered = 0;
+        while inbox.stats().conflated == 0 {
+            // Each of another length: what is replaced makes room for what it was.
+            inbox.offer(long(offered, 50_000 + usize::try_from(offered).unwrap())).await;
+            offered += 1;
+            assert!(inbox.lock().bytes < CAPACITY_BYTES / 2, "{offered} are kept");
+        }
+        let held = inbox.lock().entries.iter().map(Entry::bytes).sum::<usize>();
+        assert_eq!(inbox.lock().bytes, held);
+        assert!(held >= CAPACITY_BYTES / 4, "without pressure everything is kept");
+    }
 }

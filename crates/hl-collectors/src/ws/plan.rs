@@ -123,6 +123,23 @@ mod tests {
     }
 
     #[test]
+    fn variants_of_a_book_are_kept_apart_in_either_order() {
+        let variants =
+            [BookVariant::Fast, BookVariant::Default].map(|variant| StreamKey::Book(coin(0), variant));
+        let mut plan = Plan::new();
+        let placed = variants.map(|stream| {
+            plan.place(stream, false);
+            plan.slot_of(stream, Lane::First)
+        });
+        assert_eq!(placed, [Some(0), Some(1)]);
+    }
+
+    #[test]
+    fn the_exchanges_limits_are_kept_with_room_for_one_socket() {
+        assert_eq!((SLOTS + 1, CAPACITY + PER_SLOT), (10, 1_000));
+    }
+
+    #[test]
     fn a_standby_is_on_another_socket_and_counts() {
         let mut plan = Plan::new();
         let trades = |i| StreamKey::Trades(coin(i));
