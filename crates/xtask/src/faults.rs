@@ -117,7 +117,7 @@ pub(crate) fn faults(words: &[String]) -> Result<(), Failed> {
     }
 
     let mut build = cargo();
-    build.args(["test", "--release", "--package", "hyperliquid-collector", "--no-run"]);
+    build.args(["test", "--release", "--workspace", "--no-run"]);
     let mut files: Vec<_> = chosen.iter().map(|fault| fault.file).collect();
     files.sort_unstable();
     files.dedup();
@@ -170,7 +170,7 @@ impl Fault {
 
     fn command(&self) -> Command {
         let mut command = cargo();
-        command.args(["test", "--release", "--package", "hyperliquid-collector", "--test", self.file]);
+        command.args(["test", "--release", "--workspace", "--test", self.file]);
         command
             .args(["--", "--exact", self.test, "--include-ignored", "--nocapture"])
             .envs(self.long.iter().copied());

@@ -35,6 +35,14 @@ impl fmt::Display for Failed {
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
+    // What cargo tells this program of its package would make build scripts that look at it run again, and with them
+    // half of the dependencies.
+    let of_this_package = |name: &str| {
+        ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_"].iter().any(|prefix| name.starts_with(prefix))
+    };
+    for (variable, _) in std::env::vars().filter(|(name, _)| of_this_package(name)) {
+        command.env_remove(variable);
+    }
     command
 }
 
