@@ -27,10 +27,24 @@ pub(super) struct Candles {
     interval: Interval,
     /// First bar that the owning run saw from its beginning.
     whole_from: Option<TimeMs>,
+    first: First,
     /// Open bars of the owning run.
     seen: BTreeMap<TimeMs, Seen>,
     /// The newest proof: what was sent before it has been seen.
     now: TimeMs,
+}
+
+/// The first bar that the owning run brought, and when the run is said to have begun. That time is a low estimate, and the
+/// guess of a system clock where the exchange has not said yet what time it is: such a clock may be wrong by hours.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum First {
+    /// No bar has come yet.
+    Awaited,
+    /// It came after the bar that was to be the first: either nobody traded meanwhile, or the run began later than it is
+    /// said to have, and was not there when the bars before this one ended.
+    Late(TimeMs),
+    /// The bars before it are left to REST, or none are in doubt.
+    Settled,
 }
 
 /// An open bar.
@@ -44,11 +58,12 @@ struct Seen {
 
 impl Candles {
     pub(super) fn new(interval: Interval) -> Self {
-        Self { interval, whole_from: None, seen: BTreeMap::new(), now: TimeMs::MIN }
+        Self { interval, whole_from: None, first: First::Awaited, seen: BTreeMap::new(), now: TimeMs::MIN }
     }
 
     pub(super) fn release(&mut self) {
         self.whole_from = None;
+        self.first = First::Awaited;
         self.seen.clear();
         self.now = TimeMs::MIN;
     }
@@ -64,6 +79,7 @@ impl Candles {
         match content {
             Content::Started { at } => {
                 self.now = self.now.max(at);
+                self.first = First::Awaited;
                 let first_whole = self.next(self.open_of(at + START_MARGIN_MS));
                 self.begin(common, live, first_whole, out);
                 Tally::default()
@@ -71,12 +87,18 @@ impl Candles {
             Content::Broken { at } => {
                 // Versions may have been lost: every bar that is open now, or was seen, needs REST.
                 self.now = self.now.max(at);
+                self.first = First::Awaited;
                 let open = self.open_of(self.now + START_MARGIN_MS);
                 let open = self.seen.keys().next_back().map_or(open, |newest| open.max(*newest));
                 self.begin(common, live, self.next(open), out);
                 Tally::default()
             }
             Content::Frame(Records::Candles(bars)) => {
+                let ours = bars.iter().filter(|bar| bar.interval == self.interval);
+                let first = ours.map(|bar| bar.time).min();
+                if let (First::Awaited, Some(first), Some(whole)) = (self.first, first, self.whole_from) {
+                    self.first = if whole < first { First::Late(first) } else { First::Settled };
+                }
                 let mut tally = Tally { admitted: bars.len() as u64, ..Tally::default() };
                 let bars = self.cut(common, bars, &mut tally);
                 for bar in &bars {
@@ -154,6 +176,13 @@ impl Candles {
         witness: &dyn Witness,
         out: &mut Vec<Change>,
     ) {
+        // A bar of the future says nothing of when the run began.
+        if let First::Late(first) = self.first
+            && first <= sent
+        {
+            self.first = First::Settled;
+            self.begin(common, live, self.next(first), out);
+        }
         let Some(whole) = self.whole_from else { return };
         let settled = |bar: TimeMs, seen: Seen| bar.max(seen.at) + SETTLE_MS <= sent || !guard!(FinalBars);
         let newest = self.seen.iter().rev().find(|&(&bar, &seen)| bar >= whole && settled(bar, seen));

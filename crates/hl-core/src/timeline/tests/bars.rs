@@ -54,10 +54,29 @@ fn minutes_without_trades_are_empty_and_let_the_edge_pass() {
     let mut out = Vec::new();
     line.offer(run, Content::Started { at: TimeMs(10 * MINUTE) }, &NoWitness, &mut out);
     line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
-    line.offer(run, frame(vec![bar(14, 1)]), &NoWitness, &mut out);
+    line.offer(run, frame(vec![bar(10, 1), bar(14, 1)]), &NoWitness, &mut out);
     line.offer(run, Content::Proof { sent: TimeMs(14 * MINUTE + 20_000) }, &NoWitness, &mut out);
     assert_eq!(line.edge(), Some(TimeMs(14 * MINUTE)));
     assert!(out.contains(&Change::Final { span: minutes(11, 14) }));
+}
+
+#[test]
+fn a_run_that_began_by_a_wrong_clock_proves_no_bar_that_ended_before_it() {
+    let mut line = bars_line(Some(54));
+    let run = Ticket::Run(RunId::first(1));
+    let mut out = Vec::new();
+    // An hour slow: bar 54 has ended long ago, and its last version was missed.
+    line.offer(run, Content::Started { at: TimeMs(-5 * MINUTE + 30_000) }, &NoWitness, &mut out);
+    line.offer(run, frame(vec![bar(55, 3)]), &NoWitness, &mut out);
+    line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
+    line.offer(run, Content::Proof { sent: TimeMs(-4 * MINUTE) }, &NoWitness, &mut out);
+    assert_eq!(line.edge(), Some(TimeMs(54 * MINUTE)), "until the time is known nothing is settled: {out:?}");
+    line.offer(run, frame(vec![bar(56, 1)]), &NoWitness, &mut out);
+    line.offer(run, Content::Proof { sent: TimeMs(56 * MINUTE + 10_000) }, &NoWitness, &mut out);
+    assert!(out.contains(&Change::GapOpened { span: minutes(54, 56), cause: Cause::Handover }), "{out:?}");
+    line.offer(run, frame(vec![bar(58, 1)]), &NoWitness, &mut out);
+    line.offer(run, Content::Proof { sent: TimeMs(58 * MINUTE + 10_000) }, &NoWitness, &mut out);
+    assert!(out.contains(&Change::Final { span: minutes(56, 58) }), "said once: {out:?}");
 }
 
 #[test]
@@ -75,7 +94,7 @@ fn a_bar_millions_of_years_ahead_does_not_hold_up_the_reader() {
     let (mut out, witness) = (Vec::new(), Counting(std::cell::Cell::new(0)));
     line.offer(run, Content::Started { at: TimeMs(10 * MINUTE) }, &witness, &mut out);
     line.handover(Some(ws_grant(1, 1)), &witness, &mut out);
-    line.offer(run, frame(vec![bar(14, 1), bar(100_000_000_000, 1)]), &witness, &mut out);
+    line.offer(run, frame(vec![bar(10, 1), bar(14, 1), bar(100_000_000_000, 1)]), &witness, &mut out);
     line.offer(run, Content::Proof { sent: TimeMs::MAX }, &witness, &mut out);
     assert_eq!(line.edge(), Some(TimeMs(100_000_000_000 * MINUTE)));
     assert!(out.contains(&Change::Final { span: minutes(11, 100_000_000_000) }));
