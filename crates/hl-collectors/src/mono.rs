@@ -44,6 +44,12 @@ impl MonoClock {
         self.exchange.lock().unwrap_or_else(PoisonError::into_inner).now(self.now())
     }
 
+    /// Whether the exchange has said what time it is: until then nothing proves that a time has come.
+    #[must_use]
+    pub fn is_learnt(&self) -> bool {
+        self.exchange.lock().unwrap_or_else(PoisonError::into_inner).is_learnt()
+    }
+
     /// A stamp of the exchange arrived just now. One that cannot be teaches nothing.
     pub fn observe(&self, stamp: TimeMs) {
         if self.can_be(stamp) {

@@ -12,9 +12,10 @@ use hl_collectors::mono::MonoClock;
 use hl_collectors::rest::{InfoClient, RestError, RestOptions, Urgency, Weights};
 use hl_core::TimeMs;
 use hl_core::decode::rest::answer;
-use hl_core::ledger::Cause;
+use hl_core::ledger::{Cause, Span};
 use hl_core::message::info::InfoRequest;
 use hl_core::seam::{BoxStream, Clock, Endpoint, Net as _};
+use hl_core::source::Past as _;
 use hl_runtime::{MemoryNet, TokioClock};
 use hl_store::{SqliteOptions, SqliteStore, Writer};
 use serde_json::Value;
@@ -57,6 +58,8 @@ struct Seen {
     connections: usize,
     /// When each request was read.
     requests: Vec<Instant>,
+    /// What each asked for.
+    types: Vec<String>,
     script: VecDeque<Answer>,
 }
 
@@ -143,11 +146,12 @@ async fn serve(mut stream: BoxStream, seen: Arc<Mutex<Seen>>) {
         while text.len() < end {
             stream.read_buf(&mut text).await.unwrap();
         }
-        assert_eq!(&text[head..end], br#"{"type":"perpDexs"}"#);
+        let request: Value = serde_json::from_slice(&text[head..end]).unwrap();
         text.drain(..end);
         let answer = {
             let mut seen = seen.lock().unwrap();
             seen.requests.push(Instant::now());
+            seen.types.push(request["type"].as_str().unwrap().to_owned());
             seen.script.pop_front().unwrap_or(Answer::Says(200, "[1]"))
         };
         let (status, body, length) = match answer {
@@ -181,6 +185,7 @@ async fn one_connection_serves_many_requests() {
         live(&client).await.unwrap();
     }
     assert_eq!((server.connections(), server.requests()), (1, 5));
+    assert_eq!(server.seen.lock().unwrap().types, ["perpDexs"; 5]);
     let counters = client.counters();
     assert_eq!((counters.requests, counters.failures, counters.weight_used), (5, 0, 5 * WEIGHT));
 }
@@ -343,4 +348,23 @@ async fn a_clock_that_is_set_gives_no_second_budget() {
         ask(&client, Urgency::Live, 2 * MINUTE).await.unwrap();
         assert!(server.last_request().duration_since(begun) >= MINUTE, "a step of {step} ms");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fast_clock_does_not_make_a_bar_in_progress_final() {
+    let bars = r#"[{"t":1789999920000,"T":1789999979999,"s":"BTC","i":"1m","o":"1","c":"1","h":"1","l":"1","v":"1","n":1},
+        {"t":1789999980000,"T":1790000039999,"s":"BTC","i":"1m","o":"1","c":"1","h":"1","l":"1","v":"1","n":1}]"#;
+    let time = r#"{"time":1790000000000,"specialStatuses":null}"#;
+    let server =
+        Server::new(&[Answer::Says(200, time), Answer::Says(200, bars), Answer::Says(200, bars)]).await;
+    server.clock.steps_ms.fetch_add(3_600_000, Ordering::Relaxed);
+    let client = server.client().await;
+    let piece = Span::new(TimeMs(1_789_999_920_000), TimeMs(1_790_003_580_000));
+    let proven = Some(Span::new(piece.from, TimeMs(1_789_999_980_000)));
+    for _ in 0..2 {
+        let page = client.page("candle/BTC/1m".parse().unwrap(), piece).await.unwrap();
+        assert_eq!((page.proven, page.records.len()), (proven, 1));
+    }
+    let types = server.seen.lock().unwrap().types.clone();
+    assert_eq!(types, ["exchangeStatus", "candleSnapshot", "candleSnapshot"], "the time is asked for once");
 }

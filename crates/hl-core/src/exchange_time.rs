@@ -51,6 +51,12 @@ impl ExchangeTime {
         self.current = Some(self.current.map_or(offset, |best| best.max(offset)));
     }
 
+    /// Whether the exchange has said what time it is. Before that the system clock serves, which may be wrong by hours.
+    #[must_use]
+    pub fn is_learnt(&self) -> bool {
+        self.first.is_some()
+    }
+
     /// Exchange time now: a low estimate, and the system clock's before stamps were seen.
     #[must_use]
     pub fn now(&self, mono: i64) -> TimeMs {
@@ -82,7 +88,9 @@ mod tests {
     fn the_fastest_frame_decides_and_is_forgotten_in_time() {
         let mut time = ExchangeTime::new(TimeMs(1_000_000), 0);
         assert_eq!(time.now(5), TimeMs(1_000_005), "the system clock until a stamp was seen");
+        assert!(!time.is_learnt());
         time.observe(TimeMs(2_000_000), 300);
+        assert!(time.is_learnt());
         time.observe(TimeMs(2_000_700), 1_600);
         time.observe(TimeMs(1_500_000), 1_700);
         assert_eq!(time.now(2_000), TimeMs(2_001_700), "slower and replayed frames change nothing");

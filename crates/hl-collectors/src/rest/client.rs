@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hl_core::TimeMs;
 use hl_core::decode::DecodeError;
 use hl_core::decode::rest::answer;
 use hl_core::ledger::Cause;
@@ -25,6 +26,8 @@ use crate::mono::MonoClock;
 
 /// One request, from connecting to the last byte.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+/// How long a question what time it is may wait for room in the budget.
+const TIME_PATIENCE: Duration = Duration::from_secs(20);
 /// The exchange drops idle connections after about three minutes.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 /// How often a request is tried.
@@ -222,6 +225,18 @@ impl InfoClient {
         let status = self.ask(&request, 0, Urgency::Question, limit, decode).await?;
         self.mono.learn(status.time);
         Ok(())
+    }
+
+    /// Exchange time before a question whose answer proves what had ended by then. Where the exchange has not said yet what
+    /// time it is, it is asked first: by a system clock that is fast, a bar in progress would be final.
+    ///
+    /// # Errors
+    /// As [`InfoClient::learn_time`].
+    pub(super) async fn asked(&self) -> Result<TimeMs, RestError> {
+        if !self.mono.is_learnt() {
+            self.learn_time(TIME_PATIENCE).await?;
+        }
+        Ok(self.mono.exchange())
     }
 
     /// Asks, and decodes the answer. Books the weight first, for up to `items` rows; waits at most `limit` for room.

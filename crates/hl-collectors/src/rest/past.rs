@@ -51,7 +51,7 @@ impl Past for InfoClient {
 impl InfoClient {
     async fn candles(&self, coin: Coin, interval: Interval, piece: Span) -> Result<Page, RestError> {
         let step = interval.ms();
-        let asked = self.mono().exchange();
+        let asked = self.asked().await?;
         let kept_from = interval.open_of(asked) - (KEPT_BARS - 1) * step;
         let from = piece.from.max(TimeMs(0));
         let start = if from < kept_from { kept_from.min(piece.to) } else { from };
@@ -77,7 +77,7 @@ impl InfoClient {
     }
 
     async fn funding(&self, coin: Coin, piece: Span) -> Result<Page, RestError> {
-        let asked = self.mono().exchange();
+        let asked = self.asked().await?;
         let start_time = piece.from.max(TimeMs(0));
         let request = InfoRequest::FundingHistory { coin, start_time, end_time: Some(piece.to - 1) };
         let mut rows = self.ask(&request, PAGE_FUNDING, Urgency::Backfill, PATIENCE, decode::funding).await?;
@@ -97,7 +97,7 @@ impl InfoClient {
     }
 
     async fn trades(&self, coin: Coin, piece: Span) -> Result<Page, RestError> {
-        let asked = self.mono().exchange();
+        let asked = self.asked().await?;
         let request = InfoRequest::RecentTrades { coin };
         let mut trades =
             self.ask(&request, RECENT_TRADES, Urgency::Backfill, PATIENCE, decode::recent_trades).await?;

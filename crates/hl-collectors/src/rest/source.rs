@@ -178,6 +178,7 @@ impl RestSource {
             }
             Query::Candles(stream) => {
                 let StreamKey::Candle(coin, interval) = *stream else { return Ok(None) };
+                let asked = client.asked().await?;
                 let start = (self.edge_of)(*stream)
                     .unwrap_or_else(|| interval.open_of(asked) - FIRST_BARS * interval.ms());
                 let req = CandleRange { coin, interval, start_time: start.max(TimeMs(0)), end_time: None };
