@@ -43,7 +43,7 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "chaos",
-        about: "seeded storms on the whole collector in virtual time; takes hl-chaos' words, such as --seeds 100",
+        about: "seeded storms on the whole collector in virtual time; takes hl-chaos' words, such as --seeds 100 or --break all",
         run: chaos::chaos,
     },
     Task {
