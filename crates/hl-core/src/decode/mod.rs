@@ -15,6 +15,8 @@ mod tests;
 use serde_json::Value;
 
 pub use error::{DecodeError, Fault};
+#[cfg(test)]
+pub(crate) use parser::may_hold_minus_zero;
 
 use crate::TimeMs;
 use crate::message::Method;
