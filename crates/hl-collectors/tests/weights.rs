@@ -61,6 +61,7 @@ async fn who_waits_long_enough_gets_in_as_soon_as_there_is_room() {
 
         // The first booking has to leave: it makes room for as much as it weighed.
         let limit = booked + MINUTE - Instant::now() - Duration::from_millis(short_ms);
+        let asked = Instant::now();
         assert_eq!(weights.take(40, Urgency::Backfill, limit).await, expected, "{short_ms} ms too short");
         if expected {
             assert_eq!(booked.elapsed(), MINUTE + Duration::from_millis(DELAY_MS));
@@ -69,6 +70,8 @@ async fn who_waits_long_enough_gets_in_as_soon_as_there_is_room() {
             assert!(weights.take(1, Urgency::Backfill, MINUTE).await);
             let second = booked + Duration::from_secs(10) + Duration::from_millis(DELAY_MS);
             assert_eq!(Instant::now() - second, MINUTE + Duration::from_millis(DELAY_MS));
+        } else {
+            assert_eq!(asked.elapsed(), Duration::ZERO, "it is said at once");
         }
     }
 }

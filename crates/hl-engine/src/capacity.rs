@@ -150,9 +150,11 @@ mod tests {
     #[test]
     fn the_most_valuable_streams_get_the_sockets() {
         let coin = coin(0);
-        let asked = [StreamKey::Context(coin), StreamKey::Mids, StreamKey::Trades(coin)];
-        let order = plan(&asked, &BTreeSet::new()).unwrap();
-        assert_eq!(order, [StreamKey::Trades(coin), StreamKey::Mids, StreamKey::Context(coin)]);
+        let (trades, context) = (StreamKey::Trades(coin), StreamKey::Context(coin));
+        // What no socket carries comes last, whatever it is worth.
+        let funding = StreamKey::Funding(coin);
+        let order = plan(&[funding, context, StreamKey::Mids, trades], &BTreeSet::new()).unwrap();
+        assert_eq!(order, [trades, StreamKey::Mids, context, funding]);
     }
 
     #[test]
