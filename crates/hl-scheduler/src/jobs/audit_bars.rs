@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 
 use crate::Job;
 
-/// How often the bars of each stream are audited, where they are few …
+/// How often the bars of each stream are audited after the first round, where they are few …
 const ROUND: Duration = Duration::from_secs(600);
 /// … and the pause between two requests at least: each has a weight of 21, so all of them 84 a minute.
 const PAUSE: Duration = Duration::from_secs(15);
@@ -78,7 +78,9 @@ impl AuditBars {
         let mut state = self.state();
         state.done.retain(|stream, _| bars.iter().any(|(bar, _)| bar == stream));
         let count = u32::try_from(bars.len().max(1)).unwrap_or(u32::MAX);
-        state.due = Instant::now() + (ROUND / count).max(PAUSE);
+        // The first round is quick: a process that ends every few minutes would never come to its later streams.
+        let is_first_round = state.done.len() < bars.len();
+        state.due = Instant::now() + if is_first_round { PAUSE } else { (ROUND / count).max(PAUSE) };
         state.runs += 1;
         let waited = |(stream, _): &(StreamKey, Interval)| state.done.get(stream).map(|(_, run)| *run);
         let (stream, interval) = bars.into_iter().min_by_key(waited)?;

@@ -1,0 +1,78 @@
+//! When final bars are audited.
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hl_core::ledger::{Cause, Span};
+use hl_core::seam::{BoxFuture, Clock as _};
+use hl_core::source::{FetchError, Page, Past};
+use hl_core::{Coin, Interval, Records, StreamKey, TimeMs};
+use hl_runtime::TokioClock;
+use hl_scheduler::Job as _;
+use hl_scheduler::jobs::AuditBars;
+use hl_store::{SqliteOptions, SqliteStore, Writer};
+use tokio::time::Instant;
+
+/// Notes what it is asked for, and has nothing.
+#[derive(Default)]
+struct Asked(Mutex<Vec<(Instant, StreamKey)>>);
+
+impl Past for Asked {
+    fn page(&self, stream: StreamKey, _: Span) -> BoxFuture<'_, Result<Page, FetchError>> {
+        self.0.lock().unwrap().push((Instant::now(), stream));
+        Box::pin(async move {
+            match stream.coin().map(Coin::as_str) {
+                Some("SOL") => {
+                    Err(FetchError { step: "asking", reason: "told to".to_owned(), cause: Cause::Refused })
+                }
+                _ => Ok(Page { records: Records::Candles(Vec::new()), proven: None, lost: None, next: None }),
+            }
+        })
+    }
+}
+
+/// A process that ends every few minutes has looked at every stream before it does.
+#[tokio::test(start_paused = true)]
+async fn the_first_round_is_quick() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = TokioClock::starting_at(TimeMs(1_790_000_000_000));
+    let store = SqliteStore::open(SqliteOptions {
+        path: folder.path().join("hl.db"),
+        role: "test".to_owned(),
+        host: "here".to_owned(),
+        pid: 1,
+        writer: Writer::Inline { delay_ms: 1 },
+        clock: Arc::new(clock),
+    });
+    let streams: Vec<_> = ["BTC", "ETH", "SOL", "HYPE"]
+        .map(|coin| StreamKey::Candle(Coin::new(coin).unwrap(), Interval::M1))
+        .into();
+    let asked = Arc::new(Asked::default());
+    let of_job = streams.clone();
+    let audit = AuditBars::new(
+        Arc::new(store.await.unwrap()),
+        asked.clone(),
+        Box::new(move || of_job.clone()),
+        Box::new(move || clock.now()),
+        Box::new(|_, _| ()),
+    );
+    let begun = Instant::now();
+    for _ in 0..2 * streams.len() {
+        tokio::time::sleep_until(audit.next_due().unwrap()).await;
+        audit.run().await;
+    }
+    let asked = asked.0.lock().unwrap();
+    let round = |n: usize| &asked[n * streams.len()..(n + 1) * streams.len()];
+    for n in [0, 1] {
+        assert_eq!(round(n).iter().map(|(_, stream)| *stream).collect::<BTreeSet<_>>().len(), streams.len());
+    }
+    let after = |at: usize| asked[at].0.duration_since(begun);
+    assert!(after(3) <= Duration::from_secs(240), "the first round: {:?}", after(3));
+    assert!(
+        after(7) - after(3) >= Duration::from_secs(450),
+        "no hurry afterwards: {:?}",
+        after(7) - after(3)
+    );
+}
