@@ -8,6 +8,7 @@
 
 pub mod backfill;
 pub mod jobs;
+pub mod plan;
 mod runner;
 
 pub use runner::{Job, JobState, JobView, RegisterError, Runner};
