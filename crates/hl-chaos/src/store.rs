@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hl_core::ledger::{Ack, Batch, Cause, Change, Span};
+use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::BoxFuture;
 use hl_core::store::{Leases, Reservation, Store, StoreError};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
@@ -181,6 +182,23 @@ impl<S: Store> Store for RoughStore<S> {
         ceiling: u32,
     ) -> BoxFuture<'a, Result<Reservation, StoreError>> {
         self.rough(self.inner.reserve(address, now, weight, ceiling))
+    }
+
+    fn begin_run<'a>(&'a self, job: &'a str, planned: TimeMs) -> BoxFuture<'a, Result<Begun, StoreError>> {
+        self.rough(self.inner.begin_run(job, planned))
+    }
+
+    fn end_run<'a>(
+        &'a self,
+        job: &'a str,
+        planned: TimeMs,
+        report: Report,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.rough(self.inner.end_run(job, planned, report))
+    }
+
+    fn runs<'a>(&'a self, job: Option<&'a str>, most: u32) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
+        self.rough(self.inner.runs(job, most))
     }
 
     fn put_note<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {

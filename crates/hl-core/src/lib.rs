@@ -16,6 +16,7 @@ pub mod interval;
 pub mod ledger;
 pub mod message;
 pub mod record;
+pub mod runs;
 pub mod seam;
 pub mod seeded;
 pub mod selector;

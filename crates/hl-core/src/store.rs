@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::{Ack, Batch, Cause, Span};
+use crate::runs::{Begun, Report, Row};
 use crate::seam::BoxFuture;
 use crate::{Epoch, StreamKey, TimeMs, Token};
 
@@ -165,6 +166,22 @@ pub trait Store: Send + Sync + 'static {
         weight: u32,
         ceiling: u32,
     ) -> BoxFuture<'a, Result<Reservation, StoreError>>;
+
+    /// Begins the run of `job` that was planned for `planned`, unless it succeeded already or a living process has begun
+    /// it. What a dead process has begun, or any process has failed at, is begun anew. Runs of more than 30 days ago are
+    /// forgotten, but for the newest of each job.
+    fn begin_run<'a>(&'a self, job: &'a str, planned: TimeMs) -> BoxFuture<'a, Result<Begun, StoreError>>;
+
+    /// Ends a run that this session has begun; changes nothing where it has not.
+    fn end_run<'a>(
+        &'a self,
+        job: &'a str,
+        planned: TimeMs,
+        report: Report,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// The newest runs of a job, or of all, newest first.
+    fn runs<'a>(&'a self, job: Option<&'a str>, most: u32) -> BoxFuture<'a, Result<Vec<Row>, StoreError>>;
 
     /// Keeps a small text under a name: the cached universe, the status of a running daemon.
     fn put_note<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;

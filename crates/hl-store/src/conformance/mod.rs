@@ -17,6 +17,7 @@ mod commits;
 mod fills;
 mod fixture;
 mod leases;
+mod runs;
 mod weight;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub use claims::*;
 pub use commits::*;
 pub use fills::*;
 pub use leases::*;
+pub use runs::*;
 pub use weight::*;
 
 use crate::Inspect;
@@ -72,6 +74,9 @@ macro_rules! conformance_tests {
             open_gaps_are_counted
             neighbouring_gaps_are_opened_once_each
             no_window_exceeds_the_weight_ceiling
+            a_planned_run_is_run_once
+            what_the_dead_began_is_begun_anew
+            runs_are_kept_for_a_month
         }
     };
     (@each $new:path: $($case:ident)*) => {

@@ -10,6 +10,7 @@ pub(crate) mod file;
 mod gaps;
 mod inspect;
 mod rows;
+mod runs;
 mod schema;
 mod session;
 mod weight;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hl_core::ledger::{Ack, Batch, Cause, Span};
+use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::{BoxFuture, Clock};
 use hl_core::store::{Leases, Reservation, Store, StoreError};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
@@ -173,6 +175,27 @@ impl Store for SqliteStore {
         let address = address.to_owned();
         let work = move |scope: &Scope<'_>| scope.reserve(&address, now, weight, ceiling);
         Box::pin(self.write("booking request weight", work))
+    }
+
+    fn begin_run<'a>(&'a self, job: &'a str, planned: TimeMs) -> BoxFuture<'a, Result<Begun, StoreError>> {
+        let job = job.to_owned();
+        Box::pin(self.write("beginning a run", move |scope| scope.begin_run(&job, planned)))
+    }
+
+    fn end_run<'a>(
+        &'a self,
+        job: &'a str,
+        planned: TimeMs,
+        report: Report,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let job = job.to_owned();
+        Box::pin(self.write("ending a run", move |scope| scope.end_run(&job, planned, &report)))
+    }
+
+    fn runs<'a>(&'a self, job: Option<&'a str>, most: u32) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
+        let job = job.map(str::to_owned);
+        let work = move |session: &mut Session| runs::newest(session.conn(), job.as_deref(), most);
+        Box::pin(async move { self.worker.call(work).await? })
     }
 
     fn put_note<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {

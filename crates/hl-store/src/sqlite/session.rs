@@ -233,7 +233,7 @@ impl Scope<'_> {
 }
 
 /// The session behind a token, where it is still in the table.
-fn holder(conn: &Connection, token: Token) -> Result<Option<Holder>, StoreError> {
+pub(super) fn holder(conn: &Connection, token: Token) -> Result<Option<Holder>, StoreError> {
     let sql = "SELECT token, pid, host, role, since FROM sessions WHERE token = ?1";
     conn.prepare_cached(sql)
         .and_then(|mut s| s.query_row([token.0], read_holder).optional())

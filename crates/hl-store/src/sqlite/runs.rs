@@ -1,0 +1,113 @@
+//! The history of jobs.
+
+use hl_core::runs::{Begun, Outcome, Report, Row};
+use hl_core::store::StoreError;
+use hl_core::{TimeMs, Token};
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension as _, named_params, params};
+
+use super::error::Step as _;
+use super::session::{Scope, holder};
+
+/// How long runs are remembered, ms.
+const KEPT_MS: i64 = 30 * 86_400_000;
+
+impl Scope<'_> {
+    pub(super) fn begin_run(&self, job: &str, planned: TimeMs) -> Result<Begun, StoreError> {
+        const STEP: &str = "beginning a run";
+        let before: Option<(u32, u32, Option<String>, bool)> = self
+            .tx
+            .prepare_cached(
+                "SELECT attempt, token, outcome, ended IS NULL FROM job_runs WHERE job = ?1 AND planned = ?2",
+            )
+            .and_then(|mut s| {
+                s.query_row(params![job, planned.0], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))
+                    .optional()
+            })
+            .step(STEP)?;
+        if let Some((_, token, outcome, runs)) = &before {
+            if outcome.as_deref() == Some(Outcome::Succeeded.as_str()) {
+                return Ok(Begun::Done);
+            }
+            let token = Token(*token);
+            // Who failed tries again, and not somebody else beside it, for as long as it lives.
+            let others = token != self.token && self.is_alive(token) || token == self.token && *runs;
+            if others && let Some(holder) = holder(self.tx, token)? {
+                return Ok(Begun::Elsewhere(holder));
+            }
+        }
+        let attempt = before.map_or(1, |(attempt, ..)| attempt.saturating_add(1));
+        self.tx
+            .prepare_cached(
+                "INSERT INTO job_runs (job, planned, attempt, token, started)
+                 VALUES (:job, :planned, :attempt, :token, :now)
+                 ON CONFLICT (job, planned) DO UPDATE
+                 SET attempt = excluded.attempt, token = excluded.token, started = excluded.started,
+                     ended = NULL, outcome = NULL, rows = 0, weight = 0, error = NULL",
+            )
+            .and_then(|mut s| {
+                s.execute(named_params! {
+                    ":job": job, ":planned": planned.0, ":attempt": attempt, ":token": self.token.0, ":now": self.now.0,
+                })
+            })
+            .step(STEP)?;
+        self.tx
+            .prepare_cached("DELETE FROM job_runs WHERE job = ?1 AND planned < ?2")
+            .and_then(|mut s| s.execute(params![job, (planned - KEPT_MS).0]))
+            .step("forgetting old runs")?;
+        Ok(Begun::Yes(attempt))
+    }
+
+    pub(super) fn end_run(&self, job: &str, planned: TimeMs, report: &Report) -> Result<(), StoreError> {
+        self.tx
+            .prepare_cached(
+                "UPDATE job_runs
+                 SET ended = :now, outcome = :outcome, rows = :rows, weight = :weight, error = :error
+                 WHERE job = :job AND planned = :planned AND token = :token AND ended IS NULL",
+            )
+            .and_then(|mut s| {
+                s.execute(named_params! {
+                    ":job": job, ":planned": planned.0, ":token": self.token.0, ":now": self.now.0,
+                    ":outcome": report.outcome.as_str(), ":rows": report.rows.cast_signed(),
+                    ":weight": report.weight.cast_signed(), ":error": report.error,
+                })
+            })
+            .step("ending a run")?;
+        Ok(())
+    }
+}
+
+/// The newest runs of a job, or of all.
+pub(super) fn newest(conn: &Connection, job: Option<&str>, most: u32) -> Result<Vec<Row>, StoreError> {
+    const STEP: &str = "reading the history of jobs";
+    let mut statement = conn
+        .prepare_cached(
+            "SELECT job, planned, attempt, token, started, ended, outcome, rows, weight, error FROM job_runs
+             WHERE ?1 IS NULL OR job = ?1 ORDER BY started DESC, job, planned DESC LIMIT ?2",
+        )
+        .step(STEP)?;
+    let rows = statement.query_map(params![job, most], read).step(STEP)?;
+    rows.collect::<Result<_, _>>().step(STEP)
+}
+
+fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    let outcome = |words: String| {
+        let known = Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == words);
+        known.ok_or_else(|| {
+            let error = format!("{words:?} is no outcome of a run").into();
+            rusqlite::Error::FromSqlConversionFailure(6, Type::Text, error)
+        })
+    };
+    Ok(Row {
+        job: row.get(0)?,
+        planned: TimeMs(row.get(1)?),
+        attempt: row.get(2)?,
+        token: Token(row.get(3)?),
+        started: TimeMs(row.get(4)?),
+        ended: row.get::<_, Option<i64>>(5)?.map(TimeMs),
+        outcome: row.get::<_, Option<String>>(6)?.map(outcome).transpose()?,
+        rows: row.get::<_, i64>(7)?.cast_unsigned(),
+        weight: row.get::<_, i64>(8)?.cast_unsigned(),
+        error: row.get(9)?,
+    })
+}
