@@ -217,6 +217,20 @@ impl Planner {
         self.jobs.values().filter_map(of).min()
     }
 
+    /// When the next run of a job is planned; none where nobody plans one.
+    #[must_use]
+    pub fn planned(&self, id: &JobId) -> Option<TimeMs> {
+        let job = self.jobs.get(id)?;
+        let waiting = job.waiting.as_ref().map(|waiting| waiting.planned);
+        waiting.or_else(|| job.spec.trigger.after(job.seen))
+    }
+
+    /// Whether a job runs.
+    #[must_use]
+    pub fn is_running(&self, id: &JobId) -> bool {
+        self.jobs.get(id).is_some_and(|job| !job.running.is_empty())
+    }
+
     /// Time has come to `now`.
     pub fn tick(&mut self, now: TimeMs) -> Vec<Decision> {
         let mut decisions = Vec::new();

@@ -76,6 +76,8 @@ fn planned_times_are_those_of_utc() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     /// Forty years: what comes after a time, what was until it, and how many lie between agree with each other.
     #[test]
     fn next_last_and_count_agree(
@@ -157,7 +159,7 @@ fn a_month_of_jobs() {
         }
         assert_eq!(*runs, planned, "{}", spec.id);
     }
-    assert_eq!(runs[&JobId::new("report")].len(), 4, "Mondays of November 2026, before the 30th");
+    assert_eq!(runs[&JobId::new("report")].len(), 5, "the Mondays of November 2026");
 }
 
 #[test]

@@ -1,0 +1,341 @@
+//! Runs jobs at their time.
+//!
+//! Two kinds: a [`Job`] says itself when it is due, since that hangs on what the selector gave it; a [`Task`] is planned by
+//! its [`Spec`], and the store sees to it that no planned run is done twice.
+
+mod task;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hl_core::TimeMs;
+use hl_core::runs::{Outcome, Report};
+use hl_core::seam::{BoxFuture, Seed, sleep_until, stopped};
+use hl_core::store::{Store, StoreError};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+pub use self::task::{Done, Task, TaskError};
+use crate::plan::{Decision, Ended, JobId, Planner, Refused, Spec, SpecError, Start};
+
+/// Planned times are looked at this often at least: the clock that they are told by may be corrected.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// Something that is done when it is needed.
+pub trait Job: Send + Sync + 'static {
+    /// Its unique name.
+    fn id(&self) -> &'static str;
+
+    /// When it is due next; none while there is nothing for it to do. Asked again after every run and every
+    /// [`Runner::wake`].
+    fn next_due(&self) -> Option<Instant>;
+
+    /// Does what is due. Dropped at any await when the runner stops.
+    fn run(&self) -> BoxFuture<'_, ()>;
+}
+
+/// What a job is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum JobState {
+    /// It runs now.
+    Running,
+    /// It will run when its time comes.
+    Due,
+    /// There is nothing for it to do: the selector wants none of its streams.
+    Withdrawn,
+    /// It runs when somebody asks.
+    Idle,
+}
+
+/// A job, for people.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JobView {
+    /// Its name.
+    pub id: String,
+    /// What it is doing.
+    pub state: JobState,
+    /// How often it ran in this process.
+    pub runs: u64,
+    /// When it is planned; none for a job that runs when it is needed.
+    pub planned: Option<TimeMs>,
+    /// Its schedule, in words; none for a job that runs when it is needed.
+    pub schedule: Option<String>,
+}
+
+/// A job that cannot be registered.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// Another job has the id.
+    #[error("a job with the id {0:?} is registered already")]
+    Taken(String),
+    /// Its plan makes no sense.
+    #[error(transparent)]
+    Plan(#[from] SpecError),
+    /// When it ran last could not be read.
+    #[error("reading when the job {id} ran last: {source}")]
+    Store {
+        /// The job.
+        id: JobId,
+        /// The cause.
+        source: StoreError,
+    },
+}
+
+struct Entry {
+    job: Arc<dyn Job>,
+    running: bool,
+    runs: u64,
+}
+
+struct Planned {
+    spec: Spec,
+    task: Arc<dyn Task>,
+    runs: u64,
+}
+
+struct State {
+    jobs: BTreeMap<&'static str, Entry>,
+    planner: Planner,
+    planned: BTreeMap<JobId, Planned>,
+    /// Runs that somebody asked for and that have not begun.
+    asked: Vec<Start>,
+}
+
+/// What ended.
+enum Over {
+    Job(&'static str),
+    Run(u64, Ended),
+}
+
+/// Runs jobs: as many instances at once as each may have, and what was missed is made up for once.
+pub struct Runner {
+    store: Arc<dyn Store>,
+    exchange_now: Box<dyn Fn() -> TimeMs + Send + Sync>,
+    state: Mutex<State>,
+    woken: Notify,
+}
+
+impl Runner {
+    /// A runner without jobs, whose planned times are those of `exchange_now`. `seed` decides the jitter.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        exchange_now: Box<dyn Fn() -> TimeMs + Send + Sync>,
+        seed: Seed,
+    ) -> Self {
+        let state = Mutex::new(State {
+            jobs: BTreeMap::new(),
+            planner: Planner::new(seed),
+            planned: BTreeMap::new(),
+            asked: Vec::new(),
+        });
+        Self { store, exchange_now, state, woken: Notify::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a job that says itself when it is due.
+    ///
+    /// # Errors
+    /// When another job has its id.
+    pub fn register(&self, job: Arc<dyn Job>) -> Result<(), RegisterError> {
+        let id = job.id();
+        let mut state = self.state();
+        if state.jobs.contains_key(id) || state.planned.contains_key(&JobId::new(id)) {
+            return Err(RegisterError::Taken(id.to_owned()));
+        }
+        state.jobs.insert(id, Entry { job, running: false, runs: 0 });
+        drop(state);
+        self.wake();
+        Ok(())
+    }
+
+    /// Adds a planned job, or replaces the planned one with its id: what runs goes on.
+    ///
+    /// # Errors
+    /// When a job of the other kind has its id, its plan makes no sense, or the store cannot say when it ran last.
+    pub async fn plan(&self, spec: Spec, task: Arc<dyn Task>) -> Result<(), RegisterError> {
+        let id = spec.id.clone();
+        let last = self.store.runs(Some(id.as_str()), LAST_RUNS).await;
+        let last = last.map_err(|source| RegisterError::Store { id: id.clone(), source })?;
+        let last = last.iter().map(|run| run.planned).max();
+        let now = (self.exchange_now)();
+        let mut state = self.state();
+        if state.jobs.contains_key(id.as_str()) {
+            return Err(RegisterError::Taken(id.to_string()));
+        }
+        if state.planner.register(now, spec.clone(), last)? {
+            warn!(job = %id, "a planned job was registered again; the later registration counts");
+        }
+        let runs = state.planned.get(&id).map_or(0, |planned| planned.runs);
+        state.planned.insert(id, Planned { spec, task, runs });
+        drop(state);
+        self.wake();
+        Ok(())
+    }
+
+    /// Runs a planned job now, outside its plan.
+    ///
+    /// # Errors
+    /// When there is no such job, or it runs.
+    pub fn ask(&self, id: &JobId) -> Result<(), Refused> {
+        let mut state = self.state();
+        let start = state.planner.ask((self.exchange_now)(), id)?;
+        state.asked.push(start);
+        drop(state);
+        self.wake();
+        Ok(())
+    }
+
+    /// Something changed: ask every job again when it is due.
+    pub fn wake(&self) {
+        self.woken.notify_one();
+    }
+
+    /// Every job, by id.
+    pub fn view(&self) -> Vec<JobView> {
+        let state = self.state();
+        let needed = state.jobs.iter().map(|(id, entry)| JobView {
+            id: (*id).to_owned(),
+            state: match (entry.running, entry.job.next_due()) {
+                (true, _) => JobState::Running,
+                (false, Some(_)) => JobState::Due,
+                (false, None) => JobState::Withdrawn,
+            },
+            runs: entry.runs,
+            planned: None,
+            schedule: None,
+        });
+        let planned = state.planned.iter().map(|(id, job)| {
+            let planned = state.planner.planned(id);
+            JobView {
+                id: id.to_string(),
+                state: match (state.planner.is_running(id), planned) {
+                    (true, _) => JobState::Running,
+                    (false, Some(_)) => JobState::Due,
+                    (false, None) => JobState::Idle,
+                },
+                runs: job.runs,
+                planned,
+                schedule: Some(job.spec.trigger.to_string()),
+            }
+        });
+        let mut view: Vec<_> = needed.chain(planned).collect();
+        view.sort_by(|a, b| a.id.cmp(&b.id));
+        view
+    }
+
+    /// Runs until `stop` turns true; what runs then is dropped.
+    pub async fn run(&self, mut stop: watch::Receiver<bool>) {
+        let mut running = JoinSet::new();
+        let mut runs = BTreeMap::new();
+        let mut over = None;
+        loop {
+            let (starts, next) = self.due(over.take(), &mut running);
+            for (start, spec, task) in starts {
+                runs.insert(start.run, start.clone());
+                let (store, run) = (self.store.clone(), start.run);
+                running.spawn(async move { Over::Run(run, task::attempt(store, task, spec, start).await) });
+            }
+            tokio::select! {
+                biased;
+                () = stopped(&mut stop) => break,
+                Some(done) = running.join_next() => match done {
+                    Ok(ended) => {
+                        if let Over::Run(run, _) = ended {
+                            runs.remove(&run);
+                        }
+                        over = Some(ended);
+                    }
+                    // A panic is a bug of that job; it must not stop the others, nor run twice.
+                    Err(error) => error!(%error, "a job panicked; it is not run again"),
+                },
+                () = self.woken.notified() => {}
+                () = sleep_until(next) => {}
+            }
+        }
+        running.shutdown().await;
+        let stopped = Report { outcome: Outcome::Stopped, rows: 0, weight: 0, error: None };
+        for start in runs.into_values() {
+            if let Err(error) = self.store.end_run(start.id.as_str(), start.planned, stopped.clone()).await {
+                warn!(job = %start.id, %error, "how a run ended could not be written down");
+            }
+        }
+    }
+
+    /// Notes what is over, starts the jobs that are due, and says which planned runs begin, and when to look again.
+    fn due(
+        &self,
+        over: Option<Over>,
+        running: &mut JoinSet<Over>,
+    ) -> (Vec<(Start, Spec, Arc<dyn Task>)>, Option<Instant>) {
+        let (now, exchange) = (Instant::now(), (self.exchange_now)());
+        let mut state = self.state();
+        let mut decisions = match over {
+            Some(Over::Run(run, ended)) => state.planner.ended(exchange, run, ended),
+            Some(Over::Job(id)) => {
+                if let Some(entry) = state.jobs.get_mut(id) {
+                    entry.running = false;
+                }
+                Vec::new()
+            }
+            None => Vec::new(),
+        };
+        let mut next = None;
+        for (id, entry) in state.jobs.iter_mut().filter(|(_, entry)| !entry.running) {
+            match entry.job.next_due() {
+                Some(due) if due <= now => {
+                    entry.running = true;
+                    entry.runs += 1;
+                    let (id, job) = (*id, entry.job.clone());
+                    running.spawn(async move {
+                        job.run().await;
+                        Over::Job(id)
+                    });
+                }
+                Some(due) => next = Some(next.map_or(due, |next: Instant| next.min(due))),
+                None => {}
+            }
+        }
+        decisions.extend(state.planner.tick(exchange));
+        let asked = std::mem::take(&mut state.asked);
+        let starts = decisions.into_iter().filter_map(tell).chain(asked);
+        let starts = starts
+            .filter_map(|start| {
+                let planned = state.planned.get_mut(&start.id)?;
+                planned.runs += 1;
+                Some((start, planned.spec.clone(), planned.task.clone()))
+            })
+            .collect();
+        if let Some(at) = state.planner.next() {
+            let wait = Duration::from_millis(u64::try_from(at.since(exchange)).unwrap_or(0));
+            let at = now + wait.min(LOOK);
+            next = Some(next.map_or(at, |next| next.min(at)));
+        }
+        (starts, next)
+    }
+}
+
+/// How many of the newest runs are read for the last planned time: those asked for by hand are among them.
+const LAST_RUNS: u32 = 100;
+
+/// The run to start; everything else is told.
+fn tell(decision: Decision) -> Option<Start> {
+    match decision {
+        Decision::Start(start) => return Some(start),
+        Decision::Skip { id, planned, why } => info!(job = %id, %planned, %why, "a planned run is skipped"),
+        Decision::Warn { id, times, why: Some(why) } => {
+            warn!(job = %id, times, %why, "a job keeps being skipped");
+        }
+        Decision::Warn { id, times, why: None } => warn!(job = %id, times, "a job keeps failing"),
+        Decision::Calm { id } => info!(job = %id, "a job succeeds again"),
+    }
+    None
+}
