@@ -155,6 +155,7 @@ impl Builder {
             rest: RestOptions { endpoint: endpoints.info.endpoint, path: endpoints.info.path },
             address: network.clone(),
             seed,
+            jobs: Vec::new(),
         });
         let checked = match belong(store.as_ref(), &network).await {
             Ok(()) => check(&engine, store.as_ref(), &network, &streams).await,

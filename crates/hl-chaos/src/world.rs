@@ -167,6 +167,7 @@ impl World {
             rest: RestOptions { endpoint, path: "/info".into() },
             address: "sim".into(),
             seed: Seed(self.seed).derive(&format!("daemon {}", store.token().0)),
+            jobs: Vec::new(),
         });
         let (stop, stopped) = watch::channel(false);
         let (running, streams) = (engine.clone(), streams.to_vec());

@@ -64,6 +64,13 @@ impl Coin {
     pub fn as_str(self) -> &'static str {
         self.0.as_str()
     }
+
+    /// Whether it is a perpetual, by its name: spot pairs have a slash in theirs or begin with `@`, outcomes with `#`
+    /// (PROTOCOL section 5).
+    #[must_use]
+    pub fn is_perpetual(self) -> bool {
+        !self.as_str().contains(['/', '@', '#'])
+    }
 }
 
 impl fmt::Display for Coin {

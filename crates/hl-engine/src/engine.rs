@@ -11,8 +11,9 @@ use hl_core::selector::{Event, Guard, Places, Selector, Timing};
 use hl_core::source::{DataSource as _, Role};
 use hl_core::store::{BatchQueue, Holder, Leases, Store, StoreError};
 use hl_core::{Coin, StreamKey, TimeMs};
-use hl_scheduler::jobs::{AuditBars, BackfillGaps, FALLBACKS, Poll};
-use hl_scheduler::{JobView, RegisterError, Runner};
+use hl_scheduler::jobs::{AuditBars, BackfillGaps, CollectFunding, FALLBACKS, Poll};
+use hl_scheduler::plan::Spec;
+use hl_scheduler::{JobView, RegisterError, Runner, Task};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -47,6 +48,8 @@ pub struct Parts {
     pub address: String,
     /// Seed of everything drawn.
     pub seed: Seed,
+    /// Jobs that are planned, beside those that the streams need.
+    pub jobs: Vec<Spec>,
 }
 
 /// Collecting ended, or did not begin.
@@ -70,7 +73,10 @@ pub enum EngineError {
     /// A part of it stopped by itself, which none should: a bug. The log says more.
     #[error("{0} ended by itself")]
     Ended(&'static str),
-    /// Two jobs of one name: a bug.
+    /// A planned job that nobody knows.
+    #[error("there is no job {0}")]
+    NoJob(String),
+    /// Two jobs of one name, or no history to plan by.
     #[error(transparent)]
     Job(#[from] RegisterError),
 }
@@ -129,6 +135,7 @@ pub struct Engine {
     pool: Arc<WsPool>,
     rest: Arc<RestSource>,
     runner: Arc<Runner>,
+    jobs: Vec<Spec>,
     leased: Arc<Mutex<BTreeSet<StreamKey>>>,
     held: Mutex<Vec<(StreamKey, Holder)>>,
 }
@@ -161,8 +168,12 @@ impl Engine {
         let edges = meters.clone();
         let edge_of = Box::new(move |stream| edges.edge(stream));
         let rest = Arc::new(RestSource::new(client.clone(), inbox.clone(), edge_of));
+        let clock = mono.clone();
+        let exchange_now = Box::new(move || clock.exchange());
+        let runner = Runner::new(parts.store.clone(), exchange_now, parts.seed.derive("jobs"));
         Arc::new(Self {
             store: parts.store,
+            jobs: parts.jobs,
             spool: parts.spool,
             mono,
             zero,
@@ -172,7 +183,7 @@ impl Engine {
             guard,
             pool,
             rest,
-            runner: Arc::new(Runner::new()),
+            runner: Arc::new(runner),
             leased: Arc::default(),
             held: Mutex::default(),
         })
@@ -213,7 +224,7 @@ impl Engine {
             return Err(EngineError::Held(by_token.into_values().collect()));
         }
         let mut knows_time = self.learn_time().await;
-        let backfill = self.register_jobs()?;
+        let backfill = self.register_jobs(streams).await?;
         self.begin(leases, standby);
 
         let (stop_sources, sources_stop) = watch::channel(false);
@@ -303,7 +314,7 @@ impl Engine {
         false
     }
 
-    fn register_jobs(&self) -> Result<Arc<BackfillGaps>, EngineError> {
+    async fn register_jobs(&self, streams: &[StreamKey]) -> Result<Arc<BackfillGaps>, EngineError> {
         for id in FALLBACKS {
             self.runner.register(Arc::new(Poll::new(id, self.rest.clone(), self.zero)))?;
         }
@@ -324,7 +335,31 @@ impl Engine {
             Box::new(move || mono.exchange()),
             Box::new(move |stream, span| inbox.stale(stream, span)),
         )))?;
+        for spec in &self.jobs {
+            let task = self.task(spec.id.as_str(), streams);
+            let task = task.ok_or_else(|| EngineError::NoJob(spec.id.to_string()))?;
+            self.runner.plan(spec.clone(), task).await?;
+        }
         Ok(backfill)
+    }
+
+    /// What the planned job with this id does.
+    fn task(&self, id: &str, streams: &[StreamKey]) -> Option<Arc<dyn Task>> {
+        match id {
+            CollectFunding::ID => {
+                let (guard, mono) = (self.guard.clone(), self.mono.clone());
+                let coins = streams.iter().filter_map(|stream| stream.coin());
+                let coins: BTreeSet<Coin> = coins.filter(|coin| coin.is_perpetual()).collect();
+                Some(Arc::new(CollectFunding::new(
+                    self.store.clone(),
+                    self.rest.clone(),
+                    Box::new(move || guard.mint()),
+                    Box::new(move || coins.iter().copied().collect()),
+                    Box::new(move || mono.exchange()),
+                )))
+            }
+            _ => None,
+        }
     }
 
     fn director(&self) -> Arc<Director> {

@@ -130,6 +130,7 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
         address: config.network.name(),
         // Two daemons must not jitter alike.
         seed: Seed(clock.now().0.unsigned_abs()).derive(&std::process::id().to_string()),
+        jobs: config.jobs.planned(),
     });
     let result = collect(config, &engine, store.as_ref(), stop).await.map_err(|error| match error {
         DaemonError::Engine(EngineError::Store(source))

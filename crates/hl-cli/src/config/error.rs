@@ -96,6 +96,9 @@ pub enum ValueError {
         /// What is there.
         found: &'static str,
     },
+    /// No schedule.
+    #[error(transparent)]
+    Schedule(#[from] hl_scheduler::plan::TriggerError),
     /// A standby is of trades.
     #[error("a standby is for trades, and --streams leaves them out")]
     StandbyWithoutTrades,

@@ -96,7 +96,7 @@ pub(super) fn file(path: &Path, text: &str) -> Result<Layer, ConfigError> {
         let at = value.span().start;
         let mut all = Vec::new();
         match (value.get_ref(), opt.takes) {
-            (DeValue::Array(items), Takes::List) => {
+            (DeValue::Array(items), Takes::List | Takes::Texts) => {
                 for item in items {
                     let at = item.span().start;
                     let text = item.get_ref().as_str();
@@ -107,7 +107,9 @@ pub(super) fn file(path: &Path, text: &str) -> Result<Layer, ConfigError> {
                     return Err(fail(at, ValueError::Empty));
                 }
             }
-            (DeValue::String(text), Takes::Word | Takes::List) => all = values(opt, text, &place(at))?,
+            (DeValue::String(text), Takes::Word | Takes::List | Takes::Texts) => {
+                all = values(opt, text, &place(at))?
+            }
             // A seed may be larger than the integers of TOML: as a string it may be written all the same.
             (DeValue::String(text), Takes::Number) => all = values(opt, text, &place(at))?,
             (DeValue::Integer(number), Takes::Number) => all = values(opt, &number.to_string(), &place(at))?,

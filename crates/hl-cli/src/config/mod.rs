@@ -8,6 +8,7 @@ mod choice;
 mod coins;
 mod duration;
 mod error;
+mod jobs;
 mod layers;
 mod network;
 mod options;
@@ -32,6 +33,7 @@ pub use choice::StreamChoice;
 pub use coins::{Coins, CoinsError, NamedCoin};
 pub use duration::parse_duration;
 pub use error::{ConfigError, Hint, ValueError};
+pub use jobs::Jobs;
 pub use network::{Endpoints, Network, Target};
 pub use place::Place;
 pub(crate) use process::complain;
@@ -57,6 +59,8 @@ pub struct Config {
     pub intervals: Vec<Interval>,
     /// Which coins get a warm standby.
     pub standby: Standby,
+    /// When planned jobs run.
+    pub jobs: Jobs,
     /// Where to keep the data.
     pub store: StoreUri,
     /// How long to run; until stopped where none.
@@ -207,6 +211,7 @@ impl Settings {
                 .map(|LiveInterval(interval)| interval)
                 .collect(),
             standby,
+            jobs: self.jobs()?,
             store: self.one("store")?,
             run_for: self.0.contains_key("for").then(|| self.with("for", parse_duration)).transpose()?,
             sim: SimOptions {
@@ -216,6 +221,11 @@ impl Settings {
             log: LogOptions { level: self.with("log", level)?, json: self.with("log-json", switch)? },
             json: self.with("json", switch)?,
         })
+    }
+
+    fn jobs(&self) -> Result<Jobs, ConfigError> {
+        let words = self.0.get("job").map_or(&[][..], Vec::as_slice);
+        Jobs::parse(words).map_err(|(place, problem)| ConfigError::Value { place, problem })
     }
 
     /// The value of an option that has one, by `parse`.

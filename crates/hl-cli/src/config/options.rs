@@ -21,6 +21,8 @@ pub(super) enum Takes {
     Number,
     /// Words: commas separate them, an array in the file.
     List,
+    /// Texts, each with its own commas; an array in the file.
+    Texts,
     Switch,
 }
 
@@ -29,13 +31,13 @@ impl Takes {
         match self {
             Self::Word => "a string",
             Self::Number => "a whole number",
-            Self::List => "a string or an array of strings",
+            Self::List | Self::Texts => "a string or an array of strings",
             Self::Switch => "true or false",
         }
     }
 }
 
-pub(super) const OPTIONS: [Opt; 12] = [
+pub(super) const OPTIONS: [Opt; 13] = [
     Opt {
         key: "network",
         takes: Takes::Word,
@@ -73,6 +75,14 @@ pub(super) const OPTIONS: [Opt; 12] = [
         help: "A coin whose trades must be complete: they are subscribed a second time, on another socket, which takes \
                over without a loss when the first one dies. Costs one more subscription of 900 a coin; repeat it for \
                more, `all`: every coin collected [default: none]",
+    },
+    Opt {
+        key: "job",
+        takes: Takes::Texts,
+        default: None,
+        value: "ID=SCHEDULE",
+        help: "When a planned job runs, UTC: collect_funding='every 8h', a cron expression with seconds, or off; repeat \
+               it for more [default: collect_funding='0 31 * * * *']",
     },
     Opt {
         key: "store",
@@ -143,7 +153,7 @@ impl Opt {
         ));
         match self.takes {
             Takes::Switch => arg.action(ArgAction::SetTrue),
-            Takes::List => arg.action(ArgAction::Append).value_name(self.value),
+            Takes::List | Takes::Texts => arg.action(ArgAction::Append).value_name(self.value),
             Takes::Word | Takes::Number => arg.action(ArgAction::Set).value_name(self.value),
         }
     }

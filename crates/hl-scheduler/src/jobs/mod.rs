@@ -2,12 +2,15 @@
 //!
 //! The fallbacks (`collect_trades`, `collect_candles`, `collect_orderbook`, `collect_mids`, `update_ticker`) poll the
 //! streams that the selector gave to REST and are withdrawn while it gives them none. `backfill_gaps` fills what a
-//! backfill still can, and `audit_candles` compares stored bars with the exchange's own history.
+//! backfill still can, `audit_candles` compares stored bars with the exchange's own
+//! history, and `collect_funding` reads what was settled.
 
 mod audit_bars;
 mod backfill_gaps;
+mod collect_funding;
 mod poll;
 
 pub use audit_bars::{AuditBars, Stale};
 pub use backfill_gaps::{BackfillGaps, Committed};
+pub use collect_funding::CollectFunding;
 pub use poll::{FALLBACKS, Poll};

@@ -1,0 +1,81 @@
+//! When planned jobs run.
+
+use std::collections::BTreeMap;
+
+use hl_scheduler::jobs::CollectFunding;
+use hl_scheduler::plan::{Spec, Trigger};
+
+use super::place::Sourced;
+use super::{Place, ValueError};
+
+/// The jobs that have a plan, which can be changed.
+const KNOWN: [&str; 1] = [CollectFunding::ID];
+
+/// What was said of planned jobs: a schedule, or none where one is off.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Jobs(BTreeMap<String, Option<Trigger>>);
+
+impl Jobs {
+    pub(super) fn parse(words: &[Sourced]) -> Result<Self, (Place, ValueError)> {
+        let mut jobs = Self::default();
+        for word in words {
+            let fail = |problem| (word.place.clone(), problem);
+            let (id, schedule) = word.text.split_once('=').ok_or_else(|| {
+                fail(ValueError::Malformed {
+                    what: "plan of a job",
+                    text: word.text.clone(),
+                    example: format!("{}='every 8h'", CollectFunding::ID),
+                })
+            })?;
+            let (id, schedule) = (id.trim(), schedule.trim());
+            if !KNOWN.contains(&id) {
+                return Err(fail(ValueError::unknown("job", id, KNOWN)));
+            }
+            let trigger = match schedule {
+                "off" => None,
+                words => Some(words.parse().map_err(|error| fail(ValueError::Schedule(error)))?),
+            };
+            jobs.0.insert(id.to_owned(), trigger);
+        }
+        Ok(jobs)
+    }
+
+    /// The jobs to plan.
+    #[must_use]
+    pub fn planned(&self) -> Vec<Spec> {
+        match self.0.get(CollectFunding::ID) {
+            Some(None) => Vec::new(),
+            said => CollectFunding::spec(said.cloned().flatten()).into_iter().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &str) -> Result<Vec<String>, String> {
+        let word = Sourced { text: words.to_owned(), place: Place::Flag("job") };
+        let jobs = Jobs::parse(&[word]).map_err(|(_, problem)| problem.to_string())?;
+        Ok(jobs.planned().iter().map(|spec| format!("{}: {}", spec.id, spec.trigger)).collect())
+    }
+
+    #[test]
+    fn plans_can_be_changed_and_switched_off() {
+        assert_eq!(Jobs::default().planned()[0].trigger.to_string(), "0 31 * * * *");
+        assert_eq!(parse("collect_funding=every 8h"), Ok(vec!["collect_funding: every 8h".to_owned()]));
+        assert_eq!(
+            parse("collect_funding = 0 0,30 * * * *"),
+            Ok(vec!["collect_funding: 0 0,30 * * * *".to_owned()])
+        );
+        assert_eq!(parse("collect_funding=off"), Ok(Vec::new()));
+        for (words, told) in [
+            ("collect_funding", "every 8h"),
+            ("collect_fundings=off", "collect_funding"),
+            ("collect_funding=daily", "cron expression"),
+        ] {
+            let error = parse(words).unwrap_err();
+            assert!(error.contains(told), "{words}: {error}");
+        }
+    }
+}
