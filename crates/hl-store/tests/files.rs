@@ -52,6 +52,25 @@ async fn a_file_that_cannot_be_a_store_is_named_with_what_to_do() {
 }
 
 #[tokio::test]
+async fn an_earlier_schema_is_brought_to_this_one_by_whoever_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("earlier");
+    let earlier = rusqlite::Connection::open(&path).unwrap();
+    earlier.execute_batch(include_str!("../src/sqlite/schema/rows.sql")).unwrap();
+    earlier.execute_batch("PRAGMA application_id = 0x484c6462; PRAGMA user_version = 1;").unwrap();
+    earlier.execute("INSERT INTO mids VALUES ('BTC', 1, '2', 'ws', 3)", []).unwrap();
+
+    let error = advice(SqliteStore::inspect(&path));
+    assert!(error.contains("schema 1") && error.contains("start a collector"), "{error}");
+    let store = open(&path).await.unwrap();
+    assert_eq!(store.runs(None, 1).await.unwrap(), []);
+    store.close().await.unwrap();
+    SqliteStore::inspect(&path).unwrap();
+    let px: String = earlier.query_row("SELECT px FROM mids", [], |row| row.get(0)).unwrap();
+    assert_eq!(px, "2");
+}
+
+#[tokio::test]
 async fn a_store_without_tokens_says_so() {
     let folder = tempfile::tempdir().unwrap();
     for last in [i64::from(i32::MAX), i64::MAX, i64::MIN] {

@@ -37,7 +37,9 @@ fn value(takes: Takes, values: &[Sourced]) -> String {
     let quoted = |v: &Sourced| toml::Value::String(mask(&v.text)).to_string();
     let last = values.last().map(|v| v.text.as_str()).unwrap_or_default();
     match takes {
-        Takes::List | Takes::Texts => format!("[{}]", values.iter().map(quoted).collect::<Vec<_>>().join(", ")),
+        Takes::List | Takes::Texts => {
+            format!("[{}]", values.iter().map(quoted).collect::<Vec<_>>().join(", "))
+        }
         Takes::Switch => matches!(last, "true" | "1").to_string(),
         Takes::Number if last.parse::<i64>().is_ok() => last.to_owned(),
         Takes::Number | Takes::Word => values.last().map(quoted).unwrap_or_default(),

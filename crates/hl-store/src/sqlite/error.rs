@@ -34,7 +34,20 @@ pub enum SqliteError {
     /// A SQLite database of some other program.
     #[error("{} is a SQLite database of another program; choose another path, or move the file away", .0.display())]
     Foreign(PathBuf),
-    /// A database of another release.
+    /// A database of an earlier release, opened for reading.
+    #[error(
+        "{} has schema {found}, this program reads {known}; start a collector of this release on it, which brings it there",
+        path.display()
+    )]
+    EarlierSchema {
+        /// The file.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// The schema version that this program reads.
+        known: i64,
+    },
+    /// A database of a later release.
     #[error(
         "{} has schema {found}, this program knows {known}; run the release that wrote it, or choose another path",
         path.display()

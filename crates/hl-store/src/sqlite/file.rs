@@ -14,15 +14,20 @@ use super::error::{SqliteError, Step as _, permanent, sort};
 pub(crate) struct Kind {
     /// What marks the file as ours.
     pub(crate) application_id: i64,
-    /// The schema that this program writes.
-    pub(crate) version: i64,
-    /// Makes the tables of that schema.
-    pub(crate) tables: &'static str,
+    /// Makes the tables: each step brings the schema to the next version, the first to version 1.
+    pub(crate) steps: &'static [&'static str],
     /// How long a request waits for another process to finish its transaction.
     pub(crate) busy: Duration,
 }
 
-/// Opens the file for writing, and makes it where there is none.
+impl Kind {
+    /// The schema version that this program writes.
+    fn version(self) -> i64 {
+        i64::try_from(self.steps.len()).unwrap_or(i64::MAX)
+    }
+}
+
+/// Opens the file for writing, makes it where there is none, and brings an earlier schema to this one.
 pub(crate) fn open_for_writing(path: &Path, kind: Kind) -> Result<Connection, StoreError> {
     const STEP: &str = "opening the database";
     if path.is_dir() {
@@ -46,8 +51,8 @@ pub(crate) fn open_for_writing(path: &Path, kind: Kind) -> Result<Connection, St
     conn.pragma_update(None, "journal_size_limit", 64 << 20).step(STEP)?;
     conn.pragma_update(None, "cache_size", -16_384).step(STEP)?;
     conn.set_prepared_statement_cache_capacity(128);
-    if found.is_none() {
-        create(&mut conn, path, kind)?;
+    if found != Some(kind.version()) {
+        upgrade(&mut conn, path, kind)?;
     }
     Ok(conn)
 }
@@ -77,8 +82,13 @@ pub(crate) fn open_for_reading(path: &Path, kind: Kind) -> Result<Connection, St
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
         conn = connect(Path::new(&uri), kind, flags)?;
     }
-    if look(&conn, path, kind)?.is_none() {
-        return Err(permanent(STEP, SqliteError::Empty(path.to_owned())));
+    match look(&conn, path, kind)? {
+        None => return Err(permanent(STEP, SqliteError::Empty(path.to_owned()))),
+        Some(found) if found != kind.version() => {
+            let path = path.to_owned();
+            return Err(permanent(STEP, SqliteError::EarlierSchema { path, found, known: kind.version() }));
+        }
+        Some(_) => {}
     }
     conn.pragma_update(None, "cache_size", -65_536).step(STEP)?;
     Ok(conn)
@@ -119,7 +129,7 @@ fn look(conn: &Connection, path: &Path, kind: Kind) -> Result<Option<i64>, Store
     Ok(found)
 }
 
-/// The schema version of a file of the kind; none of an empty file. Anything else is an error.
+/// The schema version of a file of the kind, at most this program's; none of an empty file. Anything else is an error.
 fn version(conn: &Connection, path: &Path, kind: Kind) -> Result<Option<i64>, StoreError> {
     const STEP: &str = "reading the schema version";
     let int = |sql| conn.query_row(sql, [], |r| r.get::<_, i64>(0)).map_err(|e| unreadable(path, e));
@@ -130,22 +140,24 @@ fn version(conn: &Connection, path: &Path, kind: Kind) -> Result<Option<i64>, St
         Ok(None)
     } else if application != kind.application_id {
         Err(permanent(STEP, SqliteError::Foreign(path)))
-    } else if found != kind.version {
-        Err(permanent(STEP, SqliteError::OtherSchema { path, found, known: kind.version }))
+    } else if !(1..=kind.version()).contains(&found) {
+        Err(permanent(STEP, SqliteError::OtherSchema { path, found, known: kind.version() }))
     } else {
         Ok(Some(found))
     }
 }
 
-fn create(conn: &mut Connection, path: &Path, kind: Kind) -> Result<(), StoreError> {
+/// Takes the steps that the file lacks, all or none.
+fn upgrade(conn: &mut Connection, path: &Path, kind: Kind) -> Result<(), StoreError> {
     const STEP: &str = "creating the tables";
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).step(STEP)?;
     // Another process may have been faster.
-    if version(&tx, path, kind)?.is_none() {
-        tx.execute_batch(kind.tables).step(STEP)?;
-        tx.pragma_update(None, "application_id", kind.application_id).step(STEP)?;
-        tx.pragma_update(None, "user_version", kind.version).step(STEP)?;
+    let found = version(&tx, path, kind)?.unwrap_or(0);
+    for step in kind.steps.iter().skip(usize::try_from(found).unwrap_or(0)) {
+        tx.execute_batch(step).step(STEP)?;
     }
+    tx.pragma_update(None, "application_id", kind.application_id).step(STEP)?;
+    tx.pragma_update(None, "user_version", kind.version()).step(STEP)?;
     tx.commit().step(STEP)
 }
 

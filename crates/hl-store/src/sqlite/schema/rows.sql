@@ -75,15 +75,6 @@ CREATE INDEX gaps_by_time ON gaps (stream, to_time, from_time);
 CREATE INDEX gaps_open ON gaps (stream, from_time, to_time) WHERE state = 'open';
 CREATE INDEX gaps_claimed ON gaps (claim) WHERE claim IS NOT NULL;
 
--- What jobs did: a planned run is a row, and its last attempt.
-
-CREATE TABLE job_runs (
-    job TEXT NOT NULL, planned INTEGER NOT NULL, attempt INTEGER NOT NULL, token INTEGER NOT NULL,
-    started INTEGER NOT NULL, ended INTEGER, outcome TEXT, rows INTEGER NOT NULL DEFAULT 0,
-    weight INTEGER NOT NULL DEFAULT 0, error TEXT,
-    PRIMARY KEY (job, planned)
-) STRICT, WITHOUT ROWID;
-
 -- Processes, request weight of the last 60 s by address, and small texts.
 
 CREATE TABLE sessions (

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use super::file;
 
-/// Marks the file as a store: `HLdb`. The schema is version 1.
+/// Marks the file as a store: `HLdb`. A step that was released is never changed: what comes after it is a further one.
 pub(super) const KIND: file::Kind = file::Kind {
     application_id: 0x484c_6462,
-    version: 1,
-    tables: include_str!("schema.sql"),
+    steps: &[include_str!("rows.sql"), include_str!("jobs.sql")],
     busy: Duration::from_secs(5),
 };
