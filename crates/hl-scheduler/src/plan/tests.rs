@@ -326,10 +326,7 @@ fn jitter_is_the_same_for_the_same_planned_time() {
         .map(|n| {
             let (mut one, mut other) = (jittered(), jittered());
             let planned = MONTH + n * 10 * MINUTE;
-            assert_eq!(
-                starts(&one.tick(planned - 1)).len().max(starts(&other.tick(planned - 1)).len()) <= 1,
-                true
-            );
+            assert!(starts(&one.tick(planned - 1)).len().max(starts(&other.tick(planned - 1)).len()) <= 1);
             one.tick(planned);
             other.tick(planned);
             let due = one.next().unwrap();

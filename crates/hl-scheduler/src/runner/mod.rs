@@ -106,6 +106,13 @@ struct State {
     asked: Vec<Start>,
 }
 
+/// A planned run that begins now.
+struct Ready {
+    start: Start,
+    spec: Spec,
+    task: Arc<dyn Task>,
+}
+
 /// What ended.
 enum Over {
     Job(&'static str),
@@ -239,10 +246,11 @@ impl Runner {
         let mut over = None;
         loop {
             let (starts, next) = self.due(over.take(), &mut running);
-            for (start, spec, task) in starts {
-                runs.insert(start.run, start.clone());
-                let (store, run) = (self.store.clone(), start.run);
-                running.spawn(async move { Over::Run(run, task::attempt(store, task, spec, start).await) });
+            for ready in starts {
+                let run = ready.start.run;
+                runs.insert(run, ready.start.clone());
+                let store = self.store.clone();
+                running.spawn(async move { Over::Run(run, task::attempt(store, ready).await) });
             }
             tokio::select! {
                 biased;
@@ -271,11 +279,7 @@ impl Runner {
     }
 
     /// Notes what is over, starts the jobs that are due, and says which planned runs begin, and when to look again.
-    fn due(
-        &self,
-        over: Option<Over>,
-        running: &mut JoinSet<Over>,
-    ) -> (Vec<(Start, Spec, Arc<dyn Task>)>, Option<Instant>) {
+    fn due(&self, over: Option<Over>, running: &mut JoinSet<Over>) -> (Vec<Ready>, Option<Instant>) {
         let (now, exchange) = (Instant::now(), (self.exchange_now)());
         let mut state = self.state();
         let mut decisions = match over {
@@ -311,7 +315,7 @@ impl Runner {
             .filter_map(|start| {
                 let planned = state.planned.get_mut(&start.id)?;
                 planned.runs += 1;
-                Some((start, planned.spec.clone(), planned.task.clone()))
+                Some(Ready { start, spec: planned.spec.clone(), task: planned.task.clone() })
             })
             .collect();
         if let Some(at) = state.planner.next() {

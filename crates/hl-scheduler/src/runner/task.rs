@@ -9,7 +9,8 @@ use hl_core::seam::BoxFuture;
 use hl_core::store::Store;
 use tracing::{debug, info, warn};
 
-use crate::plan::{Ended, Spec, Start};
+use super::Ready;
+use crate::plan::Ended;
 
 /// What a run came to.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -37,7 +38,8 @@ pub trait Task: Send + Sync + 'static {
 }
 
 /// One attempt: begun in the store, so that nobody else begins it, done, and written down.
-pub(super) async fn attempt(store: Arc<dyn Store>, task: Arc<dyn Task>, spec: Spec, start: Start) -> Ended {
+pub(super) async fn attempt(store: Arc<dyn Store>, ready: Ready) -> Ended {
+    let Ready { start, spec, task } = ready;
     let id = start.id.as_str();
     let number = match store.begin_run(id, start.planned).await {
         Ok(Begun::Yes(number)) => number,
