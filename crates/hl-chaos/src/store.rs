@@ -197,6 +197,14 @@ impl<S: Store> Store for RoughStore<S> {
         self.rough(self.inner.end_run(job, planned, report))
     }
 
+    fn ask_run<'a>(&'a self, job: &'a str) -> BoxFuture<'a, Result<TimeMs, StoreError>> {
+        self.rough(self.inner.ask_run(job))
+    }
+
+    fn asked_runs(&self) -> BoxFuture<'_, Result<Vec<(String, TimeMs)>, StoreError>> {
+        self.rough(self.inner.asked_runs())
+    }
+
     fn runs<'a>(&'a self, job: Option<&'a str>, most: u32) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
         self.rough(self.inner.runs(job, most))
     }

@@ -17,11 +17,13 @@ pub enum Outcome {
     TimedOut,
     /// The process stopped.
     Stopped,
+    /// It did not begin; the error says why. Whoever can may still begin it.
+    Skipped,
 }
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Succeeded, Self::Failed, Self::TimedOut, Self::Stopped];
+    pub const ALL: [Self; 5] = [Self::Succeeded, Self::Failed, Self::TimedOut, Self::Stopped, Self::Skipped];
 
     /// Its name in tables and JSON.
     #[must_use]
@@ -31,6 +33,7 @@ impl Outcome {
             Self::Failed => "failed",
             Self::TimedOut => "timed_out",
             Self::Stopped => "stopped",
+            Self::Skipped => "skipped",
         }
     }
 }
@@ -46,6 +49,14 @@ pub struct Report {
     pub weight: u64,
     /// What went wrong, in words.
     pub error: Option<String>,
+}
+
+impl Report {
+    /// It did not begin, and why.
+    #[must_use]
+    pub fn skipped(why: &impl std::fmt::Display) -> Self {
+        Self { outcome: Outcome::Skipped, rows: 0, weight: 0, error: Some(why.to_string()) }
+    }
 }
 
 /// The answer to the wish to begin a planned run.
@@ -66,11 +77,11 @@ pub struct Row {
     pub job: String,
     /// When it was planned, ms.
     pub planned: TimeMs,
-    /// Which attempt this is, from 1.
+    /// Which attempt this is, from 1; 0 while it is only asked for.
     pub attempt: u32,
-    /// The session that runs it.
+    /// The session that runs it, or asks for it.
     pub token: Token,
-    /// When the attempt began, ms.
+    /// When the attempt began, or was asked for, ms.
     pub started: TimeMs,
     /// When it ended, ms; none while it runs, or where its process died.
     pub ended: Option<TimeMs>,

@@ -180,6 +180,13 @@ pub trait Store: Send + Sync + 'static {
         report: Report,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
+    /// Asks whoever knows the job for a run of it, outside its plan, and returns the time that names the run. Void once this
+    /// session ends; [`Store::end_run`] takes it back as long as nobody has begun it.
+    fn ask_run<'a>(&'a self, job: &'a str) -> BoxFuture<'a, Result<TimeMs, StoreError>>;
+
+    /// Runs that living sessions ask for and that nobody has begun, the oldest first.
+    fn asked_runs(&self) -> BoxFuture<'_, Result<Vec<(String, TimeMs)>, StoreError>>;
+
     /// The newest runs of a job, or of all, newest first.
     fn runs<'a>(&'a self, job: Option<&'a str>, most: u32) -> BoxFuture<'a, Result<Vec<Row>, StoreError>>;
 

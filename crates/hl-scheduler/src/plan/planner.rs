@@ -21,7 +21,7 @@ pub struct Start {
     pub run: u64,
     /// The job.
     pub id: JobId,
-    /// When it was planned; for one that was asked for, when that was.
+    /// When it was planned; for one that was asked for, what it is called.
     pub planned: TimeMs,
     /// Which attempt this is, from 1.
     pub attempt: u32,
@@ -99,8 +99,11 @@ pub enum Refused {
     #[error("there is no job {0}; `hl-cli jobs list` shows all")]
     Unknown(JobId),
     /// It runs.
-    #[error("the job {0} is running already")]
+    #[error("{0} is running already")]
     Running(JobId),
+    /// It is not planned.
+    #[error("{0} runs when a stream needs it, and not by hand")]
+    Needed(JobId),
 }
 
 /// A planned run that has not begun.
@@ -365,19 +368,19 @@ impl Planner {
         decisions
     }
 
-    /// Somebody asks for a run now, outside the plan.
+    /// Somebody asks for a run outside the plan, and calls it `named`.
     ///
     /// # Errors
     /// When there is no such job, or as many instances run as may.
-    pub fn ask(&mut self, now: TimeMs, id: &JobId) -> Result<Start, Refused> {
+    pub fn ask(&mut self, named: TimeMs, id: &JobId) -> Result<Start, Refused> {
         let job = self.jobs.get_mut(id).ok_or_else(|| Refused::Unknown(id.clone()))?;
         if job.running.len() >= job.spec.instances.max(1) as usize {
             return Err(Refused::Running(id.clone()));
         }
         self.last_run += 1;
         let run = self.last_run;
-        job.running.insert(run, Running { planned: now, attempt: 1, by_hand: true });
-        Ok(Start { run, id: id.clone(), planned: now, attempt: 1, missed: 0, by_hand: true })
+        job.running.insert(run, Running { planned: named, attempt: 1, by_hand: true });
+        Ok(Start { run, id: id.clone(), planned: named, attempt: 1, missed: 0, by_hand: true })
     }
 }
 

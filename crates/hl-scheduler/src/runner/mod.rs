@@ -21,10 +21,12 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 pub use self::task::{Done, Task, TaskError};
-use crate::plan::{Decision, Ended, JobId, Planner, Refused, Spec, SpecError, Start};
+use crate::plan::{Decision, Ended, JobId, Planner, Refused, Spec, SpecError, Start, Why};
 
 /// Planned times are looked at this often at least: the clock that they are told by may be corrected.
 const LOOK: Duration = Duration::from_secs(30);
+/// The store is asked this often for runs that somebody asks for.
+const ASKED_EVERY: Duration = Duration::from_secs(2);
 
 /// Something that is done when it is needed.
 pub trait Job: Send + Sync + 'static {
@@ -102,8 +104,6 @@ struct State {
     jobs: BTreeMap<&'static str, Entry>,
     planner: Planner,
     planned: BTreeMap<JobId, Planned>,
-    /// Runs that somebody asked for and that have not begun.
-    asked: Vec<Start>,
 }
 
 /// A planned run that begins now.
@@ -117,6 +117,20 @@ struct Ready {
 enum Over {
     Job(&'static str),
     Run(u64, Ended),
+    /// The store was asked what is asked for.
+    Asked(Vec<(String, TimeMs)>),
+    /// What became of a run that did not begin was written down.
+    Told,
+}
+
+/// What is to be done now.
+#[derive(Default)]
+struct Now {
+    starts: Vec<Ready>,
+    /// Runs that do not begin, and why.
+    skips: Vec<(JobId, TimeMs, String)>,
+    /// When to look again.
+    next: Option<Instant>,
 }
 
 /// Runs jobs: as many instances at once as each may have, and what was missed is made up for once.
@@ -139,7 +153,6 @@ impl Runner {
             jobs: BTreeMap::new(),
             planner: Planner::new(seed),
             planned: BTreeMap::new(),
-            asked: Vec::new(),
         });
         Self { store, exchange_now, state, woken: Notify::new() }
     }
@@ -172,7 +185,8 @@ impl Runner {
         let id = spec.id.clone();
         let last = self.store.runs(Some(id.as_str()), LAST_RUNS).await;
         let last = last.map_err(|source| RegisterError::Store { id: id.clone(), source })?;
-        let last = last.iter().map(|run| run.planned).max();
+        let ran = last.iter().filter(|run| run.attempt > 0 && run.outcome != Some(Outcome::Skipped));
+        let last = ran.map(|run| run.planned).max();
         let now = (self.exchange_now)();
         let mut state = self.state();
         if state.jobs.contains_key(id.as_str()) {
@@ -183,19 +197,6 @@ impl Runner {
         }
         let runs = state.planned.get(&id).map_or(0, |planned| planned.runs);
         state.planned.insert(id, Planned { spec, task, runs });
-        drop(state);
-        self.wake();
-        Ok(())
-    }
-
-    /// Runs a planned job now, outside its plan.
-    ///
-    /// # Errors
-    /// When there is no such job, or it runs.
-    pub fn ask(&self, id: &JobId) -> Result<(), Refused> {
-        let mut state = self.state();
-        let start = state.planner.ask((self.exchange_now)(), id)?;
-        state.asked.push(start);
         drop(state);
         self.wake();
         Ok(())
@@ -244,14 +245,27 @@ impl Runner {
         let mut running = JoinSet::new();
         let mut runs = BTreeMap::new();
         let mut over = None;
+        let mut ask_at = Some(Instant::now());
         loop {
-            let (starts, next) = self.due(over.take(), &mut running);
-            for ready in starts {
+            if matches!(over, Some(Over::Asked(_))) {
+                ask_at = Some(Instant::now() + ASKED_EVERY);
+            }
+            let now = self.due(over.take(), &mut running);
+            for ready in now.starts {
                 let run = ready.start.run;
                 runs.insert(run, ready.start.clone());
                 let store = self.store.clone();
                 running.spawn(async move { Over::Run(run, task::attempt(store, ready).await) });
             }
+            for (id, planned, why) in now.skips {
+                let store = self.store.clone();
+                running.spawn(async move {
+                    task::skip(store.as_ref(), &id, planned, &why).await;
+                    Over::Told
+                });
+            }
+            // Where nothing is planned, nothing can be asked for.
+            let asks = ask_at.filter(|_| !self.state().planned.is_empty());
             tokio::select! {
                 biased;
                 () = stopped(&mut stop) => break,
@@ -266,7 +280,12 @@ impl Runner {
                     Err(error) => error!(%error, "a job panicked; it is not run again"),
                 },
                 () = self.woken.notified() => {}
-                () = sleep_until(next) => {}
+                () = sleep_until(now.next) => {}
+                () = sleep_until(asks) => {
+                    ask_at = None;
+                    let store = self.store.clone();
+                    running.spawn(async move { Over::Asked(task::asked(store.as_ref()).await) });
+                }
             }
         }
         running.shutdown().await;
@@ -278,10 +297,11 @@ impl Runner {
         }
     }
 
-    /// Notes what is over, starts the jobs that are due, and says which planned runs begin, and when to look again.
-    fn due(&self, over: Option<Over>, running: &mut JoinSet<Over>) -> (Vec<Ready>, Option<Instant>) {
+    /// Notes what is over, starts the jobs that are due, and says what else is to be done.
+    fn due(&self, over: Option<Over>, running: &mut JoinSet<Over>) -> Now {
         let (now, exchange) = (Instant::now(), (self.exchange_now)());
         let mut state = self.state();
+        let (mut asked, mut skips) = (Vec::new(), Vec::new());
         let mut decisions = match over {
             Some(Over::Run(run, ended)) => state.planner.ended(exchange, run, ended),
             Some(Over::Job(id)) => {
@@ -290,7 +310,19 @@ impl Runner {
                 }
                 Vec::new()
             }
-            None => Vec::new(),
+            Some(Over::Asked(runs)) => {
+                for (job, named) in runs {
+                    let id = JobId::new(&job);
+                    match state.ask(named, &id) {
+                        Ok(start) => asked.push(start),
+                        // Another process may know it.
+                        Err(Refused::Unknown(_)) => {}
+                        Err(refused) => skips.push((id, named, refused.to_string())),
+                    }
+                }
+                Vec::new()
+            }
+            Some(Over::Told) | None => Vec::new(),
         };
         let mut next = None;
         for (id, entry) in state.jobs.iter_mut().filter(|(_, entry)| !entry.running) {
@@ -309,7 +341,14 @@ impl Runner {
             }
         }
         decisions.extend(state.planner.tick(exchange));
-        let asked = std::mem::take(&mut state.asked);
+        for decision in &decisions {
+            match decision {
+                // Whoever runs what it waits for runs it too, and writes down what comes of it.
+                Decision::Skip { why: Why::Elsewhere(_), .. } => {}
+                Decision::Skip { id, planned, why } => skips.push((id.clone(), *planned, why.to_string())),
+                _ => {}
+            }
+        }
         let starts = decisions.into_iter().filter_map(tell).chain(asked);
         let starts = starts
             .filter_map(|start| {
@@ -323,7 +362,16 @@ impl Runner {
             let at = now + wait.min(LOOK);
             next = Some(next.map_or(at, |next| next.min(at)));
         }
-        (starts, next)
+        Now { starts, skips, next }
+    }
+}
+
+impl State {
+    fn ask(&mut self, named: TimeMs, id: &JobId) -> Result<Start, Refused> {
+        if self.jobs.contains_key(id.as_str()) {
+            return Err(Refused::Needed(id.clone()));
+        }
+        self.planner.ask(named, id)
     }
 }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 use hl_core::TimeMs;
 use hl_core::runs::{Begun, Outcome, Report};
 use hl_core::seam::BoxFuture;
-use hl_core::store::Store;
+use hl_core::store::{Store, StoreError};
 use tracing::{debug, info, warn};
 
 use super::Ready;
-use crate::plan::Ended;
+use crate::plan::{Ended, JobId};
 
 /// What a run came to.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -69,4 +69,26 @@ pub(super) async fn attempt(store: Arc<dyn Store>, ready: Ready) -> Ended {
         warn!(job = id, %error, "how a run ended could not be written down");
     }
     ended
+}
+
+/// Writes down that a run did not begin.
+pub(super) async fn skip(store: &dyn Store, id: &JobId, planned: TimeMs, why: &str) {
+    let told = async {
+        // Who has done it already, or does it, knows better.
+        if let Begun::Yes(_) = store.begin_run(id.as_str(), planned).await? {
+            store.end_run(id.as_str(), planned, Report::skipped(&why)).await?;
+        }
+        Ok::<_, StoreError>(())
+    };
+    if let Err(error) = told.await {
+        warn!(job = %id, %error, "that a run was skipped could not be written down");
+    }
+}
+
+/// What is asked for.
+pub(super) async fn asked(store: &dyn Store) -> Vec<(String, TimeMs)> {
+    store.asked_runs().await.unwrap_or_else(|error| {
+        warn!(%error, "which runs are asked for could not be read");
+        Vec::new()
+    })
 }

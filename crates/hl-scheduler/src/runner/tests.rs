@@ -222,20 +222,68 @@ async fn what_was_missed_while_nothing_ran_is_made_up_for() {
     daemon.stop().await;
 }
 
+/// Asks as another process does, and waits for what becomes of it.
+async fn ask(other: &Arc<dyn Store>, job: &str) -> Row {
+    let named = other.ask_run(job).await.unwrap();
+    loop {
+        let rows = other.runs(Some(job), 100).await.unwrap();
+        let row = rows.into_iter().find(|row| row.planned == named).unwrap();
+        if row.outcome.is_some() {
+            return row;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn somebody_asks_for_a_run() {
+async fn another_process_asks_for_a_run() {
     let scene = Scene::new();
-    let daemon = scene.daemon(1).await;
+    let (daemon, other) = (scene.daemon(1).await, scene.daemon(2).await);
+    let other = other.stop().await;
     let work = Work::taking(MINUTE);
     daemon.runner.plan(Spec::new("asked", Trigger::ByHand), work.clone()).await.unwrap();
+    daemon
+        .runner
+        .register(Arc::new(Slow { next: Mutex::new(Instant::now()), work: Work::default() }))
+        .unwrap();
     assert_eq!(daemon.runner.view()[0].state, JobState::Idle);
-    let id = JobId::new("asked");
-    daemon.runner.ask(&id).unwrap();
-    tokio::time::sleep(MINUTE / 2).await;
-    assert_eq!(daemon.runner.view()[0].state, JobState::Running);
-    assert_eq!(daemon.runner.ask(&id), Err(Refused::Running(id.clone())));
+    let (first, second) = tokio::join!(ask(&other, "asked"), async {
+        tokio::time::sleep(MINUTE / 2).await;
+        assert_eq!(daemon.runner.view()[0].state, JobState::Running);
+        ask(&other, "asked").await
+    });
+    assert_eq!((first.outcome, first.token), (Some(Outcome::Succeeded), daemon.store.token()));
+    assert_eq!(
+        (second.outcome, second.error.as_deref()),
+        (Some(Outcome::Skipped), Some("asked is running already"))
+    );
+    let needed = ask(&other, "slow").await;
+    let why = Some("slow runs when a stream needs it, and not by hand");
+    assert_eq!((needed.outcome, needed.error.as_deref()), (Some(Outcome::Skipped), why));
+
+    // Nobody knows it here: it is left to whoever does.
+    let named = other.ask_run("unknown").await.unwrap();
     tokio::time::sleep(MINUTE).await;
-    assert_eq!(daemon.history("asked").await[0].outcome, Some(Outcome::Succeeded));
-    assert_eq!(daemon.runner.ask(&JobId::new("what")), Err(Refused::Unknown(JobId::new("what"))));
+    assert_eq!(other.asked_runs().await.unwrap(), [("unknown".to_owned(), named)]);
     daemon.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_skipped_says_why() {
+    let scene = Scene::new();
+    let daemon = scene.daemon(1).await;
+    let long = Spec { grace_ms: 60_000, ..spec("long", "every 10m") };
+    daemon.runner.plan(long, Work::taking(14 * MINUTE)).await.unwrap();
+    tokio::time::sleep(35 * MINUTE).await;
+    let rows = daemon.history("long").await;
+    let skipped: Vec<_> = rows.iter().filter(|row| row.outcome == Some(Outcome::Skipped)).collect();
+    assert_eq!(skipped.len(), 1, "{rows:?}");
+    assert_eq!(skipped[0].planned, START + 20 * 60_000);
+    assert_eq!(skipped[0].error.as_deref(), Some("an earlier run had not ended"));
+    assert_eq!(work_of(&rows), 2, "the others ran: {rows:?}");
+    daemon.stop().await;
+}
+
+fn work_of(rows: &[Row]) -> usize {
+    rows.iter().filter(|row| row.outcome != Some(Outcome::Skipped)).count()
 }

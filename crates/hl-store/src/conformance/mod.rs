@@ -77,6 +77,8 @@ macro_rules! conformance_tests {
             a_planned_run_is_run_once
             what_the_dead_began_is_begun_anew
             runs_are_kept_for_a_month
+            a_run_that_is_asked_for_is_begun_once
+            a_run_that_was_skipped_may_be_begun
         }
     };
     (@each $new:path: $($case:ident)*) => {

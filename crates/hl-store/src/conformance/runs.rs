@@ -94,3 +94,51 @@ pub fn runs_are_kept_for_a_month(new: New<'_>) {
         assert_eq!(of("rare").await.len(), 1, "the newest of each job stays");
     });
 }
+
+/// What a living session asks for anybody may begin, once; it can be taken back until then, and is void with who asked.
+pub fn a_run_that_is_asked_for_is_begun_once(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let (one, other) = (subject.open().await.unwrap(), subject.open().await.unwrap());
+        let asked = async || other.asked_runs().await.unwrap();
+        let first = one.ask_run("job").await.unwrap();
+        let second = one.ask_run("job").await.unwrap();
+        assert!(first < second, "two wishes are two runs");
+        assert_eq!(asked().await, [("job".to_owned(), first), ("job".to_owned(), second)]);
+        let rows = other.runs(Some("job"), 10).await.unwrap();
+        assert!(rows.iter().all(|row| row.attempt == 0 && row.token == one.token() && row.ended.is_none()));
+
+        assert_eq!(other.begin_run("job", first).await.unwrap(), Begun::Yes(1));
+        assert!(matches!(one.begin_run("job", first).await.unwrap(), Begun::Elsewhere(_)), "it is begun");
+        assert_eq!(asked().await, [("job".to_owned(), second)]);
+        one.end_run("job", first, report(Outcome::Stopped)).await.unwrap();
+        other.end_run("job", first, report(Outcome::Succeeded)).await.unwrap();
+        one.end_run("job", second, Report::skipped(&"taken back")).await.unwrap();
+        assert_eq!(asked().await, []);
+        let rows = other.runs(Some("job"), 10).await.unwrap();
+        let row = |planned| rows.iter().find(|row| row.planned == planned).unwrap();
+        assert_eq!(row(first).outcome, Some(Outcome::Succeeded));
+        assert_eq!(
+            (row(second).outcome, row(second).error.as_deref()),
+            (Some(Outcome::Skipped), Some("taken back"))
+        );
+
+        let dying = subject.open().await.unwrap();
+        dying.ask_run("other").await.unwrap();
+        assert_eq!(asked().await.len(), 1);
+        dying.close().await.unwrap();
+        assert_eq!(asked().await, [], "void with who asked");
+    });
+}
+
+/// What one process skipped another may do.
+pub fn a_run_that_was_skipped_may_be_begun(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let (one, other) = (subject.open().await.unwrap(), subject.open().await.unwrap());
+        one.begin_run("job", PLANNED).await.unwrap();
+        one.end_run("job", PLANNED, Report::skipped(&"an earlier run had not ended")).await.unwrap();
+        assert_eq!(other.begin_run("job", PLANNED).await.unwrap(), Begun::Yes(2));
+        assert!(matches!(one.begin_run("job", PLANNED).await.unwrap(), Begun::Elsewhere(_)));
+    });
+}

@@ -192,6 +192,15 @@ impl Store for SqliteStore {
         Box::pin(self.write("ending a run", move |scope| scope.end_run(&job, planned, &report)))
     }
 
+    fn ask_run<'a>(&'a self, job: &'a str) -> BoxFuture<'a, Result<TimeMs, StoreError>> {
+        let job = job.to_owned();
+        Box::pin(self.write("asking for a run", move |scope| scope.ask_run(&job)))
+    }
+
+    fn asked_runs(&self) -> BoxFuture<'_, Result<Vec<(String, TimeMs)>, StoreError>> {
+        Box::pin(self.write("reading which runs are asked for", |scope| scope.asked_runs()))
+    }
+
     fn runs<'a>(&'a self, job: Option<&'a str>, most: u32) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
         let job = job.map(str::to_owned);
         let work = move |session: &mut Session| runs::newest(session.conn(), job.as_deref(), most);

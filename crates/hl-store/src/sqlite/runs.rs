@@ -18,20 +18,23 @@ impl Scope<'_> {
         let before: Option<(u32, u32, Option<String>, bool)> = self
             .tx
             .prepare_cached(
-                "SELECT attempt, token, outcome, ended IS NULL FROM job_runs WHERE job = ?1 AND planned = ?2",
+                "SELECT attempt, token, outcome, ended IS NULL AND attempt > 0 FROM job_runs
+                 WHERE job = ?1 AND planned = ?2",
             )
             .and_then(|mut s| {
                 s.query_row(params![job, planned.0], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))
                     .optional()
             })
             .step(STEP)?;
-        if let Some((_, token, outcome, runs)) = &before {
+        if let Some((attempt, token, outcome, runs)) = &before {
             if outcome.as_deref() == Some(Outcome::Succeeded.as_str()) {
                 return Ok(Begun::Done);
             }
             let token = Token(*token);
             // Who failed tries again, and not somebody else beside it, for as long as it lives.
-            let others = token != self.token && self.is_alive(token) || token == self.token && *runs;
+            let is_free = *attempt == 0 || outcome.as_deref() == Some(Outcome::Skipped.as_str());
+            let others =
+                !is_free && token != self.token && self.is_alive(token) || token == self.token && *runs;
             if others && let Some(holder) = holder(self.tx, token)? {
                 return Ok(Begun::Elsewhere(holder));
             }
@@ -56,6 +59,42 @@ impl Scope<'_> {
             .and_then(|mut s| s.execute(params![job, (planned - KEPT_MS).0]))
             .step("forgetting old runs")?;
         Ok(Begun::Yes(attempt))
+    }
+
+    pub(super) fn ask_run(&self, job: &str) -> Result<TimeMs, StoreError> {
+        // Two at once are two runs.
+        self.tx
+            .prepare_cached(
+                "INSERT INTO job_runs (job, planned, attempt, token, started)
+                 SELECT :job, coalesce(max(planned) + 1, :now), 0, :token, :now
+                 FROM job_runs WHERE job = :job AND planned >= :now
+                 RETURNING planned",
+            )
+            .and_then(|mut s| {
+                s.query_row(named_params! { ":job": job, ":now": self.now.0, ":token": self.token.0 }, |r| {
+                    r.get(0).map(TimeMs)
+                })
+            })
+            .step("asking for a run")
+    }
+
+    pub(super) fn asked_runs(&self) -> Result<Vec<(String, TimeMs)>, StoreError> {
+        const STEP: &str = "reading which runs are asked for";
+        let mut statement = self
+            .tx
+            .prepare_cached(
+                "SELECT job, planned, token FROM job_runs WHERE attempt = 0 AND ended IS NULL ORDER BY planned, job",
+            )
+            .step(STEP)?;
+        let asked = statement
+            .query_map([], |r| Ok((r.get(0)?, TimeMs(r.get(1)?), Token(r.get(2)?))))
+            .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
+            .step(STEP)?;
+        Ok(asked
+            .into_iter()
+            .filter(|(.., token)| self.is_alive(*token))
+            .map(|(job, planned, _)| (job, planned))
+            .collect())
     }
 
     pub(super) fn end_run(&self, job: &str, planned: TimeMs, report: &Report) -> Result<(), StoreError> {
