@@ -24,6 +24,9 @@ pub struct StatusReport {
     pub streams: Vec<StreamStatus>,
     /// Every socket it has or is making.
     pub sockets: Vec<SocketStatus>,
+    /// Every job, by id.
+    #[serde(default)]
+    pub jobs: Vec<JobStatus>,
     /// REST weight booked in the last 60 s.
     pub weight_used: u32,
     /// What waits for the store.
@@ -97,6 +100,21 @@ pub struct SocketStatus {
     pub subscriptions: u32,
     /// Since when it is in this state, ms.
     pub since: TimeMs,
+}
+
+/// One job of a daemon.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct JobStatus {
+    /// Its id.
+    pub id: String,
+    /// One word: `running`, `due`, `withdrawn`, `idle`.
+    pub state: String,
+    /// Its plan, in words; none for a job that runs when it is needed.
+    pub schedule: Option<String>,
+    /// When it is planned next, ms.
+    pub planned: Option<TimeMs>,
+    /// How often it ran since the daemon began.
+    pub runs: u64,
 }
 
 /// What waits on disk for the store.

@@ -32,6 +32,7 @@ fn report() -> StatusReport {
             subscriptions: 3,
             since: TimeMs(1_795_501_121_500),
         }],
+        jobs: Vec::new(),
         weight_used: 40,
         spool: SpoolStatus::default(),
         counters: [("fenced".to_owned(), 2), ("conflated".to_owned(), 0)].into(),

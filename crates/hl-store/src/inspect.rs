@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hl_core::ledger::{Cause, GapState, Span};
+use hl_core::runs::Row;
 use hl_core::seam::BoxFuture;
 use hl_core::store::{Holder, StoreError};
 use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs};
@@ -122,6 +123,10 @@ pub trait Inspect: Send + Sync {
 
     /// Checks the whole store.
     fn audit(&self) -> BoxFuture<'_, Result<Audit, StoreError>>;
+
+    /// The newest runs of a job, or of all, newest first.
+    fn job_runs<'a>(&'a self, job: Option<&'a str>, most: u32)
+    -> BoxFuture<'a, Result<Vec<Row>, StoreError>>;
 
     /// Reads a note, such as the status of a running daemon.
     fn note<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, StoreError>>;

@@ -3,6 +3,7 @@
 mod backfill;
 mod coverage;
 mod exchange;
+mod jobs;
 mod probe;
 mod status;
 mod verify;
@@ -42,6 +43,7 @@ Examples:
   hl-cli coverage --stream trades/BTC              what is covered, what is missing and why
   hl-cli verify --store sqlite:./data/hyperliquid.db
   hl-cli backfill candles --coin BTC --from 2026-11-01
+  hl-cli jobs list                                 which jobs there are, and when they run
   hl-cli probe                                     whether the exchange behaves as it is believed to
 
 Exit codes: 0 done and clean, 1 failed or unclean, 2 usage, 3 held by another
@@ -54,6 +56,8 @@ enum Command {
     Backfill(backfill::Args),
     /// What is covered, by which source, and every gap with its cause and state
     Coverage(coverage::Args),
+    /// The jobs of the daemon: what they do now, what they did, and how to run one at once
+    Jobs(jobs::Args),
     /// Tries on the exchange itself what is believed of it, in about two minutes
     Probe(probe::Args),
     /// What is collected, how fresh it is, and who is at it
@@ -90,6 +94,8 @@ enum CommandError {
     Probe(#[from] probe::ProbeFailure),
     #[error(transparent)]
     Backfill(#[from] backfill::BackfillFailure),
+    #[error(transparent)]
+    Job(#[from] jobs::JobFailure),
     #[error("writing the answer: {0}")]
     Output(#[from] io::Error),
     #[error("writing the answer as JSON: {0}")]
@@ -101,6 +107,7 @@ impl CommandError {
         match self {
             Self::Config(_) | Self::Stream(_) | Self::Url(_) => Exit::Usage,
             Self::Backfill(failure) => failure.exit(),
+            Self::Job(failure) => failure.exit(),
             Self::Probe(failure) => failure.exit(),
             // Whoever reads has seen enough: `hl-cli coverage | head`.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
@@ -176,6 +183,7 @@ async fn run(arguments: impl IntoIterator<Item = OsString>, shell: &mut Shell<'_
     let done = match Cli::try_parse_from(arguments) {
         Ok(Cli { command: Command::Backfill(args) }) => backfill::run(&args, shell).await,
         Ok(Cli { command: Command::Coverage(args) }) => coverage::run(&args, shell).await,
+        Ok(Cli { command: Command::Jobs(args) }) => jobs::run(&args, shell).await,
         Ok(Cli { command: Command::Probe(args) }) => probe::run(&args, shell).await,
         Ok(Cli { command: Command::Status(args) }) => status::run(&args, shell).await,
         Ok(Cli { command: Command::Verify(args) }) => verify::run(&args, shell).await,

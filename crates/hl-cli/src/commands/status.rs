@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use hl_core::store::Holder;
 use hl_core::{StreamKey, TimeMs};
-use hl_store::StreamRow;
+use hl_store::{Inspect, StreamRow};
 use serde::Serialize;
 
 use super::{CommandError, Common, Shell};
@@ -58,14 +58,22 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     };
     let streams = store.streams().await?.into_iter().map(line).collect();
     let holders = store.holders().await?;
-    // A note of another shape is of another release, whose daemon may well be running: no reason to fail.
-    let note = store.note(NOTE).await?;
-    let live = note
-        .and_then(|text| serde_json::from_str::<StatusReport>(&text).ok())
-        .filter(|report| holders.iter().any(|holder| holder.token == report.token));
+    let live = live(store.as_ref(), &holders).await?;
     let answer = Answer { at, streams, holders, live };
     shell.answer(&args.common, &answer, &text(&answer))?;
     Ok(Exit::Done)
+}
+
+/// What a living daemon says about itself.
+pub(super) async fn live(
+    store: &dyn Inspect,
+    holders: &[Holder],
+) -> Result<Option<StatusReport>, CommandError> {
+    // A note of another shape is of another release, whose daemon may well be running: no reason to fail.
+    let note = store.note(NOTE).await?;
+    Ok(note
+        .and_then(|text| serde_json::from_str::<StatusReport>(&text).ok())
+        .filter(|report| holders.iter().any(|holder| holder.token == report.token)))
 }
 
 fn text(answer: &Answer) -> String {

@@ -82,6 +82,9 @@ impl DaemonError {
     }
 }
 
+/// What a daemon's session is called in the store.
+pub const ROLE: &str = "hl-daemon";
+
 /// Runs the daemon until it is stopped, and says why it ended where that was not asked for.
 pub fn run_process(config: &Config) -> Exit {
     trace::start(config);
@@ -115,9 +118,7 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
     let StoreUri::Sqlite(path) = &config.store;
     let failed = |source| DaemonError::Store { path: path.clone(), source };
     let store = Arc::new(
-        SqliteStore::open(SqliteOptions::of_this_process(path, "hl-daemon", clock.clone()))
-            .await
-            .map_err(failed)?,
+        SqliteStore::open(SqliteOptions::of_this_process(path, ROLE, clock.clone())).await.map_err(failed)?,
     );
     let spool = Spool::open_beside(path, Writer::Thread, SPOOL_BYTES).await.map_err(failed)?;
     let engine = Engine::new(Parts {

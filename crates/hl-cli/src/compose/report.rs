@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use hl_core::{SourceId, StreamKey, TimeMs, Token};
 use hl_engine::Snapshot;
+use hl_scheduler::JobView;
 
 use crate::config::Config;
-use crate::status::{Owner, SocketStatus, SpoolStatus, StatusReport, StreamStatus};
+use crate::status::{JobStatus, Owner, SocketStatus, SpoolStatus, StatusReport, StreamStatus};
 
 /// A rate is taken over this many reports.
 const RATE_REPORTS: usize = 10;
@@ -89,6 +90,7 @@ pub(crate) fn report(
         network: config.network.name(),
         streams,
         sockets: sockets.collect(),
+        jobs: snapshot.jobs.iter().map(job).collect(),
         weight_used: snapshot.rest.weight_used,
         spool: SpoolStatus { batches: snapshot.spool.0, bytes: snapshot.spool.1 },
         counters: counters(snapshot),
@@ -97,6 +99,16 @@ pub(crate) fn report(
         rates.remember(snapshot);
     }
     report
+}
+
+fn job(job: &JobView) -> JobStatus {
+    JobStatus {
+        id: job.id.clone(),
+        state: job.state.as_str().to_owned(),
+        schedule: job.schedule.clone(),
+        planned: job.planned,
+        runs: job.runs,
+    }
 }
 
 /// Everything that is counted, by name.

@@ -138,7 +138,7 @@ impl std::fmt::Display for Hint {
 
 impl ValueError {
     /// The error for a word that is not among `words`.
-    pub(super) fn unknown<'a>(
+    pub(crate) fn unknown<'a>(
         what: &'static str,
         text: &str,
         words: impl IntoIterator<Item = &'a str> + Clone,

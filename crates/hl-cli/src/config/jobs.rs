@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use hl_scheduler::jobs::CollectFunding;
+use hl_scheduler::jobs::{CollectFunding, KNOWN};
 use hl_scheduler::plan::{Spec, Trigger};
 
 use super::place::Sourced;
 use super::{Place, ValueError};
-
-/// The jobs that have a plan, which can be changed.
-const KNOWN: [&str; 1] = [CollectFunding::ID];
 
 /// What was said of planned jobs: a schedule, or none where one is off.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -28,8 +25,9 @@ impl Jobs {
                 })
             })?;
             let (id, schedule) = (id.trim(), schedule.trim());
-            if !KNOWN.contains(&id) {
-                return Err(fail(ValueError::unknown("job", id, KNOWN)));
+            let planned = KNOWN.iter().filter(|known| known.is_planned).map(|known| known.id);
+            if !planned.clone().any(|known| known == id) {
+                return Err(fail(ValueError::unknown("planned job", id, planned)));
             }
             let trigger = match schedule {
                 "off" => None,

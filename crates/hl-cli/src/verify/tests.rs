@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use hl_core::ledger::{Cause, GapState};
 use hl_core::record::Mid;
+use hl_core::runs::Row;
 use hl_core::seam::BoxFuture;
 use hl_core::store::Holder;
 use hl_core::{Coin, Decimal};
@@ -51,6 +52,9 @@ impl Inspect for Memory {
     }
     fn audit(&self) -> BoxFuture<'_, Result<Audit, StoreError>> {
         Box::pin(async { Ok(Audit { problems: self.problems.clone(), ..Audit::default() }) })
+    }
+    fn job_runs<'a>(&'a self, _: Option<&'a str>, _: u32) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
     fn note<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
         Box::pin(async { Ok(None) })

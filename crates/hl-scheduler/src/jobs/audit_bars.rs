@@ -51,6 +51,9 @@ struct State {
 }
 
 impl AuditBars {
+    /// Its id.
+    pub const ID: &'static str = "audit_candles";
+
     /// A job over those of `streams` that are bars of a fixed length.
     #[must_use]
     pub fn new(
@@ -124,7 +127,7 @@ impl AuditBars {
 
 impl Job for AuditBars {
     fn id(&self) -> &'static str {
-        "audit_candles"
+        Self::ID
     }
 
     fn next_due(&self) -> Option<Instant> {

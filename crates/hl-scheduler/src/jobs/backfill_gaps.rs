@@ -35,6 +35,9 @@ pub struct BackfillGaps {
 }
 
 impl BackfillGaps {
+    /// Its id.
+    pub const ID: &'static str = "backfill_gaps";
+
     /// A job that looks at the store's open gaps once at the start, and whenever [`BackfillGaps::gaps_opened`] says.
     #[must_use]
     pub fn new(
@@ -111,7 +114,7 @@ impl BackfillGaps {
 
 impl Job for BackfillGaps {
     fn id(&self) -> &'static str {
-        "backfill_gaps"
+        Self::ID
     }
 
     fn next_due(&self) -> Option<Instant> {

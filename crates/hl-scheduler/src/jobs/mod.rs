@@ -7,10 +7,12 @@
 
 mod audit_bars;
 mod backfill_gaps;
+mod catalog;
 mod collect_funding;
 mod poll;
 
 pub use audit_bars::{AuditBars, Stale};
 pub use backfill_gaps::{BackfillGaps, Committed};
+pub use catalog::{KNOWN, Known};
 pub use collect_funding::CollectFunding;
 pub use poll::{FALLBACKS, Poll};

@@ -54,6 +54,19 @@ pub enum JobState {
     Idle,
 }
 
+impl JobState {
+    /// The word: `running`, `due`, `withdrawn`, `idle`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Due => "due",
+            Self::Withdrawn => "withdrawn",
+            Self::Idle => "idle",
+        }
+    }
+}
+
 /// A job, for people.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct JobView {

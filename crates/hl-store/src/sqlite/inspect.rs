@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use hl_core::ledger::{Cause, GapState, Span};
+use hl_core::runs::Row;
 use hl_core::seam::BoxFuture;
 use hl_core::store::{Holder, StoreError};
 use hl_core::stream::BookVariant;
@@ -14,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::error::Step as _;
 use super::rows::{self, Place, span, word};
 use super::session::{self, Locks};
-use super::{SqliteStore, audit, file, schema};
+use super::{SqliteStore, audit, file, runs, schema};
 use crate::{Audit, CoverageRow, GapRow, Inspect, StreamRow};
 
 /// Reads a SQLite store without writing to it, also while a daemon writes.
@@ -81,6 +82,14 @@ impl Inspect for SqliteInspect {
 
     fn audit(&self) -> BoxFuture<'_, Result<Audit, StoreError>> {
         self.read(|conn, _| audit::audit(conn))
+    }
+
+    fn job_runs<'a>(
+        &'a self,
+        job: Option<&'a str>,
+        most: u32,
+    ) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
+        self.read(move |conn, _| runs::newest(conn, job, most))
     }
 
     fn note<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
