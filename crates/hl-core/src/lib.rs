@@ -21,6 +21,7 @@ pub mod seam;
 pub mod seeded;
 pub mod selector;
 pub mod source;
+pub mod statistics;
 pub mod store;
 pub mod stream;
 pub mod symbol;

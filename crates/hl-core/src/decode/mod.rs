@@ -1,4 +1,5 @@
-//! From bytes to records: WebSocket frames ([`frame`]) and answers of `POST /info` ([`rest`]).
+//! From bytes to records: WebSocket frames ([`frame`]), answers of `POST /info` ([`rest`]), and statistics files
+//! piece by piece ([`statistics`]).
 //!
 //! Everything that comes in is hostile until it is decoded: no input panics, nesting is bounded, numbers are exact or
 //! refused, and an error says where it happened. Which JSON parser does the work is decided in one place, `parser`.
@@ -9,6 +10,7 @@
 mod error;
 mod parser;
 pub mod rest;
+pub mod statistics;
 #[cfg(test)]
 mod tests;
 
