@@ -155,6 +155,7 @@ impl Builder {
             rest: RestOptions { endpoint: endpoints.info.endpoint, path: endpoints.info.path },
             address: network.clone(),
             seed,
+            statistics: None,
             jobs: Vec::new(),
         });
         let checked = match belong(store.as_ref(), &network).await {

@@ -47,7 +47,12 @@ async fn jobs_are_listed_run_and_remembered() {
         (&"succeeded".into(), &0.into()),
         "nothing twice: {again}"
     );
-    let words = on(&["jobs", "history"]);
+    let words = on(&["jobs", "run", "collect_daily_stats"]);
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let figures = answer(&words).await;
+    assert!(figures["rows"].as_u64().unwrap() > 30 * 2 * 4, "a month of two coins, four files: {figures}");
+    assert_eq!(answer(&words).await["rows"], 0, "no day twice");
+    let words = on(&["jobs", "history", "collect_funding"]);
     let history = answer(&words.iter().map(String::as_str).collect::<Vec<_>>()).await;
     assert_eq!(history["runs"].as_array().unwrap().len(), 2, "{history}");
     assert_eq!(history["runs"][1], row);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use hl_core::ledger::{Ack, Batch, Cause, Change, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::BoxFuture;
+use hl_core::statistics::Figure;
 use hl_core::store::{Leases, Reservation, Store, StoreError};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
 use tokio::time::Instant;
@@ -207,6 +208,22 @@ impl<S: Store> Store for RoughStore<S> {
 
     fn runs<'a>(&'a self, job: Option<&'a str>, most: u32) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
         self.rough(self.inner.runs(job, most))
+    }
+
+    fn put_statistics<'a>(
+        &'a self,
+        series: &'a str,
+        figures: Vec<Figure>,
+        through: Option<TimeMs>,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        self.rough(self.inner.put_statistics(series, figures, through))
+    }
+
+    fn statistics_through<'a>(
+        &'a self,
+        series: &'a str,
+    ) -> BoxFuture<'a, Result<Option<TimeMs>, StoreError>> {
+        self.rough(self.inner.statistics_through(series))
     }
 
     fn put_note<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {

@@ -167,6 +167,7 @@ impl World {
             rest: RestOptions { endpoint, path: "/info".into() },
             address: "sim".into(),
             seed: Seed(self.seed).derive(&format!("daemon {}", store.token().0)),
+            statistics: None,
             jobs: Vec::new(),
         });
         let (stop, stopped) = watch::channel(false);

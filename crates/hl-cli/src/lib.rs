@@ -7,7 +7,6 @@ pub mod commands;
 pub mod compose;
 pub mod config;
 pub mod exit;
-pub mod http_get;
 pub mod human;
 mod nearest;
 pub mod status;

@@ -10,6 +10,7 @@
 pub(crate) const USER_AGENT: &str = concat!("hyperliquid-collector/", env!("CARGO_PKG_VERSION"));
 
 mod complaints;
+pub mod files;
 pub mod mono;
 pub mod pipeline;
 pub mod rest;

@@ -4,6 +4,8 @@
 //! what right; the time line of the stream, at the single reader of the inbox, admits it, keeps it in a ring, or
 //! fences it.
 
+use bytes::Bytes;
+
 use crate::ledger::{Cause, Span};
 use crate::seam::BoxFuture;
 use crate::{Epoch, Records, RunId, SourceId, StreamKey, TimeMs};
@@ -180,4 +182,22 @@ pub struct Polls {
     pub asked: u32,
     /// Streams whose answer did not come or could not be used.
     pub failed: u32,
+}
+
+/// A file on its way.
+pub trait Pieces: Send {
+    /// The next piece; none at its end.
+    ///
+    /// # Errors
+    /// When it breaks off, is too long, or does not come on in time.
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, FetchError>>;
+}
+
+/// Files that the exchange publishes, outside the weight budget.
+pub trait Files: Send + Sync + 'static {
+    /// Asks for a file.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    fn open<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Box<dyn Pieces>, FetchError>>;
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::ledger::{Ack, Batch, Cause, Span};
 use crate::runs::{Begun, Report, Row};
 use crate::seam::BoxFuture;
+use crate::statistics::Figure;
 use crate::{Epoch, StreamKey, TimeMs, Token};
 
 /// Who holds a lease.
@@ -189,6 +190,19 @@ pub trait Store: Send + Sync + 'static {
 
     /// The newest runs of a job, or of all, newest first.
     fn runs<'a>(&'a self, job: Option<&'a str>, most: u32) -> BoxFuture<'a, Result<Vec<Row>, StoreError>>;
+
+    /// Adds figures to a series of statistics; one that is there already stays. With `through`, the series is complete up to
+    /// that day, its first millisecond. Returns how many are new.
+    fn put_statistics<'a>(
+        &'a self,
+        series: &'a str,
+        figures: Vec<Figure>,
+        through: Option<TimeMs>,
+    ) -> BoxFuture<'a, Result<u64, StoreError>>;
+
+    /// Up to which day a series of statistics is complete; none where it was never read to its end.
+    fn statistics_through<'a>(&'a self, series: &'a str)
+    -> BoxFuture<'a, Result<Option<TimeMs>, StoreError>>;
 
     /// Keeps a small text under a name: the cached universe, the status of a running daemon.
     fn put_note<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;

@@ -8,10 +8,10 @@ use hl_collectors::rest::{InfoClient, RestCounters, RestOptions, RestSource, Wei
 use hl_collectors::ws::{SocketView, WsOptions, WsPool};
 use hl_core::seam::{Clock, Net, Seed, stopped};
 use hl_core::selector::{Event, Guard, Places, Selector, Timing};
-use hl_core::source::{DataSource as _, Role};
+use hl_core::source::{DataSource as _, Files, Role};
 use hl_core::store::{BatchQueue, Holder, Leases, Store, StoreError};
 use hl_core::{Coin, StreamKey, TimeMs};
-use hl_scheduler::jobs::{AuditBars, BackfillGaps, CollectFunding, FALLBACKS, Poll};
+use hl_scheduler::jobs::{AuditBars, BackfillGaps, CollectDailyStats, CollectFunding, FALLBACKS, Poll};
 use hl_scheduler::plan::Spec;
 use hl_scheduler::{JobView, RegisterError, Runner, Task};
 use tokio::sync::{mpsc, watch};
@@ -48,6 +48,8 @@ pub struct Parts {
     pub address: String,
     /// Seed of everything drawn.
     pub seed: Seed,
+    /// The files of daily statistics; not every network has them.
+    pub statistics: Option<Arc<dyn Files>>,
     /// Jobs that are planned, beside those that the streams need.
     pub jobs: Vec<Spec>,
 }
@@ -73,8 +75,8 @@ pub enum EngineError {
     /// A part of it stopped by itself, which none should: a bug. The log says more.
     #[error("{0} ended by itself")]
     Ended(&'static str),
-    /// A planned job that nobody knows.
-    #[error("there is no job {0}")]
+    /// A planned job that nobody knows, or that needs what this network has not.
+    #[error("there is no job {0} on this network")]
     NoJob(String),
     /// Two jobs of one name, or no history to plan by.
     #[error(transparent)]
@@ -135,6 +137,7 @@ pub struct Engine {
     pool: Arc<WsPool>,
     rest: Arc<RestSource>,
     runner: Arc<Runner>,
+    statistics: Option<Arc<dyn Files>>,
     jobs: Vec<Spec>,
     leased: Arc<Mutex<BTreeSet<StreamKey>>>,
     held: Mutex<Vec<(StreamKey, Holder)>>,
@@ -173,6 +176,7 @@ impl Engine {
         let runner = Runner::new(parts.store.clone(), exchange_now, parts.seed.derive("jobs"));
         Arc::new(Self {
             store: parts.store,
+            statistics: parts.statistics,
             jobs: parts.jobs,
             spool: parts.spool,
             mono,
@@ -357,6 +361,11 @@ impl Engine {
                     Box::new(move || coins.iter().copied().collect()),
                     Box::new(move || mono.exchange()),
                 )))
+            }
+            CollectDailyStats::ID => {
+                let (files, mono) = (self.statistics.clone()?, self.mono.clone());
+                let now = Box::new(move || mono.exchange());
+                Some(Arc::new(CollectDailyStats::new(self.store.clone(), files, now)))
             }
             _ => None,
         }

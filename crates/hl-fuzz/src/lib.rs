@@ -47,7 +47,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     targets::frame::TARGET,
     targets::answer::TARGET,
     targets::session::TARGET,
@@ -56,6 +56,7 @@ pub const TARGETS: [Target; 8] = [
     targets::config::TARGET,
     targets::store::TARGET,
     targets::spool::TARGET,
+    targets::statistics::TARGET,
 ];
 
 impl Target {

@@ -12,15 +12,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hl_collectors::files::Folder;
 use hl_collectors::rest::RestOptions;
 use hl_collectors::ws::WsOptions;
 use hl_core::seam::{Clock, Net, Seed, stopped};
+use hl_core::source::Files;
 use hl_core::store::{Store, StoreError};
 use hl_core::{Coin, StreamKey};
 use hl_engine::network::{NetworkError, belong};
 use hl_engine::universe::Universe;
 use hl_engine::{Engine, EngineError, Parts};
 use hl_runtime::{SystemClock, TcpNet};
+use hl_scheduler::jobs::CollectDailyStats;
 use hl_sim::{Sim, SimConfig, SimError};
 use hl_store::{Inspect as _, Spool, SqliteOptions, SqliteStore, Writer};
 use tokio::sync::watch;
@@ -121,6 +124,12 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
         SqliteStore::open(SqliteOptions::of_this_process(path, ROLE, clock.clone())).await.map_err(failed)?,
     );
     let spool = Spool::open_beside(path, Writer::Thread, SPOOL_BYTES).await.map_err(failed)?;
+    let statistics = endpoints.stats.map(|stats| Folder::new(net.clone(), stats.endpoint, stats.path));
+    let mut jobs = config.jobs.planned();
+    if statistics.is_none() {
+        jobs.retain(|spec| spec.id.as_str() != CollectDailyStats::ID);
+        info!(network = config.network.name(), "publishes no statistics; {} is off", CollectDailyStats::ID);
+    }
     let engine = Engine::new(Parts {
         net,
         clock: clock.clone(),
@@ -131,7 +140,8 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
         address: config.network.name(),
         // Two daemons must not jitter alike.
         seed: Seed(clock.now().0.unsigned_abs()).derive(&std::process::id().to_string()),
-        jobs: config.jobs.planned(),
+        statistics: statistics.map(|folder| Arc::new(folder) as Arc<dyn Files>),
+        jobs,
     });
     let result = collect(config, &engine, store.as_ref(), stop).await.map_err(|error| match error {
         DaemonError::Engine(EngineError::Store(source))

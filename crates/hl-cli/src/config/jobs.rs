@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hl_scheduler::jobs::{CollectFunding, KNOWN};
+use hl_scheduler::jobs::{CollectDailyStats, CollectFunding, KNOWN};
 use hl_scheduler::plan::{Spec, Trigger};
 
 use super::place::Sourced;
@@ -41,10 +41,15 @@ impl Jobs {
     /// The jobs to plan.
     #[must_use]
     pub fn planned(&self) -> Vec<Spec> {
-        match self.0.get(CollectFunding::ID) {
-            Some(None) => Vec::new(),
-            said => CollectFunding::spec(said.cloned().flatten()).into_iter().collect(),
-        }
+        let of = |id: &str, spec: fn(Option<Trigger>) -> Option<Spec>| match self.0.get(id) {
+            Some(None) => None,
+            said => spec(said.cloned().flatten()),
+        };
+        let all = [
+            of(CollectFunding::ID, CollectFunding::spec),
+            of(CollectDailyStats::ID, CollectDailyStats::spec),
+        ];
+        all.into_iter().flatten().collect()
     }
 }
 
@@ -55,7 +60,14 @@ mod tests {
     fn parse(words: &str) -> Result<Vec<String>, String> {
         let word = Sourced { text: words.to_owned(), place: Place::Flag("job") };
         let jobs = Jobs::parse(&[word]).map_err(|(_, problem)| problem.to_string())?;
-        Ok(jobs.planned().iter().map(|spec| format!("{}: {}", spec.id, spec.trigger)).collect())
+        Ok(jobs
+            .planned()
+            .into_iter()
+            .filter(|spec| spec.id.as_str() == CollectFunding::ID)
+            .collect::<Vec<_>>()
+            .iter()
+            .map(|spec| format!("{}: {}", spec.id, spec.trigger))
+            .collect())
     }
 
     #[test]

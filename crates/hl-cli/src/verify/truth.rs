@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use hl_collectors::files::{GetError, encode, get};
 use hl_core::ledger::Span;
 use hl_core::seam::{BoxFuture, Endpoint, Net};
 use hl_core::{Records, StreamKey, TimeMs};
 use serde::de::DeserializeOwned;
 
 use super::wire;
-use crate::http_get::{GetError, encode, get};
 
 /// Knows what really happened: a simulated exchange.
 pub trait Truth: Send + Sync {

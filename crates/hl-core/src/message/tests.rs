@@ -18,7 +18,7 @@ use super::info::vaults::{
     Delegation, DelegatorReward, DelegatorSummary, LeadingVault, VaultDetails, VaultSummary,
 };
 use super::info::{CandleRange, InfoRequest, OrderId};
-use super::stats::{Leaderboard, LiquidityByCoin, Series, TopUsers, VaultRow};
+use super::stats::{Leaderboard, VaultRow};
 use super::ws::Message;
 use super::{Request, Subscription};
 use crate::decode::{self, Frame};
@@ -317,7 +317,7 @@ fn every_entry_of_a_ledger_is_typed() {
 }
 
 #[test]
-fn statistics_are_written_as_they_are_read() {
+fn leaderboard_and_vaults_are_written_as_they_are_read() {
     let performance = json!({"pnl": "-1.5", "roi": "0.1", "vlm": "0.0"});
     same::<Leaderboard>(json!({"leaderboardRows": [{"ethAddress": USER, "accountValue": "1.0", "prize": 0,
         "displayName": null, "windowPerformances": [["day", performance], ["allTime", performance]]}]}));
@@ -325,13 +325,6 @@ fn statistics_are_written_as_they_are_read() {
         "relationship": {"type": "normal"}, "createTimeMillis": 1});
     same::<Vec<VaultSummary>>(json!([summary]));
     same::<Vec<VaultRow>>(json!([{"apr": -0.5, "pnls": [["day", ["1.0", "-2.0"]]], "summary": summary}]));
-    same::<Series>(
-        json!({"chart_data": [{"time": "2025-07-02T00:00:00", "coin": "BTC", "sum_funding": 0.25},
-        {"time": "2025-07-02T00:00:00", "daily_usd_volume": 1e9}]}),
-    );
-    same::<LiquidityByCoin>(json!({"chart_data": {"BTC": [{"time": "2025-07-02T00:00:00", "mid_price": 1.5,
-        "median_slippage_100000": null}]}}));
-    same::<TopUsers>(json!({"table_data": [{"name": USER, "value": 0.5}]}));
 }
 
 #[test]

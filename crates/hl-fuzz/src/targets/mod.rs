@@ -6,5 +6,6 @@ pub(crate) mod frame;
 pub(crate) mod session;
 pub(crate) mod socket;
 pub(crate) mod spool;
+pub(crate) mod statistics;
 pub(crate) mod store;
 pub(crate) mod timeline;

@@ -1,6 +1,6 @@
 //! Every job there is, for people.
 
-use super::{AuditBars, BackfillGaps, CollectFunding};
+use super::{AuditBars, BackfillGaps, CollectDailyStats, CollectFunding};
 
 /// A job that a collector can have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,10 +22,11 @@ const fn planned(id: &'static str, about: &'static str) -> Known {
 }
 
 /// All of them, by id.
-pub const KNOWN: [Known; 8] = [
+pub const KNOWN: [Known; 9] = [
     needed(AuditBars::ID, "compares stored bars with the exchange's own"),
     needed(BackfillGaps::ID, "fills gaps from the exchange's past"),
     needed("collect_candles", "polls the bars that no socket brings"),
+    planned(CollectDailyStats::ID, "reads the exchange's daily statistics"),
     planned(CollectFunding::ID, "reads settled funding"),
     needed("collect_mids", "polls the mids when no socket brings them"),
     needed("collect_orderbook", "polls the books that no socket brings"),

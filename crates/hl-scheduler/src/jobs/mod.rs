@@ -3,16 +3,19 @@
 //! The fallbacks (`collect_trades`, `collect_candles`, `collect_orderbook`, `collect_mids`, `update_ticker`) poll the
 //! streams that the selector gave to REST and are withdrawn while it gives them none. `backfill_gaps` fills what a
 //! backfill still can, `audit_candles` compares stored bars with the exchange's own
-//! history, and `collect_funding` reads what was settled.
+//! history, `collect_funding` reads what was settled, and `collect_daily_stats` the exchange's own statistics. [`KNOWN`] lists
+//! them all.
 
 mod audit_bars;
 mod backfill_gaps;
 mod catalog;
+mod collect_daily_stats;
 mod collect_funding;
 mod poll;
 
 pub use audit_bars::{AuditBars, Stale};
 pub use backfill_gaps::{BackfillGaps, Committed};
 pub use catalog::{KNOWN, Known};
+pub use collect_daily_stats::CollectDailyStats;
 pub use collect_funding::CollectFunding;
 pub use poll::{FALLBACKS, Poll};

@@ -66,6 +66,12 @@ pub(crate) fn statistics(exchange: &mut Exchange, name: &str) -> Option<Reply> {
             let users = exchange.traders.len();
             chart(days(exchange).map(|d| json!({"time": stamp(d), "daily_unique_users": users})).collect())
         }
+        "cumulative_new_users" => {
+            // All came before the first day.
+            let row = |d| json!({"time": stamp(d), "daily_new_users": 0, "cumulative_new_users": exchange.traders.len()});
+            chart(days(exchange).map(row).collect())
+        }
+        "daily_inflow" => chart(days(exchange).map(|d| json!({"time": stamp(d), "inflow": 0.0})).collect()),
         "open_interest" => chart(by_coin(exchange, |m, _| {
             let px = m.px(m.spec.base).float();
             json!({"open_interest": m.sz(m.open_interest).float() * px})

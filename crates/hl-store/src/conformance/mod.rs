@@ -18,6 +18,7 @@ mod fills;
 mod fixture;
 mod leases;
 mod runs;
+mod statistics;
 mod weight;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use commits::*;
 pub use fills::*;
 pub use leases::*;
 pub use runs::*;
+pub use statistics::*;
 pub use weight::*;
 
 use crate::Inspect;
@@ -79,6 +81,7 @@ macro_rules! conformance_tests {
             runs_are_kept_for_a_month
             a_run_that_is_asked_for_is_begun_once
             a_run_that_was_skipped_may_be_begun
+            statistics_are_written_once
         }
     };
     (@each $new:path: $($case:ident)*) => {

@@ -13,6 +13,7 @@ mod rows;
 mod runs;
 mod schema;
 mod session;
+mod statistics;
 mod weight;
 
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use hl_core::ledger::{Ack, Batch, Cause, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::{BoxFuture, Clock};
+use hl_core::statistics::Figure;
 use hl_core::store::{Leases, Reservation, Store, StoreError};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
 use tokio::time::{Instant, sleep};
@@ -205,6 +207,26 @@ impl Store for SqliteStore {
         let job = job.map(str::to_owned);
         let work = move |session: &mut Session| runs::newest(session.conn(), job.as_deref(), most);
         Box::pin(async move { self.worker.call(work).await? })
+    }
+
+    fn put_statistics<'a>(
+        &'a self,
+        series: &'a str,
+        figures: Vec<Figure>,
+        through: Option<TimeMs>,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        let series = series.to_owned();
+        let work = move |scope: &Scope<'_>| scope.put_statistics(&series, &figures, through);
+        Box::pin(self.write("writing statistics", work))
+    }
+
+    fn statistics_through<'a>(
+        &'a self,
+        series: &'a str,
+    ) -> BoxFuture<'a, Result<Option<TimeMs>, StoreError>> {
+        let series = series.to_owned();
+        let work = move |scope: &Scope<'_>| scope.statistics_through(&series);
+        Box::pin(self.write("reading up to when statistics are complete", work))
     }
 
     fn put_note<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
