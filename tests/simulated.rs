@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use hl_chaos::{Density, Market, Plan, Trace, run};
 use hl_core::seam::Clock as _;
-use hl_core::{SourceId, StreamKey};
+use hl_core::{Origin, SourceId, StreamKey, TimeMs};
 use hl_sim::{Fault, FaultKind};
+use hl_store::{Inspect as _, SqliteStore};
 use support::{World, assert_clean, streams, verified};
 
 fn owned_by(source: SourceId) -> impl Fn(&hl_engine::Snapshot) -> bool {
@@ -107,4 +108,44 @@ async fn what_trades_and_bars_lost_together_is_found_by_the_audit() {
         "the trades are known to be missing"
     );
     assert_eq!(snapshot.rest.rate_limited, 0);
+}
+
+/// A collector that reads the past at its start, beside a socket that is up already, stores the same bars twice. Here what
+/// happened while it was down is a gap, which a backfill claims, and everything from the start on is the socket's.
+#[tokio::test(start_paused = true)]
+async fn what_was_missed_while_down_is_fetched_at_the_start_and_what_the_socket_brings_is_not() {
+    let world = World::new(5).await.unwrap();
+    let wanted = streams(&["candle/BTC/1m", "trades/BTC"]);
+    let daemon = world.daemon(&wanted).await.unwrap();
+    daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    daemon.stop().await.unwrap();
+    let down = world.clock.now();
+    tokio::time::sleep(Duration::from_secs(1_800)).await;
+
+    let up = world.clock.now();
+    let daemon = world.daemon(&wanted).await.unwrap();
+    daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(900)).await;
+    let snapshot = daemon.engine.snapshot();
+    daemon.stop().await.unwrap();
+
+    let report = verified(&world).await;
+    assert_clean(&report, &world.store_path());
+    assert_eq!((report.duplicates, report.overlapping_claims), (0, 0));
+    let inspect = SqliteStore::inspect(world.store_path()).unwrap();
+    let pieces = inspect.coverage(Some(wanted[0])).await.unwrap();
+    let minute = 60_000;
+    let by = |from: TimeMs, to: TimeMs| {
+        let inside = pieces.iter().filter(move |piece| piece.span.from < to && from < piece.span.to);
+        inside.map(|piece| piece.source).collect::<Vec<_>>()
+    };
+    let (down, up) = (down.floor(minute) + minute, up.floor(minute));
+    assert!(by(down, up).iter().all(|source| *source == Origin::Backfill), "{pieces:#?}");
+    assert!(by(up + 3 * minute, TimeMs::MAX).iter().all(|source| *source == Origin::Ws), "{pieces:#?}");
+    // Half an hour of bars, and the two that the change of hands touched; nothing is asked for again until the audit.
+    let filled: u64 =
+        pieces.iter().filter(|piece| piece.source == Origin::Backfill).map(|piece| piece.rows).sum();
+    assert!((30..=36).contains(&filled), "{filled} bars over REST: {pieces:#?}");
+    assert_eq!(snapshot.pipeline.existing, 0, "no row came twice");
 }

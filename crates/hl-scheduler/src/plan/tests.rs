@@ -67,6 +67,8 @@ fn planned_times_are_those_of_utc() {
     assert_eq!(day.after(MONTH + 3 * HOUR + 30 * MINUTE), Some(MONTH + DAY + 3 * HOUR + 30 * MINUTE));
     assert_eq!(day.until(MONTH + DAY), Some(MONTH + 3 * HOUR + 30 * MINUTE));
     assert_eq!(trigger("0 0 0 29 2 *").after(MONTH), Some(TimeMs(1_835_395_200_000)), "a leap day");
+    assert_eq!(trigger("0 0 0 * * 1").after(MONTH - 1), Some(MONTH), "a Sunday");
+    assert_eq!(trigger("0 0 0 * * Sun").after(MONTH - 1), Some(MONTH));
     assert_eq!(trigger("0 0 0 1 1 * 2020").after(MONTH), None, "never again");
     assert_eq!(trigger("every 1h").after(MONTH), Some(MONTH + HOUR));
     assert_eq!(trigger("every 1h").until(MONTH), Some(MONTH));

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use comfy_table::CellAlignment;
 use hl_core::runs::Row;
 use hl_core::{TimeMs, Token};
 use hl_scheduler::jobs::KNOWN;
@@ -87,6 +88,9 @@ fn text(answer: &Answer, alive: impl Fn(&Row) -> bool) -> String {
         "outcome",
         "what it does",
     ]);
+    if let Some(about) = table.column_mut(8) {
+        about.set_cell_alignment(CellAlignment::Left);
+    }
     for line in &answer.jobs {
         let last = line.last.as_ref();
         table.add_row([
