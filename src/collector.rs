@@ -156,6 +156,7 @@ impl Builder {
             address: network.clone(),
             seed,
             statistics: None,
+            policy: hl_core::thinning::Policy::default(),
             jobs: Vec::new(),
         });
         let checked = match belong(store.as_ref(), &network).await {

@@ -1,7 +1,7 @@
 //! The whole daemon in virtual time: real sources, selector, pipeline, scheduler and SQLite store against the simulated
 //! exchange on an in-memory network. A seed is a run.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
 
@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use hl_chaos::{Density, Market, Plan, Trace, run};
 use hl_core::seam::Clock as _;
-use hl_core::{Origin, SourceId, StreamKey, TimeMs};
+use hl_core::thinning::Policy;
+use hl_core::{Decimal, Origin, Records, SourceId, StreamKey, TimeMs};
 use hl_sim::{Fault, FaultKind};
 use hl_store::{Inspect as _, SqliteStore};
 use support::{World, assert_clean, streams, verified};
@@ -148,4 +149,41 @@ async fn what_was_missed_while_down_is_fetched_at_the_start_and_what_the_socket_
         pieces.iter().filter(|piece| piece.source == Origin::Backfill).map(|piece| piece.rows).sum();
     assert!((30..=36).contains(&filled), "{filled} bars over REST: {pieces:#?}");
     assert_eq!(snapshot.pipeline.existing, 0, "no row came twice");
+}
+
+/// What is left out on purpose is told: neither the daemon, over a restart, nor anybody who checks takes it for a loss.
+#[tokio::test(start_paused = true)]
+async fn rows_that_are_left_out_on_purpose_are_no_loss() {
+    let mut world = World::new(6).await.unwrap();
+    world.policy = Policy {
+        min_trade_usd: Some(Decimal::ONE_THOUSAND),
+        book_move_percent: Some(Decimal::TEN),
+        book_every_ms: Some(60_000),
+    };
+    let wanted = streams(&["trades/BTC", "candle/BTC/1m", "book/BTC"]);
+    let mut left_out = 0;
+    for _ in 0..2 {
+        let daemon = world.daemon(&wanted).await.unwrap();
+        daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(900)).await;
+        // Shortly after a minute's end its bar is not final: the next daemon reads it, and has the trades of the store.
+        let in_minute = world.clock.now().0.rem_euclid(60_000);
+        tokio::time::sleep(Duration::from_millis((62_000 - in_minute).unsigned_abs())).await;
+        left_out += daemon.engine.snapshot().pipeline.thinned;
+        daemon.stop().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(20)).await;
+    }
+    let report = verified(&world).await;
+    assert_clean(&report, &world.store_path());
+    let silent: Vec<_> =
+        report.gaps.iter().filter(|gap| gap.cause == hl_core::ledger::Cause::Silence).collect();
+    assert!(silent.is_empty(), "nobody doubts what was left out: {silent:?}");
+    assert_eq!(report.minutes_compared, 0, "bars cannot be checked against trades");
+    let inspect = SqliteStore::inspect(world.store_path()).unwrap();
+    let all = hl_cli::verify::EVER;
+    let Records::Trades(trades) = inspect.rows(wanted[0], all).await.unwrap() else { panic!("trades") };
+    let Records::Books(books) = inspect.rows(wanted[2], all).await.unwrap() else { panic!("books") };
+    assert!(trades.iter().all(|trade| trade.px * trade.sz >= Decimal::ONE_THOUSAND));
+    assert!(trades.len() > 50 && left_out > 50, "{} stored, {left_out} left out", trades.len());
+    assert!((25..=40).contains(&books.len()), "one a minute: {}", books.len());
 }

@@ -9,6 +9,7 @@ use hl_collectors::rest::RestOptions;
 use hl_collectors::ws::WsOptions;
 use hl_core::seam::{Net as _, Seed};
 use hl_core::store::{Store as _, StoreError};
+use hl_core::thinning::Policy;
 use hl_core::{Coin, StreamKey, TimeMs};
 use hl_engine::{Engine, EngineError, Parts, Snapshot};
 use hl_runtime::{MemoryNet, TokioClock};
@@ -43,6 +44,8 @@ pub struct World {
     pub trace: Trace,
     /// Whether final bars are audited, by the daemons that are started from now on.
     pub audited: bool,
+    /// Which rows the daemons that are started from now on leave out.
+    pub policy: Policy,
     pub(crate) troubles: Troubles,
     folder: tempfile::TempDir,
     seed: u64,
@@ -110,7 +113,17 @@ impl World {
         let seed = config.seed;
         let sim = Sim::start(SimConfig { start: START, ..config }, listener)?;
         let clock = SteppingClock::new(TokioClock::starting_at(START));
-        Ok(Self { net, sim, clock, trace, audited: true, troubles: Troubles::default(), folder, seed })
+        Ok(Self {
+            net,
+            sim,
+            clock,
+            trace,
+            audited: true,
+            policy: Policy::default(),
+            troubles: Troubles::default(),
+            folder,
+            seed,
+        })
     }
 
     /// The folder of the store.
@@ -168,6 +181,7 @@ impl World {
             address: "sim".into(),
             seed: Seed(self.seed).derive(&format!("daemon {}", store.token().0)),
             statistics: None,
+            policy: self.policy,
             jobs: Vec::new(),
         });
         let (stop, stopped) = watch::channel(false);

@@ -25,6 +25,7 @@ pub mod statistics;
 pub mod store;
 pub mod stream;
 pub mod symbol;
+pub mod thinning;
 pub mod time;
 pub mod timeline;
 

@@ -10,6 +10,7 @@ use hl_core::seam::{Clock, Net, Seed, stopped};
 use hl_core::selector::{Event, Guard, Places, Selector, Timing};
 use hl_core::source::{DataSource as _, Files, Role};
 use hl_core::store::{BatchQueue, Holder, Leases, Store, StoreError};
+use hl_core::thinning::Policy;
 use hl_core::{Coin, StreamKey, TimeMs};
 use hl_scheduler::jobs::{AuditBars, BackfillGaps, CollectDailyStats, CollectFunding, FALLBACKS, Poll};
 use hl_scheduler::plan::Spec;
@@ -21,7 +22,7 @@ use tracing::{error, info, warn};
 
 use crate::capacity::{self, OverCapacity};
 use crate::director::Director;
-use crate::spooled;
+use crate::{spooled, thinned};
 
 /// How often the leases of streams that somebody else held are asked for again.
 const LEASE_AGAIN: Duration = Duration::from_secs(10);
@@ -50,6 +51,8 @@ pub struct Parts {
     pub seed: Seed,
     /// The files of daily statistics; not every network has them.
     pub statistics: Option<Arc<dyn Files>>,
+    /// Which rows are left out on purpose.
+    pub policy: Policy,
     /// Jobs that are planned, beside those that the streams need.
     pub jobs: Vec<Spec>,
 }
@@ -138,6 +141,7 @@ pub struct Engine {
     rest: Arc<RestSource>,
     runner: Arc<Runner>,
     statistics: Option<Arc<dyn Files>>,
+    policy: Policy,
     jobs: Vec<Spec>,
     leased: Arc<Mutex<BTreeSet<StreamKey>>>,
     held: Mutex<Vec<(StreamKey, Holder)>>,
@@ -177,6 +181,7 @@ impl Engine {
         Arc::new(Self {
             store: parts.store,
             statistics: parts.statistics,
+            policy: parts.policy,
             jobs: parts.jobs,
             spool: parts.spool,
             mono,
@@ -228,6 +233,7 @@ impl Engine {
             return Err(EngineError::Held(by_token.into_values().collect()));
         }
         let mut knows_time = self.learn_time().await;
+        thinned::note(self.store.as_ref(), self.policy, self.mono.exchange()).await?;
         let backfill = self.register_jobs(streams).await?;
         self.begin(leases, standby);
 
@@ -244,6 +250,7 @@ impl Engine {
                 self.mono.clone(),
                 events,
             )
+            .thinned(self.policy)
             .run(),
         );
         let mut sources = JoinSet::new();
@@ -386,8 +393,12 @@ impl Engine {
 
     /// Streams begin: their time lines first, then the selector may give them out.
     fn begin(&self, leases: Leases, standby: &BTreeSet<Coin>) {
-        for start in leases.granted {
+        for mut start in leases.granted {
             let stream = start.stream;
+            if self.policy.min_trade_usd.is_some() {
+                // Not every trade is stored: bars that come later are not compared with those that are.
+                start.recent.since = None;
+            }
             self.leased().insert(stream);
             self.inbox.start(start);
             let doubled = capacity::has_standby(stream, standby);

@@ -12,6 +12,7 @@ mod endpoints;
 mod engine;
 pub mod network;
 mod spooled;
+mod thinned;
 pub mod universe;
 
 pub use endpoints::{Endpoints, Target};

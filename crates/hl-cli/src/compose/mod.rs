@@ -140,6 +140,7 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
         address: config.network.name(),
         // Two daemons must not jitter alike.
         seed: Seed(clock.now().0.unsigned_abs()).derive(&std::process::id().to_string()),
+        policy: config.policy,
         statistics: statistics.map(|folder| Arc::new(folder) as Arc<dyn Files>),
         jobs,
     });

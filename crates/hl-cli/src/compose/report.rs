@@ -122,6 +122,7 @@ fn counters(snapshot: &Snapshot) -> BTreeMap<String, u64> {
         ("rows_existing", pipeline.existing),
         ("rows_refused", pipeline.refused),
         ("states_conflated", pipeline.conflated + snapshot.inbox.conflated),
+        ("rows_thinned", pipeline.thinned),
         ("batches_spooled", pipeline.spooled),
         ("rows_given_up", pipeline.spool_full),
         ("rest_requests", snapshot.rest.requests),

@@ -25,7 +25,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use hl_core::seam::Seed;
-use hl_core::{Coin, Interval, Kind, StreamKey};
+use hl_core::thinning::Policy;
+use hl_core::{Coin, Decimal, Interval, Kind, StreamKey};
 use tracing::Level;
 
 use choice::LiveInterval;
@@ -59,6 +60,8 @@ pub struct Config {
     pub intervals: Vec<Interval>,
     /// Which coins get a warm standby.
     pub standby: Standby,
+    /// Which rows are left out on purpose.
+    pub policy: Policy,
     /// When planned jobs run.
     pub jobs: Jobs,
     /// Where to keep the data.
@@ -211,9 +214,16 @@ impl Settings {
                 .map(|LiveInterval(interval)| interval)
                 .collect(),
             standby,
+            policy: Policy {
+                min_trade_usd: self.said("min-trade", |text| amount(text, Decimal::MAX, "1000, in USD"))?,
+                book_move_percent: self.said("book-on-move", |text| {
+                    amount(text, Decimal::ONE_HUNDRED, "0.5, in percent, at most 100")
+                })?,
+                book_every_ms: self.said("book-every", parse_duration)?.map(duration_ms),
+            },
             jobs: self.jobs()?,
             store: self.one("store")?,
-            run_for: self.0.contains_key("for").then(|| self.with("for", parse_duration)).transpose()?,
+            run_for: self.said("for", parse_duration)?,
             sim: SimOptions {
                 seed: Seed(self.with("sim-seed", |text| number(text, 0, u64::MAX, "7"))?),
                 coins: self.with("sim-coins", |text| number(text, 1, 1_000, "5, at most 1000"))?,
@@ -240,6 +250,15 @@ impl Settings {
         let empty = || ConfigError::Value { place: Place::Flag(key), problem: ValueError::Empty };
         let value = value.ok_or_else(empty)?;
         parse(&value.text).map_err(|problem| ConfigError::Value { place: value.place.clone(), problem })
+    }
+
+    /// The value of an option without a default, where it was said.
+    fn said<T>(
+        &self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, ValueError>,
+    ) -> Result<Option<T>, ConfigError> {
+        self.0.contains_key(key).then(|| self.with(key, parse)).transpose()
     }
 
     fn one<T: FromStr<Err = ValueError>>(&self, key: &'static str) -> Result<T, ConfigError> {
@@ -275,6 +294,20 @@ where
         text: text.to_owned(),
         example: example.to_owned(),
     })
+}
+
+/// A decimal above zero.
+fn amount(text: &str, most: Decimal, example: &str) -> Result<Decimal, ValueError> {
+    let amount = Decimal::from_str_exact(text).ok().filter(|n| *n > Decimal::ZERO && *n <= most);
+    amount.ok_or_else(|| ValueError::Malformed {
+        what: "amount in range",
+        text: text.to_owned(),
+        example: example.to_owned(),
+    })
+}
+
+fn duration_ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn switch(text: &str) -> Result<bool, ValueError> {

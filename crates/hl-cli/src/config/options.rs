@@ -37,7 +37,7 @@ impl Takes {
     }
 }
 
-pub(super) const OPTIONS: [Opt; 13] = [
+pub(super) const OPTIONS: [Opt; 16] = [
     Opt {
         key: "network",
         takes: Takes::Word,
@@ -82,7 +82,30 @@ pub(super) const OPTIONS: [Opt; 13] = [
         default: None,
         value: "ID=SCHEDULE",
         help: "When a planned job runs, UTC: collect_funding='every 8h', a cron expression with seconds, or off; repeat \
-               it for more [default: collect_funding='0 31 * * * *']",
+               it for more [default: as `hl-cli jobs list` shows]",
+    },
+    Opt {
+        key: "min-trade",
+        takes: Takes::Word,
+        default: None,
+        value: "USD",
+        help: "Leave out trades of less than so many USD. What is left out is gone, and bars cannot be checked against trades \
+               any more [default: store all]",
+    },
+    Opt {
+        key: "book-on-move",
+        takes: Takes::Word,
+        default: None,
+        value: "PERCENT",
+        help: "Store a book only when its mid has moved by so many percent since the last that was stored; with \
+               --book-every also when it is time [default: store all]",
+    },
+    Opt {
+        key: "book-every",
+        takes: Takes::Word,
+        default: None,
+        value: "DURATION",
+        help: "Store a book only so often, such as 10s; with --book-on-move also when it has moved [default: store all]",
     },
     Opt {
         key: "store",

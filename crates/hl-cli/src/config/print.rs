@@ -29,6 +29,7 @@ fn unset(key: &str, settings: &Layer) -> &'static str {
         "coin" if sim => "every coin of the simulated market",
         "coin" => "BTC",
         "standby" => "none",
+        "min-trade" | "book-on-move" | "book-every" => "store all",
         "job" => "as `hl-cli jobs list` shows",
         _ => "until stopped",
     }

@@ -159,3 +159,19 @@ fn a_standby_is_asked_for_by_coin_and_only_with_trades() {
         "--standby: a standby is for trades, and --streams leaves them out"
     );
 }
+
+#[test]
+fn what_is_left_out_is_said_in_amounts_above_zero() {
+    let words = ["--min-trade", "1000.5", "--book-on-move=0.5", "--book-every", "10m"];
+    let policy = config(&words, &[], "").policy;
+    assert_eq!(policy.min_trade_usd.map(|usd| usd.to_string()).as_deref(), Some("1000.5"));
+    assert_eq!(policy.book_move_percent.map(|percent| percent.to_string()).as_deref(), Some("0.5"));
+    assert_eq!(policy.book_every_ms, Some(600_000));
+    assert_eq!(config(&[], &[], "").policy, hl_core::thinning::Policy::default());
+    for words in
+        [["--min-trade", "0"], ["--min-trade", "-1"], ["--book-on-move", "101"], ["--book-every", "0s"]]
+    {
+        let error = error(&words, &[], "");
+        assert!(error.starts_with(words[0]) && error.contains("write it like"), "{error}");
+    }
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hl_core::ledger::{GapState, Span};
 use hl_core::record::{Bbo, Book, Candle, Context, Funding, Mid, Trade};
 use hl_core::stream::{BookVariant, Borders};
+use hl_core::thinning::Thinned;
 use hl_core::{Coin, TimeMs};
 use hl_store::GapRow;
 
@@ -114,9 +115,17 @@ pub struct Piece {
     pub span: Span,
     /// The gaps.
     pub gaps: Gaps,
+    /// When trades were left out on purpose.
+    pub thinned: Vec<Thinned>,
 }
 
 impl Piece {
+    /// Whether a trade was left out on purpose.
+    fn leaves_out(&self, trade: &Trade) -> bool {
+        let holds = |piece: &&Thinned| piece.span().contains(trade.time);
+        self.thinned.iter().filter(holds).any(|piece| trade.px * trade.sz < piece.min_usd)
+    }
+
     fn absent(&self, time: TimeMs, borders: Borders) -> Finding {
         if self.gaps.contain(time, borders) { Finding::MissingInGap } else { Finding::Missing }
     }
@@ -164,6 +173,7 @@ impl Tally {
     /// Trades. Rows of the first and the last block may be absent, since those blocks may be incomplete.
     pub fn trades(&mut self, piece: &Piece, truth: &mut Vec<Trade>, stored: &[Trade]) {
         join(truth, stored, Trade::key, |pair| match pair {
+            Pair::Truth(t) if piece.leaves_out(t) => {}
             Pair::Truth(t) if piece.span.from < t.time && t.time < piece.span.to => {
                 self.truth += 1;
                 self.add(piece.absent(t.time, Borders::Shared), t.time);

@@ -22,7 +22,7 @@ fn piece(from: i64, to: i64, gaps: &[(i64, i64, GapState)]) -> Piece {
             state,
         })
         .collect();
-    Piece { span: Span::new(TimeMs(from), TimeMs(to)), gaps: Gaps::of(&rows) }
+    Piece { span: Span::new(TimeMs(from), TimeMs(to)), gaps: Gaps::of(&rows), thinned: Vec::new() }
 }
 
 fn trade(time: i64, tid: u64) -> Trade {

@@ -10,6 +10,7 @@ mod wire;
 
 use hl_core::ledger::Span;
 use hl_core::store::StoreError;
+use hl_core::thinning::NOTE;
 use hl_core::{Kind, Records, StreamKey, TimeMs};
 use hl_store::{GapRow, Inspect, StreamRow};
 
@@ -86,7 +87,12 @@ pub async fn compare(
         return Ok(None);
     }
     let gaps: Vec<GapRow> = gaps.iter().filter(|gap| gap.stream == stream).cloned().collect();
-    let piece = Piece { span: Span { from, to: stop }, gaps: Gaps::of(&gaps) };
+    let thinned = match stream.kind() {
+        Kind::Trades => store.note(NOTE).await?.and_then(|text| serde_json::from_str(&text).ok()),
+        _ => None,
+    };
+    let piece =
+        Piece { span: Span { from, to: stop }, gaps: Gaps::of(&gaps), thinned: thinned.unwrap_or_default() };
     match stream.kind() {
         Kind::Candle | Kind::Funding => {
             let later = Span { from, to: TimeMs::MAX };

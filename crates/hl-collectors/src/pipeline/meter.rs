@@ -34,6 +34,8 @@ pub struct PipelineCounters {
     pub refused: u64,
     /// States conflated because the store was behind.
     pub conflated: u64,
+    /// Rows left out on purpose.
+    pub thinned: u64,
     /// Failed attempts to commit.
     pub failures: u64,
     /// Batches that went through the spool.

@@ -7,6 +7,7 @@ use hl_core::record::Trade;
 use hl_core::seam::sleep_until;
 use hl_core::source::{Content, Offer, Ticket};
 use hl_core::store::{BatchQueue, Store, StoreError};
+use hl_core::thinning::{Policy, Thinner};
 use hl_core::timeline::{Reconciler, Tally, Timeline};
 use hl_core::{Records, RunId, StreamKey, TimeMs};
 use tokio::sync::mpsc;
@@ -62,6 +63,7 @@ pub struct Pipeline {
     events: mpsc::Sender<PipelineEvent>,
     lines: BTreeMap<StreamKey, Timeline>,
     reconciler: Reconciler,
+    thinner: Thinner,
     pending: Pending,
     since: Option<Instant>,
     /// What the committer has in hand, where it did not come from the spool.
@@ -98,6 +100,7 @@ impl Pipeline {
             events,
             lines: BTreeMap::new(),
             reconciler: Reconciler::new(),
+            thinner: Thinner::default(),
             pending: Pending::default(),
             since: None,
             in_flight: None,
@@ -107,6 +110,13 @@ impl Pipeline {
             failed: false,
             complaints: Complaints::default(),
         }
+    }
+
+    /// Leaves rows out as `policy` says, once they have passed every check.
+    #[must_use]
+    pub fn thinned(mut self, policy: Policy) -> Self {
+        self.thinner = Thinner::new(policy);
+        self
     }
 
     /// Runs until the inbox is closed and empty, and everything is committed, or in the spool where the store does not take
@@ -260,8 +270,10 @@ impl Pipeline {
         }
         for change in changes.drain(..) {
             self.reconciler.note(self.mono.now(), stream, &change);
-            self.pending.push(stream, change);
+            self.pending.push(stream, self.thinner.thin(stream, change));
         }
+        let left_out = self.thinner.left_out();
+        self.meters.count(|counters| counters.thinned = left_out);
         self.take_doubts();
     }
 

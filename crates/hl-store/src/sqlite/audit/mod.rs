@@ -9,11 +9,13 @@ mod rows;
 
 use hl_core::StreamKey;
 use hl_core::store::StoreError;
+use hl_core::thinning::{NOTE, Thinned};
 use rusqlite::Connection;
 
 use super::error::Step as _;
 use super::inspect::{coverage, gaps, streams};
-use crate::{Audit, Problem};
+use super::session;
+use crate::{Audit, CoverageRow, Problem};
 
 /// What one check found in one stream.
 struct Finding {
@@ -41,6 +43,9 @@ impl Finding {
 pub(super) fn audit(conn: &Connection) -> Result<Audit, StoreError> {
     let mut findings = vec![integrity(conn)?];
     let mut minutes_compared = 0;
+    // Where trades were left out on purpose, bars cannot be checked against them.
+    let note = session::note(conn, NOTE)?;
+    let thinned: Vec<Thinned> = note.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     for stream in streams(conn)? {
         let edge = edge(conn, stream)?;
         let pieces = coverage(conn, Some(stream))?;
@@ -55,6 +60,9 @@ pub(super) fn audit(conn: &Connection) -> Result<Audit, StoreError> {
             StreamKey::Book(..) | StreamKey::Bbo(_) => findings.push(rows::crossed_book(conn, stream)?),
             StreamKey::Candle(coin, interval) => findings.extend(candles::nesting(conn, coin, interval)?),
             StreamKey::Trades(coin) => {
+                let whole =
+                    |piece: &&CoverageRow| !thinned.iter().any(|thin| thin.span().overlaps(piece.span));
+                let pieces: Vec<_> = pieces.iter().filter(whole).cloned().collect();
                 let (finding, minutes) = candles::against_trades(conn, coin, &pieces)?;
                 findings.push(finding);
                 minutes_compared += minutes;
