@@ -169,7 +169,7 @@ fn what_is_left_out_is_said_in_amounts_above_zero() {
     assert_eq!(policy.book_every_ms, Some(600_000));
     assert_eq!(config(&[], &[], "").policy, hl_core::thinning::Policy::default());
     for words in
-        [["--min-trade", "0"], ["--min-trade", "-1"], ["--book-on-move", "101"], ["--book-every", "0s"]]
+        [["--min-trade", "0"], ["--min-trade", "much"], ["--book-on-move", "101"], ["--book-every", "0s"]]
     {
         let error = error(&words, &[], "");
         assert!(error.starts_with(words[0]) && error.contains("write it like"), "{error}");
