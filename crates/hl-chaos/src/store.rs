@@ -5,11 +5,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hl_core::alert::Alert;
 use hl_core::ledger::{Ack, Batch, Cause, Change, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::BoxFuture;
 use hl_core::statistics::Figure;
-use hl_core::store::{Leases, Reservation, Store, StoreError};
+use hl_core::store::{Leases, Living, Reservation, Store, StoreError};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
 use tokio::time::Instant;
 
@@ -224,6 +225,14 @@ impl<S: Store> Store for RoughStore<S> {
         series: &'a str,
     ) -> BoxFuture<'a, Result<Option<TimeMs>, StoreError>> {
         self.rough(self.inner.statistics_through(series))
+    }
+
+    fn put_alert<'a>(&'a self, alert: &'a Alert) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.rough(self.inner.put_alert(alert))
+    }
+
+    fn living<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<Living>, StoreError>> {
+        self.rough(self.inner.living(name))
     }
 
     fn put_note<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {

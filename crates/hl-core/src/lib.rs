@@ -8,6 +8,7 @@
 //! What does not: sockets, files, databases, clocks, randomness of its own, and tasks. Time and events come in as
 //! arguments. That is what lets a test run years in seconds.
 
+pub mod alert;
 pub mod claim;
 pub mod decimal;
 pub mod decode;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::alert::Alert;
 use crate::ledger::{Ack, Batch, Cause, Span};
 use crate::runs::{Begun, Report, Row};
 use crate::seam::BoxFuture;
@@ -26,6 +27,15 @@ pub struct Holder {
     pub role: String,
     /// When it opened the store, ms.
     pub since: TimeMs,
+}
+
+/// A living session, and what it says of itself.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Living {
+    /// Who it is.
+    pub holder: Holder,
+    /// Its note.
+    pub note: Option<String>,
 }
 
 /// Where a live claim on a stream begins.
@@ -204,7 +214,16 @@ pub trait Store: Send + Sync + 'static {
     fn statistics_through<'a>(&'a self, series: &'a str)
     -> BoxFuture<'a, Result<Option<TimeMs>, StoreError>>;
 
-    /// Keeps a small text under a name: the cached universe, the status of a running daemon.
+    /// Keeps an alert of this session as it stands now: a new row, or the one of the same kind, subject and time of rise.
+    /// Alerts that ended more than 90 days ago are forgotten. One that is open when its session ends is resolved then.
+    fn put_alert<'a>(&'a self, alert: &'a Alert) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Every living session, this one included, by token; and of each the note `<name>/<token>`, where it has kept one.
+    /// Tidies up after those that have died meanwhile.
+    fn living<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<Living>, StoreError>>;
+
+    /// Keeps a small text under a name: the cached universe, the status of a running daemon. A note `<name>/<token>` is gone
+    /// with its session.
     fn put_note<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// Reads what [`Store::put_note`] kept.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use hl_core::alert::Alert;
 use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::runs::Row;
 use hl_core::seam::BoxFuture;
 use hl_core::store::{Holder, StoreError};
-use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs};
+use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs, Token};
 use serde::Serialize;
 
 /// A stream as the store knows it.
@@ -54,6 +55,16 @@ pub struct GapRow {
     pub cause: Cause,
     /// What became of it.
     pub state: GapState,
+}
+
+/// An alert, and the session that raised it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AlertRow {
+    /// The session.
+    pub token: Token,
+    /// The alert.
+    #[serde(flatten)]
+    pub alert: Alert,
 }
 
 /// One kind of finding of an audit.
@@ -130,6 +141,9 @@ pub trait Inspect: Send + Sync {
 
     /// Reads a note, such as the status of a running daemon.
     fn note<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, StoreError>>;
+
+    /// The newest alerts, newest first, at most so many: the open ones of living processes, or all.
+    fn alerts(&self, all: bool, most: u32) -> BoxFuture<'_, Result<Vec<AlertRow>, StoreError>>;
 
     /// Every living process on the store.
     fn holders(&self) -> BoxFuture<'_, Result<Vec<Holder>, StoreError>>;

@@ -10,7 +10,7 @@ mod spool;
 mod sqlite;
 mod writer;
 
-pub use inspect::{Audit, CoverageRow, GapRow, Inspect, Problem, StreamRow};
+pub use inspect::{AlertRow, Audit, CoverageRow, GapRow, Inspect, Problem, StreamRow};
 pub use spool::{MAX_SPOOLS, Spool};
 pub use sqlite::{SqliteError, SqliteInspect, SqliteOptions, SqliteStore};
 pub use writer::Writer;

@@ -9,7 +9,7 @@ use hl_core::runs::Row;
 use hl_core::seam::BoxFuture;
 use hl_core::store::Holder;
 use hl_core::{Coin, Decimal};
-use hl_store::{Audit, CoverageRow, Problem};
+use hl_store::{AlertRow, Audit, CoverageRow, Problem};
 
 use super::*;
 
@@ -58,6 +58,9 @@ impl Inspect for Memory {
     }
     fn note<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
         Box::pin(async { Ok(None) })
+    }
+    fn alerts(&self, _: bool, _: u32) -> BoxFuture<'_, Result<Vec<AlertRow>, StoreError>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
     fn holders(&self) -> BoxFuture<'_, Result<Vec<Holder>, StoreError>> {
         Box::pin(async { Ok(Vec::new()) })

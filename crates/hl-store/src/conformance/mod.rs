@@ -11,6 +11,7 @@
     reason = "tests: they panic where a store breaks its promise"
 )]
 
+mod alerts;
 mod bars;
 mod claims;
 mod commits;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use hl_core::seam::BoxFuture;
 use hl_core::store::{Store, StoreError};
 
+pub use alerts::*;
 pub use bars::*;
 pub use claims::*;
 pub use commits::*;
@@ -82,6 +84,10 @@ macro_rules! conformance_tests {
             a_run_that_is_asked_for_is_begun_once
             a_run_that_was_skipped_may_be_begun
             statistics_are_written_once
+            an_alert_is_one_row_from_its_rise_to_its_end
+            an_alert_ends_with_its_session
+            ended_alerts_are_kept_for_ninety_days
+            the_living_are_seen_with_their_notes
         }
     };
     (@each $new:path: $($case:ident)*) => {

@@ -15,8 +15,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::error::Step as _;
 use super::rows::{self, Place, span, word};
 use super::session::{self, Locks};
-use super::{SqliteStore, audit, file, runs, schema};
-use crate::{Audit, CoverageRow, GapRow, Inspect, StreamRow};
+use super::{SqliteStore, alerts, audit, file, runs, schema};
+use crate::{AlertRow, Audit, CoverageRow, GapRow, Inspect, StreamRow};
 
 /// Reads a SQLite store without writing to it, also while a daemon writes.
 ///
@@ -94,6 +94,13 @@ impl Inspect for SqliteInspect {
 
     fn note<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
         self.read(move |conn, _| session::note(conn, name))
+    }
+
+    fn alerts(&self, all: bool, most: u32) -> BoxFuture<'_, Result<Vec<AlertRow>, StoreError>> {
+        self.read(move |conn, locks| {
+            let living = session::living(conn, locks)?;
+            alerts::newest(conn, all, most, |token| living.iter().any(|holder| holder.token == token))
+        })
     }
 
     fn holders(&self) -> BoxFuture<'_, Result<Vec<Holder>, StoreError>> {

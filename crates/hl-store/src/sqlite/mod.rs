@@ -3,6 +3,7 @@
 //! [`SqliteStore`] is a session that writes, [`SqliteInspect`] reads. Several processes may use one file side by
 //! side; the file has to be on a local disk.
 
+mod alerts;
 mod audit;
 mod commit;
 mod error;
@@ -20,11 +21,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hl_core::alert::Alert;
 use hl_core::ledger::{Ack, Batch, Cause, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::{BoxFuture, Clock};
 use hl_core::statistics::Figure;
-use hl_core::store::{Leases, Reservation, Store, StoreError};
+use hl_core::store::{Leases, Living, Reservation, Store, StoreError};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
 use tokio::time::{Instant, sleep};
 
@@ -227,6 +229,16 @@ impl Store for SqliteStore {
         let series = series.to_owned();
         let work = move |scope: &Scope<'_>| scope.statistics_through(&series);
         Box::pin(self.write("reading up to when statistics are complete", work))
+    }
+
+    fn put_alert<'a>(&'a self, alert: &'a Alert) -> BoxFuture<'a, Result<(), StoreError>> {
+        let alert = alert.clone();
+        Box::pin(self.write("keeping an alert", move |scope| scope.put_alert(&alert)))
+    }
+
+    fn living<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<Living>, StoreError>> {
+        let name = name.to_owned();
+        Box::pin(async move { self.worker.call(move |session| session.living(&name)).await? })
     }
 
     fn put_note<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {

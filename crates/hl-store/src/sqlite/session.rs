@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hl_core::seam::Clock;
-use hl_core::store::{Holder, Leases, RECENT_MS, Recent, StoreError, StreamStart};
+use hl_core::store::{Holder, Leases, Living, RECENT_MS, Recent, StoreError, StreamStart};
 use hl_core::{Coin, StreamKey, TimeMs, Token};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, named_params, params};
 
 use super::error::{SqliteError, Step as _, permanent};
-use super::{SqliteOptions, file, rows, schema};
+use super::{SqliteOptions, alerts, file, rows, schema};
 
 /// The one connection that writes, and who it is.
 pub(super) struct Session {
@@ -47,7 +47,7 @@ impl Session {
         tx.execute("UPDATE token_counter SET last = ?1", [token.0]).step(STEP)?;
         // Locked before the token is visible, so that nobody can see it dead.
         let alive = locks.hold(token)?;
-        tidy(&tx, &locks)?;
+        tidy(&tx, &locks, options.clock.now())?;
         tx.execute(
             "INSERT INTO sessions (token, pid, host, role, since) VALUES (?1, ?2, ?3, ?4, ?5)",
             params![token.0, options.pid, options.host, options.role, options.clock.now().0],
@@ -83,13 +83,30 @@ impl Session {
         Ok(())
     }
 
+    /// Every living session with its note; forgets the dead.
+    pub(super) fn living(&mut self, name: &str) -> Result<Vec<Living>, StoreError> {
+        let all = sessions(&self.conn)?;
+        let is_alive = |token| token == self.token || self.locks.is_held(token);
+        let (living, dead): (Vec<_>, Vec<_>) = all.into_iter().partition(|session| is_alive(session.token));
+        if !dead.is_empty() {
+            self.write("tidying up after the dead", |scope| tidy(scope.tx, scope.locks, scope.now))?;
+        }
+        living
+            .into_iter()
+            .map(|holder| {
+                let note = note(&self.conn, &format!("{name}/{}", holder.token.0))?;
+                Ok(Living { holder, note })
+            })
+            .collect()
+    }
+
     /// Gives up everything that the session holds.
     pub(super) fn finish(&mut self) -> Result<(), StoreError> {
         const STEP: &str = "closing the session";
         let token = self.token;
         self.write(STEP, |scope| {
             scope.tx.execute("UPDATE streams SET token = NULL WHERE token = ?1", [token.0]).step(STEP)?;
-            forget(scope.tx, token)
+            forget(scope.tx, token, scope.now)
         })?;
         self.locks.remove(token);
         Ok(())
@@ -273,22 +290,23 @@ pub(super) fn note(conn: &Connection, name: &str) -> Result<Option<String>, Stor
 
 /// Removes what the dead left behind. Their tokens stay in `streams`: until somebody takes such a stream, batches
 /// that they spooled may still be written under them.
-fn tidy(tx: &Transaction<'_>, locks: &Locks) -> Result<(), StoreError> {
+fn tidy(tx: &Transaction<'_>, locks: &Locks, now: TimeMs) -> Result<(), StoreError> {
     for session in sessions(tx)? {
         if !locks.is_held(session.token) {
-            forget(tx, session.token)?;
+            forget(tx, session.token, now)?;
             locks.remove(session.token);
         }
     }
     Ok(())
 }
 
-fn forget(tx: &Transaction<'_>, token: Token) -> Result<(), StoreError> {
+fn forget(tx: &Transaction<'_>, token: Token, now: TimeMs) -> Result<(), StoreError> {
     const STEP: &str = "removing a session";
     tx.execute("UPDATE gaps SET claim = NULL WHERE claim >> 32 = ?1 AND claim IS NOT NULL", [token.0])
         .step(STEP)?;
+    tx.execute("DELETE FROM notes WHERE name GLOB '*/' || ?1", [token.0]).step(STEP)?;
     tx.execute("DELETE FROM sessions WHERE token = ?1", [token.0]).step(STEP)?;
-    Ok(())
+    alerts::end(tx, token, now)
 }
 
 /// The folder of lock files.

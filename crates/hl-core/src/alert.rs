@@ -1,0 +1,144 @@
+//! Alerts: what somebody should look at, as the log, the store and whoever subscribed are told of it.
+//!
+//! What lives here: the words. When an alert rises and when it resolves is decided in `hl-monitor`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::TimeMs;
+
+/// What is wrong.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertKind {
+    /// One job id is registered twice in a process, or planned by two processes.
+    JobTwice,
+    /// Two processes say that they collect one stream.
+    TwoOwners,
+    /// Nobody collects a stream.
+    NoOwner,
+    /// The exchange answered 429 while our own ledger had room: somebody else asks from this address.
+    ForeignWeight,
+    /// Far fewer rows of a stream come than lately.
+    RateLow,
+    /// Far more rows of a stream come than lately.
+    RateHigh,
+    /// A source, a session or the writer makes no progress.
+    NoProgress,
+    /// Planned runs of a job are skipped, one after another.
+    JobSkipped,
+    /// Planned runs of a job fail, one after another.
+    JobFailing,
+}
+
+impl AlertKind {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::JobTwice,
+        Self::TwoOwners,
+        Self::NoOwner,
+        Self::ForeignWeight,
+        Self::RateLow,
+        Self::RateHigh,
+        Self::NoProgress,
+        Self::JobSkipped,
+        Self::JobFailing,
+    ];
+
+    /// Its name in tables and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::JobTwice => "job_twice",
+            Self::TwoOwners => "two_owners",
+            Self::NoOwner => "no_owner",
+            Self::ForeignWeight => "foreign_weight",
+            Self::RateLow => "rate_low",
+            Self::RateHigh => "rate_high",
+            Self::NoProgress => "no_progress",
+            Self::JobSkipped => "job_skipped",
+            Self::JobFailing => "job_failing",
+        }
+    }
+
+    /// The inverse of [`AlertKind::as_str`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    /// How bad it is.
+    #[must_use]
+    pub fn severity(self) -> Severity {
+        match self {
+            Self::TwoOwners | Self::NoOwner | Self::NoProgress => Severity::Critical,
+            Self::JobTwice
+            | Self::ForeignWeight
+            | Self::RateLow
+            | Self::RateHigh
+            | Self::JobSkipped
+            | Self::JobFailing => Severity::Warning,
+        }
+    }
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Data still comes; somebody should look when there is time.
+    Warning,
+    /// Data is missed, or may be, while it lasts.
+    Critical,
+}
+
+impl Severity {
+    /// Its name in tables and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// The inverse of [`Severity::as_str`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Warning, Self::Critical].into_iter().find(|severity| severity.as_str() == text)
+    }
+}
+
+/// One alert, from its rise to its end. A process has at most one open alert of a kind on a subject.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Alert {
+    /// What is wrong.
+    pub kind: AlertKind,
+    /// With what: a stream, a job, `ws`, `rest`, `writer`, a session.
+    pub subject: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// When it rose, exchange time, ms.
+    pub raised: TimeMs,
+    /// When it was last so, ms.
+    pub last_seen: TimeMs,
+    /// How often it came back before it was resolved; 1 at its rise.
+    pub times: u32,
+    /// When it ended, ms; none while it is open.
+    pub resolved: Option<TimeMs>,
+    /// What was seen, in words.
+    pub words: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_survive_the_round_trip() {
+        for kind in AlertKind::ALL {
+            assert_eq!(AlertKind::parse(kind.as_str()), Some(kind));
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+            assert_eq!(Severity::parse(kind.severity().as_str()), Some(kind.severity()));
+        }
+    }
+}
