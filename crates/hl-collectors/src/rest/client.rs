@@ -146,7 +146,9 @@ impl RestError {
 pub struct RestCounters {
     /// Requests sent, repetitions included.
     pub requests: u64,
-    /// Answers that could not be used.
+    /// Answers that could be used.
+    pub answers: u64,
+    /// Attempts that brought none.
     pub failures: u64,
     /// 429s.
     pub rate_limited: u64,
@@ -272,7 +274,10 @@ impl InfoClient {
         loop {
             let error = match self.attempt(request, weight, urgency, limit).await {
                 Ok((mut body, took_ms)) => match decode(&mut body.bytes) {
-                    Ok(answer) => return Ok((answer, took_ms)),
+                    Ok(answer) => {
+                        self.state().counters.answers += 1;
+                        return Ok((answer, took_ms));
+                    }
                     Err(error) => RestError::Decode(error),
                 },
                 Err(error) => error,

@@ -114,6 +114,8 @@ pub struct SessionCounters {
     pub half_open: u64,
     /// Sockets that stayed open and brought no data.
     pub stalled: u64,
+    /// Frames of data that belong to a subscription.
+    pub frames: u64,
     /// Frames that belong to no subscription of ours.
     pub unrouted: u64,
     /// Error frames.
@@ -346,6 +348,7 @@ impl Session {
             sub.rhythm.frame_after(now - *last);
         }
         *last = Some(now);
+        self.counters.frames += 1;
         sub.data_limit = FIRST_DATA_LIMIT_MS;
         out.push(offer(stream, run, Content::Frame(records)));
         if first {

@@ -1,0 +1,100 @@
+//! Whether a process is healthy: what `/healthz` says.
+
+use hl_core::alert::{Alert, AlertKind};
+use hl_core::{TimeMs, Token};
+use serde::Serialize;
+
+use crate::{Process, ProcessKind, State};
+
+/// A picture older than this says nothing of now, ms: whoever makes it is stuck.
+pub const STALE_MS: i64 = 20_000;
+
+/// What a process publishes of itself.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Health {
+    /// When, exchange time, ms.
+    pub at: TimeMs,
+    /// The token of its session on the store.
+    pub token: Token,
+    /// Everything that runs in it.
+    pub processes: Vec<Process>,
+    /// Its open alerts, oldest first.
+    pub alerts: Vec<Alert>,
+}
+
+impl Health {
+    /// Why it is not healthy, in words, `age_ms` after the picture was taken; nothing where it is.
+    #[must_use]
+    pub fn reasons(&self, age_ms: i64) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if age_ms > STALE_MS {
+            reasons.push(format!("nothing was heard of the collector for {} s", age_ms / 1_000));
+        }
+        let mut collectors = self.processes.iter().filter(|p| p.kind == ProcessKind::Collector).peekable();
+        if collectors.peek().is_none() {
+            reasons.push("it has not begun to collect".to_owned());
+        } else if collectors.all(|collector| collector.state != State::Running) {
+            reasons.push("it collects no stream".to_owned());
+        }
+        let stuck = |subject: &str| {
+            self.alerts.iter().find(|alert| alert.kind == AlertKind::NoProgress && alert.subject == subject)
+        };
+        if let Some(alert) = stuck("writer") {
+            reasons.push(format!("writer: {}", alert.words));
+        }
+        if let (Some(ws), Some(rest)) = (stuck("ws"), stuck("rest")) {
+            reasons.push(format!("no source gets on: ws: {}; rest: {}", ws.words, rest.words));
+        }
+        reasons
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn collector(state: State) -> Process {
+        Process {
+            kind: ProcessKind::Collector,
+            name: "mids".to_owned(),
+            state,
+            owner: None,
+            since: TimeMs(0),
+            last_progress: None,
+            restarts: 0,
+        }
+    }
+
+    fn stuck(subject: &str) -> Alert {
+        Alert {
+            kind: AlertKind::NoProgress,
+            subject: subject.to_owned(),
+            severity: AlertKind::NoProgress.severity(),
+            raised: TimeMs(0),
+            last_seen: TimeMs(0),
+            times: 1,
+            resolved: None,
+            words: "nothing for 60 s".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_process_is_healthy_while_it_collects_and_stores() {
+        let health = Health { processes: vec![collector(State::Running)], ..Health::default() };
+        assert_eq!(health.reasons(STALE_MS), Vec::<String>::new());
+        let reasons = |alerts: &[&str], state, age_ms| {
+            let alerts = alerts.iter().map(|subject| stuck(subject)).collect();
+            Health { processes: vec![collector(state)], alerts, ..Health::default() }.reasons(age_ms)
+        };
+        assert_eq!(reasons(&["ws"], State::Running, 0), Vec::<String>::new(), "REST carries it");
+        assert_eq!(reasons(&["writer"], State::Running, 0), ["writer: nothing for 60 s"]);
+        assert_eq!(reasons(&["ws", "rest"], State::Running, 0).len(), 1);
+        assert_eq!(reasons(&[], State::Down, 0), ["it collects no stream"]);
+        assert_eq!(
+            reasons(&[], State::Running, 61_000),
+            ["nothing was heard of the collector for 61 s"],
+            "a stuck collector is never healthy"
+        );
+        assert_eq!(Health::default().reasons(0), ["it has not begun to collect"]);
+    }
+}

@@ -1,0 +1,396 @@
+//! The machine: observations in, changes of alerts out.
+
+use std::collections::BTreeMap;
+
+use hl_core::alert::{Alert, AlertKind};
+use hl_core::selector::Mono;
+use hl_core::stream::Conflation;
+use hl_core::{SourceId, StreamKey, TimeMs};
+
+use crate::band::{Band, Verdict};
+use crate::process::process_of;
+use crate::progress::{Attempts, Counter};
+use crate::standing::{Condition, Patience, Standing};
+use crate::{Observation, Peer, StreamSeen};
+
+/// Without an observation for so long the process stood still, ms.
+const STOOD_STILL_MS: i64 = 30_000;
+/// A peer whose note is older than this does not do what it says, ms.
+const FRESH_MS: i64 = 60_000;
+/// Sockets with a stream that is pushed by a clock are silent after this, ms.
+const SILENT_MS: i64 = 30_000;
+/// A writer that has something to write and does not stands after this, ms.
+const STUCK_MS: i64 = 10_000;
+/// Requests fail when so many did since the last answer, over so many ms.
+const FAILURES: u64 = 3;
+const FAILING_MS: i64 = 30_000;
+/// Below this sum of booked weight the ledger has room: the exchange grants 1,200.
+const ROOM: u32 = 1_000;
+/// What happens once, and not again, is over after so long, ms.
+const EVENT_MS: i64 = 300_000;
+const MINUTE_MS: i64 = 60_000;
+
+/// What has changed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// An alert rose: somebody should be told.
+    Raised(Alert),
+    /// It stands: worth writing down, not worth telling.
+    Still(Alert),
+    /// It is over: who was told of its rise should be told.
+    Resolved(Alert),
+}
+
+impl Change {
+    /// The alert as it is now.
+    #[must_use]
+    pub fn alert(&self) -> &Alert {
+        match self {
+            Self::Raised(alert) | Self::Still(alert) | Self::Resolved(alert) => alert,
+        }
+    }
+}
+
+fn patience(kind: AlertKind) -> Patience {
+    let (raise_ms, resolve_ms) = match kind {
+        AlertKind::NoProgress => (60_000, 30_000),
+        AlertKind::NoOwner => (60_000, 10_000),
+        AlertKind::TwoOwners | AlertKind::JobTwice => (20_000, 20_000),
+        // These have their own patience.
+        AlertKind::ForeignWeight
+        | AlertKind::RateLow
+        | AlertKind::RateHigh
+        | AlertKind::JobSkipped
+        | AlertKind::JobFailing => (0, 0),
+    };
+    Patience { raise_ms, resolve_ms }
+}
+
+/// A stream's rate.
+#[derive(Debug)]
+struct Rated {
+    band: Band,
+    /// Records at the beginning of the minute, and who collected then.
+    records: u64,
+    owner: Option<SourceId>,
+    /// Whether something happened within the minute that makes it say nothing.
+    disturbed: bool,
+}
+
+/// Which source is in trouble, as far as rates go.
+#[derive(Clone, Copy, Debug, Default)]
+struct Trouble {
+    ws: bool,
+    rest: bool,
+}
+
+/// A job id that was registered again.
+#[derive(Debug)]
+struct Again {
+    count: u64,
+    at: Mono,
+}
+
+/// Says which alert rises, stands and resolves. One a process.
+#[derive(Debug, Default)]
+pub struct Monitor {
+    standing: BTreeMap<(AlertKind, String), Standing>,
+    rated: BTreeMap<StreamKey, Rated>,
+    minute: Option<i64>,
+    last: Option<Mono>,
+    frames: Option<Counter>,
+    commits: Option<Counter>,
+    /// Records of all streams at the last commit.
+    written: u64,
+    requests: Option<Attempts>,
+    rate_limited: u64,
+    /// The last 429 while there was room, and what was booked then.
+    foreign: Option<(Mono, u32)>,
+    again: BTreeMap<String, Again>,
+}
+
+impl Monitor {
+    /// A monitor that has seen nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The open alerts, oldest first.
+    #[must_use]
+    pub fn open(&self) -> Vec<Alert> {
+        let open = self.standing.values().filter_map(|standing| match standing {
+            Standing::Open { alert, .. } => Some(alert.clone()),
+            Standing::Pending { .. } => None,
+        });
+        let mut open: Vec<_> = open.collect();
+        open.sort_by_key(|alert| alert.raised);
+        open
+    }
+
+    /// Takes in an observation, some seconds after the last.
+    pub fn step(&mut self, seen: &Observation) -> Vec<Change> {
+        let stood_still = self.last.is_some_and(|last| seen.mono - last > STOOD_STILL_MS);
+        if stood_still {
+            self.stood_still(seen);
+        }
+        self.last = Some(seen.mono);
+        let mut conditions = Vec::new();
+        let trouble = self.progress(seen, &mut conditions);
+        self.owners(seen, &mut conditions);
+        self.jobs(seen, &mut conditions);
+        self.rates(seen, trouble, stood_still, &mut conditions);
+        self.settle(seen, conditions)
+    }
+
+    fn stood_still(&mut self, seen: &Observation) {
+        for standing in self.standing.values_mut() {
+            standing.stood_still(seen.mono);
+        }
+        for counter in self.frames.iter_mut().chain(&mut self.commits) {
+            counter.forgive(seen.mono);
+        }
+    }
+
+    /// Sources, sessions and the writer.
+    fn progress(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) -> Trouble {
+        let mut stuck = |subject: String, words: String| {
+            conditions.push(Condition { kind: AlertKind::NoProgress, subject, words });
+        };
+        let mut trouble = Trouble::default();
+
+        let down = |session: &&crate::SessionSeen| !session.up || session.live == 0;
+        let all = seen.sessions.len();
+        let why = |session: &crate::SessionSeen| match (&session.trouble, session.up) {
+            (Some(words), _) => words.clone(),
+            (None, true) => "no subscription is acknowledged".to_owned(),
+            (None, false) => "connecting".to_owned(),
+        };
+        let count = seen.sessions.iter().filter(down).count();
+        let frames = seen.sessions.iter().map(|session| session.frames).sum();
+        let counter = self.frames.get_or_insert(Counter::new(seen.mono, frames));
+        let silent_ms = counter.stood(seen.mono, frames);
+        let is_steady = |(key, stream): (&StreamKey, &StreamSeen)| stream.subscribed && key.spec().steady;
+        if !seen.streams.iter().any(is_steady) {
+            counter.forgive(seen.mono);
+        }
+        trouble.ws = count > 0;
+        if all > 0 && count == all {
+            let words = seen.sessions.first().map(why).unwrap_or_default();
+            stuck("ws".to_owned(), format!("none of {all} sockets has a subscription: {words}"));
+        } else if all > 0 && silent_ms > SILENT_MS {
+            trouble.ws = true;
+            stuck("ws".to_owned(), format!("no data came for {} s over {all} sockets", silent_ms / 1_000));
+        } else {
+            for (number, session) in seen.sessions.iter().enumerate().filter(|(_, session)| down(session)) {
+                let words = format!("none of its {} subscriptions: {}", session.wanted, why(session));
+                stuck(format!("session/{number}"), words);
+            }
+        }
+
+        self.foreign_weight(seen);
+        let requests = self.requests.get_or_insert(Attempts::new(seen.rest.answers, seen.rest.failures));
+        let (failures, over_ms) = requests.failing(seen.mono, seen.rest.answers, seen.rest.failures);
+        if self.foreign.is_some() {
+            // Who is told to be quiet gets no answers; that has an alert of its own.
+            requests.forgive();
+            trouble.rest = true;
+        } else if failures >= FAILURES && over_ms >= FAILING_MS {
+            trouble.rest = true;
+            stuck("rest".to_owned(), format!("{failures} requests failed since the last answer"));
+        }
+
+        let taken: u64 = seen.streams.values().map(|stream| stream.records).sum();
+        let commits = self.commits.get_or_insert(Counter::new(seen.mono, seen.writer.commits));
+        let stood_ms = commits.stood(seen.mono, seen.writer.commits);
+        if stood_ms == 0 {
+            self.written = taken;
+        } else if taken == self.written && seen.writer.spooled == 0 {
+            commits.forgive(seen.mono);
+        }
+        if stood_ms > STUCK_MS && (taken != self.written || seen.writer.spooled > 0) {
+            let spooled = match seen.writer.spooled {
+                0 => String::new(),
+                batches => format!(", {batches} batches wait in the spool"),
+            };
+            let words = format!(
+                "nothing was stored for {} s, {} attempts failed so far{spooled}",
+                stood_ms / 1_000,
+                seen.writer.failures
+            );
+            stuck("writer".to_owned(), words);
+        }
+        if let Some((_, booked)) = self.foreign {
+            conditions.push(Condition {
+                kind: AlertKind::ForeignWeight,
+                subject: "rest".to_owned(),
+                words: format!(
+                    "the exchange answered 429 while {booked} of its 1200 weight a minute were booked on this store: \
+                     another program asks from this address"
+                ),
+            });
+        }
+        trouble
+    }
+
+    fn foreign_weight(&mut self, seen: &Observation) {
+        let others = seen.peers.iter().filter(|peer| is_fresh(peer, seen.at)).map(|peer| peer.weight_used);
+        let booked = others.fold(seen.rest.weight_used, u32::saturating_add);
+        if seen.rest.rate_limited > self.rate_limited && booked <= ROOM {
+            self.foreign = Some((seen.mono, booked));
+        }
+        self.rate_limited = seen.rest.rate_limited;
+        self.foreign = self.foreign.filter(|(last, _)| seen.mono - last < EVENT_MS);
+    }
+
+    /// Streams of which nobody is the owner, or two are.
+    fn owners(&self, seen: &Observation, conditions: &mut Vec<Condition>) {
+        for (key, stream) in &seen.streams {
+            let others: Vec<_> = seen
+                .peers
+                .iter()
+                .filter(|peer| is_fresh(peer, seen.at) && peer.streams.contains(key))
+                .collect();
+            let words = match (stream.owner, others.as_slice()) {
+                (Some(source), [first, ..]) => {
+                    let words = format!(
+                        "collected here over {source}, and by {} ({})",
+                        first.name,
+                        process_of(first.token)
+                    );
+                    conditions.push(Condition {
+                        kind: AlertKind::TwoOwners,
+                        subject: key.to_string(),
+                        words,
+                    });
+                    continue;
+                }
+                (Some(_), []) | (None, [_, ..]) => continue,
+                (None, []) => match stream.held_by {
+                    Some(token) => {
+                        let name =
+                            seen.peers.iter().find(|peer| peer.token == token).map(|peer| peer.name.as_str());
+                        let name = name.unwrap_or("a process that is not known");
+                        format!("held by {name} ({}), which does not collect it", process_of(token))
+                    }
+                    None => "held by this process, or by none, and collected by no source".to_owned(),
+                },
+            };
+            conditions.push(Condition { kind: AlertKind::NoOwner, subject: key.to_string(), words });
+        }
+    }
+
+    fn jobs(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) {
+        for job in &seen.jobs {
+            let again =
+                self.again.entry(job.id.clone()).or_insert(Again { count: 0, at: seen.mono - EVENT_MS });
+            if job.again > again.count {
+                *again = Again { count: job.again, at: seen.mono };
+            }
+            let others =
+                || seen.peers.iter().filter(|peer| is_fresh(peer, seen.at) && peer.jobs.contains(&job.id));
+            let words = match others().next() {
+                _ if seen.mono - again.at < EVENT_MS => Some(format!(
+                    "registered {} times in this process; the last registration counts",
+                    job.again + 1
+                )),
+                Some(other) if job.planned => Some(format!(
+                    "planned here, and by {} ({}); the store lets one of them run each time",
+                    other.name,
+                    process_of(other.token)
+                )),
+                _ => None,
+            };
+            if let Some(words) = words {
+                conditions.push(Condition { kind: AlertKind::JobTwice, subject: job.id.clone(), words });
+            }
+            if job.in_vain > 0 {
+                let (kind, words) = match &job.skipped {
+                    Some(why) => (
+                        AlertKind::JobSkipped,
+                        format!("{} planned runs in a row did not happen: {why}", job.in_vain),
+                    ),
+                    None => (
+                        AlertKind::JobFailing,
+                        format!("{} planned runs in a row did not succeed", job.in_vain),
+                    ),
+                };
+                conditions.push(Condition { kind, subject: job.id.clone(), words });
+            }
+        }
+    }
+
+    /// Rates, by the minute.
+    fn rates(
+        &mut self,
+        seen: &Observation,
+        trouble: Trouble,
+        stood_still: bool,
+        conditions: &mut Vec<Condition>,
+    ) {
+        let minute = seen.mono.div_euclid(MINUTE_MS);
+        let is_over = self.minute.replace(minute).is_some_and(|before| before != minute);
+        self.rated.retain(|key, _| seen.streams.contains_key(key));
+        for (key, stream) in &seen.streams {
+            let rated = self.rated.entry(*key).or_insert_with(|| Rated {
+                band: Band::new(key.spec().conflation == Conflation::PerKey),
+                records: stream.records,
+                owner: stream.owner,
+                disturbed: true,
+            });
+            let in_trouble = match stream.owner {
+                Some(SourceId::Ws) => trouble.ws && stream.records == rated.records,
+                Some(SourceId::Rest) => trouble.rest || trouble.ws && stream.subscribed,
+                None => true,
+            };
+            rated.disturbed |= stood_still || in_trouble || stream.owner != rated.owner;
+            if is_over {
+                match (rated.owner, stream.records.checked_sub(rated.records)) {
+                    (Some(source), Some(records)) if !rated.disturbed => {
+                        rated.band.minute(source, records);
+                    }
+                    _ => rated.band.pause(),
+                }
+                (rated.records, rated.owner, rated.disturbed) = (stream.records, stream.owner, false);
+            }
+            let over = stream.owner.map_or(String::new(), |source| format!(", over {source}"));
+            let (kind, words) = match rated.band.verdict() {
+                Verdict::Inside => continue,
+                Verdict::Low { records, lowest } => (
+                    AlertKind::RateLow,
+                    format!("{records} records in 5 minutes{over}; of late it had {lowest} at least"),
+                ),
+                Verdict::High { records, highest } => (
+                    AlertKind::RateHigh,
+                    format!("{records} records in 5 minutes{over}; of late it had {highest} at most"),
+                ),
+            };
+            conditions.push(Condition { kind, subject: key.to_string(), words });
+        }
+    }
+
+    /// From what is so to what has changed.
+    fn settle(&mut self, seen: &Observation, conditions: Vec<Condition>) -> Vec<Change> {
+        let (now, at) = (seen.mono, seen.at);
+        let mut changes = Vec::new();
+        let mut standing = BTreeMap::new();
+        for condition in conditions {
+            let key = (condition.kind, condition.subject.clone());
+            let before = self.standing.remove(&key).unwrap_or(Standing::Pending { since: now });
+            let (next, change) = before.seen(now, at, patience(condition.kind), condition);
+            standing.insert(key, next);
+            changes.extend(change);
+        }
+        for (key, before) in std::mem::take(&mut self.standing) {
+            let (next, change) = before.unseen(now, at, patience(key.0));
+            changes.extend(change);
+            standing.extend(next.map(|next| (key, next)));
+        }
+        self.standing = standing;
+        changes
+    }
+}
+
+fn is_fresh(peer: &Peer, at: TimeMs) -> bool {
+    peer.at.is_some_and(|told| at.since(told).abs() <= FRESH_MS)
+}

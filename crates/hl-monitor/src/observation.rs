@@ -1,0 +1,121 @@
+//! What a process is seen to do at one moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hl_core::selector::Mono;
+use hl_core::{SourceId, StreamKey, TimeMs, Token};
+
+/// Everything that is seen at one moment. Counters only grow.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Observation {
+    /// Exchange time, ms.
+    pub at: TimeMs,
+    /// The monotonic clock, ms.
+    pub mono: Mono,
+    /// Every stream that this process was told to collect.
+    pub streams: BTreeMap<StreamKey, StreamSeen>,
+    /// Every socket that has subscriptions.
+    pub sessions: Vec<SessionSeen>,
+    /// Requests.
+    pub rest: RestSeen,
+    /// What writes into the store.
+    pub writer: WriterSeen,
+    /// Every job.
+    pub jobs: Vec<JobSeen>,
+    /// The other living processes on the store.
+    pub peers: Vec<Peer>,
+}
+
+/// A stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct StreamSeen {
+    /// Who collects it in this process.
+    pub owner: Option<SourceId>,
+    /// The process that holds its lease, where that is another one.
+    pub held_by: Option<Token>,
+    /// Whether the WebSocket has a place for it.
+    pub subscribed: bool,
+    /// Records admitted.
+    pub records: u64,
+    /// Records that sockets brought and that wait aside.
+    pub aside: u64,
+}
+
+/// A socket.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SessionSeen {
+    /// Whether it is open.
+    pub up: bool,
+    /// Acknowledged subscriptions.
+    pub live: usize,
+    /// Wanted subscriptions.
+    pub wanted: usize,
+    /// Why it is not open, in words.
+    pub trouble: Option<String>,
+    /// How often it was opened.
+    pub connects: u64,
+    /// Frames of data that it brought.
+    pub frames: u64,
+}
+
+/// Requests to `/info`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RestSeen {
+    /// Usable answers.
+    pub answers: u64,
+    /// Attempts without one.
+    pub failures: u64,
+    /// 429s.
+    pub rate_limited: u64,
+    /// Request weight that this process booked in the last minute.
+    pub weight_used: u32,
+}
+
+/// What writes into the store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct WriterSeen {
+    /// Transactions.
+    pub commits: u64,
+    /// Attempts that failed.
+    pub failures: u64,
+    /// Batches that wait in the spool.
+    pub spooled: u64,
+}
+
+/// A job.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct JobSeen {
+    /// Its id.
+    pub id: String,
+    /// Whether it is planned: two processes may not plan the same one.
+    pub planned: bool,
+    /// Whether it runs now.
+    pub running: bool,
+    /// Whether it will run.
+    pub due: bool,
+    /// How often it ran.
+    pub runs: u64,
+    /// How often the id was registered again.
+    pub again: u64,
+    /// Planned runs in a row that did not succeed, where they are so many that somebody should look; else 0.
+    pub in_vain: u32,
+    /// Why the last of these was skipped, in words; none where it ran and failed.
+    pub skipped: Option<String>,
+}
+
+/// Another living process on the store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Peer {
+    /// Its token.
+    pub token: Token,
+    /// What it is and where, in words.
+    pub name: String,
+    /// When it last told of itself, exchange time; none where it never did.
+    pub at: Option<TimeMs>,
+    /// The streams that it says it collects.
+    pub streams: BTreeSet<StreamKey>,
+    /// The jobs that it plans.
+    pub jobs: BTreeSet<String>,
+    /// Request weight that it booked in the minute before.
+    pub weight_used: u32,
+}
