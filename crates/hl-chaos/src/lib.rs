@@ -24,7 +24,7 @@ pub use market::{Market, MarketError};
 pub use net::{Weather, WeatherNet};
 pub use outcome::{Outcome, Summary};
 pub use run::{Plan, run};
-pub use store::{RoughStore, Trouble};
+pub use store::{RoughStore, Trouble, Troubles};
 pub use storm::{Density, Step, Storm};
 pub use trace::Trace;
 pub use truth::SimTruth;

@@ -32,14 +32,15 @@ pub enum Trouble {
 
 /// The trouble that all stores of a world share.
 #[derive(Clone, Default)]
-pub(crate) struct Troubles(Arc<Mutex<Option<(Trouble, Instant)>>>);
+pub struct Troubles(Arc<Mutex<Option<(Trouble, Instant)>>>);
 
 impl Troubles {
     fn lock(&self) -> MutexGuard<'_, Option<(Trouble, Instant)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn strike(&self, trouble: Trouble, for_ms: u64) {
+    /// Begins a trouble, which lasts for so long.
+    pub fn strike(&self, trouble: Trouble, for_ms: u64) {
         *self.lock() = Some((trouble, Instant::now() + Duration::from_millis(for_ms)));
     }
 

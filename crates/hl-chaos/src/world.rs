@@ -13,6 +13,7 @@ use hl_core::thinning::Policy;
 use hl_core::{Coin, StreamKey, TimeMs};
 use hl_engine::{Engine, EngineError, Parts, Snapshot};
 use hl_runtime::{MemoryNet, TokioClock};
+use hl_scheduler::plan::Spec;
 use hl_sim::{Sim, SimConfig};
 use hl_store::{Spool, SqliteOptions, SqliteStore, Writer};
 use tokio::sync::watch;
@@ -46,7 +47,10 @@ pub struct World {
     pub audited: bool,
     /// Which rows the daemons that are started from now on leave out.
     pub policy: Policy,
-    pub(crate) troubles: Troubles,
+    /// Jobs that are planned, by the daemons that are started from now on.
+    pub jobs: Vec<Spec>,
+    /// What happens in the stores of the daemons.
+    pub troubles: Troubles,
     folder: tempfile::TempDir,
     seed: u64,
 }
@@ -120,6 +124,7 @@ impl World {
             trace,
             audited: true,
             policy: Policy::default(),
+            jobs: Vec::new(),
             troubles: Troubles::default(),
             folder,
             seed,
@@ -168,7 +173,7 @@ impl World {
     /// As [`World::daemon`].
     pub async fn daemon_with(&self, streams: &[StreamKey], standby: &[Coin]) -> Result<Daemon, StoreError> {
         let store = Arc::new(self.open("hl-daemon").await?);
-        let spool = Arc::new(Spool::open(Spool::beside(&self.store_path(), 0), WRITER, SPOOL_BYTES).await?);
+        let spool = Arc::new(Spool::open_beside(&self.store_path(), WRITER, SPOOL_BYTES).await?);
         let endpoint = self.sim.endpoint();
         let rough = RoughStore::new(store.clone(), self.troubles.clone(), self.trace.clone(), self.audited);
         let engine = Engine::new(Parts {
@@ -182,7 +187,7 @@ impl World {
             seed: Seed(self.seed).derive(&format!("daemon {}", store.token().0)),
             statistics: None,
             policy: self.policy,
-            jobs: Vec::new(),
+            jobs: self.jobs.clone(),
         });
         let (stop, stopped) = watch::channel(false);
         let (running, streams) = (engine.clone(), streams.to_vec());

@@ -11,17 +11,19 @@ use hl_core::selector::{Event, Guard, Places, Selector, Timing};
 use hl_core::source::{DataSource as _, Files, Role};
 use hl_core::store::{BatchQueue, Holder, Leases, Store, StoreError};
 use hl_core::thinning::Policy;
-use hl_core::{Coin, StreamKey, TimeMs};
+use hl_core::{Coin, StreamKey, TimeMs, Token};
+use hl_monitor::Change;
 use hl_scheduler::jobs::{AuditBars, BackfillGaps, CollectDailyStats, CollectFunding, FALLBACKS, Poll};
 use hl_scheduler::plan::Spec;
-use hl_scheduler::{JobView, RegisterError, Runner, Task};
-use tokio::sync::{mpsc, watch};
+use hl_scheduler::{JobView, RegisterError, Runner, Task, Trouble};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::capacity::{self, OverCapacity};
 use crate::director::Director;
+use crate::watch::{self as watching, Board, Published};
 use crate::{spooled, thinned};
 
 /// How often the leases of streams that somebody else held are asked for again.
@@ -145,6 +147,7 @@ pub struct Engine {
     jobs: Vec<Spec>,
     leased: Arc<Mutex<BTreeSet<StreamKey>>>,
     held: Mutex<Vec<(StreamKey, Holder)>>,
+    board: Arc<Board>,
 }
 
 impl Engine {
@@ -179,6 +182,7 @@ impl Engine {
         let exchange_now = Box::new(move || clock.exchange());
         let runner = Runner::new(parts.store.clone(), exchange_now, parts.seed.derive("jobs"));
         Arc::new(Self {
+            board: Arc::new(Board::new(parts.store.token())),
             store: parts.store,
             statistics: parts.statistics,
             policy: parts.policy,
@@ -202,6 +206,31 @@ impl Engine {
     #[must_use]
     pub fn client(&self) -> &InfoClient {
         &self.client
+    }
+
+    /// What it says of itself, every few seconds while it collects: everything that runs, and the open alerts.
+    #[must_use]
+    pub fn health(&self) -> watch::Receiver<Published> {
+        self.board.health()
+    }
+
+    /// Every alert that rises or is over from now on. Who is slow misses the oldest.
+    #[must_use]
+    pub fn alerts(&self) -> broadcast::Receiver<Change> {
+        self.board.changes()
+    }
+
+    pub(crate) fn token(&self) -> Token {
+        self.store.token()
+    }
+
+    /// Whether a stream has a place on a socket.
+    pub(crate) fn has_socket(&self, stream: StreamKey) -> bool {
+        self.pool.has_place(stream)
+    }
+
+    pub(crate) fn job_troubles(&self) -> BTreeMap<String, Trouble> {
+        self.runner.troubles()
     }
 
     /// Collects `streams` until `stop` turns true, or the store fails for good. Ends with everything that was taken in
@@ -263,6 +292,18 @@ impl Engine {
         sources.spawn(async move {
             pool.run(of_pool).await;
             "the socket pool"
+        });
+        let (told, untold) = watching::channel();
+        let look =
+            watching::look(self.clone(), self.board.clone(), order.clone(), told, sources_stop.clone());
+        sources.spawn(async move {
+            look.await;
+            "the watch"
+        });
+        let keep = untold.keep(self.store.clone(), self.board.clone(), sources_stop.clone());
+        sources.spawn(async move {
+            keep.await;
+            "the watch's keeper"
         });
         sources.spawn(async move {
             runner.run(sources_stop).await;

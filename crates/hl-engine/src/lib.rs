@@ -2,7 +2,7 @@
 //!
 //! [`Engine`] composes sources, selector, pipeline, scheduler and store; `director` carries out what the selector
 //! decides; [`capacity`] is the arithmetic of what fits; [`universe`] is what there is to collect, [`Endpoints`]
-//! where, and [`network`] which exchange a store belongs to.
+//! where, and [`network`] which exchange a store belongs to. `watch` looks at all of it for `hl-monitor`, and tells.
 //!
 //! What does not live here: any decision about claims, joins or gaps, configuration, and the terminal.
 
@@ -14,6 +14,8 @@ pub mod network;
 mod spooled;
 mod thinned;
 pub mod universe;
+mod watch;
 
 pub use endpoints::{Endpoints, Target};
 pub use engine::{Engine, EngineError, Parts, Snapshot};
+pub use watch::Published;

@@ -175,9 +175,14 @@ impl Monitor {
             counter.forgive(seen.mono);
         }
         trouble.ws = count > 0;
-        if all > 0 && count == all {
-            let words = seen.sessions.first().map(why).unwrap_or_default();
-            stuck("ws".to_owned(), format!("none of {all} sockets has a subscription: {words}"));
+        // Sockets that come back one by one are still the same trouble.
+        let was_told = matches!(
+            self.standing.get(&(AlertKind::NoProgress, "ws".to_owned())),
+            Some(Standing::Open { .. })
+        );
+        if count > 0 && (count == all || was_told) {
+            let words = seen.sessions.iter().find(down).map(why).unwrap_or_default();
+            stuck("ws".to_owned(), format!("{count} of {all} sockets have no subscription: {words}"));
         } else if all > 0 && silent_ms > SILENT_MS {
             trouble.ws = true;
             stuck("ws".to_owned(), format!("no data came for {} s over {all} sockets", silent_ms / 1_000));
@@ -308,11 +313,11 @@ impl Monitor {
                 let (kind, words) = match &job.skipped {
                     Some(why) => (
                         AlertKind::JobSkipped,
-                        format!("{} planned runs in a row did not happen: {why}", job.in_vain),
+                        format!("{} planned runs in a row or more did not happen: {why}", job.in_vain),
                     ),
                     None => (
                         AlertKind::JobFailing,
-                        format!("{} planned runs in a row did not succeed", job.in_vain),
+                        format!("{} planned runs in a row or more did not succeed", job.in_vain),
                     ),
                 };
                 conditions.push(Condition { kind, subject: job.id.clone(), words });

@@ -37,8 +37,6 @@ pub struct StreamSeen {
     pub subscribed: bool,
     /// Records admitted.
     pub records: u64,
-    /// Records that sockets brought and that wait aside.
-    pub aside: u64,
 }
 
 /// A socket.

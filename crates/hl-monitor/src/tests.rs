@@ -103,7 +103,7 @@ fn sockets_that_stay_down_are_told_once_and_the_rates_are_not() {
         }
     });
     assert_eq!(world.told(), ["3665 raised no_progress ws", "4265 still no_progress ws"]);
-    assert_eq!(world.monitor.open()[0].words, "none of 1 sockets has a subscription: connecting");
+    assert_eq!(world.monitor.open()[0].words, "1 of 1 sockets have no subscription: connecting");
     world.run(3_600, |seen| {
         fine(seen);
         (seen.sessions[0].up, seen.sessions[0].live) = (true, 2);
@@ -151,6 +151,21 @@ fn one_socket_of_two_is_a_session_and_its_streams_are_not_told_one_by_one() {
     assert_eq!(told[0], "3665 raised no_progress session/1");
     assert!(told.iter().all(|line| line.ends_with("session/1")), "{told:?}");
     assert!(world.monitor.open()[0].words.ends_with("refused"));
+}
+
+#[test]
+fn sockets_that_come_back_one_by_one_are_one_alert() {
+    let mut world = World::new();
+    world.seen.sessions.push(world.seen.sessions[0].clone());
+    let up = |seen: &mut Observation, count: usize| {
+        fine(seen);
+        seen.sessions.iter_mut().enumerate().for_each(|(number, session)| session.up = number < count);
+    };
+    world.run(60, |seen| up(seen, 2));
+    world.run(120, |seen| up(seen, 0));
+    world.run(300, |seen| up(seen, 1));
+    world.run(60, |seen| up(seen, 2));
+    assert_eq!(world.told(), ["125 raised no_progress ws", "515 resolved no_progress ws"]);
 }
 
 #[test]

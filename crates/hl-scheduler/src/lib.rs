@@ -11,4 +11,4 @@ pub mod jobs;
 pub mod plan;
 mod runner;
 
-pub use runner::{Done, Job, JobState, JobView, RegisterError, Runner, Task, TaskError};
+pub use runner::{Done, Job, JobState, JobView, RegisterError, Runner, Task, TaskError, Trouble};

@@ -115,6 +115,11 @@ impl WsPool {
         }
     }
 
+    /// Whether a stream has a place.
+    pub fn has_place(&self, stream: StreamKey) -> bool {
+        Lane::ALL.iter().any(|lane| lock(&self.plan).slot_of(stream, *lane).is_some())
+    }
+
     /// Every slot that has subscriptions.
     pub fn sockets(&self) -> Vec<SocketView> {
         self.slots.iter().map(|slot| lock(&slot.view).clone()).filter(|view| view.wanted > 0).collect()

@@ -6,6 +6,7 @@
 mod task;
 #[cfg(test)]
 mod tests;
+mod trouble;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +22,8 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 pub use self::task::{Done, Task, TaskError};
+pub use self::trouble::Trouble;
+use self::trouble::Troubles;
 use crate::plan::{Decision, Ended, JobId, Planner, Refused, Spec, SpecError, Start, Why};
 
 /// Planned times are looked at this often at least: the clock that they are told by may be corrected.
@@ -117,6 +120,7 @@ struct State {
     jobs: BTreeMap<&'static str, Entry>,
     planner: Planner,
     planned: BTreeMap<JobId, Planned>,
+    troubles: Troubles,
 }
 
 /// A planned run that begins now.
@@ -166,6 +170,7 @@ impl Runner {
             jobs: BTreeMap::new(),
             planner: Planner::new(seed),
             planned: BTreeMap::new(),
+            troubles: Troubles::default(),
         });
         Self { store, exchange_now, state, woken: Notify::new() }
     }
@@ -182,6 +187,7 @@ impl Runner {
         let id = job.id();
         let mut state = self.state();
         if state.jobs.contains_key(id) || state.planned.contains_key(&JobId::new(id)) {
+            state.troubles.registered_again(id);
             return Err(RegisterError::Taken(id.to_owned()));
         }
         state.jobs.insert(id, Entry { job, running: false, runs: 0 });
@@ -203,10 +209,12 @@ impl Runner {
         let now = (self.exchange_now)();
         let mut state = self.state();
         if state.jobs.contains_key(id.as_str()) {
+            state.troubles.registered_again(id.as_str());
             return Err(RegisterError::Taken(id.to_string()));
         }
         if state.planner.register(now, spec.clone(), last)? {
             warn!(job = %id, "a planned job was registered again; the later registration counts");
+            state.troubles.registered_again(id.as_str());
         }
         let runs = state.planned.get(&id).map_or(0, |planned| planned.runs);
         state.planned.insert(id, Planned { spec, task, runs });
@@ -251,6 +259,11 @@ impl Runner {
         let mut view: Vec<_> = needed.chain(planned).collect();
         view.sort_by(|a, b| a.id.cmp(&b.id));
         view
+    }
+
+    /// What is wrong with jobs, by id; those of which nothing is wrong are left out.
+    pub fn troubles(&self) -> BTreeMap<String, Trouble> {
+        self.state().troubles.all()
     }
 
     /// Runs until `stop` turns true; what runs then is dropped.
@@ -355,6 +368,7 @@ impl Runner {
         }
         decisions.extend(state.planner.tick(exchange));
         for decision in &decisions {
+            state.troubles.note(decision);
             match decision {
                 // Whoever runs what it waits for runs it too, and writes down what comes of it.
                 Decision::Skip { why: Why::Elsewhere(_), .. } => {}

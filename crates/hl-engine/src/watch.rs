@@ -1,0 +1,292 @@
+//! Watches the engine: what runs, and what somebody should look at. One task looks and tells, another keeps what was told
+//! in the store and reads there what the other processes say; so that a store that hangs does not blind the first.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hl_core::alert::{Alert, Severity};
+use hl_core::seam::stopped;
+use hl_core::store::{Living, Store, StoreError};
+use hl_core::{StreamKey, Token};
+use hl_monitor::{
+    Change, Health, JobSeen, Monitor, Observation, Peer, ProcessNote, Registry, RestSeen, SessionSeen,
+    StreamSeen, WriterSeen,
+};
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::{error, info, warn};
+
+use crate::Engine;
+
+/// How often it looks.
+const EVERY: Duration = Duration::from_secs(5);
+/// How often it tells the other processes, and hears of them.
+const KEEP_EVERY: Duration = Duration::from_secs(10);
+/// Changes that may wait for the store, or for a subscriber.
+const CHANGES: usize = 256;
+
+/// What a process says of itself, and when it said so.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// What it says; nothing before collecting has begun.
+    pub health: Arc<Health>,
+    /// When.
+    pub taken: Instant,
+}
+
+/// Where the watch publishes, and from where it is heard.
+pub(crate) struct Board {
+    health: watch::Sender<Published>,
+    changes: broadcast::Sender<Change>,
+    peers: Mutex<Vec<Peer>>,
+}
+
+impl Board {
+    pub(crate) fn new(token: Token) -> Self {
+        let health = Arc::new(Health { token, ..Health::default() });
+        Self {
+            health: watch::Sender::new(Published { health, taken: Instant::now() }),
+            changes: broadcast::Sender::new(CHANGES),
+            peers: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn health(&self) -> watch::Receiver<Published> {
+        self.health.subscribe()
+    }
+
+    pub(crate) fn changes(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    fn peers(&self) -> Vec<Peer> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Both ends of what the looking task has for the keeping one.
+pub(crate) fn channel() -> (Told, Untold) {
+    let (alerts, told) = mpsc::channel(CHANGES);
+    let (notes, note) = watch::channel(String::new());
+    (Told { alerts, notes }, Untold { told, note, waiting: VecDeque::new() })
+}
+
+/// What is to be kept.
+pub(crate) struct Told {
+    alerts: mpsc::Sender<Alert>,
+    notes: watch::Sender<String>,
+}
+
+/// Looks until `stop` turns true.
+pub(crate) async fn look(
+    engine: Arc<Engine>,
+    board: Arc<Board>,
+    order: Vec<StreamKey>,
+    told: Told,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut every = interval(EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut monitor, mut registry) = (Monitor::new(), Registry::default());
+    loop {
+        tokio::select! {
+            biased;
+            () = stopped(&mut stop) => break,
+            _ = every.tick() => {}
+        }
+        let seen = observe(&engine, &order, board.peers());
+        for change in monitor.step(&seen) {
+            tell(&change);
+            if told.alerts.try_send(change.alert().clone()).is_err() {
+                warn!("the store takes no alerts; one is not kept");
+            }
+            // Nobody may be listening.
+            let _ = board.changes.send(change);
+        }
+        registry.observe(&seen);
+        let processes = registry.processes();
+        match serde_json::to_string(&ProcessNote::new(&seen, processes.clone())) {
+            Ok(text) => {
+                told.notes.send_replace(text);
+            }
+            Err(error) => warn!(%error, "what runs here cannot be told"),
+        }
+        let token = engine.token();
+        let health = Arc::new(Health { at: seen.at, token, processes, alerts: monitor.open() });
+        board.health.send_replace(Published { health, taken: Instant::now() });
+    }
+}
+
+fn tell(change: &Change) {
+    let Alert { kind, subject, severity, words, .. } = change.alert();
+    let kind = kind.as_str();
+    match (change, severity) {
+        (Change::Raised(_), Severity::Critical) => error!(kind, subject, words, "alert"),
+        (Change::Raised(_), Severity::Warning) => warn!(kind, subject, words, "alert"),
+        (Change::Resolved(_), _) => info!(kind, subject, "the alert is over"),
+        (Change::Still(_), _) => {}
+    }
+}
+
+fn observe(engine: &Engine, order: &[StreamKey], peers: Vec<Peer>) -> Observation {
+    let snapshot = engine.snapshot();
+    let stream = |key: &StreamKey| {
+        let meter = snapshot.streams.get(key).copied().unwrap_or_default();
+        let held_by = snapshot.held.iter().find(|(held, _)| held == key).map(|(_, holder)| holder.token);
+        let seen = StreamSeen {
+            owner: meter.owner,
+            held_by,
+            subscribed: engine.has_socket(*key),
+            records: meter.tally.admitted,
+        };
+        (*key, seen)
+    };
+    let troubles = engine.job_troubles();
+    let job = |job: &hl_scheduler::JobView| {
+        let trouble = troubles.get(&job.id).cloned().unwrap_or_default();
+        JobSeen {
+            id: job.id.clone(),
+            planned: job.schedule.is_some(),
+            running: job.state == hl_scheduler::JobState::Running,
+            due: job.state == hl_scheduler::JobState::Due,
+            runs: job.runs,
+            again: trouble.again,
+            in_vain: trouble.in_vain,
+            skipped: trouble.skipped,
+        }
+    };
+    let sessions = snapshot.sockets.iter().map(|socket| SessionSeen {
+        up: socket.up,
+        live: socket.live,
+        wanted: socket.wanted,
+        trouble: socket.trouble.clone(),
+        connects: socket.counters.connects,
+        frames: socket.counters.frames,
+    });
+    Observation {
+        at: snapshot.at,
+        mono: snapshot.mono,
+        streams: order.iter().map(stream).collect(),
+        sessions: sessions.collect(),
+        rest: RestSeen {
+            answers: snapshot.rest.answers,
+            failures: snapshot.rest.failures,
+            rate_limited: snapshot.rest.rate_limited,
+            weight_used: snapshot.rest.weight_used,
+        },
+        writer: WriterSeen {
+            commits: snapshot.pipeline.commits,
+            failures: snapshot.pipeline.failures,
+            spooled: snapshot.spool.0,
+        },
+        jobs: snapshot.jobs.iter().map(job).collect(),
+        peers,
+    }
+}
+
+/// What is not in the store yet.
+pub(crate) struct Untold {
+    told: mpsc::Receiver<Alert>,
+    note: watch::Receiver<String>,
+    waiting: VecDeque<Alert>,
+}
+
+impl Untold {
+    /// Keeps until `stop` turns true, whatever the store does.
+    pub(crate) async fn keep(
+        mut self,
+        store: Arc<dyn Store>,
+        board: Arc<Board>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        tokio::select! {
+            biased;
+            () = stopped(&mut stop) => {}
+            () = self.go_on(store.as_ref(), &board) => {}
+        }
+    }
+
+    async fn go_on(&mut self, store: &dyn Store, board: &Board) {
+        let mut every = interval(KEEP_EVERY);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut complained = false;
+        loop {
+            let kept = tokio::select! {
+                biased;
+                alert = self.told.recv() => match alert {
+                    Some(alert) => {
+                        self.put(alert);
+                        self.flush(store).await
+                    }
+                    None => break,
+                },
+                _ = every.tick() => match self.flush(store).await {
+                    Ok(()) => self.exchange(store, board).await,
+                    failed => failed,
+                },
+            };
+            match kept {
+                Ok(()) => complained = false,
+                // The store is the pipeline's worry, which says more; here it is said once.
+                Err(error) if !complained => {
+                    complained = true;
+                    warn!(%error, "what runs here cannot be kept in the store");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// The newest word about an alert replaces what waits.
+    fn put(&mut self, alert: Alert) {
+        let same = |a: &Alert| a.kind == alert.kind && a.subject == alert.subject && a.raised == alert.raised;
+        self.waiting.retain(|waiting| !same(waiting));
+        if self.waiting.len() == CHANGES {
+            self.waiting.pop_front();
+        }
+        self.waiting.push_back(alert);
+    }
+
+    async fn flush(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        while let Some(alert) = self.waiting.front() {
+            match store.put_alert(alert).await {
+                Err(error) if error.is_temporary() => return Err(error),
+                Err(error) => {
+                    self.waiting.pop_front();
+                    return Err(error);
+                }
+                Ok(()) => {
+                    self.waiting.pop_front();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the others, and hears of them.
+    async fn exchange(&self, store: &dyn Store, board: &Board) -> Result<(), StoreError> {
+        let text = self.note.borrow().clone();
+        if !text.is_empty() {
+            store.put_note(&format!("{}/{}", ProcessNote::NAME, store.token().0), &text).await?;
+        }
+        let living = store.living(ProcessNote::NAME).await?;
+        let others = living.into_iter().filter(|living| living.holder.token != store.token());
+        *board.peers.lock().unwrap_or_else(PoisonError::into_inner) = others.map(peer).collect();
+        Ok(())
+    }
+}
+
+fn peer(living: Living) -> Peer {
+    let Living { holder, note } = living;
+    // A note of another shape is of another release: that process tells nothing.
+    let note = note.and_then(|text| serde_json::from_str::<ProcessNote>(&text).ok());
+    Peer {
+        token: holder.token,
+        name: format!("{} (pid {} on {})", holder.role, holder.pid, holder.host),
+        at: note.as_ref().map(|note| note.at),
+        weight_used: note.as_ref().map_or(0, |note| note.weight_used),
+        streams: note.as_ref().map(|note| note.collects.clone()).unwrap_or_default(),
+        jobs: note.map(|note| note.plans).unwrap_or_default(),
+    }
+}
