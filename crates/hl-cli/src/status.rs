@@ -1,13 +1,16 @@
 //! What a running daemon says about itself: filled by the daemon every second, shown by its terminal view, and kept
-//! as the note [`NOTE`] in the store, where `hl-cli status` finds it.
+//! as the note [`note`] in the store, where `hl-cli status` finds it.
 
 use std::collections::BTreeMap;
 
 use hl_core::{StreamKey, TimeMs, Token};
 use serde::{Deserialize, Serialize};
 
-/// The name of the note in the store.
-pub const NOTE: &str = "status";
+/// The name of the note in the store that a process with this token keeps. It goes with its session.
+#[must_use]
+pub fn note(token: Token) -> String {
+    format!("status/{}", token.0)
+}
 
 /// A daemon at one moment.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]

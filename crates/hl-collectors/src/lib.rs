@@ -7,7 +7,7 @@
 //! writes (`hl-store`).
 
 /// What every request says of itself.
-pub(crate) const USER_AGENT: &str = concat!("hyperliquid-collector/", env!("CARGO_PKG_VERSION"));
+pub const USER_AGENT: &str = concat!("hyperliquid-collector/", env!("CARGO_PKG_VERSION"));
 
 mod complaints;
 pub mod files;

@@ -12,5 +12,5 @@ mod writer;
 
 pub use inspect::{AlertRow, Audit, CoverageRow, GapRow, Inspect, Problem, StreamRow};
 pub use spool::{MAX_SPOOLS, Spool};
-pub use sqlite::{SqliteError, SqliteInspect, SqliteOptions, SqliteStore};
+pub use sqlite::{SqliteError, SqliteInspect, SqliteOptions, SqliteStore, host_name};
 pub use writer::Writer;

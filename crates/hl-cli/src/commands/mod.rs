@@ -1,10 +1,12 @@
 //! The commands of `hl-cli`, one a file. Each reads what it needs, and answers as a table or as one JSON object.
 
+mod alerts;
 mod backfill;
 mod coverage;
 mod exchange;
 mod jobs;
 mod probe;
+mod ps;
 mod status;
 mod verify;
 
@@ -44,6 +46,8 @@ Examples:
   hl-cli verify --store sqlite:./data/hyperliquid.db
   hl-cli backfill candles --coin BTC --from 2026-11-01
   hl-cli jobs list                                 which jobs there are, and when they run
+  hl-cli ps                                        what runs, and how it gets on
+  hl-cli alerts                                    what somebody should look at
   hl-cli probe                                     whether the exchange behaves as it is believed to
 
 Exit codes: 0 done and clean, 1 failed or unclean, 2 usage, 3 held by another
@@ -52,6 +56,8 @@ it was seen.";
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// What somebody should look at: open alerts, newest first
+    Alerts(alerts::Args),
     /// Fills the past: bars, funding, trades, or every open gap, as far as the exchange still has it
     Backfill(backfill::Args),
     /// What is covered, by which source, and every gap with its cause and state
@@ -60,6 +66,8 @@ enum Command {
     Jobs(jobs::Args),
     /// Tries on the exchange itself what is believed of it, in about two minutes
     Probe(probe::Args),
+    /// Everything that runs on the store: sources, sessions, collectors, jobs, writers
+    Ps(ps::Args),
     /// What is collected, how fresh it is, and who is at it
     Status(status::Args),
     /// Proves that a store is consistent, and with --truth that it equals what a simulated exchange did
@@ -181,10 +189,12 @@ pub fn run_process() -> Exit {
 
 async fn run(arguments: impl IntoIterator<Item = OsString>, shell: &mut Shell<'_>) -> Exit {
     let done = match Cli::try_parse_from(arguments) {
+        Ok(Cli { command: Command::Alerts(args) }) => alerts::run(&args, shell).await,
         Ok(Cli { command: Command::Backfill(args) }) => backfill::run(&args, shell).await,
         Ok(Cli { command: Command::Coverage(args) }) => coverage::run(&args, shell).await,
         Ok(Cli { command: Command::Jobs(args) }) => jobs::run(&args, shell).await,
         Ok(Cli { command: Command::Probe(args) }) => probe::run(&args, shell).await,
+        Ok(Cli { command: Command::Ps(args) }) => ps::run(&args, shell).await,
         Ok(Cli { command: Command::Status(args) }) => status::run(&args, shell).await,
         Ok(Cli { command: Command::Verify(args) }) => verify::run(&args, shell).await,
         Err(error) => Err(ConfigError::from(error).into()),

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{CommandError, Common, Shell};
 use crate::exit::Exit;
-use crate::status::{NOTE, StatusReport};
+use crate::status::{self, StatusReport};
 use crate::{human, view};
 
 #[derive(clap::Args, Debug)]
@@ -29,8 +29,10 @@ struct Answer {
     streams: Vec<Line>,
     /// Living processes on the store.
     holders: Vec<Holder>,
-    /// What the daemon says about itself, where one is alive.
+    /// What the daemon says about itself, where one is alive; of several the oldest.
     live: Option<StatusReport>,
+    /// What the other ones say.
+    others: Vec<StatusReport>,
 }
 
 #[derive(Serialize)]
@@ -58,22 +60,25 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     };
     let streams = store.streams().await?.into_iter().map(line).collect();
     let holders = store.holders().await?;
-    let live = live(store.as_ref(), &holders).await?;
-    let answer = Answer { at, streams, holders, live };
+    let mut reports = living(store.as_ref(), &holders).await?.into_iter();
+    let live = reports.next();
+    let answer = Answer { at, streams, holders, live, others: reports.collect() };
     shell.answer(&args.common, &answer, &text(&answer))?;
     Ok(Exit::Done)
 }
 
-/// What a living daemon says about itself.
-pub(super) async fn live(
+/// What the living daemons say about themselves, the oldest first.
+pub(super) async fn living(
     store: &dyn Inspect,
     holders: &[Holder],
-) -> Result<Option<StatusReport>, CommandError> {
-    // A note of another shape is of another release, whose daemon may well be running: no reason to fail.
-    let note = store.note(NOTE).await?;
-    Ok(note
-        .and_then(|text| serde_json::from_str::<StatusReport>(&text).ok())
-        .filter(|report| holders.iter().any(|holder| holder.token == report.token)))
+) -> Result<Vec<StatusReport>, CommandError> {
+    let mut reports = Vec::new();
+    for holder in holders {
+        let note = store.note(&status::note(holder.token)).await?;
+        // A note of another shape is of another release, whose daemon may well be running: no reason to fail.
+        reports.extend(note.and_then(|text| serde_json::from_str::<StatusReport>(&text).ok()));
+    }
+    Ok(reports)
 }
 
 fn text(answer: &Answer) -> String {
@@ -93,9 +98,11 @@ fn text(answer: &Answer) -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{}\n", table.trim_fmt());
     match (&answer.live, answer.holders.as_slice()) {
-        (Some(report), _) => {
-            let age = human::length(answer.at.since(report.at));
-            let _ = write!(text, "the daemon, {age} ago:\n{}", view::table(report, usize::MAX, false));
+        (Some(live), _) => {
+            for report in [live].into_iter().chain(&answer.others) {
+                let age = human::length(answer.at.since(report.at));
+                let _ = write!(text, "the daemon, {age} ago:\n{}", view::table(report, usize::MAX, false));
+            }
         }
         (None, []) => text.push_str("no process is at work on this store\n"),
         (None, holders) => {

@@ -2,15 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use hl_core::alert::{Alert, AlertKind};
 use hl_core::ledger::{Batch, Cause, Change, Span};
 use hl_core::record::Mid;
 use hl_core::store::Store as _;
 use hl_core::{Coin, Decimal, Epoch, Origin, Records, StreamKey, TimeMs, Token};
+use hl_monitor::{Process, ProcessKind, ProcessNote, State};
 use hl_store::{SqliteOptions, Writer};
 use serde_json::Value;
 
 use super::*;
-use crate::status::{NOTE, StatusReport};
+use crate::status::{self, StatusReport};
 
 struct At(i64);
 
@@ -119,11 +121,19 @@ async fn status_shows_the_daemon_while_it_lives() {
     let note = |token| serde_json::to_string(&report(token)).unwrap();
     store.lease(&[StreamKey::Mids]).await.unwrap();
 
-    store.put_note(NOTE, &note(Token(1))).await.unwrap();
+    store.put_note(&status::note(Token(1)), &note(Token(1))).await.unwrap();
     let dead = json(&["status"], &path).await;
     assert_eq!(dead["live"], Value::Null, "the note of a daemon that has died is not shown");
 
-    store.put_note(NOTE, &note(store.token())).await.unwrap();
+    store.put_note(&status::note(store.token()), &note(store.token())).await.unwrap();
+    let second = open(&path).await;
+    store.put_note(&status::note(second.token()), &note(second.token())).await.unwrap();
+    let both = json(&["status"], &path).await;
+    assert_eq!(
+        (&both["live"]["token"], &both["others"][0]["token"]),
+        (&store.token().0.into(), &second.token().0.into())
+    );
+    second.close().await.unwrap();
     let alive = json(&["status"], &path).await;
     assert_eq!(alive["live"]["network"], "sim");
     let line = &alive["streams"][0];
@@ -135,6 +145,88 @@ async fn status_shows_the_daemon_while_it_lives() {
     store.close().await.unwrap();
     let (_, text) = cli(&["status"], &path).await;
     assert!(text.ends_with("no process is at work on this store\n"), "{text}");
+}
+
+#[tokio::test]
+async fn ps_shows_each_living_process_and_what_runs_in_it() {
+    let (_folder, path) = filled().await;
+    let (_, text) = cli(&["ps"], &path).await;
+    assert_eq!(text, "no process is at work on this store\n");
+    let store = open(&path).await;
+    let process = Process {
+        kind: ProcessKind::Collector,
+        name: "trades/BTC".to_owned(),
+        state: State::Running,
+        owner: Some("ws".to_owned()),
+        since: TimeMs(10_000),
+        last_progress: Some(TimeMs(58_500)),
+        restarts: 2,
+    };
+    let note = ProcessNote { at: TimeMs(59_000), processes: vec![process], ..ProcessNote::default() };
+    let name = format!("{}/{}", ProcessNote::NAME, store.token().0);
+    store.put_note(&name, &serde_json::to_string(&note).unwrap()).await.unwrap();
+    let silent = open(&path).await;
+    let all = json(&["ps"], &path).await;
+    let first = &all["processes"][0];
+    assert_eq!(
+        (&first["pid"], &first["told"], &first["role"]),
+        (&77.into(), &59_000.into(), &"hl-daemon".into())
+    );
+    let row = &first["runs"][0];
+    assert_eq!(
+        (&row["name"], &row["state"], &row["restarts"]),
+        (&"trades/BTC".into(), &"running".into(), &2.into())
+    );
+    assert_eq!(
+        (&all["processes"][1]["told"], &all["processes"][1]["runs"]),
+        (&Value::Null, &serde_json::json!([]))
+    );
+
+    let (_, text) = cli(&["ps"], &path).await;
+    let token = store.token().0;
+    assert!(
+        text.starts_with(&format!("hl-daemon (pid 77 on here, token {token}) for 59.0s, as of 1.0s ago\n")),
+        "{text}"
+    );
+    let words: Vec<_> = text.lines().nth(2).unwrap().split_whitespace().collect();
+    assert_eq!(words, ["collector", "trades/BTC", "running", "ws", "50.0s", "1.5s", "ago", "2"], "{text}");
+    assert!(text.contains("which does not tell what runs in it"), "{text}");
+    silent.close().await.unwrap();
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn alerts_shows_what_is_open_and_all_of_it_where_asked_to() {
+    let (_folder, path) = filled().await;
+    let (exit, text) = cli(&["alerts"], &path).await;
+    assert_eq!((exit, text.as_str()), (Exit::Done, "no open alerts\n"));
+    assert_eq!(cli(&["alerts", "--all"], &path).await.1, "no alert in 90 days\n");
+    let store = open(&path).await;
+    let alert = |kind: AlertKind, raised: i64, resolved| Alert {
+        kind,
+        subject: "trades/BTC".to_owned(),
+        severity: kind.severity(),
+        raised: TimeMs(raised),
+        last_seen: TimeMs(raised),
+        times: 1,
+        resolved,
+        words: "nothing comes".to_owned(),
+    };
+    let over = Some(TimeMs(30_000));
+    store.put_alert(&alert(AlertKind::RateLow, 20_000, over)).await.unwrap();
+    store.put_alert(&alert(AlertKind::NoOwner, 40_000, None)).await.unwrap();
+    let open_ones = json(&["alerts"], &path).await;
+    let only = serde_json::json!([{
+        "token": store.token().0, "kind": "no_owner", "subject": "trades/BTC", "severity": "critical",
+        "raised": 40_000, "last_seen": 40_000, "times": 1, "resolved": null, "words": "nothing comes",
+    }]);
+    assert_eq!(open_ones["alerts"], only);
+    let (_, text) = cli(&["alerts", "--all"], &path).await;
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[1].contains("no_owner") && lines[1].contains("20.0s"), "newest first: {text}");
+    assert!(lines[2].contains("rate_low") && lines[2].contains("10.0s, over"), "{text}");
+    drop(store);
+    assert_eq!(cli(&["alerts"], &path).await.1, "no open alerts\n", "its process ended");
 }
 
 #[tokio::test]

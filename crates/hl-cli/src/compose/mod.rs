@@ -8,6 +8,7 @@ pub(crate) mod shutdown;
 mod trace;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,8 +32,10 @@ use tracing::{info, warn};
 
 use crate::config::{CoinsError, Config, Endpoints, StoreUri};
 use crate::exit::Exit;
+use crate::http::Server;
 use crate::status;
 use crate::view::{Mode, View};
+use crate::webhook::{self, Sender};
 
 /// The spool holds at most this much: hours of a busy market.
 const SPOOL_BYTES: u64 = 1 << 30;
@@ -52,6 +55,14 @@ pub enum DaemonError {
     /// A port to listen on.
     #[error("listening for the simulated exchange: {0}")]
     Listen(#[source] std::io::Error),
+    /// A port to answer on.
+    #[error("--http {address}: {source}")]
+    Http {
+        /// The address.
+        address: SocketAddr,
+        /// Why it cannot be listened on.
+        source: std::io::Error,
+    },
     /// The store.
     #[error("the store {path}: {source}")]
     Store {
@@ -78,9 +89,12 @@ impl DaemonError {
             | Self::Network(NetworkError::Other { .. })
             | Self::Engine(EngineError::OverCapacity(_) | EngineError::NoTrades(_)) => Exit::Usage,
             Self::Engine(EngineError::Held(_)) => Exit::Held,
-            Self::Sim(_) | Self::Listen(_) | Self::Store { .. } | Self::Network(_) | Self::Engine(_) => {
-                Exit::Failed
-            }
+            Self::Sim(_)
+            | Self::Listen(_)
+            | Self::Http { .. }
+            | Self::Store { .. }
+            | Self::Network(_)
+            | Self::Engine(_) => Exit::Failed,
         }
     }
 }
@@ -131,7 +145,7 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
         info!(network = config.network.name(), "publishes no statistics; {} is off", CollectDailyStats::ID);
     }
     let engine = Engine::new(Parts {
-        net,
+        net: net.clone(),
         clock: clock.clone(),
         store: store.clone(),
         spool: Arc::new(spool),
@@ -144,11 +158,23 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
         statistics: statistics.map(|folder| Arc::new(folder) as Arc<dyn Files>),
         jobs,
     });
-    let result = collect(config, &engine, store.as_ref(), stop).await.map_err(|error| match error {
-        DaemonError::Engine(EngineError::Store(source))
-        | DaemonError::Network(NetworkError::Store(source)) => failed(source),
-        other => other,
-    });
+    let server = match config.http.map(|address| serve(address, &net, &engine)).transpose() {
+        Ok(server) => server,
+        Err(error) => {
+            // Nothing was begun.
+            store.close().await.map_err(failed)?;
+            return Err(error);
+        }
+    };
+    let result =
+        collect(config, &engine, store.as_ref(), net.as_ref(), stop).await.map_err(|error| match error {
+            DaemonError::Engine(EngineError::Store(source))
+            | DaemonError::Network(NetworkError::Store(source)) => failed(source),
+            other => other,
+        });
+    if let Some(server) = server {
+        server.stop();
+    }
     let closed = store.close().await.map_err(failed);
     if let Some(sim) = sim {
         sim.stop().await;
@@ -175,6 +201,7 @@ async fn collect(
     config: &Config,
     engine: &Arc<Engine>,
     store: &SqliteStore,
+    net: &dyn Net,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), DaemonError> {
     belong(store, &config.network.name()).await?;
@@ -193,10 +220,30 @@ async fn collect(
         biased;
         ended = engine.run(&streams, &standby, stop) => ended?,
         () = show => {}
+        () = tell(config, engine, net) => {}
     }
     let report = report::report(config, &engine.snapshot(), store.token(), &unfilled(config).await, None);
     info!("{}", crate::view::line(&report));
     Ok(())
+}
+
+/// Answers over HTTP, on a thread of its own.
+fn serve(address: SocketAddr, net: &Arc<dyn Net>, engine: &Engine) -> Result<Server, DaemonError> {
+    let server = Server::start(net.clone(), address, engine.health());
+    let server = server.map_err(|source| DaemonError::Http { address, source })?;
+    info!(endpoint = %server.endpoint(), "answering over HTTP: /healthz, /v1/processes, /v1/alerts");
+    Ok(server)
+}
+
+/// Tells the webhook of alerts, where there is one. Never ends by itself.
+async fn tell(config: &Config, engine: &Engine, net: &dyn Net) {
+    if let Some(to) = &config.webhook {
+        let sender =
+            Sender { network: config.network.name(), pid: std::process::id(), host: hl_store::host_name() };
+        let rng = Seed(sender.pid.into()).rng("webhook");
+        webhook::run(net, to, &sender, engine.alerts(), rng).await;
+    }
+    std::future::pending().await
 }
 
 /// The coins to collect. Asks until the exchange answers; what was known the last time serves meanwhile. None when
@@ -251,6 +298,7 @@ async fn show(config: &Config, engine: &Engine, store: &SqliteStore) {
     let mut rates = report::Rates::default();
     let mut gaps = BTreeMap::new();
     let mut shown = true;
+    let note = status::note(store.token());
     for n in 0_u64.. {
         every.tick().await;
         let snapshot = engine.snapshot();
@@ -265,7 +313,7 @@ async fn show(config: &Config, engine: &Engine, store: &SqliteStore) {
         shown = shown && view.show(&report).is_ok();
         if n % NOTE_EVERY_VIEWS == 0
             && let Ok(text) = serde_json::to_string(&report)
-            && let Err(error) = store.put_note(status::NOTE, &text).await
+            && let Err(error) = store.put_note(&note, &text).await
         {
             warn!(%error, "the status could not be kept");
         }

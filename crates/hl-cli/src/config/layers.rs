@@ -107,7 +107,7 @@ pub(super) fn file(path: &Path, text: &str) -> Result<Layer, ConfigError> {
                     return Err(fail(at, ValueError::Empty));
                 }
             }
-            (DeValue::String(text), Takes::Word | Takes::List | Takes::Texts) => {
+            (DeValue::String(text), Takes::Word | Takes::Address | Takes::List | Takes::Texts) => {
                 all = values(opt, text, &place(at))?
             }
             // A seed may be larger than the integers of TOML: as a string it may be written all the same.

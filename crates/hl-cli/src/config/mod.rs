@@ -4,6 +4,7 @@
 //! effective configuration as text. All of it is pure: arguments, environment and file content come in as values.
 //! What does not: acting on any of it.
 
+mod alerts;
 mod choice;
 mod coins;
 mod duration;
@@ -20,6 +21,7 @@ mod store;
 
 use std::ffi::OsString;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -29,6 +31,7 @@ use hl_core::thinning::Policy;
 use hl_core::{Coin, Decimal, Interval, Kind, StreamKey};
 use tracing::Level;
 
+pub use alerts::Webhook;
 use choice::LiveInterval;
 pub use choice::StreamChoice;
 pub use coins::{Coins, CoinsError, NamedCoin};
@@ -66,6 +69,10 @@ pub struct Config {
     pub jobs: Jobs,
     /// Where to keep the data.
     pub store: StoreUri,
+    /// Where to answer over HTTP, where that was asked for.
+    pub http: Option<SocketAddr>,
+    /// Whom to tell of alerts.
+    pub webhook: Option<Webhook>,
     /// How long to run; until stopped where none.
     pub run_for: Option<Duration>,
     /// The market of a simulated exchange inside the process; without effect elsewhere.
@@ -223,6 +230,8 @@ impl Settings {
             },
             jobs: self.jobs()?,
             store: self.one("store")?,
+            http: self.said("http", alerts::http)?,
+            webhook: self.said("webhook", str::parse)?,
             run_for: self.said("for", parse_duration)?,
             sim: SimOptions {
                 seed: Seed(self.with("sim-seed", |text| number(text, 0, u64::MAX, "7"))?),

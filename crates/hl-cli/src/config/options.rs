@@ -2,6 +2,8 @@
 
 use clap::{Arg, ArgAction, Command};
 
+use super::alerts::DEFAULT_HTTP;
+
 /// One option.
 pub(super) struct Opt {
     /// `sim-seed`: the flag `--sim-seed`, the key `sim-seed`, the variable `HL_SIM_SEED`.
@@ -18,6 +20,8 @@ pub(super) struct Opt {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Takes {
     Word,
+    /// A word that may be left out: the flag alone has a meaning.
+    Address,
     Number,
     /// Words: commas separate them, an array in the file.
     List,
@@ -29,7 +33,7 @@ pub(super) enum Takes {
 impl Takes {
     pub(super) fn expected(self) -> &'static str {
         match self {
-            Self::Word => "a string",
+            Self::Word | Self::Address => "a string",
             Self::Number => "a whole number",
             Self::List | Self::Texts => "a string or an array of strings",
             Self::Switch => "true or false",
@@ -37,7 +41,7 @@ impl Takes {
     }
 }
 
-pub(super) const OPTIONS: [Opt; 16] = [
+pub(super) const OPTIONS: [Opt; 18] = [
     Opt {
         key: "network",
         takes: Takes::Word,
@@ -115,6 +119,21 @@ pub(super) const OPTIONS: [Opt; 16] = [
         help: "Where to keep the data",
     },
     Opt {
+        key: "http",
+        takes: Takes::Address,
+        default: None,
+        value: "ADDRESS",
+        help: "Answer over HTTP on this address: /healthz, /v1/processes, /v1/alerts; without an address on \
+               127.0.0.1:9847. There is no password [default: off]",
+    },
+    Opt {
+        key: "webhook",
+        takes: Takes::Word,
+        default: None,
+        value: "URL",
+        help: "POST alerts to this URL as JSON when they rise and when they are over [default: none]",
+    },
+    Opt {
         key: "for",
         takes: Takes::Word,
         default: None,
@@ -177,6 +196,11 @@ impl Opt {
         match self.takes {
             Takes::Switch => arg.action(ArgAction::SetTrue),
             Takes::List | Takes::Texts => arg.action(ArgAction::Append).value_name(self.value),
+            Takes::Address => arg
+                .action(ArgAction::Set)
+                .num_args(0..=1)
+                .default_missing_value(DEFAULT_HTTP)
+                .value_name(self.value),
             Takes::Word | Takes::Number => arg.action(ArgAction::Set).value_name(self.value),
         }
     }

@@ -5,13 +5,17 @@ use std::fmt::Write as _;
 use super::layers::Layer;
 use super::options::{OPTIONS, Takes};
 use super::place::Sourced;
-use super::{Place, mask};
+use super::{Place, alerts, mask};
 
 pub(super) fn toml(settings: &Layer) -> String {
     let mut text = String::new();
     for opt in &OPTIONS {
         let line = match settings.get(opt.key).map(Vec::as_slice) {
             None | Some([]) => format!("# {} = {}  # default", opt.key, unset(opt.key, settings)),
+            // Its path may be a key, and a masked one read again would be another webhook.
+            Some([.., last]) if opt.key == "webhook" => {
+                format!("# webhook = \"{}\"  # {}", alerts::masked(&last.text), origin(&last.place))
+            }
             Some(values @ [first, ..]) => {
                 format!("{} = {}  # {}", opt.key, value(opt.takes, values), origin(&first.place))
             }
@@ -28,7 +32,8 @@ fn unset(key: &str, settings: &Layer) -> &'static str {
     match key {
         "coin" if sim => "every coin of the simulated market",
         "coin" => "BTC",
-        "standby" => "none",
+        "standby" | "webhook" => "none",
+        "http" => "off",
         "min-trade" | "book-on-move" | "book-every" => "store all",
         "job" => "as `hl-cli jobs list` shows",
         _ => "until stopped",
@@ -44,7 +49,7 @@ fn value(takes: Takes, values: &[Sourced]) -> String {
         }
         Takes::Switch => matches!(last, "true" | "1").to_string(),
         Takes::Number if last.parse::<i64>().is_ok() => last.to_owned(),
-        Takes::Number | Takes::Word => values.last().map(quoted).unwrap_or_default(),
+        Takes::Number | Takes::Word | Takes::Address => values.last().map(quoted).unwrap_or_default(),
     }
 }
 

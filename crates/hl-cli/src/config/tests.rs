@@ -175,3 +175,25 @@ fn what_is_left_out_is_said_in_amounts_above_zero() {
         assert!(error.starts_with(words[0]) && error.contains("write it like"), "{error}");
     }
 }
+
+#[test]
+fn http_has_an_address_of_its_own_and_a_webhook_is_printed_without_its_path() {
+    let http =
+        |arguments: &[&str], file| config(arguments, &[], file).http.map(|address| address.to_string());
+    assert_eq!(http(&[], ""), None);
+    assert_eq!(http(&["--http", "--coin", "ETH"], "").as_deref(), Some("127.0.0.1:9847"));
+    assert_eq!(http(&["--http", "0.0.0.0:80"], "").as_deref(), Some("0.0.0.0:80"));
+    assert_eq!(http(&["--config", "hl.toml"], "http = '[::1]:81'").as_deref(), Some("[::1]:81"));
+    assert!(error(&["--http", "localhost"], &[], "").contains("127.0.0.1:9847"));
+
+    let hook = [("HL_WEBHOOK", "https://hooks.example.com/services/key")];
+    let loaded = load_with(&["--print-config"], &hook, "").unwrap();
+    assert_eq!(loaded.config.webhook.unwrap().path, "/services/key");
+    let printed = loaded.print.unwrap();
+    assert!(
+        printed.contains("# webhook = \"https://hooks.example.com/***\"  # variable HL_WEBHOOK\n"),
+        "{printed}"
+    );
+    let said = error(&[], &[("HL_WEBHOOK", "https://me:secret@hooks.example.com/key")], "");
+    assert!(said.starts_with("HL_WEBHOOK: ") && !said.contains("secret") && !said.contains("key"), "{said}");
+}

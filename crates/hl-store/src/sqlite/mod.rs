@@ -65,14 +65,18 @@ impl SqliteOptions {
         Self {
             path: path.into(),
             role: role.to_owned(),
-            host: std::fs::read_to_string("/etc/hostname")
-                .map(|name| name.trim().to_owned())
-                .unwrap_or_default(),
+            host: host_name(),
             pid: std::process::id(),
             writer: Writer::Thread,
             clock,
         }
     }
+}
+
+/// The name of this host, for people; empty where it has none.
+#[must_use]
+pub fn host_name() -> String {
+    std::fs::read_to_string("/etc/hostname").map(|name| name.trim().to_owned()).unwrap_or_default()
 }
 
 /// A session on a SQLite file.

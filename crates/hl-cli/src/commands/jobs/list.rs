@@ -8,11 +8,12 @@ use hl_core::{TimeMs, Token};
 use hl_scheduler::jobs::KNOWN;
 use serde::Serialize;
 
-use super::super::status::live;
+use super::super::status::living;
 use super::{moment, outcome};
 use crate::commands::{CommandError, Common, Shell};
 use crate::exit::Exit;
 use crate::human;
+use crate::status::StatusReport;
 
 /// So many runs of a job are looked through for the last one that is more than asked for.
 const LOOK_BACK: u32 = 20;
@@ -46,22 +47,24 @@ struct Line {
 pub(super) async fn run(common: &Common, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
     let store = shell.open(common)?;
     let holders = store.holders().await?;
-    let report = live(store.as_ref(), &holders).await?;
+    let reports = living(store.as_ref(), &holders).await?;
     let mut jobs = Vec::new();
     for known in KNOWN {
         let runs = store.job_runs(Some(known.id), LOOK_BACK).await?;
         let last = runs.into_iter().find(|row| row.attempt > 0);
-        let found = report.as_ref().map(|report| report.jobs.iter().find(|job| job.id == known.id));
-        let state = match found {
-            Some(Some(job)) => job.state.clone(),
-            Some(None) => "off".to_owned(),
-            None => "stopped".to_owned(),
+        // Of several daemons the oldest that has the job.
+        let has = |report: &&StatusReport| report.jobs.iter().any(|job| job.id == known.id);
+        let report = reports.iter().find(has).or(reports.first());
+        let job = report.and_then(|report| report.jobs.iter().find(|job| job.id == known.id));
+        let state = match (job, report) {
+            (Some(job), _) => job.state.clone(),
+            (None, Some(_)) => "off".to_owned(),
+            (None, None) => "stopped".to_owned(),
         };
-        let job = found.flatten();
         jobs.push(Line {
             id: known.id,
             state,
-            token: report.as_ref().map(|report| report.token),
+            token: report.map(|report| report.token),
             schedule: job.and_then(|job| job.schedule.clone()),
             planned: job.and_then(|job| job.planned),
             runs: job.map_or(0, |job| job.runs),
