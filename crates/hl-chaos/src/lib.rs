@@ -12,6 +12,7 @@ mod clock;
 mod market;
 mod net;
 mod outcome;
+mod quiet;
 mod run;
 mod store;
 mod storm;
@@ -23,6 +24,7 @@ pub use clock::SteppingClock;
 pub use market::{Market, MarketError};
 pub use net::{Weather, WeatherNet};
 pub use outcome::{Outcome, Summary};
+pub use quiet::{Quiet, quiet};
 pub use run::{Plan, run};
 pub use store::{RoughStore, Trouble, Troubles};
 pub use storm::{Density, Step, Storm};
@@ -48,6 +50,9 @@ pub enum ChaosError {
         /// Why.
         source: std::io::Error,
     },
+    /// A daemon did not end in good order.
+    #[error(transparent)]
+    Daemon(#[from] Ended),
     /// The store could not be opened or read.
     #[error("the store: {0}")]
     Store(#[from] StoreError),

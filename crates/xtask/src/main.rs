@@ -10,6 +10,7 @@ mod faults;
 mod fuzz;
 mod lint;
 mod mutants;
+mod quiet_week;
 mod run;
 
 use std::process::ExitCode;
@@ -47,6 +48,11 @@ const TASKS: &[Task] = &[
         run: chaos::chaos,
     },
     Task {
+        name: "quiet-week",
+        about: "the whole collector for a week of virtual time without faults: no alert may rise; takes hl-quiet's words",
+        run: quiet_week::quiet_week,
+    },
+    Task {
         name: "faults",
         about: "breaks connections, processes, disks and clocks for real, at length; takes names, --list, --json",
         run: faults::faults,
@@ -77,7 +83,7 @@ fn main() -> ExitCode {
     let Some((task, rest)) = task else {
         eprintln!("usage: cargo xtask TASK [WORDS OF THE TASK]\n");
         for task in TASKS {
-            eprintln!("  {:8} {}", task.name, task.about);
+            eprintln!("  {:10} {}", task.name, task.about);
         }
         return ExitCode::from(if words.is_empty() { 0 } else { 2 });
     };
