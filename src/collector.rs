@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use hl_collectors::rest::{RestError, RestOptions};
 use hl_collectors::ws::WsOptions;
+use hl_core::alert::Alert;
 use hl_core::seam::{Clock, Endpoint, Seed};
 use hl_core::store::{Store as _, StoreError};
 use hl_core::stream::StreamKeyError;
@@ -16,9 +17,10 @@ use hl_core::{Coin, Kind, StreamKey};
 use hl_engine::network::{NetworkError, belong};
 use hl_engine::universe::Universe;
 use hl_engine::{Endpoints, Engine, EngineError, Parts, Snapshot};
+use hl_monitor::Change;
 use hl_runtime::{SystemClock, TcpNet};
 use hl_store::{Spool, SqliteOptions, SqliteStore, Writer};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 
 /// What the session is called in the store, for people.
@@ -236,6 +238,18 @@ impl Collector {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.engine.snapshot()
+    }
+
+    /// The open alerts, oldest first: what somebody should look at. `docs/alerts.md` explains each.
+    #[must_use]
+    pub fn alerts(&self) -> Vec<Alert> {
+        self.engine.health().borrow().health.alerts.clone()
+    }
+
+    /// Every alert that rises or is over from now on. Who is slow misses the oldest.
+    #[must_use]
+    pub fn alert_changes(&self) -> broadcast::Receiver<Change> {
+        self.engine.alerts()
     }
 
     /// Waits until collecting ends by itself, which it does only when it fails. Safe to drop and call again; after it

@@ -47,6 +47,7 @@ mod collector_tests;
 
 pub use collector::{Builder, CollectError, Collector};
 
+pub use hl_core::alert::{Alert, AlertKind, Severity};
 pub use hl_core::claim::{Epoch, Origin, SourceId, Token};
 pub use hl_core::interval::Interval;
 pub use hl_core::ledger::{Cause, GapState, Span};
@@ -57,9 +58,10 @@ pub use hl_core::stream::{BookVariant, Kind, StreamKey};
 pub use hl_core::symbol::Coin;
 pub use hl_core::time::TimeMs;
 pub use hl_core::{decimal::Decimal, source, timeline};
-pub use hl_engine::{Endpoints, Engine, EngineError, Parts, Snapshot, Target};
+pub use hl_engine::{Endpoints, Engine, EngineError, Parts, Published, Snapshot, Target};
+pub use hl_monitor::{Change, Health, Process, ProcessKind, State};
 pub use hl_runtime::{MemoryNet, SystemClock, TcpNet, TokioClock};
 pub use hl_store::{
-    Audit, CoverageRow, GapRow, Inspect, Problem, Spool, SqliteInspect, SqliteOptions, SqliteStore,
+    AlertRow, Audit, CoverageRow, GapRow, Inspect, Problem, Spool, SqliteInspect, SqliteOptions, SqliteStore,
     StreamRow, Writer,
 };
