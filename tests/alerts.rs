@@ -12,6 +12,7 @@ use hl_core::SourceId;
 use hl_core::store::Store as _;
 use hl_monitor::Change;
 use hl_scheduler::jobs::CollectFunding;
+use hl_scheduler::plan::{Retry, Spec};
 use hl_sim::{Fault, FaultKind};
 use hl_store::{Inspect as _, SqliteStore};
 use support::{World, streams};
@@ -188,6 +189,31 @@ async fn a_job_that_is_registered_twice_and_one_that_two_daemons_plan_are_told()
     sleep(MINUTE * 2).await;
     assert_eq!(told.new(), ["resolved job_twice collect_funding"]);
     daemon.stop().await.unwrap();
+}
+
+/// The alerts of one job under a fault of the answers that lasts six minutes, and of nothing else but `rest`.
+async fn of_job(every: &str, http: FaultKind) -> Vec<String> {
+    let mut world = World::new(5).await.unwrap();
+    let spec = CollectFunding::spec(Some(every.parse().unwrap())).unwrap();
+    world.jobs = vec![Spec { grace_ms: 1_000, jitter_ms: 0, retry: Retry::NEVER, ..spec }];
+    let daemon = world.daemon(&streams(&["trades/BTC", "mids"])).await.unwrap();
+    let mut told = Told(daemon.engine.alerts());
+    sleep(MINUTE * 5).await;
+    assert_eq!(told.new(), Vec::<String>::new());
+    world.sim.inject(Fault::lasting(http, 6 * MINUTE_MS));
+    sleep(MINUTE * 15).await;
+    let (of_rest, of_job): (Vec<_>, Vec<_>) =
+        told.new().into_iter().partition(|line| line.ends_with(" rest"));
+    assert_eq!(of_rest, once("no_progress rest"));
+    daemon.stop().await.unwrap();
+    of_job
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_keeps_failing_or_being_skipped_is_told() {
+    let http = |delay_ms| FaultKind::Http { status: Some(502), body: None, delay_ms };
+    assert_eq!(of_job("every 1m", http(None)).await, once("job_failing collect_funding"));
+    assert_eq!(of_job("every 5s", http(Some(9_000))).await, once("job_skipped collect_funding"));
 }
 
 #[tokio::test(start_paused = true)]
