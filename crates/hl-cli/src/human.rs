@@ -35,6 +35,16 @@ pub fn table(headings: &[&str]) -> Table {
     table
 }
 
+/// The same, with the columns of words, which come first, aligned left: so many of them.
+#[must_use]
+pub fn table_of_words(headings: &[&str], words: usize) -> Table {
+    let mut table = table(headings);
+    for column in table.column_iter_mut().take(words) {
+        column.set_cell_alignment(CellAlignment::Left);
+    }
+    table
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use hl_core::stream::Conflation;
 use hl_core::{SourceId, StreamKey, TimeMs};
 
 use crate::band::{Band, Verdict};
-use crate::process::process_of;
+use crate::process::token_words;
 use crate::progress::{Attempts, Counter};
 use crate::standing::{Condition, Patience, Standing};
 use crate::{Observation, Peer, StreamSeen};
@@ -258,11 +258,7 @@ impl Monitor {
                 .collect();
             let words = match (stream.owner, others.as_slice()) {
                 (Some(source), [first, ..]) => {
-                    let words = format!(
-                        "collected here over {source}, and by {} ({})",
-                        first.name,
-                        process_of(first.token)
-                    );
+                    let words = format!("collected here over {source}, and by {}", first.name);
                     conditions.push(Condition {
                         kind: AlertKind::TwoOwners,
                         subject: key.to_string(),
@@ -273,10 +269,9 @@ impl Monitor {
                 (Some(_), []) | (None, [_, ..]) => continue,
                 (None, []) => match stream.held_by {
                     Some(token) => {
-                        let name =
-                            seen.peers.iter().find(|peer| peer.token == token).map(|peer| peer.name.as_str());
-                        let name = name.unwrap_or("a process that is not known");
-                        format!("held by {name} ({}), which does not collect it", process_of(token))
+                        let peer = seen.peers.iter().find(|peer| peer.token == token);
+                        let name = peer.map_or_else(|| token_words(token), |peer| peer.name.clone());
+                        format!("held by {name}, which does not collect it")
                     }
                     None => "held by this process, or by none, and collected by no source".to_owned(),
                 },
@@ -300,9 +295,8 @@ impl Monitor {
                     job.again + 1
                 )),
                 Some(other) if job.planned => Some(format!(
-                    "planned here, and by {} ({}); the store lets one of them run each time",
-                    other.name,
-                    process_of(other.token)
+                    "planned here, and by {}; the store lets one of them run each time",
+                    other.name
                 )),
                 _ => None,
             };

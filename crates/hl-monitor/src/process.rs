@@ -229,7 +229,7 @@ fn samples(seen: &Observation) -> Vec<Sample> {
         },
         owner: match (stream.owner, stream.held_by) {
             (Some(source), _) => Some(source.to_string()),
-            (None, holder) => holder.map(process_of),
+            (None, holder) => holder.map(token_words),
         },
         progress: stream.records,
         restarts: Restarts::Owners,
@@ -290,6 +290,6 @@ fn writer(seen: &Observation) -> Sample {
 }
 
 /// A token, for people.
-pub(crate) fn process_of(token: Token) -> String {
-    format!("process {}", token.0)
+pub(crate) fn token_words(token: Token) -> String {
+    format!("token {}", token.0)
 }

@@ -223,7 +223,7 @@ fn requests_that_fail_are_told_and_a_refusal_for_weight_is_another_thing() {
 fn peer(weight_used: u32) -> Peer {
     Peer {
         token: Token(9),
-        name: "hl-daemon (pid 7 on here)".to_owned(),
+        name: "hl-daemon (pid 7 on here, token 9)".to_owned(),
         at: Some(START),
         streams: BTreeSet::new(),
         jobs: BTreeSet::new(),
@@ -298,7 +298,7 @@ fn a_stream_that_another_process_holds_is_its_business_while_it_tells_so() {
     assert_eq!(world.told(), ["665 raised no_owner trades/BTC"]);
     assert_eq!(
         world.monitor.open()[0].words,
-        "held by hl-daemon (pid 7 on here) (process 9), which does not collect it"
+        "held by hl-daemon (pid 7 on here, token 9), which does not collect it"
     );
 }
 

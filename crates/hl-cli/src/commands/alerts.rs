@@ -46,8 +46,8 @@ fn text(answer: &Answer, all: bool) -> String {
         let which = if all { "no alert in 90 days" } else { "no open alerts" };
         return format!("{which}\n");
     }
-    let headings = ["raised", "severity", "alert", "about", "lasts", "times", "process", "what was seen"];
-    let mut table = human::table(&headings);
+    let headings = ["raised", "severity", "alert", "about", "lasts", "times", "token", "what was seen"];
+    let mut table = human::table_of_words(&headings, 4);
     if let Some(words) = table.column_mut(headings.len() - 1) {
         words.set_cell_alignment(comfy_table::CellAlignment::Left);
     }

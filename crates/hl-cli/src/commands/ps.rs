@@ -80,7 +80,8 @@ fn text(answer: &Answer) -> String {
         if runs.is_empty() {
             continue;
         }
-        let mut table = human::table(&["kind", "name", "state", "owner", "for", "last progress", "restarts"]);
+        let headings = ["kind", "name", "state", "owner", "for", "last progress", "restarts"];
+        let mut table = human::table_of_words(&headings, 4);
         for process in runs {
             table.add_row([
                 process.kind.as_str().to_owned(),
