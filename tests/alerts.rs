@@ -28,7 +28,7 @@ struct Told(broadcast::Receiver<Change>);
 
 impl Told {
     /// Everything since the last time.
-    fn new(&mut self) -> Vec<String> {
+    fn since_last(&mut self) -> Vec<String> {
         let mut told = Vec::new();
         loop {
             let change = match self.0.try_recv() {
@@ -65,13 +65,13 @@ fn once(alert: &str) -> Vec<String> {
 async fn under(faults: &[FaultKind], before_min: u32, for_min: u64) -> Vec<String> {
     let world = World::new(5).await.unwrap();
     let (daemon, mut told) = settled(&world, before_min).await;
-    assert_eq!(told.new(), Vec::<String>::new());
+    assert_eq!(told.since_last(), Vec::<String>::new());
     for fault in faults {
         world.sim.inject(Fault::lasting(fault.clone(), for_min * MINUTE_MS));
     }
     sleep(Duration::from_millis(for_min * MINUTE_MS)).await;
     sleep(MINUTE * 25).await;
-    let told = told.new();
+    let told = told.since_last();
     assert_eq!(daemon.engine.health().borrow().health.alerts, [], "nothing stays open: {told:?}");
     let kept = SqliteStore::inspect(world.store_path()).unwrap().alerts(true, 100).await.unwrap();
     let kept: Vec<_> =
@@ -103,7 +103,7 @@ async fn what_is_mended_at_once_is_no_alert() {
         FaultKind::Duplicate { stream: None },
         FaultKind::Reorder { stream: None },
     ] {
-        assert_eq!(under(&[fault.clone()], 3, 6).await, Vec::<String>::new(), "{fault:?}");
+        assert_eq!(under(std::slice::from_ref(&fault), 3, 6).await, Vec::<String>::new(), "{fault:?}");
     }
 }
 
@@ -128,7 +128,7 @@ async fn a_store_that_fails_is_told_and_kept_once_it_can_be() {
     let (daemon, mut told) = settled(&world, 3).await;
     world.troubles.strike(Trouble::Fails, 4 * MINUTE_MS);
     sleep(MINUTE * 10).await;
-    assert_eq!(told.new(), once("no_progress writer"));
+    assert_eq!(told.since_last(), once("no_progress writer"));
     let kept = SqliteStore::inspect(world.store_path()).unwrap().alerts(true, 100).await.unwrap();
     assert_eq!(kept.len(), 1, "{kept:?}");
     assert!(kept[0].alert.resolved.is_some() && kept[0].alert.raised < START + 6 * 60_000, "{kept:?}");
@@ -143,10 +143,10 @@ async fn a_stream_that_a_stopped_process_holds_is_nobodys() {
     let daemon = world.daemon(&streams(&["trades/BTC", "book/BTC"])).await.unwrap();
     let mut told = Told(daemon.engine.alerts());
     sleep(MINUTE * 5).await;
-    assert_eq!(told.new(), ["raised no_owner trades/BTC"]);
+    assert_eq!(told.since_last(), ["raised no_owner trades/BTC"]);
     stopped.close().await.unwrap();
     sleep(MINUTE * 2).await;
-    assert_eq!(told.new(), ["resolved no_owner trades/BTC"]);
+    assert_eq!(told.since_last(), ["resolved no_owner trades/BTC"]);
     daemon.stop().await.unwrap();
 }
 
@@ -162,10 +162,10 @@ async fn a_second_process_that_says_it_collects_the_same_is_told() {
         other.put_note(&name, &serde_json::to_string(&note).unwrap()).await.unwrap();
         sleep(Duration::from_secs(10)).await;
     }
-    assert_eq!(told.new(), ["raised two_owners book/BTC"]);
+    assert_eq!(told.since_last(), ["raised two_owners book/BTC"]);
     other.close().await.unwrap();
     sleep(MINUTE).await;
-    assert_eq!(told.new(), ["resolved two_owners book/BTC"]);
+    assert_eq!(told.since_last(), ["resolved two_owners book/BTC"]);
     daemon.stop().await.unwrap();
 }
 
@@ -177,17 +177,17 @@ async fn a_job_that_is_registered_twice_and_one_that_two_daemons_plan_are_told()
     let daemon = world.daemon(&streams(&["mids"])).await.unwrap();
     let mut told = Told(daemon.engine.alerts());
     sleep(MINUTE * 15).await;
-    assert_eq!(told.new(), once("job_twice collect_funding"), "twice in one process");
+    assert_eq!(told.since_last(), once("job_twice collect_funding"), "twice in one process");
 
     world.jobs = vec![funding];
     let second = world.daemon(&streams(&["book/BTC"])).await.unwrap();
     let mut told_second = Told(second.engine.alerts());
     sleep(MINUTE * 3).await;
-    assert_eq!(told.new(), ["raised job_twice collect_funding"]);
-    assert_eq!(told_second.new(), ["raised job_twice collect_funding"]);
+    assert_eq!(told.since_last(), ["raised job_twice collect_funding"]);
+    assert_eq!(told_second.since_last(), ["raised job_twice collect_funding"]);
     second.stop().await.unwrap();
     sleep(MINUTE * 2).await;
-    assert_eq!(told.new(), ["resolved job_twice collect_funding"]);
+    assert_eq!(told.since_last(), ["resolved job_twice collect_funding"]);
     daemon.stop().await.unwrap();
 }
 
@@ -199,11 +199,11 @@ async fn of_job(every: &str, http: FaultKind) -> Vec<String> {
     let daemon = world.daemon(&streams(&["trades/BTC", "mids"])).await.unwrap();
     let mut told = Told(daemon.engine.alerts());
     sleep(MINUTE * 5).await;
-    assert_eq!(told.new(), Vec::<String>::new());
+    assert_eq!(told.since_last(), Vec::<String>::new());
     world.sim.inject(Fault::lasting(http, 6 * MINUTE_MS));
     sleep(MINUTE * 15).await;
     let (of_rest, of_job): (Vec<_>, Vec<_>) =
-        told.new().into_iter().partition(|line| line.ends_with(" rest"));
+        told.since_last().into_iter().partition(|line| line.ends_with(" rest"));
     assert_eq!(of_rest, once("no_progress rest"));
     daemon.stop().await.unwrap();
     of_job
@@ -223,7 +223,7 @@ async fn a_quiet_day_raises_nothing() {
     let daemon = world.daemon(&market.streams).await.unwrap();
     let mut told = Told(daemon.engine.alerts());
     sleep(MINUTE * 60 * 24).await;
-    assert_eq!(told.new(), Vec::<String>::new());
+    assert_eq!(told.since_last(), Vec::<String>::new());
     let health = daemon.engine.health().borrow().health.clone();
     assert_eq!((health.reasons(0), health.alerts.len()), (Vec::new(), 0));
     daemon.stop().await.unwrap();
