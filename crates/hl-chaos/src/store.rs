@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hl_core::alert::Alert;
+use hl_core::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
 use hl_core::ledger::{Ack, Batch, Cause, Change, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::BoxFuture;
@@ -175,6 +176,63 @@ impl<S: Store> Store for RoughStore<S> {
             true => self.rough(self.inner.covered_bars(stream, span)),
             false => Box::pin(async { Ok(Vec::new()) }),
         }
+    }
+
+    fn known_streams(&self) -> BoxFuture<'_, Result<Vec<StreamKey>, StoreError>> {
+        self.rough(self.inner.known_streams())
+    }
+
+    fn settled_days(
+        &self,
+        stream: StreamKey,
+        before: TimeMs,
+    ) -> BoxFuture<'_, Result<Vec<(Day, u64)>, StoreError>> {
+        self.rough(self.inner.settled_days(stream, before))
+    }
+
+    fn claim_day(
+        &self,
+        stream: StreamKey,
+        day: Day,
+        epoch: Epoch,
+    ) -> BoxFuture<'_, Result<Claimed, StoreError>> {
+        self.rough(self.inner.claim_day(stream, day, epoch))
+    }
+
+    fn unclaim_day(
+        &self,
+        stream: StreamKey,
+        day: Day,
+        epoch: Epoch,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.rough(self.inner.unclaim_day(stream, day, epoch))
+    }
+
+    fn day_rows(
+        &self,
+        stream: StreamKey,
+        day: Day,
+        after: Option<RowKey>,
+        most: usize,
+    ) -> BoxFuture<'_, Result<StoredRows, StoreError>> {
+        self.rough(self.inner.day_rows(stream, day, after, most))
+    }
+
+    fn commit_part(
+        &self,
+        claim: (StreamKey, Day, Epoch),
+        part: Option<Part>,
+        rows: Arc<StoredRows>,
+    ) -> BoxFuture<'_, Result<Removed, StoreError>> {
+        Box::pin(async move {
+            self.before().await?;
+            let removed = self.inner.commit_part(claim, part, rows).await?;
+            if self.troubles.now() == Some(Trouble::LosesAnswers) { Err(failed()) } else { Ok(removed) }
+        })
+    }
+
+    fn day_parts(&self, stream: StreamKey, day: Day) -> BoxFuture<'_, Result<Vec<Part>, StoreError>> {
+        self.rough(self.inner.day_parts(stream, day))
     }
 
     fn reserve<'a>(

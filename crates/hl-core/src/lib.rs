@@ -9,6 +9,7 @@
 //! arguments. That is what lets a test run years in seconds.
 
 pub mod alert;
+pub mod archive;
 pub mod claim;
 pub mod decimal;
 pub mod decode;

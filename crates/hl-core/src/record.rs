@@ -5,8 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::archive::RowKey;
 use crate::stream::BookVariant;
-use crate::{Coin, Decimal, Interval, TimeMs};
+use crate::{Coin, Decimal, Interval, StreamKey, TimeMs};
 
 /// The side of the aggressor: who crossed the spread.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -334,6 +335,70 @@ impl Records {
             Self::Mids(r) => r.retain(|x| keep(x.time)),
             Self::Contexts(r) => r.retain(|x| keep(x.time)),
             Self::Funding(r) => r.retain(|x| keep(x.time)),
+        }
+    }
+
+    /// No records of a stream.
+    #[must_use]
+    pub fn none(stream: StreamKey) -> Self {
+        match stream {
+            StreamKey::Trades(_) => Self::Trades(Vec::new()),
+            StreamKey::Book(..) => Self::Books(Vec::new()),
+            StreamKey::Bbo(_) => Self::Bbos(Vec::new()),
+            StreamKey::Candle(..) => Self::Candles(Vec::new()),
+            StreamKey::Mids => Self::Mids(Vec::new()),
+            StreamKey::Context(_) => Self::Contexts(Vec::new()),
+            StreamKey::Funding(_) => Self::Funding(Vec::new()),
+        }
+    }
+
+    /// The key of each, in their order.
+    #[must_use]
+    pub fn keys(&self) -> Vec<RowKey> {
+        let key = |coin, time| RowKey { coin, time, tid: 0 };
+        match self {
+            Self::Trades(r) => r.iter().map(|x| RowKey { tid: x.tid, ..key(x.coin, x.time) }).collect(),
+            Self::Books(r) => r.iter().map(|x| key(x.coin, x.time)).collect(),
+            Self::Bbos(r) => r.iter().map(|x| key(x.coin, x.time)).collect(),
+            Self::Candles(r) => r.iter().map(|x| key(x.coin, x.time)).collect(),
+            Self::Mids(r) => r.iter().map(|x| key(x.coin, x.time)).collect(),
+            Self::Contexts(r) => r.iter().map(|x| key(x.coin, x.time)).collect(),
+            Self::Funding(r) => r.iter().map(|x| key(x.coin, x.time)).collect(),
+        }
+    }
+
+    /// The records at these positions, in this order. A position beyond the end is left out.
+    #[must_use]
+    pub fn pick(&self, positions: &[usize]) -> Self {
+        fn pick<T: Clone>(records: &[T], positions: &[usize]) -> Vec<T> {
+            positions.iter().filter_map(|&at| records.get(at).cloned()).collect()
+        }
+        match self {
+            Self::Trades(r) => Self::Trades(pick(r, positions)),
+            Self::Books(r) => Self::Books(pick(r, positions)),
+            Self::Bbos(r) => Self::Bbos(pick(r, positions)),
+            Self::Candles(r) => Self::Candles(pick(r, positions)),
+            Self::Mids(r) => Self::Mids(pick(r, positions)),
+            Self::Contexts(r) => Self::Contexts(pick(r, positions)),
+            Self::Funding(r) => Self::Funding(pick(r, positions)),
+        }
+    }
+
+    /// Whether the record at `at` says the same as the one at `theirs` in `other`.
+    #[must_use]
+    pub fn same(&self, at: usize, other: &Self, theirs: usize) -> bool {
+        fn same<T: PartialEq>(a: &[T], at: usize, b: &[T], theirs: usize) -> bool {
+            matches!((a.get(at), b.get(theirs)), (Some(a), Some(b)) if a == b)
+        }
+        match (self, other) {
+            (Self::Trades(a), Self::Trades(b)) => same(a, at, b, theirs),
+            (Self::Books(a), Self::Books(b)) => same(a, at, b, theirs),
+            (Self::Bbos(a), Self::Bbos(b)) => same(a, at, b, theirs),
+            (Self::Candles(a), Self::Candles(b)) => same(a, at, b, theirs),
+            (Self::Mids(a), Self::Mids(b)) => same(a, at, b, theirs),
+            (Self::Contexts(a), Self::Contexts(b)) => same(a, at, b, theirs),
+            (Self::Funding(a), Self::Funding(b)) => same(a, at, b, theirs),
+            _ => false,
         }
     }
 

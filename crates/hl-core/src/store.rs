@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
+use crate::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
 use crate::ledger::{Ack, Batch, Cause, Span};
 use crate::runs::{Begun, Report, Row};
 use crate::seam::BoxFuture;
@@ -160,13 +161,61 @@ pub trait Store: Send + Sync + 'static {
     fn open_gaps(&self) -> BoxFuture<'_, Result<Vec<(StreamKey, u64, Span)>, StoreError>>;
 
     /// The bars of a stream that are covered, of those whose open time lies in `span`, its end excluded: open time and
-    /// number of trades, 0 where nothing was traded and no bar is stored, oldest first, at most 5,000. Nothing for calendar intervals.
+    /// number of trades, 0 where nothing was traded and no bar is stored, oldest first, at most 5,000. Nothing for
+    /// calendar intervals, nor of days of which something was archived.
     #[allow(clippy::type_complexity, reason = "a name for the pair would say no more")]
     fn covered_bars(
         &self,
         stream: StreamKey,
         span: Span,
     ) -> BoxFuture<'_, Result<Vec<(TimeMs, u64)>, StoreError>>;
+
+    /// Every stream that the store knows, by name.
+    fn known_streams(&self) -> BoxFuture<'_, Result<Vec<StreamKey>, StoreError>>;
+
+    /// Days of a stream that are over before `before` and settled, and that have rows in the store, oldest first, with
+    /// how many. Settled is what lies more than [`RECENT_MS`] below the edge, of bars the final ones; where nothing is
+    /// known of an edge, everything.
+    #[allow(clippy::type_complexity, reason = "a name for the pair would say no more")]
+    fn settled_days(
+        &self,
+        stream: StreamKey,
+        before: TimeMs,
+    ) -> BoxFuture<'_, Result<Vec<(Day, u64)>, StoreError>>;
+
+    /// Claims a day of a stream for the archive, exclusive among living sessions. A session that claims it again has it
+    /// under the later epoch.
+    fn claim_day(
+        &self,
+        stream: StreamKey,
+        day: Day,
+        epoch: Epoch,
+    ) -> BoxFuture<'_, Result<Claimed, StoreError>>;
+
+    /// Gives a day back; changes nothing where the claim no longer stands.
+    fn unclaim_day(&self, stream: StreamKey, day: Day, epoch: Epoch)
+    -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// The first `most` rows of a day with keys after `after`, in key order; of bars the final ones.
+    fn day_rows(
+        &self,
+        stream: StreamKey,
+        day: Day,
+        after: Option<RowKey>,
+        most: usize,
+    ) -> BoxFuture<'_, Result<StoredRows, StoreError>>;
+
+    /// Records a part, where there is one, and removes those of `rows` that are still stored exactly as they are
+    /// given, in one transaction, while the claim of `epoch` on the day stands.
+    fn commit_part(
+        &self,
+        claim: (StreamKey, Day, Epoch),
+        part: Option<Part>,
+        rows: Arc<StoredRows>,
+    ) -> BoxFuture<'_, Result<Removed, StoreError>>;
+
+    /// The recorded parts of a day of a stream, in the order in which they were recorded.
+    fn day_parts(&self, stream: StreamKey, day: Day) -> BoxFuture<'_, Result<Vec<Part>, StoreError>>;
 
     /// Books request weight in the sliding 60 s window of `address`, all processes on this store together, when the
     /// sum stays at or below `ceiling`. A ceiling of `u32::MAX` books in any case: what an answer turned out to cost.

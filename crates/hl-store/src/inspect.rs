@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hl_core::alert::Alert;
+use hl_core::archive::{Part, StoredRows};
 use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::runs::Row;
 use hl_core::seam::BoxFuture;
@@ -19,8 +20,10 @@ pub struct StreamRow {
     pub edge: Option<TimeMs>,
     /// Start of the first covered piece or gap, ms.
     pub first: Option<TimeMs>,
-    /// Rows in its table.
+    /// Its rows, those in the archive included.
     pub rows: u64,
+    /// How many of them are in the archive.
+    pub archived: u64,
     /// Time of the newest row, ms.
     pub newest: Option<TimeMs>,
     /// The living process that holds its lease.
@@ -82,6 +85,7 @@ pub struct Problem {
     /// - `rows_in_gap`: a row inside a gap that is not filled;
     /// - `crossed_book`: the best bid is at or above the best ask;
     /// - `candle_nesting`: a longer bar disagrees with its one-minute bars;
+    /// - `archive_…`: what an examination of the archive says of its parts;
     /// - `candle_trades`: a one-minute bar disagrees with the trades of a minute that one subscription covered.
     pub check: &'static str,
     /// The stream; none where it is the whole store.
@@ -103,6 +107,8 @@ pub struct Audit {
     pub overlapping_claims: u64,
     /// Whole minutes that were compared between trades and candles.
     pub minutes_compared: u64,
+    /// Rows in the archive that were not read.
+    pub unread: u64,
 }
 
 /// Reads a store. Sees committed state only; safe beside a running daemon.
@@ -129,10 +135,19 @@ pub trait Inspect: Send + Sync {
         })
     }
 
-    /// Rows of a stream whose time lies in the closed `span`, in key order; for candles the final ones only.
+    /// Rows of a stream whose time lies in the closed `span`, in key order; for candles the final ones only. What the
+    /// store itself holds: what was archived is read by whoever knows the archive.
     fn rows(&self, stream: StreamKey, span: Span) -> BoxFuture<'_, Result<Records, StoreError>>;
 
-    /// Checks the whole store.
+    /// [`rows`](Inspect::rows) with source and claim of each.
+    fn stored_rows(&self, stream: StreamKey, span: Span) -> BoxFuture<'_, Result<StoredRows, StoreError>>;
+
+    /// The recorded parts of the archive whose day meets the closed `within`, by stream and day, and of a day in the order
+    /// in which they were recorded.
+    fn parts(&self, stream: Option<StreamKey>, within: Span) -> BoxFuture<'_, Result<Vec<Part>, StoreError>>;
+
+    /// Checks what the store itself holds. Comparisons that need a day of which something was archived are left out:
+    /// [`Audit::unread`] says how many rows were not looked at.
     fn audit(&self) -> BoxFuture<'_, Result<Audit, StoreError>>;
 
     /// The newest runs of a job, or of all, newest first.

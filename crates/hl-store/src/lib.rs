@@ -3,6 +3,7 @@
 //! The contract is [`hl_core::store::Store`]; reading for people is [`Inspect`]. No decision about claims, joins or
 //! gaps is made here: a store applies batches, all or nothing, and refuses what its lease does not allow.
 
+pub mod checks;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod inspect;
@@ -10,7 +11,8 @@ mod spool;
 mod sqlite;
 mod writer;
 
+pub use checks::{Finding, LedgerCheck};
 pub use inspect::{AlertRow, Audit, CoverageRow, GapRow, Inspect, Problem, StreamRow};
 pub use spool::{MAX_SPOOLS, Spool};
 pub use sqlite::{SqliteError, SqliteInspect, SqliteOptions, SqliteStore, host_name};
-pub use writer::Writer;
+pub use writer::{Worker, Writer};

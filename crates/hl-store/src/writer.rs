@@ -27,7 +27,7 @@ type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
 
 /// The one owner of some blocking state `S`. Requests run one after another, in the order in which they were made;
 /// dropping the future of a request that has been taken in does not cancel it.
-pub(crate) struct Worker<S> {
+pub struct Worker<S> {
     mode: Mode<S>,
 }
 
@@ -52,7 +52,7 @@ impl<S: Send + 'static> Worker<S> {
     ///
     /// # Errors
     /// What `init` says, or that no thread could be started.
-    pub(crate) async fn start(
+    pub async fn start(
         writer: Writer,
         name: &str,
         init: impl FnOnce() -> Result<S, StoreError> + Send + 'static,
@@ -100,7 +100,7 @@ impl<S: Send + 'static> Worker<S> {
     ///
     /// # Errors
     /// [`StoreError::Closed`] after [`Worker::finish`].
-    pub(crate) async fn call<R: Send + 'static>(
+    pub async fn call<R: Send + 'static>(
         &self,
         job: impl FnOnce(&mut S) -> R + Send + 'static,
     ) -> Result<R, StoreError> {
@@ -133,7 +133,7 @@ impl<S: Send + 'static> Worker<S> {
     ///
     /// # Errors
     /// [`StoreError::Closed`] when that was done already.
-    pub(crate) async fn finish<R: Send + 'static>(
+    pub async fn finish<R: Send + 'static>(
         &self,
         last: impl FnOnce(&mut S) -> R + Send + 'static,
     ) -> Result<R, StoreError> {

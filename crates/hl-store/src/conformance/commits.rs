@@ -1,15 +1,15 @@
 use std::sync::Arc;
 
 use hl_core::ledger::{Batch, Cause, Change, GapState};
-use hl_core::record::{Bbo, Book, Context, Level, Mid};
+use hl_core::record::Book;
 use hl_core::store::StoreError;
 use hl_core::stream::BookVariant;
 use hl_core::{Origin, Records, StreamKey, TimeMs};
 
 use super::New;
 use super::fixture::{
-    bar, coin, commit, decimal, epoch, filled, holder, live, minutes, picture, rows, run, settlement, span,
-    stored, times, trade, trades,
+    bar, coin, commit, epoch, every_kind, filled, holder, live, minutes, picture, rows, run, settlement,
+    span, stored, times, trade, trades,
 };
 
 /// What a superseded session still sends is left out, whole, and named; other streams of the batch are written.
@@ -136,59 +136,7 @@ pub fn rows_of_another_stream_are_refused(new: New<'_>) {
 pub fn every_record_survives_the_round_trip(new: New<'_>) {
     let subject = new();
     run(async {
-        let level = |px: &str, sz: &str, n| Level { px: decimal(px), sz: decimal(sz), n };
-        let name = coin("it's:\"odd\"");
-        let context = Context {
-            coin: name,
-            time: TimeMs(1),
-            mark_px: decimal("0.00000001"),
-            mid_px: None,
-            oracle_px: Some(decimal("79228162514264337593543950335")),
-            prev_day_px: decimal("1.0"),
-            funding: Some(decimal("-0.0000125")),
-            open_interest: None,
-            premium: Some(decimal("0")),
-            day_ntl_vlm: decimal("100.00"),
-            day_base_vlm: decimal("5"),
-            impact_bid: None,
-            impact_ask: Some(decimal("2")),
-        };
-        let full = Book {
-            coin: name,
-            variant: BookVariant::Fast,
-            time: TimeMs(1),
-            bids: [level("66410.0", "1.99792", 6), level("66409.0", "3", 1)].into(),
-            asks: [level("66411.0", "0.10", 2)].into(),
-        };
-        let empty = Book { time: TimeMs(2), bids: [].into(), asks: [].into(), ..full.clone() };
-        let bid = Some(level("1.10", "2.0", 3));
-        let at = trade("x", 3, (1 << 50) - 1);
-        let bar = hl_core::record::Candle { coin: name, ..bar("x", 0, 7, 2) };
-        let everything = [
-            (StreamKey::Trades(name), Records::Trades(vec![hl_core::record::Trade { coin: name, ..at }])),
-            (StreamKey::Book(name, BookVariant::Fast), Records::Books(vec![full, empty])),
-            (
-                StreamKey::Bbo(name),
-                Records::Bbos(vec![
-                    Bbo { coin: name, time: TimeMs(1), bid, ask: None },
-                    Bbo { coin: name, time: TimeMs(2), bid: None, ask: bid },
-                    Bbo { coin: name, time: TimeMs(3), bid, ask: bid },
-                ]),
-            ),
-            (StreamKey::Candle(name, hl_core::Interval::M1), Records::Candles(vec![bar])),
-            (
-                StreamKey::Mids,
-                Records::Mids(vec![
-                    Mid { coin: coin("BTC"), time: TimeMs(1), px: decimal("1.50") },
-                    Mid { coin: name, time: TimeMs(1), px: decimal("7") },
-                ]),
-            ),
-            (StreamKey::Context(name), Records::Contexts(vec![context])),
-            (
-                StreamKey::Funding(name),
-                Records::Funding(vec![hl_core::record::Funding { coin: name, ..settlement("x", 59) }]),
-            ),
-        ];
+        let (name, everything) = every_kind();
         let streams: Vec<_> = everything.iter().map(|(stream, _)| *stream).collect();
         let store = holder(&*subject, &streams).await;
         let claim = epoch(store.token(), 1);

@@ -12,6 +12,7 @@
 )]
 
 mod alerts;
+mod archive;
 mod bars;
 mod claims;
 mod commits;
@@ -28,6 +29,7 @@ use hl_core::seam::BoxFuture;
 use hl_core::store::{Store, StoreError};
 
 pub use alerts::*;
+pub use archive::*;
 pub use bars::*;
 pub use claims::*;
 pub use commits::*;
@@ -88,6 +90,12 @@ macro_rules! conformance_tests {
             an_alert_ends_with_its_session
             ended_alerts_are_kept_for_ninety_days
             the_living_are_seen_with_their_notes
+            a_day_is_claimed_by_one_living_session
+            settled_rows_of_whole_days_are_archived
+            a_part_is_recorded_with_the_rows_that_it_takes
+            what_changed_meanwhile_stays
+            rows_of_every_kind_leave_as_they_came
+            archived_bars_are_not_audited
         }
     };
     (@each $new:path: $($case:ident)*) => {

@@ -5,12 +5,14 @@
 
 use std::collections::BTreeMap;
 
+use hl_core::archive::Day;
 use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::store::StoreError;
 use hl_core::stream::Borders;
 use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs, Token};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::archive;
 use super::error::Step as _;
 use super::rows::{self, Stamp, Written, word};
 use super::session::Scope;
@@ -397,12 +399,15 @@ pub(super) fn covered_bars(
         .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
         .step(STEP)?;
     let stored = rows::final_bars(conn, coin, interval, span)?;
+    let archived = archive::touched_days(conn, stream)?;
     let mut bars = BTreeMap::new();
     for piece in pieces.into_iter().filter_map(|piece| piece.intersect(span)) {
         let first = interval.open_of(piece.from);
         let mut bar = if first < piece.from { first + interval.ms() } else { first };
         while bar < piece.to && bars.len() < MOST_BARS {
-            bars.insert(bar, stored.get(&bar).copied().unwrap_or_default());
+            if !archived.contains(&Day::of(bar)) {
+                bars.insert(bar, stored.get(&bar).copied().unwrap_or_default());
+            }
             bar = bar + interval.ms();
         }
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use hl_core::archive::{Part, StoredRows};
 use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::runs::Row;
 use hl_core::seam::BoxFuture;
@@ -15,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::error::Step as _;
 use super::rows::{self, Place, span, word};
 use super::session::{self, Locks};
-use super::{SqliteStore, alerts, audit, file, runs, schema};
+use super::{SqliteStore, alerts, archive, audit, file, runs, schema};
 use crate::{AlertRow, Audit, CoverageRow, GapRow, Inspect, StreamRow};
 
 /// Reads a SQLite store without writing to it, also while a daemon writes.
@@ -80,6 +81,14 @@ impl Inspect for SqliteInspect {
         self.read(move |conn, _| rows::read(conn, stream, span))
     }
 
+    fn stored_rows(&self, stream: StreamKey, span: Span) -> BoxFuture<'_, Result<StoredRows, StoreError>> {
+        self.read(move |conn, _| rows::stored(conn, stream, span))
+    }
+
+    fn parts(&self, stream: Option<StreamKey>, within: Span) -> BoxFuture<'_, Result<Vec<Part>, StoreError>> {
+        self.read(move |conn, _| archive::parts(conn, stream, within))
+    }
+
     fn audit(&self) -> BoxFuture<'_, Result<Audit, StoreError>> {
         self.read(|conn, _| audit::audit(conn))
     }
@@ -113,7 +122,10 @@ pub(super) fn streams(conn: &Connection) -> Result<Vec<StreamKey>, StoreError> {
     const STEP: &str = "reading the streams";
     let mut found = BTreeSet::new();
     let mut statement = conn
-        .prepare("SELECT stream FROM streams UNION SELECT stream FROM coverage UNION SELECT stream FROM gaps")
+        .prepare(
+            "SELECT stream FROM streams UNION SELECT stream FROM coverage UNION SELECT stream FROM gaps
+                  UNION SELECT stream FROM archive_parts",
+        )
         .step(STEP)?;
     let names = statement.query_map([], |r| word(r, 0, |s| s.parse::<StreamKey>().ok())).step(STEP)?;
     for name in names {
@@ -189,12 +201,14 @@ fn stream_row(conn: &Connection, stream: StreamKey, living: &[Holder]) -> Result
         .prepare_cached(&format!("SELECT count(*), max(time) FROM {table} WHERE {filter}"))
         .and_then(|mut s| s.query_row(key, |r| Ok((r.get(0)?, r.get(1)?))))
         .step(STEP)?;
+    let (archived, newest_archived) = archive::archived(conn, stream)?;
     Ok(StreamRow {
         stream,
         edge: edge.map(TimeMs),
         first: first.map(TimeMs),
-        rows: rows.cast_unsigned(),
-        newest: newest.map(TimeMs),
+        rows: rows.cast_unsigned() + archived,
+        archived,
+        newest: newest.max(newest_archived).map(TimeMs),
         holder: living.iter().find(|holder| Some(holder.token.0) == token).cloned(),
     })
 }

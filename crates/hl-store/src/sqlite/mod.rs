@@ -4,6 +4,7 @@
 //! side; the file has to be on a local disk.
 
 mod alerts;
+mod archive;
 mod audit;
 mod commit;
 mod error;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hl_core::alert::Alert;
+use hl_core::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
 use hl_core::ledger::{Ack, Batch, Cause, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::{BoxFuture, Clock};
@@ -170,6 +172,63 @@ impl Store for SqliteStore {
         span: Span,
     ) -> BoxFuture<'_, Result<Vec<(TimeMs, u64)>, StoreError>> {
         let work = move |session: &mut Session| gaps::covered_bars(session.conn(), stream, span);
+        Box::pin(async move { self.worker.call(work).await? })
+    }
+
+    fn known_streams(&self) -> BoxFuture<'_, Result<Vec<StreamKey>, StoreError>> {
+        Box::pin(async { self.worker.call(|session| inspect::streams(session.conn())).await? })
+    }
+
+    fn settled_days(
+        &self,
+        stream: StreamKey,
+        before: TimeMs,
+    ) -> BoxFuture<'_, Result<Vec<(Day, u64)>, StoreError>> {
+        let work = move |session: &mut Session| archive::settled_days(session.conn(), stream, before);
+        Box::pin(async move { self.worker.call(work).await? })
+    }
+
+    fn claim_day(
+        &self,
+        stream: StreamKey,
+        day: Day,
+        epoch: Epoch,
+    ) -> BoxFuture<'_, Result<Claimed, StoreError>> {
+        Box::pin(self.write("claiming a day", move |scope| scope.claim_day(stream, day, epoch)))
+    }
+
+    fn unclaim_day(
+        &self,
+        stream: StreamKey,
+        day: Day,
+        epoch: Epoch,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.write("giving a day back", move |scope| scope.unclaim_day(stream, day, epoch)))
+    }
+
+    fn day_rows(
+        &self,
+        stream: StreamKey,
+        day: Day,
+        after: Option<RowKey>,
+        most: usize,
+    ) -> BoxFuture<'_, Result<StoredRows, StoreError>> {
+        let work = move |session: &mut Session| rows::of_day(session.conn(), stream, day, after, most);
+        Box::pin(async move { self.worker.call(work).await? })
+    }
+
+    fn commit_part(
+        &self,
+        claim: (StreamKey, Day, Epoch),
+        part: Option<Part>,
+        rows: Arc<StoredRows>,
+    ) -> BoxFuture<'_, Result<Removed, StoreError>> {
+        let work = move |scope: &Scope<'_>| scope.commit_part(claim, part.as_ref(), &rows);
+        Box::pin(self.write("recording a part", work))
+    }
+
+    fn day_parts(&self, stream: StreamKey, day: Day) -> BoxFuture<'_, Result<Vec<Part>, StoreError>> {
+        let work = move |session: &mut Session| archive::parts(session.conn(), Some(stream), day.span());
         Box::pin(async move { self.worker.call(work).await? })
     }
 

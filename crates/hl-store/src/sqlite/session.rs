@@ -158,7 +158,7 @@ impl Scope<'_> {
             }
             let edge = match edge {
                 Some(edge) => Some(edge),
-                None => self.edge_of_ledger(&name)?,
+                None => edge_of_ledger(self.tx, &name)?,
             };
             self.tx
                 .prepare_cached(
@@ -180,17 +180,6 @@ impl Scope<'_> {
             leases.granted.push(StreamStart { stream, edge, recent });
         }
         Ok(leases)
-    }
-
-    /// A stream that only a backfill has touched so far begins where its ledger ends.
-    fn edge_of_ledger(&self, stream: &str) -> Result<Option<i64>, StoreError> {
-        self.tx
-            .prepare_cached(
-                "SELECT max(t) FROM (SELECT max(to_time) AS t FROM coverage WHERE stream = ?1
-                                     UNION ALL SELECT max(to_time) FROM gaps WHERE stream = ?1)",
-            )
-            .and_then(|mut s| s.query_row([stream], |r| r.get(0)))
-            .step("reading the end of a ledger")
     }
 
     /// What is stored of the last minutes before the edge.
@@ -249,6 +238,16 @@ impl Scope<'_> {
     }
 }
 
+/// A stream that only a backfill has touched so far begins where its ledger ends.
+pub(super) fn edge_of_ledger(conn: &Connection, stream: &str) -> Result<Option<i64>, StoreError> {
+    conn.prepare_cached(
+        "SELECT max(t) FROM (SELECT max(to_time) AS t FROM coverage WHERE stream = ?1
+                             UNION ALL SELECT max(to_time) FROM gaps WHERE stream = ?1)",
+    )
+    .and_then(|mut s| s.query_row([stream], |r| r.get(0)))
+    .step("reading the end of a ledger")
+}
+
 /// The session behind a token, where it is still in the table.
 pub(super) fn holder(conn: &Connection, token: Token) -> Result<Option<Holder>, StoreError> {
     let sql = "SELECT token, pid, host, role, since FROM sessions WHERE token = ?1";
@@ -305,6 +304,7 @@ fn forget(tx: &Transaction<'_>, token: Token, now: TimeMs) -> Result<(), StoreEr
     tx.execute("UPDATE gaps SET claim = NULL WHERE claim >> 32 = ?1 AND claim IS NOT NULL", [token.0])
         .step(STEP)?;
     tx.execute("DELETE FROM notes WHERE name GLOB '*/' || ?1", [token.0]).step(STEP)?;
+    tx.execute("DELETE FROM archive_claims WHERE epoch >> 32 = ?1", [token.0]).step(STEP)?;
     tx.execute("DELETE FROM sessions WHERE token = ?1", [token.0]).step(STEP)?;
     alerts::end(tx, token, now)
 }

@@ -1,23 +1,26 @@
 //! Checks of bars against shorter bars and against trades.
 
+use std::collections::BTreeSet;
+
+use hl_core::archive::Day;
 use hl_core::ledger::Span;
 use hl_core::record::Candle;
 use hl_core::store::StoreError;
 use hl_core::{Coin, Decimal, Interval, Origin, Records, StreamKey, TimeMs};
 use rusqlite::{Connection, params};
 
-use super::Finding;
-use crate::CoverageRow;
+use crate::checks::{MINUTE_MS as MINUTE, derived, words};
 use crate::sqlite::error::Step as _;
 use crate::sqlite::rows;
+use crate::{CoverageRow, Finding};
 
-const MINUTE: i64 = 60_000;
-
-/// Final bars of a longer interval against the final one-minute bars of the same time, where all of these are there.
+/// Final bars of a longer interval against the final one-minute bars of the same time, where all of these are there and
+/// nothing of their days was archived.
 pub(super) fn nesting(
     conn: &Connection,
     coin: Coin,
     interval: Interval,
+    archived: &BTreeSet<Day>,
 ) -> Result<Option<Finding>, StoreError> {
     const STEP: &str = "checking bars against shorter bars";
     if interval == Interval::M1 || !interval.is_fixed() {
@@ -29,21 +32,12 @@ pub(super) fn nesting(
     let mut times = statement.query(params![coin.as_str(), interval.as_str()]).step(STEP)?;
     while let Some(row) = times.next().step(STEP)? {
         let time = TimeMs(row.get(0).step(STEP)?);
-        let minutes =
-            bars(conn, coin, Interval::M1, Span { from: time, to: time + (interval.ms() - MINUTE) })?;
-        let [first, .., last] = minutes.as_slice() else { continue };
-        if i64::try_from(minutes.len()) != Ok(interval.ms() / MINUTE) {
+        let piece = Span { from: time, to: time + (interval.ms() - MINUTE) };
+        if archived.range(Day::of(piece.from)..=Day::of(piece.to)).next().is_some() {
             continue;
         }
-        let derived = Candle {
-            interval,
-            high: minutes.iter().map(|m| m.high).max().unwrap_or(first.high),
-            low: minutes.iter().map(|m| m.low).min().unwrap_or(first.low),
-            close: last.close,
-            volume: minutes.iter().map(|m| m.volume).sum(),
-            trades: minutes.iter().map(|m| m.trades).sum(),
-            ..*first
-        };
+        let minutes = bars(conn, coin, Interval::M1, piece)?;
+        let Some(derived) = derived(&minutes, interval) else { continue };
         for bar in bars(conn, coin, interval, Span { from: time, to: time })? {
             if bar != derived {
                 finding
@@ -61,17 +55,13 @@ fn bars(conn: &Connection, coin: Coin, interval: Interval, span: Span) -> Result
     }
 }
 
-fn words(bar: &Candle) -> String {
-    let Candle { open, high, low, close, volume, trades, .. } = bar;
-    format!("{open} {high} {low} {close}, volume {volume}, {trades} trades")
-}
-
-/// Final one-minute bars against the trades of minutes that one subscription covered whole. Returns how many
-/// minutes were compared as well.
+/// Final one-minute bars against the trades of minutes that one subscription covered whole, of days of which nothing was
+/// archived. Returns how many minutes were compared as well.
 pub(super) fn against_trades(
     conn: &Connection,
     coin: Coin,
     pieces: &[CoverageRow],
+    archived: &BTreeSet<Day>,
 ) -> Result<(Finding, u64), StoreError> {
     const STEP: &str = "checking bars against trades";
     let mut finding = Finding::none("candle_trades", StreamKey::Trades(coin));
@@ -97,6 +87,9 @@ pub(super) fn against_trades(
                     sum += sz;
                 }
                 next = trade(trades.next().step(STEP)?).step(STEP)?;
+            }
+            if archived.contains(&Day::of(TimeMs(open))) {
+                continue;
             }
             compared += 1;
             if (stored, sum) != (n, volume) {

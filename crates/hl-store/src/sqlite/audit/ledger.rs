@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use hl_core::ledger::GapState;
 use hl_core::{StreamKey, TimeMs};
 
-use super::Finding;
-use crate::{CoverageRow, GapRow};
+use crate::{CoverageRow, Finding, GapRow};
 
 pub(super) const OVERLAPPING_CLAIMS: &str = "overlapping_claims";
 

@@ -7,37 +7,19 @@ mod candles;
 mod ledger;
 mod rows;
 
-use hl_core::StreamKey;
+use std::collections::BTreeSet;
+
+use hl_core::archive::Day;
 use hl_core::store::StoreError;
 use hl_core::thinning::{NOTE, Thinned};
+use hl_core::{Interval, StreamKey};
 use rusqlite::Connection;
 
+use super::archive;
 use super::error::Step as _;
 use super::inspect::{coverage, gaps, streams};
 use super::session;
-use crate::{Audit, CoverageRow, Problem};
-
-/// What one check found in one stream.
-struct Finding {
-    check: &'static str,
-    stream: Option<StreamKey>,
-    count: u64,
-    example: String,
-}
-
-impl Finding {
-    fn none(check: &'static str, stream: StreamKey) -> Self {
-        Self { check, stream: Some(stream), count: 0, example: String::new() }
-    }
-
-    /// Counts one more; the first is kept in words.
-    fn add(&mut self, example: impl FnOnce() -> String) {
-        if self.count == 0 {
-            self.example = example();
-        }
-        self.count += 1;
-    }
-}
+use crate::{Audit, CoverageRow, Finding};
 
 /// Checks the whole store.
 pub(super) fn audit(conn: &Connection) -> Result<Audit, StoreError> {
@@ -46,7 +28,9 @@ pub(super) fn audit(conn: &Connection) -> Result<Audit, StoreError> {
     // Where trades were left out on purpose, bars cannot be checked against them.
     let note = session::note(conn, NOTE)?;
     let thinned: Vec<Thinned> = note.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let mut unread = 0;
     for stream in streams(conn)? {
+        unread += archive::archived(conn, stream)?.0;
         let edge = edge(conn, stream)?;
         let pieces = coverage(conn, Some(stream))?;
         let gaps = gaps(conn, Some(stream))?;
@@ -58,34 +42,43 @@ pub(super) fn audit(conn: &Connection) -> Result<Audit, StoreError> {
         findings.extend(rows::outside_claim_and_in_gap(conn, stream, &pieces, &gaps, edge)?);
         match stream {
             StreamKey::Book(..) | StreamKey::Bbo(_) => findings.push(rows::crossed_book(conn, stream)?),
-            StreamKey::Candle(coin, interval) => findings.extend(candles::nesting(conn, coin, interval)?),
+            StreamKey::Candle(coin, interval) => {
+                let archived = touched(conn, [stream, StreamKey::Candle(coin, Interval::M1)])?;
+                findings.extend(candles::nesting(conn, coin, interval, &archived)?);
+            }
             StreamKey::Trades(coin) => {
                 let whole =
                     |piece: &&CoverageRow| !thinned.iter().any(|thin| thin.span().overlaps(piece.span));
                 let pieces: Vec<_> = pieces.iter().filter(whole).cloned().collect();
-                let (finding, minutes) = candles::against_trades(conn, coin, &pieces)?;
+                let archived = touched(conn, [stream, StreamKey::Candle(coin, Interval::M1)])?;
+                let (finding, minutes) = candles::against_trades(conn, coin, &pieces, &archived)?;
                 findings.push(finding);
                 minutes_compared += minutes;
             }
             StreamKey::Mids | StreamKey::Context(_) | StreamKey::Funding(_) => {}
         }
     }
-    let total = |check| findings.iter().filter(|f| f.check == check).map(|f| f.count).sum();
+    let total = |check| findings.iter().filter(|f| f.check() == check).map(Finding::count).sum();
     Ok(Audit {
         duplicates: total(rows::DUPLICATE_KEYS),
         overlapping_claims: total(ledger::OVERLAPPING_CLAIMS),
         minutes_compared,
-        problems: findings
-            .into_iter()
-            .filter(|finding| finding.count > 0)
-            .map(|Finding { check, stream, count, example }| Problem { check, stream, count, example })
-            .collect(),
+        unread,
+        problems: findings.into_iter().filter_map(Finding::into_problem).collect(),
     })
+}
+
+/// The days of which something of either stream was archived.
+fn touched(conn: &Connection, streams: [StreamKey; 2]) -> Result<BTreeSet<Day>, StoreError> {
+    let [mut days, more] =
+        [archive::touched_days(conn, streams[0])?, archive::touched_days(conn, streams[1])?];
+    days.extend(more);
+    Ok(days)
 }
 
 fn integrity(conn: &Connection) -> Result<Finding, StoreError> {
     const STEP: &str = "checking the file";
-    let mut finding = Finding { check: "integrity", stream: None, count: 0, example: String::new() };
+    let mut finding = Finding::of_the_store("integrity");
     let mut statement = conn.prepare("PRAGMA integrity_check").step(STEP)?;
     let lines = statement.query_map([], |r| r.get::<_, String>(0)).step(STEP)?;
     for line in lines {

@@ -17,6 +17,7 @@ pub(super) const KIND: file::Kind = file::Kind {
         include_str!("jobs.sql"),
         include_str!("statistics.sql"),
         include_str!("alerts.sql"),
+        include_str!("archive.sql"),
     ],
     busy: Duration::from_secs(5),
 };

@@ -1,0 +1,197 @@
+//! Checks that look at rows one by one, wherever these lie: in a store or in its archive.
+
+use hl_core::archive::Provenance;
+use hl_core::ledger::{GapState, Span};
+use hl_core::record::Candle;
+use hl_core::stream::Borders;
+use hl_core::{Interval, Origin, StreamKey, TimeMs};
+
+use crate::{CoverageRow, GapRow, Problem};
+
+/// Length of the shortest bar, ms.
+pub const MINUTE_MS: i64 = 60_000;
+
+/// What one check found in one stream.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    check: &'static str,
+    stream: Option<StreamKey>,
+    count: u64,
+    example: String,
+}
+
+impl Finding {
+    /// Nothing yet.
+    #[must_use]
+    pub fn none(check: &'static str, stream: StreamKey) -> Self {
+        Self { stream: Some(stream), ..Self::of_the_store(check) }
+    }
+
+    /// Nothing yet, of the whole store.
+    #[must_use]
+    pub fn of_the_store(check: &'static str) -> Self {
+        Self { check, stream: None, count: 0, example: String::new() }
+    }
+
+    /// Counts one more; the first is kept in words.
+    pub fn add(&mut self, example: impl FnOnce() -> String) {
+        if self.count == 0 {
+            self.example = example();
+        }
+        self.count += 1;
+    }
+
+    /// So many were found, and the first of them.
+    #[must_use]
+    pub(crate) fn with(self, count: u64, example: String) -> Self {
+        Self { count, example, ..self }
+    }
+
+    /// The name of the check.
+    #[must_use]
+    pub fn check(&self) -> &'static str {
+        self.check
+    }
+
+    /// How many.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The problem; none where nothing was found.
+    #[must_use]
+    pub fn into_problem(self) -> Option<Problem> {
+        let Self { check, stream, count, example } = self;
+        (count > 0).then_some(Problem { check, stream, count, example })
+    }
+}
+
+/// The bar of a longer interval that these one-minute bars make; none where they are not all of its minutes.
+#[must_use]
+pub fn derived(minutes: &[Candle], interval: Interval) -> Option<Candle> {
+    let [first, .., last] = minutes else { return None };
+    (i64::try_from(minutes.len()) == Ok(interval.ms() / MINUTE_MS)).then(|| Candle {
+        interval,
+        high: minutes.iter().map(|m| m.high).max().unwrap_or(first.high),
+        low: minutes.iter().map(|m| m.low).min().unwrap_or(first.low),
+        close: last.close,
+        volume: minutes.iter().map(|m| m.volume).sum(),
+        trades: minutes.iter().map(|m| m.trades).sum(),
+        ..*first
+    })
+}
+
+/// The values of a bar, for an example.
+#[must_use]
+pub fn words(bar: &Candle) -> String {
+    let Candle { open, high, low, close, volume, trades, .. } = bar;
+    format!("{open} {high} {low} {close}, volume {volume}, {trades} trades")
+}
+
+/// Looks for rows below the edge that lie in no covered piece of their claim, and for rows inside gaps that are not
+/// filled.
+pub struct LedgerCheck<'a> {
+    borders: Borders,
+    is_bar: bool,
+    edge: Option<TimeMs>,
+    coin: String,
+    covered: Sweep<'a, CoverageRow>,
+    missing: Sweep<'a, GapRow>,
+    outside: Finding,
+    in_gap: Finding,
+}
+
+impl<'a> LedgerCheck<'a> {
+    /// A check against the ledger of a stream. Pieces and gaps come in order of their beginning.
+    #[must_use]
+    pub fn new(
+        stream: StreamKey,
+        pieces: &'a [CoverageRow],
+        gaps: &'a [GapRow],
+        edge: Option<TimeMs>,
+    ) -> Self {
+        let gaps = gaps.iter().filter(|gap| gap.state != GapState::Backfilled).collect();
+        Self {
+            borders: stream.spec().borders,
+            is_bar: matches!(stream, StreamKey::Candle(..)),
+            edge,
+            coin: String::new(),
+            covered: Sweep::new(pieces.iter().collect(), |piece: &CoverageRow| piece.span),
+            missing: Sweep::new(gaps, |gap: &GapRow| gap.span),
+            outside: Finding::none("rows_outside_claim", stream),
+            in_gap: Finding::none("rows_in_gap", stream),
+        }
+    }
+
+    /// Begins with the rows of another place: times may go back once.
+    pub fn restart(&mut self) {
+        self.covered.restart();
+        self.missing.restart();
+    }
+
+    /// Looks at one row. Within a coin times do not go back.
+    pub fn see(&mut self, coin: &str, time: TimeMs, from: Provenance) {
+        // What was brought in from elsewhere is nobody's proof.
+        if from.origin == Origin::Import {
+            return;
+        }
+        if coin != self.coin {
+            coin.clone_into(&mut self.coin);
+            self.restart();
+        }
+        let epoch = from.epoch;
+        let is_claimed = self.covered.at(time).iter().any(|piece| {
+            let holds = self.borders == Borders::Shared || time < piece.span.to;
+            // A bar bears the claim that wrote its best version; a later one may have proved it final.
+            let claim = piece.epoch == epoch
+                || self.is_bar && (piece.epoch > epoch || piece.source == Origin::Backfill);
+            holds && claim
+        });
+        if !is_claimed && self.edge.is_none_or(|edge| time < edge) {
+            self.outside.add(|| format!("{coin} at {time} under {epoch}"));
+        }
+        let gap = self.missing.at(time).iter().find(|gap| match self.borders {
+            Borders::Shared => gap.span.from < time && time < gap.span.to,
+            Borders::HalfOpen => time < gap.span.to,
+        });
+        if let Some(gap) = gap {
+            self.in_gap.add(|| format!("{coin} at {time} in {:?}", gap.span));
+        }
+    }
+
+    /// What was found.
+    #[must_use]
+    pub fn findings(self) -> [Finding; 2] {
+        [self.outside, self.in_gap]
+    }
+}
+
+/// Walks along pieces that come in order of their beginning, together with times that come in order.
+struct Sweep<'a, T> {
+    pieces: Vec<&'a T>,
+    span: fn(&T) -> Span,
+    next: usize,
+    open: Vec<&'a T>,
+}
+
+impl<'a, T> Sweep<'a, T> {
+    fn new(pieces: Vec<&'a T>, span: fn(&T) -> Span) -> Self {
+        Self { pieces, span, next: 0, open: Vec::new() }
+    }
+
+    fn restart(&mut self) {
+        self.next = 0;
+        self.open.clear();
+    }
+
+    /// The pieces that hold `time`, both ends included. Times must not go back.
+    fn at(&mut self, time: TimeMs) -> &[&'a T] {
+        while let Some(piece) = self.pieces.get(self.next).filter(|piece| (self.span)(piece).from <= time) {
+            self.open.push(piece);
+            self.next += 1;
+        }
+        self.open.retain(|piece| time <= (self.span)(piece).to);
+        &self.open
+    }
+}
