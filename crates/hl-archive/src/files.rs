@@ -1,0 +1,206 @@
+//! The files of an archive: written beside their place, moved into it, read back; and what a crash left is removed.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use hl_core::archive::{Day, Part, StoredRows};
+use hl_core::ledger::Span;
+use hl_core::{StreamKey, TimeMs};
+use sha2::{Digest as _, Sha256};
+
+use crate::ArchiveError;
+use crate::columns::CoinColumn;
+use crate::layout::{self, UNFINISHED};
+use crate::parquet_file::{Reading, Writing};
+
+/// All of time.
+pub(crate) const EVER: Span = Span { from: TimeMs::MIN, to: TimeMs::MAX };
+
+/// The folder of an archive. Its work blocks.
+#[derive(Clone, Debug)]
+pub struct Files {
+    root: PathBuf,
+}
+
+/// A file that no record names.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Leftover(pub PathBuf);
+
+/// Length and SHA-256 of a file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Sum {
+    pub(crate) bytes: u64,
+    pub(crate) checksum: String,
+}
+
+impl Files {
+    /// The archive at `root`; the folder is made when there is something to write.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Removes the files of a day that no part names: what died before its part was recorded. Only for whoever has the
+    /// claim on the day.
+    pub(crate) fn tidy(
+        &self,
+        stream: StreamKey,
+        day: Day,
+        parts: &[Part],
+    ) -> Result<Vec<Leftover>, ArchiveError> {
+        let folder = self.root.join(layout::folder(stream, day));
+        let recorded: Vec<PathBuf> =
+            parts.iter().filter_map(|part| part.path.as_ref()).map(|path| self.root.join(path)).collect();
+        let mut removed = Vec::new();
+        for file in ours(&folder)? {
+            if !recorded.contains(&file) {
+                fs::remove_file(&file).map_err(ArchiveError::file("removing what a crash left", &file))?;
+                removed.push(Leftover(file));
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Writes rows to a file beside the place of `relative`, and waits until it is on the disk.
+    pub(crate) fn write(
+        &self,
+        relative: &str,
+        stream: StreamKey,
+        rows: &StoredRows,
+    ) -> Result<(), ArchiveError> {
+        let path = self.unfinished(relative)?;
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(ArchiveError::file("making the folder", folder))?;
+        }
+        let failed = |source| match source {
+            // What the operating system said is worth more than who was told it.
+            parquet::errors::ParquetError::External(source) if source.is::<io::Error>() => {
+                let source = source.downcast().map_or_else(|_| io::Error::other("unknown"), |error| *error);
+                ArchiveError::File { step: "writing", path: path.clone(), source }
+            }
+            source => ArchiveError::Parquet { step: "writing", path: path.clone(), source },
+        };
+        let file = File::create(&path).map_err(ArchiveError::file("making", &path))?;
+        let mut writing = Writing::begin(file, stream, CoinColumn::WhereNeeded).map_err(failed)?;
+        writing.write(rows).map_err(failed)?;
+        let file = writing.finish().map_err(failed)?;
+        file.sync_all().map_err(ArchiveError::file("writing to the disk", &path))
+    }
+
+    /// Moves what was written into its place, and waits until the folders on the disk say so.
+    pub(crate) fn place(&self, relative: &str) -> Result<(), ArchiveError> {
+        let (from, to) = (self.unfinished(relative)?, layout::inside(&self.root, relative)?);
+        fs::rename(&from, &to).map_err(ArchiveError::file("moving into place", &to))?;
+        // Any of the folders may be new, and so may the archive's own.
+        let depth = Path::new(relative).components().count() + 1;
+        for folder in to.ancestors().skip(1).take(depth) {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            File::open(folder)
+                .and_then(|folder| folder.sync_all())
+                .map_err(ArchiveError::file("writing to the disk", folder))?;
+        }
+        Ok(())
+    }
+
+    /// Reads a file back and compares it with what it should hold, row by row and column by column.
+    pub(crate) fn compare(
+        &self,
+        relative: &str,
+        stream: StreamKey,
+        rows: &StoredRows,
+    ) -> Result<Sum, ArchiveError> {
+        let path = layout::inside(&self.root, relative)?;
+        let mut seen = 0;
+        for read in Reading::open(&path, stream, EVER)? {
+            let read = read?;
+            let same = |at: usize| {
+                read.records.same(at, &rows.records, seen + at)
+                    && read.provenance.get(at) == rows.provenance.get(seen + at)
+            };
+            if !(0..read.len()).all(same) {
+                return Err(ArchiveError::Differs(path));
+            }
+            seen += read.len();
+        }
+        if seen == rows.len() { self.sum(relative) } else { Err(ArchiveError::Differs(path)) }
+    }
+
+    /// Length and checksum.
+    pub(crate) fn sum(&self, relative: &str) -> Result<Sum, ArchiveError> {
+        const STEP: &str = "reading";
+        let path = layout::inside(&self.root, relative)?;
+        let mut file = File::open(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => ArchiveError::Missing(path.clone()),
+            _ => ArchiveError::File { step: STEP, path: path.clone(), source },
+        })?;
+        let (mut hash, mut bytes, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 16]);
+        loop {
+            let read = file.read(&mut buffer).map_err(ArchiveError::file(STEP, &path))?;
+            if read == 0 {
+                break;
+            }
+            hash.update(&buffer[..read]);
+            bytes += read as u64;
+        }
+        let checksum = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Sum { bytes, checksum })
+    }
+
+    /// The rows of a part inside the closed `within`.
+    pub(crate) fn read(&self, part: &Part, within: Span) -> Result<Option<Reading>, ArchiveError> {
+        let Some(relative) = &part.path else { return Ok(None) };
+        Reading::open(&layout::inside(&self.root, relative)?, part.stream, within).map(Some)
+    }
+
+    /// Files of this program that no part names: the next run that works on their day removes them.
+    ///
+    /// # Errors
+    /// When a folder cannot be read.
+    pub fn leftovers(&self, parts: &[Part]) -> Result<Vec<Leftover>, ArchiveError> {
+        let recorded: std::collections::BTreeSet<PathBuf> =
+            parts.iter().filter_map(|part| part.path.as_ref()).map(|path| self.root.join(path)).collect();
+        let mut folders = vec![self.root.clone()];
+        let mut found = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in entries(&folder)? {
+                if entry.is_dir() {
+                    folders.push(entry);
+                } else if is_ours(&entry) && !recorded.contains(&entry) {
+                    found.push(Leftover(entry));
+                }
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    fn unfinished(&self, relative: &str) -> Result<PathBuf, ArchiveError> {
+        layout::inside(&self.root, &format!("{relative}{UNFINISHED}"))
+    }
+}
+
+fn is_ours(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(layout::is_ours)
+}
+
+fn ours(folder: &Path) -> Result<Vec<PathBuf>, ArchiveError> {
+    Ok(entries(folder)?.into_iter().filter(|path| is_ours(path)).collect())
+}
+
+/// What a folder has; nothing where there is no such folder.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, ArchiveError> {
+    let failed = |source| ArchiveError::File { step: "reading the folder", path: folder.to_owned(), source };
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    entries.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect()
+}

@@ -1,0 +1,105 @@
+//! Where parts lie.
+
+use std::path::{Component, Path, PathBuf};
+
+use hl_core::archive::Day;
+use hl_core::stream::BookVariant;
+use hl_core::{Epoch, Interval, StreamKey};
+
+use crate::ArchiveError;
+
+/// The end of the name of a file that is not complete.
+pub(crate) const UNFINISHED: &str = ".tmp";
+
+/// The value of `stream=` in the path.
+pub(crate) fn stream_word(stream: StreamKey) -> String {
+    match stream {
+        StreamKey::Book(_, BookVariant::Fast) => "book-fast".to_owned(),
+        // Minutes and months differ in the case of a letter, which not every file system tells apart.
+        StreamKey::Candle(_, Interval::Month) => "candle-1month".to_owned(),
+        StreamKey::Candle(_, interval) => format!("candle-{interval}"),
+        StreamKey::Trades(_)
+        | StreamKey::Book(..)
+        | StreamKey::Bbo(_)
+        | StreamKey::Mids
+        | StreamKey::Context(_)
+        | StreamKey::Funding(_) => stream.spec().name.to_owned(),
+    }
+}
+
+/// The folder of a day, relative to the archive.
+pub(crate) fn folder(stream: StreamKey, day: Day) -> String {
+    let word = stream_word(stream);
+    match stream.coin() {
+        Some(coin) => format!("stream={word}/coin={}/date={day}", escaped(coin.as_str())),
+        None => format!("stream={word}/date={day}"),
+    }
+}
+
+/// The file of a claim's part, relative to the archive. Epochs are never reused, and neither are names.
+pub(crate) fn file(stream: StreamKey, day: Day, epoch: Epoch, number: u32) -> String {
+    format!("{}/part-{}-{}-{number}.parquet", folder(stream, day), epoch.token.0, epoch.local)
+}
+
+/// Whether it is the name of a file that this program may have left.
+pub(crate) fn is_ours(name: &str) -> bool {
+    let name = name.strip_suffix(UNFINISHED).unwrap_or(name);
+    name.strip_prefix("part-").is_some_and(|rest| rest.ends_with(".parquet"))
+}
+
+fn escaped(coin: &str) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::new();
+    for byte in coin.bytes() {
+        match byte {
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'_' | b'.' => out.push(char::from(byte)),
+            // Writing to a string cannot fail.
+            _ => _ = write!(out, "%{byte:02X}"),
+        }
+    }
+    out
+}
+
+/// The file of a recorded part.
+pub(crate) fn inside(root: &Path, relative: &str) -> Result<PathBuf, ArchiveError> {
+    let path = Path::new(relative);
+    let stays = path.components().all(|part| matches!(part, Component::Normal(_)));
+    if stays && !relative.is_empty() {
+        Ok(root.join(path))
+    } else {
+        Err(ArchiveError::Path(relative.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hl_core::{TimeMs, Token};
+
+    use super::*;
+
+    #[test]
+    fn every_stream_has_a_place_of_its_own() {
+        let day = Day::of(TimeMs(1_793_491_200_000));
+        let folder = |name: &str| folder(name.parse().unwrap(), day);
+        assert_eq!(folder("candle/BTC/1m"), "stream=candle-1m/coin=BTC/date=2026-11-01");
+        assert_eq!(folder("candle/BTC/1M"), "stream=candle-1month/coin=BTC/date=2026-11-01");
+        assert_eq!(folder("book/xyz:NVDA/fast"), "stream=book-fast/coin=xyz%3ANVDA/date=2026-11-01");
+        assert_eq!(folder("bbo/@107"), "stream=bbo/coin=%40107/date=2026-11-01");
+        assert_eq!(folder("trades/PURR/USDC"), "stream=trades/coin=PURR%2FUSDC/date=2026-11-01");
+        assert_eq!(folder("mids"), "stream=mids/date=2026-11-01");
+        let epoch = Epoch { token: Token(7), local: 3 };
+        let name = file("trades/BTC".parse().unwrap(), day, epoch, 2);
+        assert_eq!(name, "stream=trades/coin=BTC/date=2026-11-01/part-7-3-2.parquet");
+    }
+
+    #[test]
+    fn a_recorded_path_stays_inside() {
+        let root = Path::new("/a");
+        assert_eq!(inside(root, "b/c").unwrap(), PathBuf::from("/a/b/c"));
+        for bad in ["", "../b", "/b", "b/../../c", "./b"] {
+            assert!(inside(root, bad).is_err(), "{bad}");
+        }
+        assert!(is_ours("part-1-2-3.parquet") && is_ours("part-1-2-3.parquet.tmp"));
+        assert!(!is_ours("notes.txt") && !is_ours("mine.parquet"));
+    }
+}

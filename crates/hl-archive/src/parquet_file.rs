@@ -1,0 +1,296 @@
+//! Rows in Parquet files: columns to arrays and back, writing, and reading what lies in a piece of time.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::{Decimal128Type, Int64Type, TimestampMillisecondType, UInt32Type};
+use arrow_array::{
+    Array as _, ArrayRef, Decimal128Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
+    TimestampMillisecondArray, UInt32Array,
+};
+use arrow_buffer::OffsetBuffer;
+use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, TimeUnit};
+use hl_core::archive::StoredRows;
+use hl_core::ledger::Span;
+use hl_core::record::Level;
+use hl_core::{StreamKey, TimeMs};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{KeyValue, RowGroupMetaData};
+use parquet::file::properties::WriterProperties;
+use parquet::file::statistics::Statistics;
+
+use crate::ArchiveError;
+use crate::columns::{CoinColumn, Column, DIGITS, SCALE, Values, columns, rows, scaled, unscaled};
+use crate::error::Unreadable;
+
+/// Rows of a row group: what a reader that wants a few minutes has to decode at least.
+const GROUP: usize = 16_384;
+/// Rows that are decoded at once.
+const BATCH: usize = 4_096;
+
+fn decimal_type() -> DataType {
+    DataType::Decimal128(DIGITS, SCALE.cast_signed().try_into().unwrap_or(0))
+}
+
+fn decimals(values: impl Iterator<Item = Option<i128>>) -> Result<ArrayRef, ArrowError> {
+    let array = Decimal128Array::from_iter(values).with_data_type(decimal_type());
+    Ok(Arc::new(array))
+}
+
+fn level_fields() -> Fields {
+    let field = |name, data_type| Field::new(name, data_type, false);
+    [field("px", decimal_type()), field("sz", decimal_type()), field("n", DataType::UInt32)]
+        .into_iter()
+        .collect()
+}
+
+fn level_field() -> Arc<Field> {
+    Arc::new(Field::new("element", DataType::Struct(level_fields()), false))
+}
+
+/// Numbers that do not fit become null, and that is an error of the column: whoever writes has left them out.
+fn array(values: &Values) -> Result<ArrayRef, ArrowError> {
+    Ok(match values {
+        Values::Text(all) => Arc::new(StringArray::from_iter_values(all)),
+        Values::Time(all) => {
+            let ms = TimestampMillisecondArray::from_iter_values(all.iter().map(|time| time.0));
+            Arc::new(ms.with_timezone("UTC"))
+        }
+        Values::Int(all) => Arc::new(Int64Array::from_iter_values(all.iter().copied())),
+        Values::Count(all) => Arc::new(UInt32Array::from_iter(all.iter().copied())),
+        Values::Decimal(all) => decimals(all.iter().map(|number| scaled(*number)))?,
+        Values::DecimalOrNull(all) => decimals(all.iter().map(|number| number.and_then(scaled)))?,
+        Values::Levels(all) => {
+            let levels = || all.iter().flat_map(|side| side.iter());
+            let columns: Vec<ArrayRef> = vec![
+                decimals(levels().map(|level| scaled(level.px)))?,
+                decimals(levels().map(|level| scaled(level.sz)))?,
+                Arc::new(UInt32Array::from_iter_values(levels().map(|level| level.n))),
+            ];
+            let levels = StructArray::try_new(level_fields(), columns, None)?;
+            let offsets = OffsetBuffer::from_lengths(all.iter().map(|side| side.len()));
+            Arc::new(ListArray::try_new(level_field(), offsets, Arc::new(levels), None)?)
+        }
+    })
+}
+
+fn may_be_null(values: &Values) -> bool {
+    matches!(values, Values::Count(_) | Values::DecimalOrNull(_))
+}
+
+/// Rows as Arrow has them.
+pub(crate) fn batch(
+    stream: StreamKey,
+    rows: &StoredRows,
+    coin: CoinColumn,
+) -> Result<RecordBatch, ArrowError> {
+    let (mut fields, mut arrays) = (Vec::new(), Vec::new());
+    for Column { name, values } in columns(stream, rows, coin) {
+        let array = array(&values)?;
+        fields.push(Field::new(name, array.data_type().clone(), may_be_null(&values)));
+        arrays.push(array);
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+}
+
+/// Writes batches of one stream's rows.
+pub(crate) struct Writing<W: Write + Send>(ArrowWriter<W>, StreamKey, CoinColumn);
+
+impl<W: Write + Send> Writing<W> {
+    pub(crate) fn begin(to: W, stream: StreamKey, coin: CoinColumn) -> Result<Self, ParquetError> {
+        let said = vec![KeyValue::new("stream".to_owned(), stream.to_string())];
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
+            .set_max_row_group_row_count(Some(GROUP))
+            .set_key_value_metadata(Some(said))
+            .build();
+        let schema = batch(stream, &StoredRows::none(stream), coin)?.schema();
+        Ok(Self(ArrowWriter::try_new(to, schema, Some(properties))?, stream, coin))
+    }
+
+    pub(crate) fn write(&mut self, rows: &StoredRows) -> Result<(), ParquetError> {
+        self.0.write(&batch(self.1, rows, self.2)?)
+    }
+
+    /// Writes the end of the file, and gives back what it was written to.
+    pub(crate) fn finish(self) -> Result<W, ParquetError> {
+        self.0.into_inner()
+    }
+}
+
+/// The rows of a file, some thousand at a time.
+pub(crate) struct Reading {
+    path: PathBuf,
+    stream: StreamKey,
+    within: Span,
+    batches: ParquetRecordBatchReader,
+}
+
+impl Reading {
+    /// Opens a part of `stream`. Of the row groups those are read that may have rows inside the closed `within`.
+    pub(crate) fn open(path: &Path, stream: StreamKey, within: Span) -> Result<Self, ArchiveError> {
+        let failed = |source| ArchiveError::Parquet { step: "opening", path: path.to_owned(), source };
+        let file = File::open(path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => ArchiveError::Missing(path.to_owned()),
+            _ => ArchiveError::File { step: "opening", path: path.to_owned(), source },
+        })?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(failed)?;
+        let groups = builder.metadata().row_groups().iter().enumerate();
+        let groups = groups.filter(|(_, group)| touches(group, within)).map(|(at, _)| at).collect();
+        let batches = builder.with_row_groups(groups).with_batch_size(BATCH).build().map_err(failed)?;
+        Ok(Self { path: path.to_owned(), stream, within, batches })
+    }
+
+    fn decode(&self, batch: &RecordBatch) -> Result<StoredRows, Unreadable> {
+        let all = rows(self.stream, taken(batch)?)?;
+        let keys = all.records.keys();
+        if keys.iter().all(|key| self.within.contains(key.time)) {
+            return Ok(all);
+        }
+        let inside: Vec<usize> = (0..keys.len()).filter(|&at| self.within.contains(keys[at].time)).collect();
+        Ok(all.pick(&inside))
+    }
+}
+
+impl Iterator for Reading {
+    type Item = Result<StoredRows, ArchiveError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.batches.next()?;
+        let content = |source| ArchiveError::Content { path: self.path.clone(), source };
+        Some(match batch {
+            Ok(batch) => self.decode(&batch).map_err(content),
+            Err(error) => Err(content(Unreadable::Arrow(error.to_string()))),
+        })
+    }
+}
+
+fn touches(group: &RowGroupMetaData, within: Span) -> bool {
+    let times = group.columns().iter().find(|column| column.column_path().string() == "time");
+    match times.and_then(|column| column.statistics()) {
+        Some(Statistics::Int64(of)) => match (of.min_opt(), of.max_opt()) {
+            (Some(&min), Some(&max)) if min <= max => {
+                Span { from: TimeMs(min), to: TimeMs(max) }.touches(within)
+            }
+            _ => true,
+        },
+        _ => true,
+    }
+}
+
+/// The names that columns can have, so that a file's own text is never kept.
+const NAMES: [&str; 35] = [
+    "coin",
+    "time",
+    "tid",
+    "px",
+    "sz",
+    "side",
+    "hash",
+    "buyer",
+    "seller",
+    "bids",
+    "asks",
+    "bid_px",
+    "bid_sz",
+    "bid_n",
+    "ask_px",
+    "ask_sz",
+    "ask_n",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "trades",
+    "mark_px",
+    "mid_px",
+    "oracle_px",
+    "prev_day_px",
+    "funding",
+    "open_interest",
+    "premium",
+    "day_ntl_vlm",
+    "day_base_vlm",
+    "rate",
+    "source",
+    "epoch",
+];
+const MORE_NAMES: [&str; 2] = ["impact_bid", "impact_ask"];
+
+fn taken(batch: &RecordBatch) -> Result<Vec<Column>, Unreadable> {
+    let mut columns = Vec::new();
+    for (field, array) in batch.schema().fields().iter().zip(batch.columns()) {
+        let known = NAMES.iter().chain(&MORE_NAMES).find(|name| *name == field.name());
+        // A column of a later release is left alone.
+        if let Some(&name) = known {
+            columns.push(Column { name, values: values(name, field.is_nullable(), array)? });
+        }
+    }
+    Ok(columns)
+}
+
+fn values(name: &'static str, nullable: bool, array: &ArrayRef) -> Result<Values, Unreadable> {
+    let wrong = || Unreadable::Column(name);
+    if !nullable && array.null_count() > 0 {
+        return Err(Unreadable::Value(name));
+    }
+    Ok(match array.data_type() {
+        DataType::Utf8 => {
+            let all = array.as_string_opt::<i32>().ok_or_else(wrong)?;
+            Values::Text(all.iter().map(|text| Cow::Owned(text.unwrap_or_default().to_owned())).collect())
+        }
+        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            let all = array.as_primitive_opt::<TimestampMillisecondType>().ok_or_else(wrong)?;
+            Values::Time(all.values().iter().map(|ms| TimeMs(*ms)).collect())
+        }
+        DataType::Int64 => {
+            let all = array.as_primitive_opt::<Int64Type>().ok_or_else(wrong)?;
+            Values::Int(all.values().to_vec())
+        }
+        DataType::UInt32 => {
+            let all = array.as_primitive_opt::<UInt32Type>().ok_or_else(wrong)?;
+            Values::Count(all.iter().collect())
+        }
+        found if *found == decimal_type() => {
+            let all = array.as_primitive_opt::<Decimal128Type>().ok_or_else(wrong)?;
+            let number = |number| unscaled(number).ok_or(Unreadable::Number(name));
+            if nullable {
+                Values::DecimalOrNull(
+                    all.iter().map(|n| n.map(number).transpose()).collect::<Result<_, _>>()?,
+                )
+            } else {
+                Values::Decimal(all.values().iter().map(|n| number(*n)).collect::<Result<_, _>>()?)
+            }
+        }
+        DataType::List(_) => {
+            let lists = array.as_list_opt::<i32>().ok_or_else(wrong)?;
+            Values::Levels(lists.iter().map(|side| levels(name, side)).collect::<Result<_, _>>()?)
+        }
+        _ => return Err(wrong()),
+    })
+}
+
+fn levels(name: &'static str, side: Option<ArrayRef>) -> Result<Box<[Level]>, Unreadable> {
+    let wrong = || Unreadable::Column(name);
+    let side = side.ok_or(Unreadable::Value(name))?;
+    let side = side.as_struct_opt().ok_or_else(wrong)?;
+    let numbers = |column: &str| {
+        let array = side.column_by_name(column).filter(|array| *array.data_type() == decimal_type());
+        array.and_then(|array| array.as_primitive_opt::<Decimal128Type>()).ok_or_else(wrong)
+    };
+    let (px, sz) = (numbers("px")?, numbers("sz")?);
+    let n = side.column_by_name("n").and_then(|array| array.as_primitive_opt::<UInt32Type>());
+    let n = n.ok_or_else(wrong)?;
+    let number = |number: i128| unscaled(number).ok_or(Unreadable::Number(name));
+    let level =
+        |((px, sz), n): ((&i128, &i128), &u32)| Ok(Level { px: number(*px)?, sz: number(*sz)?, n: *n });
+    px.values().iter().zip(sz.values()).zip(n.values()).map(level).collect()
+}

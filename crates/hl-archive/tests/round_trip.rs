@@ -1,0 +1,197 @@
+//! Any rows of any kind, through store, part and export, come back equal.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::sync::Arc;
+
+use hl_archive::export::{Format, export};
+use hl_archive::{Archiver, Due, Files, Rule, Whole};
+use hl_core::archive::{DAY_MS, Day};
+use hl_core::ledger::{Batch, Change, Span};
+use hl_core::record::{Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid, Side, Trade};
+use hl_core::store::Store as _;
+use hl_core::stream::BookVariant;
+use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
+use hl_runtime::SystemClock;
+use hl_store::{Inspect as _, SqliteOptions, SqliteStore, Writer};
+use proptest::prelude::*;
+
+const EVER: Span = Span { from: TimeMs::MIN, to: TimeMs::MAX };
+
+/// Whatever the format can hold: at most 12 places, and the digits of a decimal.
+fn number() -> impl Strategy<Value = Decimal> {
+    let small = (-1_000_000_000_000_i64..1_000_000_000_000, 0_u32..=12).prop_map(|(n, s)| Decimal::new(n, s));
+    let large = (any::<i64>(), 0_u32..=12).prop_map(|(n, scale)| Decimal::new(n, scale));
+    prop_oneof![4 => small, 1 => large]
+}
+
+fn level() -> impl Strategy<Value = Level> {
+    (number(), number(), any::<u32>()).prop_map(|(px, sz, n)| Level { px, sz, n })
+}
+
+fn side() -> impl Strategy<Value = Box<[Level]>> {
+    prop::collection::vec(level(), 0..6).prop_map(Vec::into)
+}
+
+fn maybe() -> impl Strategy<Value = Option<Decimal>> {
+    prop::option::of(number())
+}
+
+fn coin() -> impl Strategy<Value = Coin> {
+    prop::sample::select(vec!["BTC", "xyz:NVDA", "@107", "kPEPE", "PURR/USDC", "a\"b,c'%", "#12"])
+        .prop_map(|name| Coin::new(name).unwrap())
+}
+
+type Made = (StreamKey, Records);
+
+fn times() -> impl Strategy<Value = Vec<TimeMs>> {
+    prop::collection::btree_set(0_i64..DAY_MS, 1..40).prop_map(|all| all.into_iter().map(TimeMs).collect())
+}
+
+/// Rows of one kind with times of the first day, in key order.
+fn made() -> impl Strategy<Value = Made> {
+    let numbers = || prop::collection::vec(number(), 40);
+    let many = || prop::collection::vec(maybe(), 40);
+    let trades = (coin(), times(), numbers(), numbers(), any::<[u8; 20]>(), any::<bool>()).prop_map(
+        |(coin, times, px, sz, who, buys)| {
+            let trade = |(i, time): (usize, TimeMs)| Trade {
+                coin,
+                time,
+                tid: (i as u64) << 40,
+                px: px[i],
+                sz: sz[i],
+                side: if buys { Side::Buy } else { Side::Sell },
+                hash: HexBytes([u8::try_from(i).unwrap(); 32]),
+                buyer: HexBytes(who),
+                seller: HexBytes([0; 20]),
+            };
+            (StreamKey::Trades(coin), Records::Trades(times.into_iter().enumerate().map(trade).collect()))
+        },
+    );
+    let books = (coin(), times(), prop::collection::vec((side(), side()), 40), any::<bool>()).prop_map(
+        |(coin, times, sides, is_fast)| {
+            let variant = if is_fast { BookVariant::Fast } else { BookVariant::Default };
+            let book = |(time, (bids, asks))| Book { coin, variant, time, bids, asks };
+            (StreamKey::Book(coin, variant), Records::Books(times.into_iter().zip(sides).map(book).collect()))
+        },
+    );
+    let bbo =
+        (coin(), times(), prop::collection::vec((prop::option::of(level()), prop::option::of(level())), 40))
+            .prop_map(|(coin, times, sides)| {
+                let bbo = |(time, (bid, ask))| Bbo { coin, time, bid, ask };
+                (StreamKey::Bbo(coin), Records::Bbos(times.into_iter().zip(sides).map(bbo).collect()))
+            });
+    let candles = (coin(), times(), numbers(), numbers(), any::<u32>()).prop_map(
+        |(coin, times, px, volume, trades)| {
+            let bar = |(i, time): (usize, TimeMs)| Candle {
+                coin,
+                interval: Interval::Month,
+                time,
+                open: px[i],
+                high: px[39 - i],
+                low: px[0],
+                close: px[39],
+                volume: volume[i],
+                trades: trades.into(),
+            };
+            let bars = times.into_iter().enumerate().map(bar).collect();
+            (StreamKey::Candle(coin, Interval::Month), Records::Candles(bars))
+        },
+    );
+    let mids = (prop::collection::btree_set((coin(), 0..DAY_MS), 1..40), numbers()).prop_map(|(keys, px)| {
+        let mid = |((coin, time), px)| Mid { coin, time: TimeMs(time), px };
+        (StreamKey::Mids, Records::Mids(keys.into_iter().zip(px).map(mid).collect()))
+    });
+    let contexts = (coin(), times(), numbers(), many(), many()).prop_map(|(coin, times, px, a, b)| {
+        let context = |(i, time): (usize, TimeMs)| Context {
+            coin,
+            time,
+            mark_px: px[i],
+            mid_px: a[i],
+            oracle_px: b[i],
+            prev_day_px: px[39 - i],
+            funding: a[39 - i],
+            open_interest: b[39 - i],
+            premium: a[0],
+            day_ntl_vlm: px[0],
+            day_base_vlm: px[39],
+            impact_bid: b[0],
+            impact_ask: a[39],
+        };
+        (StreamKey::Context(coin), Records::Contexts(times.into_iter().enumerate().map(context).collect()))
+    });
+    let funding = (coin(), times(), numbers(), numbers()).prop_map(|(coin, times, rate, premium)| {
+        let settled = |((time, rate), premium)| Funding { coin, time, rate, premium };
+        let rows = times.into_iter().zip(rate).zip(premium).map(settled).collect();
+        (StreamKey::Funding(coin), Records::Funding(rows))
+    });
+    prop_oneof![trades, books, bbo, candles, mids, contexts, funding]
+}
+
+/// A stream whose rows are stored below its edge, by a live claim.
+async fn stored(path: &std::path::Path, (stream, records): Made) -> SqliteStore {
+    let store = SqliteStore::open(SqliteOptions {
+        writer: Writer::Inline { delay_ms: 0 },
+        ..SqliteOptions::of_this_process(path, "test", Arc::new(SystemClock))
+    })
+    .await
+    .unwrap();
+    store.lease(&[stream]).await.unwrap();
+    let epoch = Epoch { token: store.token(), local: 1 };
+    let span = Span { from: TimeMs(0), to: TimeMs(3 * DAY_MS) };
+    let mut changes = vec![Change::Rows { epoch, origin: Origin::Ws, records }];
+    if matches!(stream, StreamKey::Candle(..)) {
+        changes.push(Change::Final { span });
+    }
+    changes.extend([Change::Covered { epoch, origin: Origin::Ws, span }, Change::Edge(span.to)]);
+    let changes = changes.into_iter().map(|change| (stream, change)).collect();
+    let ack = store.commit(Arc::new(Batch { token: store.token(), changes })).await.unwrap();
+    assert_eq!(ack.refused, 0);
+    store
+}
+
+fn run(made: Made, most: usize) {
+    let stream = made.0;
+    let work = async {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, root) = (folder.path().join("hl.db"), folder.path().join("archive"));
+        let store = stored(&path, made).await;
+        let whole = Whole::new(Box::new(SqliteStore::inspect(&path).unwrap()), &root);
+        let before = whole.stored_rows(stream, EVER).await.unwrap();
+        let text = async |format| {
+            let out = export(&whole, &[stream], EVER, format, Vec::new(), &|_, _| ()).await.unwrap();
+            assert_eq!(out.0, before.len() as u64);
+            out.1
+        };
+        let [csv, ndjson] = [text(Format::Csv).await, text(Format::Ndjson).await];
+        let parquet = text(Format::Parquet).await;
+
+        let writer = Writer::Inline { delay_ms: 0 };
+        let archiver = Archiver::new(&store, Files::new(&root), writer, Arc::new(SystemClock)).await.unwrap();
+        let archiver = archiver.with_rows_a_part(most);
+        let due = Due { stream, day: Day::of(TimeMs(0)), rows: 0, rule: Rule::Archive { days: 1 } };
+        let done = archiver.archive(due, &|_| ()).await.unwrap();
+        assert_eq!((done.archived, done.kept()), (before.len() as u64, 0));
+        let hot = SqliteStore::inspect(&path).unwrap().rows(stream, EVER).await.unwrap();
+        assert!(hot.is_empty());
+        assert_eq!(whole.stored_rows(stream, EVER).await.unwrap(), before);
+        for row in before.records.keys().iter().step_by(7) {
+            let only = Span { from: row.time, to: row.time };
+            let mut expected = before.records.clone();
+            expected.retain_time(|time| time == row.time);
+            assert_eq!(whole.rows(stream, only).await.unwrap(), expected);
+        }
+        // Wherever the rows lie, an export of them is the same, byte by byte.
+        assert_eq!(text(Format::Csv).await, csv);
+        assert_eq!(text(Format::Ndjson).await, ndjson);
+        assert_eq!(text(Format::Parquet).await, parquet);
+    };
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn any_rows_come_back_equal(made in made(), most in 1_usize..50) {
+        run(made, most);
+    }
+}
