@@ -160,6 +160,7 @@ impl Builder {
             statistics: None,
             policy: hl_core::thinning::Policy::default(),
             jobs: Vec::new(),
+            tasks: Vec::new(),
         });
         let checked = match belong(store.as_ref(), &network).await {
             Ok(()) => check(&engine, store.as_ref(), &network, &streams).await,

@@ -9,7 +9,7 @@ use hl_core::runs::Row;
 use hl_core::seam::BoxFuture;
 use hl_core::store::{Holder, StoreError};
 use hl_core::{Records, StreamKey};
-use hl_store::{Audit, CoverageRow, GapRow, Inspect, StreamRow};
+use hl_store::{AlertRow, Audit, CoverageRow, GapRow, Inspect, StreamRow};
 
 use crate::ArchiveError;
 use crate::examine::examine;
@@ -123,6 +123,10 @@ impl Inspect for Whole {
         most: u32,
     ) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
         self.store.job_runs(job, most)
+    }
+
+    fn alerts(&self, all: bool, most: u32) -> BoxFuture<'_, Result<Vec<AlertRow>, StoreError>> {
+        self.store.alerts(all, most)
     }
 
     fn holders(&self) -> BoxFuture<'_, Result<Vec<Holder>, StoreError>> {

@@ -188,6 +188,7 @@ impl World {
             statistics: None,
             policy: self.policy,
             jobs: self.jobs.clone(),
+            tasks: Vec::new(),
         });
         let (stop, stopped) = watch::channel(false);
         let (running, streams) = (engine.clone(), streams.to_vec());

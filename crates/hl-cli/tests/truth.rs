@@ -6,7 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hl_archive::{Archiver, Due, Files, Rule, Whole};
 use hl_cli::verify::{Compared, HttpTruth, Report, verify};
+use hl_core::archive::{DAY_MS, Day};
 use hl_core::ledger::{Batch, Change, Span};
 use hl_core::seam::Net as _;
 use hl_core::store::Store as _;
@@ -30,11 +32,15 @@ struct World {
 impl World {
     /// An exchange that has been open for some minutes.
     async fn new() -> Self {
+        Self::since(START).await
+    }
+
+    async fn since(start: TimeMs) -> Self {
         let net = MemoryNet::new();
-        let config = SimConfig { seed: 11, coins: 2, traders: 50, start: START, ..SimConfig::default() };
+        let config = SimConfig { seed: 11, coins: 2, traders: 50, start, ..SimConfig::default() };
         let sim = Sim::start(config, net.listen("exchange:80").await.unwrap()).unwrap();
         tokio::time::sleep(Duration::from_secs(200)).await;
-        let (begin, stop) = (START + 5_000, sim.now() - 5_000);
+        let (begin, stop) = (start + 5_000, sim.now() - 5_000);
         Self { net, sim, coin: Coin::new("BTC").unwrap(), begin, stop, folder: tempfile::tempdir().unwrap() }
     }
 
@@ -72,6 +78,16 @@ impl World {
     }
 
     async fn report(&self, name: &str, collected: Vec<(StreamKey, Records)>) -> Report {
+        self.report_of(name, collected, None).await
+    }
+
+    /// The report where the rows of one day were moved to the archive before.
+    async fn report_of(
+        &self,
+        name: &str,
+        collected: Vec<(StreamKey, Records)>,
+        archived: Option<Day>,
+    ) -> Report {
         let path = self.folder.path().join(name);
         let store = SqliteStore::open(SqliteOptions {
             path: path.clone(),
@@ -103,10 +119,21 @@ impl World {
         }
         let ack = store.commit(Arc::new(Batch { token, changes })).await.unwrap();
         assert_eq!((ack.refused, ack.existing), (0, 0), "the test stores what it means to");
+        let root = self.folder.path().join("archive");
+        if let Some(day) = archived {
+            let (files, writer) = (Files::new(&root), Writer::Inline { delay_ms: 0 });
+            let clock = Arc::new(TokioClock::starting_at(START));
+            let archiver = Archiver::new(&store, files, writer, clock).await.unwrap();
+            for stream in streams {
+                let due = Due { stream, day, rows: 0, rule: Rule::Archive { days: 1 } };
+                let done = archiver.archive(due, &|_| ()).await.unwrap();
+                assert!(done.archived > 0 && done.kept() == 0, "{stream}: {done:?}");
+            }
+        }
         store.close().await.unwrap();
         let truth = HttpTruth::new(Arc::new(self.net.clone()), self.sim.endpoint());
         let inspect = SqliteStore::inspect(&path).unwrap();
-        verify(&inspect, Some(&truth)).await.unwrap()
+        verify(&Whole::new(Box::new(inspect), root), Some(&truth)).await.unwrap()
     }
 }
 
@@ -125,6 +152,47 @@ async fn what_was_collected_faithfully_is_clean() {
     for (stream, rows) in sizes {
         assert!(rows > 0, "{stream}: nothing to compare");
         assert_eq!(compared(&report, stream).truth, rows, "{stream}: every stored row was compared");
+    }
+    world.sim.stop().await;
+}
+
+/// The collection runs over midnight, and the day before is in the archive.
+#[tokio::test(start_paused = true)]
+async fn half_of_it_in_the_archive_is_as_exact() {
+    let midnight = START.floor(DAY_MS) + DAY_MS;
+    let world = World::since(midnight - 130_000).await;
+    let before = Day::of(midnight - 1);
+    let collected = world.collected();
+    let sizes: Vec<_> = collected.iter().map(|(stream, records)| (*stream, records.len() as u64)).collect();
+    let report = world.report_of("half.db", collected.clone(), Some(before)).await;
+    assert!(report.clean && report.unread == 0, "{}", report.text());
+    for (stream, rows) in sizes {
+        assert_eq!(compared(&report, stream).truth, rows, "{stream}: every row was compared");
+        let counted = report.streams.iter().find(|row| row.stream == stream).unwrap().rows;
+        assert_eq!(counted, rows, "{stream}: both places are counted");
+    }
+    let hot = world.report("hot.db", collected.clone()).await;
+    assert_eq!(report.minutes_compared, hot.minutes_compared);
+    assert!(report.minutes_compared > 1, "on both days");
+
+    // A defect is found wherever it lies.
+    let mut planted = collected;
+    for (_, records) in &mut planted {
+        match records {
+            Records::Trades(rows) => {
+                let _ = rows.remove(20);
+                rows[9].sz += Decimal::ONE;
+            }
+            Records::Candles(rows) => rows[0].trades += 1,
+            Records::Books(rows) => rows[0].bids[0].sz += Decimal::ONE,
+            _ => {}
+        }
+    }
+    let report = world.report_of("planted.db", planted, Some(before)).await;
+    let trades = compared(&report, StreamKey::Trades(world.coin));
+    assert_eq!((trades.missing, trades.different), (Some(1), 1));
+    for check in ["missing", "different", "candle_trades"] {
+        assert!(report.problems.iter().any(|found| found.check == check), "{check}: {}", report.text());
     }
     world.sim.stop().await;
 }

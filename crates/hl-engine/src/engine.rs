@@ -57,6 +57,8 @@ pub struct Parts {
     pub policy: Policy,
     /// Jobs that are planned, beside those that the streams need.
     pub jobs: Vec<Spec>,
+    /// Jobs that are planned and that the host brings: they know what an engine does not, such as an archive.
+    pub tasks: Vec<(Spec, Arc<dyn Task>)>,
 }
 
 /// Collecting ended, or did not begin.
@@ -145,6 +147,7 @@ pub struct Engine {
     statistics: Option<Arc<dyn Files>>,
     policy: Policy,
     jobs: Vec<Spec>,
+    tasks: Vec<(Spec, Arc<dyn Task>)>,
     leased: Arc<Mutex<BTreeSet<StreamKey>>>,
     held: Mutex<Vec<(StreamKey, Holder)>>,
     board: Arc<Board>,
@@ -187,6 +190,7 @@ impl Engine {
             statistics: parts.statistics,
             policy: parts.policy,
             jobs: parts.jobs,
+            tasks: parts.tasks,
             spool: parts.spool,
             mono,
             zero,
@@ -391,6 +395,9 @@ impl Engine {
             let task = self.task(spec.id.as_str(), streams);
             let task = task.ok_or_else(|| EngineError::NoJob(spec.id.to_string()))?;
             self.runner.plan(spec.clone(), task).await?;
+        }
+        for (spec, task) in &self.tasks {
+            self.runner.plan(spec.clone(), task.clone()).await?;
         }
         Ok(backfill)
     }

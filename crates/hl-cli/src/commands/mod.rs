@@ -1,14 +1,17 @@
 //! The commands of `hl-cli`, one a file. Each reads what it needs, and answers as a table or as one JSON object.
 
 mod alerts;
+mod archive;
 mod backfill;
 mod coverage;
 mod exchange;
+mod export;
 mod jobs;
 mod probe;
 mod ps;
 mod status;
 mod verify;
+mod when;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -16,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use hl_archive::{ArchiveError, Whole};
 use hl_core::seam::{Clock, EndpointError, Net, stopped};
 use hl_core::store::StoreError;
 use hl_core::stream::StreamKeyError;
@@ -24,7 +28,7 @@ use hl_store::{Inspect, SqliteStore};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::config::{self, ConfigError, StoreUri};
+use crate::config::{self, ArchivePlace, ConfigError, StoreUri};
 use crate::exit::Exit;
 use crate::verify::VerifyError;
 
@@ -48,6 +52,8 @@ Examples:
   hl-cli jobs list                                 which jobs there are, and when they run
   hl-cli ps                                        what runs, and how it gets on
   hl-cli alerts                                    what somebody should look at
+  hl-cli archive run --dry-run                     which old rows would go to Parquet files
+  hl-cli export --stream trades --coin BTC --format csv --out btc.csv
   hl-cli probe                                     whether the exchange behaves as it is believed to
 
 Exit codes: 0 done and clean, 1 failed or unclean, 2 usage, 3 held by another
@@ -58,10 +64,14 @@ it was seen.";
 enum Command {
     /// What somebody should look at: open alerts, newest first
     Alerts(alerts::Args),
+    /// Moves old rows to Parquet files, lists them, and proves them
+    Archive(archive::Args),
     /// Fills the past: bars, funding, trades, or every open gap, as far as the exchange still has it
     Backfill(backfill::Args),
     /// What is covered, by which source, and every gap with its cause and state
     Coverage(coverage::Args),
+    /// Rows of store and archive as one file: Parquet, CSV or NDJSON
+    Export(export::Args),
     /// The jobs of the daemon: what they do now, what they did, and how to run one at once
     Jobs(jobs::Args),
     /// Tries on the exchange itself what is believed of it, in about two minutes
@@ -85,6 +95,14 @@ struct Common {
     json: bool,
 }
 
+/// What every command takes that reads old rows.
+#[derive(clap::Args, Debug)]
+struct ArchiveArgs {
+    /// The archive [default: archive beside the store] [env: HL_ARCHIVE]
+    #[arg(long, value_name = "DIR")]
+    archive: Option<String>,
+}
+
 /// A command did not come to an answer.
 #[derive(Debug, thiserror::Error)]
 enum CommandError {
@@ -104,6 +122,10 @@ enum CommandError {
     Backfill(#[from] backfill::BackfillFailure),
     #[error(transparent)]
     Job(#[from] jobs::JobFailure),
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    #[error(transparent)]
+    Export(#[from] export::ExportFailure),
     #[error("writing the answer: {0}")]
     Output(#[from] io::Error),
     #[error("writing the answer as JSON: {0}")]
@@ -117,6 +139,10 @@ impl CommandError {
             Self::Backfill(failure) => failure.exit(),
             Self::Job(failure) => failure.exit(),
             Self::Probe(failure) => failure.exit(),
+            Self::Export(failure) => failure.exit(),
+            Self::Archive(ArchiveError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Exit::Done
+            }
             // Whoever reads has seen enough: `hl-cli coverage | head`.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
             _ => Exit::Failed,
@@ -137,6 +163,23 @@ impl Shell<'_> {
         match config::store_of(common.store.as_deref(), self.environment.iter().cloned())? {
             StoreUri::Sqlite(path) => Ok(Box::new(SqliteStore::inspect(path)?)),
         }
+    }
+
+    /// The store together with its archive.
+    fn open_whole(&self, common: &Common, archive: &ArchiveArgs) -> Result<Whole, CommandError> {
+        let place = self.archive_place(common, archive, &[])?;
+        let StoreUri::Sqlite(path) = place.store;
+        Ok(Whole::new(Box::new(SqliteStore::inspect(path)?), place.folder))
+    }
+
+    fn archive_place(
+        &self,
+        common: &Common,
+        archive: &ArchiveArgs,
+        retention: &[String],
+    ) -> Result<ArchivePlace, ConfigError> {
+        let (store, folder) = (common.store.as_deref(), archive.archive.as_deref());
+        config::archive_of(store, folder, retention, self.environment.iter().cloned())
     }
 
     /// Writes an answer in the form that was asked for.
@@ -190,6 +233,8 @@ pub fn run_process() -> Exit {
 async fn run(arguments: impl IntoIterator<Item = OsString>, shell: &mut Shell<'_>) -> Exit {
     let done = match Cli::try_parse_from(arguments) {
         Ok(Cli { command: Command::Alerts(args) }) => alerts::run(&args, shell).await,
+        Ok(Cli { command: Command::Archive(args) }) => archive::run(&args, shell).await,
+        Ok(Cli { command: Command::Export(args) }) => export::run(&args, shell).await,
         Ok(Cli { command: Command::Backfill(args) }) => backfill::run(&args, shell).await,
         Ok(Cli { command: Command::Coverage(args) }) => coverage::run(&args, shell).await,
         Ok(Cli { command: Command::Jobs(args) }) => jobs::run(&args, shell).await,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hl_core::seam::Endpoint;
 
-use super::{CommandError, Common, Shell};
+use super::{ArchiveArgs, CommandError, Common, Shell};
 use crate::exit::Exit;
 use crate::verify::{HttpTruth, Truth, verify};
 
@@ -18,6 +18,8 @@ Exit code 0: clean; recorded gaps are not wrong. 1: something is wrong, or could
 pub(super) struct Args {
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    archive: ArchiveArgs,
     /// Base URL of the simulated exchange that the store was collected from
     #[arg(long, value_name = "URL")]
     truth: Option<String>,
@@ -25,9 +27,9 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
     let base: Option<Endpoint> = args.truth.as_deref().map(str::parse).transpose()?;
-    let store = shell.open(&args.common)?;
+    let store = shell.open_whole(&args.common, &args.archive)?;
     let truth = base.map(|base| HttpTruth::new(Arc::clone(&shell.net), base));
-    let report = verify(&*store, truth.as_ref().map(|truth| truth as &dyn Truth)).await?;
+    let report = verify(&store, truth.as_ref().map(|truth| truth as &dyn Truth)).await?;
     shell.answer(&args.common, &report, &report.text())?;
     Ok(if report.clean { Exit::Done } else { Exit::Failed })
 }

@@ -3,6 +3,7 @@
 //! What lives here: opening the store, starting a simulated exchange where one is asked for, finding out what there is
 //! to collect, signals, and showing what happens. Every decision about the data is below, in the engine.
 
+mod archive;
 mod report;
 pub(crate) mod shutdown;
 mod trace;
@@ -24,6 +25,7 @@ use hl_engine::network::{NetworkError, belong};
 use hl_engine::universe::Universe;
 use hl_engine::{Engine, EngineError, Parts};
 use hl_runtime::{SystemClock, TcpNet};
+use hl_scheduler::Task;
 use hl_scheduler::jobs::CollectDailyStats;
 use hl_sim::{Sim, SimConfig, SimError};
 use hl_store::{Inspect as _, Spool, SqliteOptions, SqliteStore, Writer};
@@ -144,6 +146,15 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
         jobs.retain(|spec| spec.id.as_str() != CollectDailyStats::ID);
         info!(network = config.network.name(), "publishes no statistics; {} is off", CollectDailyStats::ID);
     }
+    let archive = Arc::new(archive::ArchiveAll {
+        store: store.clone(),
+        path: path.clone(),
+        folder: config.archive.clone(),
+        retention: config.retention.clone(),
+        clock: clock.clone(),
+    });
+    let tasks =
+        config.jobs.archive().into_iter().map(|spec| (spec, archive.clone() as Arc<dyn Task>)).collect();
     let engine = Engine::new(Parts {
         net: net.clone(),
         clock: clock.clone(),
@@ -157,6 +168,7 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
         policy: config.policy,
         statistics: statistics.map(|folder| Arc::new(folder) as Arc<dyn Files>),
         jobs,
+        tasks,
     });
     let server = match config.http.map(|address| serve(address, &net, &engine)).transpose() {
         Ok(server) => server,

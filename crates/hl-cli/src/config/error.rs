@@ -96,6 +96,9 @@ pub enum ValueError {
         /// What is there.
         found: &'static str,
     },
+    /// No retention.
+    #[error(transparent)]
+    Retention(#[from] hl_archive::RetentionError),
     /// No schedule.
     #[error(transparent)]
     Schedule(#[from] hl_scheduler::plan::TriggerError),

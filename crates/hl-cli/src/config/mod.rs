@@ -5,6 +5,7 @@
 //! What does not: acting on any of it.
 
 mod alerts;
+mod archive;
 mod choice;
 mod coins;
 mod duration;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use hl_archive::Retention;
 use hl_core::seam::Seed;
 use hl_core::thinning::Policy;
 use hl_core::{Coin, Decimal, Interval, Kind, StreamKey};
@@ -73,6 +75,10 @@ pub struct Config {
     pub http: Option<SocketAddr>,
     /// Whom to tell of alerts.
     pub webhook: Option<Webhook>,
+    /// Where old rows go.
+    pub archive: PathBuf,
+    /// When they go there.
+    pub retention: Retention,
     /// How long to run; until stopped where none.
     pub run_for: Option<Duration>,
     /// The market of a simulated exchange inside the process; without effect elsewhere.
@@ -171,6 +177,52 @@ pub fn network_of(
     one_of("network", flag, environment)
 }
 
+/// What the archive's commands work on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ArchivePlace {
+    /// The store.
+    pub store: StoreUri,
+    /// The folder of the archive.
+    pub folder: PathBuf,
+    /// When rows go there.
+    pub retention: Retention,
+}
+
+/// Store, archive and retention for a command: its flags, else the variables, else the defaults.
+///
+/// # Errors
+/// When one of them is malformed or a variable is unknown.
+pub fn archive_of(
+    store: Option<&str>,
+    folder: Option<&str>,
+    retention: &[String],
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<ArchivePlace, ConfigError> {
+    let mut settings = Settings(defaults());
+    settings.0.extend(layers::environment(environment)?.layer);
+    let said = |key: &'static str, text: &str| {
+        let (text, place) = (text.trim().to_owned(), Place::Flag(key));
+        match text.is_empty() {
+            true => Err(ConfigError::Value { place, problem: ValueError::Empty }),
+            false => Ok(Sourced { text, place }),
+        }
+    };
+    for (key, text) in [("store", store), ("archive", folder)] {
+        if let Some(text) = text {
+            settings.0.insert(key, vec![said(key, text)?]);
+        }
+    }
+    if !retention.is_empty() {
+        let words = retention.iter().map(|text| said("retention", text)).collect::<Result<_, _>>()?;
+        settings.0.insert("retention", words);
+    }
+    Ok(ArchivePlace {
+        store: settings.one("store")?,
+        folder: settings.archive()?,
+        retention: settings.retention()?,
+    })
+}
+
 fn one_of<T: FromStr<Err = ValueError>>(
     key: &'static str,
     flag: Option<&str>,
@@ -229,6 +281,8 @@ impl Settings {
                 book_every_ms: self.said("book-every", parse_duration)?.map(duration_ms),
             },
             jobs: self.jobs()?,
+            archive: self.archive()?,
+            retention: self.retention()?,
             store: self.one("store")?,
             http: self.said("http", alerts::http)?,
             webhook: self.said("webhook", str::parse)?,
@@ -245,6 +299,18 @@ impl Settings {
     fn jobs(&self) -> Result<Jobs, ConfigError> {
         let words = self.0.get("job").map_or(&[][..], Vec::as_slice);
         Jobs::parse(words).map_err(|(place, problem)| ConfigError::Value { place, problem })
+    }
+
+    fn archive(&self) -> Result<PathBuf, ConfigError> {
+        match self.0.get("archive").and_then(|values| values.last()) {
+            Some(folder) => Ok(PathBuf::from(&folder.text)),
+            None => Ok(archive::beside(&self.one("store")?)),
+        }
+    }
+
+    fn retention(&self) -> Result<Retention, ConfigError> {
+        let words = self.0.get("retention").map_or(&[][..], Vec::as_slice);
+        archive::retention(words).map_err(|(place, problem)| ConfigError::Value { place, problem })
     }
 
     /// The value of an option that has one, by `parse`.

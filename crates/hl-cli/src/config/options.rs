@@ -41,7 +41,7 @@ impl Takes {
     }
 }
 
-pub(super) const OPTIONS: [Opt; 18] = [
+pub(super) const OPTIONS: [Opt; 20] = [
     Opt {
         key: "network",
         takes: Takes::Word,
@@ -132,6 +132,23 @@ pub(super) const OPTIONS: [Opt; 18] = [
         default: None,
         value: "URL",
         help: "POST alerts to this URL as JSON when they rise and when they are over [default: none]",
+    },
+    Opt {
+        key: "archive",
+        takes: Takes::Word,
+        default: None,
+        value: "DIR",
+        help: "Where old rows go, as Parquet files [default: archive beside the store]",
+    },
+    Opt {
+        key: "retention",
+        takes: Takes::Texts,
+        default: None,
+        value: "KIND=DAYS",
+        help: "How long rows stay in the store before they go to the archive: trades=90d, candles/1m=7d, bbo=7d:delete \
+               (deleted, not archived), or off (for ever); repeat it for more [default: trades=90d, candles/1m=7d, \
+               candles/3m=7d, candles/5m=30d, candles/15m=90d, book=7d, book/fast=7d, bbo=7d, mids=30d, context=30d; \
+               the rest off]",
     },
     Opt {
         key: "for",

@@ -35,6 +35,8 @@ fn unset(key: &str, settings: &Layer) -> &'static str {
         "standby" | "webhook" => "none",
         "http" => "off",
         "min-trade" | "book-on-move" | "book-every" => "store all",
+        "archive" => "archive beside the store",
+        "retention" => "as the help of --retention says",
         "job" => "as `hl-cli jobs list` shows",
         _ => "until stopped",
     }

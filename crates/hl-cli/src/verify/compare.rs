@@ -98,6 +98,15 @@ impl Gaps {
         Self(joined)
     }
 
+    /// These pieces as well.
+    #[must_use]
+    pub fn and(self, more: impl IntoIterator<Item = Span>) -> Self {
+        let mut spans = self.0;
+        spans.extend(more);
+        spans.sort();
+        Self(Span::joined(spans))
+    }
+
     fn contain(&self, time: TimeMs, borders: Borders) -> bool {
         let later = self.0.partition_point(|gap| gap.from <= time);
         self.0[..later].last().is_some_and(|gap| match borders {

@@ -91,8 +91,12 @@ pub async fn compare(
         Kind::Trades => store.note(NOTE).await?.and_then(|text| serde_json::from_str(&text).ok()),
         _ => None,
     };
-    let piece =
-        Piece { span: Span { from, to: stop }, gaps: Gaps::of(&gaps), thinned: thinned.unwrap_or_default() };
+    // What was deleted as its retention says is no more there than what lies in a gap.
+    let deleted = store.parts(Some(stream), Span { from, to: stop }).await?;
+    let deleted = deleted.into_iter().filter(|part| part.path.is_none());
+    let deleted = deleted.map(|part| Span { from: part.first, to: part.last + 1 });
+    let gaps = Gaps::of(&gaps).and(deleted);
+    let piece = Piece { span: Span { from, to: stop }, gaps, thinned: thinned.unwrap_or_default() };
     match stream.kind() {
         Kind::Candle | Kind::Funding => {
             let later = Span { from, to: TimeMs::MAX };

@@ -22,6 +22,8 @@ pub struct Report {
     pub overlapping_claims: u64,
     /// Whole minutes of which trades and candles were compared with each other.
     pub minutes_compared: u64,
+    /// Rows in the archive that were not read.
+    pub unread: u64,
     /// What is wrong.
     pub problems: Vec<Found>,
     /// What is known to be missing.
@@ -140,6 +142,7 @@ impl Report {
             duplicates,
             overlapping_claims: audit.overlapping_claims,
             minutes_compared: audit.minutes_compared,
+            unread: audit.unread,
             problems,
             gaps: gaps
                 .iter()
@@ -199,6 +202,9 @@ impl Report {
             self.overlapping_claims,
             self.minutes_compared,
         );
+        if self.unread > 0 {
+            let _ = writeln!(text, "{} archived rows were not read: nothing is said of them", self.unread);
+        }
         text
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use hl_core::archive::{Part, Provenance, StoredRows};
 use hl_core::ledger::{Cause, GapState};
 use hl_core::record::Mid;
 use hl_core::runs::Row;
 use hl_core::seam::BoxFuture;
 use hl_core::store::Holder;
-use hl_core::{Coin, Decimal};
+use hl_core::{Coin, Decimal, Epoch, Origin};
 use hl_store::{AlertRow, Audit, CoverageRow, Problem};
 
 use super::*;
@@ -36,6 +37,7 @@ impl Inspect for Memory {
             edge: Some(TimeMs(self.edge)),
             first: Some(TimeMs(0)),
             rows: records.len() as u64,
+            archived: 0,
             newest: None,
             holder: None,
         };
@@ -49,6 +51,15 @@ impl Inspect for Memory {
     }
     fn rows(&self, stream: StreamKey, span: Span) -> BoxFuture<'_, Result<Records, StoreError>> {
         Box::pin(async move { Ok(cut(&self.rows, stream, span)) })
+    }
+    fn stored_rows(&self, stream: StreamKey, span: Span) -> BoxFuture<'_, Result<StoredRows, StoreError>> {
+        let records = cut(&self.rows, stream, span);
+        let from = Provenance { origin: Origin::Ws, epoch: Epoch::default() };
+        let provenance = vec![from; records.len()];
+        Box::pin(async { Ok(StoredRows { records, provenance }) })
+    }
+    fn parts(&self, _: Option<StreamKey>, _: Span) -> BoxFuture<'_, Result<Vec<Part>, StoreError>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
     fn audit(&self) -> BoxFuture<'_, Result<Audit, StoreError>> {
         Box::pin(async { Ok(Audit { problems: self.problems.clone(), ..Audit::default() }) })
@@ -195,7 +206,7 @@ async fn without_a_truth_the_audit_decides() {
     assert_eq!(
         json,
         serde_json::json!({
-            "clean": true, "duplicates": 0, "overlapping_claims": 0, "minutes_compared": 0, "problems": [],
+            "clean": true, "duplicates": 0, "overlapping_claims": 0, "minutes_compared": 0, "unread": 0, "problems": [],
             "gaps": [], "streams": [{"stream": "trades/BTC", "rows": 3600, "duplicates": 0}],
         })
     );

@@ -21,8 +21,13 @@ const fn planned(id: &'static str, about: &'static str) -> Known {
     Known { id, about, is_planned: true }
 }
 
+/// The job that moves old rows out of the store. What it does is brought by the host: the archive is no part of a
+/// collector that is embedded. Users of scheduled collectors know the id.
+pub const ARCHIVE_ALL_COLLECTIONS: &str = "archive_all_collections";
+
 /// All of them, by id.
-pub const KNOWN: [Known; 9] = [
+pub const KNOWN: [Known; 10] = [
+    planned(ARCHIVE_ALL_COLLECTIONS, "moves old rows to the archive, or deletes them"),
     needed(AuditBars::ID, "compares stored bars with the exchange's own"),
     needed(BackfillGaps::ID, "fills gaps from the exchange's past"),
     needed("collect_candles", "polls the bars that no socket brings"),

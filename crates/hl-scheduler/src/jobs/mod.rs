@@ -15,7 +15,7 @@ mod poll;
 
 pub use audit_bars::{AuditBars, Stale};
 pub use backfill_gaps::{BackfillGaps, Committed};
-pub use catalog::{KNOWN, Known};
+pub use catalog::{ARCHIVE_ALL_COLLECTIONS, KNOWN, Known};
 pub use collect_daily_stats::CollectDailyStats;
 pub use collect_funding::CollectFunding;
 pub use poll::{FALLBACKS, Poll};

@@ -6,7 +6,6 @@
 
 mod answer;
 mod progress;
-mod when;
 mod work;
 
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use hl_store::{SqliteOptions, SqliteStore};
 use self::progress::Progress;
 use self::work::{Target, Work};
 use super::exchange::{Exchange, ExchangeError, reachable};
-use super::{CommandError, Common, Shell, interruptible};
+use super::{CommandError, Common, Shell, interruptible, when};
 use crate::compose::shutdown;
 use crate::config::{self, Coins, CoinsError, ConfigError, NamedCoin, Network, Place, StoreUri, ValueError};
 use crate::exit::Exit;

@@ -1,0 +1,74 @@
+//! `hl-cli archive verify`.
+
+use std::fmt::Write as _;
+
+use hl_archive::{Examined, examine};
+use hl_store::Problem;
+use indicatif::ProgressBar;
+use serde::Serialize;
+
+use super::PlaceArgs;
+use crate::commands::{CommandError, Shell};
+use crate::exit::Exit;
+
+#[derive(Serialize)]
+struct Answer {
+    clean: bool,
+    parts: u64,
+    rows: u64,
+    bytes: u64,
+    /// Rows of parts that could not be read.
+    unread: u64,
+    /// Rows that the store has as well, equal: the next run removes them there.
+    doubled: u64,
+    minutes_compared: u64,
+    problems: Vec<Problem>,
+    /// Files of the archive that no record names; the next run that works on their day removes them.
+    unrecorded: Vec<String>,
+}
+
+pub(super) async fn run(args: &PlaceArgs, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
+    let whole = shell.open_whole(&args.common, &args.archive)?;
+    let every = hl_core::ledger::Span { from: hl_core::TimeMs::MIN, to: hl_core::TimeMs::MAX };
+    let parts = hl_store::Inspect::parts(&whole, None, every).await?;
+    let recorded = parts.iter().filter(|part| part.path.is_some()).map(|part| part.rows).sum();
+    // Draws nothing where standard error is no terminal.
+    let bar = ProgressBar::new(recorded);
+    let examined = examine(&whole, &|rows| bar.inc(rows)).await?;
+    bar.finish_and_clear();
+    let leftovers = whole.files().leftovers(&parts)?;
+    let Examined { parts, rows, bytes, unread, doubled, minutes_compared, problems } = examined;
+    let answer = Answer {
+        clean: problems.is_empty(),
+        parts,
+        rows,
+        bytes,
+        unread,
+        doubled,
+        minutes_compared,
+        problems,
+        unrecorded: leftovers.into_iter().map(|left| left.0.display().to_string()).collect(),
+    };
+    shell.answer(&args.common, &answer, &text(&answer))?;
+    Ok(if answer.clean { Exit::Done } else { Exit::Failed })
+}
+
+fn text(answer: &Answer) -> String {
+    let mut text = String::new();
+    for Problem { check, stream, count, example } in &answer.problems {
+        let stream = stream.map_or("store".to_owned(), |stream| stream.to_string());
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{stream}: {check}: {count} ({example})");
+    }
+    for file in &answer.unrecorded {
+        let _ = writeln!(text, "not recorded, and removed by the next run that works on its day: {file}");
+    }
+    let Answer { parts, rows, bytes, unread, doubled, minutes_compared, .. } = answer;
+    let clean = if answer.clean { "clean" } else { "NOT CLEAN" };
+    let _ = writeln!(
+        text,
+        "{clean}: {parts} parts, {rows} rows, {bytes} bytes, {unread} rows not read, {doubled} still in the store too, \
+         {minutes_compared} minutes of trades compared with candles"
+    );
+    text
+}

@@ -1,0 +1,74 @@
+//! The daemon's job that moves old rows to the archive.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hl_archive::{Archiver, DayDone, Due, Files, Retention, due};
+use hl_core::TimeMs;
+use hl_core::seam::{BoxFuture, Clock};
+use hl_core::store::{Store, StoreError};
+use hl_scheduler::{Done, Task, TaskError};
+use hl_store::{SqliteOptions, SqliteStore, Writer};
+use tracing::{info, warn};
+
+/// What its session is called in the store.
+const ROLE: &str = "hl-daemon archive";
+
+/// Moves what is due, in a session of its own: the daemon's goes on writing meanwhile.
+pub(super) struct ArchiveAll {
+    /// The daemon's session, which is asked what is due.
+    pub(super) store: Arc<dyn Store>,
+    pub(super) path: PathBuf,
+    pub(super) folder: PathBuf,
+    pub(super) retention: Retention,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+fn of_store(source: StoreError) -> TaskError {
+    TaskError { step: "archiving", source: Box::new(source) }
+}
+
+impl ArchiveAll {
+    async fn run(&self, planned: TimeMs) -> Result<Done, TaskError> {
+        let days = due(self.store.as_ref(), &self.retention, planned).await.map_err(of_store)?;
+        if days.is_empty() {
+            return Ok(Done::default());
+        }
+        let options = SqliteOptions::of_this_process(&self.path, ROLE, self.clock.clone());
+        let session = SqliteStore::open(options).await.map_err(of_store)?;
+        let moved = self.all(&session, &days).await;
+        let closed = session.close().await;
+        let rows = moved?;
+        closed.map_err(of_store)?;
+        Ok(Done { rows, weight: 0 })
+    }
+
+    /// Moves every day; what one day fails at does not keep the others.
+    async fn all(&self, session: &SqliteStore, days: &[Due]) -> Result<u64, TaskError> {
+        let files = Files::new(&self.folder);
+        let archiver = Archiver::new(session, files, Writer::Thread, self.clock.clone()).await;
+        let archiver = archiver.map_err(of_store)?;
+        let (mut all, mut failed) = (DayDone::default(), None);
+        for &day in days {
+            match archiver.archive(day, &|_| ()).await {
+                Ok(done) => all.add(done),
+                Err(error) => {
+                    warn!(stream = %day.stream, day = %day.day, %error, "a day could not be archived");
+                    failed = Some(error);
+                }
+            }
+        }
+        let DayDone { parts, archived, bytes, deleted, .. } = all;
+        info!(days = days.len(), parts, archived, bytes, deleted, stay = all.kept(), "archived");
+        match failed {
+            Some(error) => Err(TaskError { step: "archiving", source: Box::new(error) }),
+            None => Ok(archived + all.doubled + deleted),
+        }
+    }
+}
+
+impl Task for ArchiveAll {
+    fn run(&self, planned: TimeMs) -> BoxFuture<'_, Result<Done, TaskError>> {
+        Box::pin(self.run(planned))
+    }
+}

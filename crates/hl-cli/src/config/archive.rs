@@ -1,0 +1,70 @@
+//! Where old rows go, and when.
+
+use std::path::{Path, PathBuf};
+
+use hl_archive::{Class, Retention};
+
+use super::place::Sourced;
+use super::{Place, StoreUri, ValueError};
+
+/// The folder of the archive where nothing is said: beside the store.
+pub(super) fn beside(store: &StoreUri) -> PathBuf {
+    let StoreUri::Sqlite(path) = store;
+    path.parent().unwrap_or(Path::new("")).join("archive")
+}
+
+/// The defaults, changed by what is said, in its order.
+pub(super) fn retention(words: &[Sourced]) -> Result<Retention, (Place, ValueError)> {
+    let mut retention = Retention::default();
+    for word in words {
+        let fail = |problem| (word.place.clone(), problem);
+        let (kind, rule) = word.text.split_once('=').ok_or_else(|| {
+            fail(ValueError::Malformed {
+                what: "retention",
+                text: word.text.clone(),
+                example: "trades=90d, bbo=7d:delete or mids=off".to_owned(),
+            })
+        })?;
+        let rule = rule.trim().parse().map_err(|problem| fail(ValueError::Retention(problem)))?;
+        if !retention.set(kind.trim(), rule) {
+            return Err(fail(ValueError::unknown("kind of rows", kind.trim(), Class::WORDS)));
+        }
+    }
+    Ok(retention)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_changes_the_defaults() {
+        let said = |words: &[&str]| {
+            let place = Place::Flag("retention");
+            let words: Vec<_> =
+                words.iter().map(|&text| Sourced { text: text.to_owned(), place: place.clone() }).collect();
+            retention(&words).map_err(|(place, problem)| format!("{place}: {problem}"))
+        };
+        let rule = |words: &[&str], stream: &str| {
+            said(words).map(|retention| retention.rule(stream.parse().unwrap()).to_string())
+        };
+        assert_eq!(rule(&[], "trades/BTC").as_deref(), Ok("90d"));
+        assert_eq!(rule(&["trades = 5d", "trades=off"], "trades/BTC").as_deref(), Ok("off"));
+        assert_eq!(rule(&["candles/1h=3d:delete"], "candle/BTC/1h").as_deref(), Ok("3d:delete"));
+        for (word, told) in [
+            ("trades", "--retention: \"trades\" is no retention; write it like trades=90d"),
+            ("tades=9d", "did you mean \"trades\"?"),
+            ("trades=12h", "\"12h\" is no retention; write it like 90d, 7d:delete, or off"),
+        ] {
+            let error = said(&[word]).unwrap_err();
+            assert!(error.contains(told), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_archive_lies_beside_the_store() {
+        for (store, folder) in [("sqlite:./data/x.db", "./data/archive"), ("sqlite:x.db", "archive")] {
+            assert_eq!(beside(&store.parse().unwrap()), PathBuf::from(folder));
+        }
+    }
+}

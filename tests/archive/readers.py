@@ -1,0 +1,94 @@
+"""What three readers see in an archive. Arguments: its folder, and an exported file. Answers as JSON."""
+
+import json
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pandas
+import polars
+
+archive, exported = Path(sys.argv[1]), sys.argv[2]
+
+
+def plain(number):
+    return format(Decimal(number).normalize(), "f")
+
+
+def of_polars():
+    def stream(name):
+        return polars.scan_parquet(archive / f"stream={name}" / "**/*.parquet", hive_partitioning=True).collect()
+
+    trades = stream("trades")
+    assert trades["px"].dtype == polars.Decimal(38, 12), trades.schema
+    assert trades["time"].dtype == polars.Datetime("ms", "UTC"), trades.schema
+    sums = {}
+    for coin, px, sz in trades.select("coin", "px", "sz").iter_rows():
+        rows, total = sums.get(coin, (0, Decimal(0)))
+        sums[coin] = (rows + 1, total + px * sz)
+    mids, books, bbo = stream("mids"), stream("book"), stream("bbo")
+    return {
+        "trades": {coin: [rows, plain(total)] for coin, (rows, total) in sums.items()},
+        "dates": sorted({str(date) for date in trades["date"]}),
+        "first": int(trades["time"].min().timestamp() * 1000),
+        "mids": mids.height,
+        "mid_coins": sorted(set(mids["coin"])),
+        "levels": int(books["bids"].list.len().sum() + books["asks"].list.len().sum()),
+        "no_bid": int(bbo["bid_px"].null_count()),
+        "exported": polars.read_parquet(exported).height,
+    }
+
+
+def of_pandas():
+    def stream(name):
+        return pandas.read_parquet(archive / f"stream={name}")
+
+    trades = stream("trades")
+    assert isinstance(trades["px"].iloc[0], Decimal)
+    assert str(trades["time"].dtype) == "datetime64[ms, UTC]", trades.dtypes
+    notional = trades["px"] * trades["sz"]
+    sums = {}
+    for coin, value in zip(trades["coin"].astype(str), notional):
+        rows, total = sums.get(coin, (0, Decimal(0)))
+        sums[coin] = (rows + 1, total + value)
+    mids, books, bbo = stream("mids"), stream("book"), stream("bbo")
+    return {
+        "trades": {coin: [rows, plain(total)] for coin, (rows, total) in sums.items()},
+        "dates": sorted({str(date) for date in trades["date"].astype(str)}),
+        "first": int(trades["time"].min().timestamp() * 1000),
+        "mids": len(mids),
+        "mid_coins": sorted(set(mids["coin"])),
+        "levels": int(books["bids"].map(len).sum() + books["asks"].map(len).sum()),
+        "no_bid": int(bbo["bid_px"].isna().sum()),
+        "exported": len(pandas.read_parquet(exported)),
+    }
+
+
+def of_duckdb():
+    def stream(name):
+        return f"read_parquet('{archive}/stream={name}/**/*.parquet', hive_partitioning = true)"
+
+    def one(query):
+        return duckdb.sql(query).fetchall()[0][0]
+
+    sums = duckdb.sql(
+        f"SELECT coin, count(*), CAST(sum(px * sz) AS VARCHAR) FROM {stream('trades')} GROUP BY coin"
+    ).fetchall()
+    types = dict(duckdb.sql(f"SELECT column_name, column_type FROM (DESCRIBE FROM {stream('trades')})").fetchall())
+    assert (types["px"], types["time"]) == ("DECIMAL(38,12)", "TIMESTAMP WITH TIME ZONE"), types
+    dates = duckdb.sql(f"SELECT DISTINCT date FROM {stream('trades')} ORDER BY date").fetchall()
+    coins = duckdb.sql(f"SELECT DISTINCT coin FROM {stream('mids')}").fetchall()
+    return {
+        "trades": {coin: [rows, plain(total)] for coin, rows, total in sums},
+        "dates": [str(date) for (date,) in dates],
+        "first": one(f"SELECT epoch_ms(min(time)) FROM {stream('trades')}"),
+        "mids": one(f"SELECT count(*) FROM {stream('mids')}"),
+        "mid_coins": sorted(coin for (coin,) in coins),
+        "levels": int(one(f"SELECT sum(len(bids) + len(asks)) FROM {stream('book')}")),
+        "no_bid": one(f"SELECT count(*) FROM {stream('bbo')} WHERE bid_px IS NULL"),
+        "exported": one(f"SELECT count(*) FROM read_parquet('{exported}')"),
+    }
+
+
+print(json.dumps({"polars": of_polars(), "pandas": of_pandas(), "duckdb": of_duckdb()}))
