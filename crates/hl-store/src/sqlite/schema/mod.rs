@@ -11,7 +11,6 @@ use super::file;
 /// Marks the file as a store: `HLdb`. A step that was released is never changed: what comes after it is a further one.
 pub(super) const KIND: file::Kind = file::Kind {
     application_id: 0x484c_6462,
-    #[rustfmt::skip]
     steps: &[
         include_str!("rows.sql"),
         include_str!("jobs.sql"),
