@@ -54,7 +54,11 @@ async fn jobs_are_listed_run_and_remembered() {
     assert_eq!(answer(&words).await["rows"], 0, "no day twice");
     let words = on(&["jobs", "run", "archive_all_collections"]);
     let moved = answer(&words.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    assert_eq!((&moved["outcome"], &moved["rows"]), (&"succeeded".into(), &0.into()), "nothing is old: {moved}");
+    assert_eq!(
+        (&moved["outcome"], &moved["rows"]),
+        (&"succeeded".into(), &0.into()),
+        "nothing is old: {moved}"
+    );
     let words = on(&["jobs", "history", "collect_funding"]);
     let history = answer(&words.iter().map(String::as_str).collect::<Vec<_>>()).await;
     assert_eq!(history["runs"].as_array().unwrap().len(), 2, "{history}");
