@@ -10,12 +10,12 @@ mod support;
 
 use std::sync::Arc;
 
-use hl_core::archive::DAY_MS;
 use hl_core::ledger::{Batch, Change, Span};
 use hl_core::record::{Bbo, Book, Candle, HexBytes, Level, Mid, Side, Trade};
 use hl_core::seam::Clock as _;
 use hl_core::store::Store as _;
 use hl_core::stream::BookVariant;
+use hl_core::time::DAY_MS;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
 use hl_runtime::SystemClock;
 use hl_store::{SqliteOptions, SqliteStore};

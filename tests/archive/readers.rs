@@ -64,7 +64,7 @@ async fn polars_pandas_and_duckdb_read_the_archive() {
         expected.insert(coin.to_string(), of);
     }
     let days: Vec<String> = (0..3)
-        .map(|n| hl_core::archive::Day::of(hl_core::TimeMs(from + n * hl_core::archive::DAY_MS)).to_string())
+        .map(|n| hl_core::archive::Day::of(hl_core::TimeMs(from + n * hl_core::time::DAY_MS)).to_string())
         .collect();
     for reader in ["polars", "pandas", "duckdb"] {
         let said = &said[reader];

@@ -149,7 +149,7 @@ impl Reading {
     }
 
     fn decode(&self, batch: &RecordBatch) -> Result<StoredRows, Unreadable> {
-        let all = rows(self.stream, taken(batch)?)?;
+        let all = rows(self.stream, |name| column(batch, name))?;
         let keys = all.records.keys();
         if keys.iter().all(|key| self.within.contains(key.time)) {
             return Ok(all);
@@ -185,56 +185,10 @@ fn touches(group: &RowGroupMetaData, within: Span) -> bool {
     }
 }
 
-/// The names that columns can have, so that a file's own text is never kept.
-const NAMES: [&str; 35] = [
-    "coin",
-    "time",
-    "tid",
-    "px",
-    "sz",
-    "side",
-    "hash",
-    "buyer",
-    "seller",
-    "bids",
-    "asks",
-    "bid_px",
-    "bid_sz",
-    "bid_n",
-    "ask_px",
-    "ask_sz",
-    "ask_n",
-    "open",
-    "high",
-    "low",
-    "close",
-    "volume",
-    "trades",
-    "mark_px",
-    "mid_px",
-    "oracle_px",
-    "prev_day_px",
-    "funding",
-    "open_interest",
-    "premium",
-    "day_ntl_vlm",
-    "day_base_vlm",
-    "rate",
-    "source",
-    "epoch",
-];
-const MORE_NAMES: [&str; 2] = ["impact_bid", "impact_ask"];
-
-fn taken(batch: &RecordBatch) -> Result<Vec<Column>, Unreadable> {
-    let mut columns = Vec::new();
-    for (field, array) in batch.schema().fields().iter().zip(batch.columns()) {
-        let known = NAMES.iter().chain(&MORE_NAMES).find(|name| *name == field.name());
-        // A column of a later release is left alone.
-        if let Some(&name) = known {
-            columns.push(Column { name, values: values(name, field.is_nullable(), array)? });
-        }
-    }
-    Ok(columns)
+/// A column by its name. Those that nobody asks for, of a later release, are left alone.
+fn column(batch: &RecordBatch, name: &'static str) -> Result<Values, Unreadable> {
+    let at = batch.schema().index_of(name).map_err(|_| Unreadable::Column(name))?;
+    values(name, batch.schema().field(at).is_nullable(), batch.column(at))
 }
 
 fn values(name: &'static str, nullable: bool, array: &ArrayRef) -> Result<Values, Unreadable> {

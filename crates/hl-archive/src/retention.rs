@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use hl_core::archive::DAY_MS;
 use hl_core::stream::BookVariant;
+use hl_core::time::DAY_MS;
 use hl_core::{Interval, StreamKey};
 
 /// What retention is said of: a kind of stream, bars by their interval.

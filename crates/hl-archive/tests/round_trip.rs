@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use hl_archive::export::{Format, export};
 use hl_archive::{Archiver, Due, Files, Rule, Whole};
-use hl_core::archive::{DAY_MS, Day};
+use hl_core::archive::Day;
 use hl_core::ledger::{Batch, Change, Span};
 use hl_core::record::{Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid, Side, Trade};
 use hl_core::store::Store as _;
 use hl_core::stream::BookVariant;
+use hl_core::time::DAY_MS;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
 use hl_runtime::SystemClock;
 use hl_store::{Inspect as _, SqliteOptions, SqliteStore, Writer};

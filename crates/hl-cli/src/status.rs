@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use hl_core::store::note_of;
 use hl_core::{StreamKey, TimeMs, Token};
 use serde::{Deserialize, Serialize};
 
 /// The name of the note in the store that a process with this token keeps. It goes with its session.
 #[must_use]
 pub fn note(token: Token) -> String {
-    format!("status/{}", token.0)
+    note_of("status", token)
 }
 
 /// A daemon at one moment.

@@ -11,10 +11,8 @@ use serde::Serialize;
 
 use crate::ledger::Span;
 use crate::store::Holder;
+use crate::time::DAY_MS;
 use crate::{Coin, Epoch, Origin, Records, StreamKey, TimeMs};
-
-/// Length of a day, ms.
-pub const DAY_MS: i64 = 86_400_000;
 
 /// A day, UTC: so many days since 1970-01-01. Its text form is `2026-11-01`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

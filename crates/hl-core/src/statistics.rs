@@ -7,9 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::TimeMs;
 
-/// Milliseconds of a day.
-pub const DAY_MS: i64 = 86_400_000;
-
 /// What a file holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Shape {

@@ -115,6 +115,12 @@ impl StoreError {
     }
 }
 
+/// The name of a note that each session has for itself, as [`Store::living`] finds it: `<name>/<token>`.
+#[must_use]
+pub fn note_of(name: &str, token: Token) -> String {
+    format!("{name}/{}", token.0)
+}
+
 /// One open session on a store. Opening it takes a new [`Token`]; dropping it, or dying, frees its leases and claims.
 pub trait Store: Send + Sync + 'static {
     /// The token of this session.

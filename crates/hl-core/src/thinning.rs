@@ -44,6 +44,20 @@ impl Thinned {
     }
 }
 
+/// What the note [`NOTE`] says; nothing where there is none.
+///
+/// # Errors
+/// When it is no such note.
+pub fn told(note: Option<&str>) -> Result<Vec<Thinned>, serde_json::Error> {
+    note.map_or(Ok(Vec::new()), serde_json::from_str)
+}
+
+/// Whether trades were thinned anywhere in a piece: bars cannot be checked against them there.
+#[must_use]
+pub fn touches(thinned: &[Thinned], span: Span) -> bool {
+    thinned.iter().any(|thin| thin.span().overlaps(span))
+}
+
 /// What holds from `now` on, added to what was: a policy that goes on is one piece, another begins a new one.
 #[must_use]
 pub fn continued(mut before: Vec<Thinned>, policy: Policy, now: TimeMs) -> Vec<Thinned> {

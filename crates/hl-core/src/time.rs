@@ -5,6 +5,9 @@ use std::ops::{Add, Sub};
 
 use serde::{Deserialize, Serialize};
 
+/// Length of a day, ms.
+pub const DAY_MS: i64 = 86_400_000;
+
 /// A point in time, in milliseconds since 1970-01-01T00:00:00Z.
 ///
 /// Arithmetic saturates: a hostile timestamp from the wire may be any `i64` and must not overflow.

@@ -2,17 +2,16 @@
 
 use hl_core::TimeMs;
 use hl_core::store::{Store, StoreError};
-use hl_core::thinning::{NOTE, Policy, continued};
+use hl_core::thinning::{NOTE, Policy, continued, told};
 use tracing::warn;
 
 /// From `now` on `policy` holds.
 pub(crate) async fn note(store: &dyn Store, policy: Policy, now: TimeMs) -> Result<(), StoreError> {
     let text = store.note(NOTE).await?;
-    let before = text.as_deref().map(serde_json::from_str).transpose().unwrap_or_else(|error| {
+    let before = told(text.as_deref()).unwrap_or_else(|error| {
         warn!(%error, note = NOTE, "a note that cannot be read is begun anew");
-        None
+        Vec::new()
     });
-    let before: Vec<_> = before.unwrap_or_default();
     let after = continued(before.clone(), policy, now);
     if after == before {
         return Ok(());

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hl_core::alert::{Alert, Severity};
 use hl_core::seam::stopped;
-use hl_core::store::{Living, Store, StoreError};
+use hl_core::store::{Living, Store, StoreError, note_of};
 use hl_core::{StreamKey, Token};
 use hl_monitor::{
     Change, Health, JobSeen, Monitor, Observation, Peer, ProcessNote, Registry, RestSeen, SessionSeen,
@@ -68,14 +68,14 @@ impl Board {
 /// Both ends of what the looking task has for the keeping one.
 pub(crate) fn channel() -> (Told, Untold) {
     let (alerts, told) = mpsc::channel(CHANGES);
-    let (notes, note) = watch::channel(String::new());
+    let (notes, note) = watch::channel(None);
     (Told { alerts, notes }, Untold { told, note, waiting: VecDeque::new() })
 }
 
 /// What is to be kept.
 pub(crate) struct Told {
     alerts: mpsc::Sender<Alert>,
-    notes: watch::Sender<String>,
+    notes: watch::Sender<Option<ProcessNote>>,
 }
 
 /// Looks until `stop` turns true.
@@ -106,12 +106,7 @@ pub(crate) async fn look(
         }
         registry.observe(&seen);
         let processes = registry.processes();
-        match serde_json::to_string(&ProcessNote::new(&seen, processes.clone())) {
-            Ok(text) => {
-                told.notes.send_replace(text);
-            }
-            Err(error) => warn!(%error, "what runs here cannot be told"),
-        }
+        told.notes.send_replace(Some(ProcessNote::new(&seen, processes.clone())));
         let token = engine.token();
         let health = Arc::new(Health { at: seen.at, token, processes, alerts: monitor.open() });
         board.health.send_replace(Published { health, taken: Instant::now() });
@@ -188,7 +183,7 @@ fn observe(engine: &Engine, order: &[StreamKey], peers: Vec<Peer>) -> Observatio
 /// What is not in the store yet.
 pub(crate) struct Untold {
     told: mpsc::Receiver<Alert>,
-    note: watch::Receiver<String>,
+    note: watch::Receiver<Option<ProcessNote>>,
     waiting: VecDeque<Alert>,
 }
 
@@ -266,9 +261,11 @@ impl Untold {
 
     /// Tells the others, and hears of them.
     async fn exchange(&self, store: &dyn Store, board: &Board) -> Result<(), StoreError> {
-        let text = self.note.borrow().clone();
-        if !text.is_empty() {
-            store.put_note(&format!("{}/{}", ProcessNote::NAME, store.token().0), &text).await?;
+        let text = self.note.borrow().as_ref().map(serde_json::to_string).transpose();
+        match text {
+            Ok(None) => {}
+            Ok(Some(text)) => store.put_note(&note_of(ProcessNote::NAME, store.token()), &text).await?,
+            Err(error) => warn!(%error, "what runs here cannot be told"),
         }
         let living = store.living(ProcessNote::NAME).await?;
         let others = living.into_iter().filter(|living| living.holder.token != store.token());

@@ -1,6 +1,8 @@
 //! When final bars are audited.
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +14,6 @@ use hl_core::{Coin, Interval, Records, StreamKey, TimeMs};
 use hl_runtime::TokioClock;
 use hl_scheduler::Job as _;
 use hl_scheduler::jobs::AuditBars;
-use hl_store::{SqliteOptions, SqliteStore, Writer};
 use tokio::time::Instant;
 
 /// Notes what it is asked for, and has nothing.
@@ -38,21 +39,14 @@ impl Past for Asked {
 async fn the_first_round_is_quick() {
     let folder = tempfile::tempdir().unwrap();
     let clock = TokioClock::starting_at(TimeMs(1_790_000_000_000));
-    let store = SqliteStore::open(SqliteOptions {
-        path: folder.path().join("hl.db"),
-        role: "test".to_owned(),
-        host: "here".to_owned(),
-        pid: 1,
-        writer: Writer::Inline { delay_ms: 1 },
-        clock: Arc::new(clock),
-    });
+    let store = common::open(&folder, clock).await;
     let streams: Vec<_> = ["BTC", "ETH", "SOL", "HYPE"]
         .map(|coin| StreamKey::Candle(Coin::new(coin).unwrap(), Interval::M1))
         .into();
     let asked = Arc::new(Asked::default());
     let of_job = streams.clone();
     let audit = AuditBars::new(
-        Arc::new(store.await.unwrap()),
+        Arc::new(store),
         asked.clone(),
         Box::new(move || of_job.clone()),
         Box::new(move || clock.now()),

@@ -1,6 +1,8 @@
 //! Filling gaps against a real store and a past that answers as it is told.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
 
+mod common;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +14,7 @@ use hl_core::store::Store;
 use hl_core::{Coin, Decimal, Epoch, Interval, Records, StreamKey, TimeMs};
 use hl_runtime::TokioClock;
 use hl_scheduler::backfill::{self, BackfillError, Filled, Step};
-use hl_store::{Inspect as _, SqliteOptions, SqliteStore, Writer};
+use hl_store::{Inspect as _, SqliteStore};
 
 const MINUTE: i64 = 60_000;
 
@@ -56,16 +58,7 @@ fn bars(proven: Span, next: Option<TimeMs>) -> Page {
 
 /// A store with these open gaps, and a daemon gone.
 async fn store(folder: &tempfile::TempDir, stream: StreamKey, gaps: &[Span]) -> SqliteStore {
-    let store = SqliteStore::open(SqliteOptions {
-        path: folder.path().join("hl.db"),
-        role: "test".to_owned(),
-        host: "here".to_owned(),
-        pid: 1,
-        writer: Writer::Inline { delay_ms: 1 },
-        clock: Arc::new(TokioClock::starting_at(TimeMs(0))),
-    })
-    .await
-    .unwrap();
+    let store = common::open(folder, TokioClock::starting_at(TimeMs(0))).await;
     store.lease(&[stream]).await.unwrap();
     let opened = gaps.iter().map(|&span| Change::GapOpened { span, cause: Cause::Outage });
     let changes = opened.map(|change| (stream, change)).collect();

@@ -1,6 +1,8 @@
 //! Daily statistics from files that are as they are told to be, into a real store.
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,12 +12,12 @@ use hl_core::TimeMs;
 use hl_core::ledger::Cause;
 use hl_core::seam::BoxFuture;
 use hl_core::source::{FetchError, Files, Pieces};
-use hl_core::statistics::{DAY_MS, SERIES, Shape};
+use hl_core::statistics::{SERIES, Shape};
 use hl_core::store::Store;
+use hl_core::time::DAY_MS;
 use hl_runtime::TokioClock;
 use hl_scheduler::Task as _;
 use hl_scheduler::jobs::CollectDailyStats;
-use hl_store::{SqliteOptions, SqliteStore, Writer};
 
 /// 2026-11-01.
 const FIRST: i64 = 1_793_491_200_000;
@@ -66,15 +68,8 @@ struct Scene {
 impl Scene {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(SqliteOptions {
-            path: folder.path().join("hl.db"),
-            role: "test".to_owned(),
-            host: "here".to_owned(),
-            pid: 1,
-            writer: Writer::Inline { delay_ms: 1 },
-            clock: Arc::new(TokioClock::starting_at(TimeMs(FIRST))),
-        });
-        let store: Arc<dyn Store> = Arc::new(store.await.unwrap());
+        let store: Arc<dyn Store> =
+            Arc::new(common::open(&folder, TokioClock::starting_at(TimeMs(FIRST))).await);
         let (published, now) = (Arc::new(Published::default()), Arc::new(AtomicI64::new(0)));
         let clock = now.clone();
         let now_of = Box::new(move || TimeMs(clock.load(Ordering::SeqCst)));

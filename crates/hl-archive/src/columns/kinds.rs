@@ -91,8 +91,11 @@ pub(crate) fn columns(stream: StreamKey, rows: &StoredRows, coin: CoinColumn) ->
 }
 
 /// The inverse of [`columns`]; every column has the same length.
-pub(crate) fn rows(stream: StreamKey, columns: Vec<Column>) -> Result<StoredRows, Unreadable> {
-    let mut from = Taken(columns);
+pub(crate) fn rows(
+    stream: StreamKey,
+    column: impl Fn(&'static str) -> Result<Values, Unreadable>,
+) -> Result<StoredRows, Unreadable> {
+    let from = Taken(column);
     let time = from.time("time")?;
     let coin = from.coins(stream, time.len())?;
     let origin = from.words("source", Origin::parse)?;
@@ -130,7 +133,7 @@ pub(crate) fn rows(stream: StreamKey, columns: Vec<Column>) -> Result<StoredRows
             Records::Books(sides.map(book).collect())
         }
         StreamKey::Bbo(_) => {
-            let mut side = |px, sz, n| -> Result<Vec<Option<Level>>, Unreadable> {
+            let side = |px, sz, n| -> Result<Vec<Option<Level>>, Unreadable> {
                 let (px, sz, n) = (from.decimal_or_null(px)?, from.decimal_or_null(sz)?, from.count(n)?);
                 let level = |((px, sz), n)| match (px, sz, n) {
                     (Some(px), Some(sz), Some(n)) => Some(Level { px, sz, n }),

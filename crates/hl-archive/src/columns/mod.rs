@@ -46,13 +46,13 @@ impl CoinColumn {
     }
 }
 
-/// Columns that were read, to be taken out by name.
-pub(crate) struct Taken(pub(crate) Vec<Column>);
+/// What was read, whose columns are taken out by name.
+pub(crate) struct Taken<F>(pub(crate) F);
 
 macro_rules! take {
     ($name:ident, $variant:ident, $type:ty) => {
-        pub(crate) fn $name(&mut self, name: &'static str) -> Result<Vec<$type>, Unreadable> {
-            match self.take(name)? {
+        pub(crate) fn $name(&self, name: &'static str) -> Result<Vec<$type>, Unreadable> {
+            match (self.0)(name)? {
                 Values::$variant(values) => Ok(values),
                 _ => Err(Unreadable::Column(name)),
             }
@@ -60,12 +60,7 @@ macro_rules! take {
     };
 }
 
-impl Taken {
-    fn take(&mut self, name: &'static str) -> Result<Values, Unreadable> {
-        let at = self.0.iter().position(|column| column.name == name);
-        at.map(|at| self.0.swap_remove(at).values).ok_or(Unreadable::Column(name))
-    }
-
+impl<F: Fn(&'static str) -> Result<Values, Unreadable>> Taken<F> {
     take!(text, Text, Cow<'static, str>);
     take!(time, Time, TimeMs);
     take!(int, Int, i64);
@@ -76,7 +71,7 @@ impl Taken {
 
     /// A text column, each parsed.
     pub(crate) fn words<T>(
-        &mut self,
+        &self,
         name: &'static str,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Result<Vec<T>, Unreadable> {
@@ -85,14 +80,14 @@ impl Taken {
     }
 
     /// The coin of each row: that of the stream, or what the column says.
-    pub(crate) fn coins(&mut self, stream: StreamKey, rows: usize) -> Result<Vec<Coin>, Unreadable> {
+    pub(crate) fn coins(&self, stream: StreamKey, rows: usize) -> Result<Vec<Coin>, Unreadable> {
         match stream.coin() {
             Some(coin) => Ok(vec![coin; rows]),
             None => self.words("coin", |name| Coin::new(name).ok()),
         }
     }
 
-    pub(crate) fn epochs(&mut self) -> Result<Vec<Epoch>, Unreadable> {
+    pub(crate) fn epochs(&self) -> Result<Vec<Epoch>, Unreadable> {
         Ok(self.int("epoch")?.into_iter().map(Epoch::from_i64).collect())
     }
 }

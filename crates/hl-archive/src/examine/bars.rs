@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hl_core::archive::Day;
 use hl_core::ledger::Span;
 use hl_core::record::{Candle, Trade};
-use hl_core::thinning::{NOTE, Thinned};
+use hl_core::thinning::{self, NOTE};
 use hl_core::{Coin, Decimal, Interval, Origin, Records, StreamKey, TimeMs};
 use hl_store::checks::{MINUTE_MS, derived, words};
 use hl_store::{Finding, Inspect as _};
@@ -108,11 +108,11 @@ async fn against_trades(
     let pieces = whole.coverage(Some(stream)).await?;
     // Where trades were left out on purpose, bars cannot be checked against them.
     let note = whole.note(NOTE).await?;
-    let thinned: Vec<Thinned> = note.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let thinned = thinning::told(note.as_deref()).unwrap_or_default();
     // Neither border block may be whole: the minute begins after the first and ends before the last.
     let covered = |open: TimeMs| {
         let ws = pieces.iter().filter(|piece| piece.source == Origin::Ws).map(|piece| piece.span);
-        let ws = ws.filter(|span| !thinned.iter().any(|thin| thin.span().overlaps(*span)));
+        let ws = ws.filter(|span| !thinning::touches(&thinned, *span));
         ws.filter(|span| span.from < open && open + MINUTE_MS <= span.to).count() > 0
     };
     for hour in touched.iter().flat_map(|day| hours(*day)) {

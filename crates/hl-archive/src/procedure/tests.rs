@@ -14,7 +14,7 @@ use super::*;
 use crate::files::EVER;
 use crate::{Whole, examine};
 
-const DAY: i64 = hl_core::archive::DAY_MS;
+const DAY: i64 = hl_core::time::DAY_MS;
 
 struct World {
     folder: TempDir,

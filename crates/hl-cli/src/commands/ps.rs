@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use hl_core::TimeMs;
-use hl_core::store::Holder;
+use hl_core::store::{Holder, note_of};
 use hl_monitor::{Process, ProcessNote};
 use serde::Serialize;
 
@@ -44,7 +44,7 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     let at = shell.clock.now();
     let mut processes = Vec::new();
     for holder in store.holders().await? {
-        let note = store.note(&format!("{}/{}", ProcessNote::NAME, holder.token.0)).await?;
+        let note = store.note(&note_of(ProcessNote::NAME, holder.token)).await?;
         // A note of another shape is of another release: no reason to fail.
         let note = note.and_then(|text| serde_json::from_str::<ProcessNote>(&text).ok());
         let told = note.as_ref().map(|note| note.at);

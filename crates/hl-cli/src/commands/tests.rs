@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use hl_core::alert::{Alert, AlertKind};
 use hl_core::ledger::{Batch, Cause, Change, Span};
 use hl_core::record::Mid;
-use hl_core::store::Store as _;
+use hl_core::store::{Store as _, note_of};
 use hl_core::{Coin, Decimal, Epoch, Origin, Records, StreamKey, TimeMs, Token};
 use hl_monitor::{Process, ProcessKind, ProcessNote, State};
 use hl_store::{SqliteOptions, Writer};
@@ -163,7 +163,7 @@ async fn ps_shows_each_living_process_and_what_runs_in_it() {
         restarts: 2,
     };
     let note = ProcessNote { at: TimeMs(59_000), processes: vec![process], ..ProcessNote::default() };
-    let name = format!("{}/{}", ProcessNote::NAME, store.token().0);
+    let name = note_of(ProcessNote::NAME, store.token());
     store.put_note(&name, &serde_json::to_string(&note).unwrap()).await.unwrap();
     let silent = open(&path).await;
     let all = json(&["ps"], &path).await;

@@ -10,7 +10,7 @@ mod wire;
 
 use hl_core::ledger::Span;
 use hl_core::store::StoreError;
-use hl_core::thinning::NOTE;
+use hl_core::thinning::{self, NOTE};
 use hl_core::{Kind, Records, StreamKey, TimeMs};
 use hl_store::{GapRow, Inspect, StreamRow};
 
@@ -88,15 +88,15 @@ pub async fn compare(
     }
     let gaps: Vec<GapRow> = gaps.iter().filter(|gap| gap.stream == stream).cloned().collect();
     let thinned = match stream.kind() {
-        Kind::Trades => store.note(NOTE).await?.and_then(|text| serde_json::from_str(&text).ok()),
-        _ => None,
+        Kind::Trades => thinning::told(store.note(NOTE).await?.as_deref()).unwrap_or_default(),
+        _ => Vec::new(),
     };
     // What was deleted as its retention says is no more there than what lies in a gap.
     let deleted = store.parts(Some(stream), Span { from, to: stop }).await?;
     let deleted = deleted.into_iter().filter(|part| part.path.is_none());
     let deleted = deleted.map(|part| Span { from: part.first, to: part.last + 1 });
     let gaps = Gaps::of(&gaps).and(deleted);
-    let piece = Piece { span: Span { from, to: stop }, gaps, thinned: thinned.unwrap_or_default() };
+    let piece = Piece { span: Span { from, to: stop }, gaps, thinned };
     match stream.kind() {
         Kind::Candle | Kind::Funding => {
             let later = Span { from, to: TimeMs::MAX };

@@ -4,8 +4,9 @@ use hl_core::TimeMs;
 use hl_core::decode::statistics::{Reader, StatisticsError};
 use hl_core::seam::BoxFuture;
 use hl_core::source::{FetchError, Files};
-use hl_core::statistics::{DAY_MS, Figure, SERIES, Series, Shape};
+use hl_core::statistics::{Figure, SERIES, Series, Shape};
 use hl_core::store::{Store, StoreError};
+use hl_core::time::DAY_MS;
 use tracing::{debug, warn};
 
 use crate::plan::{Retry, Spec, Trigger};
@@ -72,7 +73,7 @@ impl CollectDailyStats {
     /// Reads one file, unless its last whole day is stored already. Returns how many figures are new.
     async fn collect(&self, series: Series) -> Result<u64, Problem> {
         let now = (self.exchange_now)();
-        let today = TimeMs(now.0.div_euclid(DAY_MS) * DAY_MS);
+        let today = now.floor(DAY_MS);
         // Tables say how it stands today, series what was until yesterday.
         let newest = match series.shape {
             Shape::Top => today,

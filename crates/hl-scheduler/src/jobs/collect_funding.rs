@@ -5,6 +5,7 @@ use hl_core::ledger::{Batch, Cause, Change, Span};
 use hl_core::seam::BoxFuture;
 use hl_core::source::Past;
 use hl_core::store::Store;
+use hl_core::time::DAY_MS;
 use hl_core::{Coin, Epoch, StreamKey, TimeMs};
 use tracing::{debug, warn};
 
@@ -15,7 +16,7 @@ use crate::{Done, Task, TaskError};
 /// The exchange settles at the full hour, and a row was seen up to 24 minutes after it.
 const PLAN: &str = "0 31 * * * *";
 /// How far back the first run reads, ms; `hl-cli backfill funding` reads all there is.
-const FIRST_MS: i64 = 86_400_000;
+const FIRST_MS: i64 = DAY_MS;
 /// What is younger than this may not be shown yet, ms.
 const LAG_MS: i64 = 30 * 60_000;
 

@@ -1,11 +1,11 @@
 use hl_core::TimeMs;
 use hl_core::alert::{Alert, AlertKind};
+use hl_core::time::DAY_MS;
 
 use super::New;
 use super::fixture::run;
 
 const RAISED: TimeMs = TimeMs(1_790_000_000_000);
-const DAY_MS: i64 = 86_400_000;
 
 fn alert(kind: AlertKind, subject: &str, raised: TimeMs) -> Alert {
     Alert {

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
-use hl_core::archive::{Claimed, DAY_MS, Day, Part, Removed, StoredRows};
+use hl_core::archive::{Claimed, Day, Part, Removed, StoredRows};
 use hl_core::ledger::Change;
 use hl_core::store::{RECENT_MS, Store};
+use hl_core::time::DAY_MS;
 use hl_core::{Epoch, Interval, Records, StreamKey, TimeMs};
 
 use super::fixture::{

@@ -1,11 +1,11 @@
 use hl_core::TimeMs;
 use hl_core::runs::{Begun, Outcome, Report};
+use hl_core::time::DAY_MS;
 
 use super::New;
 use super::fixture::run;
 
 const PLANNED: TimeMs = TimeMs(1_790_000_000_000);
-const DAY_MS: i64 = 86_400_000;
 
 fn report(outcome: Outcome) -> Report {
     Report {

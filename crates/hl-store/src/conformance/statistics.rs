@@ -1,5 +1,6 @@
 use hl_core::TimeMs;
-use hl_core::statistics::{DAY_MS, Figure};
+use hl_core::statistics::Figure;
+use hl_core::time::DAY_MS;
 
 use super::New;
 use super::fixture::run;

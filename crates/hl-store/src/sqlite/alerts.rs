@@ -2,6 +2,7 @@
 
 use hl_core::alert::{Alert, AlertKind, Severity};
 use hl_core::store::StoreError;
+use hl_core::time::DAY_MS;
 use hl_core::{TimeMs, Token};
 use rusqlite::{Connection, Transaction, named_params, params};
 
@@ -11,7 +12,7 @@ use super::session::Scope;
 use crate::AlertRow;
 
 /// How long ended alerts are remembered, ms.
-const KEPT_MS: i64 = 90 * 86_400_000;
+const KEPT_MS: i64 = 90 * DAY_MS;
 
 impl Scope<'_> {
     pub(super) fn put_alert(&self, alert: &Alert) -> Result<(), StoreError> {

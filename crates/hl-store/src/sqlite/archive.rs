@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::error::Step as _;
 use super::rows::{self, word};
-use super::session::{Scope, edge_of_ledger, holder};
+use super::session::{self, Scope, edge_of_ledger, holder};
 
 impl Scope<'_> {
     fn day_claim(&self, stream: StreamKey, day: Day) -> Result<Option<Epoch>, StoreError> {
@@ -100,18 +100,12 @@ pub(super) fn settled_days(
     stream: StreamKey,
     before: TimeMs,
 ) -> Result<Vec<(Day, u64)>, StoreError> {
-    const STEP: &str = "reading an edge";
-    let name = stream.to_string();
-    let edge: Option<Option<i64>> = conn
-        .prepare_cached("SELECT edge FROM streams WHERE stream = ?1")
-        .and_then(|mut s| s.query_row([&name], |r| r.get(0)).optional())
-        .step(STEP)?;
-    let edge = match edge.flatten() {
+    let edge = match session::edge(conn, stream)? {
         Some(edge) => Some(edge),
-        None => edge_of_ledger(conn, &name)?,
+        None => edge_of_ledger(conn, &stream.to_string())?.map(TimeMs),
     };
     // A live claim that begins joins what lies shortly before its edge, and has to find it.
-    let settled = edge.map_or(TimeMs::MAX, |edge| TimeMs(edge) - RECENT_MS);
+    let settled = edge.map_or(TimeMs::MAX, |edge| edge - RECENT_MS);
     let before = before.min(settled);
     let days = rows::days(conn, stream, Day::of(before).span().from)?;
     Ok(days.into_iter().filter(|(day, _)| day.end() <= before).collect())

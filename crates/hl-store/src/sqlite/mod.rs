@@ -265,7 +265,7 @@ impl Store for SqliteStore {
     }
 
     fn asked_runs(&self) -> BoxFuture<'_, Result<Vec<(String, TimeMs)>, StoreError>> {
-        Box::pin(self.write("reading which runs are asked for", |scope| scope.asked_runs()))
+        Box::pin(async { self.worker.call(|session| runs::asked(session)).await? })
     }
 
     fn runs<'a>(&'a self, job: Option<&'a str>, most: u32) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
@@ -290,8 +290,8 @@ impl Store for SqliteStore {
         series: &'a str,
     ) -> BoxFuture<'a, Result<Option<TimeMs>, StoreError>> {
         let series = series.to_owned();
-        let work = move |scope: &Scope<'_>| scope.statistics_through(&series);
-        Box::pin(self.write("reading up to when statistics are complete", work))
+        let work = move |session: &mut Session| statistics::through(session.conn(), &series);
+        Box::pin(async move { self.worker.call(work).await? })
     }
 
     fn put_alert<'a>(&'a self, alert: &'a Alert) -> BoxFuture<'a, Result<(), StoreError>> {

@@ -2,15 +2,16 @@
 
 use hl_core::runs::{Begun, Outcome, Report, Row};
 use hl_core::store::StoreError;
+use hl_core::time::DAY_MS;
 use hl_core::{TimeMs, Token};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, named_params, params};
 
 use super::error::Step as _;
-use super::session::{Scope, holder};
+use super::session::{Scope, Session, holder};
 
 /// How long runs are remembered, ms.
-const KEPT_MS: i64 = 30 * 86_400_000;
+const KEPT_MS: i64 = 30 * DAY_MS;
 
 impl Scope<'_> {
     pub(super) fn begin_run(&self, job: &str, planned: TimeMs) -> Result<Begun, StoreError> {
@@ -78,25 +79,6 @@ impl Scope<'_> {
             .step("asking for a run")
     }
 
-    pub(super) fn asked_runs(&self) -> Result<Vec<(String, TimeMs)>, StoreError> {
-        const STEP: &str = "reading which runs are asked for";
-        let mut statement = self
-            .tx
-            .prepare_cached(
-                "SELECT job, planned, token FROM job_runs WHERE attempt = 0 AND ended IS NULL ORDER BY planned, job",
-            )
-            .step(STEP)?;
-        let asked = statement
-            .query_map([], |r| Ok((r.get(0)?, TimeMs(r.get(1)?), Token(r.get(2)?))))
-            .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
-            .step(STEP)?;
-        Ok(asked
-            .into_iter()
-            .filter(|(.., token)| self.is_alive(*token))
-            .map(|(job, planned, _)| (job, planned))
-            .collect())
-    }
-
     pub(super) fn end_run(&self, job: &str, planned: TimeMs, report: &Report) -> Result<(), StoreError> {
         self.tx
             .prepare_cached(
@@ -114,6 +96,23 @@ impl Scope<'_> {
             .step("ending a run")?;
         Ok(())
     }
+}
+
+/// What living sessions ask for and nobody has begun, the oldest first.
+pub(super) fn asked(session: &Session) -> Result<Vec<(String, TimeMs)>, StoreError> {
+    const STEP: &str = "reading which runs are asked for";
+    let mut statement = session
+        .conn()
+        .prepare_cached(
+            "SELECT job, planned, token FROM job_runs WHERE attempt = 0 AND ended IS NULL ORDER BY planned, job",
+        )
+        .step(STEP)?;
+    let asked = statement
+        .query_map([], |r| Ok((r.get(0)?, TimeMs(r.get(1)?), Token(r.get(2)?))))
+        .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
+        .step(STEP)?;
+    let living = asked.into_iter().filter(|(.., token)| session.is_alive(*token));
+    Ok(living.map(|(job, planned, _)| (job, planned)).collect())
 }
 
 /// The newest runs of a job, or of all.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hl_core::seam::Clock;
-use hl_core::store::{Holder, Leases, Living, RECENT_MS, Recent, StoreError, StreamStart};
+use hl_core::store::{Holder, Leases, Living, RECENT_MS, Recent, StoreError, StreamStart, note_of};
 use hl_core::{Coin, StreamKey, TimeMs, Token};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, named_params, params};
 
@@ -70,6 +70,11 @@ impl Session {
         Ok(answer)
     }
 
+    /// Whether the holder of a token is alive.
+    pub(super) fn is_alive(&self, token: Token) -> bool {
+        is_alive(self.token, &self.locks, token)
+    }
+
     pub(super) fn conn(&self) -> &Connection {
         &self.conn
     }
@@ -86,15 +91,15 @@ impl Session {
     /// Every living session with its note; forgets the dead.
     pub(super) fn living(&mut self, name: &str) -> Result<Vec<Living>, StoreError> {
         let all = sessions(&self.conn)?;
-        let is_alive = |token| token == self.token || self.locks.is_held(token);
-        let (living, dead): (Vec<_>, Vec<_>) = all.into_iter().partition(|session| is_alive(session.token));
+        let (living, dead): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|session| self.is_alive(session.token));
         if !dead.is_empty() {
             self.write("tidying up after the dead", |scope| tidy(scope.tx, scope.locks, scope.now))?;
         }
         living
             .into_iter()
             .map(|holder| {
-                let note = note(&self.conn, &format!("{name}/{}", holder.token.0))?;
+                let note = note(&self.conn, &note_of(name, holder.token))?;
                 Ok(Living { holder, note })
             })
             .collect()
@@ -125,7 +130,7 @@ pub(super) struct Scope<'a> {
 impl Scope<'_> {
     /// Whether the holder of a token is alive.
     pub(super) fn is_alive(&self, token: Token) -> bool {
-        token == self.token || self.locks.is_held(token)
+        is_alive(self.token, self.locks, token)
     }
 
     pub(super) fn lease(&self, streams: &[StreamKey]) -> Result<Leases, StoreError> {
@@ -246,6 +251,20 @@ pub(super) fn edge_of_ledger(conn: &Connection, stream: &str) -> Result<Option<i
     )
     .and_then(|mut s| s.query_row([stream], |r| r.get(0)))
     .step("reading the end of a ledger")
+}
+
+/// Whether the holder of a token is alive, as the session `own` sees it: its own lock it does not ask for.
+fn is_alive(own: Token, locks: &Locks, token: Token) -> bool {
+    token == own || locks.is_held(token)
+}
+
+/// The edge of a stream; none where it has none, or is not known.
+pub(super) fn edge(conn: &Connection, stream: StreamKey) -> Result<Option<TimeMs>, StoreError> {
+    let edge: Option<Option<i64>> = conn
+        .prepare_cached("SELECT edge FROM streams WHERE stream = ?1")
+        .and_then(|mut s| s.query_row([stream.to_string()], |r| r.get(0)).optional())
+        .step("reading an edge")?;
+    Ok(edge.flatten().map(TimeMs))
 }
 
 /// The session behind a token, where it is still in the table.

@@ -3,7 +3,7 @@
 use hl_core::TimeMs;
 use hl_core::statistics::Figure;
 use hl_core::store::StoreError;
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::error::Step as _;
 use super::session::Scope;
@@ -35,11 +35,11 @@ impl Scope<'_> {
         }
         Ok(new)
     }
+}
 
-    pub(super) fn statistics_through(&self, series: &str) -> Result<Option<TimeMs>, StoreError> {
-        self.tx
-            .prepare_cached("SELECT through FROM statistics_series WHERE series = ?1")
-            .and_then(|mut s| s.query_row([series], |row| row.get(0).map(TimeMs)).optional())
-            .step("reading up to when statistics are complete")
-    }
+/// Up to which day a series is complete.
+pub(super) fn through(conn: &Connection, series: &str) -> Result<Option<TimeMs>, StoreError> {
+    conn.prepare_cached("SELECT through FROM statistics_series WHERE series = ?1")
+        .and_then(|mut s| s.query_row([series], |row| row.get(0).map(TimeMs)).optional())
+        .step("reading up to when statistics are complete")
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use hl_core::archive::Day;
 use hl_core::store::StoreError;
-use hl_core::thinning::{NOTE, Thinned};
+use hl_core::thinning::{self, NOTE};
 use hl_core::{Interval, StreamKey};
 use rusqlite::Connection;
 
@@ -27,11 +27,11 @@ pub(super) fn audit(conn: &Connection) -> Result<Audit, StoreError> {
     let mut minutes_compared = 0;
     // Where trades were left out on purpose, bars cannot be checked against them.
     let note = session::note(conn, NOTE)?;
-    let thinned: Vec<Thinned> = note.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let thinned = thinning::told(note.as_deref()).unwrap_or_default();
     let mut unread = 0;
     for stream in streams(conn)? {
         unread += archive::archived(conn, stream)?.0;
-        let edge = edge(conn, stream)?;
+        let edge = session::edge(conn, stream)?;
         let pieces = coverage(conn, Some(stream))?;
         let gaps = gaps(conn, Some(stream))?;
         findings.push(ledger::overlapping_claims(stream, &pieces));
@@ -47,8 +47,7 @@ pub(super) fn audit(conn: &Connection) -> Result<Audit, StoreError> {
                 findings.extend(candles::nesting(conn, coin, interval, &archived)?);
             }
             StreamKey::Trades(coin) => {
-                let whole =
-                    |piece: &&CoverageRow| !thinned.iter().any(|thin| thin.span().overlaps(piece.span));
+                let whole = |piece: &&CoverageRow| !thinning::touches(&thinned, piece.span);
                 let pieces: Vec<_> = pieces.iter().filter(whole).cloned().collect();
                 let archived = touched(conn, [stream, StreamKey::Candle(coin, Interval::M1)])?;
                 let (finding, minutes) = candles::against_trades(conn, coin, &pieces, &archived)?;
@@ -88,13 +87,4 @@ fn integrity(conn: &Connection) -> Result<Finding, StoreError> {
         }
     }
     Ok(finding)
-}
-
-fn edge(conn: &Connection, stream: StreamKey) -> Result<Option<hl_core::TimeMs>, StoreError> {
-    use rusqlite::OptionalExtension as _;
-    let edge: Option<Option<i64>> = conn
-        .prepare_cached("SELECT edge FROM streams WHERE stream = ?1")
-        .and_then(|mut s| s.query_row([stream.to_string()], |r| r.get(0)).optional())
-        .step("reading an edge")?;
-    Ok(edge.flatten().map(hl_core::TimeMs))
 }

@@ -46,7 +46,7 @@ pub(in crate::sqlite) fn days(
              WHERE {filter} AND time >= 0 AND time < {} AND {} GROUP BY time / {}",
             before.0,
             settled(stream),
-            hl_core::archive::DAY_MS
+            hl_core::time::DAY_MS
         );
         let mut statement = conn.prepare_cached(&sql).step(STEP)?;
         let rows = statement
