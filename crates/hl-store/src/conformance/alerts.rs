@@ -3,7 +3,7 @@ use hl_core::alert::{Alert, AlertKind};
 use hl_core::time::DAY_MS;
 
 use super::New;
-use super::fixture::run;
+use super::fixture::{crash, run};
 
 const RAISED: TimeMs = TimeMs(1_790_000_000_000);
 
@@ -62,7 +62,7 @@ pub fn an_alert_ends_with_its_session(new: New<'_>) {
         }
         closing.close().await.unwrap();
         let dead = dying.token();
-        drop(dying);
+        crash(&*subject, dying).await;
         let inspect = subject.inspect().await.unwrap();
         let open = inspect.alerts(false, 10).await.unwrap();
         assert_eq!(open.iter().map(|row| row.token).collect::<Vec<_>>(), [stays.token()]);
@@ -114,7 +114,7 @@ pub fn the_living_are_seen_with_their_notes(new: New<'_>) {
         let (dead, closed) = (other.token(), silent.token());
         silent.put_note(&name(closed), "soon gone").await.unwrap();
         silent.close().await.unwrap();
-        drop(other);
+        crash(&*subject, other).await;
         let living = one.living("word").await.unwrap();
         assert_eq!(living.iter().map(|l| l.holder.token).collect::<Vec<_>>(), [one.token()]);
         for token in [dead, closed] {

@@ -7,8 +7,8 @@ use hl_core::time::DAY_MS;
 use hl_core::{Epoch, Interval, Records, StreamKey, TimeMs};
 
 use super::fixture::{
-    EVER, bar, coin, commit, epoch, every_kind, holder, live, minutes, rows, run, settlement, span, stored,
-    times, trade, trades,
+    EVER, bar, coin, commit, crash, epoch, every_kind, holder, live, minutes, rows, run, settlement, span,
+    stored, times, trade, trades,
 };
 use super::{New, Subject};
 
@@ -64,7 +64,7 @@ pub fn a_day_is_claimed_by_one_living_session(new: New<'_>) {
         assert_eq!(of(later).await, Removed::Done { rows: 0, changed: 0 });
         first.unclaim_day(btc, day(0), later).await.unwrap();
         assert_eq!(second.claim_day(btc, day(0), theirs).await.unwrap(), Claimed::Yes, "given back");
-        drop(second);
+        crash(&*subject, second).await;
         assert_eq!(first.claim_day(btc, day(0), later).await.unwrap(), Claimed::Yes, "the dead hold nothing");
         first.close().await.unwrap();
         let third = subject.open().await.unwrap();

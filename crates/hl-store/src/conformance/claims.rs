@@ -2,7 +2,9 @@ use hl_core::ledger::{Cause, Change};
 use hl_core::{Records, StreamKey};
 
 use super::New;
-use super::fixture::{coin, commit, epoch, filled, holder, live, run, settlement, span, trade, trades};
+use super::fixture::{
+    coin, commit, crash, epoch, filled, holder, live, run, settlement, span, trade, trades,
+};
 
 /// Below the edge, what is neither covered nor a gap becomes a gap; above it nothing does.
 pub fn what_is_asked_for_is_what_is_unknown(new: New<'_>) {
@@ -68,7 +70,7 @@ pub fn claims_are_disjoint(new: New<'_>) {
         assert_eq!(open(&*first).await, [(stream, 2, span(20, 70))]);
         assert_eq!(second.claim_gaps(stream, span(0, 100), theirs).await.unwrap(), [span(60, 70)]);
 
-        drop(first);
+        crash(&*subject, first).await;
         assert_eq!(
             second.claim_gaps(stream, span(0, 100), theirs).await.unwrap(),
             [span(20, 50), span(60, 70)],

@@ -8,8 +8,8 @@ use hl_core::{Origin, Records, StreamKey, TimeMs};
 
 use super::New;
 use super::fixture::{
-    bar, coin, commit, epoch, every_kind, filled, holder, live, minutes, picture, rows, run, settlement,
-    span, stored, times, trade, trades,
+    bar, coin, commit, crash, epoch, every_kind, filled, holder, live, minutes, picture, rows, run,
+    settlement, span, stored, times, trade, trades,
 };
 
 /// What a superseded session still sends is left out, whole, and named; other streams of the batch are written.
@@ -51,7 +51,7 @@ pub fn a_spooled_batch_of_the_dead_is_taken_until_somebody_else_has_the_stream(n
         let btc = trades("BTC");
         let dead = holder(&*subject, &[btc]).await;
         let (token, claim) = (dead.token(), epoch(dead.token(), 1));
-        drop(dead);
+        crash(&*subject, dead).await;
         let next = subject.open().await.unwrap();
         let spooled = |time| live(claim, Records::Trades(vec![trade("BTC", time, 1)]), span(time, time));
         let ack = commit(&next, token, btc, spooled(4)).await.unwrap();

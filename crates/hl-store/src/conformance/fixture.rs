@@ -108,6 +108,13 @@ pub(super) async fn holder(subject: &dyn Subject, streams: &[StreamKey]) -> Arc<
     store
 }
 
+/// Ends a session as a crash does.
+pub(super) async fn crash(subject: &dyn Subject, store: Arc<dyn Store>) {
+    let token = store.token();
+    drop(store);
+    subject.until_dead(token).await;
+}
+
 /// Everything that a stream has, in words that compare.
 pub(super) async fn picture(subject: &dyn Subject, stream: StreamKey) -> String {
     let inspect = subject.inspect().await.unwrap();

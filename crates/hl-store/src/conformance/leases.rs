@@ -3,7 +3,7 @@ use hl_core::store::{RECENT_MS, Recent, StoreError};
 use hl_core::{Records, TimeMs};
 
 use super::New;
-use super::fixture::{commit, epoch, filled, holder, live, minutes, run, span, trade, trades};
+use super::fixture::{commit, crash, epoch, filled, holder, live, minutes, run, span, trade, trades};
 
 /// A stream belongs to one session at a time; releasing, closing and dying free it, and tokens only grow.
 pub fn a_lease_is_held_until_its_holder_lets_go_or_dies(new: New<'_>) {
@@ -30,7 +30,7 @@ pub fn a_lease_is_held_until_its_holder_lets_go_or_dies(new: New<'_>) {
         let living: Vec<_> = inspect.holders().await.unwrap().iter().map(|h| h.token).collect();
         assert_eq!(living, [first.token(), second.token()]);
 
-        drop(first);
+        crash(&*subject, first).await;
         assert_eq!(second.lease(&[eth]).await.unwrap().granted.len(), 1, "the dead hold nothing");
         let living: Vec<_> = inspect.holders().await.unwrap().iter().map(|h| h.token).collect();
         assert_eq!(living, [second.token()]);
@@ -52,7 +52,7 @@ pub fn a_lease_begins_at_the_stored_edge(new: New<'_>) {
         let rows = Records::Trades(vec![trade("BTC", 5, 9), trade("BTC", 7, 3), trade("BTC", 7, 1 << 49)]);
         commit(&store, store.token(), btc, live(epoch(store.token(), 1), rows, span(5, 7))).await.unwrap();
         commit(&store, store.token(), btc, vec![Change::Edge(TimeMs(6))]).await.unwrap();
-        drop(store);
+        crash(&*subject, store).await;
 
         let next = subject.open().await.unwrap();
         let start = next.lease(&[btc]).await.unwrap().granted.remove(0);

@@ -25,6 +25,7 @@ mod weight;
 
 use std::sync::Arc;
 
+use hl_core::Token;
 use hl_core::seam::BoxFuture;
 use hl_core::store::{Store, StoreError};
 
@@ -43,8 +44,14 @@ use crate::Inspect;
 
 /// One empty store.
 pub trait Subject: Send + Sync {
-    /// Opens a session. Dropping every handle to it must leave its leases free, as a crash does.
+    /// Opens a session. Dropping every handle to it is its crash.
     fn open(&self) -> BoxFuture<'_, Result<Arc<dyn Store>, StoreError>>;
+
+    /// Waits until the store takes a session that has crashed for dead: at once, where it needs no lease to run out.
+    fn until_dead(&self, token: Token) -> BoxFuture<'_, ()> {
+        let _ = token;
+        Box::pin(std::future::ready(()))
+    }
 
     /// Looks into the store.
     fn inspect(&self) -> BoxFuture<'_, Result<Box<dyn Inspect>, StoreError>>;

@@ -3,7 +3,7 @@ use hl_core::runs::{Begun, Outcome, Report};
 use hl_core::time::DAY_MS;
 
 use super::New;
-use super::fixture::run;
+use super::fixture::{crash, run};
 
 const PLANNED: TimeMs = TimeMs(1_790_000_000_000);
 
@@ -58,7 +58,7 @@ pub fn what_the_dead_began_is_begun_anew(new: New<'_>) {
     run(async {
         let dying = subject.open().await.unwrap();
         assert_eq!(dying.begin_run("job", PLANNED).await.unwrap(), Begun::Yes(1));
-        drop(dying);
+        crash(&*subject, dying).await;
         let store = subject.open().await.unwrap();
         let rows = store.runs(None, 10).await.unwrap();
         assert_eq!((rows[0].ended, rows[0].outcome), (None, None));

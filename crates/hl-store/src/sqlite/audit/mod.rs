@@ -4,7 +4,6 @@
 //! check means is said at [`Problem::check`].
 
 mod candles;
-mod ledger;
 mod rows;
 
 use std::collections::BTreeSet;
@@ -19,7 +18,7 @@ use super::archive;
 use super::error::Step as _;
 use super::inspect::{coverage, gaps, streams};
 use super::session;
-use crate::{Audit, CoverageRow, Finding};
+use crate::{Audit, CoverageRow, Finding, checks};
 
 /// Checks the whole store.
 pub(super) fn audit(conn: &Connection) -> Result<Audit, StoreError> {
@@ -34,10 +33,7 @@ pub(super) fn audit(conn: &Connection) -> Result<Audit, StoreError> {
         let edge = session::edge(conn, stream)?;
         let pieces = coverage(conn, Some(stream))?;
         let gaps = gaps(conn, Some(stream))?;
-        findings.push(ledger::overlapping_claims(stream, &pieces));
-        findings.push(ledger::reused_epoch(stream, &pieces));
-        findings.push(ledger::covered_gap(stream, &pieces, &gaps));
-        findings.push(ledger::uncovered_hole(stream, &pieces, &gaps, edge));
+        findings.extend(checks::ledger(stream, &pieces, &gaps, edge));
         findings.push(rows::duplicate_keys(conn, stream)?);
         findings.extend(rows::outside_claim_and_in_gap(conn, stream, &pieces, &gaps, edge)?);
         match stream {
@@ -57,14 +53,7 @@ pub(super) fn audit(conn: &Connection) -> Result<Audit, StoreError> {
             StreamKey::Mids | StreamKey::Context(_) | StreamKey::Funding(_) => {}
         }
     }
-    let total = |check| findings.iter().filter(|f| f.check() == check).map(Finding::count).sum();
-    Ok(Audit {
-        duplicates: total(rows::DUPLICATE_KEYS),
-        overlapping_claims: total(ledger::OVERLAPPING_CLAIMS),
-        minutes_compared,
-        unread,
-        problems: findings.into_iter().filter_map(Finding::into_problem).collect(),
-    })
+    Ok(checks::audit(findings, minutes_compared, unread))
 }
 
 /// The days of which something of either stream was archived.

@@ -5,11 +5,10 @@ use hl_core::store::StoreError;
 use hl_core::{Epoch, Origin, StreamKey, TimeMs};
 use rusqlite::Connection;
 
+use crate::checks::DUPLICATE_KEYS;
 use crate::sqlite::error::Step as _;
 use crate::sqlite::rows::{Place, word};
 use crate::{CoverageRow, Finding, GapRow, LedgerCheck};
-
-pub(super) const DUPLICATE_KEYS: &str = "duplicate_keys";
 
 pub(super) fn duplicate_keys(conn: &Connection, stream: StreamKey) -> Result<Finding, StoreError> {
     let Place { table, filter, unique, key } = Place::of(stream);

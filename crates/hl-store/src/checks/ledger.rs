@@ -9,8 +9,24 @@ use crate::{CoverageRow, Finding, GapRow};
 
 pub(super) const OVERLAPPING_CLAIMS: &str = "overlapping_claims";
 
+/// Everything that the ledger of a stream says against itself. Pieces and gaps come in order of time.
+#[must_use]
+pub fn ledger(
+    stream: StreamKey,
+    pieces: &[CoverageRow],
+    gaps: &[GapRow],
+    edge: Option<TimeMs>,
+) -> [Finding; 4] {
+    [
+        overlapping_claims(stream, pieces),
+        reused_epoch(stream, pieces),
+        covered_gap(stream, pieces, gaps),
+        uncovered_hole(stream, pieces, gaps, edge),
+    ]
+}
+
 /// Pairs of covered pieces whose interiors meet. `pieces` come in order of time.
-pub(super) fn overlapping_claims(stream: StreamKey, pieces: &[CoverageRow]) -> Finding {
+fn overlapping_claims(stream: StreamKey, pieces: &[CoverageRow]) -> Finding {
     let mut finding = Finding::none(OVERLAPPING_CLAIMS, stream);
     let mut open: Vec<&CoverageRow> = Vec::new();
     for piece in pieces.iter().filter(|piece| piece.span.ms() > 0) {
@@ -29,7 +45,7 @@ pub(super) fn overlapping_claims(stream: StreamKey, pieces: &[CoverageRow]) -> F
 }
 
 /// Pieces whose epoch is that of an earlier piece from another source: an epoch is one claim, and a claim has one source.
-pub(super) fn reused_epoch(stream: StreamKey, pieces: &[CoverageRow]) -> Finding {
+fn reused_epoch(stream: StreamKey, pieces: &[CoverageRow]) -> Finding {
     let mut finding = Finding::none("reused_epoch", stream);
     let mut sources = BTreeMap::new();
     for piece in pieces {
@@ -45,7 +61,7 @@ pub(super) fn reused_epoch(stream: StreamKey, pieces: &[CoverageRow]) -> Finding
 }
 
 /// Gaps that are not filled, yet meet a covered piece in more than a border. Both come in order of time.
-pub(super) fn covered_gap(stream: StreamKey, pieces: &[CoverageRow], gaps: &[GapRow]) -> Finding {
+fn covered_gap(stream: StreamKey, pieces: &[CoverageRow], gaps: &[GapRow]) -> Finding {
     let mut finding = Finding::none("covered_gap", stream);
     let mut later = pieces;
     // Pieces that may still reach into this gap or a later one.
@@ -64,7 +80,7 @@ pub(super) fn covered_gap(stream: StreamKey, pieces: &[CoverageRow], gaps: &[Gap
 
 /// Holes between the first piece and the edge that are neither covered nor a gap. A gap that was filled is no gap: what
 /// filled it covers it.
-pub(super) fn uncovered_hole(
+fn uncovered_hole(
     stream: StreamKey,
     pieces: &[CoverageRow],
     gaps: &[GapRow],

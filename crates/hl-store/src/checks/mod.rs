@@ -1,4 +1,6 @@
-//! Checks that look at rows one by one, wherever these lie: in a store or in its archive.
+//! Checks that look at rows one by one, wherever these lie: in a store or in its archive; and those of a ledger.
+
+mod ledger;
 
 use hl_core::archive::Provenance;
 use hl_core::ledger::{GapState, Span};
@@ -6,8 +8,11 @@ use hl_core::record::Candle;
 use hl_core::stream::Borders;
 use hl_core::{Interval, Origin, StreamKey, TimeMs};
 
-use crate::{CoverageRow, GapRow, Problem};
+pub use self::ledger::ledger;
+use crate::{Audit, CoverageRow, GapRow, Problem};
 
+/// The check for two rows with one natural key.
+pub const DUPLICATE_KEYS: &str = "duplicate_keys";
 /// Length of the shortest bar, ms.
 pub const MINUTE_MS: i64 = 60_000;
 
@@ -43,7 +48,7 @@ impl Finding {
 
     /// So many were found, and the first of them.
     #[must_use]
-    pub(crate) fn with(self, count: u64, example: String) -> Self {
+    pub fn with(self, count: u64, example: String) -> Self {
         Self { count, example, ..self }
     }
 
@@ -64,6 +69,19 @@ impl Finding {
     pub fn into_problem(self) -> Option<Problem> {
         let Self { check, stream, count, example } = self;
         (count > 0).then_some(Problem { check, stream, count, example })
+    }
+}
+
+/// An audit of these findings.
+#[must_use]
+pub fn audit(findings: Vec<Finding>, minutes_compared: u64, unread: u64) -> Audit {
+    let total = |check| findings.iter().filter(|f| f.check() == check).map(Finding::count).sum();
+    Audit {
+        duplicates: total(DUPLICATE_KEYS),
+        overlapping_claims: total(ledger::OVERLAPPING_CLAIMS),
+        minutes_compared,
+        unread,
+        problems: findings.into_iter().filter_map(Finding::into_problem).collect(),
     }
 }
 

@@ -1,0 +1,102 @@
+//! The history of alerts.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use futures_util::TryStreamExt as _;
+use hl_core::Token;
+use hl_core::alert::{Alert, AlertKind, Severity};
+use hl_core::time::DAY_MS;
+use hl_store::AlertRow;
+use mongodb::Database;
+use mongodb::bson::{Bson, Document, doc};
+
+use crate::documents::{Read, date, date_or_null};
+use crate::error::MongoError;
+use crate::schema::ALERTS;
+use crate::session::Work;
+use crate::tx::Tx;
+
+/// How long ended alerts are remembered, ms.
+const KEPT_MS: i64 = 90 * DAY_MS;
+
+/// Keeps an alert of the session: a new one, or what became of it.
+pub(crate) struct PutAlert(pub(crate) Alert);
+
+#[async_trait]
+impl Work for PutAlert {
+    type Answer = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<(), MongoError> {
+        let Self(alert) = self;
+        let which = doc! {
+            "token": i64::from(tx.token.0), "kind": alert.kind.as_str(), "subject": &alert.subject,
+            "raised": date(alert.raised),
+        };
+        let state = doc! {
+            "last_seen": date(alert.last_seen), "times": i64::from(alert.times),
+            "resolved": date_or_null(alert.resolved), "words": &alert.words,
+        };
+        let change = doc! { "$set": state, "$setOnInsert": { "severity": alert.severity.as_str() } };
+        tx.update(ALERTS, vec![doc! { "q": which, "u": change, "upsert": true }]).await?;
+        let oldest = date(alert.last_seen - KEPT_MS);
+        let over = doc! { "raised": { "$lt": oldest }, "resolved": { "$lt": oldest } };
+        tx.delete(ALERTS, vec![doc! { "q": over, "limit": 0 }]).await?;
+        Ok(())
+    }
+}
+
+/// The alerts of a session that has ended are over.
+pub(crate) async fn end(tx: &mut Tx<'_>, token: Token) -> Result<(), MongoError> {
+    let ended = doc! {
+        "resolved": { "$max": [date(tx.now), "$last_seen"] },
+        "words": { "$concat": ["$words", " (its process ended)"] },
+    };
+    let open = doc! { "token": i64::from(token.0), "resolved": Bson::Null };
+    tx.update(ALERTS, vec![doc! { "q": open, "u": [{ "$set": ended }], "multi": true }]).await?;
+    Ok(())
+}
+
+/// The newest alerts, newest first: all, or the open ones of the living. Open ones of the dead are over: their process
+/// ended.
+pub(crate) async fn newest(
+    db: &Database,
+    all: bool,
+    most: u32,
+    living: &BTreeSet<Token>,
+) -> Result<Vec<AlertRow>, MongoError> {
+    // The server takes 0 for no limit.
+    if most == 0 {
+        return Ok(Vec::new());
+    }
+    let filter = if all {
+        doc! {}
+    } else {
+        let living: Vec<_> = living.iter().map(|token| i64::from(token.0)).collect();
+        doc! { "resolved": Bson::Null, "token": { "$in": living } }
+    };
+    let found: Vec<Document> = db
+        .collection(ALERTS)
+        .find(filter)
+        .sort(doc! { "raised": -1, "_id": -1 })
+        .limit(i64::from(most))
+        .await?
+        .try_collect()
+        .await?;
+    found.iter().map(read).collect()
+}
+
+fn read(document: &Document) -> Result<AlertRow, MongoError> {
+    let read = Read::of(ALERTS, document);
+    let alert = Alert {
+        kind: read.word("kind", AlertKind::parse)?,
+        subject: read.text("subject")?.to_owned(),
+        severity: read.word("severity", Severity::parse)?,
+        raised: read.time("raised")?,
+        last_seen: read.time("last_seen")?,
+        times: read.small("times")?,
+        resolved: read.time_or_null("resolved")?,
+        words: read.text("words")?.to_owned(),
+    };
+    Ok(AlertRow { token: Token(read.small("token")?), alert })
+}

@@ -1,0 +1,272 @@
+//! The archive's claims and parts.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::TryStreamExt as _;
+use hl_core::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
+use hl_core::ledger::Span;
+use hl_core::store::RECENT_MS;
+use hl_core::{Epoch, StreamKey, TimeMs};
+use mongodb::Database;
+use mongodb::bson::{Bson, Document, doc};
+
+use crate::documents::{Read, date};
+use crate::error::MongoError;
+use crate::rows;
+use crate::schema::{COVERAGE, DAYS, GAPS, PARTS, STREAMS};
+use crate::session::Work;
+use crate::tx::Tx;
+
+fn key(stream: StreamKey, day: Day) -> Document {
+    doc! { "stream": stream.to_string(), "day": day.to_string() }
+}
+
+/// The claim on a day. Who holds it lives or has ended: to end it is to write to its lease document, so whoever reads its
+/// own claim here has it until this transaction is over.
+async fn claim(tx: &mut Tx<'_>, stream: StreamKey, day: Day) -> Result<Option<Epoch>, MongoError> {
+    let found = tx.find_one(DAYS, doc! { "_id": key(stream, day) }).await?;
+    found.map(|found| Read::of(DAYS, &found).epoch("epoch")).transpose()
+}
+
+/// Claims a day.
+pub(crate) struct ClaimDay {
+    pub(crate) stream: StreamKey,
+    pub(crate) day: Day,
+    pub(crate) epoch: Epoch,
+}
+
+#[async_trait]
+impl Work for ClaimDay {
+    type Answer = Claimed;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Claimed, MongoError> {
+        let Self { stream, day, epoch } = *self;
+        if let Some(Epoch { token, .. }) = claim(tx, stream, day).await?
+            && token != tx.token
+            && let Some(holder) = tx.alive(token).await?
+        {
+            return Ok(Claimed::Elsewhere(holder));
+        }
+        let own = doc! { "$set": { "epoch": epoch.to_i64(), "since": date(tx.now) } };
+        tx.update(DAYS, vec![doc! { "q": { "_id": key(stream, day) }, "u": own, "upsert": true }]).await?;
+        Ok(Claimed::Yes)
+    }
+}
+
+/// Gives a day back.
+pub(crate) struct UnclaimDay {
+    pub(crate) stream: StreamKey,
+    pub(crate) day: Day,
+    pub(crate) epoch: Epoch,
+}
+
+#[async_trait]
+impl Work for UnclaimDay {
+    type Answer = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<(), MongoError> {
+        let own = doc! { "_id": key(self.stream, self.day), "epoch": self.epoch.to_i64() };
+        tx.delete(DAYS, vec![doc! { "q": own, "limit": 1 }]).await?;
+        Ok(())
+    }
+}
+
+/// Records a part, and removes those of its rows that are still stored exactly so.
+pub(crate) struct CommitPart {
+    pub(crate) stream: StreamKey,
+    pub(crate) day: Day,
+    pub(crate) epoch: Epoch,
+    pub(crate) part: Option<Part>,
+    pub(crate) rows: Arc<StoredRows>,
+}
+
+#[async_trait]
+impl Work for CommitPart {
+    type Answer = Removed;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Removed, MongoError> {
+        let Self { stream, day, epoch, part, rows } = self;
+        if claim(tx, *stream, *day).await? != Some(*epoch) {
+            return Ok(Removed::ClaimLost);
+        }
+        if let Some(part) = part {
+            record(tx, part).await?;
+        }
+        let filters = rows::removal(rows).into_iter();
+        let deletes = filters.map(|filter| doc! { "q": filter, "limit": 1 }).collect();
+        let removed = tx.delete(rows::collection(*stream), deletes).await?;
+        Ok(Removed::Done { rows: removed, changed: (rows.len() as u64).saturating_sub(removed) })
+    }
+}
+
+/// Records a part, once: whoever did not learn whether it was recorded tries again.
+async fn record(tx: &mut Tx<'_>, part: &Part) -> Result<(), MongoError> {
+    let of_day = doc! { "_id": between(part.stream, part.day, part.day) };
+    let known = tx.find(PARTS, of_day, doc! { "_id": 1 }).await?;
+    let mut last = 0;
+    for known in &known {
+        if is_same(&read(known)?, part) {
+            return Ok(());
+        }
+        last = Read::of(PARTS, known).inner("_id")?.int("number")?;
+    }
+    let mut id = key(part.stream, part.day);
+    id.insert("number", last + 1);
+    let recorded = doc! {
+        "_id": id, "path": part.path.as_deref(), "rows": part.rows.cast_signed(),
+        "first_time": date(part.first), "last_time": date(part.last), "bytes": part.bytes.cast_signed(),
+        "checksum": &part.checksum, "epoch": part.epoch.to_i64(), "written_at": date(part.written_at),
+    };
+    tx.insert(PARTS, vec![recorded]).await
+}
+
+fn is_same(known: &Part, part: &Part) -> bool {
+    let what = |part: &Part| (part.epoch, part.rows, part.first, part.last);
+    known.path == part.path && (part.path.is_some() || what(known) == what(part))
+}
+
+/// What the key of a part of these days is.
+fn between(stream: StreamKey, first: Day, last: Day) -> Document {
+    let mut end = key(stream, last);
+    end.insert("number", i64::MAX);
+    doc! { "$gte": key(stream, first), "$lte": end }
+}
+
+fn of_stream(stream: StreamKey) -> Document {
+    doc! { "_id": between(stream, Day::of(TimeMs::MIN), Day::of(TimeMs::MAX)) }
+}
+
+/// The edge of a stream; none where it has none, or is not known.
+pub(crate) async fn edge(db: &Database, stream: StreamKey) -> Result<Option<TimeMs>, MongoError> {
+    let found = db.collection::<Document>(STREAMS).find_one(doc! { "_id": stream.to_string() }).await?;
+    Ok(found.map(|found| Read::of(STREAMS, &found).time_or_null("edge")).transpose()?.flatten())
+}
+
+/// Where the ledger of a stream ends.
+async fn end_of_ledger(db: &Database, stream: StreamKey) -> Result<Option<TimeMs>, MongoError> {
+    let mut end = None;
+    for collection in [COVERAGE, GAPS] {
+        let last = db
+            .collection::<Document>(collection)
+            .find_one(doc! { "stream": stream.to_string() })
+            .sort(doc! { "to": -1 })
+            .await?;
+        end = end.max(last.map(|last| Read::of(collection, &last).time("to")).transpose()?);
+    }
+    Ok(end)
+}
+
+/// Days that are over before `before` and settled, and have rows.
+pub(crate) async fn settled_days(
+    db: &Database,
+    stream: StreamKey,
+    before: TimeMs,
+) -> Result<Vec<(Day, u64)>, MongoError> {
+    let edge = match edge(db, stream).await? {
+        Some(edge) => Some(edge),
+        None => end_of_ledger(db, stream).await?,
+    };
+    // A live claim that begins joins what lies shortly before its edge, and has to find it.
+    let settled = edge.map_or(TimeMs::MAX, |edge| edge - RECENT_MS);
+    let before = before.min(settled);
+    // What lies before 1970 is of no day.
+    let whole = Span { from: TimeMs(0), to: Day::of(before).span().from - 1 };
+    if whole.to < whole.from {
+        return Ok(Vec::new());
+    }
+    let day = doc! { "$dateToString": { "date": "$_id.time", "format": "%Y-%m-%d" } };
+    let pipeline = vec![
+        doc! { "$match": rows::page_filter(stream, whole, None) },
+        doc! { "$group": { "_id": day, "rows": { "$sum": 1_i64 } } },
+        doc! { "$sort": { "_id": 1 } },
+    ];
+    let collection = rows::collection(stream);
+    let mut days = Vec::new();
+    let mut found = db.collection::<Document>(collection).aggregate(pipeline).await?;
+    while let Some(found) = found.try_next().await? {
+        let read = Read::of(collection, &found);
+        let day: Day = read.word("_id", |text| text.parse().ok())?;
+        if day.end() <= before {
+            days.push((day, read.count("rows")?));
+        }
+    }
+    Ok(days)
+}
+
+/// The first `most` rows of a day with keys after `after`, in key order; of bars the final ones.
+pub(crate) async fn day_rows(
+    db: &Database,
+    stream: StreamKey,
+    day: Day,
+    after: Option<RowKey>,
+    most: usize,
+) -> Result<StoredRows, MongoError> {
+    // The server takes 0 for no limit.
+    if most == 0 {
+        return Ok(StoredRows::none(stream));
+    }
+    let found: Vec<Document> = db
+        .collection(rows::collection(stream))
+        .find(rows::page_filter(stream, day.span(), after))
+        .sort(doc! { "_id": 1 })
+        .limit(i64::try_from(most).unwrap_or(i64::MAX))
+        .await?
+        .try_collect()
+        .await?;
+    rows::read(stream, &found)
+}
+
+/// The parts of one stream, or of all, whose day meets `within`, in order.
+pub(crate) async fn parts(
+    db: &Database,
+    stream: Option<StreamKey>,
+    within: Span,
+) -> Result<Vec<Part>, MongoError> {
+    let (first, last) = (Day::of(within.from), Day::of(within.to));
+    let filter = match stream {
+        Some(stream) => doc! { "_id": between(stream, first, last) },
+        None => doc! { "_id.day": { "$gte": first.to_string(), "$lte": last.to_string() } },
+    };
+    let found: Vec<Document> =
+        db.collection(PARTS).find(filter).sort(doc! { "_id": 1 }).await?.try_collect().await?;
+    found.iter().map(read).collect()
+}
+
+fn read(document: &Document) -> Result<Part, MongoError> {
+    let read = Read::of(PARTS, document);
+    let key = read.inner("_id")?;
+    Ok(Part {
+        stream: key.stream("stream")?,
+        day: key.word("day", |text| text.parse().ok())?,
+        path: read.text_or_null("path")?.map(str::to_owned),
+        rows: read.count("rows")?,
+        first: read.time("first_time")?,
+        last: read.time("last_time")?,
+        bytes: read.count("bytes")?,
+        checksum: read.text("checksum")?.to_owned(),
+        epoch: read.epoch("epoch")?,
+        written_at: read.time("written_at")?,
+    })
+}
+
+/// How many rows of a stream lie in parts, and the newest time among them.
+pub(crate) async fn archived(db: &Database, stream: StreamKey) -> Result<(u64, Option<TimeMs>), MongoError> {
+    let mut of_files = of_stream(stream);
+    of_files.insert("path", doc! { "$ne": Bson::Null });
+    let sums = doc! { "_id": Bson::Null, "rows": { "$sum": "$rows" }, "newest": { "$max": "$last_time" } };
+    let pipeline = vec![doc! { "$match": of_files }, doc! { "$group": sums }];
+    let mut found = db.collection::<Document>(PARTS).aggregate(pipeline).await?;
+    let Some(sums) = found.try_next().await? else { return Ok((0, None)) };
+    let sums = Read::of(PARTS, &sums);
+    Ok((sums.count("rows")?, sums.time_or_null("newest")?))
+}
+
+/// The days of a stream of which the archive has taken or deleted something.
+pub(crate) async fn touched_days(db: &Database, stream: StreamKey) -> Result<BTreeSet<Day>, MongoError> {
+    let days = db.collection::<Document>(PARTS).distinct("_id.day", of_stream(stream)).await?;
+    let day = |day: &Bson| day.as_str().and_then(|text| text.parse().ok());
+    let malformed = MongoError::Malformed { collection: PARTS, field: "day" };
+    days.iter().map(day).collect::<Option<_>>().ok_or(malformed)
+}

@@ -1,0 +1,254 @@
+//! The audit: everything that a store promises, checked against what it holds.
+//!
+//! Each check reads rows in key order, and walks the ledger beside them; what a check means is said at
+//! [`Problem::check`](hl_store::Problem::check). Two rows with one key cannot be: the key is the document's `_id`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::TryStreamExt as _;
+use hl_core::archive::{Day, Provenance, RowKey};
+use hl_core::ledger::Span;
+use hl_core::record::Candle;
+use hl_core::thinning::{self, NOTE};
+use hl_core::{Coin, Decimal, Interval, Origin, Records, StreamKey, TimeMs};
+use hl_store::checks::{self, MINUTE_MS as MINUTE, derived, words};
+use hl_store::{Audit, CoverageRow, Finding, GapRow, LedgerCheck};
+use mongodb::Database;
+use mongodb::bson::{Bson, Document, doc};
+
+use crate::documents::Read;
+use crate::error::MongoError;
+use crate::inspect::{EVER, coverage, gaps, stored, streams};
+use crate::{archive, notes, rows};
+
+/// How many rows are read at a time.
+const PAGE: i64 = 5_000;
+/// How many minutes are looked at at a time.
+const MOST_MINUTES: i64 = 24 * 60;
+
+/// Checks the whole store.
+pub(crate) async fn audit(db: &Database) -> Result<Audit, MongoError> {
+    let mut findings = Vec::new();
+    let mut minutes_compared = 0;
+    // Where trades were left out on purpose, bars cannot be checked against them.
+    let note = notes::note(db, NOTE).await?;
+    let thinned = thinning::told(note.as_deref()).unwrap_or_default();
+    let mut unread = 0;
+    for stream in streams(db).await? {
+        unread += archive::archived(db, stream).await?.0;
+        let edge = archive::edge(db, stream).await?;
+        let pieces = coverage(db, Some(stream)).await?;
+        let gaps = gaps(db, Some(stream)).await?;
+        findings.extend(checks::ledger(stream, &pieces, &gaps, edge));
+        findings.extend(outside_claim_and_in_gap(db, stream, &pieces, &gaps, edge).await?);
+        match stream {
+            StreamKey::Book(..) | StreamKey::Bbo(_) => findings.push(crossed_book(db, stream).await?),
+            StreamKey::Candle(coin, interval) => {
+                let archived = touched(db, [stream, StreamKey::Candle(coin, Interval::M1)]).await?;
+                findings.extend(nesting(db, coin, interval, &archived).await?);
+            }
+            StreamKey::Trades(coin) => {
+                let archived = touched(db, [stream, StreamKey::Candle(coin, Interval::M1)]).await?;
+                let mut finding = Finding::none("candle_trades", stream);
+                let is_whole = |piece: &&CoverageRow| !thinning::touches(&thinned, piece.span);
+                let lives = pieces.iter().filter(is_whole).filter(|piece| piece.source == Origin::Ws);
+                for piece in lives {
+                    minutes_compared += against_trades(db, coin, piece.span, &archived, &mut finding).await?;
+                }
+                findings.push(finding);
+            }
+            StreamKey::Mids | StreamKey::Context(_) | StreamKey::Funding(_) => {}
+        }
+    }
+    Ok(checks::audit(findings, minutes_compared, unread))
+}
+
+/// The days of which something of either stream was archived.
+async fn touched(db: &Database, streams: [StreamKey; 2]) -> Result<BTreeSet<Day>, MongoError> {
+    let mut days = archive::touched_days(db, streams[0]).await?;
+    days.extend(archive::touched_days(db, streams[1]).await?);
+    Ok(days)
+}
+
+/// Rows below the edge that lie in no covered piece of their claim, and rows inside gaps that are not filled.
+async fn outside_claim_and_in_gap(
+    db: &Database,
+    stream: StreamKey,
+    pieces: &[CoverageRow],
+    gaps: &[GapRow],
+    edge: Option<TimeMs>,
+) -> Result<[Finding; 2], MongoError> {
+    let collection = rows::collection(stream);
+    // Bars that may still change are nobody's proof: a page leaves them out.
+    let mut found = db
+        .collection::<Document>(collection)
+        .find(rows::page_filter(stream, EVER, None))
+        .sort(doc! { "_id": 1 })
+        .projection(doc! { "source": 1, "epoch": 1 })
+        .await?;
+    let mut check = LedgerCheck::new(stream, pieces, gaps, edge);
+    while let Some(row) = found.try_next().await? {
+        let row = Read::of(collection, &row);
+        let key = row.inner("_id")?;
+        let origin = row.word("source", Origin::parse)?;
+        check.see(key.text("coin")?, key.time("time")?, Provenance { origin, epoch: row.epoch("epoch")? });
+    }
+    Ok(check.findings())
+}
+
+/// Books whose best bid is at or above their best ask.
+async fn crossed_book(db: &Database, stream: StreamKey) -> Result<Finding, MongoError> {
+    let mut finding = Finding::none("crossed_book", stream);
+    let mut after = None;
+    loop {
+        let page = page(db, stream, EVER, after).await?;
+        let Some(last) = page.keys().last().copied() else { return Ok(finding) };
+        after = Some(last);
+        match page {
+            Records::Books(books) => {
+                for book in books {
+                    let best = book.bids.first().zip(book.asks.first());
+                    if best.is_some_and(|(bid, ask)| bid.px >= ask.px) {
+                        finding.add(|| format!("at {}", book.time));
+                    }
+                }
+            }
+            Records::Bbos(bbos) => {
+                for bbo in bbos {
+                    if bbo.bid.zip(bbo.ask).is_some_and(|(bid, ask)| bid.px >= ask.px) {
+                        finding.add(|| format!("at {}", bbo.time));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The first rows of a span after a key.
+async fn page(
+    db: &Database,
+    stream: StreamKey,
+    span: Span,
+    after: Option<RowKey>,
+) -> Result<Records, MongoError> {
+    let found: Vec<Document> = db
+        .collection(rows::collection(stream))
+        .find(rows::page_filter(stream, span, after))
+        .sort(doc! { "_id": 1 })
+        .limit(PAGE)
+        .await?
+        .try_collect()
+        .await?;
+    Ok(rows::read(stream, &found)?.records)
+}
+
+/// Final bars of a longer interval against the final one-minute bars of the same time, where all of these are there and
+/// nothing of their days was archived.
+async fn nesting(
+    db: &Database,
+    coin: Coin,
+    interval: Interval,
+    archived: &BTreeSet<Day>,
+) -> Result<Option<Finding>, MongoError> {
+    if interval == Interval::M1 || !interval.is_fixed() {
+        return Ok(None);
+    }
+    let stream = StreamKey::Candle(coin, interval);
+    let mut finding = Finding::none("candle_nesting", stream);
+    let mut after = None;
+    loop {
+        let Records::Candles(mut longer) = page(db, stream, EVER, after).await? else { break };
+        let Some(first) = longer.first().map(|bar| bar.time) else { break };
+        // So many minutes at a time, and one bar at least.
+        longer.retain(|bar| bar.time.since(first) <= MOST_MINUTES * MINUTE);
+        let Some(last) = longer.last().map(|bar| bar.time) else { break };
+        after = Some(RowKey { coin, time: last, tid: 0 });
+        let minutes = bars(db, coin, Span { from: first, to: last + (interval.ms() - MINUTE) }).await?;
+        for bar in longer {
+            let piece = Span { from: bar.time, to: bar.time + (interval.ms() - MINUTE) };
+            if archived.range(Day::of(piece.from)..=Day::of(piece.to)).next().is_some() {
+                continue;
+            }
+            let begin = minutes.partition_point(|minute| minute.time < piece.from);
+            let end = minutes.partition_point(|minute| minute.time <= piece.to);
+            let Some(derived) = derived(&minutes[begin..end], interval) else { continue };
+            if bar != derived {
+                let at = bar.time;
+                finding.add(|| format!("at {at}: stored {}, from minutes {}", words(&bar), words(&derived)));
+            }
+        }
+    }
+    Ok(Some(finding))
+}
+
+/// Final one-minute bars.
+async fn bars(db: &Database, coin: Coin, span: Span) -> Result<Vec<Candle>, MongoError> {
+    match stored(db, StreamKey::Candle(coin, Interval::M1), span).await?.records {
+        Records::Candles(bars) => Ok(bars),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Final one-minute bars against the trades of minutes that one subscription covered whole, of days of which nothing was
+/// archived. Returns how many minutes were compared.
+async fn against_trades(
+    db: &Database,
+    coin: Coin,
+    piece: Span,
+    archived: &BTreeSet<Day>,
+    finding: &mut Finding,
+) -> Result<u64, MongoError> {
+    let mut compared = 0;
+    // Neither border block may be whole: the minute begins after the first and ends before the last.
+    let (mut from, last) = (piece.from + 1, piece.to - MINUTE);
+    while from <= last {
+        let to = last.min(from + (MOST_MINUTES * MINUTE - 1));
+        let minutes = bars(db, coin, Span { from, to }).await?;
+        from = to + 1;
+        let Some((first, newest)) = minutes.first().zip(minutes.last()) else { continue };
+        let whole = Span { from: first.time, to: newest.time + (MINUTE - 1) };
+        let sums = trades_by_minute(db, coin, whole).await?;
+        for Candle { time, trades, volume, .. } in minutes {
+            if archived.contains(&Day::of(time)) {
+                continue;
+            }
+            compared += 1;
+            let (stored, sum) = sums.get(&time).copied().unwrap_or_default();
+            if (stored, sum) != (trades, volume) {
+                finding.add(|| {
+                    format!(
+                        "minute {time}: the bar has {trades} trades of {volume}, stored are {stored} of {sum}"
+                    )
+                });
+            }
+        }
+    }
+    Ok(compared)
+}
+
+/// How many trades a minute has, and their sizes together. The server adds decimals exactly.
+async fn trades_by_minute(
+    db: &Database,
+    coin: Coin,
+    span: Span,
+) -> Result<BTreeMap<TimeMs, (u64, Decimal)>, MongoError> {
+    let stream = StreamKey::Trades(coin);
+    let collection = rows::collection(stream);
+    let minute = doc! { "$dateTrunc": { "date": "$_id.time", "unit": "minute" } };
+    let pipeline = vec![
+        doc! { "$match": rows::span_filter(stream, span) },
+        doc! { "$group": { "_id": minute, "trades": { "$sum": 1_i64 }, "volume": { "$sum": "$sz" } } },
+    ];
+    let mut sums = BTreeMap::new();
+    let mut found = db.collection::<Document>(collection).aggregate(pipeline).await?;
+    while let Some(found) = found.try_next().await? {
+        let read = Read::of(collection, &found);
+        let volume = match found.get("volume") {
+            Some(Bson::Decimal128(sum)) => rows::decode(*sum).ok_or_else(|| read.wrong("sz"))?,
+            _ => return Err(read.wrong("sz")),
+        };
+        sums.insert(read.time("_id")?, (read.count("trades")?, volume));
+    }
+    Ok(sums)
+}

@@ -1,0 +1,303 @@
+//! One batch, one transaction: rows, covered pieces, gaps, edges, and the check of the token.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hl_core::ledger::{Ack, Batch, Change, Span};
+use hl_core::{Epoch, Records, StreamKey, TimeMs, Token};
+use mongodb::bson::{Document, doc};
+
+use crate::documents::{Read, date};
+use crate::error::MongoError;
+use crate::ledger::{self, Wanted};
+use crate::rows;
+use crate::schema::STREAMS;
+use crate::session::Work;
+use crate::sheet::{Sheet, Stamp};
+use crate::tx::Tx;
+
+/// A batch to be committed.
+pub(crate) struct Commit(pub(crate) Arc<Batch>);
+
+#[async_trait]
+impl Work for Commit {
+    type Answer = Ack;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Ack, MongoError> {
+        let batch = &*self.0;
+        check_tokens(batch)?;
+        let superseded = superseded(tx, batch).await?;
+        let changes: Vec<_> = batch
+            .changes
+            .iter()
+            .filter(|(stream, change)| !(needs_lease(change) && superseded.contains(stream)))
+            .collect();
+        let living: BTreeSet<Token> = match changes.iter().any(|(_, change)| !needs_lease(change)) {
+            true => tx.living().await?.keys().copied().collect(),
+            false => BTreeSet::new(),
+        };
+        let mut sheets = ledger::load(tx, &wanted(&changes)).await?;
+        let mut writing = Writing {
+            batch,
+            ack: Ack::default(),
+            rows: BTreeMap::new(),
+            edges: BTreeMap::new(),
+            inserted: BTreeMap::new(),
+        };
+        let stored = match tx.careful {
+            true => stored_keys(tx, &changes).await?,
+            false => BTreeMap::new(),
+        };
+        let mut keys = Keys(stored);
+        for (stream, change) in changes {
+            writing.apply(*stream, change, &mut sheets, &mut keys, &living);
+        }
+        let Writing { mut ack, rows, edges, .. } = writing;
+        for (collection, documents) in rows {
+            tx.insert(collection, documents).await?;
+        }
+        ledger::store(tx, &sheets).await?;
+        let edges = edges.into_iter().map(|(stream, edge)| {
+            doc! { "q": { "_id": stream.to_string() }, "u": { "$max": { "edge": date(edge) } } }
+        });
+        tx.update(STREAMS, edges.collect()).await?;
+        ack.superseded = superseded.into_iter().collect();
+        Ok(ack)
+    }
+}
+
+/// What a batch comes to.
+struct Writing<'a> {
+    batch: &'a Batch,
+    ack: Ack,
+    /// New rows, by collection.
+    rows: BTreeMap<&'static str, Vec<Document>>,
+    edges: BTreeMap<StreamKey, TimeMs>,
+    /// Rows inserted since the last covered piece of the same claim.
+    inserted: BTreeMap<(StreamKey, Epoch), u64>,
+}
+
+/// The keys of rows that are stored, or about to be: those that somebody looked for.
+struct Keys(BTreeMap<StreamKey, BTreeSet<Vec<u8>>>);
+
+impl Keys {
+    /// Whether the row is new; it is not the next time.
+    fn is_new(&mut self, stream: StreamKey, document: &Document) -> bool {
+        self.0.entry(stream).or_default().insert(key(document))
+    }
+}
+
+fn key(document: &Document) -> Vec<u8> {
+    let id = document.get_document("_id").ok();
+    id.and_then(|id| id.to_vec().ok()).unwrap_or_default()
+}
+
+impl Writing<'_> {
+    fn apply(
+        &mut self,
+        stream: StreamKey,
+        change: &Change,
+        sheets: &mut BTreeMap<StreamKey, Sheet>,
+        keys: &mut Keys,
+        living: &BTreeSet<Token>,
+    ) {
+        let is_alive = |token: Token| living.contains(&token);
+        let sheet = sheets.get_mut(&stream);
+        match (change, sheet) {
+            (Change::Edge(to), _) => {
+                let edge = self.edges.entry(stream).or_insert(*to);
+                *edge = (*edge).max(*to);
+            }
+            (Change::Rows { epoch, origin, records }, sheet) => {
+                let new =
+                    self.write(stream, records, (*origin, *epoch), false, sheet, keys, |_| true, |_| ());
+                *self.inserted.entry((stream, *epoch)).or_default() += new;
+            }
+            (Change::Covered { epoch, origin, span }, Some(sheet)) => {
+                let rows = self.inserted.remove(&(stream, *epoch)).unwrap_or_default();
+                sheet.cover(*span, (*origin, *epoch), rows);
+            }
+            (Change::Final { span }, Some(sheet)) => sheet.set_final(*span, true),
+            (Change::GapOpened { span, cause }, Some(sheet)) => sheet.open_gap(*span, *cause),
+            (Change::Doubted { span, cause }, Some(sheet)) => sheet.doubt(*span, *cause),
+            (Change::Filled { epoch, origin, span, records }, Some(sheet)) => {
+                let stamp = (*origin, *epoch);
+                let parts = sheet.fill(*span, *epoch, is_alive);
+                let borders = stream.spec().borders;
+                let part_at = |time| {
+                    let at = parts.partition_point(|part| part.to < time);
+                    // Half-open pieces end where the next may begin, and pieces that touch were joined.
+                    (at..parts.len()).take(2).find(|at| borders.contain(parts[*at], time))
+                };
+                let mut counts = vec![0; parts.len()];
+                let admit = |time| part_at(time).is_some();
+                let counted = |time| {
+                    if let Some(at) = part_at(time) {
+                        counts[at] += 1;
+                    }
+                };
+                self.write(stream, records, stamp, true, Some(&mut *sheet), keys, admit, counted);
+                for (&part, &count) in parts.iter().zip(&counts) {
+                    let rows = match stream {
+                        StreamKey::Candle(..) => {
+                            sheet.set_final(part, true);
+                            sheet.count_bars(part)
+                        }
+                        _ => count,
+                    };
+                    sheet.insert_piece(part, stamp, rows);
+                }
+            }
+            (Change::GapLost { span }, Some(sheet)) => sheet.lose(*span, self.batch.token, is_alive),
+            // Every change but rows and edges has a sheet.
+            (_, None) => {}
+        }
+    }
+
+    /// Writes those of the records that belong to the stream and whose time is admitted; a key that exists is left alone.
+    /// Returns how many are new, or improved.
+    #[allow(clippy::too_many_arguments, reason = "what is written, under what, into what, and who is told")]
+    fn write(
+        &mut self,
+        stream: StreamKey,
+        records: &Records,
+        stamp: Stamp,
+        is_final: bool,
+        sheet: Option<&mut Sheet>,
+        keys: &mut Keys,
+        admit: impl Fn(TimeMs) -> bool,
+        mut inserted: impl FnMut(TimeMs),
+    ) -> u64 {
+        let mut new = 0;
+        let mut note = |ack: &mut Ack, time, is_new: bool| {
+            if is_new {
+                ack.inserted += 1;
+                new += 1;
+                inserted(time);
+            } else {
+                ack.existing += 1;
+            }
+        };
+        if let (Records::Candles(bars), Some(sheet)) = (records, sheet) {
+            for bar in bars {
+                if !rows::is_bar_of(bar, stream) || !admit(bar.time) {
+                    self.ack.refused += 1;
+                } else {
+                    let is_new = sheet.put_bar(*bar, stamp, is_final);
+                    note(&mut self.ack, bar.time, is_new);
+                }
+            }
+            return new;
+        }
+        let collection = rows::collection(stream);
+        let stamp = rows::Stamp { origin: stamp.0, epoch: stamp.1 };
+        for (time, document) in rows::documents(stream, records, stamp) {
+            match document.filter(|_| admit(time)) {
+                None => self.ack.refused += 1,
+                Some(document) => {
+                    let is_new = keys.is_new(stream, &document);
+                    note(&mut self.ack, time, is_new);
+                    if is_new {
+                        self.rows.entry(collection).or_default().push(document);
+                    }
+                }
+            }
+        }
+        new
+    }
+}
+
+/// The part of each stream's ledger that the changes touch.
+fn wanted(changes: &[&(StreamKey, Change)]) -> BTreeMap<StreamKey, Wanted> {
+    let mut wanted = BTreeMap::<StreamKey, Wanted>::new();
+    for (stream, change) in changes {
+        let is_bars = matches!(stream, StreamKey::Candle(..));
+        let span = match change {
+            Change::Rows { records, .. } if is_bars => records.ends().map(|(from, to)| Span { from, to }),
+            Change::Rows { .. } | Change::Edge(_) => None,
+            Change::Final { span } if is_bars => Some(*span),
+            Change::Final { .. } => None,
+            Change::Covered { span, .. }
+            | Change::GapOpened { span, .. }
+            | Change::Doubted { span, .. }
+            | Change::Filled { span, .. }
+            | Change::GapLost { span } => Some(*span),
+        };
+        let Some(span) = span else { continue };
+        let of_stream = wanted.entry(*stream).or_insert(Wanted { span, whole_pieces: false });
+        of_stream.span =
+            Span { from: of_stream.span.from.min(span.from), to: of_stream.span.to.max(span.to) };
+        of_stream.whole_pieces |= matches!(change, Change::Doubted { .. });
+    }
+    wanted
+}
+
+/// The keys that are stored between the first and the last row of each stream.
+async fn stored_keys(
+    tx: &mut Tx<'_>,
+    changes: &[&(StreamKey, Change)],
+) -> Result<BTreeMap<StreamKey, BTreeSet<Vec<u8>>>, MongoError> {
+    let mut spans = BTreeMap::<StreamKey, Span>::new();
+    for (stream, change) in changes {
+        if let Change::Rows { records, .. } | Change::Filled { records, .. } = change
+            && !matches!(stream, StreamKey::Candle(..))
+            && let Some((from, to)) = records.ends()
+        {
+            let span = spans.entry(*stream).or_insert(Span { from, to });
+            *span = Span { from: span.from.min(from), to: span.to.max(to) };
+        }
+    }
+    let mut stored = BTreeMap::new();
+    for (stream, span) in spans {
+        let pipeline =
+            vec![doc! { "$match": rows::key_filter(stream, span) }, doc! { "$project": { "_id": 1 } }];
+        let found = tx.aggregate(rows::collection(stream), pipeline).await?;
+        stored.insert(stream, found.iter().map(key).collect());
+    }
+    Ok(stored)
+}
+
+/// The streams of the batch for which it needs a lease that its token does not have.
+async fn superseded(tx: &mut Tx<'_>, batch: &Batch) -> Result<BTreeSet<StreamKey>, MongoError> {
+    let needed: BTreeSet<_> =
+        batch.changes.iter().filter(|(_, change)| needs_lease(change)).map(|(stream, _)| *stream).collect();
+    if needed.is_empty() {
+        return Ok(needed);
+    }
+    let names: Vec<_> = needed.iter().map(ToString::to_string).collect();
+    let held = doc! { "_id": { "$in": names.clone() }, "token": i64::from(batch.token.0) };
+    let mut superseded = needed;
+    for document in tx.find(STREAMS, held, doc! {}).await? {
+        superseded.remove(&Read::of(STREAMS, &document).stream("_id")?);
+    }
+    if batch.token != tx.token && !superseded.is_superset(&batch.changes.iter().map(|(s, _)| *s).collect()) {
+        // Of another session: that nobody takes its streams meanwhile, the stream's document is written.
+        let held = doc! { "_id": { "$in": names }, "token": i64::from(batch.token.0) };
+        let touch = doc! { "$currentDate": { "adopted_at": true } };
+        tx.update(STREAMS, vec![doc! { "q": held, "u": touch, "multi": true }]).await?;
+    }
+    Ok(superseded)
+}
+
+/// Fills and losses are fenced by the gaps themselves; everything else belongs to the live claim.
+fn needs_lease(change: &Change) -> bool {
+    !matches!(change, Change::Filled { .. } | Change::GapLost { .. })
+}
+
+fn check_tokens(batch: &Batch) -> Result<(), MongoError> {
+    let epochs = batch.changes.iter().filter_map(|(_, change)| match change {
+        Change::Rows { epoch, .. } | Change::Covered { epoch, .. } | Change::Filled { epoch, .. } => {
+            Some(epoch)
+        }
+        Change::Final { .. }
+        | Change::GapOpened { .. }
+        | Change::Doubted { .. }
+        | Change::GapLost { .. }
+        | Change::Edge(_) => None,
+    });
+    match epochs.map(|epoch| epoch.token).find(|token| *token != batch.token) {
+        None => Ok(()),
+        Some(token) => Err(MongoError::MixedTokens { batch: batch.token.0, epoch: token.0 }),
+    }
+}

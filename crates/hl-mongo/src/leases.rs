@@ -1,0 +1,218 @@
+//! Leases and backfill claims.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use hl_core::ledger::{Cause, GapState, Span};
+use hl_core::store::{Leases, RECENT_MS, Recent, StreamStart};
+use hl_core::{Epoch, StreamKey, TimeMs, Token};
+use mongodb::bson::{Bson, Document, doc};
+
+use crate::documents::{Read, date, date_or_null};
+use crate::error::MongoError;
+use crate::ledger::{self, Wanted};
+use crate::rows;
+use crate::schema::{COVERAGE, GAPS, STREAMS};
+use crate::session::Work;
+use crate::tx::Tx;
+
+/// Takes leases.
+pub(crate) struct Take(pub(crate) Vec<StreamKey>);
+
+#[async_trait]
+impl Work for Take {
+    type Answer = Leases;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Leases, MongoError> {
+        let names: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        let mut known = BTreeMap::new();
+        for document in tx.find(STREAMS, doc! { "_id": { "$in": names } }, doc! {}).await? {
+            let read = Read::of(STREAMS, &document);
+            let token = read.int_or_null("token")?.and_then(|token| u32::try_from(token).ok()).map(Token);
+            known.insert(read.stream("_id")?, (read.time_or_null("edge")?, token));
+        }
+        let mut leases = Leases::default();
+        let mut taken = Vec::new();
+        for &stream in &self.0 {
+            let (edge, former) = known.get(&stream).copied().unwrap_or_default();
+            if let Some(former) = former.filter(|former| *former != tx.token)
+                && let Some(holder) = tx.alive(former).await?
+            {
+                leases.held.push((stream, holder));
+                continue;
+            }
+            let edge = match edge {
+                Some(edge) => Some(edge),
+                None => edge_of_ledger(tx, stream).await?,
+            };
+            let lease = doc! {
+                "edge": date_or_null(edge), "token": i64::from(tx.token.0), "leased_at": date(tx.now),
+            };
+            taken.push(doc! { "q": { "_id": stream.to_string() }, "u": { "$set": lease }, "upsert": true });
+            let recent = match (stream, edge) {
+                (StreamKey::Trades(_), Some(edge)) => recent(tx, stream, edge).await?,
+                _ => Recent::default(),
+            };
+            leases.granted.push(StreamStart { stream, edge, recent });
+        }
+        tx.update(STREAMS, taken).await?;
+        Ok(leases)
+    }
+}
+
+/// A stream that only a backfill has touched so far begins where its ledger ends.
+async fn edge_of_ledger(tx: &mut Tx<'_>, stream: StreamKey) -> Result<Option<TimeMs>, MongoError> {
+    let mut edge = None;
+    for collection in [COVERAGE, GAPS] {
+        let last = tx.aggregate(collection, last_end(stream)).await?;
+        for document in &last {
+            edge = edge.max(Read::of(collection, document).time_or_null("to")?);
+        }
+    }
+    Ok(edge)
+}
+
+fn last_end(stream: StreamKey) -> Vec<Document> {
+    vec![
+        doc! { "$match": { "stream": stream.to_string() } },
+        doc! { "$sort": { "to": -1 } },
+        doc! { "$limit": 1 },
+        doc! { "$project": { "to": 1 } },
+    ]
+}
+
+/// What is stored of the last minutes before the edge.
+async fn recent(tx: &mut Tx<'_>, stream: StreamKey, edge: TimeMs) -> Result<Recent, MongoError> {
+    let oldest = edge - RECENT_MS;
+    let since = doc! { "stream": stream.to_string(), "to": { "$gte": date(oldest) } };
+    let mut pieces = Vec::new();
+    for document in tx.find(COVERAGE, since.clone(), doc! {}).await? {
+        pieces.push((Read::of(COVERAGE, &document).span()?, false));
+    }
+    let mut unfilled = since;
+    unfilled.insert("state", doc! { "$ne": GapState::Backfilled.as_str() });
+    for document in tx.find(GAPS, unfilled, doc! {}).await? {
+        pieces.push((Read::of(GAPS, &document).span()?, true));
+    }
+    pieces.sort_unstable_by_key(|(span, _)| std::cmp::Reverse(span.to));
+    let mut since = None;
+    for (span, _) in &pieces {
+        if since.unwrap_or(edge) <= span.to {
+            since = Some(since.unwrap_or(edge).min(span.from.max(oldest)));
+        }
+    }
+    let mut gaps: Vec<_> = pieces.iter().filter(|(_, gap)| *gap).map(|(span, _)| *span).collect();
+    gaps.sort_unstable();
+    // The edge block itself is known also where no piece ends there.
+    let span = Span { from: since.unwrap_or(edge), to: edge };
+    let pipeline = vec![
+        doc! { "$match": rows::key_filter(stream, span) },
+        doc! { "$sort": { "_id": 1 } },
+        doc! { "$project": { "_id": 1 } },
+    ];
+    let collection = rows::collection(stream);
+    let mut keys = Vec::new();
+    for document in tx.aggregate(collection, pipeline).await? {
+        let id = Read::of(collection, &document).inner("_id")?;
+        keys.push((id.time("time")?, id.count("tid")?));
+    }
+    Ok(Recent { since, keys, gaps })
+}
+
+/// Gives leases back.
+pub(crate) struct Release(pub(crate) Vec<StreamKey>);
+
+#[async_trait]
+impl Work for Release {
+    type Answer = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<(), MongoError> {
+        let names: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        let held = doc! { "_id": { "$in": names }, "token": i64::from(tx.token.0) };
+        let free = doc! { "q": held, "u": { "$set": { "token": Bson::Null } }, "multi": true };
+        tx.update(STREAMS, vec![free]).await.map(drop)
+    }
+}
+
+/// Opens a gap over what is unknown below the edge.
+pub(crate) struct Ask {
+    pub(crate) stream: StreamKey,
+    pub(crate) span: Span,
+    pub(crate) cause: Cause,
+}
+
+#[async_trait]
+impl Work for Ask {
+    type Answer = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<(), MongoError> {
+        let Self { stream, span, cause } = *self;
+        let row = tx.find_one(STREAMS, doc! { "_id": stream.to_string() }).await?;
+        let (mut edge, mut token) = (None, None);
+        if let Some(row) = &row {
+            let read = Read::of(STREAMS, row);
+            edge = read.time_or_null("edge")?;
+            token = read.int_or_null("token")?.and_then(|token| u32::try_from(token).ok()).map(Token);
+        }
+        let to = match (edge, token) {
+            (Some(edge), _) => span.to.min(edge),
+            // Its holder is about to say where its past ends.
+            (None, Some(token)) if tx.alive(token).await?.is_some() => return Ok(()),
+            (None, _) => span.to,
+        };
+        if to <= span.from {
+            return Ok(());
+        }
+        let span = Span { from: span.from, to };
+        let mut sheets = one(tx, stream, span).await?;
+        if let Some(sheet) = sheets.get_mut(&stream) {
+            sheet.ask(span, cause);
+        }
+        ledger::store(tx, &sheets).await
+    }
+}
+
+async fn one(
+    tx: &mut Tx<'_>,
+    stream: StreamKey,
+    span: Span,
+) -> Result<BTreeMap<StreamKey, crate::sheet::Sheet>, MongoError> {
+    // Bars are nobody's business here.
+    ledger::load_pieces(tx, &BTreeMap::from([(stream, Wanted { span, whole_pieces: false })])).await
+}
+
+/// Claims open gaps.
+pub(crate) struct Claim {
+    pub(crate) stream: StreamKey,
+    pub(crate) span: Span,
+    pub(crate) epoch: Epoch,
+}
+
+#[async_trait]
+impl Work for Claim {
+    type Answer = Vec<Span>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Vec<Span>, MongoError> {
+        let living: Vec<_> = tx.living().await?.keys().copied().collect();
+        let mut sheets = one(tx, self.stream, self.span).await?;
+        let claimed = match sheets.get_mut(&self.stream) {
+            Some(sheet) => sheet.claim(self.span, self.epoch, |token| living.contains(&token)),
+            None => Vec::new(),
+        };
+        ledger::store(tx, &sheets).await?;
+        Ok(claimed)
+    }
+}
+
+/// Gives claims back.
+pub(crate) struct Unclaim(pub(crate) Epoch);
+
+#[async_trait]
+impl Work for Unclaim {
+    type Answer = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<(), MongoError> {
+        let free = doc! { "q": { "claim": self.0.to_i64() }, "u": { "$set": { "claim": Bson::Null } }, "multi": true };
+        tx.update(GAPS, vec![free]).await.map(drop)
+    }
+}

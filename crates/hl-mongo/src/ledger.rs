@@ -1,0 +1,210 @@
+//! Reading and writing the ledger of streams: gaps and covered pieces as documents.
+
+use std::collections::BTreeMap;
+
+use futures_util::TryStreamExt as _;
+use hl_core::archive::Day;
+use hl_core::ledger::{Cause, GapState, Span};
+use hl_core::{Origin, StreamKey, TimeMs};
+use mongodb::Database;
+use mongodb::bson::{Bson, Document, doc};
+
+use crate::archive;
+use crate::documents::{Read, date, date_or_null};
+use crate::error::MongoError;
+use crate::rows::{self, Bar};
+use crate::schema::{COVERAGE, GAPS};
+use crate::sheet::{Gap, Piece, PieceKey, Sheet};
+use crate::tx::Tx;
+
+/// What of a stream's ledger is needed.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted {
+    /// Everything that touches it.
+    pub(crate) span: Span,
+    /// Whether bars may have to be counted in all of a covered piece.
+    pub(crate) whole_pieces: bool,
+}
+
+/// What touches a piece, of one stream.
+fn touching(stream: StreamKey, span: Span) -> Document {
+    doc! { "stream": stream.to_string(), "to": { "$gte": date(span.from) }, "from": { "$lte": date(span.to) } }
+}
+
+/// Loads sheets, with the bars of streams of bars.
+pub(crate) async fn load(
+    tx: &mut Tx<'_>,
+    wanted: &BTreeMap<StreamKey, Wanted>,
+) -> Result<BTreeMap<StreamKey, Sheet>, MongoError> {
+    let mut sheets = load_pieces(tx, wanted).await?;
+    for (&stream, wanted) in wanted.iter().filter(|(stream, _)| matches!(stream, StreamKey::Candle(..))) {
+        let Some(sheet) = sheets.get_mut(&stream) else { continue };
+        let span = if wanted.whole_pieces { sheet.reach(wanted.span) } else { wanted.span };
+        sheet.bring(bars(tx, stream, span).await?);
+    }
+    Ok(sheets)
+}
+
+/// Loads sheets without bars.
+pub(crate) async fn load_pieces(
+    tx: &mut Tx<'_>,
+    wanted: &BTreeMap<StreamKey, Wanted>,
+) -> Result<BTreeMap<StreamKey, Sheet>, MongoError> {
+    let any: Vec<_> = wanted.iter().map(|(stream, wanted)| touching(*stream, wanted.span)).collect();
+    let mut sheets: BTreeMap<_, _> =
+        wanted.keys().map(|stream| (*stream, Sheet::new(*stream, tx.now))).collect();
+    if any.is_empty() {
+        return Ok(sheets);
+    }
+    for document in tx.find(GAPS, doc! { "$or": any.clone() }, doc! {}).await? {
+        let (stream, gap) = gap(&document)?;
+        if let Some(sheet) = sheets.get_mut(&stream) {
+            sheet.know_gap(gap);
+        }
+    }
+    for document in tx.find(COVERAGE, doc! { "$or": any }, doc! {}).await? {
+        let (stream, key, piece) = piece(&document)?;
+        if let Some(sheet) = sheets.get_mut(&stream) {
+            sheet.know_piece(key, piece);
+        }
+    }
+    Ok(sheets)
+}
+
+async fn bars(tx: &mut Tx<'_>, stream: StreamKey, span: Span) -> Result<BTreeMap<TimeMs, Bar>, MongoError> {
+    let found = tx.find(rows::collection(stream), rows::key_filter(stream, span), doc! {}).await?;
+    let bars = found.iter().map(Bar::from_document).collect::<Result<Vec<_>, _>>()?;
+    Ok(bars.into_iter().map(|bar| (bar.candle.time, bar)).collect())
+}
+
+/// Writes what changed of a sheet.
+pub(crate) async fn store(tx: &mut Tx<'_>, sheets: &BTreeMap<StreamKey, Sheet>) -> Result<(), MongoError> {
+    let (mut gaps, mut pieces, mut gone, mut bars) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (stream, sheet) in sheets {
+        gaps.extend(sheet.changed_gaps().map(|gap| put(doc! { "_id": gap.id }, gap_document(*stream, gap))));
+        for ((epoch, origin, from), piece) in sheet.changed_pieces() {
+            let id = doc! {
+                "stream": stream.to_string(), "epoch": epoch.to_i64(), "source": origin.as_str(), "from": date(from),
+            };
+            match piece {
+                Some(piece) => pieces.push(put(
+                    doc! { "_id": id.clone() },
+                    doc! {
+                        "_id": id, "stream": stream.to_string(), "from": date(from), "to": date(piece.to),
+                        "source": origin.as_str(), "epoch": epoch.to_i64(), "rows": piece.rows.cast_signed(),
+                    },
+                )),
+                None => gone.push(doc! { "q": { "_id": id }, "limit": 1 }),
+            }
+        }
+        for bar in sheet.changed_bars() {
+            let document = bar.to_document();
+            let id = document.get("_id").cloned().unwrap_or(Bson::Null);
+            bars.push(put(doc! { "_id": id }, document));
+        }
+    }
+    tx.update("candles", bars).await?;
+    tx.update(GAPS, gaps).await?;
+    tx.delete(COVERAGE, gone).await?;
+    tx.update(COVERAGE, pieces).await?;
+    Ok(())
+}
+
+/// An update that makes a document, or replaces it.
+fn put(filter: Document, document: Document) -> Document {
+    doc! { "q": filter, "u": document, "upsert": true }
+}
+
+fn gap_document(stream: StreamKey, gap: &Gap) -> Document {
+    doc! {
+        "_id": gap.id, "stream": stream.to_string(), "from": date(gap.span.from), "to": date(gap.span.to),
+        "cause": gap.cause.as_str(), "state": gap.state.as_str(), "opened_at": date(gap.opened_at),
+        "closed_at": date_or_null(gap.closed_at), "claim": gap.claim.map(hl_core::Epoch::to_i64),
+    }
+}
+
+/// A gap, from its document.
+pub(crate) fn gap(document: &Document) -> Result<(StreamKey, Gap), MongoError> {
+    let read = Read::of(GAPS, document);
+    let gap = Gap {
+        id: document.get_object_id("_id").map_err(|_| read.wrong("_id"))?,
+        span: read.span()?,
+        cause: read.word("cause", Cause::parse)?,
+        state: read.word("state", GapState::parse)?,
+        opened_at: read.time("opened_at")?,
+        closed_at: read.time_or_null("closed_at")?,
+        claim: read.int_or_null("claim")?.map(hl_core::Epoch::from_i64),
+    };
+    Ok((read.stream("stream")?, gap))
+}
+
+/// A covered piece, from its document.
+pub(crate) fn piece(document: &Document) -> Result<(StreamKey, PieceKey, Piece), MongoError> {
+    let read = Read::of(COVERAGE, document);
+    let Span { from, to } = read.span()?;
+    let key = (read.epoch("epoch")?, read.word("source", Origin::parse)?, from);
+    Ok((read.stream("stream")?, key, Piece { to, rows: read.count("rows")? }))
+}
+
+/// More bars than the exchange keeps are not looked at.
+const MOST_BARS: usize = 5_000;
+
+/// The covered bars whose open time lies in `span`, with their trades.
+pub(crate) async fn covered_bars(
+    db: &Database,
+    stream: StreamKey,
+    span: Span,
+) -> Result<Vec<(TimeMs, u64)>, MongoError> {
+    let StreamKey::Candle(_, interval) = stream else { return Ok(Vec::new()) };
+    if !interval.is_fixed() {
+        return Ok(Vec::new());
+    }
+    let near = doc! { "stream": stream.to_string(), "to": { "$gt": date(span.from) }, "from": { "$lt": date(span.to) } };
+    let pieces: Vec<Document> =
+        db.collection::<Document>(COVERAGE).find(near).sort(doc! { "from": 1 }).await?.try_collect().await?;
+    let found: Vec<Document> = db
+        .collection::<Document>(rows::collection(stream))
+        .find(rows::key_filter(stream, span))
+        .await?
+        .try_collect()
+        .await?;
+    let mut stored = BTreeMap::new();
+    for document in &found {
+        let bar = Bar::from_document(document)?;
+        if bar.is_final {
+            stored.insert(bar.candle.time, bar.candle.trades);
+        }
+    }
+    let archived = archive::touched_days(db, stream).await?;
+    let mut bars = BTreeMap::new();
+    for document in &pieces {
+        let Some(piece) = Read::of(COVERAGE, document).span()?.intersect(span) else { continue };
+        let first = interval.open_of(piece.from);
+        let mut bar = if first < piece.from { first + interval.ms() } else { first };
+        while bar < piece.to && bars.len() < MOST_BARS {
+            if !archived.contains(&Day::of(bar)) {
+                bars.insert(bar, stored.get(&bar).copied().unwrap_or_default());
+            }
+            bar = bar + interval.ms();
+        }
+    }
+    Ok(bars.into_iter().collect())
+}
+
+/// Streams with open gaps: how many, and from the first to the last.
+pub(crate) async fn open_gaps(db: &Database) -> Result<Vec<(StreamKey, u64, Span)>, MongoError> {
+    let pipeline = vec![
+        doc! { "$match": { "state": GapState::Open.as_str() } },
+        doc! { "$group": {
+            "_id": "$stream", "count": { "$sum": 1_i64 }, "from": { "$min": "$from" }, "to": { "$max": "$to" },
+        } },
+        doc! { "$sort": { "_id": 1 } },
+    ];
+    let groups: Vec<Document> =
+        db.collection::<Document>(GAPS).aggregate(pipeline).await?.try_collect().await?;
+    let row = |document: &Document| {
+        let read = Read::of(GAPS, document);
+        Ok((read.stream("_id")?, read.count("count")?, read.span()?))
+    };
+    groups.iter().map(row).collect()
+}

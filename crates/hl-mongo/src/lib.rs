@@ -1,0 +1,33 @@
+//! The MongoDB store, for those who outgrow one machine: several processes share one database, and each stream has one
+//! writer.
+//!
+//! [`MongoStore`] is a session that writes, [`MongoInspect`] reads. Every session has one document, its *lease*, and every
+//! batch is one transaction with it, so that the server itself refuses a writer whose lease was taken away. The pure part,
+//! what a batch does to the ledger of a stream, is in `sheet`; the shape of rows in `rows`.
+//!
+//! The server has to be a replica set, of one member if need be. A standalone server has no transactions: it serves one
+//! process at a time.
+
+mod alerts;
+mod archive;
+mod audit;
+mod commit;
+mod documents;
+mod error;
+mod inspect;
+mod leases;
+mod ledger;
+mod notes;
+mod rows;
+mod runs;
+mod schema;
+mod session;
+mod sheet;
+mod statistics;
+mod store;
+mod tx;
+mod weight;
+
+pub use error::MongoError;
+pub use inspect::MongoInspect;
+pub use store::{MongoOptions, MongoStore};

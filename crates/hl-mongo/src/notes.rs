@@ -1,0 +1,35 @@
+//! Small texts by name. Those named `x/<token>` go with their session.
+
+use async_trait::async_trait;
+use mongodb::Database;
+use mongodb::bson::{Document, doc};
+
+use crate::documents::{Read, date};
+use crate::error::MongoError;
+use crate::schema::NOTES;
+use crate::session::Work;
+use crate::tx::Tx;
+
+/// Writes a note, over the former one.
+pub(crate) struct PutNote {
+    pub(crate) name: String,
+    pub(crate) text: String,
+}
+
+#[async_trait]
+impl Work for PutNote {
+    type Answer = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<(), MongoError> {
+        let text = doc! { "text": &self.text, "updated_at": date(tx.now) };
+        tx.update(NOTES, vec![doc! { "q": { "_id": &self.name }, "u": { "$set": text }, "upsert": true }])
+            .await?;
+        Ok(())
+    }
+}
+
+/// Reads a note.
+pub(crate) async fn note(db: &Database, name: &str) -> Result<Option<String>, MongoError> {
+    let found = db.collection::<Document>(NOTES).find_one(doc! { "_id": name }).await?;
+    found.map(|found| Read::of(NOTES, &found).text("text").map(str::to_owned)).transpose()
+}

@@ -1,0 +1,173 @@
+//! The history of jobs. A planned run is a document, and its last attempt; one that somebody asks for, and nobody has
+//! begun, is attempt 0.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use futures_util::TryStreamExt as _;
+use hl_core::runs::{Begun, Outcome, Report, Row};
+use hl_core::time::DAY_MS;
+use hl_core::{TimeMs, Token};
+use mongodb::Database;
+use mongodb::bson::{Bson, Document, doc};
+
+use crate::documents::{Read, date};
+use crate::error::MongoError;
+use crate::schema::RUNS;
+use crate::session::Work;
+use crate::tx::Tx;
+
+/// How long runs are remembered, ms.
+const KEPT_MS: i64 = 30 * DAY_MS;
+
+fn key(job: &str, planned: TimeMs) -> Document {
+    doc! { "job": job, "planned": date(planned) }
+}
+
+/// Begins a planned run.
+pub(crate) struct BeginRun {
+    pub(crate) job: String,
+    pub(crate) planned: TimeMs,
+}
+
+#[async_trait]
+impl Work for BeginRun {
+    type Answer = Begun;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Begun, MongoError> {
+        let Self { job, planned } = self;
+        let mut attempt = 1;
+        if let Some(before) = tx.find_one(RUNS, doc! { "_id": key(job, *planned) }).await? {
+            let before = row(&before)?;
+            if before.outcome == Some(Outcome::Succeeded) {
+                return Ok(Begun::Done);
+            }
+            // Who failed tries again, and not somebody else beside it, for as long as it lives.
+            let is_free = before.attempt == 0 || before.outcome == Some(Outcome::Skipped);
+            let runs = before.attempt > 0 && before.ended.is_none();
+            let is_taken = if before.token == tx.token { runs } else { !is_free };
+            if is_taken && let Some(holder) = tx.alive(before.token).await? {
+                return Ok(Begun::Elsewhere(holder));
+            }
+            attempt = before.attempt.saturating_add(1);
+        }
+        let begun = doc! {
+            "attempt": i64::from(attempt), "token": i64::from(tx.token.0), "started": date(tx.now),
+            "ended": Bson::Null, "outcome": Bson::Null, "rows": 0_i64, "weight": 0_i64, "error": Bson::Null,
+        };
+        let begin = doc! { "q": { "_id": key(job, *planned) }, "u": { "$set": begun }, "upsert": true };
+        tx.update(RUNS, vec![begin]).await?;
+        let old = doc! { "_id": { "$gte": { "job": job }, "$lt": key(job, *planned - KEPT_MS) } };
+        tx.delete(RUNS, vec![doc! { "q": old, "limit": 0 }]).await?;
+        Ok(Begun::Yes(attempt))
+    }
+}
+
+/// Asks for a run now.
+pub(crate) struct AskRun {
+    pub(crate) job: String,
+}
+
+#[async_trait]
+impl Work for AskRun {
+    type Answer = TimeMs;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<TimeMs, MongoError> {
+        let Self { job } = self;
+        let later = doc! { "_id": { "$gte": key(job, tx.now), "$lte": key(job, TimeMs::MAX) } };
+        let last = vec![doc! { "$match": later }, doc! { "$sort": { "_id": -1 } }, doc! { "$limit": 1 }];
+        // Two at once are two runs.
+        let planned = match tx.aggregate(RUNS, last).await?.first() {
+            Some(last) => Read::of(RUNS, last).inner("_id")?.time("planned")? + 1,
+            None => tx.now,
+        };
+        let asked = doc! {
+            "_id": key(job, planned), "attempt": 0_i64, "token": i64::from(tx.token.0), "started": date(tx.now),
+            "ended": Bson::Null, "outcome": Bson::Null, "rows": 0_i64, "weight": 0_i64, "error": Bson::Null,
+        };
+        tx.insert(RUNS, vec![asked]).await?;
+        Ok(planned)
+    }
+}
+
+/// Ends a run of this session.
+pub(crate) struct EndRun {
+    pub(crate) job: String,
+    pub(crate) planned: TimeMs,
+    pub(crate) report: Report,
+}
+
+#[async_trait]
+impl Work for EndRun {
+    type Answer = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<(), MongoError> {
+        let Self { job, planned, report } = self;
+        let ended = doc! {
+            "ended": date(tx.now), "outcome": report.outcome.as_str(), "rows": report.rows.cast_signed(),
+            "weight": report.weight.cast_signed(), "error": report.error.as_deref(),
+        };
+        let own = doc! { "_id": key(job, *planned), "token": i64::from(tx.token.0), "ended": Bson::Null };
+        tx.update(RUNS, vec![doc! { "q": own, "u": { "$set": ended } }]).await?;
+        Ok(())
+    }
+}
+
+/// What living sessions ask for and nobody has begun, the oldest first.
+pub(crate) async fn asked(
+    db: &Database,
+    living: &BTreeSet<Token>,
+) -> Result<Vec<(String, TimeMs)>, MongoError> {
+    let living: Vec<_> = living.iter().map(|token| i64::from(token.0)).collect();
+    let asked = doc! { "attempt": 0, "ended": Bson::Null, "token": { "$in": living } };
+    let found: Vec<Document> = db
+        .collection(RUNS)
+        .find(asked)
+        .sort(doc! { "_id.planned": 1, "_id.job": 1 })
+        .await?
+        .try_collect()
+        .await?;
+    found.iter().map(|found| row(found).map(|row| (row.job, row.planned))).collect()
+}
+
+/// The newest runs of a job, or of all.
+pub(crate) async fn newest(db: &Database, job: Option<&str>, most: u32) -> Result<Vec<Row>, MongoError> {
+    // The server takes 0 for no limit.
+    if most == 0 {
+        return Ok(Vec::new());
+    }
+    let of = job.map_or_else(Document::new, |job| {
+        doc! { "_id": { "$gte": { "job": job }, "$lte": key(job, TimeMs::MAX) } }
+    });
+    let found: Vec<Document> = db
+        .collection(RUNS)
+        .find(of)
+        .sort(doc! { "started": -1, "_id.job": 1, "_id.planned": -1 })
+        .limit(i64::from(most))
+        .await?
+        .try_collect()
+        .await?;
+    found.iter().map(row).collect()
+}
+
+fn row(document: &Document) -> Result<Row, MongoError> {
+    let read = Read::of(RUNS, document);
+    let key = read.inner("_id")?;
+    let known = |words| Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == words);
+    let outcome = match read.text_or_null("outcome")? {
+        Some(words) => Some(known(words).ok_or_else(|| read.wrong("outcome"))?),
+        None => None,
+    };
+    Ok(Row {
+        job: key.text("job")?.to_owned(),
+        planned: key.time("planned")?,
+        attempt: read.small("attempt")?,
+        token: Token(read.small("token")?),
+        started: read.time("started")?,
+        ended: read.time_or_null("ended")?,
+        outcome,
+        rows: read.int("rows")?.cast_unsigned(),
+        weight: read.int("weight")?.cast_unsigned(),
+        error: read.text_or_null("error")?.map(str::to_owned),
+    })
+}

@@ -1,0 +1,95 @@
+//! The collections, made and migrated by whoever opens the store for writing.
+//!
+//! Rows lie in ordinary collections, clustered by the natural key where the server can do it. Times are dates (UTC, ms),
+//! prices and sizes are Decimal128. Not here: the shape of rows, which `rows` knows.
+
+use mongodb::Database;
+use mongodb::bson::{Bson, Document, doc};
+
+use crate::error::MongoError;
+use crate::rows;
+
+/// What the store says of itself: `{_id: "schema", version}` and `{_id: "token", last}`.
+pub(crate) const META: &str = "meta";
+/// One document a session: its lease.
+pub(crate) const MEMBERS: &str = "members";
+/// One document a stream: its edge, and the token that may write it.
+pub(crate) const STREAMS: &str = "streams";
+pub(crate) const COVERAGE: &str = "coverage";
+pub(crate) const GAPS: &str = "gaps";
+pub(crate) const WEIGHT: &str = "weight";
+pub(crate) const NOTES: &str = "notes";
+pub(crate) const RUNS: &str = "job_runs";
+pub(crate) const STATISTICS: &str = "statistics";
+pub(crate) const SERIES: &str = "statistics_series";
+pub(crate) const ALERTS: &str = "alerts";
+pub(crate) const PARTS: &str = "archive_parts";
+pub(crate) const DAYS: &str = "archive_claims";
+
+const VERSION: i32 = 1;
+const NAMESPACE_EXISTS: i32 = 48;
+
+const PLAIN: [&str; 13] =
+    [META, MEMBERS, STREAMS, COVERAGE, GAPS, WEIGHT, NOTES, RUNS, STATISTICS, SERIES, ALERTS, PARTS, DAYS];
+
+/// Makes what is missing.
+pub(crate) async fn prepare(db: &Database) -> Result<(), MongoError> {
+    if version(db).await? == Some(VERSION) {
+        return Ok(());
+    }
+    for name in rows::COLLECTIONS {
+        let made =
+            create(db, name, doc! { "clusteredIndex": clustered(), "validator": rows::validator(name) });
+        if made.await.is_err() {
+            // Before 5.3 there are no clustered collections; the key is unique either way.
+            create(db, name, doc! { "validator": rows::validator(name) }).await?;
+        }
+    }
+    for name in PLAIN {
+        create(db, name, doc! {}).await?;
+    }
+    for (collection, index, key) in [
+        (COVERAGE, "by_time", doc! { "stream": 1, "to": 1 }),
+        (GAPS, "by_time", doc! { "stream": 1, "to": 1 }),
+        (GAPS, "claimed", doc! { "claim": 1 }),
+        (WEIGHT, "by_time", doc! { "address": 1, "at": 1 }),
+        (ALERTS, "by_time", doc! { "raised": -1 }),
+        (STREAMS, "by_token", doc! { "token": 1 }),
+        (RUNS, "by_start", doc! { "started": -1 }),
+    ] {
+        let indexes = vec![doc! { "key": key, "name": index }];
+        db.run_command(doc! { "createIndexes": collection, "indexes": indexes }).await?;
+    }
+    db.collection::<Document>(META)
+        .update_one(doc! { "_id": "schema" }, doc! { "$max": { "version": VERSION } })
+        .upsert(true)
+        .await?;
+    Ok(())
+}
+
+/// The version of the schema; none where there is no store.
+///
+/// # Errors
+/// Where it is newer than this program.
+pub(crate) async fn version(db: &Database) -> Result<Option<i32>, MongoError> {
+    let schema = db.collection::<Document>(META).find_one(doc! { "_id": "schema" }).await?;
+    let Some(schema) = schema else { return Ok(None) };
+    match schema.get_i32("version") {
+        Ok(found) if found > VERSION => Err(MongoError::Newer { found, known: VERSION }),
+        Ok(found) => Ok(Some(found)),
+        Err(_) => Err(MongoError::Malformed { collection: META, field: "version" }),
+    }
+}
+
+fn clustered() -> Bson {
+    doc! { "key": { "_id": 1 }, "unique": true }.into()
+}
+
+async fn create(db: &Database, name: &str, options: Document) -> Result<(), MongoError> {
+    let mut command = doc! { "create": name };
+    command.extend(options);
+    match db.run_command(command).await {
+        Err(error) if crate::error::code(&error) == Some(NAMESPACE_EXISTS) => Ok(()),
+        made => made.map(drop).map_err(MongoError::from),
+    }
+}

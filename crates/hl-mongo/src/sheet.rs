@@ -1,0 +1,315 @@
+//! The ledger of one stream near the pieces that a batch touches, in memory: what a batch does to it.
+//!
+//! Pure: it is loaded, changed, and read out again, all inside one transaction. The rules are those of
+//! [`Change`](hl_core::ledger::Change). A gap never shrinks: filling or claiming a part of it splits it, and every piece
+//! keeps its cause. With [`Borders::Shared`] the pieces share their border blocks, and a gap of length zero is one border
+//! block.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hl_core::ledger::{Cause, GapState, Span};
+use hl_core::record::Candle;
+use hl_core::stream::Borders;
+use hl_core::{Epoch, Origin, StreamKey, TimeMs, Token};
+use mongodb::bson::oid::ObjectId;
+
+use crate::rows::Bar;
+
+/// A gap as it is stored.
+#[derive(Clone, Debug)]
+pub(crate) struct Gap {
+    pub(crate) id: ObjectId,
+    pub(crate) span: Span,
+    pub(crate) cause: Cause,
+    pub(crate) state: GapState,
+    pub(crate) opened_at: TimeMs,
+    pub(crate) closed_at: Option<TimeMs>,
+    pub(crate) claim: Option<Epoch>,
+}
+
+/// What makes a covered piece the same piece.
+pub(crate) type PieceKey = (Epoch, Origin, TimeMs);
+
+/// A covered piece, without what is in its key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Piece {
+    pub(crate) to: TimeMs,
+    pub(crate) rows: u64,
+}
+
+/// Under which claim something is written.
+pub(crate) type Stamp = (Origin, Epoch);
+
+/// The ledger of a stream near some pieces, and what changed of it.
+pub(crate) struct Sheet {
+    stream: StreamKey,
+    now: TimeMs,
+    gaps: Vec<Gap>,
+    pieces: BTreeMap<PieceKey, Piece>,
+    bars: BTreeMap<TimeMs, Bar>,
+    touched_gaps: BTreeSet<ObjectId>,
+    touched_pieces: BTreeSet<PieceKey>,
+    touched_bars: BTreeSet<TimeMs>,
+}
+
+impl Sheet {
+    /// A sheet on which nothing is known.
+    pub(crate) fn new(stream: StreamKey, now: TimeMs) -> Self {
+        let (gaps, pieces, bars) = <_>::default();
+        let (touched_gaps, touched_pieces, touched_bars) = <_>::default();
+        Self { stream, now, gaps, pieces, bars, touched_gaps, touched_pieces, touched_bars }
+    }
+
+    /// A gap that is stored.
+    pub(crate) fn know_gap(&mut self, gap: Gap) {
+        self.gaps.push(gap);
+    }
+
+    /// A covered piece that is stored.
+    pub(crate) fn know_piece(&mut self, key: PieceKey, piece: Piece) {
+        self.pieces.insert(key, piece);
+    }
+
+    /// The bars that are stored.
+    pub(crate) fn bring(&mut self, bars: BTreeMap<TimeMs, Bar>) {
+        self.bars = bars;
+    }
+
+    /// `span`, and every covered piece that is known.
+    pub(crate) fn reach(&self, span: Span) -> Span {
+        self.pieces.iter().fold(span, |span, ((.., from), piece)| Span {
+            from: span.from.min(*from),
+            to: span.to.max(piece.to),
+        })
+    }
+
+    fn borders(&self) -> Borders {
+        self.stream.spec().borders
+    }
+
+    /// Gaps that touch `span`, oldest first.
+    fn near(&self, span: Span) -> Vec<Gap> {
+        let mut near: Vec<_> = self.gaps.iter().filter(|gap| gap.span.touches(span)).cloned().collect();
+        near.sort_by_key(|gap| (gap.span.from, gap.span.to, gap.id));
+        near
+    }
+
+    /// Gives a part of a gap a new state and claim; what is left of the gap on either side stays as it is.
+    fn carve(&mut self, gap: &Gap, part: Span, state: GapState, claim: Option<Epoch>) {
+        let before = Span { from: gap.span.from, to: part.from };
+        let after = Span { from: part.to, to: gap.span.to };
+        for span in [before, after].into_iter().filter(|rest| rest.ms() > 0) {
+            let id = ObjectId::new();
+            self.touched_gaps.insert(id);
+            self.gaps.push(Gap { id, span, ..gap.clone() });
+        }
+        let closed_at = (state != GapState::Open).then_some(self.now);
+        self.touched_gaps.insert(gap.id);
+        for kept in self.gaps.iter_mut().filter(|kept| kept.id == gap.id) {
+            *kept = Gap { span: part, state, closed_at, claim, ..kept.clone() };
+        }
+    }
+
+    /// Opens a gap, unless it, or what became of it, is there already.
+    pub(crate) fn open_gap(&mut self, span: Span, cause: Cause) {
+        if span.ms() == 0 && self.borders() == Borders::HalfOpen {
+            return;
+        }
+        let inside =
+            |gap: &Gap| gap.cause == cause && span.contains(gap.span.from) && span.contains(gap.span.to);
+        // A repeated batch may find its gap split by now.
+        if Span::joined(self.near(span).into_iter().filter(inside).map(|gap| gap.span)) != [span] {
+            self.insert_gap(span, cause);
+        }
+    }
+
+    fn insert_gap(&mut self, span: Span, cause: Cause) {
+        let id = ObjectId::new();
+        self.touched_gaps.insert(id);
+        let (state, opened_at) = (GapState::Open, self.now);
+        self.gaps.push(Gap { id, span, cause, state, opened_at, closed_at: None, claim: None });
+    }
+
+    /// Marks those parts of gaps inside `span` as filled that are not yet, and that nobody else living has claimed.
+    /// Returns the parts, joined where they touch.
+    pub(crate) fn fill(&mut self, span: Span, epoch: Epoch, is_alive: impl Fn(Token) -> bool) -> Vec<Span> {
+        let mut parts = Vec::new();
+        for gap in self.near(span) {
+            let is_free = gap.claim.is_none_or(|claim| claim == epoch || !is_alive(claim.token));
+            if gap.state == GapState::Backfilled || !is_free {
+                continue;
+            }
+            if let Some(part) = self.borders().part(gap.span, span) {
+                self.carve(&gap, part, GapState::Backfilled, None);
+                parts.push(part);
+            }
+        }
+        Span::joined(parts)
+    }
+
+    /// Gives open gaps inside `span` up.
+    pub(crate) fn lose(&mut self, span: Span, token: Token, is_alive: impl Fn(Token) -> bool) {
+        for gap in self.near(span) {
+            let ours = gap.claim.is_none_or(|claim| claim.token == token || !is_alive(claim.token));
+            if gap.state == GapState::Open
+                && ours
+                && let Some(part) = self.borders().part(gap.span, span)
+            {
+                self.carve(&gap, part, GapState::Unrecoverable, None);
+            }
+        }
+    }
+
+    /// Claims the free open gaps inside `span`.
+    pub(crate) fn claim(&mut self, span: Span, epoch: Epoch, is_alive: impl Fn(Token) -> bool) -> Vec<Span> {
+        let mut claimed = Vec::new();
+        for gap in self.near(span) {
+            let is_free = gap.claim.is_none_or(|claim| claim == epoch || !is_alive(claim.token));
+            if gap.state == GapState::Open
+                && is_free
+                && let Some(part) = self.borders().part(gap.span, span)
+            {
+                self.carve(&gap, part, GapState::Open, Some(epoch));
+                claimed.push(part);
+            }
+        }
+        claimed
+    }
+
+    /// Opens gaps over what is unknown of `span`.
+    pub(crate) fn ask(&mut self, span: Span, cause: Cause) {
+        let pieces = self.pieces.iter().map(|((.., from), piece)| Span { from: *from, to: piece.to });
+        let gaps = self.gaps.iter().map(|gap| gap.span);
+        let mut known: Vec<_> =
+            pieces.chain(gaps).filter(|known| known.to > span.from && known.from < span.to).collect();
+        known.sort_unstable_by_key(|known| known.from);
+        self.open_rest(span, known, cause);
+    }
+
+    /// Opens gaps over what of `span` the `known` pieces, in order of their beginnings, leave.
+    fn open_rest(&mut self, span: Span, known: Vec<Span>, cause: Cause) {
+        let mut reached = span.from;
+        for piece in known.into_iter().chain([Span { from: span.to, to: span.to }]) {
+            if reached < piece.from {
+                self.insert_gap(Span { from: reached, to: piece.from.min(span.to) }, cause);
+            }
+            reached = reached.max(piece.to);
+        }
+    }
+
+    /// Cuts covered pieces where records turned out to be missing, and opens a gap there.
+    pub(crate) fn doubt(&mut self, span: Span, cause: Cause) {
+        let cut: Vec<_> = self
+            .pieces
+            .iter()
+            .filter(|((.., from), piece)| piece.to > span.from && *from < span.to)
+            .map(|(key, piece)| (*key, *piece))
+            .collect();
+        if cut.is_empty() {
+            return;
+        }
+        self.set_final(span, false);
+        let borders = self.borders();
+        for ((epoch, origin, from), piece) in cut {
+            self.pieces.remove(&(epoch, origin, from));
+            self.touched_pieces.insert((epoch, origin, from));
+            let before = Span { from, to: span.from };
+            let after = Span { from: span.to, to: piece.to };
+            // A part may be one block long, where the piece began or ended at the gap: that block's rows are its own.
+            let is_part = |part: &Span| match borders {
+                Borders::Shared => part.from <= part.to,
+                Borders::HalfOpen => part.from < part.to,
+            };
+            let parts: Vec<_> = [before, after].into_iter().filter(is_part).collect();
+            // The rows are counted to the later part, which goes on growing; bars are counted anew.
+            for (at, &part) in parts.iter().enumerate() {
+                let rows = match self.stream {
+                    StreamKey::Candle(..) => self.count_bars(part),
+                    _ if at + 1 == parts.len() => piece.rows,
+                    _ => 0,
+                };
+                self.insert_piece(part, (origin, epoch), rows);
+            }
+        }
+        // What was filled there is not proven any more either.
+        let mut known = Vec::new();
+        for gap in self.near(span) {
+            let Some(part) = borders.part(gap.span, span) else { continue };
+            if gap.state == GapState::Backfilled {
+                self.carve(&gap, part, GapState::Open, None);
+            }
+            known.push(part);
+        }
+        self.open_rest(span, known, cause);
+    }
+
+    /// Adds a piece to the coverage: the epoch's piece that it continues grows, otherwise it stands by itself.
+    /// `rows` were inserted for it.
+    pub(crate) fn cover(&mut self, span: Span, stamp: Stamp, rows: u64) {
+        let (origin, epoch) = stamp;
+        let of_claim = (epoch, origin, TimeMs::MIN)..=(epoch, origin, span.from);
+        let before = self.pieces.range(of_claim).next_back();
+        let piece = before
+            .map(|((.., from), piece)| Span { from: *from, to: piece.to })
+            .filter(|before| before.to >= span.from);
+        // A bar is written many times before the piece reaches it: its rows are the bars that the piece gains.
+        let rows = match self.stream {
+            StreamKey::Candle(..) if piece.is_some_and(|piece| piece.to >= span.to) => 0,
+            StreamKey::Candle(..) => {
+                self.count_bars(Span { from: piece.map_or(span.from, |piece| piece.to), to: span.to })
+            }
+            _ => rows,
+        };
+        let whole = piece.map_or(span, |piece| Span { from: piece.from, to: piece.to.max(span.to) });
+        self.insert_piece(whole, stamp, rows);
+    }
+
+    /// Writes a covered piece; one of the same claim that begins at the same time grows.
+    pub(crate) fn insert_piece(&mut self, span: Span, (origin, epoch): Stamp, rows: u64) {
+        let key = (epoch, origin, span.from);
+        let piece = self.pieces.entry(key).or_insert(Piece { to: span.to, rows: 0 });
+        piece.to = piece.to.max(span.to);
+        piece.rows += rows;
+        self.touched_pieces.insert(key);
+    }
+
+    /// Writes a version of a bar, where it is better than what is there. Whether it was.
+    pub(crate) fn put_bar(&mut self, candle: Candle, (origin, epoch): Stamp, is_final: bool) -> bool {
+        if self.bars.get(&candle.time).is_some_and(|stored| !stored.yields_to(&candle)) {
+            return false;
+        }
+        self.touched_bars.insert(candle.time);
+        self.bars.insert(candle.time, Bar { candle, is_final, origin, epoch });
+        true
+    }
+
+    /// Whether the bars from `span.from` to before `span.to` can change no more.
+    pub(crate) fn set_final(&mut self, span: Span, is_final: bool) {
+        for (time, bar) in self.bars.range_mut(span.from..span.to) {
+            if bar.is_final != is_final {
+                bar.is_final = is_final;
+                self.touched_bars.insert(*time);
+            }
+        }
+    }
+
+    /// How many bars are stored from `span.from` to before `span.to`.
+    pub(crate) fn count_bars(&self, span: Span) -> u64 {
+        self.bars.range(span.from..span.to).count() as u64
+    }
+
+    /// Gaps that are new or changed.
+    pub(crate) fn changed_gaps(&self) -> impl Iterator<Item = &Gap> {
+        self.gaps.iter().filter(|gap| self.touched_gaps.contains(&gap.id))
+    }
+
+    /// Pieces that are new, changed, or gone.
+    pub(crate) fn changed_pieces(&self) -> impl Iterator<Item = (PieceKey, Option<Piece>)> {
+        self.touched_pieces.iter().map(|key| (*key, self.pieces.get(key).copied()))
+    }
+
+    /// Bars that are new or changed.
+    pub(crate) fn changed_bars(&self) -> impl Iterator<Item = &Bar> {
+        self.touched_bars.iter().filter_map(|time| self.bars.get(time))
+    }
+}

@@ -1,0 +1,63 @@
+//! The weight ledger: request weight of every process on this store, in a sliding window of 60 s.
+
+use async_trait::async_trait;
+use hl_core::TimeMs;
+use hl_core::store::Reservation;
+use mongodb::bson::doc;
+
+use crate::documents::{Read, date};
+use crate::error::MongoError;
+use crate::schema::{META, WEIGHT};
+use crate::session::Work;
+use crate::tx::Tx;
+
+const WINDOW_MS: i64 = 60_000;
+
+/// Books weight, where the window has room for it.
+pub(crate) struct Reserve {
+    pub(crate) address: String,
+    pub(crate) now: TimeMs,
+    pub(crate) weight: u32,
+    pub(crate) ceiling: u32,
+}
+
+#[async_trait]
+impl Work for Reserve {
+    type Answer = Reservation;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Reservation, MongoError> {
+        let Self { address, now, weight, ceiling } = self;
+        // Two transactions that see the same room must not both take it: they meet at this document.
+        let counter = doc! {
+            "q": { "_id": format!("address/{address}") }, "u": { "$inc": { "asked": 1_i64 } }, "upsert": true,
+        };
+        tx.update(META, vec![counter]).await?;
+        let gone = doc! { "address": address, "at": { "$lte": date(*now - WINDOW_MS) } };
+        tx.delete(WEIGHT, vec![doc! { "q": gone, "limit": 0 }]).await?;
+        // A clock that was set back must not block the address for as long.
+        let ahead = doc! { "address": address, "at": { "$gt": date(*now) } };
+        let pull = doc! { "q": ahead, "u": { "$set": { "at": date(*now) } }, "multi": true };
+        tx.update(WEIGHT, vec![pull]).await?;
+        let found = tx.find(WEIGHT, doc! { "address": address }, doc! { "at": 1 }).await?;
+        let mut booked = Vec::with_capacity(found.len());
+        for found in &found {
+            let read = Read::of(WEIGHT, found);
+            booked.push((read.time("at")?, read.int("weight")?));
+        }
+        let mut excess =
+            booked.iter().map(|(_, weight)| weight).sum::<i64>() + i64::from(*weight) - i64::from(*ceiling);
+        if excess <= 0 || *ceiling == u32::MAX {
+            let booking = doc! { "address": address, "at": date(*now), "weight": i64::from(*weight) };
+            tx.insert(WEIGHT, vec![booking]).await?;
+            return Ok(Reservation::Granted);
+        }
+        for (at, leaving) in booked {
+            excess -= leaving;
+            if excess <= 0 {
+                return Ok(Reservation::RetryAt(at + WINDOW_MS));
+            }
+        }
+        // More than the ceiling at once never fits.
+        Ok(Reservation::RetryAt(*now + WINDOW_MS))
+    }
+}
