@@ -274,6 +274,13 @@ impl StoreFile {
         Self { folder, uri, reach }
     }
 
+    /// In a database of MongoDB that nobody has used. What programs keep beside it lies in a folder of its own.
+    pub(crate) fn in_mongodb() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let reach = ["env", "-C", folder.path().to_str().unwrap()].map(str::to_owned).to_vec();
+        Self { folder, uri: hl_mongod::fresh_database(), reach }
+    }
+
     pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("hl.db")
     }

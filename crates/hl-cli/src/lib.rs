@@ -11,6 +11,7 @@ pub mod http;
 pub mod human;
 mod nearest;
 pub mod status;
+pub mod stores;
 pub mod verify;
 pub mod view;
 pub mod webhook;

@@ -35,7 +35,7 @@ struct Answer {
 }
 
 pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
-    let alerts = shell.open(&args.common)?.alerts(args.all, MOST).await?;
+    let alerts = shell.open(&args.common).await?.alerts(args.all, MOST).await?;
     let answer = Answer { at: shell.clock.now(), alerts };
     shell.answer(&args.common, &answer, &text(&answer, args.all))?;
     Ok(Exit::Done)

@@ -46,7 +46,7 @@ struct Answer {
 
 pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
     let stream: Option<StreamKey> = args.stream.as_deref().map(str::parse).transpose()?;
-    let store = shell.open(&args.common)?;
+    let store = shell.open(&args.common).await?;
     let coverage = store.coverage(stream).await?;
     let gaps = store.gaps(stream).await?;
     let streams = store.streams().await?.into_iter().filter(|row| stream.is_none_or(|s| s == row.stream));

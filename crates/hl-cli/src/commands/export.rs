@@ -106,7 +106,7 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     let format: Format = args.format.parse().map_err(ExportFailure::from)?;
     let streams = streams(args)?;
     let (from, to) = Range::parse(&args.from, &args.to)?.at(shell.clock.now());
-    let whole = shell.open_whole(&args.common, &args.archive)?;
+    let whole = shell.open_whole(&args.common, &args.archive).await?;
     if from >= to {
         return Err(ExportFailure::Range(crate::human::time(from), crate::human::time(to)).into());
     }

@@ -24,12 +24,13 @@ use hl_core::seam::{Clock, EndpointError, Net, stopped};
 use hl_core::store::StoreError;
 use hl_core::stream::StreamKeyError;
 use hl_runtime::{SystemClock, TcpNet};
-use hl_store::{Inspect, SqliteStore};
+use hl_store::Inspect;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::config::{self, ArchivePlace, ConfigError, StoreUri};
+use crate::config::{self, ArchivePlace, ConfigError};
 use crate::exit::Exit;
+use crate::stores;
 use crate::verify::VerifyError;
 
 /// How often the progress is drawn where nothing else moves it.
@@ -159,17 +160,15 @@ struct Shell<'a> {
 }
 
 impl Shell<'_> {
-    fn open(&self, common: &Common) -> Result<Box<dyn Inspect>, CommandError> {
-        match config::store_of(common.store.as_deref(), self.environment.iter().cloned())? {
-            StoreUri::Sqlite(path) => Ok(Box::new(SqliteStore::inspect(path)?)),
-        }
+    async fn open(&self, common: &Common) -> Result<Box<dyn Inspect>, CommandError> {
+        let uri = config::store_of(common.store.as_deref(), self.environment.iter().cloned())?;
+        Ok(stores::inspect(&uri).await?)
     }
 
     /// The store together with its archive.
-    fn open_whole(&self, common: &Common, archive: &ArchiveArgs) -> Result<Whole, CommandError> {
+    async fn open_whole(&self, common: &Common, archive: &ArchiveArgs) -> Result<Whole, CommandError> {
         let place = self.archive_place(common, archive, &[])?;
-        let StoreUri::Sqlite(path) = place.store;
-        Ok(Whole::new(Box::new(SqliteStore::inspect(path)?), place.folder))
+        Ok(Whole::new(stores::inspect(&place.store).await?, place.folder))
     }
 
     fn archive_place(

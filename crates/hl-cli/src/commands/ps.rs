@@ -40,7 +40,7 @@ struct Of {
 }
 
 pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
-    let store = shell.open(&args.common)?;
+    let store = shell.open(&args.common).await?;
     let at = shell.clock.now();
     let mut processes = Vec::new();
     for holder in store.holders().await? {

@@ -48,7 +48,7 @@ struct Line {
 }
 
 pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
-    let store = shell.open(&args.common)?;
+    let store = shell.open(&args.common).await?;
     let at = shell.clock.now();
     let line = |row: StreamRow| Line {
         stream: row.stream,

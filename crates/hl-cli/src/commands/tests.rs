@@ -8,7 +8,7 @@ use hl_core::record::Mid;
 use hl_core::store::{Store as _, note_of};
 use hl_core::{Coin, Decimal, Epoch, Origin, Records, StreamKey, TimeMs, Token};
 use hl_monitor::{Process, ProcessKind, ProcessNote, State};
-use hl_store::{SqliteOptions, Writer};
+use hl_store::{SqliteOptions, SqliteStore, Writer};
 use serde_json::Value;
 
 use super::*;

@@ -27,7 +27,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
     let base: Option<Endpoint> = args.truth.as_deref().map(str::parse).transpose()?;
-    let store = shell.open_whole(&args.common, &args.archive)?;
+    let store = shell.open_whole(&args.common, &args.archive).await?;
     let truth = base.map(|base| HttpTruth::new(Arc::clone(&shell.net), base));
     let report = verify(&store, truth.as_ref().map(|truth| truth as &dyn Truth)).await?;
     shell.answer(&args.common, &report, &report.text())?;

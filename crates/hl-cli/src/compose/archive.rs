@@ -8,8 +8,11 @@ use hl_core::TimeMs;
 use hl_core::seam::{BoxFuture, Clock};
 use hl_core::store::{Store, StoreError};
 use hl_scheduler::{Done, Task, TaskError};
-use hl_store::{SqliteOptions, SqliteStore, Writer};
+use hl_store::Writer;
 use tracing::{info, warn};
+
+use crate::config::StoreUri;
+use crate::stores;
 
 /// What its session is called in the store.
 const ROLE: &str = "hl-daemon archive";
@@ -18,7 +21,7 @@ const ROLE: &str = "hl-daemon archive";
 pub(super) struct ArchiveAll {
     /// The daemon's session, which is asked what is due.
     pub(super) store: Arc<dyn Store>,
-    pub(super) path: PathBuf,
+    pub(super) uri: StoreUri,
     pub(super) folder: PathBuf,
     pub(super) retention: Retention,
     pub(super) clock: Arc<dyn Clock>,
@@ -34,9 +37,8 @@ impl ArchiveAll {
         if days.is_empty() {
             return Ok(Done::default());
         }
-        let options = SqliteOptions::of_this_process(&self.path, ROLE, self.clock.clone());
-        let session = SqliteStore::open(options).await.map_err(of_store)?;
-        let moved = self.all(&session, &days).await;
+        let session = stores::open(&self.uri, ROLE, self.clock.clone()).await.map_err(of_store)?;
+        let moved = self.all(session.as_ref(), &days).await;
         let closed = session.close().await;
         let rows = moved?;
         closed.map_err(of_store)?;
@@ -44,7 +46,7 @@ impl ArchiveAll {
     }
 
     /// Moves every day; what one day fails at does not keep the others.
-    async fn all(&self, session: &SqliteStore, days: &[Due]) -> Result<u64, TaskError> {
+    async fn all(&self, session: &dyn Store, days: &[Due]) -> Result<u64, TaskError> {
         let files = Files::new(&self.folder);
         let archiver = Archiver::new(session, files, Writer::Thread, self.clock.clone()).await;
         let archiver = archiver.map_err(of_store)?;

@@ -10,7 +10,6 @@ mod trace;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +27,7 @@ use hl_runtime::{SystemClock, TcpNet};
 use hl_scheduler::Task;
 use hl_scheduler::jobs::CollectDailyStats;
 use hl_sim::{Sim, SimConfig, SimError};
-use hl_store::{Inspect as _, Spool, SqliteOptions, SqliteStore, Writer};
+
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -36,6 +35,7 @@ use crate::config::{CoinsError, Config, Endpoints, StoreUri};
 use crate::exit::Exit;
 use crate::http::Server;
 use crate::status;
+use crate::stores;
 use crate::view::{Mode, View};
 use crate::webhook::{self, Sender};
 
@@ -66,10 +66,10 @@ pub enum DaemonError {
         source: std::io::Error,
     },
     /// The store.
-    #[error("the store {path}: {source}")]
+    #[error("the store {store}: {source}")]
     Store {
-        /// Its file.
-        path: PathBuf,
+        /// Which.
+        store: StoreUri,
         /// The cause.
         source: StoreError,
     },
@@ -134,12 +134,9 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
             (Endpoints::at(&sim.endpoint()), Some(sim))
         }
     };
-    let StoreUri::Sqlite(path) = &config.store;
-    let failed = |source| DaemonError::Store { path: path.clone(), source };
-    let store = Arc::new(
-        SqliteStore::open(SqliteOptions::of_this_process(path, ROLE, clock.clone())).await.map_err(failed)?,
-    );
-    let spool = Spool::open_beside(path, Writer::Thread, SPOOL_BYTES).await.map_err(failed)?;
+    let failed = |source| DaemonError::Store { store: config.store.clone(), source };
+    let store = stores::open(&config.store, ROLE, clock.clone()).await.map_err(failed)?;
+    let spool = stores::spool(&config.store, SPOOL_BYTES).await.map_err(failed)?;
     let statistics = endpoints.stats.map(|stats| Folder::new(net.clone(), stats.endpoint, stats.path));
     let mut jobs = config.jobs.planned();
     if statistics.is_none() {
@@ -148,7 +145,7 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
     }
     let archive = Arc::new(archive::ArchiveAll {
         store: store.clone(),
-        path: path.clone(),
+        uri: config.store.clone(),
         folder: config.archive.clone(),
         retention: config.retention.clone(),
         clock: clock.clone(),
@@ -212,7 +209,7 @@ async fn simulate(config: &Config, net: &dyn Net, clock: &dyn Clock) -> Result<S
 async fn collect(
     config: &Config,
     engine: &Arc<Engine>,
-    store: &SqliteStore,
+    store: &dyn Store,
     net: &dyn Net,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), DaemonError> {
@@ -263,7 +260,7 @@ async fn tell(config: &Config, engine: &Engine, net: &dyn Net) {
 async fn coins(
     config: &Config,
     engine: &Engine,
-    store: &SqliteStore,
+    store: &dyn Store,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<Option<Vec<Coin>>, DaemonError> {
     let everything = config.coins.reach_beyond_the_first_dex();
@@ -294,8 +291,7 @@ async fn coins(
 
 /// Gaps of each stream that are not filled, as the ledger has them.
 async fn unfilled(config: &Config) -> BTreeMap<StreamKey, u64> {
-    let StoreUri::Sqlite(path) = &config.store;
-    let counts = match SqliteStore::inspect(path) {
+    let counts = match stores::inspect(&config.store).await {
         Ok(ledger) => ledger.unfilled().await,
         Err(error) => Err(error),
     };
@@ -303,7 +299,7 @@ async fn unfilled(config: &Config) -> BTreeMap<StreamKey, u64> {
 }
 
 /// Shows what the engine does, and keeps it in the store. Never ends by itself.
-async fn show(config: &Config, engine: &Engine, store: &SqliteStore) {
+async fn show(config: &Config, engine: &Engine, store: &dyn Store) {
     let mut view = View::new(std::io::stdout(), Mode::of_stdout(config.json));
     let mut every = tokio::time::interval(VIEW_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);

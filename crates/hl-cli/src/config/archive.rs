@@ -1,16 +1,16 @@
 //! Where old rows go, and when.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use hl_archive::{Class, Retention};
 
 use super::place::Sourced;
 use super::{Place, StoreUri, ValueError};
+use crate::stores;
 
 /// The folder of the archive where nothing is said: beside the store.
 pub(super) fn beside(store: &StoreUri) -> PathBuf {
-    let StoreUri::Sqlite(path) = store;
-    path.parent().unwrap_or(Path::new("")).join("archive")
+    stores::folder(store).join("archive")
 }
 
 /// The defaults, changed by what is said, in its order.

@@ -46,7 +46,7 @@ pub(crate) use process::complain;
 pub use process::load_process;
 pub use standby::Standby;
 pub(crate) use store::mask_words;
-pub use store::{StoreUri, mask};
+pub use store::{MongoUri, StoreUri, mask};
 
 use layers::Layer;
 use options::{CONFIG, OPTIONS, PRINT_CONFIG};

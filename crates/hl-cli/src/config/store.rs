@@ -11,6 +11,49 @@ use super::ValueError;
 pub enum StoreUri {
     /// `sqlite:PATH`: one file.
     Sqlite(PathBuf),
+    /// `mongodb://…` or `mongodb+srv://…`: a database on a replica set.
+    Mongo(MongoUri),
+}
+
+/// A MongoDB connection string. Shown without its credentials.
+#[derive(Clone, PartialEq, Eq)]
+pub struct MongoUri {
+    uri: String,
+    database: String,
+}
+
+impl MongoUri {
+    /// The database where the URI names none.
+    const DATABASE: &str = "hyperliquid";
+
+    /// As the driver takes it, credentials included: for the driver alone.
+    #[must_use]
+    pub fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    /// The name of the database.
+    #[must_use]
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    fn parse(uri: &str) -> Option<Self> {
+        let rest = uri.strip_prefix("mongodb://").or_else(|| uri.strip_prefix("mongodb+srv://"))?;
+        let hosts_on = rest.rfind('@').map_or(rest, |at| &rest[at + 1..]);
+        let (hosts, path) = hosts_on.split_once('/').unwrap_or((hosts_on, ""));
+        let hosts = hosts.split('?').next().unwrap_or_default();
+        let database = path.split('?').next().filter(|name| !name.is_empty()).unwrap_or(Self::DATABASE);
+        // It names files on this machine, too.
+        let is_name = database.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        (!hosts.is_empty() && is_name).then(|| Self { uri: uri.to_owned(), database: database.to_owned() })
+    }
+}
+
+impl fmt::Debug for MongoUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", mask(&self.uri))
+    }
 }
 
 impl FromStr for StoreUri {
@@ -23,7 +66,10 @@ impl FromStr for StoreUri {
                 "" => Err(malformed("sqlite:./data/hyperliquid.db".to_owned())),
                 path => Ok(Self::Sqlite(path.into())),
             },
-            Some((kind, _)) => Err(ValueError::unknown("kind of store", kind, ["sqlite"])),
+            Some(("mongodb" | "mongodb+srv", _)) => MongoUri::parse(text)
+                .map(Self::Mongo)
+                .ok_or_else(|| malformed("mongodb://host:27017/hyperliquid?replicaSet=rs0".to_owned())),
+            Some((kind, _)) => Err(ValueError::unknown("kind of store", kind, ["sqlite", "mongodb"])),
             None => Err(malformed(format!("sqlite:{text}"))),
         }
     }
@@ -33,6 +79,7 @@ impl fmt::Display for StoreUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Mongo(mongo) => f.write_str(&mask(&mongo.uri)),
         }
     }
 }
@@ -63,6 +110,28 @@ mod tests {
             ("sqlite:///var/x.db", "/var/x.db"),
         ] {
             assert_eq!(text.parse(), Ok(StoreUri::Sqlite(path.into())));
+        }
+    }
+
+    #[test]
+    fn a_database_is_named_or_the_default_and_credentials_are_never_shown() {
+        for (text, database, shown) in [
+            ("mongodb://h", "hyperliquid", "mongodb://h"),
+            ("mongodb://h:1,i:2/?replicaSet=rs0", "hyperliquid", "mongodb://h:1,i:2/?replicaSet=rs0"),
+            ("mongodb+srv://me:secr%40t@h/prices?tls=true", "prices", "mongodb+srv://***@h/prices?tls=true"),
+        ] {
+            let uri: StoreUri = text.parse().unwrap();
+            let StoreUri::Mongo(mongo) = &uri else { panic!("{uri:?}") };
+            assert_eq!((mongo.uri(), mongo.database()), (text, database));
+            assert_eq!(uri.to_string(), shown);
+            assert!(!format!("{uri:?}").contains("secr"));
+        }
+        for text in ["mongodb://", "mongodb:///x", "mongodb://me:secret@h/no/name"] {
+            let error = text.parse::<StoreUri>().unwrap_err().to_string();
+            assert!(
+                error.contains("mongodb://host:27017/hyperliquid") && !error.contains("secret"),
+                "{error}"
+            );
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) async fn run(
     shell: &mut Shell<'_>,
 ) -> Result<Exit, CommandError> {
     let stream: Option<StreamKey> = stream.map(str::parse).transpose()?;
-    let whole = shell.open_whole(&args.common, &args.archive)?;
+    let whole = shell.open_whole(&args.common, &args.archive).await?;
     let all = whole.parts(None, EVER).await?;
     let leftovers = whole.files().leftovers(&all)?;
     let answer = Answer {

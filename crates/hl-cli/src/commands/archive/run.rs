@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use hl_archive::{ArchiveError, Archiver, DayDone, Due, Files, Rule, Told, due};
-use hl_core::store::Store as _;
-use hl_store::{SqliteOptions, SqliteStore, Writer};
+use hl_store::Writer;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::PlaceArgs;
 use super::answer::{Answer, DayRow};
 use crate::commands::{CommandError, Shell, interruptible};
 use crate::compose::shutdown;
-use crate::config::StoreUri;
 use crate::exit::Exit;
+use crate::stores;
 
 /// What the session is called in the store.
 const ROLE: &str = "hl-cli archive";
@@ -24,13 +23,11 @@ pub(super) async fn run(
     shell: &mut Shell<'_>,
 ) -> Result<Exit, CommandError> {
     let place = shell.archive_place(&args.common, &args.archive, retention)?;
-    let StoreUri::Sqlite(path) = &place.store;
     // A store that is not there is not made for this.
-    drop(SqliteStore::inspect(path)?);
+    drop(stores::inspect(&place.store).await?);
     let mut stop = shutdown::signal(None);
-    let options = SqliteOptions::of_this_process(path, ROLE, Arc::clone(&shell.clock));
-    let store = SqliteStore::open(options).await?;
-    let days = due(&store, &place.retention, shell.clock.now()).await?;
+    let store = stores::open(&place.store, ROLE, Arc::clone(&shell.clock)).await?;
+    let days = due(store.as_ref(), &place.retention, shell.clock.now()).await?;
     let mut work = Work::default();
     let ended = match dry_run {
         true => {
@@ -39,7 +36,8 @@ pub(super) async fn run(
         }
         false => {
             let files = Files::new(&place.folder);
-            let archiver = Archiver::new(&store, files, Writer::Thread, Arc::clone(&shell.clock)).await?;
+            let archiver =
+                Archiver::new(store.as_ref(), files, Writer::Thread, Arc::clone(&shell.clock)).await?;
             let bar = bar(&days);
             let ended = interruptible(&mut stop, || bar.tick(), work.all(&archiver, &days, &bar)).await;
             bar.finish_and_clear();

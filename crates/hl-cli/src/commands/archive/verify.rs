@@ -28,7 +28,7 @@ struct Answer {
 }
 
 pub(super) async fn run(args: &PlaceArgs, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
-    let whole = shell.open_whole(&args.common, &args.archive)?;
+    let whole = shell.open_whole(&args.common, &args.archive).await?;
     let every = hl_core::ledger::Span { from: hl_core::TimeMs::MIN, to: hl_core::TimeMs::MAX };
     let parts = hl_store::Inspect::parts(&whole, None, every).await?;
     let recorded = parts.iter().filter(|part| part.path.is_some()).map(|part| part.rows).sum();

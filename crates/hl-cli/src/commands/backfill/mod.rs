@@ -11,18 +11,18 @@ mod work;
 use std::sync::Arc;
 
 use clap::Subcommand;
-use hl_core::store::{Store as _, StoreError};
+use hl_core::store::StoreError;
 use hl_core::{Coin, Interval, StreamKey, TimeMs};
 use hl_scheduler::backfill::BackfillError;
-use hl_store::{SqliteOptions, SqliteStore};
 
 use self::progress::Progress;
 use self::work::{Target, Work};
 use super::exchange::{Exchange, ExchangeError, reachable};
 use super::{CommandError, Common, Shell, interruptible, when};
 use crate::compose::shutdown;
-use crate::config::{self, Coins, CoinsError, ConfigError, NamedCoin, Network, Place, StoreUri, ValueError};
+use crate::config::{self, Coins, CoinsError, ConfigError, NamedCoin, Network, Place, ValueError};
 use crate::exit::Exit;
+use crate::stores;
 
 /// What the session is called in the store.
 const ROLE: &str = "hl-cli backfill";
@@ -182,18 +182,15 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     let PlaceArgs { network, common } = args.what.place();
     let asked = understand(&args.what)?;
     let network = config::network_of(network.as_deref(), shell.environment.iter().cloned())?;
-    let StoreUri::Sqlite(path) =
-        config::store_of(common.store.as_deref(), shell.environment.iter().cloned())?;
+    let uri = config::store_of(common.store.as_deref(), shell.environment.iter().cloned())?;
     let endpoints = reachable(&network).map_err(BackfillFailure::from)?;
     if matches!(asked, Asked::Gaps) {
         // A store that is not there has no gaps, and is not made for that.
-        SqliteStore::inspect(&path)?;
+        drop(stores::inspect(&uri).await?);
     }
     let mut stop = shutdown::signal(None);
-    let store = Arc::new(
-        SqliteStore::open(SqliteOptions::of_this_process(&path, ROLE, Arc::clone(&shell.clock))).await?,
-    );
-    let inspect = SqliteStore::inspect(&path)?;
+    let store = stores::open(&uri, ROLE, Arc::clone(&shell.clock)).await?;
+    let inspect = stores::inspect(&uri).await?;
     let exchange = Exchange::new(
         &network,
         endpoints.info,
@@ -204,7 +201,7 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     .await
     .map_err(BackfillFailure::from)?;
     let progress = Progress::new();
-    let mut work = Work::new(store.as_ref(), &inspect, &exchange, &progress);
+    let mut work = Work::new(store.as_ref(), inspect.as_ref(), &exchange, &progress);
     let working = carry_out(&asked, &network, &mut work);
     let ended = interruptible(&mut stop, || progress.tick(), working).await;
     progress.finish();

@@ -21,7 +21,7 @@ pub(super) async fn run(
     common: &Common,
     shell: &mut Shell<'_>,
 ) -> Result<Exit, CommandError> {
-    let store = shell.open(common)?;
+    let store = shell.open(common).await?;
     let holders = store.holders().await?;
     let answer = Answer { runs: store.job_runs(id, last).await? };
     let alive = |row: &Row| holders.iter().any(|holder| holder.token == row.token);

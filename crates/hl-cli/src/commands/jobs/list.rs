@@ -45,7 +45,7 @@ struct Line {
 }
 
 pub(super) async fn run(common: &Common, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
-    let store = shell.open(common)?;
+    let store = shell.open(common).await?;
     let holders = store.holders().await?;
     let reports = living(store.as_ref(), &holders).await?;
     let mut jobs = Vec::new();

@@ -7,15 +7,16 @@ use hl_core::TimeMs;
 use hl_core::runs::{Outcome, Report, Row};
 use hl_core::store::Store;
 use hl_scheduler::jobs::Known;
-use hl_store::{Inspect, SqliteOptions, SqliteStore};
+use hl_store::Inspect;
 use indicatif::ProgressBar;
 use tokio::time::Instant;
 
 use super::{JobFailure, history, succeeded};
 use crate::commands::{CommandError, Common, Shell, interruptible};
 use crate::compose::{self, shutdown};
-use crate::config::{self, StoreUri};
+use crate::config;
 use crate::exit::Exit;
+use crate::stores;
 
 /// What the session is called in the store.
 const ROLE: &str = "hl-cli jobs run";
@@ -34,21 +35,19 @@ pub(super) async fn run(
     if !job.is_planned {
         return Err(JobFailure::Needed(job.id.to_owned()).into());
     }
-    let StoreUri::Sqlite(path) =
-        config::store_of(common.store.as_deref(), shell.environment.iter().cloned())?;
+    let uri = config::store_of(common.store.as_deref(), shell.environment.iter().cloned())?;
     // A store that is not there is not made for this.
-    let inspect = SqliteStore::inspect(&path)?;
+    let inspect = stores::inspect(&uri).await?;
     let is_daemon = |role: &str| role == compose::ROLE;
     if !inspect.holders().await?.iter().any(|holder| is_daemon(&holder.role)) {
         return Err(JobFailure::NoDaemon.into());
     }
-    let store =
-        SqliteStore::open(SqliteOptions::of_this_process(&path, ROLE, Arc::clone(&shell.clock))).await?;
+    let store = stores::open(&uri, ROLE, Arc::clone(&shell.clock)).await?;
     let mut stop = shutdown::signal(None);
     let progress = ProgressBar::new_spinner();
     progress.set_message(format!("{}: asked for", job.id));
     let named = store.ask_run(job.id).await?;
-    let waiting = wait(job.id, named, &store, &inspect, &progress);
+    let waiting = wait(job.id, named, store.as_ref(), inspect.as_ref(), &progress);
     let ended = interruptible(&mut stop, || progress.tick(), waiting).await;
     progress.finish_and_clear();
     if !matches!(ended, Some(Ok(_))) {
@@ -69,7 +68,7 @@ pub(super) async fn run(
 async fn wait(
     job: &'static str,
     named: TimeMs,
-    store: &SqliteStore,
+    store: &dyn Store,
     inspect: &dyn Inspect,
     progress: &ProgressBar,
 ) -> Result<Row, JobFailure> {

@@ -24,15 +24,13 @@ mod tests;
 mod trades;
 mod wire;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hl_collectors::mono::MonoClock;
 use hl_core::seam::{Clock, Net, Seed};
-use hl_core::store::{Store as _, StoreError};
+use hl_core::store::{Store, StoreError};
 use hl_core::{Coin, TimeMs};
-use hl_store::{SqliteOptions, SqliteStore};
 use tokio::sync::watch;
 
 use self::ask::{FINAL_AFTER_MS, MINUTE_MS, first_minute};
@@ -45,6 +43,7 @@ use super::{CommandError, Common, Shell, interruptible};
 use crate::compose::shutdown;
 use crate::config::{self, Coins, CoinsError, ConfigError, NamedCoin, Network, Place, StoreUri, Target};
 use crate::exit::Exit;
+use crate::stores;
 
 /// What the session is called in the store.
 const ROLE: &str = "hl-cli probe";
@@ -162,13 +161,12 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
         false => Some(tempfile::tempdir().map_err(ProbeFailure::Folder)?),
     };
     let store = match &own {
-        Some(folder) => open(&folder.path().join("budget.db"), shell).await?,
+        Some(folder) => open(&StoreUri::Sqlite(folder.path().join("budget.db")), shell).await?,
         None => {
-            let StoreUri::Sqlite(path) =
-                config::store_of(args.store.as_deref(), shell.environment.iter().cloned())?;
+            let uri = config::store_of(args.store.as_deref(), shell.environment.iter().cloned())?;
             // A store that is not there is shared with nobody, and is not made for that.
-            SqliteStore::inspect(&path).map_err(ProbeFailure::from)?;
-            open(&path, shell).await?
+            drop(stores::inspect(&uri).await.map_err(ProbeFailure::from)?);
+            open(&uri, shell).await?
         }
     };
     let exchange = Exchange::new(
@@ -206,9 +204,8 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     Ok(report.exit())
 }
 
-async fn open(path: &Path, shell: &Shell<'_>) -> Result<Arc<SqliteStore>, CommandError> {
-    let options = SqliteOptions::of_this_process(path, ROLE, Arc::clone(&shell.clock));
-    Ok(Arc::new(SqliteStore::open(options).await.map_err(ProbeFailure::from)?))
+async fn open(uri: &StoreUri, shell: &Shell<'_>) -> Result<Arc<dyn Store>, CommandError> {
+    Ok(stores::open(uri, ROLE, Arc::clone(&shell.clock)).await.map_err(ProbeFailure::from)?)
 }
 
 /// Looks at the exchange, and compares what was seen with what is believed.

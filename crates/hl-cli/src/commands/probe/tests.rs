@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use hl_runtime::{MemoryNet, TokioClock};
 use hl_sim::{ASSUMPTIONS, Sim, SimConfig};
-use hl_store::Writer;
+use hl_store::{SqliteOptions, SqliteStore, Writer};
 
 use super::assumption::{Verdict, all};
 use super::*;

@@ -1,0 +1,57 @@
+//! Daemons on one MongoDB, as real processes: each stream has one holder, a dead one is followed, and one that was paused
+//! beyond its lease writes nothing when it wakes up.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
+
+mod support;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use support::process::{Exchange, StoreFile, all_over_ws, until};
+
+/// How many streams the process holds, and how many there are.
+fn held(store: &Value, pid: u32) -> (usize, usize) {
+    let streams = store["streams"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let held = streams.iter().filter(|stream| stream["holder"]["pid"] == pid).count();
+    (held, streams.len())
+}
+
+/// Waits until one process holds everything that there is, and that is more than `before`.
+async fn until_it_has_all(store: &StoreFile, pid: u32, before: usize) -> usize {
+    until("one daemon has everything", async || {
+        let (held, all) = held(&store.status().await, pid);
+        (held == all && all > before).then_some(all)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_dies_is_followed_and_one_that_was_paused_for_too_long_writes_nothing() {
+    let exchange = Exchange::start(&["--coins", "3", "--seed", "5"]).await;
+    let store = StoreFile::in_mongodb();
+    let first = store.daemon(&exchange, &["--coin", "BTC"]);
+    store.until_live("the first collects", all_over_ws).await;
+    let of_first = until_it_has_all(&store, first.pid(), 0).await;
+
+    let mut second = store.daemon(&exchange, &["--coin", "BTC", "--coin", "ETH"]);
+    let shared = until("the second collects", async || {
+        let status = store.status().await;
+        (held(&status, second.pid()).0 > 0).then_some(status)
+    })
+    .await;
+    assert_eq!(held(&shared, first.pid()).0, of_first, "what the first has stays with it");
+    first.kill().await;
+    let of_second = until_it_has_all(&store, second.pid(), of_first).await;
+
+    let mut third = store.daemon(&exchange, &["--coin", "BTC", "--coin", "ETH", "--coin", "SOL"]);
+    until("the third collects", async || (held(&store.status().await, third.pid()).0 > 0).then_some(()))
+        .await;
+    second.signal(Signal::STOP);
+    until_it_has_all(&store, third.pid(), of_second).await;
+    second.signal(Signal::CONT);
+    assert_eq!(second.ended().await.code(), Some(1), "{}", second.log());
+    assert!(second.log().contains("ended by another process"), "{}", second.log());
+
+    store.until_live("the sockets own everything", all_over_ws).await;
+    assert_eq!(third.terminate().await.code(), Some(0), "{}", third.log());
+    store.verified(&exchange).await;
+}
