@@ -178,7 +178,7 @@ pub(crate) async fn settled_days(
     }
     let day = doc! { "$dateToString": { "date": "$_id.time", "format": "%Y-%m-%d" } };
     let pipeline = vec![
-        doc! { "$match": rows::page_filter(stream, whole, None) },
+        doc! { "$match": rows::span_filter(stream, whole) },
         doc! { "$group": { "_id": day, "rows": { "$sum": 1_i64 } } },
         doc! { "$sort": { "_id": 1 } },
     ];
@@ -269,4 +269,33 @@ pub(crate) async fn touched_days(db: &Database, stream: StreamKey) -> Result<BTr
     let day = |day: &Bson| day.as_str().and_then(|text| text.parse().ok());
     let malformed = MongoError::Malformed { collection: PARTS, field: "day" };
     days.iter().map(day).collect::<Option<_>>().ok_or(malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use hl_core::Token;
+
+    use super::*;
+
+    #[test]
+    fn a_part_is_known_by_its_file_and_a_deletion_by_what_it_deleted() {
+        let part = Part {
+            stream: StreamKey::Mids,
+            day: Day::of(TimeMs(0)),
+            path: Some("mids/1970-01-01/part-1.parquet".to_owned()),
+            rows: 3,
+            first: TimeMs(1),
+            last: TimeMs(2),
+            bytes: 10,
+            checksum: "ab".to_owned(),
+            epoch: Epoch { token: Token(1), local: 1 },
+            written_at: TimeMs(5),
+        };
+        let again = Part { written_at: TimeMs(6), ..part.clone() };
+        assert!(is_same(&part, &again));
+        let deleted = Part { path: None, ..part.clone() };
+        assert!(!is_same(&part, &deleted));
+        assert!(is_same(&deleted, &deleted.clone()));
+        assert!(!is_same(&deleted, &Part { last: TimeMs(3), ..deleted.clone() }));
+    }
 }

@@ -79,10 +79,10 @@ async fn outside_claim_and_in_gap(
     edge: Option<TimeMs>,
 ) -> Result<[Finding; 2], MongoError> {
     let collection = rows::collection(stream);
-    // Bars that may still change are nobody's proof: a page leaves them out.
+    // Bars that may still change are nobody's proof: the filter leaves them out.
     let mut found = db
         .collection::<Document>(collection)
-        .find(rows::page_filter(stream, EVER, None))
+        .find(rows::span_filter(stream, EVER))
         .sort(doc! { "_id": 1 })
         .projection(doc! { "source": 1, "epoch": 1 })
         .await?;
@@ -235,7 +235,8 @@ async fn trades_by_minute(
 ) -> Result<BTreeMap<TimeMs, (u64, Decimal)>, MongoError> {
     let stream = StreamKey::Trades(coin);
     let collection = rows::collection(stream);
-    let minute = doc! { "$dateTrunc": { "date": "$_id.time", "unit": "minute" } };
+    let beyond = doc! { "$mod": [{ "$toLong": "$_id.time" }, MINUTE] };
+    let minute = doc! { "$subtract": ["$_id.time", beyond] };
     let pipeline = vec![
         doc! { "$match": rows::span_filter(stream, span) },
         doc! { "$group": { "_id": minute, "trades": { "$sum": 1_i64 }, "volume": { "$sum": "$sz" } } },

@@ -208,7 +208,7 @@ async fn stream_row(db: &Database, stream: StreamKey, living: &[Holder]) -> Resu
 async fn counted(db: &Database, stream: StreamKey) -> Result<(u64, Option<TimeMs>), MongoError> {
     let collection = rows::collection(stream);
     let sums = doc! { "_id": Bson::Null, "rows": { "$sum": 1_i64 }, "newest": { "$max": "$_id.time" } };
-    let pipeline = vec![doc! { "$match": rows::span_filter(stream, EVER) }, doc! { "$group": sums }];
+    let pipeline = vec![doc! { "$match": rows::key_filter(stream, EVER) }, doc! { "$group": sums }];
     let mut found = db.collection::<Document>(collection).aggregate(pipeline).await?;
     let Some(sums) = found.try_next().await? else { return Ok((0, None)) };
     let sums = Read::of(collection, &sums);
@@ -219,7 +219,7 @@ async fn counted(db: &Database, stream: StreamKey) -> Result<(u64, Option<TimeMs
 pub(crate) async fn stored(db: &Database, stream: StreamKey, span: Span) -> Result<StoredRows, MongoError> {
     let found: Vec<Document> = db
         .collection(rows::collection(stream))
-        .find(rows::page_filter(stream, span, None))
+        .find(rows::span_filter(stream, span))
         .sort(doc! { "_id": 1 })
         .await?
         .try_collect()
