@@ -128,6 +128,10 @@ impl<S: Store> Store for RoughStore<S> {
         self.rough(self.inner.lease(streams))
     }
 
+    fn patience(&self) -> Duration {
+        self.inner.patience()
+    }
+
     fn release<'a>(&'a self, streams: &'a [StreamKey]) -> BoxFuture<'a, Result<(), StoreError>> {
         self.rough(self.inner.release(streams))
     }

@@ -4,6 +4,7 @@
 //! check of the lease token are [`Store::commit`]; moving the token and reading the edge are [`Store::lease`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -129,6 +130,11 @@ pub trait Store: Send + Sync + 'static {
     /// Takes the leases of those streams that no living process holds, and reads where each begins, in one
     /// transaction.
     fn lease<'a>(&'a self, streams: &'a [StreamKey]) -> BoxFuture<'a, Result<Leases, StoreError>>;
+
+    /// How long the leases of a holder that has died may still stand. Zero where its end is seen at once.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Gives leases back: another process may take them at once.
     fn release<'a>(&'a self, streams: &'a [StreamKey]) -> BoxFuture<'a, Result<(), StoreError>>;

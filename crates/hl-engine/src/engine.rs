@@ -28,6 +28,8 @@ use crate::{spooled, thinned};
 
 /// How often the leases of streams that somebody else held are asked for again.
 const LEASE_AGAIN: Duration = Duration::from_secs(10);
+/// How often they are asked for while there are none at all.
+const FIRST_LEASE_AGAIN: Duration = Duration::from_secs(1);
 /// How long the exchange may take to say what time it is.
 const TIME_LIMIT: Duration = Duration::from_secs(3);
 /// Reports of the pipeline that may wait.
@@ -100,6 +102,13 @@ fn holders(holders: &[Holder]) -> String {
         .map(|h| format!("{} (pid {} on {}, token {})", h.role, h.pid, h.host, h.token.0))
         .collect();
     words.join(", ")
+}
+
+/// Who holds what was not granted, each once.
+fn distinct(leases: &Leases) -> Vec<Holder> {
+    let by_token: BTreeMap<_, _> =
+        leases.held.iter().map(|(_, holder)| (holder.token, holder.clone())).collect();
+    by_token.into_values().collect()
 }
 
 /// What an engine is doing, at one moment.
@@ -259,11 +268,9 @@ impl Engine {
         let order = capacity::plan(streams, standby)?;
         // Before any token moves: what an earlier process left in the spool is still the leaseholder's own.
         spooled::drain(self.store.as_ref(), self.spool.as_ref(), || self.guard.mint()).await?;
-        let leases = self.store.lease(&order).await?;
+        let leases = self.first_leases(&order, &mut stop).await?;
         if leases.granted.is_empty() {
-            let mut by_token: BTreeMap<_, _> = BTreeMap::new();
-            by_token.extend(leases.held.into_iter().map(|(_, holder)| (holder.token, holder)));
-            return Err(EngineError::Held(by_token.into_values().collect()));
+            return Err(EngineError::Held(distinct(&leases)));
         }
         let mut knows_time = self.learn_time().await;
         thinned::note(self.store.as_ref(), self.policy, self.mono.exchange()).await?;
@@ -357,6 +364,27 @@ impl Engine {
         self.inbox.close();
         while pipeline.join_next().await.is_some() {}
         ended
+    }
+
+    /// Asks for the leases until there are some, for as long as those who hold them may be dead.
+    async fn first_leases(
+        &self,
+        order: &[StreamKey],
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<Leases, StoreError> {
+        let give_up = Instant::now() + self.store.patience();
+        loop {
+            let leases = self.store.lease(order).await?;
+            if !leases.granted.is_empty() || Instant::now() >= give_up {
+                return Ok(leases);
+            }
+            info!(holders = %holders(&distinct(&leases)), "every stream is held; waiting in case that process is dead");
+            tokio::select! {
+                biased;
+                () = stopped(stop) => return Ok(leases),
+                () = tokio::time::sleep(FIRST_LEASE_AGAIN) => {}
+            }
+        }
     }
 
     /// Asks what time it is at the exchange; without an answer the system clock serves until the first stamps come.

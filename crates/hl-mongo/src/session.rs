@@ -180,7 +180,11 @@ impl Session {
                 .map_err(driver)?;
         }
         let done = self.fenced(work, careful).await;
-        let Some(session) = &mut self.session else { return done.map_err(known) };
+        let Some(session) = &mut self.session else {
+            let answer = done.map_err(known)?;
+            self.mark_renewed();
+            return Ok(answer);
+        };
         let answer = match done {
             Ok(answer) => answer,
             Err(error) => {

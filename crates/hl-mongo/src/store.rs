@@ -98,6 +98,7 @@ pub struct MongoStore {
     jobs: mpsc::Sender<Job>,
     db: Database,
     token: Token,
+    patience: Duration,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -114,7 +115,9 @@ impl MongoStore {
         let token = session.token;
         let (jobs, requests) = mpsc::channel(REQUESTS);
         let task = tokio::spawn(work(session, requests, options.lease / RENEWALS));
-        Ok(Self { jobs, db, token, task: Mutex::new(Some(task)) })
+        // It has run out by then, and this session is fit to say so.
+        let patience = options.lease * 3;
+        Ok(Self { jobs, db, token, patience, task: Mutex::new(Some(task)) })
     }
 
     /// Connects for reading.
@@ -214,6 +217,10 @@ impl Store for MongoStore {
 
     fn lease<'a>(&'a self, streams: &'a [StreamKey]) -> BoxFuture<'a, Result<Leases, StoreError>> {
         Box::pin(self.write_among_the_living("taking leases", Take(streams.to_vec())))
+    }
+
+    fn patience(&self) -> Duration {
+        self.patience
     }
 
     fn release<'a>(&'a self, streams: &'a [StreamKey]) -> BoxFuture<'a, Result<(), StoreError>> {
