@@ -4,9 +4,9 @@
 
 mod support;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use support::process::{Exchange, StoreFile, all_over_ws, until};
+use support::process::{Exchange, StoreFile, all_over_ws, counter, until};
 
 /// How many streams the process holds, and how many there are.
 fn held(store: &Value, pid: u32) -> (usize, usize) {
@@ -27,7 +27,7 @@ async fn until_it_has_all(store: &StoreFile, pid: u32, before: usize) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_dies_is_followed_and_one_that_was_paused_for_too_long_writes_nothing() {
     let exchange = Exchange::start(&["--coins", "3", "--seed", "5"]).await;
-    let store = StoreFile::in_mongodb();
+    let store = StoreFile::in_mongodb(hl_mongod::fresh_database());
     let first = store.daemon(&exchange, &["--coin", "BTC"]);
     store.until_live("the first collects", all_over_ws).await;
     let of_first = until_it_has_all(&store, first.pid(), 0).await;
@@ -54,4 +54,42 @@ async fn a_daemon_that_dies_is_followed_and_one_that_was_paused_for_too_long_wri
     store.until_live("the sockets own everything", all_over_ws).await;
     assert_eq!(third.terminate().await.code(), Some(0), "{}", third.log());
     store.verified(&exchange).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_was_killed_goes_on_when_it_is_started_again_at_once() {
+    let exchange = Exchange::start(&["--coins", "2", "--seed", "6"]).await;
+    let store = StoreFile::in_mongodb(hl_mongod::fresh_database());
+    let killed = store.daemon(&exchange, &["--coin", "BTC"]);
+    store.until_live("it collects", all_over_ws).await;
+    let all = until_it_has_all(&store, killed.pid(), 0).await;
+    killed.kill().await;
+
+    let mut again = store.daemon(&exchange, &["--coin", "BTC"]);
+    assert_eq!(until_it_has_all(&store, again.pid(), 0).await, all);
+    store.until_live("the sockets own everything", all_over_ws).await;
+    assert_eq!(again.terminate().await.code(), Some(0), "{}", again.log());
+    store.verified(&exchange).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stands_still_loses_nothing() {
+    let exchange = Exchange::start(&["--coins", "4", "--seed", "7"]).await;
+    let server = hl_mongod::Server::start().await.unwrap();
+    let store = StoreFile::in_mongodb(server.uri("frozen"));
+    let mut daemon = store.daemon(&exchange, &["--coin", "all"]);
+    let live = store.until_live("the sockets own everything", all_over_ws).await;
+    let committed = counter(&live, "rows_inserted");
+    let pid = Pid::from_raw(server.pid().cast_signed()).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    until("it notices", async || daemon.log().contains("commit failed").then_some(())).await;
+    kill_process(pid, Signal::CONT).unwrap();
+
+    store.until_live("it commits again", |live| counter(live, "rows_inserted") > committed).await;
+    assert_eq!(daemon.terminate().await.code(), Some(0), "{}", daemon.log());
+    let report = store.verified(&exchange).await;
+    let lasting = report["gaps"].as_array().unwrap().iter().filter(|gap| {
+        gap["state"] != "backfilled" && !gap["stream"].as_str().unwrap().starts_with("candle/")
+    });
+    assert_eq!(lasting.count(), 0, "{:#}", report["gaps"]);
 }

@@ -274,11 +274,11 @@ impl StoreFile {
         Self { folder, uri, reach }
     }
 
-    /// In a database of MongoDB that nobody has used. What programs keep beside it lies in a folder of its own.
-    pub(crate) fn in_mongodb() -> Self {
+    /// In a database of MongoDB. What programs keep beside it lies in a folder of its own.
+    pub(crate) fn in_mongodb(uri: String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let reach = ["env", "-C", folder.path().to_str().unwrap()].map(str::to_owned).to_vec();
-        Self { folder, uri: hl_mongod::fresh_database(), reach }
+        Self { folder, uri, reach }
     }
 
     pub(crate) fn path(&self) -> PathBuf {

@@ -5,6 +5,7 @@
 //! session for good: none of its writes can be committed after. Only a session whose lease has run out by the server's
 //! clock is ended by others, and only by one that was itself in touch with the server all the while.
 
+use std::future::IntoFuture as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ use crate::tx::Tx;
 
 /// How long one attempt at a transaction may take.
 const ATTEMPT: Duration = Duration::from_secs(10);
+/// How long the server may take to end a session.
+const KILL: Duration = Duration::from_secs(2);
 /// For how long a transaction is tried again before its step fails.
 const GIVE_UP: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -150,7 +153,7 @@ impl Session {
                     error
                 }
                 Err(_) => {
-                    self.abandon().await;
+                    self.abandon();
                     return Err(MongoError::Late(ATTEMPT.as_secs()).at(step));
                 }
             };
@@ -190,7 +193,7 @@ impl Session {
             Err(error) => {
                 // What cannot be aborted ends with its session, or when the server's patience does.
                 if session.abort_transaction().await.is_err() {
-                    self.abandon().await;
+                    self.abandon();
                 }
                 return Err(known(error));
             }
@@ -202,7 +205,7 @@ impl Session {
             match MongoError::remedy_of_commit(&error) {
                 Remedy::CommitAgain if left > 0 => sleep(FIRST_PAUSE).await,
                 remedy => {
-                    self.abandon().await;
+                    self.abandon();
                     return Err((MongoError::Driver(error), remedy));
                 }
             }
@@ -249,11 +252,11 @@ impl Session {
     }
 
     /// Gives up on what the client session was doing.
-    async fn abandon(&mut self) {
+    fn abandon(&mut self) {
         if let Some(session) = self.session.take() {
             self.orphan = Some(session.id().clone());
-            // Where none can be had now, the next attempt says why.
-            self.session = self.client.start_session().await.ok();
+            // A new one is made by the next attempt, which says where it cannot be had.
+            drop(session);
         }
     }
 
@@ -265,8 +268,14 @@ impl Session {
         }
     }
 
-    async fn kill(&self, sessions: Vec<Document>) -> Result<(), mongodb::error::Error> {
-        self.client.database("admin").run_command(doc! { "killSessions": sessions }).await.map(drop)
+    async fn kill(&self, sessions: Vec<Document>) -> Result<(), MongoError> {
+        let admin = self.client.database("admin");
+        let kill = admin.run_command(doc! { "killSessions": sessions });
+        // Its own limit: a server that accepts and never answers must not hold up whoever only wants to be sure.
+        match timeout(KILL, kill.into_future()).await {
+            Ok(killed) => killed.map(drop).map_err(MongoError::from),
+            Err(_) => Err(MongoError::Late(KILL.as_secs())),
+        }
     }
 
     /// Renews the lease.
@@ -276,6 +285,16 @@ impl Session {
 
     /// Ends the sessions whose lease has run out, where this one is fit to judge.
     pub(crate) async fn bury(&mut self) -> Result<(), MongoError> {
+        match timeout(ATTEMPT, self.bury_expired()).await {
+            Ok(buried) => buried,
+            Err(_) => {
+                self.abandon();
+                Err(MongoError::Late(ATTEMPT.as_secs()))
+            }
+        }
+    }
+
+    async fn bury_expired(&mut self) -> Result<(), MongoError> {
         let now = Instant::now();
         let is_fit = now - self.renewed <= self.lease && now - self.steady >= self.lease;
         if !is_fit {

@@ -111,7 +111,11 @@ impl MongoStore {
     pub async fn open(options: MongoOptions) -> Result<Self, StoreError> {
         const STEP: &str = "opening the MongoDB store";
         let (client, db) = connect(&options.uri).await.map_err(|error| error.at(STEP))?;
-        let session = Session::open(client, db.clone(), &options).await.map_err(|error| error.at(STEP))?;
+        let opening = Session::open(client, db.clone(), &options);
+        let session = match tokio::time::timeout(READING, opening).await {
+            Ok(opened) => opened.map_err(|error| error.at(STEP))?,
+            Err(_) => return Err(MongoError::Late(READING.as_secs()).at(STEP)),
+        };
         let token = session.token;
         let (jobs, requests) = mpsc::channel(REQUESTS);
         let task = tokio::spawn(work(session, requests, options.lease / RENEWALS));

@@ -80,6 +80,12 @@ impl Server {
         format!("mongodb://127.0.0.1:{}/{database}?replicaSet={SET}", self.port)
     }
 
+    /// Its process id, for whoever stops it for a while.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     async fn initiate(&self) -> Result<(), ServerError> {
         let host = format!("127.0.0.1:{}", self.port);
         let config = doc! { "_id": SET, "members": [{ "_id": 0, "host": &host }], "settings": { "electionTimeoutMillis": 1000 } };
