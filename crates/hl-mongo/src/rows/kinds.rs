@@ -14,6 +14,8 @@ pub(super) trait Row: Sized {
     const COLLECTION: &'static str;
     /// Fields that every document has, with their types, beside `source` and `epoch`.
     const FIELDS: &'static [(&'static str, &'static str)];
+    /// Fields that a document may lack.
+    const OPTIONAL: &'static [(&'static str, &'static str)] = &[];
     fn time(&self) -> TimeMs;
     /// Whether it is a row of the stream that the collection can hold.
     fn belongs_to(&self, stream: StreamKey) -> bool;
@@ -169,6 +171,7 @@ impl Row for Book {
 impl Row for Bbo {
     const COLLECTION: &'static str = "bbo";
     const FIELDS: &'static [(&'static str, &'static str)] = &[];
+    const OPTIONAL: &'static [(&'static str, &'static str)] = &[("bid", "object"), ("ask", "object")];
 
     fn time(&self) -> TimeMs {
         self.time
@@ -276,6 +279,15 @@ impl Row for Context {
         ("prev_day_px", DECIMAL),
         ("day_ntl_vlm", DECIMAL),
         ("day_base_vlm", DECIMAL),
+    ];
+    const OPTIONAL: &'static [(&'static str, &'static str)] = &[
+        ("mid_px", DECIMAL),
+        ("oracle_px", DECIMAL),
+        ("funding", DECIMAL),
+        ("open_interest", DECIMAL),
+        ("premium", DECIMAL),
+        ("impact_bid", DECIMAL),
+        ("impact_ask", DECIMAL),
     ];
 
     fn time(&self) -> TimeMs {

@@ -105,12 +105,14 @@ impl Bar {
         Ok(Self { candle, is_final, origin: provenance.origin, epoch: provenance.epoch })
     }
 
-    /// The version with the most trades wins; of two with the same number the later one, where they differ.
+    /// The version with the most trades wins; of two with the same number the later one, where they differ in what is
+    /// written, be it a trailing zero.
     pub(crate) fn yields_to(&self, new: &Candle) -> bool {
-        let Candle { open, high, low, close, volume, trades, .. } = &self.candle;
-        let differs =
-            (open, high, low, close, volume) != (&new.open, &new.high, &new.low, &new.close, &new.volume);
-        !self.is_final && (new.trades > *trades || new.trades == *trades && differs)
+        let written =
+            |bar: &Candle| [bar.open, bar.high, bar.low, bar.close, bar.volume].map(decimal::encode);
+        let old = &self.candle;
+        !self.is_final
+            && (new.trades > old.trades || new.trades == old.trades && written(new) != written(old))
     }
 }
 
@@ -201,13 +203,17 @@ fn one<T: Row>(document: &Document) -> Result<(T, Provenance), MongoError> {
     Ok((row, Provenance { origin: read.word("source", Origin::parse)?, epoch: read.epoch("epoch")? }))
 }
 
-/// For each of the rows a filter that matches its document only if it is still exactly that.
+/// For each of the rows a filter that matches its document only if it is still exactly that. The server compares decimals
+/// by value: what differs in a trailing zero only is the same.
 pub(crate) fn removal(rows: &StoredRows) -> Vec<Document> {
     fn each<T: Row>(rows: &[T], provenance: &[Provenance], is_bar: bool) -> Vec<Document> {
         let exactly = |(row, from): (&T, &Provenance)| {
             let mut filter = document(row, Stamp { origin: from.origin, epoch: from.epoch });
             if is_bar {
                 filter.insert("final", true);
+            }
+            for (name, _) in T::OPTIONAL {
+                filter.entry((*name).to_owned()).or_insert_with(|| doc! { "$exists": false }.into());
             }
             filter
         };
@@ -227,20 +233,23 @@ pub(crate) fn removal(rows: &StoredRows) -> Vec<Document> {
 
 /// What the server checks of the documents of a collection.
 pub(crate) fn validator(collection: &str) -> Document {
-    let fields = match collection {
-        Trade::COLLECTION => Trade::FIELDS,
-        Book::COLLECTION => Book::FIELDS,
-        Bbo::COLLECTION => Bbo::FIELDS,
-        Candle::COLLECTION => Candle::FIELDS,
-        Mid::COLLECTION => Mid::FIELDS,
-        Context::COLLECTION => Context::FIELDS,
-        _ => Funding::FIELDS,
-    };
-    let all = fields.iter().chain(&[("_id", "object"), ("source", "string"), ("epoch", "long")]);
-    let (mut required, mut properties) = (Vec::new(), Document::new());
-    for (name, kind) in all {
-        required.push(*name);
-        properties.insert(*name, doc! { "bsonType": *kind });
+    fn of<T: Row>() -> Document {
+        let always = T::FIELDS.iter().chain(&[("_id", "object"), ("source", "string"), ("epoch", "long")]);
+        let required: Vec<_> = always.clone().map(|(name, _)| *name).collect();
+        let property = |(name, kind): &(&str, &str)| ((*name).to_owned(), doc! { "bsonType": *kind }.into());
+        let properties: Document = always.chain(T::OPTIONAL).map(property).collect();
+        doc! { "$jsonSchema": { "bsonType": "object", "required": required, "properties": properties } }
     }
-    doc! { "$jsonSchema": { "bsonType": "object", "required": required, "properties": properties } }
+    match collection {
+        Trade::COLLECTION => of::<Trade>(),
+        Book::COLLECTION => of::<Book>(),
+        Bbo::COLLECTION => of::<Bbo>(),
+        Candle::COLLECTION => of::<Candle>(),
+        Mid::COLLECTION => of::<Mid>(),
+        Context::COLLECTION => of::<Context>(),
+        _ => of::<Funding>(),
+    }
 }
+
+#[cfg(test)]
+mod tests;
