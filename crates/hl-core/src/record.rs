@@ -325,6 +325,24 @@ impl Records {
         }
     }
 
+    /// The earliest and the latest time, whatever the order of arrival.
+    #[must_use]
+    pub fn extent(&self) -> Option<(TimeMs, TimeMs)> {
+        fn extent<T>(records: &[T], time: impl Fn(&T) -> TimeMs) -> Option<(TimeMs, TimeMs)> {
+            let times = || records.iter().map(&time);
+            Some((times().min()?, times().max()?))
+        }
+        match self {
+            Self::Trades(r) => extent(r, |x| x.time),
+            Self::Books(r) => extent(r, |x| x.time),
+            Self::Bbos(r) => extent(r, |x| x.time),
+            Self::Candles(r) => extent(r, |x| x.time),
+            Self::Mids(r) => extent(r, |x| x.time),
+            Self::Contexts(r) => extent(r, |x| x.time),
+            Self::Funding(r) => extent(r, |x| x.time),
+        }
+    }
+
     /// Keeps the records whose time satisfies `keep`.
     pub fn retain_time(&mut self, mut keep: impl FnMut(TimeMs) -> bool) {
         match self {

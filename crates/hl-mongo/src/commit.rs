@@ -214,7 +214,7 @@ fn wanted(changes: &[&(StreamKey, Change)]) -> BTreeMap<StreamKey, Wanted> {
     for (stream, change) in changes {
         let is_bars = matches!(stream, StreamKey::Candle(..));
         let span = match change {
-            Change::Rows { records, .. } if is_bars => records.ends().map(|(from, to)| Span { from, to }),
+            Change::Rows { records, .. } if is_bars => records.extent().map(|(from, to)| Span { from, to }),
             Change::Rows { .. } | Change::Edge(_) => None,
             Change::Final { span } if is_bars => Some(*span),
             Change::Final { .. } => None,
@@ -242,7 +242,7 @@ async fn stored_keys(
     for (stream, change) in changes {
         if let Change::Rows { records, .. } | Change::Filled { records, .. } = change
             && !matches!(stream, StreamKey::Candle(..))
-            && let Some((from, to)) = records.ends()
+            && let Some((from, to)) = records.extent()
         {
             let span = spans.entry(*stream).or_insert(Span { from, to });
             *span = Span { from: span.from.min(from), to: span.to.max(to) };

@@ -270,3 +270,28 @@ pub fn what_was_filled_can_be_doubted_again(new: New<'_>) {
         assert_eq!(inspect.audit().await.unwrap().problems, []);
     });
 }
+
+/// Rows need not come in order, and a key that exists is found wherever it stands among them.
+pub fn rows_out_of_order_are_written_once(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let (btc, bars) = (trades("BTC"), minutes("BTC"));
+        let store = holder(&*subject, &[btc, bars]).await;
+        let write = async |stream, records| {
+            let changes = vec![rows(epoch(store.token(), 1), records)];
+            commit(&store, store.token(), stream, changes).await.unwrap()
+        };
+        let of = |times: &[i64]| Records::Trades(times.iter().map(|time| trade("BTC", *time, 1)).collect());
+        assert_eq!(write(btc, of(&[7, 3, 5])).await.inserted, 3);
+        let again = write(btc, of(&[5, 3, 9, 7, 9, 4])).await;
+        assert_eq!((again.inserted, again.existing), (2, 4));
+        assert_eq!(times(&*subject, btc).await, [3, 4, 5, 7, 9]);
+
+        let of = |bars: [(i64, u64); 3]| {
+            Records::Candles(bars.map(|(minute, n)| bar("BTC", minute * 60_000, n, 2)).to_vec())
+        };
+        assert_eq!(write(bars, of([(3, 5), (1, 5), (2, 5)])).await.inserted, 3);
+        let worse = write(bars, of([(2, 4), (3, 4), (1, 4)])).await;
+        assert_eq!((worse.inserted, worse.existing), (0, 3), "versions with fewer trades");
+    });
+}

@@ -72,6 +72,7 @@ macro_rules! conformance_tests {
             a_spooled_batch_of_the_dead_is_taken_until_somebody_else_has_the_stream
             a_repeated_batch_changes_nothing
             rows_of_another_stream_are_refused
+            rows_out_of_order_are_written_once
             every_record_survives_the_round_trip
             covered_pieces_grow_and_count_their_rows
             what_is_doubted_is_a_gap_and_no_longer_covered
