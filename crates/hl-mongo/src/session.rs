@@ -34,6 +34,8 @@ const KILL: Duration = Duration::from_secs(2);
 const GIVE_UP: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// Sessions that are remembered until they are killed.
+const ORPHANS: usize = 16;
 /// How often a commit of unknown outcome is sent again.
 const COMMITS: u32 = 10;
 
@@ -58,8 +60,8 @@ pub(crate) struct Session {
     pub(crate) is_finished: bool,
     /// None on a standalone server.
     session: Option<ClientSession>,
-    /// A transaction of ours that may still stand open on the server.
-    orphan: Option<Document>,
+    /// Sessions of ours whose transaction may still stand open on the server, the newest last.
+    orphans: Vec<Document>,
     /// Since when the lease was renewed in time, again and again.
     steady: Instant,
     renewed: Instant,
@@ -94,7 +96,7 @@ impl Session {
             is_replicated,
             is_finished: false,
             session,
-            orphan: None,
+            orphans: Vec::new(),
             steady: now,
             renewed: now,
         };
@@ -141,7 +143,7 @@ impl Session {
         let give_up = Instant::now() + GIVE_UP;
         let (mut pause, mut careful) = (FIRST_PAUSE, false);
         loop {
-            self.kill_orphan().await;
+            self.kill_orphans().await;
             let error = match timeout(ATTEMPT, self.attempt(work, careful)).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err((error, remedy))) => {
@@ -254,17 +256,19 @@ impl Session {
     /// Gives up on what the client session was doing.
     fn abandon(&mut self) {
         if let Some(session) = self.session.take() {
-            self.orphan = Some(session.id().clone());
+            // While the server is away one is added every few seconds; it forgets the old ones by itself.
+            if self.orphans.len() == ORPHANS {
+                self.orphans.remove(0);
+            }
+            self.orphans.push(session.id().clone());
             // A new one is made by the next attempt, which says where it cannot be had.
             drop(session);
         }
     }
 
-    async fn kill_orphan(&mut self) {
-        if let Some(orphan) = self.orphan.take()
-            && self.kill(vec![orphan.clone()]).await.is_err()
-        {
-            self.orphan = Some(orphan);
+    async fn kill_orphans(&mut self) {
+        if !self.orphans.is_empty() && self.kill(self.orphans.clone()).await.is_ok() {
+            self.orphans.clear();
         }
     }
 
