@@ -11,6 +11,11 @@ pub enum MongoError {
     /// The server, or the way to it. The driver's words name hosts, never credentials.
     #[error(transparent)]
     Driver(#[from] Error),
+    /// No server, or none that the URI asks for.
+    #[error(
+        "no server can be reached; check that it runs, and the hosts and the replicaSet in the URI ({0})"
+    )]
+    Unreachable(#[source] Error),
     /// A document that this program does not write.
     #[error("the field {field} of a document in {collection} is not what this program writes there")]
     Malformed {
@@ -139,7 +144,12 @@ impl MongoError {
             ),
             _ => true,
         };
-        let source = Box::new(self);
+        let source = Box::new(match self {
+            Self::Driver(error) if matches!(error.kind.as_ref(), ErrorKind::ServerSelection { .. }) => {
+                Self::Unreachable(error)
+            }
+            other => other,
+        });
         match is_permanent {
             true => StoreError::Permanent { step, source },
             false => StoreError::Temporary { step, source },
