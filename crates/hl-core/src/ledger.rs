@@ -4,6 +4,7 @@
 //! A [`Batch`] is everything that one transaction writes: rows, covered pieces, gaps and edges of some streams, in
 //! order, under one lease token. The time lines produce batches; stores apply them, all or nothing.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,12 @@ impl Span {
     #[must_use]
     pub fn intersect(self, other: Self) -> Option<Self> {
         self.touches(other).then(|| Self { from: self.from.max(other.from), to: self.to.min(other.to) })
+    }
+
+    /// The smallest piece that holds both.
+    #[must_use]
+    pub fn hull(self, other: Self) -> Self {
+        Self { from: self.from.min(other.from), to: self.to.max(other.to) }
     }
 
     /// The union of pieces in order of their beginnings, as far as they touch.
@@ -238,6 +245,29 @@ pub enum Change {
     Edge(TimeMs),
 }
 
+impl Change {
+    /// Whether only the holder of the stream's lease may make it. Fills and losses are fenced by the gaps themselves.
+    #[must_use]
+    pub fn needs_lease(&self) -> bool {
+        !matches!(self, Self::Filled { .. } | Self::GapLost { .. })
+    }
+
+    /// The claim under which it writes, where it names one.
+    #[must_use]
+    pub fn epoch(&self) -> Option<Epoch> {
+        match self {
+            Self::Rows { epoch, .. } | Self::Covered { epoch, .. } | Self::Filled { epoch, .. } => {
+                Some(*epoch)
+            }
+            Self::Final { .. }
+            | Self::GapOpened { .. }
+            | Self::Doubted { .. }
+            | Self::GapLost { .. }
+            | Self::Edge(_) => None,
+        }
+    }
+}
+
 /// What one transaction writes.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Batch {
@@ -248,6 +278,19 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// A token that is not the batch's own among those of its epochs: such a batch no store takes.
+    #[must_use]
+    pub fn foreign_token(&self) -> Option<Token> {
+        let epochs = self.changes.iter().filter_map(|(_, change)| change.epoch());
+        epochs.map(|epoch| epoch.token).find(|token| *token != self.token)
+    }
+
+    /// The streams of which it makes changes that need their lease.
+    #[must_use]
+    pub fn leased(&self) -> BTreeSet<StreamKey> {
+        self.changes.iter().filter(|(_, change)| change.needs_lease()).map(|(stream, _)| *stream).collect()
+    }
+
     /// Whether there may be something to backfill once it is committed.
     #[must_use]
     pub fn opens_gaps(&self) -> bool {
@@ -281,6 +324,8 @@ mod tests {
         assert!(span(1, 6).overlaps(span(5, 9)));
         assert_eq!(span(1, 6).intersect(span(5, 9)), Some(span(5, 6)));
         assert_eq!(span(1, 2).intersect(span(5, 9)), None);
+        assert_eq!(span(1, 2).hull(span(5, 9)), span(1, 9));
+        assert_eq!(span(1, 9).hull(span(5, 6)), span(1, 9));
     }
 
     #[test]

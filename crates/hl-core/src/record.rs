@@ -311,35 +311,31 @@ impl Records {
     /// The times of the first and the last, in order of arrival.
     #[must_use]
     pub fn ends(&self) -> Option<(TimeMs, TimeMs)> {
-        fn ends<T>(records: &[T], time: impl Fn(&T) -> TimeMs) -> Option<(TimeMs, TimeMs)> {
-            Some((time(records.first()?), time(records.last()?)))
-        }
-        match self {
-            Self::Trades(r) => ends(r, |x| x.time),
-            Self::Books(r) => ends(r, |x| x.time),
-            Self::Bbos(r) => ends(r, |x| x.time),
-            Self::Candles(r) => ends(r, |x| x.time),
-            Self::Mids(r) => ends(r, |x| x.time),
-            Self::Contexts(r) => ends(r, |x| x.time),
-            Self::Funding(r) => ends(r, |x| x.time),
-        }
+        self.over_times(|times| {
+            let first = times.next()?;
+            Some((first, times.next_back().unwrap_or(first)))
+        })
     }
 
     /// The earliest and the latest time, whatever the order of arrival.
     #[must_use]
     pub fn extent(&self) -> Option<(TimeMs, TimeMs)> {
-        fn extent<T>(records: &[T], time: impl Fn(&T) -> TimeMs) -> Option<(TimeMs, TimeMs)> {
-            let times = || records.iter().map(&time);
-            Some((times().min()?, times().max()?))
-        }
+        self.over_times(|times| {
+            let first = times.next()?;
+            Some(times.fold((first, first), |(from, to), time| (from.min(time), to.max(time))))
+        })
+    }
+
+    /// Walks along the times, in order of arrival.
+    fn over_times<R>(&self, walk: impl FnOnce(&mut dyn DoubleEndedIterator<Item = TimeMs>) -> R) -> R {
         match self {
-            Self::Trades(r) => extent(r, |x| x.time),
-            Self::Books(r) => extent(r, |x| x.time),
-            Self::Bbos(r) => extent(r, |x| x.time),
-            Self::Candles(r) => extent(r, |x| x.time),
-            Self::Mids(r) => extent(r, |x| x.time),
-            Self::Contexts(r) => extent(r, |x| x.time),
-            Self::Funding(r) => extent(r, |x| x.time),
+            Self::Trades(r) => walk(&mut r.iter().map(|x| x.time)),
+            Self::Books(r) => walk(&mut r.iter().map(|x| x.time)),
+            Self::Bbos(r) => walk(&mut r.iter().map(|x| x.time)),
+            Self::Candles(r) => walk(&mut r.iter().map(|x| x.time)),
+            Self::Mids(r) => walk(&mut r.iter().map(|x| x.time)),
+            Self::Contexts(r) => walk(&mut r.iter().map(|x| x.time)),
+            Self::Funding(r) => walk(&mut r.iter().map(|x| x.time)),
         }
     }
 

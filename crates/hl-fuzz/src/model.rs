@@ -32,7 +32,7 @@ impl Ledger {
                 self.is_upright(*span);
                 match self.covered.last_mut() {
                     Some((last, piece)) if last == epoch && piece.touches(*span) => {
-                        *piece = Span::new(piece.from.min(span.from), piece.to.max(span.to));
+                        *piece = piece.hull(*span);
                     }
                     _ => self.covered.push((*epoch, *span)),
                 }

@@ -121,7 +121,7 @@ impl Ledger {
     pub(crate) fn commit(&mut self, tenure: u32, batch: &Batch) -> Result<bool, Rule> {
         let mut superseded = false;
         for (_, change) in &batch.changes {
-            let needs_lease = !matches!(change, Change::Filled { .. } | Change::GapLost { .. });
+            let needs_lease = change.needs_lease();
             if needs_lease && self.lease != Some(batch.token) {
                 superseded = true;
                 self.turned_away = true;

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use hl_core::Token;
 use hl_core::alert::{Alert, AlertKind, Severity};
-use hl_core::time::DAY_MS;
 use hl_store::AlertRow;
+use hl_store::rules::ALERTS_KEPT_MS;
 use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
 
@@ -16,9 +16,6 @@ use crate::error::MongoError;
 use crate::schema::ALERTS;
 use crate::session::Work;
 use crate::tx::Tx;
-
-/// How long ended alerts are remembered, ms.
-const KEPT_MS: i64 = 90 * DAY_MS;
 
 /// Keeps an alert of the session: a new one, or what became of it.
 pub(crate) struct PutAlert(pub(crate) Alert);
@@ -39,7 +36,7 @@ impl Work for PutAlert {
         };
         let change = doc! { "$set": state, "$setOnInsert": { "severity": alert.severity.as_str() } };
         tx.update(ALERTS, vec![doc! { "q": which, "u": change, "upsert": true }]).await?;
-        let oldest = date(alert.last_seen - KEPT_MS);
+        let oldest = date(alert.last_seen - ALERTS_KEPT_MS);
         let over = doc! { "raised": { "$lt": oldest }, "resolved": { "$lt": oldest } };
         tx.delete(ALERTS, vec![doc! { "q": over, "limit": 0 }]).await?;
         Ok(())

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use hl_core::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
 use hl_core::ledger::Span;
-use hl_core::store::RECENT_MS;
 use hl_core::{Epoch, StreamKey, TimeMs};
+use hl_store::rules;
 use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
 
@@ -168,9 +168,7 @@ pub(crate) async fn settled_days(
         Some(edge) => Some(edge),
         None => end_of_ledger(db, stream).await?,
     };
-    // A live claim that begins joins what lies shortly before its edge, and has to find it.
-    let settled = edge.map_or(TimeMs::MAX, |edge| edge - RECENT_MS);
-    let before = before.min(settled);
+    let before = rules::settled(edge, before);
     // What lies before 1970 is of no day.
     let whole = Span { from: TimeMs(0), to: Day::of(before).span().from - 1 };
     if whole.to < whole.from {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hl_core::ledger::{Ack, Batch, Change, Span};
 use hl_core::{Epoch, Records, StreamKey, TimeMs, Token};
+use hl_store::rules;
 use mongodb::bson::{Document, doc};
 
 use crate::documents::{Read, date};
@@ -26,14 +27,16 @@ impl Work for Commit {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Ack, MongoError> {
         let batch = &*self.0;
-        check_tokens(batch)?;
+        if let Some(token) = batch.foreign_token() {
+            return Err(MongoError::MixedTokens { batch: batch.token.0, epoch: token.0 });
+        }
         let superseded = superseded(tx, batch).await?;
         let changes: Vec<_> = batch
             .changes
             .iter()
-            .filter(|(stream, change)| !(needs_lease(change) && superseded.contains(stream)))
+            .filter(|(stream, change)| !(change.needs_lease() && superseded.contains(stream)))
             .collect();
-        let living: BTreeSet<Token> = match changes.iter().any(|(_, change)| !needs_lease(change)) {
+        let living: BTreeSet<Token> = match changes.iter().any(|(_, change)| !change.needs_lease()) {
             true => tx.living().await?.keys().copied().collect(),
             false => BTreeSet::new(),
         };
@@ -125,11 +128,7 @@ impl Writing<'_> {
                 let stamp = (*origin, *epoch);
                 let parts = sheet.fill(*span, *epoch, is_alive);
                 let borders = stream.spec().borders;
-                let part_at = |time| {
-                    let at = parts.partition_point(|part| part.to < time);
-                    // Half-open pieces end where the next may begin, and pieces that touch were joined.
-                    (at..parts.len()).take(2).find(|at| borders.contain(parts[*at], time))
-                };
+                let part_at = |time| rules::part_at(borders, &parts, time);
                 let mut counts = vec![0; parts.len()];
                 let admit = |time| part_at(time).is_some();
                 let counted = |time| {
@@ -226,8 +225,7 @@ fn wanted(changes: &[&(StreamKey, Change)]) -> BTreeMap<StreamKey, Wanted> {
         };
         let Some(span) = span else { continue };
         let of_stream = wanted.entry(*stream).or_insert(Wanted { span, whole_pieces: false });
-        of_stream.span =
-            Span { from: of_stream.span.from.min(span.from), to: of_stream.span.to.max(span.to) };
+        of_stream.span = of_stream.span.hull(span);
         of_stream.whole_pieces |= matches!(change, Change::Doubted { .. });
     }
     wanted
@@ -244,8 +242,9 @@ async fn stored_keys(
             && !matches!(stream, StreamKey::Candle(..))
             && let Some((from, to)) = records.extent()
         {
-            let span = spans.entry(*stream).or_insert(Span { from, to });
-            *span = Span { from: span.from.min(from), to: span.to.max(to) };
+            let rows = Span { from, to };
+            let span = spans.entry(*stream).or_insert(rows);
+            *span = span.hull(rows);
         }
     }
     let mut stored = BTreeMap::new();
@@ -260,44 +259,21 @@ async fn stored_keys(
 
 /// The streams of the batch for which it needs a lease that its token does not have.
 async fn superseded(tx: &mut Tx<'_>, batch: &Batch) -> Result<BTreeSet<StreamKey>, MongoError> {
-    let needed: BTreeSet<_> =
-        batch.changes.iter().filter(|(_, change)| needs_lease(change)).map(|(stream, _)| *stream).collect();
-    if needed.is_empty() {
-        return Ok(needed);
+    let mut superseded = batch.leased();
+    if superseded.is_empty() {
+        return Ok(superseded);
     }
-    let names: Vec<_> = needed.iter().map(ToString::to_string).collect();
+    let needed = superseded.len();
+    let names: Vec<_> = superseded.iter().map(ToString::to_string).collect();
     let held = doc! { "_id": { "$in": names.clone() }, "token": i64::from(batch.token.0) };
-    let mut superseded = needed;
     for document in tx.find(STREAMS, held, doc! {}).await? {
         superseded.remove(&Read::of(STREAMS, &document).stream("_id")?);
     }
-    if batch.token != tx.token && !superseded.is_superset(&batch.changes.iter().map(|(s, _)| *s).collect()) {
+    if batch.token != tx.token && superseded.len() < needed {
         // Of another session: that nobody takes its streams meanwhile, the stream's document is written.
         let held = doc! { "_id": { "$in": names }, "token": i64::from(batch.token.0) };
         let touch = doc! { "$currentDate": { "adopted_at": true } };
         tx.update(STREAMS, vec![doc! { "q": held, "u": touch, "multi": true }]).await?;
     }
     Ok(superseded)
-}
-
-/// Fills and losses are fenced by the gaps themselves; everything else belongs to the live claim.
-fn needs_lease(change: &Change) -> bool {
-    !matches!(change, Change::Filled { .. } | Change::GapLost { .. })
-}
-
-fn check_tokens(batch: &Batch) -> Result<(), MongoError> {
-    let epochs = batch.changes.iter().filter_map(|(_, change)| match change {
-        Change::Rows { epoch, .. } | Change::Covered { epoch, .. } | Change::Filled { epoch, .. } => {
-            Some(epoch)
-        }
-        Change::Final { .. }
-        | Change::GapOpened { .. }
-        | Change::Doubted { .. }
-        | Change::GapLost { .. }
-        | Change::Edge(_) => None,
-    });
-    match epochs.map(|epoch| epoch.token).find(|token| *token != batch.token) {
-        None => Ok(()),
-        Some(token) => Err(MongoError::MixedTokens { batch: batch.token.0, epoch: token.0 }),
-    }
 }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::store::{Leases, RECENT_MS, Recent, StreamStart};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
+use hl_store::rules;
 use mongodb::bson::{Bson, Document, doc};
 
 use crate::documents::{Read, date, date_or_null};
@@ -94,15 +95,7 @@ async fn recent(tx: &mut Tx<'_>, stream: StreamKey, edge: TimeMs) -> Result<Rece
     for document in tx.find(GAPS, unfilled, doc! {}).await? {
         pieces.push((Read::of(GAPS, &document).span()?, true));
     }
-    pieces.sort_unstable_by_key(|(span, _)| std::cmp::Reverse(span.to));
-    let mut since = None;
-    for (span, _) in &pieces {
-        if since.unwrap_or(edge) <= span.to {
-            since = Some(since.unwrap_or(edge).min(span.from.max(oldest)));
-        }
-    }
-    let mut gaps: Vec<_> = pieces.iter().filter(|(_, gap)| *gap).map(|(span, _)| *span).collect();
-    gaps.sort_unstable();
+    let (since, gaps) = rules::recent(pieces, edge);
     // The edge block itself is known also where no piece ends there.
     let span = Span { from: since.unwrap_or(edge), to: edge };
     let pipeline = vec![

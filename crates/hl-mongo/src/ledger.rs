@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt as _;
-use hl_core::archive::Day;
 use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::{Origin, StreamKey, TimeMs};
+use hl_store::rules;
 use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
 
@@ -146,9 +146,6 @@ pub(crate) fn piece(document: &Document) -> Result<(StreamKey, PieceKey, Piece),
     Ok((read.stream("stream")?, key, Piece { to, rows: read.count("rows")? }))
 }
 
-/// More bars than the exchange keeps are not looked at.
-const MOST_BARS: usize = 5_000;
-
 /// The covered bars whose open time lies in `span`, with their trades.
 pub(crate) async fn covered_bars(
     db: &Database,
@@ -176,19 +173,9 @@ pub(crate) async fn covered_bars(
         }
     }
     let archived = archive::touched_days(db, stream).await?;
-    let mut bars = BTreeMap::new();
-    for document in &pieces {
-        let Some(piece) = Read::of(COVERAGE, document).span()?.intersect(span) else { continue };
-        let first = interval.open_of(piece.from);
-        let mut bar = if first < piece.from { first + interval.ms() } else { first };
-        while bar < piece.to && bars.len() < MOST_BARS {
-            if !archived.contains(&Day::of(bar)) {
-                bars.insert(bar, stored.get(&bar).copied().unwrap_or_default());
-            }
-            bar = bar + interval.ms();
-        }
-    }
-    Ok(bars.into_iter().collect())
+    let pieces = pieces.iter().map(|piece| Read::of(COVERAGE, piece).span());
+    let pieces: Vec<_> = pieces.collect::<Result<_, _>>()?;
+    Ok(rules::covered_bars(interval, span, pieces, &stored, &archived))
 }
 
 /// Streams with open gaps: how many, and from the first to the last.

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use hl_core::runs::{Begun, Outcome, Report, Row};
-use hl_core::time::DAY_MS;
 use hl_core::{TimeMs, Token};
+use hl_store::rules::{self, Attempt, RUNS_KEPT_MS};
 use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
 
@@ -16,9 +16,6 @@ use crate::error::MongoError;
 use crate::schema::RUNS;
 use crate::session::Work;
 use crate::tx::Tx;
-
-/// How long runs are remembered, ms.
-const KEPT_MS: i64 = 30 * DAY_MS;
 
 fn key(job: &str, planned: TimeMs) -> Document {
     doc! { "job": job, "planned": date(planned) }
@@ -36,30 +33,25 @@ impl Work for BeginRun {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Begun, MongoError> {
         let Self { job, planned } = self;
-        let mut attempt = 1;
-        if let Some(before) = tx.find_one(RUNS, doc! { "_id": key(job, *planned) }).await? {
-            let before = row(&before)?;
-            if before.outcome == Some(Outcome::Succeeded) {
-                return Ok(Begun::Done);
-            }
-            // Who failed tries again, and not somebody else beside it, for as long as it lives.
-            let is_free = before.attempt == 0 || before.outcome == Some(Outcome::Skipped);
-            let runs = before.attempt > 0 && before.ended.is_none();
-            let is_taken = if before.token == tx.token { runs } else { !is_free };
-            if is_taken && let Some(holder) = tx.alive(before.token).await? {
-                return Ok(Begun::Elsewhere(holder));
-            }
-            attempt = before.attempt.saturating_add(1);
+        let before = tx.find_one(RUNS, doc! { "_id": key(job, *planned) }).await?;
+        let before = before.as_ref().map(row).transpose()?;
+        let Some(Attempt { number, unless }) = rules::attempt(before.as_ref(), tx.token) else {
+            return Ok(Begun::Done);
+        };
+        if let Some(token) = unless
+            && let Some(holder) = tx.alive(token).await?
+        {
+            return Ok(Begun::Elsewhere(holder));
         }
         let begun = doc! {
-            "attempt": i64::from(attempt), "token": i64::from(tx.token.0), "started": date(tx.now),
+            "attempt": i64::from(number), "token": i64::from(tx.token.0), "started": date(tx.now),
             "ended": Bson::Null, "outcome": Bson::Null, "rows": 0_i64, "weight": 0_i64, "error": Bson::Null,
         };
         let begin = doc! { "q": { "_id": key(job, *planned) }, "u": { "$set": begun }, "upsert": true };
         tx.update(RUNS, vec![begin]).await?;
-        let old = doc! { "_id": { "$gte": { "job": job }, "$lt": key(job, *planned - KEPT_MS) } };
+        let old = doc! { "_id": { "$gte": { "job": job }, "$lt": key(job, *planned - RUNS_KEPT_MS) } };
         tx.delete(RUNS, vec![doc! { "q": old, "limit": 0 }]).await?;
-        Ok(Begun::Yes(attempt))
+        Ok(Begun::Yes(number))
     }
 }
 

@@ -77,10 +77,8 @@ impl Sheet {
 
     /// `span`, and every covered piece that is known.
     pub(crate) fn reach(&self, span: Span) -> Span {
-        self.pieces.iter().fold(span, |span, ((.., from), piece)| Span {
-            from: span.from.min(*from),
-            to: span.to.max(piece.to),
-        })
+        let pieces = self.pieces.iter().map(|((.., from), piece)| Span { from: *from, to: piece.to });
+        pieces.fold(span, Span::hull)
     }
 
     fn borders(&self) -> Borders {

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use hl_core::TimeMs;
 use hl_core::store::Reservation;
+use hl_store::rules::{self, WINDOW_MS};
 use mongodb::bson::doc;
 
 use crate::documents::{Read, date};
@@ -10,8 +11,6 @@ use crate::error::MongoError;
 use crate::schema::{META, WEIGHT};
 use crate::session::Work;
 use crate::tx::Tx;
-
-const WINDOW_MS: i64 = 60_000;
 
 /// Books weight, where the window has room for it.
 pub(crate) struct Reserve {
@@ -44,20 +43,11 @@ impl Work for Reserve {
             let read = Read::of(WEIGHT, found);
             booked.push((read.time("at")?, read.int("weight")?));
         }
-        let mut excess =
-            booked.iter().map(|(_, weight)| weight).sum::<i64>() + i64::from(*weight) - i64::from(*ceiling);
-        if excess <= 0 || *ceiling == u32::MAX {
+        let answer = rules::reservation(&booked, *now, *weight, *ceiling);
+        if answer == Reservation::Granted {
             let booking = doc! { "address": address, "at": date(*now), "weight": i64::from(*weight) };
             tx.insert(WEIGHT, vec![booking]).await?;
-            return Ok(Reservation::Granted);
         }
-        for (at, leaving) in booked {
-            excess -= leaving;
-            if excess <= 0 {
-                return Ok(Reservation::RetryAt(at + WINDOW_MS));
-            }
-        }
-        // More than the ceiling at once never fits.
-        Ok(Reservation::RetryAt(*now + WINDOW_MS))
+        Ok(answer)
     }
 }

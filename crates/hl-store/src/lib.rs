@@ -7,6 +7,7 @@ pub mod checks;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod inspect;
+pub mod rules;
 mod spool;
 mod sqlite;
 mod writer;

@@ -298,14 +298,14 @@ impl Work<'_> {
     }
 
     fn part(&self, path: Option<String>, sum: Sum, rows: &StoredRows) -> Part {
-        let times = || rows.records.keys().into_iter().map(|key| key.time);
+        let (first, last) = rows.records.extent().unwrap_or_default();
         Part {
             stream: self.stream,
             day: self.day,
             path,
             rows: rows.len() as u64,
-            first: times().min().unwrap_or_default(),
-            last: times().max().unwrap_or_default(),
+            first,
+            last,
             bytes: sum.bytes,
             checksum: sum.checksum,
             epoch: self.epoch,

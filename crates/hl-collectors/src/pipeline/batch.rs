@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hl_core::ledger::{Batch, Cause, Change, Span};
+use hl_core::ledger::{Batch, Cause, Change};
 use hl_core::stream::Conflation;
 use hl_core::{Records, StreamKey, Token};
 
@@ -176,7 +176,7 @@ fn merge(waiting: &mut [Change], change: Change) -> Option<Change> {
                     && (*e, *o) == (epoch, origin)
                     && s.touches(span)
                 {
-                    *s = Span::new(s.from.min(span.from), s.to.max(span.to));
+                    *s = s.hull(span);
                     return None;
                 }
             }
@@ -187,7 +187,7 @@ fn merge(waiting: &mut [Change], change: Change) -> Option<Change> {
                 if let Change::Final { span: s } = earlier
                     && s.touches(span)
                 {
-                    *s = Span::new(s.from.min(span.from), s.to.max(span.to));
+                    *s = s.hull(span);
                     return None;
                 }
             }
@@ -208,6 +208,7 @@ fn merge(waiting: &mut [Change], change: Change) -> Option<Change> {
 
 #[cfg(test)]
 mod tests {
+    use hl_core::ledger::Span;
     use hl_core::record::{Bbo, Candle, Funding, HexBytes, Mid, Side, Trade};
     use hl_core::{Coin, Decimal, Epoch, Interval, Origin, TimeMs};
 

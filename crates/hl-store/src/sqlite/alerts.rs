@@ -2,7 +2,6 @@
 
 use hl_core::alert::{Alert, AlertKind, Severity};
 use hl_core::store::StoreError;
-use hl_core::time::DAY_MS;
 use hl_core::{TimeMs, Token};
 use rusqlite::{Connection, Transaction, named_params, params};
 
@@ -10,9 +9,7 @@ use super::error::Step as _;
 use super::rows::word;
 use super::session::Scope;
 use crate::AlertRow;
-
-/// How long ended alerts are remembered, ms.
-const KEPT_MS: i64 = 90 * DAY_MS;
+use crate::rules::ALERTS_KEPT_MS;
 
 impl Scope<'_> {
     pub(super) fn put_alert(&self, alert: &Alert) -> Result<(), StoreError> {
@@ -35,7 +32,7 @@ impl Scope<'_> {
             .step("keeping an alert")?;
         self.tx
             .prepare_cached("DELETE FROM alerts WHERE raised < ?1 AND resolved < ?1")
-            .and_then(|mut s| s.execute([(alert.last_seen - KEPT_MS).0]))
+            .and_then(|mut s| s.execute([(alert.last_seen - ALERTS_KEPT_MS).0]))
             .step("forgetting old alerts")?;
         Ok(())
     }

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use hl_core::archive::{Claimed, Day, Part, Removed, StoredRows};
 use hl_core::ledger::Span;
-use hl_core::store::{RECENT_MS, StoreError};
+use hl_core::store::StoreError;
 use hl_core::{Epoch, StreamKey, TimeMs};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::error::Step as _;
 use super::rows::{self, word};
 use super::session::{self, Scope, edge_of_ledger, holder};
+use crate::rules;
 
 impl Scope<'_> {
     fn day_claim(&self, stream: StreamKey, day: Day) -> Result<Option<Epoch>, StoreError> {
@@ -104,9 +105,7 @@ pub(super) fn settled_days(
         Some(edge) => Some(edge),
         None => edge_of_ledger(conn, &stream.to_string())?.map(TimeMs),
     };
-    // A live claim that begins joins what lies shortly before its edge, and has to find it.
-    let settled = edge.map_or(TimeMs::MAX, |edge| edge - RECENT_MS);
-    let before = before.min(settled);
+    let before = rules::settled(edge, before);
     let days = rows::days(conn, stream, Day::of(before).span().from)?;
     Ok(days.into_iter().filter(|(day, _)| day.end() <= before).collect())
 }

@@ -13,13 +13,16 @@ use super::session::Scope;
 
 impl Scope<'_> {
     pub(super) fn commit(&self, batch: &Batch) -> Result<Ack, StoreError> {
-        check_tokens(batch)?;
+        if let Some(token) = batch.foreign_token() {
+            let mixed = SqliteError::MixedTokens { batch: batch.token.0, epoch: token.0 };
+            return Err(permanent("checking a batch", mixed));
+        }
         let mut ack = Ack::default();
         let superseded = self.superseded(batch)?;
         // Rows inserted since the last covered piece of the same claim.
         let mut inserted = BTreeMap::<(StreamKey, Epoch), u64>::new();
         for (stream, change) in &batch.changes {
-            if needs_lease(change) && superseded.contains(stream) {
+            if change.needs_lease() && superseded.contains(stream) {
                 continue;
             }
             match change {
@@ -55,14 +58,8 @@ impl Scope<'_> {
 
     /// The streams of the batch for which it needs a lease that its token does not have.
     fn superseded(&self, batch: &Batch) -> Result<BTreeSet<StreamKey>, StoreError> {
-        let streams: BTreeSet<_> = batch
-            .changes
-            .iter()
-            .filter(|(_, change)| needs_lease(change))
-            .map(|(stream, _)| *stream)
-            .collect();
         let mut superseded = BTreeSet::new();
-        for stream in streams {
+        for stream in batch.leased() {
             let token: Option<Option<u32>> = self
                 .tx
                 .prepare_cached("SELECT token FROM streams WHERE stream = ?1")
@@ -82,31 +79,6 @@ impl Scope<'_> {
             .and_then(|mut s| s.execute(params![stream.to_string(), to.0]))
             .step("advancing an edge")?;
         Ok(())
-    }
-}
-
-/// Fills and losses are fenced by the gaps themselves; everything else belongs to the live claim.
-fn needs_lease(change: &Change) -> bool {
-    !matches!(change, Change::Filled { .. } | Change::GapLost { .. })
-}
-
-fn check_tokens(batch: &Batch) -> Result<(), StoreError> {
-    let epochs = batch.changes.iter().filter_map(|(_, change)| match change {
-        Change::Rows { epoch, .. } | Change::Covered { epoch, .. } | Change::Filled { epoch, .. } => {
-            Some(epoch)
-        }
-        Change::Final { .. }
-        | Change::GapOpened { .. }
-        | Change::Doubted { .. }
-        | Change::GapLost { .. }
-        | Change::Edge(_) => None,
-    });
-    match epochs.map(|epoch| epoch.token).find(|token| *token != batch.token) {
-        None => Ok(()),
-        Some(token) => Err(permanent(
-            "checking a batch",
-            SqliteError::MixedTokens { batch: batch.token.0, epoch: token.0 },
-        )),
     }
 }
 

@@ -3,9 +3,6 @@
 //! A gap never shrinks: filling or claiming a part of it splits it, and every piece keeps its cause. With
 //! [`Borders::Shared`] the pieces share their border blocks, and a gap of length zero is one border block.
 
-use std::collections::BTreeMap;
-
-use hl_core::archive::Day;
 use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::store::StoreError;
 use hl_core::stream::Borders;
@@ -16,6 +13,7 @@ use super::archive;
 use super::error::Step as _;
 use super::rows::{self, Stamp, Written, word};
 use super::session::Scope;
+use crate::rules;
 
 /// A gap as it is stored.
 #[derive(Clone, Copy)]
@@ -135,11 +133,7 @@ impl Scope<'_> {
             }
         }
         let parts = Span::joined(parts);
-        let part_at = |time| {
-            let at = parts.partition_point(|part| part.to < time);
-            // Half-open pieces end where the next may begin, and pieces that touch were joined.
-            (at..parts.len()).take(2).find(|at| borders.contain(parts[*at], time))
-        };
+        let part_at = |time| rules::part_at(borders, &parts, time);
         let mut counts = vec![0; parts.len()];
         let written = rows::insert(
             self.tx,
@@ -374,9 +368,6 @@ impl Scope<'_> {
     }
 }
 
-/// More bars than the exchange keeps are not looked at.
-const MOST_BARS: usize = 5_000;
-
 /// The covered bars whose open time lies in `span`, with their trades.
 pub(super) fn covered_bars(
     conn: &Connection,
@@ -400,18 +391,7 @@ pub(super) fn covered_bars(
         .step(STEP)?;
     let stored = rows::final_bars(conn, coin, interval, span)?;
     let archived = archive::touched_days(conn, stream)?;
-    let mut bars = BTreeMap::new();
-    for piece in pieces.into_iter().filter_map(|piece| piece.intersect(span)) {
-        let first = interval.open_of(piece.from);
-        let mut bar = if first < piece.from { first + interval.ms() } else { first };
-        while bar < piece.to && bars.len() < MOST_BARS {
-            if !archived.contains(&Day::of(bar)) {
-                bars.insert(bar, stored.get(&bar).copied().unwrap_or_default());
-            }
-            bar = bar + interval.ms();
-        }
-    }
-    Ok(bars.into_iter().collect())
+    Ok(rules::covered_bars(interval, span, pieces, &stored, &archived))
 }
 
 /// Streams with open gaps: how many, and from the first to the last.

@@ -2,45 +2,33 @@
 
 use hl_core::runs::{Begun, Outcome, Report, Row};
 use hl_core::store::StoreError;
-use hl_core::time::DAY_MS;
 use hl_core::{TimeMs, Token};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, named_params, params};
 
 use super::error::Step as _;
 use super::session::{Scope, Session, holder};
+use crate::rules::{self, Attempt, RUNS_KEPT_MS};
 
-/// How long runs are remembered, ms.
-const KEPT_MS: i64 = 30 * DAY_MS;
+const COLUMNS: &str = "job, planned, attempt, token, started, ended, outcome, rows, weight, error";
 
 impl Scope<'_> {
     pub(super) fn begin_run(&self, job: &str, planned: TimeMs) -> Result<Begun, StoreError> {
         const STEP: &str = "beginning a run";
-        let before: Option<(u32, u32, Option<String>, bool)> = self
+        let before = self
             .tx
-            .prepare_cached(
-                "SELECT attempt, token, outcome, ended IS NULL AND attempt > 0 FROM job_runs
-                 WHERE job = ?1 AND planned = ?2",
-            )
-            .and_then(|mut s| {
-                s.query_row(params![job, planned.0], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))
-                    .optional()
-            })
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM job_runs WHERE job = ?1 AND planned = ?2"))
+            .and_then(|mut s| s.query_row(params![job, planned.0], read).optional())
             .step(STEP)?;
-        if let Some((attempt, token, outcome, runs)) = &before {
-            if outcome.as_deref() == Some(Outcome::Succeeded.as_str()) {
-                return Ok(Begun::Done);
-            }
-            let token = Token(*token);
-            // Who failed tries again, and not somebody else beside it, for as long as it lives.
-            let is_free = *attempt == 0 || outcome.as_deref() == Some(Outcome::Skipped.as_str());
-            let others =
-                !is_free && token != self.token && self.is_alive(token) || token == self.token && *runs;
-            if others && let Some(holder) = holder(self.tx, token)? {
-                return Ok(Begun::Elsewhere(holder));
-            }
+        let Some(Attempt { number, unless }) = rules::attempt(before.as_ref(), self.token) else {
+            return Ok(Begun::Done);
+        };
+        if let Some(token) = unless
+            && self.is_alive(token)
+            && let Some(holder) = holder(self.tx, token)?
+        {
+            return Ok(Begun::Elsewhere(holder));
         }
-        let attempt = before.map_or(1, |(attempt, ..)| attempt.saturating_add(1));
         self.tx
             .prepare_cached(
                 "INSERT INTO job_runs (job, planned, attempt, token, started)
@@ -51,15 +39,15 @@ impl Scope<'_> {
             )
             .and_then(|mut s| {
                 s.execute(named_params! {
-                    ":job": job, ":planned": planned.0, ":attempt": attempt, ":token": self.token.0, ":now": self.now.0,
+                    ":job": job, ":planned": planned.0, ":attempt": number, ":token": self.token.0, ":now": self.now.0,
                 })
             })
             .step(STEP)?;
         self.tx
             .prepare_cached("DELETE FROM job_runs WHERE job = ?1 AND planned < ?2")
-            .and_then(|mut s| s.execute(params![job, (planned - KEPT_MS).0]))
+            .and_then(|mut s| s.execute(params![job, (planned - RUNS_KEPT_MS).0]))
             .step("forgetting old runs")?;
-        Ok(Begun::Yes(attempt))
+        Ok(Begun::Yes(number))
     }
 
     pub(super) fn ask_run(&self, job: &str) -> Result<TimeMs, StoreError> {
@@ -119,10 +107,10 @@ pub(super) fn asked(session: &Session) -> Result<Vec<(String, TimeMs)>, StoreErr
 pub(super) fn newest(conn: &Connection, job: Option<&str>, most: u32) -> Result<Vec<Row>, StoreError> {
     const STEP: &str = "reading the history of jobs";
     let mut statement = conn
-        .prepare_cached(
-            "SELECT job, planned, attempt, token, started, ended, outcome, rows, weight, error FROM job_runs
-             WHERE ?1 IS NULL OR job = ?1 ORDER BY started DESC, job, planned DESC LIMIT ?2",
-        )
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM job_runs
+             WHERE ?1 IS NULL OR job = ?1 ORDER BY started DESC, job, planned DESC LIMIT ?2"
+        ))
         .step(STEP)?;
     let rows = statement.query_map(params![job, most], read).step(STEP)?;
     rows.collect::<Result<_, _>>().step(STEP)

@@ -16,6 +16,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 
 use super::error::{SqliteError, Step as _, permanent};
 use super::{SqliteOptions, alerts, file, rows, schema};
+use crate::rules;
 
 /// The one connection that writes, and who it is.
 pub(super) struct Session {
@@ -200,19 +201,11 @@ impl Scope<'_> {
                  WHERE stream = ?1 AND to_time >= ?2 AND state <> 'backfilled'",
             )
             .step(STEP)?;
-        let mut pieces = known
+        let pieces = known
             .query_map(params![stream, oldest.0], |r| Ok((rows::span(r, 0)?, r.get::<_, bool>(2)?)))
             .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
             .step(STEP)?;
-        pieces.sort_unstable_by_key(|(span, _)| std::cmp::Reverse(span.to));
-        let mut since = None;
-        for (span, _) in &pieces {
-            if since.unwrap_or(edge) <= span.to {
-                since = Some(since.unwrap_or(edge).min(span.from.max(oldest)));
-            }
-        }
-        let mut gaps: Vec<_> = pieces.iter().filter(|(_, gap)| *gap).map(|(span, _)| *span).collect();
-        gaps.sort_unstable();
+        let (since, gaps) = rules::recent(pieces, edge);
         // The edge block itself is known also where no piece ends there.
         let from = since.unwrap_or(edge);
         let mut keys = self

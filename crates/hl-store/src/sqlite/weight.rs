@@ -6,8 +6,7 @@ use rusqlite::params;
 
 use super::error::Step as _;
 use super::session::Scope;
-
-const WINDOW_MS: i64 = 60_000;
+use crate::rules::{self, WINDOW_MS};
 
 impl Scope<'_> {
     pub(super) fn reserve(
@@ -30,26 +29,17 @@ impl Scope<'_> {
             .tx
             .prepare_cached("SELECT at, weight FROM weight WHERE address = ?1 ORDER BY at")
             .step(STEP)?;
-        let booked: Vec<(i64, i64)> = statement
-            .query_map([address], |r| Ok((r.get(0)?, r.get(1)?)))
+        let booked: Vec<(TimeMs, i64)> = statement
+            .query_map([address], |r| Ok((TimeMs(r.get(0)?), r.get(1)?)))
             .and_then(Iterator::collect)
             .step(STEP)?;
-        let mut excess =
-            booked.iter().map(|(_, weight)| weight).sum::<i64>() + i64::from(weight) - i64::from(ceiling);
-        if excess <= 0 || ceiling == u32::MAX {
+        let answer = rules::reservation(&booked, now, weight, ceiling);
+        if answer == Reservation::Granted {
             self.tx
                 .prepare_cached("INSERT INTO weight (address, at, weight) VALUES (?1, ?2, ?3)")
                 .and_then(|mut s| s.execute(params![address, now.0, weight]))
                 .step(STEP)?;
-            return Ok(Reservation::Granted);
         }
-        for (at, leaving) in booked {
-            excess -= leaving;
-            if excess <= 0 {
-                return Ok(Reservation::RetryAt(TimeMs(at) + WINDOW_MS));
-            }
-        }
-        // More than the ceiling at once never fits.
-        Ok(Reservation::RetryAt(now + WINDOW_MS))
+        Ok(answer)
     }
 }

@@ -175,8 +175,7 @@ impl<'a> Work<'a> {
                 self.plan_open(stream, gaps, alone).await?;
                 if let Some(planned) = self.planned.last_mut() {
                     planned.before = before;
-                    let newest = newest.unwrap_or(gaps);
-                    planned.span = Span::new(newest.from.min(gaps.from), newest.to.max(gaps.to));
+                    planned.span = newest.map_or(gaps, |newest| newest.hull(gaps));
                 }
                 Ok(())
             }

@@ -40,7 +40,7 @@ impl Ledger {
                 }
                 Change::Covered { epoch, span, .. } => match self.covered.last_mut() {
                     Some((e, last)) if *e == epoch && last.touches(span) => {
-                        *last = Span::new(last.from.min(span.from), last.to.max(span.to));
+                        *last = last.hull(span);
                     }
                     _ => self.covered.push((epoch, span)),
                 },

@@ -1,0 +1,119 @@
+//! What every store decides alike, once it has read what the decision needs: leases, gaps, bars, runs, weight.
+//!
+//! Pure: no I/O and no clock. How rows and ledger are read and written is each store's own.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hl_core::archive::Day;
+use hl_core::ledger::Span;
+use hl_core::runs::{Outcome, Row};
+use hl_core::store::{RECENT_MS, Reservation};
+use hl_core::stream::Borders;
+use hl_core::time::DAY_MS;
+use hl_core::{Interval, TimeMs, Token};
+
+/// How long runs are remembered, ms.
+pub const RUNS_KEPT_MS: i64 = 30 * DAY_MS;
+/// How long ended alerts are remembered, ms.
+pub const ALERTS_KEPT_MS: i64 = 90 * DAY_MS;
+/// The window of the weight ledger, ms.
+pub const WINDOW_MS: i64 = 60_000;
+/// More bars than the exchange keeps are not looked at.
+const MOST_BARS: usize = 5_000;
+
+/// From where on everything up to the edge is known, and what of it is not proven, oldest first. The pieces are those that
+/// end within [`RECENT_MS`] before the edge, each with whether it is a gap.
+#[must_use]
+pub fn recent(mut pieces: Vec<(Span, bool)>, edge: TimeMs) -> (Option<TimeMs>, Vec<Span>) {
+    let oldest = edge - RECENT_MS;
+    pieces.sort_unstable_by_key(|(span, _)| std::cmp::Reverse(span.to));
+    let mut since = None;
+    for (span, _) in &pieces {
+        if since.unwrap_or(edge) <= span.to {
+            since = Some(since.unwrap_or(edge).min(span.from.max(oldest)));
+        }
+    }
+    let mut gaps: Vec<_> = pieces.iter().filter(|(_, gap)| *gap).map(|(span, _)| *span).collect();
+    gaps.sort_unstable();
+    (since, gaps)
+}
+
+/// Before which time everything of a stream is settled, with its edge, or where its ledger ends.
+#[must_use]
+pub fn settled(edge: Option<TimeMs>, before: TimeMs) -> TimeMs {
+    // A live claim that begins joins what lies shortly before its edge, and has to find it.
+    before.min(edge.map_or(TimeMs::MAX, |edge| edge - RECENT_MS))
+}
+
+/// Which of the filled parts holds a time. The parts were joined, oldest first.
+#[must_use]
+pub fn part_at(borders: Borders, parts: &[Span], time: TimeMs) -> Option<usize> {
+    let at = parts.partition_point(|part| part.to < time);
+    // Half-open pieces end where the next may begin, and pieces that touch were joined.
+    (at..parts.len()).take(2).find(|at| borders.contain(parts[*at], time))
+}
+
+/// The bars in covered pieces, oldest first, whose open time lies in `span`, its end excluded, and of whose day nothing was
+/// archived: with the trades of those that are stored, and 0 for the others.
+#[must_use]
+pub fn covered_bars(
+    interval: Interval,
+    span: Span,
+    pieces: impl IntoIterator<Item = Span>,
+    stored: &BTreeMap<TimeMs, u64>,
+    archived: &BTreeSet<Day>,
+) -> Vec<(TimeMs, u64)> {
+    let mut bars = BTreeMap::new();
+    for piece in pieces.into_iter().filter_map(|piece| piece.intersect(span)) {
+        let first = interval.open_of(piece.from);
+        let mut bar = if first < piece.from { first + interval.ms() } else { first };
+        while bar < piece.to && bars.len() < MOST_BARS {
+            if !archived.contains(&Day::of(bar)) {
+                bars.insert(bar, stored.get(&bar).copied().unwrap_or_default());
+            }
+            bar = bar + interval.ms();
+        }
+    }
+    bars.into_iter().collect()
+}
+
+/// How a planned run may be begun.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Attempt {
+    /// Which it will be, from 1.
+    pub number: u32,
+    /// Not while this session lives.
+    pub unless: Option<Token>,
+}
+
+/// How the session `own` may begin a run of which `before` is known; none where it succeeded already.
+#[must_use]
+pub fn attempt(before: Option<&Row>, own: Token) -> Option<Attempt> {
+    let Some(before) = before else { return Some(Attempt { number: 1, unless: None }) };
+    if before.outcome == Some(Outcome::Succeeded) {
+        return None;
+    }
+    // Who failed tries again, and not somebody else beside it, for as long as it lives.
+    let is_free = before.attempt == 0 || before.outcome == Some(Outcome::Skipped);
+    let runs = before.attempt > 0 && before.ended.is_none();
+    let is_taken = if before.token == own { runs } else { !is_free };
+    Some(Attempt { number: before.attempt.saturating_add(1), unless: is_taken.then_some(before.token) })
+}
+
+/// Whether `weight` fits into the window beside what is booked in it, oldest first.
+#[must_use]
+pub fn reservation(booked: &[(TimeMs, i64)], now: TimeMs, weight: u32, ceiling: u32) -> Reservation {
+    let mut excess =
+        booked.iter().map(|(_, weight)| weight).sum::<i64>() + i64::from(weight) - i64::from(ceiling);
+    if excess <= 0 || ceiling == u32::MAX {
+        return Reservation::Granted;
+    }
+    for (at, leaving) in booked {
+        excess -= leaving;
+        if excess <= 0 {
+            return Reservation::RetryAt(*at + WINDOW_MS);
+        }
+    }
+    // More than the ceiling at once never fits.
+    Reservation::RetryAt(now + WINDOW_MS)
+}
