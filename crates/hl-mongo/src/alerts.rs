@@ -35,11 +35,10 @@ impl Work for PutAlert {
             "resolved": date_or_null(alert.resolved), "words": &alert.words,
         };
         let change = doc! { "$set": state, "$setOnInsert": { "severity": alert.severity.as_str() } };
-        tx.update(ALERTS, vec![doc! { "q": which, "u": change, "upsert": true }]).await?;
+        tx.upsert(ALERTS, which, change).await?;
         let oldest = date(alert.last_seen - ALERTS_KEPT_MS);
         let over = doc! { "raised": { "$lt": oldest }, "resolved": { "$lt": oldest } };
-        tx.delete(ALERTS, vec![doc! { "q": over, "limit": 0 }]).await?;
-        Ok(())
+        tx.delete_all(ALERTS, over).await
     }
 }
 

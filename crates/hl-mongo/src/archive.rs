@@ -14,10 +14,10 @@ use mongodb::bson::{Bson, Document, doc};
 
 use crate::documents::{Read, date};
 use crate::error::MongoError;
-use crate::rows;
 use crate::schema::{COVERAGE, DAYS, GAPS, PARTS, STREAMS};
 use crate::session::Work;
 use crate::tx::Tx;
+use crate::{ledger, rows};
 
 fn key(stream: StreamKey, day: Day) -> Document {
     doc! { "stream": stream.to_string(), "day": day.to_string() }
@@ -50,7 +50,7 @@ impl Work for ClaimDay {
             return Ok(Claimed::Elsewhere(holder));
         }
         let own = doc! { "$set": { "epoch": epoch.to_i64(), "since": date(tx.now) } };
-        tx.update(DAYS, vec![doc! { "q": { "_id": key(stream, day) }, "u": own, "upsert": true }]).await?;
+        tx.upsert(DAYS, doc! { "_id": key(stream, day) }, own).await?;
         Ok(Claimed::Yes)
     }
 }
@@ -68,8 +68,7 @@ impl Work for UnclaimDay {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<(), MongoError> {
         let own = doc! { "_id": key(self.stream, self.day), "epoch": self.epoch.to_i64() };
-        tx.delete(DAYS, vec![doc! { "q": own, "limit": 1 }]).await?;
-        Ok(())
+        tx.delete_one(DAYS, own).await.map(drop)
     }
 }
 
@@ -148,12 +147,10 @@ pub(crate) async fn edge(db: &Database, stream: StreamKey) -> Result<Option<Time
 async fn end_of_ledger(db: &Database, stream: StreamKey) -> Result<Option<TimeMs>, MongoError> {
     let mut end = None;
     for collection in [COVERAGE, GAPS] {
-        let last = db
-            .collection::<Document>(collection)
-            .find_one(doc! { "stream": stream.to_string() })
-            .sort(doc! { "to": -1 })
-            .await?;
-        end = end.max(last.map(|last| Read::of(collection, &last).time("to")).transpose()?);
+        let mut found = db.collection::<Document>(collection).aggregate(ledger::last_end(stream)).await?;
+        while let Some(last) = found.try_next().await? {
+            end = end.max(Some(Read::of(collection, &last).time("to")?));
+        }
     }
     Ok(end)
 }

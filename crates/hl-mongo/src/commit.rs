@@ -48,11 +48,10 @@ impl Work for Commit {
             edges: BTreeMap::new(),
             inserted: BTreeMap::new(),
         };
-        let stored = match tx.careful {
-            true => stored_keys(tx, &changes).await?,
-            false => BTreeMap::new(),
+        let mut keys = match tx.careful {
+            true => Keys(Some(stored_keys(tx, &changes).await?)),
+            false => Keys(None),
         };
-        let mut keys = Keys(stored);
         for (stream, change) in changes {
             writing.apply(*stream, change, &mut sheets, &mut keys, &living);
         }
@@ -81,13 +80,15 @@ struct Writing<'a> {
     inserted: BTreeMap<(StreamKey, Epoch), u64>,
 }
 
-/// The keys of rows that are stored, or about to be: those that somebody looked for.
-struct Keys(BTreeMap<StreamKey, BTreeSet<Vec<u8>>>);
+/// The keys of rows that are stored, or about to be. None where nobody looked: every row is taken for new then, and the
+/// server says where one is not.
+struct Keys(Option<BTreeMap<StreamKey, BTreeSet<Vec<u8>>>>);
 
 impl Keys {
     /// Whether the row is new; it is not the next time.
     fn is_new(&mut self, stream: StreamKey, document: &Document) -> bool {
-        self.0.entry(stream).or_default().insert(key(document))
+        let Some(known) = &mut self.0 else { return true };
+        known.entry(stream).or_default().insert(key(document))
     }
 }
 

@@ -87,7 +87,7 @@ pub(crate) enum Remedy {
 const DUPLICATE_KEY: i32 = 11_000;
 const INTERRUPTED: i32 = 11_601;
 
-pub(crate) fn is_duplicate(error: &Error) -> bool {
+fn is_duplicate(error: &Error) -> bool {
     code(error) == Some(DUPLICATE_KEY)
 }
 

@@ -7,7 +7,7 @@ use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::store::{Leases, RECENT_MS, Recent, StreamStart};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
 use hl_store::rules;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Document, doc};
 
 use crate::documents::{Read, date, date_or_null};
 use crate::error::MongoError;
@@ -28,9 +28,7 @@ impl Work for Take {
         let names: Vec<_> = self.0.iter().map(ToString::to_string).collect();
         let mut known = BTreeMap::new();
         for document in tx.find(STREAMS, doc! { "_id": { "$in": names } }, doc! {}).await? {
-            let read = Read::of(STREAMS, &document);
-            let token = read.int_or_null("token")?.and_then(|token| u32::try_from(token).ok()).map(Token);
-            known.insert(read.stream("_id")?, (read.time_or_null("edge")?, token));
+            known.insert(Read::of(STREAMS, &document).stream("_id")?, edge_and_holder(&document)?);
         }
         let mut leases = Leases::default();
         let mut taken = Vec::new();
@@ -61,25 +59,22 @@ impl Work for Take {
     }
 }
 
+/// The edge of a stream, and the token that may write it.
+fn edge_and_holder(stream: &Document) -> Result<(Option<TimeMs>, Option<Token>), MongoError> {
+    let read = Read::of(STREAMS, stream);
+    let token = read.int_or_null("token")?.and_then(|token| u32::try_from(token).ok()).map(Token);
+    Ok((read.time_or_null("edge")?, token))
+}
+
 /// A stream that only a backfill has touched so far begins where its ledger ends.
 async fn edge_of_ledger(tx: &mut Tx<'_>, stream: StreamKey) -> Result<Option<TimeMs>, MongoError> {
     let mut edge = None;
     for collection in [COVERAGE, GAPS] {
-        let last = tx.aggregate(collection, last_end(stream)).await?;
-        for document in &last {
-            edge = edge.max(Read::of(collection, document).time_or_null("to")?);
+        for last in tx.aggregate(collection, ledger::last_end(stream)).await? {
+            edge = edge.max(Some(Read::of(collection, &last).time("to")?));
         }
     }
     Ok(edge)
-}
-
-fn last_end(stream: StreamKey) -> Vec<Document> {
-    vec![
-        doc! { "$match": { "stream": stream.to_string() } },
-        doc! { "$sort": { "to": -1 } },
-        doc! { "$limit": 1 },
-        doc! { "$project": { "to": 1 } },
-    ]
 }
 
 /// What is stored of the last minutes before the edge.
@@ -122,8 +117,7 @@ impl Work for Release {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<(), MongoError> {
         let names: Vec<_> = self.0.iter().map(ToString::to_string).collect();
         let held = doc! { "_id": { "$in": names }, "token": i64::from(tx.token.0) };
-        let free = doc! { "q": held, "u": { "$set": { "token": Bson::Null } }, "multi": true };
-        tx.update(STREAMS, vec![free]).await.map(drop)
+        tx.clear(STREAMS, held, "token").await
     }
 }
 
@@ -141,12 +135,7 @@ impl Work for Ask {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<(), MongoError> {
         let Self { stream, span, cause } = *self;
         let row = tx.find_one(STREAMS, doc! { "_id": stream.to_string() }).await?;
-        let (mut edge, mut token) = (None, None);
-        if let Some(row) = &row {
-            let read = Read::of(STREAMS, row);
-            edge = read.time_or_null("edge")?;
-            token = read.int_or_null("token")?.and_then(|token| u32::try_from(token).ok()).map(Token);
-        }
+        let (edge, token) = row.as_ref().map(edge_and_holder).transpose()?.unwrap_or_default();
         let to = match (edge, token) {
             (Some(edge), _) => span.to.min(edge),
             // Its holder is about to say where its past ends.
@@ -205,7 +194,6 @@ impl Work for Unclaim {
     type Answer = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<(), MongoError> {
-        let free = doc! { "q": { "claim": self.0.to_i64() }, "u": { "$set": { "claim": Bson::Null } }, "multi": true };
-        tx.update(GAPS, vec![free]).await.map(drop)
+        tx.clear(GAPS, doc! { "claim": self.0.to_i64() }, "claim").await
     }
 }

@@ -31,6 +31,16 @@ fn touching(stream: StreamKey, span: Span) -> Document {
     doc! { "stream": stream.to_string(), "to": { "$gte": date(span.from) }, "from": { "$lte": date(span.to) } }
 }
 
+/// The last end of a covered piece, or of a gap, of a stream.
+pub(crate) fn last_end(stream: StreamKey) -> Vec<Document> {
+    vec![
+        doc! { "$match": { "stream": stream.to_string() } },
+        doc! { "$sort": { "to": -1 } },
+        doc! { "$limit": 1 },
+        doc! { "$project": { "to": 1 } },
+    ]
+}
+
 /// Loads sheets, with the bars of streams of bars.
 pub(crate) async fn load(
     tx: &mut Tx<'_>,

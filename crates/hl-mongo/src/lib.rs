@@ -30,4 +30,4 @@ mod weight;
 
 pub use error::MongoError;
 pub use inspect::MongoInspect;
-pub use store::{MongoOptions, MongoStore};
+pub use store::{DATABASE, MongoOptions, MongoStore};

@@ -22,9 +22,7 @@ impl Work for PutNote {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<(), MongoError> {
         let text = doc! { "text": &self.text, "updated_at": date(tx.now) };
-        tx.update(NOTES, vec![doc! { "q": { "_id": &self.name }, "u": { "$set": text }, "upsert": true }])
-            .await?;
-        Ok(())
+        tx.upsert(NOTES, doc! { "_id": &self.name }, doc! { "$set": text }).await
     }
 }
 

@@ -47,10 +47,9 @@ impl Work for BeginRun {
             "attempt": i64::from(number), "token": i64::from(tx.token.0), "started": date(tx.now),
             "ended": Bson::Null, "outcome": Bson::Null, "rows": 0_i64, "weight": 0_i64, "error": Bson::Null,
         };
-        let begin = doc! { "q": { "_id": key(job, *planned) }, "u": { "$set": begun }, "upsert": true };
-        tx.update(RUNS, vec![begin]).await?;
+        tx.upsert(RUNS, doc! { "_id": key(job, *planned) }, doc! { "$set": begun }).await?;
         let old = doc! { "_id": { "$gte": { "job": job }, "$lt": key(job, *planned - RUNS_KEPT_MS) } };
-        tx.delete(RUNS, vec![doc! { "q": old, "limit": 0 }]).await?;
+        tx.delete_all(RUNS, old).await?;
         Ok(Begun::Yes(number))
     }
 }

@@ -49,10 +49,10 @@ pub(crate) trait Work: Send + Sync {
 
 /// Who writes.
 pub(crate) struct Session {
-    pub(crate) client: Client,
-    pub(crate) db: Database,
+    client: Client,
+    db: Database,
     pub(crate) token: Token,
-    pub(crate) clock: Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
     nonce: ObjectId,
     lease: Duration,
     is_replicated: bool,
@@ -68,7 +68,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Takes a token and a lease, and ends those whose lease has run out.
+    /// Takes a token and a lease.
     pub(crate) async fn open(
         client: Client,
         db: Database,
@@ -83,10 +83,9 @@ impl Session {
             false => None,
         };
         let token = next_token(&db).await?;
-        let lease_ms = i64::try_from(options.lease.as_millis()).unwrap_or(i64::MAX);
         let nonce = ObjectId::new();
         let now = Instant::now();
-        let mut opened = Self {
+        let opened = Self {
             client,
             db,
             token,
@@ -112,8 +111,7 @@ impl Session {
             );
         }
         let member = doc! {
-            "nonce": nonce, "lsid": opened.lsid(), "sequence": 0_i64,
-            "until": { "$add": ["$$NOW", lease_ms] },
+            "nonce": nonce, "lsid": opened.lsid(), "sequence": 0_i64, "until": opened.until(),
             "pid": i64::from(options.pid), "host": { "$literal": &options.host },
             "role": { "$literal": &options.role }, "since": date(options.clock.now()),
         };
@@ -122,7 +120,6 @@ impl Session {
             .update_one(doc! { "_id": i64::from(token.0) }, vec![doc! { "$set": member }])
             .upsert(true)
             .await?;
-        opened.bury().await?;
         Ok(opened)
     }
 
@@ -132,6 +129,11 @@ impl Session {
 
     fn lsid(&self) -> Bson {
         self.session.as_ref().map_or(Bson::Null, |session| Bson::Document(session.id().clone()))
+    }
+
+    /// When a lease that is taken or renewed now runs out, as the server reckons it.
+    fn until(&self) -> Document {
+        doc! { "$add": ["$$NOW", i64::try_from(self.lease.as_millis()).unwrap_or(i64::MAX)] }
     }
 
     /// Runs `work` in one transaction with the lease document.
@@ -234,11 +236,8 @@ impl Session {
     }
 
     fn renewal(&self) -> Document {
-        let lease_ms = i64::try_from(self.lease.as_millis()).unwrap_or(i64::MAX);
-        let renewed = doc! {
-            "sequence": { "$add": ["$sequence", 1_i64] }, "lsid": self.lsid(),
-            "until": { "$add": ["$$NOW", lease_ms] },
-        };
+        let sequence = doc! { "$add": ["$sequence", 1_i64] };
+        let renewed = doc! { "sequence": sequence, "lsid": self.lsid(), "until": self.until() };
         doc! {
             "q": { "_id": i64::from(self.token.0), "nonce": self.nonce },
             "u": [{ "$set": renewed }],
@@ -375,11 +374,11 @@ impl Work for Bury {
             "_id": i64::from(self.token.0), "sequence": self.sequence,
             "$expr": { "$lte": ["$until", "$$NOW"] },
         };
-        match tx.delete(MEMBERS, vec![doc! { "q": expired, "limit": 1 }]).await? {
-            0 => Ok(()),
+        if tx.delete_one(MEMBERS, expired).await? {
             // Its token stays in `streams`: until somebody takes such a stream, what it spooled may still be written.
-            _ => forget(tx, self.token).await,
+            forget(tx, self.token).await?;
         }
+        Ok(())
     }
 }
 
@@ -390,9 +389,8 @@ impl Work for Finish {
     type Answer = ();
     async fn run(&self, tx: &mut Tx<'_>) -> Result<(), MongoError> {
         let token = i64::from(tx.token.0);
-        let free = doc! { "q": { "token": token }, "u": { "$set": { "token": Bson::Null } }, "multi": true };
-        tx.update(STREAMS, vec![free]).await?;
-        tx.delete(MEMBERS, vec![doc! { "q": { "_id": token }, "limit": 1 }]).await?;
+        tx.clear(STREAMS, doc! { "token": token }, "token").await?;
+        tx.delete_one(MEMBERS, doc! { "_id": token }).await?;
         forget(tx, tx.token).await
     }
 }
@@ -401,11 +399,8 @@ impl Work for Finish {
 async fn forget(tx: &mut Tx<'_>, token: Token) -> Result<(), MongoError> {
     let first = i64::from(token.0) << 32;
     let of_token = doc! { "$gte": first, "$lt": first + (1 << 32) };
-    let free =
-        doc! { "q": { "claim": of_token.clone() }, "u": { "$set": { "claim": Bson::Null } }, "multi": true };
-    tx.update(GAPS, vec![free]).await?;
-    let suffix = doc! { "_id": { "$regex": format!("/{}$", token.0) } };
-    tx.delete(NOTES, vec![doc! { "q": suffix, "limit": 0 }]).await?;
-    tx.delete(DAYS, vec![doc! { "q": { "epoch": of_token }, "limit": 0 }]).await?;
+    tx.clear(GAPS, doc! { "claim": of_token.clone() }, "claim").await?;
+    tx.delete_all(NOTES, doc! { "_id": { "$regex": format!("/{}$", token.0) } }).await?;
+    tx.delete_all(DAYS, doc! { "epoch": of_token }).await?;
     alerts::end(tx, token).await
 }

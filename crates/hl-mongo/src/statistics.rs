@@ -68,8 +68,7 @@ impl Work for PutStatistics {
         }
         if let Some(through) = self.through {
             let change = doc! { "$max": { "through": date(through) }, "$set": { "read_at": date(tx.now) } };
-            let series = doc! { "q": { "_id": &self.series }, "u": change, "upsert": true };
-            tx.update(SERIES, vec![series]).await?;
+            tx.upsert(SERIES, doc! { "_id": &self.series }, change).await?;
         }
         Ok(new)
     }

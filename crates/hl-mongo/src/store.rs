@@ -41,7 +41,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How long reading may take.
 const READING: Duration = Duration::from_secs(60);
 /// The database where the URI names none.
-const DATABASE: &str = "hyperliquid";
+pub const DATABASE: &str = "hyperliquid";
 
 /// How to open a [`MongoStore`].
 pub struct MongoOptions {

@@ -102,6 +102,41 @@ impl Tx<'_> {
         self.many("update", "updates", collection, updates).await
     }
 
+    /// Updates the document that matches, or makes it.
+    pub(crate) async fn upsert(
+        &mut self,
+        collection: &str,
+        filter: Document,
+        change: Document,
+    ) -> Result<(), MongoError> {
+        self.update(collection, vec![doc! { "q": filter, "u": change, "upsert": true }]).await.map(drop)
+    }
+
+    /// Takes the value of a field away wherever it matches.
+    pub(crate) async fn clear(
+        &mut self,
+        collection: &str,
+        filter: Document,
+        field: &str,
+    ) -> Result<(), MongoError> {
+        let change = doc! { "$set": { field: Bson::Null } };
+        self.update(collection, vec![doc! { "q": filter, "u": change, "multi": true }]).await.map(drop)
+    }
+
+    /// Deletes one document that matches. Returns whether there was one.
+    pub(crate) async fn delete_one(
+        &mut self,
+        collection: &str,
+        filter: Document,
+    ) -> Result<bool, MongoError> {
+        Ok(self.delete(collection, vec![doc! { "q": filter, "limit": 1 }]).await? > 0)
+    }
+
+    /// Deletes everything that matches.
+    pub(crate) async fn delete_all(&mut self, collection: &str, filter: Document) -> Result<(), MongoError> {
+        self.delete(collection, vec![doc! { "q": filter, "limit": 0 }]).await.map(drop)
+    }
+
     /// Deletes what matches, as `{q, limit}`, in one command. Returns how many.
     pub(crate) async fn delete(
         &mut self,

@@ -27,12 +27,10 @@ impl Work for Reserve {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Reservation, MongoError> {
         let Self { address, now, weight, ceiling } = self;
         // Two transactions that see the same room must not both take it: they meet at this document.
-        let counter = doc! {
-            "q": { "_id": format!("address/{address}") }, "u": { "$inc": { "asked": 1_i64 } }, "upsert": true,
-        };
-        tx.update(META, vec![counter]).await?;
+        let counter = doc! { "_id": format!("address/{address}") };
+        tx.upsert(META, counter, doc! { "$inc": { "asked": 1_i64 } }).await?;
         let gone = doc! { "address": address, "at": { "$lte": date(*now - WINDOW_MS) } };
-        tx.delete(WEIGHT, vec![doc! { "q": gone, "limit": 0 }]).await?;
+        tx.delete_all(WEIGHT, gone).await?;
         // A clock that was set back must not block the address for as long.
         let ahead = doc! { "address": address, "at": { "$gt": date(*now) } };
         let pull = doc! { "q": ahead, "u": { "$set": { "at": date(*now) } }, "multi": true };

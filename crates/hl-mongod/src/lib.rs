@@ -183,7 +183,7 @@ pub fn fresh_database() -> String {
     static SERVER: OnceLock<Result<String, String>> = OnceLock::new();
     static DATABASES: AtomicU32 = AtomicU32::new(0);
     let template = SERVER.get_or_init(|| {
-        let (told, ready) = std::sync::mpsc::channel();
+        let (told, ready) = std::sync::mpsc::sync_channel(1);
         // The server lives as long as this thread, which is as long as the process.
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

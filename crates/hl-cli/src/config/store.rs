@@ -23,9 +23,6 @@ pub struct MongoUri {
 }
 
 impl MongoUri {
-    /// The database where the URI names none.
-    const DATABASE: &str = "hyperliquid";
-
     /// As the driver takes it, credentials included: for the driver alone.
     #[must_use]
     pub fn uri(&self) -> &str {
@@ -43,7 +40,7 @@ impl MongoUri {
         let hosts_on = rest.rfind('@').map_or(rest, |at| &rest[at + 1..]);
         let (hosts, path) = hosts_on.split_once('/').unwrap_or((hosts_on, ""));
         let hosts = hosts.split('?').next().unwrap_or_default();
-        let database = path.split('?').next().filter(|name| !name.is_empty()).unwrap_or(Self::DATABASE);
+        let database = path.split('?').next().filter(|name| !name.is_empty()).unwrap_or(hl_mongo::DATABASE);
         // It names files on this machine, too.
         let is_name = database.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
         (!hosts.is_empty() && is_name).then(|| Self { uri: uri.to_owned(), database: database.to_owned() })
