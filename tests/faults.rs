@@ -86,6 +86,11 @@ async fn a_minute_of_faults() {
     let muted = json!({"kind": "mute", "stream": "trades/BTC", "for_ms": 15_000});
     let live = story.suffer("muted", &[muted]).await;
     assert!(counter(&live, "handovers") >= handovers + 2, "taken over, and given back");
+    // Whether the ledger has a gap for it depends on how far back the taker's first answer reaches.
+    let log = story.daemon.log();
+    let mut handovers =
+        log.lines().filter(|line| line.contains("handover") && line.contains("stream=trades/BTC"));
+    assert!(handovers.any(|line| line.contains("cause=\"silence\"")), "the mute is noticed as one: {log}");
 
     let refused = [json!({"kind": "refuse", "for_ms": 12_000}), json!({"kind": "drop"})];
     let live = story.suffer("refused", &refused).await;
@@ -145,7 +150,4 @@ async fn a_minute_of_faults() {
         let most = if name.starts_with("candle/") { BAR_MS } else { CADENCE_MS };
         assert!(outside.iter().all(|&ms| ms <= most), "{name}: {outside:?}: {gaps:#?}");
     }
-    let causes: Vec<_> =
-        gaps.iter().filter(|gap| gap["stream"] == "trades/BTC").map(|gap| &gap["cause"]).collect();
-    assert!(causes.iter().any(|&cause| cause == "silence"), "the mute is in the ledger: {gaps:#?}");
 }

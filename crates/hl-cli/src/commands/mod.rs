@@ -88,7 +88,7 @@ enum Command {
 /// What every command takes.
 #[derive(clap::Args, Debug)]
 struct Common {
-    /// The store [default: sqlite:./data/hyperliquid.db] [env: HL_STORE]
+    /// The store, sqlite:PATH or mongodb://HOST/DATABASE [default: sqlite:./data/hyperliquid.db] [env: HL_STORE]
     #[arg(long, value_name = "URI")]
     store: Option<String>,
     /// Answer with one JSON object instead of a table

@@ -116,7 +116,7 @@ pub(super) const OPTIONS: [Opt; 20] = [
         takes: Takes::Word,
         default: Some("sqlite:./data/hyperliquid.db"),
         value: "URI",
-        help: "Where to keep the data",
+        help: "Where to keep the data: sqlite:PATH or mongodb://HOST/DATABASE",
     },
     Opt {
         key: "http",
