@@ -156,6 +156,7 @@ impl Builder {
             ws: WsOptions { endpoint: endpoints.ws.endpoint, path: endpoints.ws.path },
             rest: RestOptions { endpoint: endpoints.info.endpoint, path: endpoints.info.path },
             address: network.clone(),
+            sharing: None,
             seed,
             statistics: None,
             policy: hl_core::thinning::Policy::default(),

@@ -11,7 +11,7 @@ use hl_core::seam::{Net as _, Seed};
 use hl_core::store::{Store as _, StoreError};
 use hl_core::thinning::Policy;
 use hl_core::{Coin, StreamKey, TimeMs};
-use hl_engine::{Engine, EngineError, Parts, Snapshot};
+use hl_engine::{Engine, EngineError, Parts, Sharing, Snapshot};
 use hl_runtime::{MemoryNet, TokioClock};
 use hl_scheduler::plan::Spec;
 use hl_sim::{Sim, SimConfig};
@@ -49,6 +49,8 @@ pub struct World {
     pub policy: Policy,
     /// Jobs that are planned, by the daemons that are started from now on.
     pub jobs: Vec<Spec>,
+    /// How the daemons that are started from now on share the streams, where they do.
+    pub sharing: Option<Sharing>,
     /// What happens in the stores of the daemons.
     pub troubles: Troubles,
     folder: tempfile::TempDir,
@@ -125,6 +127,7 @@ impl World {
             audited: true,
             policy: Policy::default(),
             jobs: Vec::new(),
+            sharing: None,
             troubles: Troubles::default(),
             folder,
             seed,
@@ -184,6 +187,7 @@ impl World {
             ws: WsOptions { endpoint: endpoint.clone(), path: "/ws".into() },
             rest: RestOptions { endpoint, path: "/info".into() },
             address: "sim".into(),
+            sharing: self.sharing.clone(),
             seed: Seed(self.seed).derive(&format!("daemon {}", store.token().0)),
             statistics: None,
             policy: self.policy,

@@ -23,6 +23,7 @@ pub mod seam;
 pub mod seeded;
 pub mod selector;
 pub mod source;
+pub mod spread;
 pub mod statistics;
 pub mod store;
 pub mod stream;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use hl_collectors::ws::plan::{PER_SLOT, Plan, SLOTS};
 use hl_core::selector::Places;
+use hl_core::spread::Polled;
 use hl_core::{Coin, StreamKey};
 
 /// Weight a minute that polling may plan with, out of the exchange's 1,200 per IP.
@@ -52,11 +53,8 @@ pub(crate) fn has_standby(stream: StreamKey, standby: &BTreeSet<Coin>) -> bool {
     matches!(stream, StreamKey::Trades(coin) if standby.contains(&coin))
 }
 
-/// Puts streams into the order in which places are given out, and checks that everything fits.
-///
-/// # Errors
-/// With the arithmetic, when it does not.
-pub fn plan(streams: &[StreamKey], standby: &BTreeSet<Coin>) -> Result<Vec<StreamKey>, OverCapacity> {
+/// Puts streams into the order in which places are given out.
+pub(crate) fn order(streams: &[StreamKey], standby: &BTreeSet<Coin>) -> Vec<StreamKey> {
     let mut order = streams.to_vec();
     // Pairs of places before single ones: what is left over may be one socket's, which no pair fits on.
     order.sort_by_key(|stream| {
@@ -64,6 +62,15 @@ pub fn plan(streams: &[StreamKey], standby: &BTreeSet<Coin>) -> Result<Vec<Strea
         (!spec.ws, std::cmp::Reverse(spec.value), !has_standby(*stream, standby), *stream)
     });
     order.dedup();
+    order
+}
+
+/// Puts streams into the order in which places are given out, and checks that everything fits.
+///
+/// # Errors
+/// With the arithmetic, when it does not.
+pub fn plan(streams: &[StreamKey], standby: &BTreeSet<Coin>) -> Result<Vec<StreamKey>, OverCapacity> {
+    let order = order(streams, standby);
     let mut places = Plan::new();
     let (mut rest, mut standbys, mut wanted) = (Vec::new(), 0, 0);
     for &stream in &order {
@@ -82,21 +89,11 @@ pub fn plan(streams: &[StreamKey], standby: &BTreeSet<Coin>) -> Result<Vec<Strea
     if standbys < wanted {
         return Err(OverCapacity::Standbys { asked: wanted, placed: standbys });
     }
-    // One shared request polls every stream of such a kind.
-    let mut shared = Vec::new();
-    let mut micro_weight = 0_u64;
+    let mut polls = Polled::default();
     for stream in &rest {
-        let spec = stream.spec();
-        if spec.poll_shared {
-            if shared.contains(&spec.kind) {
-                continue;
-            }
-            shared.push(spec.kind);
-        }
-        let period = u64::try_from(spec.poll_ms).unwrap_or(u64::MAX).max(1);
-        micro_weight += u64::from(spec.poll_weight) * 60_000 * 1_000_000 / period;
+        polls.add(*stream);
     }
-    let weight = micro_weight.div_ceil(1_000_000);
+    let weight = polls.weight();
     if weight > POLLED_WEIGHT {
         let (asked, polled) = (order.len(), rest.len());
         return Err(OverCapacity::Streams { asked, pushed: asked - polled, standbys, polled, weight });

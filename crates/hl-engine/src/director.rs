@@ -79,6 +79,13 @@ impl Director {
                 }
                 self.runner.wake();
             }
+            Effect::Release { stream } => {
+                debug!(%stream, "released");
+                self.ws.assign(stream, Role::Off);
+                self.rest.assign(stream, Role::Off);
+                self.inbox.release(stream);
+                self.runner.wake();
+            }
             Effect::Probe { stream, run } => {
                 debug!(%stream, "silent; asking whether it missed something");
                 let director = self.clone();

@@ -6,7 +6,7 @@ use hl_collectors::mono::MonoClock;
 use hl_collectors::pipeline::{Inbox, InboxStats, Meter, Meters, Pipeline, PipelineCounters, PipelineEvent};
 use hl_collectors::rest::{InfoClient, RestCounters, RestOptions, RestSource, Weights};
 use hl_collectors::ws::{SocketView, WsOptions, WsPool};
-use hl_core::seam::{Clock, Net, Seed, stopped};
+use hl_core::seam::{Clock, Net, Seed, sleep_until, stopped};
 use hl_core::selector::{Event, Guard, Places, Selector, Timing};
 use hl_core::source::{DataSource as _, Files, Role};
 use hl_core::store::{BatchQueue, Holder, Leases, Store, StoreError};
@@ -23,6 +23,7 @@ use tracing::{error, info, warn};
 
 use crate::capacity::{self, OverCapacity};
 use crate::director::Director;
+use crate::sharing::{self, Share, Sharing};
 use crate::watch::{self as watching, Board, Published};
 use crate::{spooled, thinned};
 
@@ -51,6 +52,9 @@ pub struct Parts {
     pub rest: RestOptions,
     /// Names the ledger of request weight: the network and the local address that requests go out from.
     pub address: String,
+    /// Whether the streams are shared with the other processes of the store that share them. Otherwise it collects all
+    /// that nobody else holds.
+    pub sharing: Option<Sharing>,
     /// Seed of everything drawn.
     pub seed: Seed,
     /// The files of daily statistics; not every network has them.
@@ -142,15 +146,17 @@ pub struct Snapshot {
 
 /// The collector. See the [crate](crate).
 pub struct Engine {
-    store: Arc<dyn Store>,
-    spool: Arc<dyn BatchQueue>,
-    mono: MonoClock,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) spool: Arc<dyn BatchQueue>,
+    pub(crate) mono: MonoClock,
     zero: Instant,
-    client: Arc<InfoClient>,
-    inbox: Arc<Inbox>,
+    pub(crate) client: Arc<InfoClient>,
+    pub(crate) inbox: Arc<Inbox>,
     meters: Arc<Meters>,
-    guard: Arc<Guard>,
-    pool: Arc<WsPool>,
+    pub(crate) guard: Arc<Guard>,
+    pub(crate) pool: Arc<WsPool>,
+    address: String,
+    sharing: Option<Sharing>,
     rest: Arc<RestSource>,
     runner: Arc<Runner>,
     statistics: Option<Arc<dyn Files>>,
@@ -168,7 +174,8 @@ impl Engine {
     pub fn new(parts: Parts) -> Arc<Self> {
         let zero = Instant::now();
         let mono = MonoClock::new(parts.clock.clone());
-        let weights = Weights::new(parts.store.clone(), parts.address, mono.clone(), parts.clock.clone());
+        let weights =
+            Weights::new(parts.store.clone(), parts.address.clone(), mono.clone(), parts.clock.clone());
         let client = Arc::new(InfoClient::new(
             parts.net.clone(),
             parts.rest,
@@ -196,6 +203,8 @@ impl Engine {
         Arc::new(Self {
             board: Arc::new(Board::new(parts.store.token())),
             store: parts.store,
+            address: parts.address,
+            sharing: parts.sharing,
             statistics: parts.statistics,
             policy: parts.policy,
             jobs: parts.jobs,
@@ -265,17 +274,32 @@ impl Engine {
         if let Some(coin) = standby.iter().find(|coin| !streams.contains(&StreamKey::Trades(**coin))) {
             return Err(EngineError::NoTrades(*coin));
         }
-        let order = capacity::plan(streams, standby)?;
+        let order = match self.sharing {
+            // What one address has no room for may be another's.
+            Some(_) => capacity::order(streams, standby),
+            None => capacity::plan(streams, standby)?,
+        };
+        let doubled: BTreeSet<_> = standby.iter().map(|coin| StreamKey::Trades(*coin)).collect();
         // Before any token moves: what an earlier process left in the spool is still the leaseholder's own.
         spooled::drain(self.store.as_ref(), self.spool.as_ref(), || self.guard.mint()).await?;
-        let leases = self.first_leases(&order, &mut stop).await?;
-        if leases.granted.is_empty() {
-            return Err(EngineError::Held(distinct(&leases)));
-        }
+        let mut share =
+            self.sharing.as_ref().map(|sharing| Share::new(sharing, &self.address, &order, doubled.clone()));
+        let leases = match share {
+            // The others are asked first.
+            Some(_) => Leases::default(),
+            None => {
+                let leases = self.first_leases(&order, &mut stop).await?;
+                if leases.granted.is_empty() {
+                    return Err(EngineError::Held(distinct(&leases)));
+                }
+                leases
+            }
+        };
         let mut knows_time = self.learn_time().await;
         thinned::note(self.store.as_ref(), self.policy, self.mono.exchange()).await?;
         let backfill = self.register_jobs(streams).await?;
-        self.begin(leases, standby);
+        self.hold(leases.held.clone());
+        self.begin(leases, &doubled);
 
         let (stop_sources, sources_stop) = watch::channel(false);
         let (events, mut pipeline_events) = mpsc::channel(PIPELINE_EVENTS);
@@ -321,16 +345,30 @@ impl Engine {
             "the job runner"
         });
 
-        let mut again = tokio::time::interval(LEASE_AGAIN);
+        let mut again = tokio::time::interval(if share.is_some() { sharing::EVERY } else { LEASE_AGAIN });
         again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut leave_until = None;
         let ended = loop {
             tokio::select! {
                 biased;
-                () = stopped(&mut stop) => break Ok(()),
+                () = stopped(&mut stop), if leave_until.is_none() => {
+                    if !share.as_mut().is_some_and(Share::leave) {
+                        break Ok(());
+                    }
+                    info!("leaving: the others take over");
+                    leave_until = Some(Instant::now() + sharing::LEAVE_LIMIT);
+                    again.reset_immediately();
+                }
+                () = sleep_until(leave_until) => break Ok(()),
                 event = pipeline_events.recv() => match event {
                     Some(PipelineEvent::Superseded(stream)) => {
                         self.guard.report(self.mono.now(), Event::Superseded { stream });
                         self.leased().remove(&stream);
+                    }
+                    Some(PipelineEvent::Released(stream)) => {
+                        if let Some(share) = &mut share {
+                            self.give_back(share, stream).await;
+                        }
                     }
                     Some(PipelineEvent::Missed { stream, run }) => {
                         self.guard.report(self.mono.now(), Event::Missed { stream, run });
@@ -351,7 +389,15 @@ impl Engine {
                 _ = again.tick() => {
                     // Stamps far from a wrong system clock are not believed until the exchange has said what time it is.
                     knows_time = knows_time || self.learn_time().await;
-                    self.lease_again(&order, standby).await;
+                    match &mut share {
+                        Some(share) => {
+                            self.share(share, &order).await;
+                            if leave_until.is_some() && !share.is_moving() {
+                                break Ok(());
+                            }
+                        }
+                        None => self.lease_again(&order, &doubled).await,
+                    }
                 }
             }
         };
@@ -468,7 +514,7 @@ impl Engine {
     }
 
     /// Streams begin: their time lines first, then the selector may give them out.
-    fn begin(&self, leases: Leases, standby: &BTreeSet<Coin>) {
+    pub(crate) fn begin(&self, leases: Leases, doubled: &BTreeSet<StreamKey>) {
         for mut start in leases.granted {
             let stream = start.stream;
             if self.policy.min_trade_usd.is_some() {
@@ -477,7 +523,7 @@ impl Engine {
             }
             self.leased().insert(stream);
             self.inbox.start(start);
-            let doubled = capacity::has_standby(stream, standby);
+            let doubled = doubled.contains(&stream);
             let places = self.pool.place(stream, doubled);
             if doubled && places != Places::Two {
                 warn!(%stream, "no place for its standby");
@@ -485,18 +531,23 @@ impl Engine {
             self.pool.assign(stream, Role::Standby);
             self.guard.report(self.mono.now(), Event::Leased { stream, places });
         }
-        for (stream, holder) in &leases.held {
-            info!(%stream, holder = %holder.role, pid = holder.pid, "held by another process; taken over when it ends");
-        }
-        *lock(&self.held) = leases.held;
     }
 
-    fn leased(&self) -> MutexGuard<'_, BTreeSet<StreamKey>> {
+    pub(crate) fn leased(&self) -> MutexGuard<'_, BTreeSet<StreamKey>> {
         lock(&self.leased)
     }
 
+    /// Remembers who holds what this process does not, and says what is new.
+    pub(crate) fn hold(&self, held: Vec<(StreamKey, Holder)>) {
+        let mut known = lock(&self.held);
+        for (stream, holder) in held.iter().filter(|held| !known.contains(held)) {
+            info!(%stream, holder = %holder.role, pid = holder.pid, "held by another process; taken over when it ends");
+        }
+        *known = held;
+    }
+
     /// Asks for the leases that it has not, or has lost.
-    async fn lease_again(&self, order: &[StreamKey], standby: &BTreeSet<Coin>) {
+    async fn lease_again(&self, order: &[StreamKey], doubled: &BTreeSet<StreamKey>) {
         let wanted: Vec<_> = {
             let leased = self.leased();
             order.iter().filter(|stream| !leased.contains(stream)).copied().collect()
@@ -505,7 +556,10 @@ impl Engine {
             return;
         }
         match self.store.lease(&wanted).await {
-            Ok(leases) => self.begin(leases, standby),
+            Ok(leases) => {
+                self.hold(leases.held.clone());
+                self.begin(leases, doubled);
+            }
             Err(error) => warn!(%error, "leases could not be asked for"),
         }
     }
@@ -522,7 +576,13 @@ impl Engine {
             inbox: self.inbox.stats(),
             rest: self.client.counters(),
             handovers: self.guard.handovers(),
-            standby: self.guard.view().iter().filter(|s| s.standby.is_some()).map(|s| s.stream).collect(),
+            standby: self
+                .guard
+                .view()
+                .iter()
+                .filter(|s| s.leased && s.standby.is_some())
+                .map(|s| s.stream)
+                .collect(),
             spool: self.spool.size(),
             held: lock(&self.held).clone(),
         }

@@ -212,7 +212,7 @@ impl Streams {
                     }
                 }
                 Effect::Renew { run, .. } => self.renewed.push(run),
-                Effect::Calm { .. } => {}
+                Effect::Calm { .. } | Effect::Release { .. } => {}
             }
         }
         Ok(())

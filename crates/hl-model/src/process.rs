@@ -256,7 +256,7 @@ impl Process {
                 socket.take_if(|socket| socket.run == run);
                 Ok(())
             }
-            Some(Effect::Calm { .. }) | None => Ok(()),
+            Some(Effect::Calm { .. } | Effect::Release { .. }) | None => Ok(()),
         }
     }
 

@@ -160,6 +160,7 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
         ws: WsOptions { endpoint: endpoints.ws.endpoint, path: endpoints.ws.path },
         rest: RestOptions { endpoint: endpoints.info.endpoint, path: endpoints.info.path },
         address: config.network.name(),
+        sharing: None,
         // Two daemons must not jitter alike.
         seed: Seed(clock.now().0.unsigned_abs()).derive(&std::process::id().to_string()),
         policy: config.policy,

@@ -23,6 +23,10 @@ impl Pending {
         self.rows
     }
 
+    pub(super) fn has(&self, stream: StreamKey) -> bool {
+        self.streams.contains_key(&stream)
+    }
+
     pub(super) fn push(&mut self, stream: StreamKey, change: Change) {
         self.rows += rows(&change);
         let changes = self.streams.entry(stream).or_default();

@@ -30,6 +30,10 @@ pub(super) enum Entry {
     Handover { stream: StreamKey, grant: Option<Grant> },
     /// The lease is gone.
     Forget(StreamKey),
+    /// Another process holds it and is about to give it to this one: what its sockets bring waits.
+    Warm(StreamKey),
+    /// Another process is to have it: nothing more is taken in.
+    Release(StreamKey),
     /// A backfill has written this.
     Filled { stream: StreamKey, change: Change },
     /// An audit found that this covered piece is not what the exchange has.
@@ -46,6 +50,8 @@ impl Entry {
             Self::Start(_)
             | Self::Handover { .. }
             | Self::Forget(_)
+            | Self::Warm(_)
+            | Self::Release(_)
             | Self::Filled { .. }
             | Self::Stale { .. } => 0,
         }
@@ -117,6 +123,16 @@ impl Inbox {
     /// The lease of a stream is gone.
     pub fn forget(&self, stream: StreamKey) {
         self.push_now(Entry::Forget(stream));
+    }
+
+    /// Another process holds a stream and is about to give it to this one: from here on what comes waits for the start.
+    pub fn warm(&self, stream: StreamKey) {
+        self.push_now(Entry::Warm(stream));
+    }
+
+    /// Another process is to have a stream. The pipeline tells when all that came before this is committed.
+    pub fn release(&self, stream: StreamKey) {
+        self.push_now(Entry::Release(stream));
     }
 
     /// Lets the reader finish what is queued and then end. What is offered later is dropped.

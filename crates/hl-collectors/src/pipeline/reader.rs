@@ -40,6 +40,8 @@ const CLOSING_LIMIT: Duration = Duration::from_secs(20);
 pub enum PipelineEvent {
     /// Another process holds the stream's lease by now.
     Superseded(StreamKey),
+    /// Everything of a stream that was released is committed: its lease can be given back.
+    Released(StreamKey),
     /// The store will not get better by itself: collecting on makes no sense.
     Failed(StoreError),
     /// A witness saw that the run missed something.
@@ -62,6 +64,10 @@ pub struct Pipeline {
     mono: MonoClock,
     events: mpsc::Sender<PipelineEvent>,
     lines: BTreeMap<StreamKey, Timeline>,
+    /// What another process holds and is about to give to this one.
+    warm: BTreeMap<StreamKey, Timeline>,
+    /// Streams that were released and of which something may not be committed yet.
+    releasing: Vec<StreamKey>,
     reconciler: Reconciler,
     thinner: Thinner,
     pending: Pending,
@@ -99,6 +105,8 @@ impl Pipeline {
             mono,
             events,
             lines: BTreeMap::new(),
+            warm: BTreeMap::new(),
+            releasing: Vec::new(),
             reconciler: Reconciler::new(),
             thinner: Thinner::default(),
             pending: Pending::default(),
@@ -142,6 +150,7 @@ impl Pipeline {
                 },
             }
             self.flush(&jobs, false).await;
+            self.tell_released().await;
         }
         let drained = tokio::time::timeout(CLOSING_LIMIT, async {
             loop {
@@ -178,7 +187,21 @@ impl Pipeline {
                     let stream = start.stream;
                     self.meters.stream(stream, |m| m.edge = start.edge);
                     self.reconciler.start(&start);
-                    self.lines.insert(stream, Timeline::new(start));
+                    let line = match self.warm.remove(&stream) {
+                        Some(waited) => Timeline::warmed(start, waited),
+                        None => Timeline::new(start),
+                    };
+                    self.lines.insert(stream, line);
+                }
+                Entry::Warm(stream) => {
+                    self.warm.insert(stream, Timeline::warm(stream));
+                }
+                Entry::Release(stream) => {
+                    self.warm.remove(&stream);
+                    self.lines.remove(&stream);
+                    self.reconciler.forget(stream);
+                    self.meters.forget(stream);
+                    self.releasing.push(stream);
                 }
                 Entry::Forget(stream) => {
                     self.lines.remove(&stream);
@@ -207,6 +230,10 @@ impl Pipeline {
                 Entry::Offer(offer) => {
                     let content = self.of_this_time(offer.stream, offer.content);
                     let offer = Offer { content, ..offer };
+                    if let Some(line) = self.warm.get_mut(&offer.stream) {
+                        line.offer(offer.ticket, offer.content, &self.reconciler, &mut changes);
+                        continue;
+                    }
                     let Some(line) = self.lines.get_mut(&offer.stream) else { continue };
                     let aside = aside(line, &offer);
                     let tally = line.offer(offer.ticket, offer.content, &self.reconciler, &mut changes);
@@ -294,6 +321,21 @@ impl Pipeline {
         self.pending.push(stream, doubt);
         self.since.get_or_insert_with(Instant::now);
         self.meters.stream(stream, |m| m.gaps += 1);
+    }
+
+    /// Tells of released streams once nothing of them waits or is under way; what is in the spool may be of any.
+    async fn tell_released(&mut self) {
+        if self.releasing.is_empty() || self.spooled || self.failed {
+            return;
+        }
+        let in_flight = self.in_flight.as_ref().map_or(&[][..], |batch| &batch.changes);
+        let waits =
+            |stream: &StreamKey| self.pending.has(*stream) || in_flight.iter().any(|(of, _)| of == stream);
+        let (waiting, committed) = std::mem::take(&mut self.releasing).into_iter().partition(waits);
+        self.releasing = waiting;
+        for stream in committed {
+            let _ = self.events.send(PipelineEvent::Released(stream)).await;
+        }
     }
 
     /// Gives the committer its next batch where it is idle, and relieves memory where it is not.

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Effect, EpochMint, Event, Mono, Timing};
+use super::{Effect, EpochMint, Event, Mono, Places, Timing};
 use crate::ledger::Cause;
 use crate::seeded::guard;
 use crate::timeline::Grant;
@@ -43,6 +43,8 @@ struct LaneState {
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Stream {
+    /// Whether this process may collect it.
+    leased: bool,
     lanes: [LaneState; 2],
     live: Option<Grant>,
     /// Why the next claim's first piece may be incomplete.
@@ -50,6 +52,17 @@ struct Stream {
 }
 
 impl Stream {
+    fn new(now: Mono, stream: StreamKey, places: Places) -> Self {
+        let lane = |lane| LaneState {
+            socket: match stream.spec().ws && places.has(lane) {
+                true => Socket::Starting { since: now },
+                false => Socket::Absent,
+            },
+            flaps: 0,
+        };
+        Self { leased: false, lanes: Lane::ALL.map(lane), live: None, cause: Cause::DaemonDown }
+    }
+
     fn lane(&mut self, lane: Lane) -> &mut LaneState {
         &mut self.lanes[lane.index()]
     }
@@ -91,6 +104,8 @@ pub struct StreamView {
     pub stream: StreamKey,
     /// The live claim.
     pub live: Option<Grant>,
+    /// Whether this process may collect it; if not, another holds it still.
+    pub leased: bool,
     /// Whether a run is up and settling.
     pub settling: bool,
     /// The run that has proved itself and stands by.
@@ -128,21 +143,25 @@ impl Selector {
     /// Takes one event; effects go to the outbox.
     pub fn step(&mut self, now: Mono, event: Event) {
         match event {
+            Event::Warm { stream, places } => {
+                self.streams.entry(stream).or_insert_with(|| Stream::new(now, stream, places));
+            }
             Event::Leased { stream, places } => {
-                let lane = |lane| LaneState {
-                    socket: match stream.spec().ws && places.has(lane) {
-                        true => Socket::Starting { since: now },
-                        false => Socket::Absent,
-                    },
-                    flaps: 0,
-                };
-                let lanes = Lane::ALL.map(lane);
-                self.streams.entry(stream).or_insert(Stream { lanes, live: None, cause: Cause::DaemonDown });
+                let s = self.streams.entry(stream).or_insert_with(|| Stream::new(now, stream, places));
+                if !s.leased && s.lanes.iter().any(|lane| lane.socket.proved().is_some()) {
+                    s.cause = Cause::Handover;
+                }
+                s.leased = true;
                 self.decide(now, stream);
             }
             Event::Superseded { stream } => {
                 if self.streams.remove(&stream).is_some_and(|s| s.live.is_some()) {
                     self.outbox.push_back(Effect::Handover { stream, grant: None });
+                }
+            }
+            Event::Released { stream } => {
+                if self.streams.remove(&stream).is_some() {
+                    self.outbox.push_back(Effect::Release { stream });
                 }
             }
             Event::Up { stream, run } => self.up(now, stream, run),
@@ -256,6 +275,9 @@ impl Selector {
                 _ => {}
             }
         }
+        if !s.leased {
+            return;
+        }
         let proved = || s.lanes.iter().filter_map(|lane| lane.socket.proved());
         let has = s.live.map(|live| (live.source, live.run));
         // Whoever owns it keeps it: moving between two that have proved themselves gains nothing.
@@ -291,7 +313,7 @@ impl Selector {
     pub fn next_deadline(&self) -> Option<Mono> {
         let deadline = |s: &Stream, lane: &LaneState| match lane.socket {
             // While another lane settles, nothing begins when the grace is over.
-            Socket::Starting { since } if s.live.is_none() && !s.is_settling() => {
+            Socket::Starting { since } if s.leased && s.live.is_none() && !s.is_settling() => {
                 Some(since + self.timing.start_grace_ms)
             }
             Socket::Settling { until, .. } => Some(until),
@@ -311,6 +333,7 @@ impl Selector {
             .map(|(stream, s)| StreamView {
                 stream: *stream,
                 live: s.live,
+                leased: s.leased,
                 settling: s.is_settling(),
                 standby: s.lanes.iter().filter_map(|l| l.socket.proved()).find(|run| !s.owns(*run)),
             })

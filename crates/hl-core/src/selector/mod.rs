@@ -52,6 +52,13 @@ impl Places {
 /// What happened.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Event {
+    /// Another process holds the stream and is about to give it to this one: its sockets prove themselves meanwhile.
+    Warm {
+        /// The stream.
+        stream: StreamKey,
+        /// The subscriptions that the WebSocket pool has a place for.
+        places: Places,
+    },
     /// This process holds the stream's lease and may collect it.
     Leased {
         /// The stream.
@@ -61,6 +68,11 @@ pub enum Event {
     },
     /// The lease is gone: stop.
     Superseded {
+        /// The stream.
+        stream: StreamKey,
+    },
+    /// Another process is to have the stream: stop, and give the lease back once everything is committed.
+    Released {
         /// The stream.
         stream: StreamKey,
     },
@@ -118,6 +130,11 @@ pub enum Effect {
         stream: StreamKey,
         /// The new claim.
         grant: Option<Grant>,
+    },
+    /// Nobody here owns the stream any more, and another process is to have it.
+    Release {
+        /// The stream.
+        stream: StreamKey,
     },
     /// Ask the exchange whether the silent run missed something.
     Probe {

@@ -193,6 +193,68 @@ fn a_superseded_stream_is_given_up() {
     assert!(s.view().is_empty());
 }
 
+#[test]
+fn what_another_holds_is_warmed_up_and_gone_on_with_at_once() {
+    let mut s = Selector::new(Token(7), Timing::default());
+    let (stream, places) = (stream(), Places::One);
+    s.step(0, Event::Warm { stream, places });
+    assert_eq!(s.next_deadline(), None, "nothing begins by itself");
+    s.step(100, up(1));
+    s.step(200, down(1));
+    s.step(300, up(2));
+    let settled = s.next_deadline().unwrap();
+    s.step(settled, Event::Tick);
+    let view = s.view()[0];
+    assert_eq!((view.live, view.leased, view.standby), (None, false, Some(RunId::first(2))));
+    assert_eq!((effects(&mut s), s.next_deadline()), (vec![], None), "it is not ours");
+
+    s.step(90_000, Event::Leased { stream, places });
+    assert_eq!((owner(&s), s.view()[0].leased), (WS(2), true));
+    assert_eq!(causes(&mut s), [Cause::Handover]);
+}
+
+#[test]
+fn what_is_taken_before_its_socket_has_proved_itself_begins_as_at_a_start() {
+    let mut s = Selector::new(Token(7), Timing::default());
+    let (stream, places) = (stream(), Places::One);
+    s.step(0, Event::Warm { stream, places });
+    s.step(100, up(1));
+    s.step(1_000, Event::Leased { stream, places });
+    assert_eq!(owner(&s), None, "settling");
+    s.step(3_100, Event::Tick);
+    assert_eq!((owner(&s), causes(&mut s)), (WS(1), vec![Cause::DaemonDown]));
+
+    let mut s = Selector::new(Token(7), Timing::default());
+    s.step(0, Event::Warm { stream, places });
+    s.step(90_000, Event::Leased { stream, places });
+    assert_eq!(owner(&s), REST, "the grace is over");
+}
+
+#[test]
+fn a_silent_socket_of_a_stream_that_another_holds_is_renewed() {
+    let mut s = Selector::new(Token(7), Timing::default());
+    s.step(0, Event::Warm { stream: stream(), places: Places::One });
+    s.step(100, up(1));
+    s.step(10_000, Event::Tick);
+    let (stream, run) = (stream(), RunId::first(1));
+    s.step(20_000, Event::Silent { stream, run });
+    assert_eq!(effects(&mut s), [Effect::Calm { stream, run }, Effect::Renew { stream, run }]);
+    assert_eq!(s.view()[0].standby, None);
+}
+
+#[test]
+fn a_stream_that_another_is_to_have_is_released_owned_or_not() {
+    let mut s = owned();
+    let stream = stream();
+    s.step(20_000, Event::Released { stream });
+    assert_eq!(effects(&mut s), [Effect::Release { stream }]);
+    s.step(20_001, Event::Released { stream });
+    assert_eq!((effects(&mut s), s.view()), (vec![], vec![]), "once");
+    s.step(30_000, Event::Warm { stream, places: Places::One });
+    s.step(30_001, Event::Released { stream });
+    assert_eq!(effects(&mut s), [Effect::Release { stream }]);
+}
+
 /// Why the grants handed out since the last look may be incomplete before their first piece.
 fn causes(s: &mut Selector) -> Vec<Cause> {
     let cause = |effect| match effect {

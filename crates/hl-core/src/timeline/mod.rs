@@ -22,7 +22,7 @@ use ring::Ring;
 use crate::ledger::{Cause, Change, Span};
 use crate::seeded::guard;
 use crate::source::{Content, Ticket};
-use crate::store::StreamStart;
+use crate::store::{Recent, StreamStart};
 use crate::stream::Conflation;
 use crate::{Epoch, Kind, Origin, Records, RunId, SourceId, StreamKey, TimeMs};
 
@@ -152,6 +152,18 @@ impl Timeline {
         };
         let edge = start.edge.filter(|_| guard!(StoredEdge));
         Self { common: Common { key, edge, holes: Vec::new() }, live: None, rings: [None, None], body }
+    }
+
+    /// The time line as the store knows it, with what waited before the store was asked.
+    #[must_use]
+    pub fn warmed(start: StreamStart, waited: Self) -> Self {
+        Self { rings: waited.rings, ..Self::new(start) }
+    }
+
+    /// A time line of what another process holds: all that comes waits.
+    #[must_use]
+    pub fn warm(stream: StreamKey) -> Self {
+        Self::new(StreamStart { stream, edge: None, recent: Recent::default() })
     }
 
     /// Below this time the past is settled, as queued so far.

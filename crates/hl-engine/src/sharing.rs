@@ -1,0 +1,264 @@
+//! Sharing the streams of a store with other processes: each takes what the draw gives it, and moves what it gives to
+//! others.
+//!
+//! A stream moves while it is collected. Whoever it is given to subscribes it first and says so once its socket has
+//! proved itself; only then does its holder commit what it has and give the lease back, and what the socket brought
+//! meanwhile joins what is stored. What nobody holds is taken at once. The leases of the store alone say who may write:
+//! two that reckon differently for a moment cannot both hold a stream.
+//!
+//! What does not live here: the draw itself ([`hl_core::spread`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use hl_collectors::ws::plan::CAPACITY;
+use hl_core::StreamKey;
+use hl_core::selector::{Event, Places};
+use hl_core::source::{DataSource as _, Role};
+use hl_core::spread::{Limits, Member, spread};
+use hl_core::store::{Holder, Living, StoreError, note_of};
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use crate::Engine;
+use crate::capacity::POLLED_WEIGHT;
+
+/// How often it looks who is there.
+pub(crate) const EVERY: Duration = Duration::from_secs(1);
+/// How long one that is told to stop goes on, so that others can take over from it.
+pub(crate) const LEAVE_LIMIT: Duration = Duration::from_secs(8);
+/// Without a sign of the exchange for this long a process counts as blind.
+const BLIND_AFTER: Duration = Duration::from_secs(30);
+/// Streams of others that are subscribed at a time: each stands twice meanwhile, maybe behind one address.
+const WARM_AT_ONCE: usize = 50;
+const LIMITS: Limits = Limits { subscriptions: CAPACITY, weight: POLLED_WEIGHT };
+
+/// How a process takes part.
+#[derive(Clone, Debug)]
+pub struct Sharing {
+    /// Names the machine. The same after a restart, so that the same streams come back.
+    pub name: String,
+    /// Its share in relation to the others', 1 to [`MAX_WEIGHT`](hl_core::spread::MAX_WEIGHT).
+    pub weight: u8,
+}
+
+/// What a process knows of its part.
+pub(crate) struct Share {
+    me: Member,
+    /// What the others were told the last time.
+    told: Option<Member>,
+    /// Streams of others that are subscribed, and whether they have a place on a socket.
+    warm: BTreeMap<StreamKey, Places>,
+    /// Streams that are on their way out.
+    releasing: BTreeSet<StreamKey>,
+    /// Streams whose lease could not be given back yet.
+    owed: BTreeSet<StreamKey>,
+    /// When the exchange was last heard of, and the answers until then.
+    sign: (Instant, u64),
+    /// Streams that nobody has room for, as last said.
+    without_room: usize,
+    /// Others that can take over.
+    heirs: usize,
+    /// Streams that another is to have and that are held here still.
+    to_move: usize,
+}
+
+impl Share {
+    pub(crate) fn new(
+        sharing: &Sharing,
+        address: &str,
+        order: &[StreamKey],
+        doubled: BTreeSet<StreamKey>,
+    ) -> Self {
+        Self {
+            me: Member {
+                name: sharing.name.clone(),
+                address: address.to_owned(),
+                weight: sharing.weight,
+                able: true,
+                leaving: false,
+                wants: order.iter().copied().collect(),
+                doubled,
+                ready: BTreeSet::new(),
+            },
+            told: None,
+            warm: BTreeMap::new(),
+            releasing: BTreeSet::new(),
+            owed: BTreeSet::new(),
+            sign: (Instant::now(), 0),
+            without_room: 0,
+            heirs: 0,
+            to_move: 0,
+        }
+    }
+
+    /// From now on everything is for the others. Whether there are any.
+    pub(crate) fn leave(&mut self) -> bool {
+        self.me.leaving = true;
+        self.heirs > 0
+    }
+
+    /// Whether something is held here that another is to have.
+    pub(crate) fn is_moving(&self) -> bool {
+        self.to_move > 0
+    }
+}
+
+impl Engine {
+    /// Tells the others, hears of them, takes what is its own, and begins to give away what is not.
+    pub(crate) async fn share(&self, share: &mut Share, order: &[StreamKey]) {
+        if let Err(error) = self.try_share(share, order).await {
+            warn!(%error, "what the others do cannot be asked for; everything stays where it is");
+        }
+    }
+
+    async fn try_share(&self, share: &mut Share, order: &[StreamKey]) -> Result<(), StoreError> {
+        self.pay(share).await?;
+        self.tell(share).await?;
+        let living = self.store.living(Member::NAME).await?;
+        let (members, holders) = read(living);
+        let token = self.token();
+        share.heirs =
+            members.iter().filter(|(of, member)| **of != token && member.able && !member.leaving).count();
+        let given = spread(&members, LIMITS);
+        self.say_what_has_no_room(share, order, given.len());
+
+        let leased = self.leased().clone();
+        let mine = |stream: &StreamKey| given.get(stream) == Some(&token);
+        let wanted: Vec<_> = order
+            .iter()
+            .filter(|s| mine(s) && !leased.contains(s) && !share.releasing.contains(s))
+            .copied()
+            .collect();
+        let mut held = Vec::new();
+        if !wanted.is_empty() {
+            let leases = self.store.lease(&wanted).await?;
+            held.clone_from(&leases.held);
+            for start in &leases.granted {
+                share.warm.remove(&start.stream);
+            }
+            self.begin(leases, &share.me.doubled);
+        }
+        for (stream, _) in &held {
+            self.warm(share, *stream);
+        }
+        let turned: Vec<_> = share.warm.keys().filter(|stream| !mine(stream)).copied().collect();
+        for stream in turned {
+            share.warm.remove(&stream);
+            self.let_go(share, stream);
+        }
+
+        let moving = leased.iter().filter_map(|stream| Some((*stream, *given.get(stream)?)));
+        let moving: Vec<_> = moving.filter(|(_, heir)| *heir != token).collect();
+        share.to_move = moving.len();
+        // What waits in the spool must not be overtaken.
+        if self.spool.size().0 == 0 {
+            for (stream, heir) in moving {
+                let is_ready = members.get(&heir).is_some_and(|member| member.ready.contains(&stream));
+                if is_ready && !share.releasing.contains(&stream) {
+                    info!(%stream, to = heir.0, "given to another process, which is ready for it");
+                    self.let_go(share, stream);
+                }
+            }
+        }
+
+        let of_others = order.iter().filter(|stream| !mine(stream) && !leased.contains(stream));
+        held.extend(of_others.filter_map(|stream| Some((*stream, holders.get(given.get(stream)?)?.clone()))));
+        self.hold(held);
+        Ok(())
+    }
+
+    /// Subscribes a stream that another still holds.
+    fn warm(&self, share: &mut Share, stream: StreamKey) {
+        if share.warm.len() >= WARM_AT_ONCE || share.warm.contains_key(&stream) {
+            return;
+        }
+        debug!(%stream, "subscribed, to take it over");
+        let places = self.pool.place(stream, share.me.doubled.contains(&stream));
+        share.warm.insert(stream, places);
+        self.inbox.warm(stream);
+        self.guard.report(self.mono.now(), Event::Warm { stream, places });
+        self.pool.assign(stream, Role::Standby);
+    }
+
+    /// Stops collecting a stream. [`Engine::give_back`] is called when nothing of it is on its way any more.
+    fn let_go(&self, share: &mut Share, stream: StreamKey) {
+        share.releasing.insert(stream);
+        self.guard.report(self.mono.now(), Event::Released { stream });
+    }
+
+    /// What was released is committed: its lease goes back.
+    pub(crate) async fn give_back(&self, share: &mut Share, stream: StreamKey) {
+        share.releasing.remove(&stream);
+        if self.leased().remove(&stream) {
+            share.owed.insert(stream);
+            if let Err(error) = self.pay(share).await {
+                warn!(%error, %stream, "the lease could not be given back yet");
+            }
+        }
+    }
+
+    async fn pay(&self, share: &mut Share) -> Result<(), StoreError> {
+        // What came back to this process meanwhile is owed no more.
+        share.owed.retain(|stream| !self.leased().contains(stream));
+        if !share.owed.is_empty() {
+            let owed: Vec<_> = share.owed.iter().copied().collect();
+            self.store.release(&owed).await?;
+            share.owed.clear();
+        }
+        Ok(())
+    }
+
+    /// Tells the others what has changed.
+    async fn tell(&self, share: &mut Share) -> Result<(), StoreError> {
+        share.me.able = self.sees(share);
+        let views = self.guard.view();
+        let ready = views.iter().filter(|view| {
+            let polled = share.warm.get(&view.stream) == Some(&Places::None);
+            !view.leased && (polled || view.standby.is_some())
+        });
+        share.me.ready = ready.map(|view| view.stream).collect();
+        if share.told.as_ref() == Some(&share.me) {
+            return Ok(());
+        }
+        match serde_json::to_string(&share.me) {
+            Ok(text) => self.store.put_note(&note_of(Member::NAME, self.token()), &text).await?,
+            Err(error) => warn!(%error, "the others cannot be told"),
+        }
+        share.told = Some(share.me.clone());
+        Ok(())
+    }
+
+    /// Whether the exchange was heard of lately, or nothing is asked of it.
+    fn sees(&self, share: &mut Share) -> bool {
+        let (sockets, answers) = (self.pool.sockets(), self.client.counters().answers);
+        let idle = sockets.is_empty() && self.leased().is_empty();
+        if idle || answers > share.sign.1 || sockets.iter().any(|socket| socket.up) {
+            share.sign = (Instant::now(), answers);
+        }
+        share.sign.0.elapsed() < BLIND_AFTER
+    }
+
+    fn say_what_has_no_room(&self, share: &mut Share, order: &[StreamKey], given: usize) {
+        let without_room = order.len().saturating_sub(given);
+        if without_room != std::mem::replace(&mut share.without_room, without_room) && without_room > 0 {
+            warn!(
+                streams = without_room,
+                "no process has room for these: start one more from another address, or ask for less"
+            );
+        }
+    }
+}
+
+/// Members by token, and who they are. A note of another shape is of another release, whose streams stay its own.
+fn read(living: Vec<Living>) -> (BTreeMap<hl_core::Token, Member>, BTreeMap<hl_core::Token, Holder>) {
+    let mut members = BTreeMap::new();
+    let mut holders = BTreeMap::new();
+    for Living { holder, note } in living {
+        if let Some(member) = note.and_then(|text| serde_json::from_str(&text).ok()) {
+            members.insert(holder.token, member);
+        }
+        holders.insert(holder.token, holder);
+    }
+    (members, holders)
+}
