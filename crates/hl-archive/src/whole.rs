@@ -9,7 +9,7 @@ use hl_core::runs::Row;
 use hl_core::seam::BoxFuture;
 use hl_core::store::{Holder, StoreError};
 use hl_core::{Records, StreamKey};
-use hl_store::{AlertRow, Audit, CoverageRow, GapRow, Inspect, StreamRow};
+use hl_store::{AlertRow, Audit, CoverageRow, GapRow, Inspect, LeaseRow, StreamRow};
 
 use crate::ArchiveError;
 use crate::examine::examine;
@@ -72,6 +72,10 @@ impl Whole {
 impl Inspect for Whole {
     fn streams(&self) -> BoxFuture<'_, Result<Vec<StreamRow>, StoreError>> {
         self.store.streams()
+    }
+
+    fn leases(&self) -> BoxFuture<'_, Result<Vec<LeaseRow>, StoreError>> {
+        self.store.leases()
     }
 
     fn coverage(&self, stream: Option<StreamKey>) -> BoxFuture<'_, Result<Vec<CoverageRow>, StoreError>> {

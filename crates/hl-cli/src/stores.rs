@@ -1,5 +1,6 @@
 //! The store that a URI names, whatever its kind.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -45,6 +46,17 @@ pub async fn inspect(uri: &StoreUri) -> Result<Box<dyn Inspect>, StoreError> {
 /// As the spool says.
 pub async fn spool(uri: &StoreUri, max_bytes: u64) -> Result<Spool, StoreError> {
     Spool::open_beside(&place(uri), Writer::Thread, max_bytes).await
+}
+
+/// What names the ledger of request weight: the network, and the address that requests go out from as far as it is known.
+/// One store on several machines is asked for from several addresses.
+#[must_use]
+pub fn address(uri: &StoreUri, network: &str, local: Option<IpAddr>) -> String {
+    match (uri, local) {
+        (_, Some(local)) => format!("{network} from {local}"),
+        (StoreUri::Mongo(_), None) => format!("{network} from {}", hl_store::host_name()),
+        (StoreUri::Sqlite(_), None) => network.to_owned(),
+    }
 }
 
 /// What lies on this machine is named after this.

@@ -19,5 +19,5 @@ mod watch;
 
 pub use endpoints::{Endpoints, Target};
 pub use engine::{Engine, EngineError, Parts, Snapshot};
-pub use sharing::Sharing;
+pub use sharing::{Sharing, assigned};
 pub use watch::Published;

@@ -12,11 +12,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hl_collectors::ws::plan::CAPACITY;
-use hl_core::StreamKey;
 use hl_core::selector::{Event, Places};
 use hl_core::source::{DataSource as _, Role};
 use hl_core::spread::{Limits, Member, spread};
 use hl_core::store::{Holder, Living, StoreError, note_of};
+use hl_core::{StreamKey, Token};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -120,7 +120,7 @@ impl Engine {
         let token = self.token();
         share.heirs =
             members.iter().filter(|(of, member)| **of != token && member.able && !member.leaving).count();
-        let given = spread(&members, LIMITS);
+        let given = assigned(&members);
         self.say_what_has_no_room(share, order, given.len());
 
         let leased = self.leased().clone();
@@ -250,8 +250,14 @@ impl Engine {
     }
 }
 
+/// Who is to have which stream, as every member reckons it.
+#[must_use]
+pub fn assigned(members: &BTreeMap<Token, Member>) -> BTreeMap<StreamKey, Token> {
+    spread(members, LIMITS)
+}
+
 /// Members by token, and who they are. A note of another shape is of another release, whose streams stay its own.
-fn read(living: Vec<Living>) -> (BTreeMap<hl_core::Token, Member>, BTreeMap<hl_core::Token, Holder>) {
+fn read(living: Vec<Living>) -> (BTreeMap<Token, Member>, BTreeMap<Token, Holder>) {
     let mut members = BTreeMap::new();
     let mut holders = BTreeMap::new();
     for Living { holder, note } in living {

@@ -10,7 +10,7 @@ use hl_core::seam::BoxFuture;
 use hl_core::store::{Holder, StoreError};
 use hl_core::stream::BookVariant;
 use hl_core::{Coin, Interval, Origin, Records, StreamKey, TimeMs, Token};
-use hl_store::{AlertRow, Audit, CoverageRow, GapRow, Inspect, StreamRow};
+use hl_store::{AlertRow, Audit, CoverageRow, GapRow, Inspect, LeaseRow, StreamRow};
 use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
 
@@ -58,6 +58,10 @@ impl Inspect for MongoInspect {
             }
             Ok(found)
         })
+    }
+
+    fn leases(&self) -> BoxFuture<'_, Result<Vec<LeaseRow>, StoreError>> {
+        named("reading the leases", leases(&self.db))
     }
 
     fn coverage(&self, stream: Option<StreamKey>) -> BoxFuture<'_, Result<Vec<CoverageRow>, StoreError>> {
@@ -176,6 +180,19 @@ async fn with_rows(db: &Database, collection: &'static str) -> Result<Vec<Stream
         next = keys.find_one(doc! { "_id": { "$gt": last } }).sort(doc! { "_id": 1 }).await?;
     }
     Ok(streams)
+}
+
+async fn leases(db: &Database) -> Result<Vec<LeaseRow>, MongoError> {
+    let living: BTreeSet<i64> = living(db).await?.iter().map(|holder| i64::from(holder.token.0)).collect();
+    let found: Vec<Document> =
+        db.collection(STREAMS).find(doc! {}).sort(doc! { "_id": 1 }).await?.try_collect().await?;
+    let lease = |document: &Document| {
+        let lease = Read::of(STREAMS, document);
+        let token = lease.int_or_null("token")?.filter(|token| living.contains(token));
+        let holder = token.and_then(|token| u32::try_from(token).ok()).map(Token);
+        Ok(LeaseRow { stream: lease.stream("_id")?, edge: lease.time_or_null("edge")?, holder })
+    };
+    found.iter().map(lease).collect()
 }
 
 async fn stream_row(db: &Database, stream: StreamKey, living: &[Holder]) -> Result<StreamRow, MongoError> {

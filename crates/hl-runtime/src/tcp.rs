@@ -1,8 +1,9 @@
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use hl_core::seam::{BoxFuture, BoxListener, BoxStream, Endpoint, Listener, Net};
-use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{CertificateError, ClientConfig, Error as TlsError, RootCertStore};
@@ -11,6 +12,8 @@ use tokio_rustls::rustls::{CertificateError, ClientConfig, Error as TlsError, Ro
 #[derive(Clone)]
 pub struct TcpNet {
     tls: TlsConnector,
+    /// What connections go out from; none: as the system routes.
+    local: Option<IpAddr>,
 }
 
 impl TcpNet {
@@ -20,9 +23,31 @@ impl TcpNet {
         Self::trusting(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
     }
 
+    /// The same, with connections that go out from an address of this machine.
+    ///
+    /// # Errors
+    /// Where this machine has no such address.
+    pub fn from_address(local: IpAddr) -> io::Result<Self> {
+        socket(local)?;
+        Ok(Self { local: Some(local), ..Self::new() })
+    }
+
+    async fn open(&self, found: &[SocketAddr]) -> io::Result<TcpStream> {
+        let Some(local) = self.local else { return TcpStream::connect(found).await };
+        let mut failed = None;
+        for to in found.iter().filter(|to| to.is_ipv4() == local.is_ipv4()) {
+            match socket(local)?.connect(*to).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failed = Some(error),
+            }
+        }
+        let words = format!("{local} is of another family than every address of the host");
+        Err(failed.unwrap_or_else(|| io::Error::new(io::ErrorKind::AddrNotAvailable, words)))
+    }
+
     fn trusting(roots: RootCertStore) -> Self {
         let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        Self { tls: TlsConnector::from(Arc::new(config)) }
+        Self { tls: TlsConnector::from(Arc::new(config)), local: None }
     }
 }
 
@@ -37,7 +62,7 @@ impl Net for TcpNet {
         Box::pin(async move {
             let found =
                 lookup_host((to.host.as_str(), to.port)).await.map_err(|e| unresolved(&to.host, &e))?;
-            let tcp = TcpStream::connect(found.collect::<Vec<_>>().as_slice()).await?;
+            let tcp = self.open(&found.collect::<Vec<_>>()).await?;
             tcp.set_nodelay(true)?;
             if !to.tls {
                 return Ok(Box::new(tcp) as BoxStream);
@@ -57,6 +82,13 @@ impl Net for TcpNet {
             Ok(Box::new(Tcp { listener, endpoint }) as BoxListener)
         })
     }
+}
+
+/// A socket that goes out from `local`.
+fn socket(local: IpAddr) -> io::Result<TcpSocket> {
+    let socket = if local.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.bind(SocketAddr::new(local, 0))?;
+    Ok(socket)
 }
 
 fn unresolved(host: &str, error: &io::Error) -> io::Error {

@@ -30,6 +30,17 @@ pub struct StreamRow {
     pub holder: Option<Holder>,
 }
 
+/// A stream that some session has held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LeaseRow {
+    /// The stream.
+    pub stream: StreamKey,
+    /// The past below this time is settled, ms.
+    pub edge: Option<TimeMs>,
+    /// The living process that holds its lease.
+    pub holder: Option<Token>,
+}
+
 /// A covered piece.
 #[derive(Clone, Debug, Serialize)]
 pub struct CoverageRow {
@@ -115,6 +126,9 @@ pub struct Audit {
 pub trait Inspect: Send + Sync {
     /// Every stream that the store knows, by name.
     fn streams(&self) -> BoxFuture<'_, Result<Vec<StreamRow>, StoreError>>;
+
+    /// Every stream that has had a lease, by name, without its rows being counted.
+    fn leases(&self) -> BoxFuture<'_, Result<Vec<LeaseRow>, StoreError>>;
 
     /// Covered pieces, by stream and time; of one stream where given.
     fn coverage(&self, stream: Option<StreamKey>) -> BoxFuture<'_, Result<Vec<CoverageRow>, StoreError>>;

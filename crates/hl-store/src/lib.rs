@@ -13,7 +13,7 @@ mod sqlite;
 mod writer;
 
 pub use checks::{Finding, LedgerCheck};
-pub use inspect::{AlertRow, Audit, CoverageRow, GapRow, Inspect, Problem, StreamRow};
+pub use inspect::{AlertRow, Audit, CoverageRow, GapRow, Inspect, LeaseRow, Problem, StreamRow};
 pub use spool::{MAX_SPOOLS, Spool};
 pub use sqlite::{SqliteError, SqliteInspect, SqliteOptions, SqliteStore, host_name};
 pub use writer::{Worker, Writer};

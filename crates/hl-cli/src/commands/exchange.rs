@@ -58,10 +58,11 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// The exchange that `network` names, whose `/info` is at `info`. The store has to be one for its data.
+    /// The exchange that `network` names, whose `/info` is at `info`; `address` names the weight budget. The store has to be one for its data.
     pub(super) async fn new(
         network: &Network,
         info: Target,
+        address: String,
         store: Arc<dyn Store>,
         net: Arc<dyn Net>,
         clock: Arc<dyn Clock>,
@@ -69,7 +70,7 @@ impl Exchange {
         let name = network.name();
         belong(store.as_ref(), &name).await?;
         let mono = MonoClock::new(clock.clone());
-        let weights = Weights::new(store, name.clone(), mono.clone(), Arc::clone(&clock));
+        let weights = Weights::new(store, address, mono.clone(), Arc::clone(&clock));
         // Two processes must not jitter alike.
         let rng = Seed(clock.now().0.unsigned_abs()).derive(&std::process::id().to_string()).rng("hl-cli");
         let options = RestOptions { endpoint: info.endpoint, path: info.path };

@@ -3,6 +3,7 @@
 mod alerts;
 mod archive;
 mod backfill;
+mod cluster;
 mod coverage;
 mod exchange;
 mod export;
@@ -15,6 +16,7 @@ mod when;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,6 +71,8 @@ enum Command {
     Archive(archive::Args),
     /// Fills the past: bars, funding, trades, or every open gap, as far as the exchange still has it
     Backfill(backfill::Args),
+    /// The daemons that share the store, what each holds, and what is on its way
+    Cluster(cluster::Args),
     /// What is covered, by which source, and every gap with its cause and state
     Coverage(coverage::Args),
     /// Rows of store and archive as one file: Parquet, CSV or NDJSON
@@ -96,6 +100,14 @@ struct Common {
     json: bool,
 }
 
+/// What every command takes that asks the exchange.
+#[derive(clap::Args, Debug)]
+struct LocalArgs {
+    /// Reach the exchange from this address of this machine [default: as the system routes] [env: HL_LOCAL_ADDRESS]
+    #[arg(long, value_name = "IP")]
+    local_address: Option<String>,
+}
+
 /// What every command takes that reads old rows.
 #[derive(clap::Args, Debug)]
 struct ArchiveArgs {
@@ -109,6 +121,8 @@ struct ArchiveArgs {
 enum CommandError {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error("--local-address {address}: this machine cannot connect from there: {source}")]
+    LocalAddress { address: IpAddr, source: io::Error },
     #[error("--stream: {0}")]
     Stream(#[from] StreamKeyError),
     #[error("--truth: {0}")]
@@ -136,7 +150,7 @@ enum CommandError {
 impl CommandError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::Stream(_) | Self::Url(_) => Exit::Usage,
+            Self::Config(_) | Self::LocalAddress { .. } | Self::Stream(_) | Self::Url(_) => Exit::Usage,
             Self::Backfill(failure) => failure.exit(),
             Self::Job(failure) => failure.exit(),
             Self::Probe(failure) => failure.exit(),
@@ -160,6 +174,17 @@ struct Shell<'a> {
 }
 
 impl Shell<'_> {
+    /// The network, from the local address that was asked for, and that address.
+    fn outward(&self, local: &LocalArgs) -> Result<(Arc<dyn Net>, Option<IpAddr>), CommandError> {
+        let local = local.local_address.as_deref();
+        let Some(address) = config::local_address_of(local, self.environment.iter().cloned())? else {
+            return Ok((Arc::clone(&self.net), None));
+        };
+        let net =
+            TcpNet::from_address(address).map_err(|source| CommandError::LocalAddress { address, source })?;
+        Ok((Arc::new(net), Some(address)))
+    }
+
     async fn open(&self, common: &Common) -> Result<Box<dyn Inspect>, CommandError> {
         let uri = config::store_of(common.store.as_deref(), self.environment.iter().cloned())?;
         Ok(stores::inspect(&uri).await?)
@@ -235,6 +260,7 @@ async fn run(arguments: impl IntoIterator<Item = OsString>, shell: &mut Shell<'_
         Ok(Cli { command: Command::Archive(args) }) => archive::run(&args, shell).await,
         Ok(Cli { command: Command::Export(args) }) => export::run(&args, shell).await,
         Ok(Cli { command: Command::Backfill(args) }) => backfill::run(&args, shell).await,
+        Ok(Cli { command: Command::Cluster(args) }) => cluster::run(&args, shell).await,
         Ok(Cli { command: Command::Coverage(args) }) => coverage::run(&args, shell).await,
         Ok(Cli { command: Command::Jobs(args) }) => jobs::run(&args, shell).await,
         Ok(Cli { command: Command::Probe(args) }) => probe::run(&args, shell).await,

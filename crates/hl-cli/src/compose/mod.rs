@@ -9,7 +9,7 @@ pub(crate) mod shutdown;
 mod trace;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use hl_core::store::{Store, StoreError};
 use hl_core::{Coin, StreamKey};
 use hl_engine::network::{NetworkError, belong};
 use hl_engine::universe::Universe;
-use hl_engine::{Engine, EngineError, Parts};
+use hl_engine::{Engine, EngineError, Parts, Sharing};
 use hl_runtime::{SystemClock, TcpNet};
 use hl_scheduler::Task;
 use hl_scheduler::jobs::CollectDailyStats;
@@ -57,6 +57,14 @@ pub enum DaemonError {
     /// A port to listen on.
     #[error("listening for the simulated exchange: {0}")]
     Listen(#[source] std::io::Error),
+    /// An address of this machine.
+    #[error("--local-address {address}: this machine cannot connect from there: {source}")]
+    LocalAddress {
+        /// The address.
+        address: IpAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// A port to answer on.
     #[error("--http {address}: {source}")]
     Http {
@@ -88,6 +96,7 @@ impl DaemonError {
     fn exit(&self) -> Exit {
         match self {
             Self::Coins(_)
+            | Self::LocalAddress { .. }
             | Self::Network(NetworkError::Other { .. })
             | Self::Engine(EngineError::OverCapacity(_) | EngineError::NoTrades(_)) => Exit::Usage,
             Self::Engine(EngineError::Held(_)) => Exit::Held,
@@ -125,7 +134,7 @@ pub fn run_process(config: &Config) -> Exit {
 
 async fn run(config: &Config) -> Result<(), DaemonError> {
     let stop = shutdown::signal(config.run_for);
-    let net: Arc<dyn Net> = Arc::new(TcpNet::new());
+    let net = outward(config.local_address)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (endpoints, sim) = match config.network.endpoints() {
         Some(endpoints) => (endpoints, None),
@@ -159,8 +168,8 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
         spool: Arc::new(spool),
         ws: WsOptions { endpoint: endpoints.ws.endpoint, path: endpoints.ws.path },
         rest: RestOptions { endpoint: endpoints.info.endpoint, path: endpoints.info.path },
-        address: config.network.name(),
-        sharing: None,
+        address: stores::address(&config.store, &config.network.name(), config.local_address),
+        sharing: sharing(config),
         // Two daemons must not jitter alike.
         seed: Seed(clock.now().0.unsigned_abs()).derive(&std::process::id().to_string()),
         policy: config.policy,
@@ -191,6 +200,25 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
     }
     // A store that failed cannot be closed in order either: what came first says more.
     result.and(closed)
+}
+
+/// The network, from the local address that was asked for.
+fn outward(local: Option<IpAddr>) -> Result<Arc<dyn Net>, DaemonError> {
+    Ok(match local {
+        None => Arc::new(TcpNet::new()),
+        Some(address) => Arc::new(
+            TcpNet::from_address(address).map_err(|source| DaemonError::LocalAddress { address, source })?,
+        ),
+    })
+}
+
+/// How the streams are shared: with every daemon of a MongoDB store, on SQLite where a weight was said.
+fn sharing(config: &Config) -> Option<Sharing> {
+    let weight = match config.store {
+        StoreUri::Mongo(_) => config.weight.or(Some(1)),
+        StoreUri::Sqlite(_) => config.weight,
+    };
+    weight.map(|weight| Sharing { name: hl_store::host_name(), weight })
 }
 
 /// A simulated exchange on a free loopback port, so that other programs can look at it too.

@@ -22,13 +22,14 @@ mod store;
 
 use std::ffi::OsString;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use hl_archive::Retention;
 use hl_core::seam::Seed;
+use hl_core::spread::MAX_WEIGHT;
 use hl_core::thinning::Policy;
 use hl_core::{Coin, Decimal, Interval, Kind, StreamKey};
 use tracing::Level;
@@ -71,6 +72,10 @@ pub struct Config {
     pub jobs: Jobs,
     /// Where to keep the data.
     pub store: StoreUri,
+    /// Its part where the streams are shared, 1 to 100; none where that was not said.
+    pub weight: Option<u8>,
+    /// From where to reach the exchange; as the system routes where none.
+    pub local_address: Option<IpAddr>,
     /// Where to answer over HTTP, where that was asked for.
     pub http: Option<SocketAddr>,
     /// Whom to tell of alerts.
@@ -177,6 +182,18 @@ pub fn network_of(
     one_of("network", flag, environment)
 }
 
+/// From where a command reaches the exchange: its `--local-address`, else `HL_LOCAL_ADDRESS`; as the system routes where
+/// neither is said.
+///
+/// # Errors
+/// When the address is malformed or a variable is unknown.
+pub fn local_address_of(
+    flag: Option<&str>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Option<IpAddr>, ConfigError> {
+    layered("local-address", flag, environment)?.said("local-address", local_address)
+}
+
 /// What the archive's commands work on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ArchivePlace {
@@ -228,12 +245,21 @@ fn one_of<T: FromStr<Err = ValueError>>(
     flag: Option<&str>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<T, ConfigError> {
+    layered(key, flag, environment)?.one(key)
+}
+
+/// Variables over defaults, and over both the flag of one option.
+fn layered(
+    key: &'static str,
+    flag: Option<&str>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Settings, ConfigError> {
     let mut settings = Settings(defaults());
     settings.0.extend(layers::environment(environment)?.layer);
     if let Some(text) = flag {
         settings.0.insert(key, vec![Sourced { text: text.to_owned(), place: Place::Flag(key) }]);
     }
-    settings.one(key)
+    Ok(settings)
 }
 
 fn defaults() -> Layer {
@@ -284,6 +310,8 @@ impl Settings {
             archive: self.archive()?,
             retention: self.retention()?,
             store: self.one("store")?,
+            weight: self.said("weight", |text| number(text, 1, MAX_WEIGHT, "3, at most 100"))?,
+            local_address: self.said("local-address", local_address)?,
             http: self.said("http", alerts::http)?,
             webhook: self.said("webhook", str::parse)?,
             run_for: self.said("for", parse_duration)?,
@@ -378,6 +406,14 @@ fn amount(text: &str, most: Decimal, example: &str) -> Result<Decimal, ValueErro
         what: "amount in range",
         text: text.to_owned(),
         example: example.to_owned(),
+    })
+}
+
+fn local_address(text: &str) -> Result<IpAddr, ValueError> {
+    text.parse().map_err(|_| ValueError::Malformed {
+        what: "IP address",
+        text: text.to_owned(),
+        example: "192.0.2.7".to_owned(),
     })
 }
 

@@ -41,7 +41,7 @@ impl Takes {
     }
 }
 
-pub(super) const OPTIONS: [Opt; 20] = [
+pub(super) const OPTIONS: [Opt; 22] = [
     Opt {
         key: "network",
         takes: Takes::Word,
@@ -117,6 +117,22 @@ pub(super) const OPTIONS: [Opt; 20] = [
         default: Some("sqlite:./data/hyperliquid.db"),
         value: "URI",
         help: "Where to keep the data: sqlite:PATH or mongodb://HOST/DATABASE",
+    },
+    Opt {
+        key: "weight",
+        takes: Takes::Number,
+        default: None,
+        value: "N",
+        help: "Share the streams with the other daemons of the store, this one's part being N, 1 to 100 [default: 1 with \
+               mongodb://; with sqlite: not shared, it collects what nobody else holds]",
+    },
+    Opt {
+        key: "local-address",
+        takes: Takes::Word,
+        default: None,
+        value: "IP",
+        help: "Reach the exchange from this address of this machine; what the exchange allows is counted for each address \
+               [default: as the system routes]",
     },
     Opt {
         key: "http",
@@ -229,6 +245,7 @@ Examples:
   hl-daemon --coin BTC --coin ETH --for 1h        an hour of two coins
   hl-daemon --coin all --streams trades,candles   every live perpetual of the first dex
   hl-daemon --coin BTC --coin ETH --standby BTC   a second connection stands by for Bitcoin's trades
+  hl-daemon --store mongodb://db/hl --coin all    shares them with the other daemons of that store
   hl-daemon --config hl.toml --print-config       what holds, and where it was said
 
 A flag overrules the variable, the variable the file, the file the default.

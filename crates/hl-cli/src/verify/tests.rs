@@ -10,7 +10,7 @@ use hl_core::runs::Row;
 use hl_core::seam::BoxFuture;
 use hl_core::store::Holder;
 use hl_core::{Coin, Decimal, Epoch, Origin};
-use hl_store::{AlertRow, Audit, CoverageRow, Problem};
+use hl_store::{AlertRow, Audit, CoverageRow, LeaseRow, Problem};
 
 use super::*;
 
@@ -42,6 +42,9 @@ impl Inspect for Memory {
             holder: None,
         };
         Box::pin(async move { Ok(self.rows.iter().map(row).collect()) })
+    }
+    fn leases(&self) -> BoxFuture<'_, Result<Vec<LeaseRow>, StoreError>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
     fn coverage(&self, _: Option<StreamKey>) -> BoxFuture<'_, Result<Vec<CoverageRow>, StoreError>> {
         Box::pin(async { Ok(Vec::new()) })

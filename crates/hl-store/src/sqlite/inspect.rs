@@ -17,7 +17,7 @@ use super::error::Step as _;
 use super::rows::{self, Place, span, word};
 use super::session::{self, Locks};
 use super::{SqliteStore, alerts, archive, audit, file, runs, schema};
-use crate::{AlertRow, Audit, CoverageRow, GapRow, Inspect, StreamRow};
+use crate::{AlertRow, Audit, CoverageRow, GapRow, Inspect, LeaseRow, StreamRow};
 
 /// Reads a SQLite store without writing to it, also while a daemon writes.
 ///
@@ -63,6 +63,10 @@ impl Inspect for SqliteInspect {
             let streams = streams(conn)?;
             streams.into_iter().map(|stream| stream_row(conn, stream, &living)).collect()
         })
+    }
+
+    fn leases(&self) -> BoxFuture<'_, Result<Vec<LeaseRow>, StoreError>> {
+        self.read(|conn, locks| leases(conn, &session::living(conn, locks)?))
     }
 
     fn coverage(&self, stream: Option<StreamKey>) -> BoxFuture<'_, Result<Vec<CoverageRow>, StoreError>> {
@@ -179,6 +183,17 @@ fn has_rows(conn: &Connection, stream: StreamKey) -> Result<bool, StoreError> {
     conn.prepare_cached(&format!("SELECT 1 FROM {table} WHERE {filter} LIMIT 1"))
         .and_then(|mut s| s.exists(key))
         .step("looking for rows")
+}
+
+fn leases(conn: &Connection, living: &[Holder]) -> Result<Vec<LeaseRow>, StoreError> {
+    const STEP: &str = "reading the leases";
+    let mut statement = conn.prepare("SELECT stream, edge, token FROM streams ORDER BY stream").step(STEP)?;
+    let lease = |r: &rusqlite::Row<'_>| {
+        let (edge, token): (Option<i64>, Option<u32>) = (r.get(1)?, r.get(2)?);
+        let holder = living.iter().map(|holder| holder.token).find(|of| Some(of.0) == token);
+        Ok(LeaseRow { stream: word(r, 0, |s| s.parse().ok())?, edge: edge.map(TimeMs), holder })
+    };
+    statement.query_map([], lease).and_then(Iterator::collect).step(STEP)
 }
 
 fn stream_row(conn: &Connection, stream: StreamKey, living: &[Holder]) -> Result<StreamRow, StoreError> {

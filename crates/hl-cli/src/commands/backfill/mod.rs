@@ -18,7 +18,7 @@ use hl_scheduler::backfill::BackfillError;
 use self::progress::Progress;
 use self::work::{Target, Work};
 use super::exchange::{Exchange, ExchangeError, reachable};
-use super::{CommandError, Common, Shell, interruptible, when};
+use super::{CommandError, Common, LocalArgs, Shell, interruptible, when};
 use crate::compose::shutdown;
 use crate::config::{self, Coins, CoinsError, ConfigError, NamedCoin, Network, Place, ValueError};
 use crate::exit::Exit;
@@ -121,6 +121,8 @@ struct PlaceArgs {
     #[arg(long, value_name = "NETWORK")]
     network: Option<String>,
     #[command(flatten)]
+    local: LocalArgs,
+    #[command(flatten)]
     common: Common,
 }
 
@@ -179,10 +181,11 @@ enum Asked {
 }
 
 pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
-    let PlaceArgs { network, common } = args.what.place();
+    let PlaceArgs { network, local, common } = args.what.place();
     let asked = understand(&args.what)?;
     let network = config::network_of(network.as_deref(), shell.environment.iter().cloned())?;
     let uri = config::store_of(common.store.as_deref(), shell.environment.iter().cloned())?;
+    let (net, local) = shell.outward(local)?;
     let endpoints = reachable(&network).map_err(BackfillFailure::from)?;
     if matches!(asked, Asked::Gaps) {
         // A store that is not there has no gaps, and is not made for that.
@@ -194,8 +197,9 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     let exchange = Exchange::new(
         &network,
         endpoints.info,
+        stores::address(&uri, &network.name(), local),
         store.clone(),
-        Arc::clone(&shell.net),
+        net,
         Arc::clone(&shell.clock),
     )
     .await

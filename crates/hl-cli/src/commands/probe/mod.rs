@@ -39,7 +39,7 @@ use self::progress::Progress;
 use self::report::Report;
 use self::wire::Wire;
 use super::exchange::{Exchange, ExchangeError, reachable};
-use super::{CommandError, Common, Shell, interruptible};
+use super::{CommandError, Common, LocalArgs, Shell, interruptible};
 use crate::compose::shutdown;
 use crate::config::{self, Coins, CoinsError, ConfigError, NamedCoin, Network, Place, StoreUri, Target};
 use crate::exit::Exit;
@@ -85,6 +85,8 @@ pub(super) struct Args {
     /// Share the request budget of the processes on this store; left out, the budget is the probe's own [env: HL_STORE]
     #[arg(long, value_name = "URI")]
     store: Option<String>,
+    #[command(flatten)]
+    local: LocalArgs,
     /// Answer with one JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -160,20 +162,23 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
         true => None,
         false => Some(tempfile::tempdir().map_err(ProbeFailure::Folder)?),
     };
-    let store = match &own {
-        Some(folder) => open(&StoreUri::Sqlite(folder.path().join("budget.db")), shell).await?,
+    let uri = match &own {
+        Some(folder) => StoreUri::Sqlite(folder.path().join("budget.db")),
         None => {
             let uri = config::store_of(args.store.as_deref(), shell.environment.iter().cloned())?;
             // A store that is not there is shared with nobody, and is not made for that.
             drop(stores::inspect(&uri).await.map_err(ProbeFailure::from)?);
-            open(&uri, shell).await?
+            uri
         }
     };
+    let (net, local) = shell.outward(&args.local)?;
+    let store = open(&uri, shell).await?;
     let exchange = Exchange::new(
         &network,
         endpoints.info,
+        stores::address(&uri, &network.name(), local),
         store.clone(),
-        Arc::clone(&shell.net),
+        Arc::clone(&net),
         Arc::clone(&shell.clock),
     )
     .await
@@ -181,7 +186,7 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     let seed = Seed(shell.clock.now().0.unsigned_abs()).derive(&std::process::id().to_string());
     let subject = Subject {
         network,
-        net: Arc::clone(&shell.net),
+        net,
         clock: Arc::clone(&shell.clock),
         ws: endpoints.ws,
         exchange,

@@ -33,7 +33,8 @@ async fn probed(seed: u64, assume: &[String]) -> Report {
     let network = Network::Url(sim.endpoint());
     let endpoints = network.endpoints().unwrap();
     let net: Arc<dyn Net> = Arc::new(net);
-    let exchange = Exchange::new(&network, endpoints.info, store.clone(), net.clone(), clock.clone());
+    let exchange =
+        Exchange::new(&network, endpoints.info, network.name(), store.clone(), net.clone(), clock.clone());
     let exchange = exchange.await.unwrap();
     let coins = Coins::Named(vec![NamedCoin { coin: Coin::new("BTC").unwrap(), place: Place::Default }]);
     let ws = endpoints.ws;

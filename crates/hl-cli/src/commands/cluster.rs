@@ -1,0 +1,184 @@
+//! `hl-cli cluster`: the daemons that share a store, what each holds and how far it is behind, and what is on its way.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use hl_core::spread::Member;
+use hl_core::store::{Holder, note_of};
+use hl_core::{StreamKey, TimeMs, Token};
+use hl_engine::assigned;
+use hl_store::{Inspect, LeaseRow};
+use serde::Serialize;
+
+use super::{CommandError, Common, Shell};
+use crate::exit::Exit;
+use crate::human;
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  hl-cli cluster --store mongodb://db.example/hyperliquid
+  hl-cli cluster --leases
+  hl-cli cluster --json | jq '.leases[] | select(.holder == null)'
+
+The lag of a stream is how long its settled past lies behind now: at most a bar for bars, and
+for quiet streams as long as nothing happens. Exit code 1: a stream that somebody wants is held
+by nobody.")]
+pub(super) struct Args {
+    /// List every stream, too
+    #[arg(long)]
+    leases: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    /// When, ms.
+    at: TimeMs,
+    /// Living processes on the store, the oldest first.
+    members: Vec<Row>,
+    /// Every stream that has had a lease or is wanted, by name.
+    leases: Vec<Lease>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    #[serde(flatten)]
+    holder: Holder,
+    /// What it does: `collecting`, `blind` (it does not hear of the exchange), `leaving`, or `alone`: it does not share.
+    state: &'static str,
+    /// Whose limits it lives under; none where it does not share.
+    address: Option<String>,
+    /// Its part; none where it does not share.
+    weight: Option<u8>,
+    /// Streams that it holds.
+    holds: usize,
+    /// Streams that are on their way to it.
+    coming: usize,
+    /// Streams that are on their way from it.
+    going: usize,
+    /// How far the stream that is furthest behind is behind now, ms.
+    lag_ms: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct Lease {
+    stream: StreamKey,
+    /// The living process that holds it.
+    holder: Option<Token>,
+    /// Who is to have it; none where nobody wants it, or has room for it.
+    given: Option<Token>,
+    /// The past below this time is settled, ms.
+    edge: Option<TimeMs>,
+    /// How far that is behind now, ms.
+    lag_ms: Option<i64>,
+}
+
+pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
+    let store = shell.open(&args.common).await?;
+    let answer = look(store.as_ref(), shell.clock.now()).await?;
+    shell.answer(&args.common, &answer, &text(&answer, args.leases))?;
+    let wanted = answer.leases.iter().filter(|lease| lease.given.is_some());
+    Ok(if wanted.clone().all(|lease| lease.holder.is_some()) { Exit::Done } else { Exit::Failed })
+}
+
+async fn look(store: &dyn Inspect, at: TimeMs) -> Result<Answer, CommandError> {
+    let holders = store.holders().await?;
+    let mut members = BTreeMap::new();
+    for holder in &holders {
+        let note = store.note(&note_of(Member::NAME, holder.token)).await?;
+        // A note of another shape is of another release: no reason to fail.
+        if let Some(member) = note.and_then(|text| serde_json::from_str::<Member>(&text).ok()) {
+            members.insert(holder.token, member);
+        }
+    }
+    let leases = leases(store.leases().await?, &assigned(&members), at);
+    let members = holders.into_iter().map(|holder| row(holder, &members, &leases)).collect();
+    Ok(Answer { at, members, leases })
+}
+
+fn leases(known: Vec<LeaseRow>, given: &BTreeMap<StreamKey, Token>, at: TimeMs) -> Vec<Lease> {
+    let mut known: BTreeMap<_, _> = known.into_iter().map(|lease| (lease.stream, lease)).collect();
+    for stream in given.keys() {
+        known.entry(*stream).or_insert(LeaseRow { stream: *stream, edge: None, holder: None });
+    }
+    let lease = |LeaseRow { stream, edge, holder }| Lease {
+        stream,
+        holder,
+        given: given.get(&stream).copied(),
+        edge,
+        lag_ms: edge.map(|edge| at.since(edge).max(0)),
+    };
+    let mut leases: Vec<_> = known.into_values().map(lease).collect();
+    leases.sort_by_cached_key(|lease| lease.stream.to_string());
+    leases
+}
+
+fn row(holder: Holder, members: &BTreeMap<Token, Member>, leases: &[Lease]) -> Row {
+    let token = holder.token;
+    let member = members.get(&token);
+    let holds = || leases.iter().filter(|lease| lease.holder == Some(token));
+    let is_another = |given: Option<Token>| given.is_some_and(|given| given != token);
+    Row {
+        state: match member {
+            None => "alone",
+            Some(member) if member.leaving => "leaving",
+            Some(member) if !member.able => "blind",
+            Some(_) => "collecting",
+        },
+        address: member.map(|member| member.address.clone()),
+        weight: member.map(|member| member.weight),
+        holds: holds().count(),
+        coming: leases.iter().filter(|l| l.given == Some(token) && l.holder != Some(token)).count(),
+        going: holds().filter(|lease| is_another(lease.given)).count(),
+        lag_ms: holds().filter_map(|lease| lease.lag_ms).max(),
+        holder,
+    }
+}
+
+fn text(answer: &Answer, with_leases: bool) -> String {
+    if answer.members.is_empty() {
+        return "no process is at work on this store\n".to_owned();
+    }
+    let headings =
+        ["token", "process", "address", "state", "weight", "for", "holds", "coming", "going", "lag"];
+    let mut table = human::table_of_words(&headings, 4);
+    let length = |ms: Option<i64>| ms.map_or("-".to_owned(), human::length);
+    for row in &answer.members {
+        let Holder { token, pid, host, role, since } = &row.holder;
+        table.add_row([
+            token.0.to_string(),
+            format!("{role} (pid {pid} on {host})"),
+            row.address.clone().unwrap_or("-".to_owned()),
+            row.state.to_owned(),
+            row.weight.map_or("-".to_owned(), |weight| weight.to_string()),
+            human::length(answer.at.since(*since).max(0)),
+            row.holds.to_string(),
+            row.coming.to_string(),
+            row.going.to_string(),
+            length(row.lag_ms),
+        ]);
+    }
+    let mut text = format!("{}\n", table.trim_fmt());
+    let unheld = answer.leases.iter().filter(|lease| lease.given.is_some() && lease.holder.is_none());
+    let unheld: Vec<_> = unheld.map(|lease| lease.stream.to_string()).collect();
+    if !unheld.is_empty() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "\nheld by nobody: {}", unheld.join(", "));
+    }
+    if with_leases {
+        let token = |token: Option<Token>| token.map_or("-".to_owned(), |token| token.0.to_string());
+        let mut table = human::table(&["stream", "holder", "given to", "lag"]);
+        for lease in &answer.leases {
+            table.add_row([
+                lease.stream.to_string(),
+                token(lease.holder),
+                token(lease.given),
+                length(lease.lag_ms),
+            ]);
+        }
+        let _ = writeln!(text, "\n{}", table.trim_fmt());
+    }
+    text
+}
