@@ -103,6 +103,9 @@ pub enum StoreError {
         /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Another process has ended this session, because its lease had run out. A new one may be opened.
+    #[error("this session was ended by another process, because its lease had run out")]
+    Superseded,
     /// The store was closed by us.
     #[error("the store is closed")]
     Closed,

@@ -391,7 +391,9 @@ impl Engine {
                     knows_time = knows_time || self.learn_time().await;
                     match &mut share {
                         Some(share) => {
-                            self.share(share, &order).await;
+                            if let Err(error) = self.share(share, &order).await {
+                                break Err(error.into());
+                            }
                             if leave_until.is_some() && !share.is_moving() {
                                 break Ok(());
                             }

@@ -106,9 +106,16 @@ impl Share {
 
 impl Engine {
     /// Tells the others, hears of them, takes what is its own, and begins to give away what is not.
-    pub(crate) async fn share(&self, share: &mut Share, order: &[StreamKey]) {
-        if let Err(error) = self.try_share(share, order).await {
-            warn!(%error, "what the others do cannot be asked for; everything stays where it is");
+    ///
+    /// # Errors
+    /// When the store fails for good.
+    pub(crate) async fn share(&self, share: &mut Share, order: &[StreamKey]) -> Result<(), StoreError> {
+        match self.try_share(share, order).await {
+            Err(error) if error.is_temporary() => {
+                warn!(%error, "the others cannot be asked; everything stays where it is");
+                Ok(())
+            }
+            result => result,
         }
     }
 

@@ -38,9 +38,7 @@ pub enum MongoError {
     #[error("no answer within {0} s")]
     Late(u64),
     /// Somebody else has ended this session: its lease ran out while it could not renew it.
-    #[error(
-        "this session was ended by another process, because its lease had run out; start again with a new one"
-    )]
+    #[error("the session was ended by another process")]
     Superseded,
     /// Epochs of other tokens in a batch.
     #[error("the batch of token {batch} holds an epoch of token {epoch}")]
@@ -132,6 +130,9 @@ impl MongoError {
 
     /// Names the step.
     pub(crate) fn at(self, step: &'static str) -> StoreError {
+        if matches!(self, Self::Superseded) {
+            return StoreError::Superseded;
+        }
         let is_permanent = match &self {
             Self::Late(_) => false,
             Self::Driver(error) => matches!(

@@ -210,6 +210,23 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn connections_go_out_from_the_address_that_was_asked_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let endpoint = Endpoint { host: "127.0.0.1".into(), port, tls: false };
+        let local: IpAddr = "127.0.0.2".parse().unwrap();
+        let net = TcpNet::from_address(local).unwrap();
+        let (connected, accepted) = tokio::join!(net.connect(&endpoint), listener.accept());
+        assert!(connected.is_ok());
+        assert_eq!(accepted.unwrap().1.ip(), local);
+
+        let other = TcpNet::from_address("::1".parse().unwrap()).unwrap();
+        let error = other.connect(&endpoint).await.err().unwrap().to_string();
+        assert!(error.contains("of another family"), "{error}");
+        assert!(TcpNet::from_address("192.0.2.1".parse().unwrap()).is_err(), "no address of this machine");
+    }
+
     /// What becomes of a connection to `server` by the name of `localhost`, on both sides.
     async fn shaken(net: &TcpNet, server: TlsAcceptor) -> (io::Result<BoxStream>, bool) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -132,6 +132,14 @@ pub fn run_process(config: &Config) -> Exit {
     }
 }
 
+/// What outlives a session on the store.
+struct Outside {
+    net: Arc<dyn Net>,
+    clock: Arc<dyn Clock>,
+    endpoints: Endpoints,
+    stop: watch::Receiver<bool>,
+}
+
 async fn run(config: &Config) -> Result<(), DaemonError> {
     let stop = shutdown::signal(config.run_for);
     let net = outward(config.local_address)?;
@@ -143,10 +151,31 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
             (Endpoints::at(&sim.endpoint()), Some(sim))
         }
     };
+    let outside = Outside { net, clock, endpoints, stop };
+    let result = loop {
+        match session(config, &outside).await {
+            Err(DaemonError::Store { source: StoreError::Superseded, .. }) if !*outside.stop.borrow() => {
+                warn!(
+                    "this process stood still, or was cut off from the store, and others took over: a new session begins"
+                );
+            }
+            ended => break ended,
+        }
+    };
+    if let Some(sim) = sim {
+        sim.stop().await;
+    }
+    result
+}
+
+/// Collects in one session on the store, until stopped, or until others have taken over.
+async fn session(config: &Config, outside: &Outside) -> Result<(), DaemonError> {
+    let Outside { net, clock, endpoints, stop } = outside;
     let failed = |source| DaemonError::Store { store: config.store.clone(), source };
     let store = stores::open(&config.store, ROLE, clock.clone()).await.map_err(failed)?;
-    let spool = stores::spool(&config.store, SPOOL_BYTES).await.map_err(failed)?;
-    let statistics = endpoints.stats.map(|stats| Folder::new(net.clone(), stats.endpoint, stats.path));
+    let spool = Arc::new(stores::spool(&config.store, SPOOL_BYTES).await.map_err(failed)?);
+    let statistics = endpoints.stats.clone();
+    let statistics = statistics.map(|stats| Folder::new(net.clone(), stats.endpoint, stats.path));
     let mut jobs = config.jobs.planned();
     if statistics.is_none() {
         jobs.retain(|spec| spec.id.as_str() != CollectDailyStats::ID);
@@ -165,9 +194,9 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
         net: net.clone(),
         clock: clock.clone(),
         store: store.clone(),
-        spool: Arc::new(spool),
-        ws: WsOptions { endpoint: endpoints.ws.endpoint, path: endpoints.ws.path },
-        rest: RestOptions { endpoint: endpoints.info.endpoint, path: endpoints.info.path },
+        spool: spool.clone(),
+        ws: WsOptions { endpoint: endpoints.ws.endpoint.clone(), path: endpoints.ws.path.clone() },
+        rest: RestOptions { endpoint: endpoints.info.endpoint.clone(), path: endpoints.info.path.clone() },
         address: stores::address(&config.store, &config.network.name(), config.local_address),
         sharing: sharing(config),
         // Two daemons must not jitter alike.
@@ -177,7 +206,7 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
         jobs,
         tasks,
     });
-    let server = match config.http.map(|address| serve(address, &net, &engine)).transpose() {
+    let server = match config.http.map(|address| serve(address, net, &engine)).transpose() {
         Ok(server) => server,
         Err(error) => {
             // Nothing was begun.
@@ -185,21 +214,19 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
             return Err(error);
         }
     };
-    let result =
-        collect(config, &engine, store.as_ref(), net.as_ref(), stop).await.map_err(|error| match error {
-            DaemonError::Engine(EngineError::Store(source))
-            | DaemonError::Network(NetworkError::Store(source)) => failed(source),
-            other => other,
-        });
+    let result = collect(config, &engine, store.as_ref(), net.as_ref(), stop.clone()).await;
+    let result = result.map_err(|error| match error {
+        DaemonError::Engine(EngineError::Store(source))
+        | DaemonError::Network(NetworkError::Store(source)) => failed(source),
+        other => other,
+    });
     if let Some(server) = server {
         server.stop();
     }
     let closed = store.close().await.map_err(failed);
-    if let Some(sim) = sim {
-        sim.stop().await;
-    }
+    let spool_closed = spool.close().await.map_err(failed);
     // A store that failed cannot be closed in order either: what came first says more.
-    result.and(closed)
+    result.and(closed).and(spool_closed)
 }
 
 /// The network, from the local address that was asked for.

@@ -177,6 +177,19 @@ fn what_is_left_out_is_said_in_amounts_above_zero() {
 }
 
 #[test]
+fn a_weight_is_1_to_100_and_a_local_address_an_ip() {
+    let config = |arguments: &[&str]| config(arguments, &[("HL_LOCAL_ADDRESS", "::1")], "");
+    let said = config(&["--weight", "100", "--local-address", "127.0.0.2"]);
+    assert_eq!((said.weight, said.local_address), (Some(100), Some([127, 0, 0, 2].into())));
+    let said = config(&[]);
+    assert_eq!((said.weight, said.local_address.map(|ip| ip.to_string()).as_deref()), (None, Some("::1")));
+    for weight in ["0", "101", "-1", "heavy"] {
+        assert!(error(&[&format!("--weight={weight}")], &[], "").contains("at most 100"), "{weight}");
+    }
+    assert!(error(&["--local-address", "eth0"], &[], "").contains("write it like 192.0.2.7"));
+}
+
+#[test]
 fn http_has_an_address_of_its_own_and_a_webhook_is_printed_without_its_path() {
     let http =
         |arguments: &[&str], file| config(arguments, &[], file).http.map(|address| address.to_string());
