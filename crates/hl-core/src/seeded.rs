@@ -52,6 +52,8 @@ mod broken {
         Join,
         /// A frame that could not be decoded ends the run (rule 5).
         Broken,
+        /// What another process holds has no owner here (rule 8).
+        Lease,
         /// A claim begins at the stored edge (rule 8).
         StoredEdge,
         /// Bars that a handover touched are left to REST.
@@ -62,7 +64,7 @@ mod broken {
 
     impl Guard {
         /// All of them.
-        pub const ALL: [Self; 11] = [
+        pub const ALL: [Self; 12] = [
             Self::Gate,
             Self::Epoch,
             Self::Fallback,
@@ -71,6 +73,7 @@ mod broken {
             Self::Handover,
             Self::Join,
             Self::Broken,
+            Self::Lease,
             Self::StoredEdge,
             Self::WholeBars,
             Self::FinalBars,
@@ -88,6 +91,7 @@ mod broken {
                 Self::Handover => "handover",
                 Self::Join => "join",
                 Self::Broken => "broken",
+                Self::Lease => "lease",
                 Self::StoredEdge => "stored-edge",
                 Self::WholeBars => "whole-bars",
                 Self::FinalBars => "final-bars",

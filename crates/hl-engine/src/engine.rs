@@ -246,6 +246,11 @@ impl Engine {
         self.store.token()
     }
 
+    /// Whether it shares the streams with other processes.
+    pub(crate) fn shares(&self) -> bool {
+        self.sharing.is_some()
+    }
+
     /// Whether a stream has a place on a socket.
     pub(crate) fn has_socket(&self, stream: StreamKey) -> bool {
         self.pool.has_place(stream)

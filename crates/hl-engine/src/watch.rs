@@ -177,6 +177,7 @@ fn observe(engine: &Engine, order: &[StreamKey], peers: Vec<Peer>) -> Observatio
         },
         jobs: snapshot.jobs.iter().map(job).collect(),
         peers,
+        shares: engine.shares(),
     }
 }
 

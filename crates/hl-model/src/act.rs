@@ -15,6 +15,12 @@ pub(crate) enum Act {
     Lease(usize),
     /// It takes the lease of a living process: the lease ran out while its holder did not look, or a clock jumped.
     Steal(usize),
+    /// Another process holds the lease, and is to give it to this one: it subscribes.
+    Warm(usize),
+    /// Another process is to have the stream: it stops collecting, or subscribing, it.
+    Release(usize),
+    /// Everything of what it released is committed: the lease goes back.
+    GiveBack(usize),
     /// It crashes. The spool stays.
     Crash(usize),
     /// The oldest effect of the selector is carried out.
@@ -64,6 +70,9 @@ impl fmt::Display for Act {
             Self::Start(p) => write!(f, "process {p}: starts"),
             Self::Lease(p) => write!(f, "process {p}: asks for the lease again"),
             Self::Steal(p) => write!(f, "process {p}: takes the lease of a living process"),
+            Self::Warm(p) => write!(f, "process {p}: subscribes what another is to give to it"),
+            Self::Release(p) => write!(f, "process {p}: releases the stream"),
+            Self::GiveBack(p) => write!(f, "process {p}: gives the lease back"),
             Self::Crash(p) => write!(f, "process {p}: crashes"),
             Self::CarryOut(p) => write!(f, "process {p}: carries out the selector's next effect"),
             Self::Deadline(p) => write!(f, "process {p}: a deadline falls"),

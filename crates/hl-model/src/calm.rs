@@ -77,7 +77,8 @@ impl Calm<'_> {
         let sockets = self.sockets;
         self.carry_out(p)?;
         let leasable =
-            |w: &World, process: &Process| !process.is_leased() && w.ledger.is_free(process.token());
+            |w: &World, process: &Process| process.may_lease() && w.ledger.is_free(process.token());
+        self.when(p, |w, process| process.may_give_back() && w.hosts[p].spool.is_empty(), Act::GiveBack(p))?;
         self.when(p, leasable, Act::Lease(p))?;
         let lanes = self.setup.lanes().filter(|_| sockets);
         for lane in lanes {

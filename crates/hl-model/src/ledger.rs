@@ -117,6 +117,20 @@ impl Ledger {
         StreamStart { stream: self.stream, edge: self.edge, recent }
     }
 
+    /// The holder gives the lease back.
+    pub(crate) fn release(&mut self, token: Token) {
+        self.lease = self.lease.filter(|holder| *holder != token);
+    }
+
+    /// Whether one living session's pieces went on where another's ended, and nothing is missing.
+    pub(crate) fn has_moved_without_a_gap(&self) -> bool {
+        let moved = self.covered.windows(2).any(|two| {
+            let tokens = two.iter().map(|piece| piece.epoch.token).collect::<BTreeSet<_>>();
+            two[0].span.to == two[1].span.from && tokens.len() == 2 && tokens.is_subset(&self.living)
+        });
+        moved && self.gaps.is_empty()
+    }
+
     /// Commits a batch that was decided in a tenure. Whether its token had been superseded for what needs the lease.
     pub(crate) fn commit(&mut self, tenure: u32, batch: &Batch) -> Result<bool, Rule> {
         let mut superseded = false;

@@ -36,13 +36,17 @@ pub enum Name {
     Leases,
     /// The same, every state followed into calm.
     LeasesCalm,
+    /// Two processes that give a stream to each other while it is collected.
+    Moves,
+    /// The same, every state followed into calm.
+    MovesCalm,
     /// The selector alone, with two streams.
     Selector,
 }
 
 impl Name {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Trades,
         Self::TradesCalm,
         Self::Standby,
@@ -51,6 +55,8 @@ impl Name {
         Self::BarsCalm,
         Self::Leases,
         Self::LeasesCalm,
+        Self::Moves,
+        Self::MovesCalm,
         Self::Selector,
     ];
 
@@ -66,6 +72,8 @@ impl Name {
             Self::BarsCalm => "bars-calm",
             Self::Leases => "leases",
             Self::LeasesCalm => "leases-calm",
+            Self::Moves => "moves",
+            Self::MovesCalm => "moves-calm",
             Self::Selector => "selector",
         }
     }
@@ -113,20 +121,33 @@ impl Name {
                 Reach::Full => (Script::trades(&[1, 1], 2, 1)?, bounds([1, 0, 1, 0, 2, 0])),
                 Reach::Deep => (Script::trades(&[1, 2], 2, 1)?, bounds([2, 0, 1, 0, 2, 0])),
             },
+            Self::Moves => match reach {
+                Reach::Short => (Script::trades(&[1, 1], 2, 1)?, moving(2, [0, 0, 0, 0, 2, 0])),
+                Reach::Full => (Script::trades(&[1, 2], 2, 1)?, moving(3, [1, 0, 0, 1, 2, 0])),
+                Reach::Deep => (Script::trades(&[1, 2, 1], 2, 1)?, moving(4, [2, 0, 1, 1, 3, 0])),
+            },
+            Self::MovesCalm => match reach {
+                Reach::Short => (Script::trades(&[1], 2, 1)?, moving(2, [0, 0, 0, 0, 2, 0])),
+                Reach::Full => (Script::trades(&[1, 1], 2, 1)?, moving(2, [1, 0, 0, 0, 2, 0])),
+                Reach::Deep => (Script::trades(&[1, 2], 2, 1)?, moving(3, [2, 0, 1, 0, 2, 0])),
+            },
             Self::Selector => return Ok(None),
         };
         let one = Faults { die: true, garble: true, crash: true, ..Faults::default() };
         let (places, processes, faults) = match self {
             Self::Standby | Self::StandbyCalm => (Places::Two, 1, Faults { deafen: true, ..one }),
             Self::Bars | Self::BarsCalm => (Places::One, 1, Faults { twice: true, ..one }),
-            Self::Leases | Self::LeasesCalm => {
+            Self::Leases | Self::LeasesCalm | Self::Moves | Self::MovesCalm => {
                 (Places::One, 2, Faults { crash: true, spool: true, steal: true, ..Faults::default() })
             }
             Self::Trades | Self::TradesCalm | Self::Selector => {
                 (Places::One, 1, Faults { deafen: true, twice: true, ..one })
             }
         };
-        let calm = matches!(self, Self::TradesCalm | Self::StandbyCalm | Self::BarsCalm | Self::LeasesCalm);
+        let calm = matches!(
+            self,
+            Self::TradesCalm | Self::StandbyCalm | Self::BarsCalm | Self::LeasesCalm | Self::MovesCalm
+        );
         Ok(Some(Setup { script, places, processes, faults, bounds, calm }))
     }
 }
@@ -148,5 +169,9 @@ const LATE_TWICE: &[(i64, i64, u64)] = &[
 ];
 
 fn bounds([faults, silences, asks, backfills, subscribes, pongs]: [u8; 6]) -> Left {
-    Left { faults, silences, asks, backfills, subscribes, pongs }
+    Left { faults, silences, asks, backfills, subscribes, pongs, moves: 0 }
+}
+
+fn moving(moves: u8, others: [u8; 6]) -> Left {
+    Left { moves, ..bounds(others) }
 }

@@ -54,6 +54,10 @@ pub(crate) struct Process {
     /// What the selector wants done and nobody has done yet.
     effects: VecDeque<Effect>,
     leased: bool,
+    /// It subscribes what another is to give to it.
+    warming: bool,
+    /// It has released the stream, and something of it may not be committed yet.
+    releasing: bool,
     tenure: u32,
     line: Option<Timeline>,
     sockets: [Option<Socket>; 2],
@@ -83,6 +87,8 @@ impl Process {
             selector: Selector::new(token, TIMING),
             effects: VecDeque::new(),
             leased: false,
+            warming: false,
+            releasing: false,
             tenure: 0,
             line: None,
             sockets: [None, None],
@@ -152,7 +158,7 @@ impl Process {
 
     /// Whether a stream may be subscribed on the lane: it is ours, and there is no socket yet.
     pub(crate) fn may_subscribe(&self, lane: Lane) -> bool {
-        self.leased && self.socket(lane).is_none()
+        (self.leased || self.warming) && !self.releasing && self.socket(lane).is_none()
     }
 
     /// Whether the lane's socket has something that it has not brought yet.
@@ -212,9 +218,50 @@ impl Process {
         if line.edge() < edge { Err(Rule::Edge) } else { Ok(()) }
     }
 
+    /// Whether it may ask for the lease.
+    pub(crate) fn may_lease(&self) -> bool {
+        !self.leased && !self.releasing
+    }
+
+    pub(crate) fn may_warm(&self) -> bool {
+        self.may_lease() && !self.warming
+    }
+
+    pub(crate) fn may_release(&self) -> bool {
+        (self.leased || self.warming) && !self.releasing
+    }
+
+    /// Whether nothing of what it released is on its way any more.
+    pub(crate) fn may_give_back(&self) -> bool {
+        self.releasing && !self.has_pending() && !self.has_effect()
+    }
+
+    /// What another is to give to this process is subscribed, and waits.
+    pub(crate) fn warm(&mut self, places: Places) -> Held {
+        self.line = Some(Timeline::warm(self.stream));
+        self.warming = true;
+        self.report(Event::Warm { stream: self.stream, places })
+    }
+
+    pub(crate) fn release(&mut self) -> Held {
+        self.releasing = true;
+        self.report(Event::Released { stream: self.stream })
+    }
+
+    pub(crate) fn give_back(&mut self, ledger: &mut Ledger) {
+        ledger.release(self.token);
+        self.leased = false;
+        self.releasing = false;
+    }
+
     /// Takes the lease, whether or not somebody else has it.
     pub(crate) fn lease(&mut self, ledger: &mut Ledger, places: Places) -> Held {
-        self.line = Some(Timeline::new(ledger.take(self.token)));
+        let start = ledger.take(self.token);
+        let waited = self.line.take().filter(|_| std::mem::take(&mut self.warming));
+        self.line = Some(match waited {
+            Some(waited) => Timeline::warmed(start, waited),
+            None => Timeline::new(start),
+        });
         self.leased = true;
         self.tenure = ledger.tenure();
         self.report(Event::Leased { stream: self.stream, places })
@@ -256,7 +303,14 @@ impl Process {
                 socket.take_if(|socket| socket.run == run);
                 Ok(())
             }
-            Some(Effect::Calm { .. } | Effect::Release { .. }) | None => Ok(()),
+            Some(Effect::Release { .. }) => {
+                self.wanted = None;
+                self.warming = false;
+                self.line = None;
+                self.sockets = [None, None];
+                Ok(())
+            }
+            Some(Effect::Calm { .. }) | None => Ok(()),
         }
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct Left {
     pub(crate) subscribes: u8,
     /// Pongs.
     pub(crate) pongs: u8,
+    /// Streams that are to move: subscribed by another, or released.
+    pub(crate) moves: u8,
 }
 
 /// Which faults there are.
@@ -126,6 +128,9 @@ impl World {
             Act::Start(p)
             | Act::Lease(p)
             | Act::Steal(p)
+            | Act::Warm(p)
+            | Act::Release(p)
+            | Act::GiveBack(p)
             | Act::Crash(p)
             | Act::CarryOut(p)
             | Act::Deadline(p)
@@ -161,6 +166,18 @@ impl World {
         match act {
             Act::Happen | Act::Start(_) => Ok(()),
             Act::Lease(_) | Act::Steal(_) => process.lease(ledger, setup.places),
+            Act::Warm(_) => {
+                left.moves = left.moves.saturating_sub(1);
+                process.warm(setup.places)
+            }
+            Act::Release(_) => {
+                left.moves = left.moves.saturating_sub(1);
+                process.release()
+            }
+            Act::GiveBack(_) => {
+                process.give_back(ledger);
+                Ok(())
+            }
             Act::Crash(_) => {
                 ledger.died(process.token());
                 host.process = None;
@@ -236,9 +253,13 @@ impl World {
         let is_free = self.ledger.is_free(process.token());
         push(process.has_effect(), Act::CarryOut(p));
         push(process.has_deadline(), Act::Deadline(p));
-        let may_lease = !process.is_leased() && host.is_clear();
+        let may_lease = process.may_lease() && host.is_clear();
         push(may_lease && is_free, Act::Lease(p));
         push(may_lease && !is_free && may_fail && faults.steal, Act::Steal(p));
+        push(left.moves > 0 && process.may_warm() && host.is_clear() && !is_free, Act::Warm(p));
+        // What is in the spool must not be overtaken.
+        push(left.moves > 0 && process.may_release() && host.spool.is_empty(), Act::Release(p));
+        push(process.may_give_back() && host.spool.is_empty(), Act::GiveBack(p));
         push(may_fail && faults.crash, Act::Crash(p));
         for lane in setup.lanes() {
             push(left.subscribes > 0 && process.may_subscribe(lane), Act::Subscribe(p, lane));
@@ -320,6 +341,11 @@ impl Model for Setup {
         if self.bounds.faults > 0 {
             properties.push(Property::sometimes("two leases have covered pieces", |_, world: &World| {
                 world.ledger.has_pieces_of_two_tokens()
+            }));
+        }
+        if self.bounds.moves > 0 {
+            properties.push(Property::sometimes("a stream moves without a gap", |_, world: &World| {
+                world.ledger.has_moved_without_a_gap()
             }));
         }
         if self.faults.steal {

@@ -30,13 +30,18 @@ fn no_order_of_events_breaks_a_rule_between_two_processes() {
 }
 
 #[test]
+fn no_order_of_events_breaks_a_rule_while_a_stream_moves() {
+    holds(Name::Moves);
+}
+
+#[test]
 fn no_order_of_events_confuses_the_selector() {
     holds(Name::Selector);
 }
 
 #[test]
 fn once_faults_stop_every_stream_is_served_and_every_gap_closed() {
-    for name in [Name::TradesCalm, Name::StandbyCalm, Name::BarsCalm, Name::LeasesCalm] {
+    for name in [Name::TradesCalm, Name::StandbyCalm, Name::BarsCalm, Name::LeasesCalm, Name::MovesCalm] {
         holds(name);
     }
 }

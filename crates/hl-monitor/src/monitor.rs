@@ -55,7 +55,9 @@ fn patience(kind: AlertKind) -> Patience {
     let (raise_ms, resolve_ms) = match kind {
         AlertKind::NoProgress => (60_000, 30_000),
         AlertKind::NoOwner => (60_000, 10_000),
-        AlertKind::TwoOwners | AlertKind::JobTwice => (20_000, 20_000),
+        // Where a stream moves, the word of its old owner is as old as two rounds of notes, and a look.
+        AlertKind::TwoOwners => (30_000, 20_000),
+        AlertKind::JobTwice => (20_000, 20_000),
         // These have their own patience.
         AlertKind::ForeignWeight
         | AlertKind::RateLow
@@ -294,7 +296,7 @@ impl Monitor {
                     "registered {} times in this process; the last registration counts",
                     job.again + 1
                 )),
-                Some(other) if job.planned => Some(format!(
+                Some(other) if job.planned && !seen.shares => Some(format!(
                     "planned here, and by {}; the store lets one of them run each time",
                     other.name
                 )),

@@ -24,6 +24,8 @@ pub struct Observation {
     pub jobs: Vec<JobSeen>,
     /// The other living processes on the store.
     pub peers: Vec<Peer>,
+    /// Whether the processes on the store share the work on purpose: all of them plan the same jobs then.
+    pub shares: bool,
 }
 
 /// A stream.

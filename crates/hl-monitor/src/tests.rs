@@ -276,7 +276,7 @@ fn a_stream_of_nobody_and_one_of_two_are_told() {
         fine(seen);
         seen.peers.clear();
     });
-    assert_eq!(world.told(), ["265 raised two_owners trades/BTC", "325 resolved two_owners trades/BTC"]);
+    assert_eq!(world.told(), ["275 raised two_owners trades/BTC", "325 resolved two_owners trades/BTC"]);
 }
 
 #[test]
@@ -318,6 +318,15 @@ fn a_job_that_is_there_twice_is_told() {
     world.seen.peers.clear();
     world.run(60, fine);
     assert_eq!(world.told(), ["985 raised job_twice job", "1045 resolved job_twice job"]);
+
+    // Where the work is shared all of them plan the same jobs.
+    let mut other = peer(0);
+    other.jobs.insert("job".to_owned());
+    other.at = Some(world.seen.at);
+    world.seen.peers = vec![other];
+    world.seen.shares = true;
+    world.run(60, fine);
+    assert_eq!(world.told(), [""; 0]);
 }
 
 #[test]

@@ -275,7 +275,7 @@ impl Selector {
                 _ => {}
             }
         }
-        if !s.leased {
+        if !s.leased && guard!(Lease) {
             return;
         }
         let proved = || s.lanes.iter().filter_map(|lane| lane.socket.proved());
