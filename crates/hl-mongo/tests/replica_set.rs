@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+const COMMIT: &str = "commitTransaction";
 const ROWS: i64 = 100;
 /// Far beyond what any wait takes on a busy machine: reaching it means "never".
 const NEVER: Duration = Duration::from_secs(120);
@@ -194,8 +195,12 @@ async fn a_commit_of_which_nobody_knows_is_not_done_twice() {
     };
 
     // Committed on a primary that is none any more when the client asks again: the next one knows of it.
-    set.withhold_answers_to("commitTransaction");
-    let (committing, ()) = tokio::join!(async { commit(1) }, set.until_withheld());
+    set.withhold_answers_to(COMMIT);
+    let committing = commit(1);
+    set.until_withheld().await;
+    // The driver asks once more by itself.
+    set.withhold_answers_to(COMMIT);
+    set.until_withheld().await;
     set.step_down().await.unwrap();
     set.primary().await.unwrap();
     set.hang_up();
@@ -203,7 +208,7 @@ async fn a_commit_of_which_nobody_knows_is_not_done_twice() {
     assert_eq!((ack.inserted, ack.existing), (ROWS as u64, 0));
 
     // Committed, and no answer until the client gives up. It starts over, and meets its own rows.
-    set.withhold_answers_to("commitTransaction");
+    set.withhold_answers_to(COMMIT);
     let late: Result<Ack, StoreError> = commit(2).await.unwrap();
     let error = late.unwrap_err();
     assert!(error.is_temporary(), "{error:?}");

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use tokio::sync::watch;
 
 use crate::process::{Process, SET, until, until_written};
-use crate::wire::{Cut, Wire};
+use crate::wire::{Cut, Wire, Withheld};
 use crate::{ServerError, system};
 
 /// How soon a primary that is silent is replaced.
@@ -19,7 +19,7 @@ pub struct ReplicaSet {
     members: Vec<Process>,
     wires: Vec<Wire>,
     cut: watch::Sender<Cut>,
-    /// How many answers were withheld so far.
+    /// The last order under which an answer was withheld.
     withheld: watch::Sender<u64>,
 }
 
@@ -158,17 +158,18 @@ impl ReplicaSet {
         self.cut.send_replace(Cut::default());
     }
 
-    /// From now on the answers to this command are withheld: it is carried out, and nobody knows.
-    pub fn withhold_answers_to(&self, command: &'static str) {
-        self.cut.send_modify(|cut| cut.withheld = Some(command));
+    /// From now on the answers to this command are withheld: it is carried out, and nobody knows. Connections whose
+    /// answers were withheld before are hung up.
+    pub fn withhold_answers_to(&self, word: &'static str) {
+        let number = *self.withheld.borrow() + 1;
+        self.cut.send_modify(|cut| cut.withheld = Some(Withheld { word, number }));
     }
 
-    /// Waits until one more answer is withheld.
+    /// Waits until an answer is withheld that was asked for since.
     pub async fn until_withheld(&self) {
-        let mut withheld = self.withheld.subscribe();
-        let before = *withheld.borrow_and_update();
+        let order = self.cut.borrow().withheld.map_or(0, |order| order.number);
         // The sender is here as well.
-        let _ = withheld.wait_for(|count| *count > before).await;
+        let _ = self.withheld.subscribe().wait_for(|last| *last >= order).await;
     }
 
     /// Hangs up the connections whose answers were withheld, and lets the next answers pass.

@@ -27,8 +27,16 @@ pub(crate) struct Cut {
     pub(crate) pids: BTreeSet<u32>,
     /// Members, whoever connects to them.
     pub(crate) members: BTreeSet<usize>,
-    /// Answers to requests with this word in them are not passed on; once that is over their connections are hung up.
-    pub(crate) withheld: Option<&'static str>,
+    /// Answers that are not passed on.
+    pub(crate) withheld: Option<Withheld>,
+}
+
+/// Answers to requests with a word in them. Once this order is over, their connections are hung up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Withheld {
+    pub(crate) word: &'static str,
+    /// Tells this order from those before.
+    pub(crate) number: u64,
 }
 
 /// A wire. Its connections end with it.
@@ -73,7 +81,7 @@ impl Wire {
 #[derive(Clone)]
 struct Gate {
     cut: watch::Receiver<Cut>,
-    /// How many answers were withheld, on all wires.
+    /// The last order under which an answer was withheld, on any wire.
     withheld: watch::Sender<u64>,
     member: usize,
     owner: Option<u32>,
@@ -103,8 +111,11 @@ impl Gate {
             self.is_doomed.store(true, Ordering::Relaxed);
         }
         if way == Way::Back && self.is_doomed.load(Ordering::Relaxed) {
-            self.withheld.send_modify(|count| *count += 1);
-            let _ = self.cut.wait_for(|cut| cut.withheld.is_none()).await;
+            let order = self.cut.borrow().withheld;
+            if let Some(order) = order {
+                self.withheld.send_replace(order.number);
+                let _ = self.cut.wait_for(|cut| cut.withheld != Some(order)).await;
+            }
             return Err(io::ErrorKind::ConnectionReset.into());
         }
         Ok(())
@@ -112,7 +123,8 @@ impl Gate {
 
     /// Whether the answer to this request is withheld. A request that matters here comes in one piece.
     fn withholds(&self, request: &[u8]) -> bool {
-        let word = self.cut.borrow().withheld;
+        let order = self.cut.borrow().withheld;
+        let word = order.map(|order| order.word);
         word.is_some_and(|word| request.windows(word.len()).any(|part| part == word.as_bytes()))
     }
 }
