@@ -24,7 +24,12 @@ const NEVER: Duration = Duration::from_secs(120);
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
 /// Asks until there is an answer.
-pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, ask: impl AsyncFnMut() -> Option<T>) -> T {
+    until_within(what, NEVER, ask).await
+}
+
+/// As [`until`], of what may take long.
+async fn until_within<T>(what: &str, never: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let asking = async {
         loop {
             if let Some(answer) = ask().await {
@@ -33,7 +38,7 @@ pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>
             tokio::time::sleep(ASK_EVERY).await;
         }
     };
-    match tokio::time::timeout(NEVER, asking).await {
+    match tokio::time::timeout(never, asking).await {
         Ok(answer) => answer,
         Err(_) => panic!("never: {what}"),
     }
@@ -320,8 +325,18 @@ impl StoreFile {
     }
 
     /// Waits until the daemon says of itself what is asked for.
-    pub(crate) async fn until_live(&self, what: &str, mut holds: impl FnMut(&Value) -> bool) -> Value {
-        until(what, async || {
+    pub(crate) async fn until_live(&self, what: &str, holds: impl FnMut(&Value) -> bool) -> Value {
+        self.until_live_within(what, NEVER, holds).await
+    }
+
+    /// As [`StoreFile::until_live`], of what may take long.
+    pub(crate) async fn until_live_within(
+        &self,
+        what: &str,
+        never: Duration,
+        mut holds: impl FnMut(&Value) -> bool,
+    ) -> Value {
+        until_within(what, never, async || {
             let live = self.status().await["live"].take();
             (live.is_object() && holds(&live)).then_some(live)
         })

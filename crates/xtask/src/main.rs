@@ -9,6 +9,7 @@ mod demo;
 mod faults;
 mod fuzz;
 mod lint;
+mod mongo;
 mod mutants;
 mod quiet_week;
 mod run;
@@ -56,6 +57,11 @@ const TASKS: &[Task] = &[
         name: "faults",
         about: "breaks connections, processes, disks and clocks for real, at length; takes names, --list, --json",
         run: faults::faults,
+    },
+    Task {
+        name: "mongo",
+        about: "a MongoDB replica set in trouble for minutes, and daemons on it: [--steps|--storm|--stopped [MINUTES]]... [--seed N] [--json]",
+        run: mongo::mongo,
     },
     Task {
         name: "mutants",

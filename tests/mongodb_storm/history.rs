@@ -1,0 +1,199 @@
+//! What the server itself wrote down: every transaction in its order, from the log that its members replicate.
+//!
+//! A transaction of a session updates the session's document in `members`, so it names its token; a document in `streams`
+//! names the token that may write the stream; and every row carries the token under which it was written. From these three
+//! follows, without a word from a daemon, whether anything was written by somebody who might not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mongodb::Client;
+use mongodb::bson::{Bson, Document, doc};
+
+/// A stream was taken.
+#[derive(Clone, Debug)]
+pub(crate) struct Taken {
+    /// When, by the server's clock, ms.
+    pub(crate) at: i64,
+    pub(crate) stream: String,
+    pub(crate) token: i64,
+}
+
+/// What the log tells.
+#[derive(Default)]
+pub(crate) struct History {
+    pub(crate) transactions: u64,
+    /// Rows whose stream and token were compared.
+    pub(crate) rows: u64,
+    /// When rows were committed, ms.
+    pub(crate) commits: Vec<i64>,
+    pub(crate) taken: Vec<Taken>,
+    /// The token of each process.
+    pub(crate) tokens: BTreeMap<i64, BTreeSet<i64>>,
+    /// Everything that must not be.
+    pub(crate) broken: Vec<String>,
+    /// Who may write each stream, so far.
+    holders: BTreeMap<String, Option<i64>>,
+    /// Sessions that live, so far.
+    living: BTreeSet<i64>,
+}
+
+impl History {
+    /// Reads the whole log of the database that the URI names.
+    pub(crate) async fn read(uri: &str) -> Self {
+        let client = Client::with_uri_str(uri).await.unwrap();
+        let database = client.default_database().unwrap().name().to_owned();
+        let log = client.database("local").collection::<Document>("oplog.rs");
+        let mut entries = log.find(doc! {}).sort(doc! { "$natural": 1 }).await.unwrap();
+        let mut history = Self::default();
+        // A large transaction is several entries, of which the last is no longer partial.
+        let mut begun: BTreeMap<String, Vec<Document>> = BTreeMap::new();
+        let mut is_begin = true;
+        while entries.advance().await.unwrap() {
+            let entry = entries.deserialize_current().unwrap();
+            if std::mem::take(&mut is_begin) {
+                let first = entry.get_document("o").ok().and_then(|o| o.get_str("msg").ok());
+                assert_eq!(first, Some("initiating set"), "the log has lost its beginning: it is too small");
+            }
+            let at = entry.get_datetime("wall").unwrap().timestamp_millis();
+            let word = entry.get_document("o").unwrap();
+            let operations = match word.get_array("applyOps") {
+                Ok(operations) => operations.iter().filter_map(Bson::as_document).cloned().collect(),
+                Err(_) => vec![entry.clone()],
+            };
+            let of = format!("{:?} {:?}", entry.get("lsid"), entry.get("txnNumber"));
+            let whole = begun.entry(of.clone()).or_default();
+            whole.extend(operations);
+            if word.get_bool("partialTxn").unwrap_or_default() {
+                continue;
+            }
+            let whole = begun.remove(&of).unwrap_or_default();
+            history.transaction(&database, at, &whole);
+        }
+        history
+    }
+
+    fn transaction(&mut self, database: &str, at: i64, operations: &[Document]) {
+        let of = |collection: &str| {
+            let namespace = format!("{database}.{collection}");
+            operations.iter().filter(move |operation| operation.get_str("ns").is_ok_and(|of| of == namespace))
+        };
+        let mut sessions = BTreeSet::new();
+        for operation in of("members") {
+            let document = operation.get_document("o").unwrap();
+            match operation.get_str("op").unwrap() {
+                "i" => {
+                    let token = whole(document, "_id").unwrap();
+                    self.living.insert(token);
+                    self.tokens.entry(whole(document, "pid").unwrap()).or_default().insert(token);
+                }
+                "u" => {
+                    let token = whole(operation.get_document("o2").unwrap(), "_id").unwrap();
+                    if !self.living.contains(&token) {
+                        self.broken.push(format!("{at}: session {token} was ended, and wrote"));
+                    }
+                    sessions.insert(token);
+                }
+                "d" => {
+                    self.living.remove(&whole(document, "_id").unwrap());
+                }
+                other => self.broken.push(format!("{at}: {other} on members")),
+            }
+        }
+        for operation in of("streams") {
+            if let Some((stream, token)) = holder(operation) {
+                if let Some(token) = token
+                    && self.holders.get(&stream) != Some(&Some(token))
+                {
+                    self.taken.push(Taken { at, stream: stream.clone(), token });
+                }
+                self.holders.insert(stream, token);
+            }
+        }
+        let mut rows = 0;
+        for (collection, name) in [
+            ("trades", stream_of_trade as fn(&Document) -> Option<String>),
+            ("bbo", stream_of_bbo),
+            ("books", stream_of_book),
+            ("contexts", stream_of_context),
+            ("mids", |_| Some("mids".to_owned())),
+            ("candles", stream_of_bar),
+        ] {
+            for row in of(collection).filter_map(row) {
+                rows += 1;
+                // A backfill writes under its claim of the gap.
+                if row.get_str("source").is_ok_and(|source| source == "backfill") {
+                    continue;
+                }
+                let token = whole(row, "epoch").map(|epoch| epoch >> 32);
+                let stream = row.get_document("_id").ok().and_then(name).unwrap_or_default();
+                let holder = self.holders.get(&stream).copied().flatten();
+                if token.is_none() || token != holder {
+                    let who = format!("{token:?} wrote {stream}, which {holder:?} holds");
+                    self.broken.push(format!("{at}: {who}"));
+                }
+                self.rows += 1;
+            }
+        }
+        if rows > 0 {
+            self.commits.push(at);
+            if sessions.len() != 1 {
+                self.broken.push(format!("{at}: rows without a lease, or with two: {sessions:?}"));
+            }
+        }
+        self.transactions += u64::from(!sessions.is_empty());
+    }
+}
+
+/// A new row. A bar that is changed afterwards may keep the claim under which it came.
+fn row(operation: &Document) -> Option<&Document> {
+    let is_new = operation.get_str("op").is_ok_and(|op| op == "i");
+    operation.get_document("o").ok().filter(|_| is_new)
+}
+
+/// The stream, and who may write it from now on, where that was written.
+fn holder(operation: &Document) -> Option<(String, Option<i64>)> {
+    let document = operation.get_document("o").ok()?;
+    let (id, token) = match operation.get_str("op").ok()? {
+        "i" => (document.get_str("_id").ok()?, document.get("token")?),
+        "u" => {
+            let id = operation.get_document("o2").ok()?.get_str("_id").ok()?;
+            let diff = document.get_document("diff").ok()?;
+            let of = |part| diff.get_document(part).ok().and_then(|fields| fields.get("token"));
+            (id, of("u").or_else(|| of("i"))?)
+        }
+        _ => return None,
+    };
+    Some((id.to_owned(), number(token)))
+}
+
+fn number(value: &Bson) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_i32().map(i64::from))
+}
+
+fn whole(document: &Document, field: &str) -> Option<i64> {
+    document.get(field).and_then(number)
+}
+
+fn stream_of_trade(id: &Document) -> Option<String> {
+    Some(format!("trades/{}", id.get_str("coin").ok()?))
+}
+
+fn stream_of_bbo(id: &Document) -> Option<String> {
+    Some(format!("bbo/{}", id.get_str("coin").ok()?))
+}
+
+fn stream_of_context(id: &Document) -> Option<String> {
+    Some(format!("context/{}", id.get_str("coin").ok()?))
+}
+
+fn stream_of_book(id: &Document) -> Option<String> {
+    let coin = id.get_str("coin").ok()?;
+    Some(match id.get_str("variant").ok()? {
+        "fast" => format!("book/{coin}/fast"),
+        _ => format!("book/{coin}"),
+    })
+}
+
+fn stream_of_bar(id: &Document) -> Option<String> {
+    Some(format!("candle/{}/{}", id.get_str("coin").ok()?, id.get_str("interval").ok()?))
+}

@@ -1,0 +1,298 @@
+//! Three daemons on the same streams, killed, stopped for longer than their leases last, and cut off from the store.
+//!
+//! Each keeps its spool in a folder of its own, as on a machine of its own, and is started again whenever it has ended, as a
+//! service manager would. Which of them holds what is theirs to settle.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use hl_core::seam::Clock as _;
+use hl_mongod::ReplicaSet;
+use hl_runtime::SystemClock;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until};
+
+use crate::history::History;
+use crate::support::process::{Exchange, Process, StoreFile, all_over_ws};
+use crate::{Outcome, alone, median_and_worst, setting};
+
+/// What all of them are asked for.
+const SHARED: [&str; 3] = ["BTC", "ETH", "SOL"];
+/// What each of them alone is asked for.
+const OWN: [&str; 3] = ["XRP", "DOGE", "HYPE"];
+/// How often the schedule is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+/// A daemon is left alone for so long after a fault, or its start.
+const REST_MS: u64 = 5_000;
+/// Between two faults, ms.
+const BETWEEN_MS: std::ops::Range<u64> = 4_000..12_000;
+/// No more than so many at once: somebody has to be there to take over.
+const AT_ONCE: usize = 2;
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Fault {
+    /// kill -9.
+    Killed,
+    /// SIGSTOP, then SIGCONT.
+    Stopped,
+    /// No way to any member of the set, then again.
+    CutOff,
+}
+
+impl Fault {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Killed => "killed",
+            Self::Stopped => "stopped",
+            Self::CutOff => "cut off",
+        }
+    }
+
+    /// How long it lasts, ms: to the start of the next process, or until it goes on.
+    fn length(self, random: &mut fastrand::Rng) -> u64 {
+        match self {
+            Self::Killed => random.u64(0..8_000),
+            // Beyond the lease of 6 s.
+            Self::Stopped => random.u64(7_000..20_000),
+            // Now and then too short to matter.
+            Self::CutOff => random.u64(2_000..20_000),
+        }
+    }
+}
+
+/// A fault that was done.
+struct Done {
+    fault: Fault,
+    at: i64,
+    pid: i64,
+    length: u64,
+}
+
+/// A daemon and the folder it keeps its things in.
+struct Machine {
+    folder: tempfile::TempDir,
+    /// Streams that only this one is asked for: while they are free it never finds everything taken.
+    own: &'static str,
+    daemon: Option<Process>,
+    suffers: Option<(Fault, Instant)>,
+    left_alone_until: Instant,
+    /// How its processes ended by themselves.
+    ends: Vec<(Option<i32>, String)>,
+}
+
+impl Machine {
+    fn start(&mut self, store: &StoreFile, exchange: &Exchange) {
+        let mut words = vec!["--coin", self.own];
+        words.extend(SHARED.iter().flat_map(|coin| ["--coin", coin]));
+        let before = ["env", "-C", self.folder.path().to_str().unwrap()];
+        self.daemon = Some(store.daemon_with(exchange, &words, &before));
+        self.left_alone_until = Instant::now() + Duration::from_millis(REST_MS);
+    }
+
+    async fn suffer(&mut self, set: &ReplicaSet, fault: Fault, length: u64) -> Done {
+        let daemon = self.daemon.take().unwrap();
+        let (at, pid) = (SystemClock.now().0, daemon.pid());
+        match fault {
+            Fault::Killed => daemon.kill().await,
+            Fault::Stopped => {
+                daemon.signal(Signal::STOP);
+                self.daemon = Some(daemon);
+            }
+            Fault::CutOff => {
+                set.cut_off(pid);
+                self.daemon = Some(daemon);
+            }
+        }
+        self.suffers = Some((fault, Instant::now() + Duration::from_millis(length)));
+        Done { fault, at, pid: i64::from(pid), length }
+    }
+
+    /// Ends what it suffers, where it is time.
+    fn relieve(&mut self, set: &ReplicaSet, now: Instant) {
+        let Some((fault, _)) = self.suffers.take_if(|(_, until)| *until <= now) else { return };
+        match (fault, &self.daemon) {
+            (Fault::Stopped, Some(daemon)) => daemon.signal(Signal::CONT),
+            (Fault::CutOff, Some(daemon)) => set.reconnect(daemon.pid()),
+            _ => {}
+        }
+        self.left_alone_until = now + Duration::from_millis(REST_MS);
+    }
+
+    /// Starts a new process where there is none any more.
+    async fn mend(&mut self, store: &StoreFile, exchange: &Exchange) {
+        if self.suffers.is_none_or(|(fault, _)| fault == Fault::CutOff)
+            && let Some(mut daemon) = self.daemon.take_if(|daemon| !daemon.is_running())
+        {
+            let code = daemon.ended().await.code();
+            let last = daemon.log().lines().last().unwrap_or_default().to_owned();
+            self.ends.push((code, last));
+        }
+        if self.suffers.is_none() && self.daemon.is_none() {
+            self.start(store, exchange);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_daemons_in_a_storm_write_each_row_once_and_none_too_late() {
+    let _alone = alone().await;
+    let (seconds, seed) = (setting("HL_TEST_STORM_S", 40), setting("HL_TEST_SEED", 17));
+    let mut random = fastrand::Rng::with_seed(seed);
+    let exchange = Exchange::start(&["--coins", "6", "--seed", "17"]).await;
+    let set = ReplicaSet::start(3).await.unwrap();
+    let store = StoreFile::in_mongodb(set.uri("storm"));
+    let mut machines: Vec<_> = OWN.map(machine).into_iter().collect();
+    for machine in &mut machines {
+        machine.start(&store, &exchange);
+        let pid = machine.daemon.as_ref().unwrap().pid();
+        until_it_holds_something(&store, pid).await;
+    }
+    store.until_live("the oldest collects", all_over_ws).await;
+
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let mut next_fault = Instant::now();
+    let mut done = Vec::new();
+    let mut look = Instant::now();
+    while look < end {
+        look += LOOK;
+        sleep_until(look).await;
+        let now = Instant::now();
+        for machine in &mut machines {
+            machine.relieve(&set, now);
+            machine.mend(&store, &exchange).await;
+        }
+        let suffering = machines.iter().filter(|machine| machine.suffers.is_some()).count();
+        if now < next_fault || suffering >= AT_ONCE {
+            continue;
+        }
+        let healthy: Vec<_> = (0..machines.len())
+            .filter(|&at| machines[at].suffers.is_none() && machines[at].left_alone_until <= now)
+            .collect();
+        let Some(&victim) = random.choice(&healthy) else { continue };
+        let fault = [Fault::Killed, Fault::Stopped, Fault::CutOff][random.usize(0..3)];
+        let length = fault.length(&mut random);
+        done.push(machines[victim].suffer(&set, fault, length).await);
+        next_fault = now + Duration::from_millis(random.u64(BETWEEN_MS));
+    }
+
+    // Everybody well again, and everything held.
+    let never = Instant::now() + Duration::from_secs(3600);
+    for machine in &mut machines {
+        machine.relieve(&set, never);
+    }
+    crate::support::process::until("everything is held", async || {
+        for machine in &mut machines {
+            machine.mend(&store, &exchange).await;
+        }
+        let pids: BTreeSet<_> =
+            machines.iter().filter_map(|machine| Some(machine.daemon.as_ref()?.pid())).collect();
+        let status = store.status().await;
+        let streams = status["streams"].as_array()?;
+        let is_held = |stream: &Value| {
+            let pid = stream["holder"]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
+            pid.is_some_and(|pid| pids.contains(&pid))
+        };
+        (!streams.is_empty() && streams.iter().all(is_held)).then_some(())
+    })
+    .await;
+    store.until_live("the oldest collects", all_over_ws).await;
+    for machine in &mut machines {
+        let daemon = machine.daemon.as_mut().unwrap();
+        assert_eq!(daemon.terminate().await.code(), Some(0), "{}", daemon.log());
+    }
+
+    let mut outcome = Outcome::new("storm", seconds);
+    outcome.tell("seed", "seed", seed);
+    outcome.tell("faults", "faults", done.len());
+    outcome.verify(&store, &exchange).await;
+    let history = History::read(&store.uri).await;
+    tell_ends(&mut outcome, &machines);
+    tell_take_overs(&mut outcome, &done, &history);
+    outcome.tell("transactions", "transactions in the server's log", history.transactions);
+    outcome.tell("rows_compared", "rows in it with their token", history.rows);
+    outcome.tell_none("late", "… written by one who might not", history.broken.len() as u64);
+    outcome.broken.extend(history.broken);
+    outcome.end();
+}
+
+fn machine(own: &'static str) -> Machine {
+    Machine {
+        folder: tempfile::tempdir().unwrap(),
+        own,
+        daemon: None,
+        suffers: None,
+        left_alone_until: Instant::now(),
+        ends: Vec::new(),
+    }
+}
+
+async fn until_it_holds_something(store: &StoreFile, pid: u32) {
+    crate::support::process::until("it holds something", async || {
+        let status = store.status().await;
+        let streams = status["streams"].as_array()?;
+        streams.iter().any(|stream| stream["holder"]["pid"] == pid).then_some(())
+    })
+    .await;
+}
+
+/// How processes ended by themselves: only because they were ended by another one, or found everything held.
+fn tell_ends(outcome: &mut Outcome, machines: &[Machine]) {
+    let mut superseded = 0;
+    for (code, last) in machines.iter().flat_map(|machine| &machine.ends) {
+        match code {
+            Some(1) if last.contains("ended by another process") => superseded += 1,
+            Some(3) => {}
+            code => outcome.broken.push(format!("a daemon ended with {code:?}: {last}")),
+        }
+    }
+    outcome.tell("superseded", "daemons that were told their lease is over", superseded);
+}
+
+/// How long it took from a fault until others held what the victim had held.
+fn tell_take_overs(outcome: &mut Outcome, done: &[Done], history: &History) {
+    let is_shared = |stream: &str| SHARED.iter().any(|coin| stream.split('/').nth(1) == Some(coin));
+    let mut times = BTreeMap::<Fault, Vec<i64>>::new();
+    let mut kept = BTreeMap::<Fault, u64>::new();
+    let mut faults = Vec::new();
+    for fault in done {
+        let tokens = history.tokens.get(&fault.pid).cloned().unwrap_or_default();
+        let mut held = BTreeMap::new();
+        for taken in history.taken.iter().filter(|taken| taken.at <= fault.at && is_shared(&taken.stream)) {
+            held.insert(taken.stream.as_str(), taken.token);
+        }
+        held.retain(|_, token| tokens.contains(token));
+        if held.is_empty() {
+            continue;
+        }
+        let next = held.keys().map(|stream| {
+            let after = history.taken.iter().find(|taken| taken.at > fault.at && taken.stream == *stream);
+            after.map(|taken| taken.at - fault.at)
+        });
+        // The last of its streams counts. One that it kept, since it was back in time, changes hands much later.
+        let took = next.collect::<Option<Vec<_>>>().and_then(|times| times.into_iter().max());
+        let lasted = i64::try_from(fault.length).unwrap() + 20_000;
+        let took = took.filter(|took| fault.fault == Fault::Killed || *took <= lasted);
+        match took {
+            Some(took) => times.entry(fault.fault).or_default().push(took),
+            None => *kept.entry(fault.fault).or_default() += 1,
+        }
+        faults.push(json!({
+            "fault": fault.fault.name(), "at": fault.at, "length_ms": fault.length,
+            "streams": held.len(), "taken_over_after_ms": took,
+        }));
+    }
+    outcome.json["of_holders"] = faults.into();
+    for (fault, times) in times {
+        let (key, name, count) = (fault.name().replace(' ', "_"), fault.name(), times.len());
+        if let Some((median, worst)) = median_and_worst(times) {
+            outcome.tell(&format!("{key}_taken_over"), &format!("{name} while holding, taken over"), count);
+            outcome.tell(&format!("{key}_median"), "… from the fault to the new lease, median", median);
+            outcome.tell(&format!("{key}_worst"), "… worst", worst);
+        }
+    }
+    for (fault, count) in kept {
+        let key = fault.name().replace(' ', "_");
+        outcome.tell(&format!("{key}_kept"), &format!("{} while holding, kept", fault.name()), count);
+    }
+}
