@@ -105,6 +105,25 @@ pub(crate) fn code(error: &Error) -> Option<i32> {
 }
 
 impl MongoError {
+    /// Whether there was no answer in time.
+    pub(crate) fn is_silence(&self) -> bool {
+        match self {
+            Self::Late(_) => true,
+            Self::Driver(error) => matches!(error.kind.as_ref(), ErrorKind::ServerSelection { .. }),
+            _ => false,
+        }
+    }
+
+    /// Whether a connection broke, and another one may hold.
+    pub(crate) fn is_cut(&self) -> bool {
+        match self {
+            Self::Driver(error) => {
+                matches!(error.kind.as_ref(), ErrorKind::Io(_) | ErrorKind::ConnectionPoolCleared { .. })
+            }
+            _ => false,
+        }
+    }
+
     /// What helps while the transaction runs.
     pub(crate) fn remedy(&self) -> Remedy {
         match self {

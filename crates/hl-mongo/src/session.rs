@@ -62,6 +62,10 @@ pub(crate) struct Session {
     session: Option<ClientSession>,
     /// Sessions of ours whose transaction may still stand open on the server, the newest last.
     orphans: Vec<Document>,
+    /// When the request that is being worked on was made.
+    pub(crate) asked: Instant,
+    /// When the server last had no answer to the question whether our old transactions are ended.
+    silent: Option<Instant>,
     /// Since when the lease was renewed in time, again and again.
     steady: Instant,
     renewed: Instant,
@@ -96,6 +100,8 @@ impl Session {
             is_finished: false,
             session,
             orphans: Vec::new(),
+            asked: now,
+            silent: None,
             steady: now,
             renewed: now,
         };
@@ -145,21 +151,26 @@ impl Session {
         let give_up = Instant::now() + GIVE_UP;
         let (mut pause, mut careful) = (FIRST_PAUSE, false);
         loop {
-            self.kill_orphans().await;
-            let error = match timeout(ATTEMPT, self.attempt(work, careful)).await {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err((error, remedy))) => {
-                    match remedy {
-                        Remedy::Careful if !careful => careful = true,
-                        Remedy::Again => {}
-                        _ => return Err(error.at(step)),
+            let error = match self.kill_orphans().await {
+                // It would have none for a transaction either, and that takes longer to find out.
+                Err(error) if error.is_silence() => return Err(error.at(step)),
+                Err(error) if error.is_cut() => error,
+                // The server is there; where it does not end sessions, the transaction may still do.
+                _ => match timeout(ATTEMPT, self.attempt(work, careful)).await {
+                    Ok(Ok(answer)) => return Ok(answer),
+                    Ok(Err((error, remedy))) => {
+                        match remedy {
+                            Remedy::Careful if !careful => careful = true,
+                            Remedy::Again => {}
+                            _ => return Err(error.at(step)),
+                        }
+                        error
                     }
-                    error
-                }
-                Err(_) => {
-                    self.abandon();
-                    return Err(MongoError::Late(ATTEMPT.as_secs()).at(step));
-                }
+                    Err(_) => {
+                        self.abandon();
+                        return Err(MongoError::Late(ATTEMPT.as_secs()).at(step));
+                    }
+                },
             };
             if Instant::now() >= give_up {
                 return Err(error.at(step));
@@ -265,10 +276,21 @@ impl Session {
         }
     }
 
-    async fn kill_orphans(&mut self) {
-        if !self.orphans.is_empty() && self.kill(self.orphans.clone()).await.is_ok() {
-            self.orphans.clear();
+    /// Ends our old transactions. Where the server has no answer to that, nobody who was waiting already asks it again.
+    async fn kill_orphans(&mut self) -> Result<(), MongoError> {
+        if self.orphans.is_empty() {
+            return Ok(());
         }
+        if self.silent.is_some_and(|silent| silent >= self.asked) {
+            return Err(MongoError::Late(KILL.as_secs()));
+        }
+        let killed = self.kill(self.orphans.clone()).await;
+        match &killed {
+            Ok(()) => self.orphans.clear(),
+            Err(error) if error.is_silence() => self.silent = Some(Instant::now()),
+            Err(_) => {}
+        }
+        killed
     }
 
     async fn kill(&self, sessions: Vec<Document>) -> Result<(), MongoError> {
@@ -283,6 +305,7 @@ impl Session {
 
     /// Renews the lease.
     pub(crate) async fn renew(&mut self) -> Result<(), StoreError> {
+        self.asked = Instant::now();
         self.transact("renewing the lease", &Nothing).await
     }
 
@@ -299,7 +322,8 @@ impl Session {
 
     async fn bury_expired(&mut self) -> Result<(), MongoError> {
         let now = Instant::now();
-        let is_fit = now - self.renewed <= self.lease && now - self.steady >= self.lease;
+        let is_in_touch = self.orphans.is_empty() && now - self.renewed <= self.lease;
+        let is_fit = is_in_touch && now - self.steady >= self.lease;
         if !is_fit {
             return Ok(());
         }

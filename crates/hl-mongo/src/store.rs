@@ -17,7 +17,7 @@ use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, WriteConcern}
 use mongodb::{Client, Database};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::warn;
 
 use crate::commit::Commit;
@@ -90,12 +90,18 @@ async fn connect(uri: &str) -> Result<(Client, Database), MongoError> {
 
 type Job = Box<dyn for<'a> FnOnce(&'a mut Session) -> BoxFuture<'a, ()> + Send>;
 
+/// What is asked of the session.
+struct Request {
+    asked: Instant,
+    job: Job,
+}
+
 /// A session on a MongoDB database.
 ///
 /// Everything that writes is done one after another by one task, each in a transaction with the session's lease, and is not
 /// cancelled by dropping the future. Dropping the store leaves the leases to run out, as a crash does.
 pub struct MongoStore {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<Request>,
     db: Database,
     token: Token,
     patience: Duration,
@@ -146,7 +152,8 @@ impl MongoStore {
                 let _ = answer.send(doing.await);
             })
         });
-        self.jobs.send(job).await.map_err(|_| StoreError::Closed)?;
+        let request = Request { asked: Instant::now(), job };
+        self.jobs.send(request).await.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)
     }
 
@@ -192,7 +199,7 @@ impl MongoStore {
 }
 
 /// Does what is asked, and renews the lease in between.
-async fn work(mut session: Session, mut requests: mpsc::Receiver<Job>, renew_every: Duration) {
+async fn work(mut session: Session, mut requests: mpsc::Receiver<Request>, renew_every: Duration) {
     let mut renew = interval(renew_every);
     renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -202,9 +209,14 @@ async fn work(mut session: Session, mut requests: mpsc::Receiver<Job>, renew_eve
                 if let Err(error) = session.renew().await {
                     warn!(%error, "the lease could not be renewed");
                 }
+                // It may have taken longer than the interval, and requests have their turn.
+                renew.reset();
             }
             job = requests.recv() => match job {
-                Some(job) => job(&mut session).await,
+                Some(Request { asked, job }) => {
+                    session.asked = asked;
+                    job(&mut session).await;
+                }
                 None => break,
             },
         }
