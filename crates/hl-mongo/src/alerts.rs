@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use futures_util::TryStreamExt as _;
 use hl_core::Token;
 use hl_core::alert::{Alert, AlertKind, Severity};
 use hl_store::AlertRow;
@@ -13,6 +12,7 @@ use mongodb::bson::{Bson, Document, doc};
 
 use crate::documents::{Read, date, date_or_null};
 use crate::error::MongoError;
+use crate::reading::SOON;
 use crate::schema::ALERTS;
 use crate::session::Work;
 use crate::tx::Tx;
@@ -71,14 +71,8 @@ pub(crate) async fn newest(
         let living: Vec<_> = living.iter().map(|token| i64::from(token.0)).collect();
         doc! { "resolved": Bson::Null, "token": { "$in": living } }
     };
-    let found: Vec<Document> = db
-        .collection(ALERTS)
-        .find(filter)
-        .sort(doc! { "raised": -1, "_id": -1 })
-        .limit(i64::from(most))
-        .await?
-        .try_collect()
-        .await?;
+    let newest = doc! { "raised": -1, "_id": -1 };
+    let found = SOON.first(db, ALERTS, filter, newest, i64::from(most)).await?;
     found.iter().map(read).collect()
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::TryStreamExt as _;
 use hl_core::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
 use hl_core::ledger::Span;
 use hl_core::{Epoch, StreamKey, TimeMs};
@@ -14,6 +13,7 @@ use mongodb::bson::{Bson, Document, doc};
 
 use crate::documents::{Read, date};
 use crate::error::MongoError;
+use crate::reading::{AT_LENGTH, SOON};
 use crate::schema::{COVERAGE, DAYS, GAPS, PARTS, STREAMS};
 use crate::session::Work;
 use crate::tx::Tx;
@@ -139,7 +139,7 @@ fn of_stream(stream: StreamKey) -> Document {
 
 /// The edge of a stream; none where it has none, or is not known.
 pub(crate) async fn edge(db: &Database, stream: StreamKey) -> Result<Option<TimeMs>, MongoError> {
-    let found = db.collection::<Document>(STREAMS).find_one(doc! { "_id": stream.to_string() }).await?;
+    let found = SOON.find_one(db, STREAMS, doc! { "_id": stream.to_string() }, doc! {}).await?;
     Ok(found.map(|found| Read::of(STREAMS, &found).time_or_null("edge")).transpose()?.flatten())
 }
 
@@ -147,8 +147,7 @@ pub(crate) async fn edge(db: &Database, stream: StreamKey) -> Result<Option<Time
 async fn end_of_ledger(db: &Database, stream: StreamKey) -> Result<Option<TimeMs>, MongoError> {
     let mut end = None;
     for collection in [COVERAGE, GAPS] {
-        let mut found = db.collection::<Document>(collection).aggregate(ledger::last_end(stream)).await?;
-        while let Some(last) = found.try_next().await? {
+        for last in SOON.aggregate(db, collection, ledger::last_end(stream)).await? {
             end = end.max(Some(Read::of(collection, &last).time("to")?));
         }
     }
@@ -179,8 +178,7 @@ pub(crate) async fn settled_days(
     ];
     let collection = rows::collection(stream);
     let mut days = Vec::new();
-    let mut found = db.collection::<Document>(collection).aggregate(pipeline).await?;
-    while let Some(found) = found.try_next().await? {
+    for found in AT_LENGTH.aggregate(db, collection, pipeline).await? {
         let read = Read::of(collection, &found);
         let day: Day = read.word("_id", |text| text.parse().ok())?;
         if day.end() <= before {
@@ -202,14 +200,9 @@ pub(crate) async fn day_rows(
     if most == 0 {
         return Ok(StoredRows::none(stream));
     }
-    let found: Vec<Document> = db
-        .collection(rows::collection(stream))
-        .find(rows::page_filter(stream, day.span(), after))
-        .sort(doc! { "_id": 1 })
-        .limit(i64::try_from(most).unwrap_or(i64::MAX))
-        .await?
-        .try_collect()
-        .await?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let filter = rows::page_filter(stream, day.span(), after);
+    let found = AT_LENGTH.first(db, rows::collection(stream), filter, doc! { "_id": 1 }, most).await?;
     rows::read(stream, &found)
 }
 
@@ -224,8 +217,7 @@ pub(crate) async fn parts(
         Some(stream) => doc! { "_id": between(stream, first, last) },
         None => doc! { "_id.day": { "$gte": first.to_string(), "$lte": last.to_string() } },
     };
-    let found: Vec<Document> =
-        db.collection(PARTS).find(filter).sort(doc! { "_id": 1 }).await?.try_collect().await?;
+    let found = SOON.find(db, PARTS, filter, doc! { "_id": 1 }).await?;
     found.iter().map(read).collect()
 }
 
@@ -252,15 +244,15 @@ pub(crate) async fn archived(db: &Database, stream: StreamKey) -> Result<(u64, O
     of_files.insert("path", doc! { "$ne": Bson::Null });
     let sums = doc! { "_id": Bson::Null, "rows": { "$sum": "$rows" }, "newest": { "$max": "$last_time" } };
     let pipeline = vec![doc! { "$match": of_files }, doc! { "$group": sums }];
-    let mut found = db.collection::<Document>(PARTS).aggregate(pipeline).await?;
-    let Some(sums) = found.try_next().await? else { return Ok((0, None)) };
-    let sums = Read::of(PARTS, &sums);
+    let found = SOON.aggregate(db, PARTS, pipeline).await?;
+    let Some(sums) = found.first() else { return Ok((0, None)) };
+    let sums = Read::of(PARTS, sums);
     Ok((sums.count("rows")?, sums.time_or_null("newest")?))
 }
 
 /// The days of a stream of which the archive has taken or deleted something.
 pub(crate) async fn touched_days(db: &Database, stream: StreamKey) -> Result<BTreeSet<Day>, MongoError> {
-    let days = db.collection::<Document>(PARTS).distinct("_id.day", of_stream(stream)).await?;
+    let days = SOON.distinct(db, PARTS, "_id.day", of_stream(stream)).await?;
     let day = |day: &Bson| day.as_str().and_then(|text| text.parse().ok());
     let malformed = MongoError::Malformed { collection: PARTS, field: "day" };
     days.iter().map(day).collect::<Option<_>>().ok_or(malformed)

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::TryStreamExt as _;
 use hl_core::archive::{Day, Provenance, RowKey};
 use hl_core::ledger::Span;
 use hl_core::record::Candle;
@@ -14,11 +13,12 @@ use hl_core::{Coin, Decimal, Interval, Origin, Records, StreamKey, TimeMs};
 use hl_store::checks::{self, MINUTE_MS as MINUTE, derived, words};
 use hl_store::{Audit, CoverageRow, Finding, GapRow, LedgerCheck};
 use mongodb::Database;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, doc};
 
 use crate::documents::Read;
 use crate::error::MongoError;
 use crate::inspect::{EVER, coverage, gaps, stored, streams};
+use crate::reading::AT_LENGTH;
 use crate::{archive, notes, rows};
 
 /// How many rows are read at a time.
@@ -80,14 +80,10 @@ async fn outside_claim_and_in_gap(
 ) -> Result<[Finding; 2], MongoError> {
     let collection = rows::collection(stream);
     // Bars that may still change are nobody's proof: the filter leaves them out.
-    let mut found = db
-        .collection::<Document>(collection)
-        .find(rows::span_filter(stream, EVER))
-        .sort(doc! { "_id": 1 })
-        .projection(doc! { "source": 1, "epoch": 1 })
-        .await?;
+    let (filter, fields) = (rows::span_filter(stream, EVER), doc! { "source": 1, "epoch": 1 });
+    let mut found = AT_LENGTH.walk(db, collection, filter, doc! { "_id": 1 }, fields).await?;
     let mut check = LedgerCheck::new(stream, pieces, gaps, edge);
-    while let Some(row) = found.try_next().await? {
+    while let Some(row) = AT_LENGTH.next(&mut found).await? {
         let row = Read::of(collection, &row);
         let key = row.inner("_id")?;
         let origin = row.word("source", Origin::parse)?;
@@ -132,14 +128,8 @@ async fn page(
     span: Span,
     after: Option<RowKey>,
 ) -> Result<Records, MongoError> {
-    let found: Vec<Document> = db
-        .collection(rows::collection(stream))
-        .find(rows::page_filter(stream, span, after))
-        .sort(doc! { "_id": 1 })
-        .limit(PAGE)
-        .await?
-        .try_collect()
-        .await?;
+    let filter = rows::page_filter(stream, span, after);
+    let found = AT_LENGTH.first(db, rows::collection(stream), filter, doc! { "_id": 1 }, PAGE).await?;
     Ok(rows::read(stream, &found)?.records)
 }
 
@@ -242,8 +232,7 @@ async fn trades_by_minute(
         doc! { "$group": { "_id": minute, "trades": { "$sum": 1_i64 }, "volume": { "$sum": "$sz" } } },
     ];
     let mut sums = BTreeMap::new();
-    let mut found = db.collection::<Document>(collection).aggregate(pipeline).await?;
-    while let Some(found) = found.try_next().await? {
+    for found in AT_LENGTH.aggregate(db, collection, pipeline).await? {
         let read = Read::of(collection, &found);
         let volume = match found.get("volume") {
             Some(Bson::Decimal128(sum)) => rows::decode(*sum).ok_or_else(|| read.wrong("sz"))?,

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::TryStreamExt as _;
 use hl_core::archive::{Part, StoredRows};
 use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::runs::Row;
@@ -16,6 +15,7 @@ use mongodb::bson::{Bson, Document, doc};
 
 use crate::documents::{self, Read};
 use crate::error::MongoError;
+use crate::reading::{AT_LENGTH, SOON};
 use crate::schema::{COVERAGE, GAPS, MEMBERS, PARTS, STREAMS};
 use crate::{alerts, archive, audit, notes, rows, runs, schema};
 
@@ -120,8 +120,7 @@ impl Inspect for MongoInspect {
 /// Every session whose lease has not run out, by token.
 pub(crate) async fn living(db: &Database) -> Result<Vec<Holder>, MongoError> {
     let renewed = doc! { "$expr": { "$gt": ["$until", "$$NOW"] } };
-    let found: Vec<Document> =
-        db.collection(MEMBERS).find(renewed).sort(doc! { "_id": 1 }).await?.try_collect().await?;
+    let found = SOON.find(db, MEMBERS, renewed, doc! { "_id": 1 }).await?;
     found.iter().map(documents::holder).collect()
 }
 
@@ -131,7 +130,7 @@ pub(crate) async fn streams(db: &Database) -> Result<Vec<StreamKey>, MongoError>
     for (collection, field) in
         [(STREAMS, "_id"), (COVERAGE, "stream"), (GAPS, "stream"), (PARTS, "_id.stream")]
     {
-        for name in db.collection::<Document>(collection).distinct(field, doc! {}).await? {
+        for name in AT_LENGTH.distinct(db, collection, field, doc! {}).await? {
             let stream = name.as_str().and_then(|name| name.parse::<StreamKey>().ok());
             found.insert(stream.ok_or(MongoError::Malformed { collection, field: "stream" })?);
         }
@@ -147,9 +146,9 @@ pub(crate) async fn streams(db: &Database) -> Result<Vec<StreamKey>, MongoError>
 
 /// The streams of a collection of rows, by one look at the keys for each.
 async fn with_rows(db: &Database, collection: &'static str) -> Result<Vec<StreamKey>, MongoError> {
-    let keys = db.collection::<Document>(collection);
+    let in_order = || doc! { "_id": 1 };
     let mut streams = Vec::new();
-    let mut next = keys.find_one(doc! {}).sort(doc! { "_id": 1 }).await?;
+    let mut next = SOON.find_one(db, collection, doc! {}, in_order()).await?;
     while let Some(row) = next {
         let row = Read::of(collection, &row);
         let key = row.inner("_id")?;
@@ -177,7 +176,7 @@ async fn with_rows(db: &Database, collection: &'static str) -> Result<Vec<Stream
         streams.push(stream);
         // Beyond every time.
         last.insert("time", Bson::MaxKey);
-        next = keys.find_one(doc! { "_id": { "$gt": last } }).sort(doc! { "_id": 1 }).await?;
+        next = SOON.find_one(db, collection, doc! { "_id": { "$gt": last } }, in_order()).await?;
     }
     Ok(streams)
 }
@@ -197,14 +196,13 @@ async fn leases(db: &Database) -> Result<Vec<LeaseRow>, MongoError> {
 
 async fn stream_row(db: &Database, stream: StreamKey, living: &[Holder]) -> Result<StreamRow, MongoError> {
     let name = stream.to_string();
-    let lease = db.collection::<Document>(STREAMS).find_one(doc! { "_id": &name }).await?.unwrap_or_default();
+    let lease = SOON.find_one(db, STREAMS, doc! { "_id": &name }, doc! {}).await?.unwrap_or_default();
     let lease = Read::of(STREAMS, &lease);
     let token = lease.int_or_null("token")?;
     let mut first = None;
     for collection in [COVERAGE, GAPS] {
         let of_stream = doc! { "stream": &name };
-        let oldest =
-            db.collection::<Document>(collection).find_one(of_stream).sort(doc! { "from": 1 }).await?;
+        let oldest = AT_LENGTH.find_one(db, collection, of_stream, doc! { "from": 1 }).await?;
         let oldest = oldest.map(|oldest| Read::of(collection, &oldest).time("from")).transpose()?;
         first = [first, oldest].into_iter().flatten().min();
     }
@@ -226,21 +224,16 @@ async fn counted(db: &Database, stream: StreamKey) -> Result<(u64, Option<TimeMs
     let collection = rows::collection(stream);
     let sums = doc! { "_id": Bson::Null, "rows": { "$sum": 1_i64 }, "newest": { "$max": "$_id.time" } };
     let pipeline = vec![doc! { "$match": rows::key_filter(stream, EVER) }, doc! { "$group": sums }];
-    let mut found = db.collection::<Document>(collection).aggregate(pipeline).await?;
-    let Some(sums) = found.try_next().await? else { return Ok((0, None)) };
-    let sums = Read::of(collection, &sums);
+    let found = AT_LENGTH.aggregate(db, collection, pipeline).await?;
+    let Some(sums) = found.first() else { return Ok((0, None)) };
+    let sums = Read::of(collection, sums);
     Ok((sums.count("rows")?, sums.time_or_null("newest")?))
 }
 
 /// The rows of a stream whose time lies in the closed `span`, in key order; of bars the final ones.
 pub(crate) async fn stored(db: &Database, stream: StreamKey, span: Span) -> Result<StoredRows, MongoError> {
-    let found: Vec<Document> = db
-        .collection(rows::collection(stream))
-        .find(rows::span_filter(stream, span))
-        .sort(doc! { "_id": 1 })
-        .await?
-        .try_collect()
-        .await?;
+    let filter = rows::span_filter(stream, span);
+    let found = AT_LENGTH.find(db, rows::collection(stream), filter, doc! { "_id": 1 }).await?;
     rows::read(stream, &found)
 }
 
@@ -254,8 +247,7 @@ pub(crate) async fn coverage(
     stream: Option<StreamKey>,
 ) -> Result<Vec<CoverageRow>, MongoError> {
     let order = doc! { "stream": 1, "from": 1, "to": 1, "epoch": 1 };
-    let found: Vec<Document> =
-        db.collection(COVERAGE).find(one_or_all(stream)).sort(order).await?.try_collect().await?;
+    let found = AT_LENGTH.find(db, COVERAGE, one_or_all(stream), order).await?;
     let row = |document| {
         let read = Read::of(COVERAGE, document);
         Ok(CoverageRow {
@@ -271,8 +263,7 @@ pub(crate) async fn coverage(
 
 pub(crate) async fn gaps(db: &Database, stream: Option<StreamKey>) -> Result<Vec<GapRow>, MongoError> {
     let order = doc! { "stream": 1, "from": 1, "to": 1, "_id": 1 };
-    let found: Vec<Document> =
-        db.collection(GAPS).find(one_or_all(stream)).sort(order).await?.try_collect().await?;
+    let found = AT_LENGTH.find(db, GAPS, one_or_all(stream), order).await?;
     let row = |document| {
         let read = Read::of(GAPS, document);
         Ok(GapRow {
@@ -290,8 +281,7 @@ async fn unfilled(db: &Database) -> Result<BTreeMap<StreamKey, u64>, MongoError>
         doc! { "$match": { "state": { "$ne": GapState::Backfilled.as_str() } } },
         doc! { "$group": { "_id": "$stream", "gaps": { "$sum": 1_i64 } } },
     ];
-    let found: Vec<Document> =
-        db.collection::<Document>(GAPS).aggregate(pipeline).await?.try_collect().await?;
+    let found = AT_LENGTH.aggregate(db, GAPS, pipeline).await?;
     let count = |document| {
         let read = Read::of(GAPS, document);
         Ok((read.stream("_id")?, read.count("gaps")?))

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::TryStreamExt as _;
 use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::{Origin, StreamKey, TimeMs};
 use hl_store::rules;
@@ -12,6 +11,7 @@ use mongodb::bson::{Bson, Document, doc};
 use crate::archive;
 use crate::documents::{Read, date, date_or_null};
 use crate::error::MongoError;
+use crate::reading::{AT_LENGTH, SOON};
 use crate::rows::{self, Bar};
 use crate::schema::{COVERAGE, GAPS};
 use crate::sheet::{Gap, Piece, PieceKey, Sheet};
@@ -167,14 +167,8 @@ pub(crate) async fn covered_bars(
         return Ok(Vec::new());
     }
     let near = doc! { "stream": stream.to_string(), "to": { "$gt": date(span.from) }, "from": { "$lt": date(span.to) } };
-    let pieces: Vec<Document> =
-        db.collection::<Document>(COVERAGE).find(near).sort(doc! { "from": 1 }).await?.try_collect().await?;
-    let found: Vec<Document> = db
-        .collection::<Document>(rows::collection(stream))
-        .find(rows::key_filter(stream, span))
-        .await?
-        .try_collect()
-        .await?;
+    let pieces = SOON.find(db, COVERAGE, near, doc! { "from": 1 }).await?;
+    let found = SOON.find(db, rows::collection(stream), rows::key_filter(stream, span), doc! {}).await?;
     let mut stored = BTreeMap::new();
     for document in &found {
         let bar = Bar::from_document(document)?;
@@ -197,8 +191,7 @@ pub(crate) async fn open_gaps(db: &Database) -> Result<Vec<(StreamKey, u64, Span
         } },
         doc! { "$sort": { "_id": 1 } },
     ];
-    let groups: Vec<Document> =
-        db.collection::<Document>(GAPS).aggregate(pipeline).await?.try_collect().await?;
+    let groups = AT_LENGTH.aggregate(db, GAPS, pipeline).await?;
     let row = |document: &Document| {
         let read = Read::of(GAPS, document);
         Ok((read.stream("_id")?, read.count("count")?, read.span()?))

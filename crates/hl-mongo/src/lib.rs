@@ -18,6 +18,7 @@ mod inspect;
 mod leases;
 mod ledger;
 mod notes;
+mod reading;
 mod rows;
 mod runs;
 mod schema;

@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use mongodb::Database;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::doc;
 
 use crate::documents::{Read, date};
 use crate::error::MongoError;
+use crate::reading::SOON;
 use crate::schema::NOTES;
 use crate::session::Work;
 use crate::tx::Tx;
@@ -28,6 +29,6 @@ impl Work for PutNote {
 
 /// Reads a note.
 pub(crate) async fn note(db: &Database, name: &str) -> Result<Option<String>, MongoError> {
-    let found = db.collection::<Document>(NOTES).find_one(doc! { "_id": name }).await?;
+    let found = SOON.find_one(db, NOTES, doc! { "_id": name }, doc! {}).await?;
     found.map(|found| Read::of(NOTES, &found).text("text").map(str::to_owned)).transpose()
 }

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use futures_util::TryStreamExt as _;
 use hl_core::runs::{Begun, Outcome, Report, Row};
 use hl_core::{TimeMs, Token};
 use hl_store::rules::{self, Attempt, RUNS_KEPT_MS};
@@ -13,6 +12,7 @@ use mongodb::bson::{Bson, Document, doc};
 
 use crate::documents::{Read, date};
 use crate::error::MongoError;
+use crate::reading::SOON;
 use crate::schema::RUNS;
 use crate::session::Work;
 use crate::tx::Tx;
@@ -111,13 +111,7 @@ pub(crate) async fn asked(
 ) -> Result<Vec<(String, TimeMs)>, MongoError> {
     let living: Vec<_> = living.iter().map(|token| i64::from(token.0)).collect();
     let asked = doc! { "attempt": 0, "ended": Bson::Null, "token": { "$in": living } };
-    let found: Vec<Document> = db
-        .collection(RUNS)
-        .find(asked)
-        .sort(doc! { "_id.planned": 1, "_id.job": 1 })
-        .await?
-        .try_collect()
-        .await?;
+    let found = SOON.find(db, RUNS, asked, doc! { "_id.planned": 1, "_id.job": 1 }).await?;
     found.iter().map(|found| row(found).map(|row| (row.job, row.planned))).collect()
 }
 
@@ -130,14 +124,8 @@ pub(crate) async fn newest(db: &Database, job: Option<&str>, most: u32) -> Resul
     let of = job.map_or_else(Document::new, |job| {
         doc! { "_id": { "$gte": { "job": job }, "$lte": key(job, TimeMs::MAX) } }
     });
-    let found: Vec<Document> = db
-        .collection(RUNS)
-        .find(of)
-        .sort(doc! { "started": -1, "_id.job": 1, "_id.planned": -1 })
-        .limit(i64::from(most))
-        .await?
-        .try_collect()
-        .await?;
+    let newest = doc! { "started": -1, "_id.job": 1, "_id.planned": -1 };
+    let found = SOON.first(db, RUNS, of, newest, i64::from(most)).await?;
     found.iter().map(row).collect()
 }
 

@@ -7,6 +7,7 @@ use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
 
 use crate::error::MongoError;
+use crate::reading::SOON;
 use crate::rows;
 
 /// What the store says of itself: `{_id: "schema", version}` and `{_id: "token", last}`.
@@ -72,7 +73,7 @@ pub(crate) async fn prepare(db: &Database) -> Result<(), MongoError> {
 /// # Errors
 /// Where it is newer than this program.
 pub(crate) async fn version(db: &Database) -> Result<Option<i32>, MongoError> {
-    let schema = db.collection::<Document>(META).find_one(doc! { "_id": "schema" }).await?;
+    let schema = SOON.find_one(db, META, doc! { "_id": "schema" }, doc! {}).await?;
     let Some(schema) = schema else { return Ok(None) };
     match schema.get_i32("version") {
         Ok(found) if found > VERSION => Err(MongoError::Newer { found, known: VERSION }),

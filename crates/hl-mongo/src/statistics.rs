@@ -10,6 +10,7 @@ use mongodb::bson::{Document, doc};
 
 use crate::documents::{Read, date};
 use crate::error::MongoError;
+use crate::reading::SOON;
 use crate::schema::{SERIES, STATISTICS};
 use crate::session::Work;
 use crate::tx::Tx;
@@ -76,6 +77,6 @@ impl Work for PutStatistics {
 
 /// Up to which day a series is complete.
 pub(crate) async fn through(db: &Database, series: &str) -> Result<Option<TimeMs>, MongoError> {
-    let found = db.collection::<Document>(SERIES).find_one(doc! { "_id": series }).await?;
+    let found = SOON.find_one(db, SERIES, doc! { "_id": series }, doc! {}).await?;
     found.map(|found| Read::of(SERIES, &found).time("through")).transpose()
 }

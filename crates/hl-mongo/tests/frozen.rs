@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use hl_core::ledger::{Batch, Cause, Change, Span};
 use hl_core::record::{HexBytes, Side, Trade};
 use hl_core::seam::BoxFuture;
@@ -14,6 +14,8 @@ use hl_mongo::{MongoOptions, MongoStore};
 use hl_mongod::Server;
 use hl_runtime::SystemClock;
 use hl_store::Inspect as _;
+use mongodb::Client;
+use mongodb::bson::{Document, doc};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -125,4 +127,47 @@ async fn who_waits_behind_others_is_refused_as_soon_as_the_first() {
     let ever = Span { from: TimeMs(0), to: TimeMs(i64::MAX) };
     let rows = inspect.stored_rows(trades(), ever).await.unwrap();
     assert_eq!(rows.len() as i64, 3 * (ROWS - 1) + 1);
+}
+
+#[tokio::test]
+async fn who_reads_is_refused_too_and_the_server_works_for_nobody() {
+    let server = Server::start().await.unwrap();
+    let uri = server.uri("read");
+    let options = MongoOptions::of_this_process(&uri, "test", Arc::new(SystemClock));
+    let store = MongoStore::open(options).await.unwrap();
+    store.lease(&[trades()]).await.unwrap();
+    store.commit(batch(&store, 1_000)).await.unwrap();
+    let inspect = MongoStore::inspect(&uri).await.unwrap();
+
+    // What the server notes of every request, its limit among it.
+    let client = Client::with_uri_str(&uri).await.unwrap();
+    let db = client.default_database().unwrap();
+    let reader = doc! { "appName": "hyperliquid-collector", "command.lsid": { "$exists": true }, "command.txnNumber": { "$exists": false } };
+    db.run_command(doc! { "profile": 2, "filter": reader }).await.unwrap();
+    inspect.streams().await.unwrap();
+    inspect.audit().await.unwrap();
+    inspect.unfilled().await.unwrap();
+    inspect.parts(None, span(0)).await.unwrap();
+    inspect.job_runs(None, 5).await.unwrap();
+    inspect.note("note").await.unwrap();
+    inspect.alerts(true, 5).await.unwrap();
+    db.run_command(doc! { "profile": 0 }).await.unwrap();
+    let noted = db.collection::<Document>("system.profile");
+    let reading = doc! { "command.$db": "read", "op": { "$in": ["query", "command"] } };
+    assert!(noted.count_documents(reading.clone()).await.unwrap() > 20);
+    let mut unlimited = reading;
+    unlimited.insert("command.maxTimeMS", doc! { "$exists": false });
+    let unlimited = noted.find_one(unlimited).await.unwrap();
+    assert!(unlimited.is_none(), "without a limit: {unlimited:?}");
+
+    let frozen = Frozen::freeze(&server);
+    // So long the longest limit is not, by far.
+    let refused = timeout(Duration::from_secs(120), join(inspect.holders(), inspect.streams())).await;
+    let (holders, streams) = refused.expect("somebody still waits for an answer");
+    assert_temporary(holders.map(drop));
+    assert_temporary(streams.map(drop));
+    drop(frozen);
+    while inspect.holders().await.is_err() {
+        sleep(Duration::from_millis(100)).await;
+    }
 }
