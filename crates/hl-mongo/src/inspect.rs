@@ -183,8 +183,7 @@ async fn with_rows(db: &Database, collection: &'static str) -> Result<Vec<Stream
 
 async fn leases(db: &Database) -> Result<Vec<LeaseRow>, MongoError> {
     let living: BTreeSet<i64> = living(db).await?.iter().map(|holder| i64::from(holder.token.0)).collect();
-    let found: Vec<Document> =
-        db.collection(STREAMS).find(doc! {}).sort(doc! { "_id": 1 }).await?.try_collect().await?;
+    let found = SOON.find(db, STREAMS, doc! {}, doc! { "_id": 1 }).await?;
     let lease = |document: &Document| {
         let lease = Read::of(STREAMS, document);
         let token = lease.int_or_null("token")?.filter(|token| living.contains(token));
