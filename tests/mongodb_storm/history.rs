@@ -197,3 +197,62 @@ fn stream_of_book(id: &Document) -> Option<String> {
 fn stream_of_bar(id: &Document) -> Option<String> {
     Some(format!("candle/{}/{}", id.get_str("coin").ok()?, id.get_str("interval").ok()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STREAM: &str = "trades/BTC";
+
+    fn operation(op: &str, collection: &str, id: Bson, mut fields: Document) -> Document {
+        fields.insert("_id", id.clone());
+        let of = match id {
+            Bson::Document(_) => doc! {},
+            id => doc! { "_id": id },
+        };
+        doc! { "op": op, "ns": format!("x.{collection}"), "o": fields, "o2": of }
+    }
+
+    fn member(op: &str, token: i64) -> Document {
+        operation(op, "members", token.into(), doc! { "pid": token })
+    }
+
+    fn lease(token: i64) -> Document {
+        operation("i", "streams", STREAM.into(), doc! { "token": token })
+    }
+
+    fn trade(token: i64, source: &str) -> Document {
+        let fields = doc! { "epoch": token << 32 | 7, "source": source };
+        operation("i", "trades", doc! { "coin": "BTC" }.into(), fields)
+    }
+
+    /// What is wrong with these transactions, after two sessions began and the first took the stream.
+    fn broken(transactions: &[&[Document]]) -> usize {
+        let mut history = History::default();
+        let before: [&[Document]; 3] =
+            [&[member("i", 1)], &[member("i", 2)], &[member("u", 1), lease(1), trade(1, "ws")]];
+        for (at, operations) in (0..).zip(before.iter().chain(transactions)) {
+            history.transaction("x", at, operations);
+        }
+        assert_eq!(history.taken[0].token, 1);
+        history.broken.len()
+    }
+
+    #[test]
+    fn what_a_holder_writes_is_right_and_what_others_write_is_not() {
+        assert_eq!(broken(&[&[member("u", 1), trade(1, "rest")]]), 0);
+        let taken = [member("u", 2), lease(2), trade(2, "ws")];
+        assert_eq!(broken(&[&taken]), 0);
+        assert_eq!(broken(&[&[member("u", 2), trade(2, "ws")]]), 1, "not taken");
+        assert_eq!(broken(&[&taken, &[member("u", 1), trade(1, "ws")]]), 1, "taken away");
+        assert_eq!(broken(&[&taken, &[member("u", 1), trade(1, "backfill")]]), 0);
+    }
+
+    #[test]
+    fn a_session_that_was_ended_writes_nothing_and_nobody_writes_without_one() {
+        let ended = [member("d", 1), member("u", 2)];
+        assert_eq!(broken(&[&ended]), 0);
+        assert_eq!(broken(&[&ended, &[member("u", 1), trade(1, "ws")]]), 1);
+        assert_eq!(broken(&[&[trade(1, "ws")]]), 1);
+    }
+}

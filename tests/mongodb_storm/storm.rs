@@ -139,7 +139,8 @@ async fn three_daemons_in_a_storm_write_each_row_once_and_none_too_late() {
     let _alone = alone().await;
     let (seconds, seed) = (setting("HL_TEST_STORM_S", 40), setting("HL_TEST_SEED", 17));
     let mut random = fastrand::Rng::with_seed(seed);
-    let exchange = Exchange::start(&["--coins", "6", "--seed", "17"]).await;
+    let market = ["--coins", "6", "--activity", "5", "--seed", "17"];
+    let exchange = Exchange::start(&market).await;
     let set = ReplicaSet::start(3).await.unwrap();
     let store = StoreFile::in_mongodb(set.uri("storm"));
     let mut machines: Vec<_> = OWN.map(machine).into_iter().collect();
