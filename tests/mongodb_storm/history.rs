@@ -29,6 +29,8 @@ pub(crate) struct History {
     pub(crate) taken: Vec<Taken>,
     /// The token of each process.
     pub(crate) tokens: BTreeMap<i64, BTreeSet<i64>>,
+    /// When a session was ended by another one, ms.
+    pub(crate) ended: BTreeMap<i64, i64>,
     /// Everything that must not be.
     pub(crate) broken: Vec<String>,
     /// Who may write each stream, so far.
@@ -77,7 +79,7 @@ impl History {
             let namespace = format!("{database}.{collection}");
             operations.iter().filter(move |operation| operation.get_str("ns").is_ok_and(|of| of == namespace))
         };
-        let mut sessions = BTreeSet::new();
+        let (mut sessions, mut deleted) = (BTreeSet::new(), BTreeSet::new());
         for operation in of("members") {
             let document = operation.get_document("o").unwrap();
             match operation.get_str("op").unwrap() {
@@ -94,9 +96,15 @@ impl History {
                     sessions.insert(token);
                 }
                 "d" => {
-                    self.living.remove(&whole(document, "_id").unwrap());
+                    deleted.insert(whole(document, "_id").unwrap());
                 }
                 other => self.broken.push(format!("{at}: {other} on members")),
+            }
+        }
+        for token in deleted {
+            self.living.remove(&token);
+            if !sessions.contains(&token) {
+                self.ended.insert(token, at);
             }
         }
         for operation in of("streams") {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use hl_core::seam::Clock as _;
 use hl_mongod::ReplicaSet;
 use hl_runtime::SystemClock;
+use rustix::process::Signal;
 use tokio::time::{Instant, sleep_until};
 
 use crate::history::History;
@@ -20,7 +21,10 @@ async fn a_primary_that_steps_down_again_and_again_costs_nothing() {
     let exchange = Exchange::start(&["--coins", "5", "--seed", "11"]).await;
     let set = ReplicaSet::start(3).await.unwrap();
     let store = StoreFile::in_mongodb(set.uri("steps"));
-    let mut daemon = store.daemon(&exchange, &["--coin", "all"]);
+    let mut daemons = ["127.0.0.2", "127.0.0.3"].map(|address| {
+        let words = ["--coin", "all", "--local-address", address];
+        store.daemon(&exchange, &words)
+    });
     store.until_live("the sockets own everything", all_over_ws).await;
 
     let end = Instant::now() + Duration::from_secs(seconds);
@@ -35,7 +39,10 @@ async fn a_primary_that_steps_down_again_and_again_costs_nothing() {
     let before = store.until_live("there is a primary", |_| true).await;
     let committed = counter(&before, "rows_inserted");
     store.until_live("it commits", |live| counter(live, "rows_inserted") > committed).await;
-    assert_eq!(daemon.terminate().await.code(), Some(0), "{}", daemon.log());
+    daemons.iter().for_each(|daemon| daemon.signal(Signal::TERM));
+    for daemon in &mut daemons {
+        assert_eq!(daemon.ended().await.code(), Some(0), "{}", daemon.log());
+    }
 
     let mut outcome = Outcome::new("steps", seconds);
     outcome.tell("step_downs", "step-downs", steps.len());

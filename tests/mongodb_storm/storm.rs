@@ -1,7 +1,7 @@
 //! Three daemons on the same streams, killed, stopped for longer than their leases last, and cut off from the store.
 //!
-//! Each keeps its spool in a folder of its own, as on a machine of its own, and is started again whenever it has ended, as a
-//! service manager would. Which of them holds what is theirs to settle.
+//! Each keeps its spool in a folder of its own, and has an address of its own, as on a machine of its own; one that is killed
+//! is started again, as a service manager would. Which of them holds what is theirs to settle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,10 +17,8 @@ use crate::history::History;
 use crate::support::process::{Exchange, Process, StoreFile, all_over_ws};
 use crate::{Outcome, alone, median_and_worst, setting};
 
-/// What all of them are asked for.
-const SHARED: [&str; 3] = ["BTC", "ETH", "SOL"];
-/// What each of them alone is asked for.
-const OWN: [&str; 3] = ["XRP", "DOGE", "HYPE"];
+/// Whence they collect.
+const ADDRESSES: [&str; 3] = ["127.0.0.2", "127.0.0.3", "127.0.0.4"];
 /// How often the schedule is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 /// A daemon is left alone for so long after a fault, or its start.
@@ -72,19 +70,17 @@ struct Done {
 /// A daemon and the folder it keeps its things in.
 struct Machine {
     folder: tempfile::TempDir,
-    /// Streams that only this one is asked for: while they are free it never finds everything taken.
-    own: &'static str,
+    address: &'static str,
     daemon: Option<Process>,
     suffers: Option<(Fault, Instant)>,
     left_alone_until: Instant,
-    /// How its processes ended by themselves.
-    ends: Vec<(Option<i32>, String)>,
+    /// How its processes ended by themselves, which none is meant to.
+    ends: Vec<String>,
 }
 
 impl Machine {
     fn start(&mut self, store: &StoreFile, exchange: &Exchange) {
-        let mut words = vec!["--coin", self.own];
-        words.extend(SHARED.iter().flat_map(|coin| ["--coin", coin]));
+        let words = ["--coin", "all", "--local-address", self.address];
         let before = ["env", "-C", self.folder.path().to_str().unwrap()];
         self.daemon = Some(store.daemon_with(exchange, &words, &before));
         self.left_alone_until = Instant::now() + Duration::from_millis(REST_MS);
@@ -125,8 +121,8 @@ impl Machine {
             && let Some(mut daemon) = self.daemon.take_if(|daemon| !daemon.is_running())
         {
             let code = daemon.ended().await.code();
-            let last = daemon.log().lines().last().unwrap_or_default().to_owned();
-            self.ends.push((code, last));
+            let log = daemon.log();
+            self.ends.push(format!("{code:?}: {}", log.lines().last().unwrap_or_default()));
         }
         if self.suffers.is_none() && self.daemon.is_none() {
             self.start(store, exchange);
@@ -143,7 +139,7 @@ async fn three_daemons_in_a_storm_write_each_row_once_and_none_too_late() {
     let exchange = Exchange::start(&market).await;
     let set = ReplicaSet::start(3).await.unwrap();
     let store = StoreFile::in_mongodb(set.uri("storm"));
-    let mut machines: Vec<_> = OWN.map(machine).into_iter().collect();
+    let mut machines: Vec<_> = ADDRESSES.map(machine).into_iter().collect();
     for machine in &mut machines {
         machine.start(&store, &exchange);
         let pid = machine.daemon.as_ref().unwrap().pid();
@@ -198,9 +194,10 @@ async fn three_daemons_in_a_storm_write_each_row_once_and_none_too_late() {
     })
     .await;
     store.until_live("the oldest collects", all_over_ws).await;
-    for machine in &mut machines {
-        let daemon = machine.daemon.as_mut().unwrap();
-        assert_eq!(daemon.terminate().await.code(), Some(0), "{}", daemon.log());
+    let mut daemons: Vec<_> = machines.iter_mut().filter_map(|machine| machine.daemon.take()).collect();
+    daemons.iter().for_each(|daemon| daemon.signal(Signal::TERM));
+    for daemon in &mut daemons {
+        assert_eq!(daemon.ended().await.code(), Some(0), "{}", daemon.log());
     }
 
     let mut outcome = Outcome::new("storm", seconds);
@@ -208,7 +205,10 @@ async fn three_daemons_in_a_storm_write_each_row_once_and_none_too_late() {
     outcome.tell("faults", "faults", done.len());
     outcome.verify(&store, &exchange).await;
     let history = History::read(&store.uri).await;
-    tell_ends(&mut outcome, &machines);
+    let ends: Vec<_> = machines.into_iter().flat_map(|machine| machine.ends).collect();
+    outcome.tell_none("ended", "daemons that ended by themselves", ends.len() as u64);
+    outcome.broken.extend(ends);
+    outcome.tell("buried", "sessions that others ended", history.ended.len());
     tell_take_overs(&mut outcome, &done, &history);
     outcome.tell("transactions", "transactions in the server's log", history.transactions);
     outcome.tell("rows_compared", "rows in it with their token", history.rows);
@@ -217,10 +217,10 @@ async fn three_daemons_in_a_storm_write_each_row_once_and_none_too_late() {
     outcome.end();
 }
 
-fn machine(own: &'static str) -> Machine {
+fn machine(address: &'static str) -> Machine {
     Machine {
         folder: tempfile::tempdir().unwrap(),
-        own,
+        address,
         daemon: None,
         suffers: None,
         left_alone_until: Instant::now(),
@@ -237,29 +237,15 @@ async fn until_it_holds_something(store: &StoreFile, pid: u32) {
     .await;
 }
 
-/// How processes ended by themselves: only because they were ended by another one, or found everything held.
-fn tell_ends(outcome: &mut Outcome, machines: &[Machine]) {
-    let mut superseded = 0;
-    for (code, last) in machines.iter().flat_map(|machine| &machine.ends) {
-        match code {
-            Some(1) if last.contains("ended by another process") => superseded += 1,
-            Some(3) => {}
-            code => outcome.broken.push(format!("a daemon ended with {code:?}: {last}")),
-        }
-    }
-    outcome.tell("superseded", "daemons that were told their lease is over", superseded);
-}
-
 /// How long it took from a fault until others held what the victim had held.
 fn tell_take_overs(outcome: &mut Outcome, done: &[Done], history: &History) {
-    let is_shared = |stream: &str| SHARED.iter().any(|coin| stream.split('/').nth(1) == Some(coin));
     let mut times = BTreeMap::<Fault, Vec<i64>>::new();
     let mut kept = BTreeMap::<Fault, u64>::new();
     let mut faults = Vec::new();
     for fault in done {
         let tokens = history.tokens.get(&fault.pid).cloned().unwrap_or_default();
         let mut held = BTreeMap::new();
-        for taken in history.taken.iter().filter(|taken| taken.at <= fault.at && is_shared(&taken.stream)) {
+        for taken in history.taken.iter().filter(|taken| taken.at <= fault.at) {
             held.insert(taken.stream.as_str(), taken.token);
         }
         held.retain(|_, token| tokens.contains(token));
@@ -270,10 +256,11 @@ fn tell_take_overs(outcome: &mut Outcome, done: &[Done], history: &History) {
             let after = history.taken.iter().find(|taken| taken.at > fault.at && taken.stream == *stream);
             after.map(|taken| taken.at - fault.at)
         });
-        // The last of its streams counts. One that it kept, since it was back in time, changes hands much later.
+        // The last of its streams counts. One that is back in time keeps them.
         let took = next.collect::<Option<Vec<_>>>().and_then(|times| times.into_iter().max());
-        let lasted = i64::try_from(fault.length).unwrap() + 20_000;
-        let took = took.filter(|took| fault.fault == Fault::Killed || *took <= lasted);
+        let back = fault.at + i64::try_from(fault.length).unwrap();
+        let is_over = |token: &i64| history.ended.get(token).is_some_and(|ended| *ended <= back + 1_000);
+        let took = took.filter(|_| fault.fault == Fault::Killed || held.values().any(is_over));
         match took {
             Some(took) => times.entry(fault.fault).or_default().push(took),
             None => *kept.entry(fault.fault).or_default() += 1,
