@@ -4,7 +4,7 @@
 
 mod support;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 use support::process::{Exchange, StoreFile, all_over_ws, counter, until};
 
@@ -77,12 +77,11 @@ async fn a_server_that_stands_still_loses_nothing() {
     let mut daemon = store.daemon(&exchange, &["--coin", "all"]);
     let live = store.until_live("the sockets own everything", all_over_ws).await;
     let committed = counter(&live, "rows_inserted");
-    let pid = Pid::from_raw(server.pid().cast_signed()).unwrap();
-    kill_process(pid, Signal::STOP).unwrap();
+    server.freeze().unwrap();
     // Whichever request meets it first: each takes its time limit.
     let notices = |log: &str| log.contains("commit failed") || log.contains("could not be renewed");
     until("it notices", async || notices(&daemon.log()).then_some(())).await;
-    kill_process(pid, Signal::CONT).unwrap();
+    server.thaw().unwrap();
 
     store.until_live("it commits again", |live| counter(live, "rows_inserted") > committed).await;
     assert_eq!(daemon.terminate().await.code(), Some(0), "{}", daemon.log());

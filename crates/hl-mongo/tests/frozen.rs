@@ -16,7 +16,6 @@ use hl_runtime::SystemClock;
 use hl_store::Inspect as _;
 use mongodb::Client;
 use mongodb::bson::{Document, doc};
-use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep, timeout};
 
 const ROWS: i64 = 50;
@@ -57,18 +56,14 @@ struct Frozen<'a>(&'a Server);
 
 impl<'a> Frozen<'a> {
     fn freeze(server: &'a Server) -> Self {
-        kill_process(Self::pid(server), Signal::STOP).unwrap();
+        server.freeze().unwrap();
         Self(server)
-    }
-
-    fn pid(server: &Server) -> Pid {
-        Pid::from_raw(server.pid().cast_signed()).unwrap()
     }
 }
 
 impl Drop for Frozen<'_> {
     fn drop(&mut self) {
-        kill_process(Self::pid(self.0), Signal::CONT).unwrap();
+        self.0.thaw().unwrap();
     }
 }
 

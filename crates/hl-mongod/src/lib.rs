@@ -77,10 +77,20 @@ impl Server {
         format!("mongodb://127.0.0.1:{}/{database}?replicaSet={SET}", self.process.port)
     }
 
-    /// Its process id, for whoever stops it for a while.
-    #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.pid
+    /// Makes it stand still. It does when this returns.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn freeze(&self) -> Result<(), ServerError> {
+        process::freeze(self.pid)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn thaw(&self) -> Result<(), ServerError> {
+        process::thaw(self.pid)
     }
 }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 use mongodb::Client;
 use mongodb::bson::{Document, doc};
 use mongodb::options::ClientOptions;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tempfile::TempDir;
 
 use crate::{ServerError, install, system};
@@ -18,6 +19,26 @@ const NEVER: Duration = Duration::from_secs(120);
 const ASK_EVERY: Duration = Duration::from_millis(100);
 /// The name of every replica set.
 pub(crate) const SET: &str = "hl";
+
+/// Makes a child stand still. Some of its threads may go on for a moment after the signal, and answer: this waits for the
+/// last of them.
+pub(crate) fn freeze(child: u32) -> Result<(), ServerError> {
+    let stopped = |pid| {
+        kill_process(pid, Signal::STOP)?;
+        waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT).map(drop)
+    };
+    signalled(child, stopped)
+}
+
+/// Lets a child go on.
+pub(crate) fn thaw(child: u32) -> Result<(), ServerError> {
+    signalled(child, |pid| kill_process(pid, Signal::CONT))
+}
+
+fn signalled(child: u32, signal: impl FnOnce(Pid) -> rustix::io::Result<()>) -> Result<(), ServerError> {
+    let pid = Pid::from_raw(child.cast_signed()).ok_or(Errno::SRCH);
+    pid.and_then(signal).map_err(std::io::Error::from).map_err(system("sending mongod a signal"))
+}
 
 /// A server process of a replica set. It ends with the value, and with the thread that started it.
 pub(crate) struct Process {
@@ -58,16 +79,6 @@ impl Process {
 
     pub(crate) fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
-    }
-
-    /// Sends a signal, where there is somebody to take it.
-    pub(crate) fn signal(&self, signal: Signal) -> Result<(), ServerError> {
-        match &self.child {
-            Some(child) => kill_process(Pid::from_child(child), signal)
-                .map_err(std::io::Error::from)
-                .map_err(system("sending mongod a signal")),
-            None => Ok(()),
-        }
     }
 
     /// Runs a command on this one process, whatever its part in the set. A new client each time: one that met a member

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use mongodb::bson::doc;
-use rustix::process::Signal;
 use tokio::sync::watch;
 
-use crate::process::{Process, SET, until, until_written};
+use crate::process::{self, Process, SET, until, until_written};
 use crate::wire::{Cut, Wire, Withheld};
 use crate::{ServerError, system};
 
@@ -120,7 +119,7 @@ impl ReplicaSet {
     /// # Errors
     /// Where the system refuses.
     pub fn freeze(&self, index: usize) -> Result<(), ServerError> {
-        self.members[index].signal(Signal::STOP)
+        self.members[index].pid().map_or(Ok(()), process::freeze)
     }
 
     /// Lets a frozen member go on.
@@ -128,7 +127,7 @@ impl ReplicaSet {
     /// # Errors
     /// Where the system refuses.
     pub fn thaw(&self, index: usize) -> Result<(), ServerError> {
-        self.members[index].signal(Signal::CONT)
+        self.members[index].pid().map_or(Ok(()), process::thaw)
     }
 
     /// Cuts a member off from everybody, the other members included.
