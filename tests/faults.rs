@@ -56,15 +56,24 @@ impl Story {
         self.settled(name, from, lasts_ms).await
     }
 
-    /// For how long, ms, each lasting gap of `stream` lies outside every window.
+    /// For how long, ms, each lasting gap of `stream` lies outside every window. A bar is missing whole: one that a window
+    /// touches is inside.
     fn outside(&self, gaps: &[Value], stream: &str) -> Vec<i64> {
         let lasting = gaps.iter().filter(|gap| gap["stream"] == stream && gap["state"] != "backfilled");
         let time = |gap: &Value, end: &str| TimeMs(gap[end].as_i64().unwrap());
+        let within = |piece: Span| {
+            let inside = self.windows.iter().filter_map(move |(_, window)| window.intersect(piece));
+            inside.map(Span::ms).sum::<i64>()
+        };
         lasting
             .map(|gap| {
                 let gap = Span::new(time(gap, "from"), time(gap, "to"));
-                let inside = self.windows.iter().filter_map(|(_, window)| window.intersect(gap));
-                gap.ms() - inside.map(Span::ms).sum::<i64>()
+                if !stream.starts_with("candle/") {
+                    return gap.ms() - within(gap);
+                }
+                let bars = (gap.from.0..gap.to.0).step_by(usize::try_from(BAR_MS).unwrap());
+                let bars = bars.map(|from| Span::new(TimeMs(from), TimeMs(from + BAR_MS)));
+                bars.filter(|bar| within(*bar) == 0).map(Span::ms).sum()
             })
             .collect()
     }

@@ -303,7 +303,7 @@ impl Engine {
         let mut knows_time = self.learn_time().await;
         thinned::note(self.store.as_ref(), self.policy, self.mono.exchange()).await?;
         let backfill = self.register_jobs(streams).await?;
-        self.hold(leases.held.clone());
+        self.wait_for(&leases.held);
         self.begin(leases, &doubled);
 
         let (stop_sources, sources_stop) = watch::channel(false);
@@ -544,13 +544,17 @@ impl Engine {
         lock(&self.leased)
     }
 
-    /// Remembers who holds what this process does not, and says what is new.
+    /// Remembers who holds what this process does not.
     pub(crate) fn hold(&self, held: Vec<(StreamKey, Holder)>) {
-        let mut known = lock(&self.held);
-        for (stream, holder) in held.iter().filter(|held| !known.contains(held)) {
+        *lock(&self.held) = held;
+    }
+
+    /// The same, and says what is new: it is taken over only when its holder ends.
+    fn wait_for(&self, held: &[(StreamKey, Holder)]) {
+        for (stream, holder) in held.iter().filter(|held| !lock(&self.held).contains(held)) {
             info!(%stream, holder = %holder.role, pid = holder.pid, "held by another process; taken over when it ends");
         }
-        *known = held;
+        self.hold(held.to_vec());
     }
 
     /// Asks for the leases that it has not, or has lost.
@@ -564,7 +568,7 @@ impl Engine {
         }
         match self.store.lease(&wanted).await {
             Ok(leases) => {
-                self.hold(leases.held.clone());
+                self.wait_for(&leases.held);
                 self.begin(leases, doubled);
             }
             Err(error) => warn!(%error, "leases could not be asked for"),

@@ -29,8 +29,10 @@ pub(crate) const EVERY: Duration = Duration::from_secs(1);
 pub(crate) const LEAVE_LIMIT: Duration = Duration::from_secs(8);
 /// Without a sign of the exchange for this long a process counts as blind.
 const BLIND_AFTER: Duration = Duration::from_secs(30);
-/// Streams of others that are subscribed at a time: each stands twice meanwhile, maybe behind one address.
-const WARM_AT_ONCE: usize = 50;
+/// Streams of others that are subscribed at a time; each stands twice meanwhile.
+const WARM_AT_ONCE: usize = 400;
+/// The same where others subscribe from the same address, of whose 1,000 subscriptions 100 are kept free.
+const WARM_BESIDE_OTHERS: usize = 50;
 const LIMITS: Limits = Limits { subscriptions: CAPACITY, weight: POLLED_WEIGHT };
 
 /// How a process takes part.
@@ -53,8 +55,8 @@ pub(crate) struct Share {
     releasing: BTreeSet<StreamKey>,
     /// Streams whose lease could not be given back yet.
     owed: BTreeSet<StreamKey>,
-    /// When the exchange was last heard of, and the answers until then.
-    sign: (Instant, u64),
+    /// When the exchange was last heard of, and the answers and failures until then.
+    sign: (Instant, u64, u64),
     /// Streams that nobody has room for, as last said.
     without_room: usize,
     /// Others that can take over.
@@ -85,7 +87,7 @@ impl Share {
             warm: BTreeMap::new(),
             releasing: BTreeSet::new(),
             owed: BTreeSet::new(),
-            sign: (Instant::now(), 0),
+            sign: (Instant::now(), 0, 0),
             without_room: 0,
             heirs: 0,
             to_move: 0,
@@ -146,8 +148,14 @@ impl Engine {
             }
             self.begin(leases, &share.me.doubled);
         }
-        for (stream, _) in &held {
-            self.warm(share, *stream);
+        let beside_others = members.iter().any(|(of, m)| *of != token && m.address == share.me.address);
+        let most = if beside_others { WARM_BESIDE_OTHERS } else { WARM_AT_ONCE };
+        let has_room = given.values().filter(|of| **of == token).count() <= CAPACITY;
+        // One that does not share gives nothing.
+        for (stream, _) in held.iter().filter(|(_, holder)| members.contains_key(&holder.token)) {
+            if share.warm.len() < most {
+                self.warm(share, *stream, has_room);
+            }
         }
         let turned: Vec<_> = share.warm.keys().filter(|stream| !mine(stream)).copied().collect();
         for stream in turned {
@@ -160,12 +168,16 @@ impl Engine {
         share.to_move = moving.len();
         // What waits in the spool must not be overtaken.
         if self.spool.size().0 == 0 {
-            for (stream, heir) in moving {
-                let is_ready = members.get(&heir).is_some_and(|member| member.ready.contains(&stream));
-                if is_ready && !share.releasing.contains(&stream) {
-                    info!(%stream, to = heir.0, "given to another process, which is ready for it");
-                    self.let_go(share, stream);
-                }
+            let is_ready = |(stream, heir): &(StreamKey, Token)| {
+                let heir = members.get(heir).is_some_and(|member| member.ready.contains(stream));
+                heir && !share.releasing.contains(stream)
+            };
+            let ready: Vec<_> = moving.into_iter().filter(is_ready).collect();
+            if !ready.is_empty() {
+                info!(streams = ready.len(), "given to other processes, which are ready for them");
+            }
+            for (stream, _) in ready {
+                self.let_go(share, stream);
             }
         }
 
@@ -175,13 +187,17 @@ impl Engine {
         Ok(())
     }
 
-    /// Subscribes a stream that another still holds.
-    fn warm(&self, share: &mut Share, stream: StreamKey) {
-        if share.warm.len() >= WARM_AT_ONCE || share.warm.contains_key(&stream) {
+    /// Subscribes a stream that another still holds. `has_room`: all that is to be had here fits on the sockets.
+    fn warm(&self, share: &mut Share, stream: StreamKey, has_room: bool) {
+        if share.warm.contains_key(&stream) {
+            return;
+        }
+        let places = self.pool.place(stream, share.me.doubled.contains(&stream));
+        if places == Places::None && stream.spec().ws && has_room {
+            // Its place is taken by one that is on its way out. To poll it meanwhile would be a loss.
             return;
         }
         debug!(%stream, "subscribed, to take it over");
-        let places = self.pool.place(stream, share.me.doubled.contains(&stream));
         share.warm.insert(stream, places);
         self.inbox.warm(stream);
         self.guard.report(self.mono.now(), Event::Warm { stream, places });
@@ -236,12 +252,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether the exchange was heard of lately, or nothing is asked of it.
+    /// Whether the exchange was heard of lately, or is not missed.
     fn sees(&self, share: &mut Share) -> bool {
-        let (sockets, answers) = (self.pool.sockets(), self.client.counters().answers);
-        let idle = sockets.is_empty() && self.leased().is_empty();
-        if idle || answers > share.sign.1 || sockets.iter().any(|socket| socket.up) {
-            share.sign = (Instant::now(), answers);
+        let (sockets, counters) = (self.pool.sockets(), self.client.counters());
+        let (_, answers, failures) = share.sign;
+        let heard = counters.answers > answers || sockets.iter().any(|socket| socket.up);
+        let missed = !sockets.is_empty() || counters.failures > failures;
+        if heard || !missed {
+            share.sign = (Instant::now(), counters.answers, counters.failures);
         }
         share.sign.0.elapsed() < BLIND_AFTER
     }
