@@ -6,7 +6,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hl_chaos::{Daemon, Market};
+use hl_chaos::{Daemon, Market, Weather};
 use hl_core::ledger::GapState;
 use hl_core::{SourceId, StreamKey};
 use hl_engine::Sharing;
@@ -99,6 +99,42 @@ async fn a_greater_weight_is_a_greater_share_and_a_dead_one_is_followed() {
     settled(&[&light]).await;
     tokio::time::sleep(MINUTES).await;
     light.stop().await.unwrap();
+    assert_clean(&verified(&world).await, &world.store_path());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_no_longer_hears_of_the_exchange_is_relieved_and_gets_its_part_back() {
+    let mut world = World::new(24).await.unwrap();
+    let cut_off = join(&mut world, "one", 1).await;
+    let net = world.net.elsewhere();
+    let over_one = std::mem::replace(&mut world.net, net);
+    let other = join(&mut world, "two", 1).await;
+    let before = settled(&[&cut_off, &other]).await;
+    over_one.strike(Weather::Partition, 600_000);
+    settled(&[&other]).await;
+    assert_eq!(owned(&cut_off), BTreeSet::new());
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(settled(&[&cut_off, &other]).await, before);
+    tokio::time::sleep(MINUTES).await;
+    for daemon in [cut_off, other] {
+        daemon.stop().await.unwrap();
+    }
+    assert_clean(&verified(&world).await, &world.store_path());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_awaited_from_one_that_does_not_share() {
+    let mut world = World::new(25).await.unwrap();
+    let alone = world.daemon(&Market::mixed().streams).await.unwrap();
+    settled(&[&alone]).await;
+    let waiting = join(&mut world, "two", 1).await;
+    tokio::time::sleep(MINUTES).await;
+    let snapshot = waiting.engine.snapshot();
+    assert!(snapshot.sockets.is_empty() && snapshot.streams.is_empty(), "{snapshot:#?}");
+    assert_eq!(snapshot.held.len(), Market::mixed().streams.len());
+    alone.crash().await;
+    settled(&[&waiting]).await;
+    waiting.stop().await.unwrap();
     assert_clean(&verified(&world).await, &world.store_path());
 }
 

@@ -72,6 +72,15 @@ impl<N> WeatherNet<N> {
         Self { inner, sky: Arc::default() }
     }
 
+    /// The same network, under a sky of its own.
+    #[must_use]
+    pub fn elsewhere(&self) -> Self
+    where
+        N: Clone,
+    {
+        Self::new(self.inner.clone())
+    }
+
     /// The weather changes for `for_ms` milliseconds, and replaces what was.
     pub fn strike(&self, weather: Weather, for_ms: u64) {
         let mut sky = lock(&self.sky);

@@ -442,7 +442,7 @@ impl Engine {
 
     /// Asks what time it is at the exchange; without an answer the system clock serves until the first stamps come.
     /// Whether it was told.
-    async fn learn_time(&self) -> bool {
+    pub(crate) async fn learn_time(&self) -> bool {
         match tokio::time::timeout(TIME_LIMIT, self.client.learn_time(TIME_LIMIT)).await {
             Ok(Ok(())) => return true,
             Ok(Err(error)) => warn!(%error, "the exchange does not say what time it is"),

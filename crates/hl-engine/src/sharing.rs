@@ -29,6 +29,8 @@ pub(crate) const EVERY: Duration = Duration::from_secs(1);
 pub(crate) const LEAVE_LIMIT: Duration = Duration::from_secs(8);
 /// Without a sign of the exchange for this long a process counts as blind.
 const BLIND_AFTER: Duration = Duration::from_secs(30);
+/// How often one that is blind tries whether it still is.
+const ASK_EVERY: Duration = Duration::from_secs(10);
 /// Streams of others that are subscribed at a time; each stands twice meanwhile.
 const WARM_AT_ONCE: usize = 400;
 /// The same where others subscribe from the same address, of whose 1,000 subscriptions 100 are kept free.
@@ -57,6 +59,8 @@ pub(crate) struct Share {
     owed: BTreeSet<StreamKey>,
     /// When the exchange was last heard of, and the answers and failures until then.
     sign: (Instant, u64, u64),
+    /// When one that is blind last asked the exchange for the time.
+    asked: Instant,
     /// Streams that nobody has room for, as last said.
     without_room: usize,
     /// Others that can take over.
@@ -88,6 +92,7 @@ impl Share {
             releasing: BTreeSet::new(),
             owed: BTreeSet::new(),
             sign: (Instant::now(), 0, 0),
+            asked: Instant::now(),
             without_room: 0,
             heirs: 0,
             to_move: 0,
@@ -235,6 +240,11 @@ impl Engine {
     /// Tells the others what has changed.
     async fn tell(&self, share: &mut Share) -> Result<(), StoreError> {
         share.me.able = self.sees(share);
+        if !share.me.able && self.leased().is_empty() && share.asked.elapsed() >= ASK_EVERY {
+            // Nothing else asks by now.
+            self.learn_time().await;
+            share.asked = Instant::now();
+        }
         let views = self.guard.view();
         let ready = views.iter().filter(|view| {
             let polled = share.warm.get(&view.stream) == Some(&Places::None);
