@@ -24,6 +24,7 @@ pub(crate) struct Commit(pub(crate) Arc<Batch>);
 #[async_trait]
 impl Work for Commit {
     type Answer = Ack;
+    const KEEPS_KNOWN: bool = true;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Ack, MongoError> {
         let batch = &*self.0;
@@ -40,7 +41,13 @@ impl Work for Commit {
             true => tx.living().await?.keys().copied().collect(),
             false => BTreeSet::new(),
         };
-        let mut sheets = ledger::load(tx, &wanted(&changes)).await?;
+        let is_own = batch.token == tx.token;
+        let mut sheets = BTreeMap::new();
+        let mut wanted = wanted(&changes);
+        if is_own {
+            recall(tx, &changes, &mut wanted, &mut sheets);
+        }
+        sheets.extend(ledger::load(tx, &wanted).await?);
         let mut writing = Writing {
             batch,
             ack: Ack::default(),
@@ -61,9 +68,16 @@ impl Work for Commit {
         }
         ledger::store(tx, &sheets).await?;
         let edges = edges.into_iter().map(|(stream, edge)| {
-            doc! { "q": { "_id": stream.to_string() }, "u": { "$max": { "edge": date(edge) } } }
+            let held = doc! { "_id": stream.to_string(), "token": i64::from(batch.token.0) };
+            doc! { "q": held, "u": { "$max": { "edge": date(edge) } } }
         });
-        tx.update(STREAMS, edges.collect()).await?;
+        tx.update_each(STREAMS, edges.collect()).await?;
+        if is_own {
+            let leased = batch.leased().into_iter().filter(|stream| !superseded.contains(stream));
+            let now = tx.now;
+            tx.known.learn_leases(leased.map(|stream| (stream, Sheet::new(stream, now))));
+            tx.known.learn(sheets, batch.token);
+        }
         ack.superseded = superseded.into_iter().collect();
         Ok(ack)
     }
@@ -225,11 +239,34 @@ fn wanted(changes: &[&(StreamKey, Change)]) -> BTreeMap<StreamKey, Wanted> {
             | Change::GapLost { span } => Some(*span),
         };
         let Some(span) = span else { continue };
-        let of_stream = wanted.entry(*stream).or_insert(Wanted { span, whole_pieces: false });
+        let of_stream = wanted.entry(*stream).or_insert(Wanted { span, whole_pieces: false, gaps: false });
         of_stream.span = of_stream.span.hull(span);
+        of_stream.gaps |=
+            !matches!(change, Change::Rows { .. } | Change::Covered { .. } | Change::Final { .. });
         of_stream.whole_pieces |= matches!(change, Change::Doubted { .. });
     }
     wanted
+}
+
+/// Takes those of the wanted sheets that are known well enough.
+fn recall(
+    tx: &Tx<'_>,
+    changes: &[&(StreamKey, Change)],
+    wanted: &mut BTreeMap<StreamKey, Wanted>,
+    sheets: &mut BTreeMap<StreamKey, Sheet>,
+) {
+    let mut of_streams = BTreeMap::<StreamKey, Vec<&Change>>::new();
+    for (stream, change) in changes {
+        of_streams.entry(*stream).or_default().push(change);
+    }
+    for (stream, changes) in of_streams {
+        if wanted.contains_key(&stream)
+            && let Some(sheet) = tx.known.sheet(stream, &changes)
+        {
+            wanted.remove(&stream);
+            sheets.insert(stream, sheet.recalled(tx.now));
+        }
+    }
 }
 
 /// The keys that are stored between the first and the last row of each stream.
@@ -265,6 +302,13 @@ async fn superseded(tx: &mut Tx<'_>, batch: &Batch) -> Result<BTreeSet<StreamKey
         return Ok(superseded);
     }
     let needed = superseded.len();
+    if batch.token == tx.token {
+        let known = tx.known.leased(&batch.changes);
+        superseded.retain(|stream| !known.contains(stream));
+        if superseded.is_empty() {
+            return Ok(superseded);
+        }
+    }
     let names: Vec<_> = superseded.iter().map(ToString::to_string).collect();
     let held = doc! { "_id": { "$in": names.clone() }, "token": i64::from(batch.token.0) };
     for document in tx.find(STREAMS, held, doc! {}).await? {

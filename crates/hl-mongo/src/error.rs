@@ -37,6 +37,9 @@ pub enum MongoError {
     /// The server did not answer in time.
     #[error("no answer within {0} s")]
     Late(u64),
+    /// Something was not as this session had written it.
+    #[error("a document in {0} was changed by somebody else")]
+    Changed(&'static str),
     /// Somebody else has ended this session: its lease ran out while it could not renew it.
     #[error("the session was ended by another process")]
     Superseded,
@@ -130,6 +133,8 @@ impl MongoError {
             Self::Driver(error) if error.contains_label(TRANSIENT_TRANSACTION_ERROR) => Remedy::Again,
             Self::Driver(error) if is_duplicate(error) => Remedy::Careful,
             Self::Refused { code: DUPLICATE_KEY, .. } => Remedy::Careful,
+            // What it was is forgotten by then.
+            Self::Changed(_) => Remedy::Again,
             _ => Remedy::None,
         }
     }
@@ -153,7 +158,7 @@ impl MongoError {
             return StoreError::Superseded;
         }
         let is_permanent = match &self {
-            Self::Late(_) => false,
+            Self::Late(_) | Self::Changed(_) => false,
             Self::Driver(error) => matches!(
                 error.kind.as_ref(),
                 ErrorKind::Authentication { .. }

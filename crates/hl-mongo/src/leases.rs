@@ -160,7 +160,8 @@ async fn one(
     span: Span,
 ) -> Result<BTreeMap<StreamKey, crate::sheet::Sheet>, MongoError> {
     // Bars are nobody's business here.
-    ledger::load_pieces(tx, &BTreeMap::from([(stream, Wanted { span, whole_pieces: false })])).await
+    ledger::load_pieces(tx, &BTreeMap::from([(stream, Wanted { span, whole_pieces: false, gaps: true })]))
+        .await
 }
 
 /// Claims open gaps.

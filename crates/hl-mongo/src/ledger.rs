@@ -14,7 +14,7 @@ use crate::error::MongoError;
 use crate::reading::{AT_LENGTH, SOON};
 use crate::rows::{self, Bar};
 use crate::schema::{COVERAGE, GAPS};
-use crate::sheet::{Gap, Piece, PieceKey, Sheet};
+use crate::sheet::{Before, Gap, Piece, PieceKey, Sheet};
 use crate::tx::Tx;
 
 /// What of a stream's ledger is needed.
@@ -24,6 +24,8 @@ pub(crate) struct Wanted {
     pub(crate) span: Span,
     /// Whether bars may have to be counted in all of a covered piece.
     pub(crate) whole_pieces: bool,
+    /// Whether somebody looks at gaps.
+    pub(crate) gaps: bool,
 }
 
 /// What touches a piece, of one stream.
@@ -49,8 +51,14 @@ pub(crate) async fn load(
     let mut sheets = load_pieces(tx, wanted).await?;
     for (&stream, wanted) in wanted.iter().filter(|(stream, _)| matches!(stream, StreamKey::Candle(..))) {
         let Some(sheet) = sheets.get_mut(&stream) else { continue };
-        let span = if wanted.whole_pieces { sheet.reach(wanted.span) } else { wanted.span };
-        sheet.bring(bars(tx, stream, span).await?);
+        // Who only collects wants the newest, and has all of them in mind from then on.
+        let newest = Span { to: TimeMs::MAX, ..wanted.span };
+        let (span, from) = match wanted {
+            Wanted { whole_pieces: true, .. } => (sheet.reach(wanted.span), None),
+            Wanted { gaps: true, .. } => (wanted.span, None),
+            _ => (newest, Some(newest.from)),
+        };
+        sheet.bring(bars(tx, stream, span).await?, from);
     }
     Ok(sheets)
 }
@@ -60,16 +68,20 @@ pub(crate) async fn load_pieces(
     tx: &mut Tx<'_>,
     wanted: &BTreeMap<StreamKey, Wanted>,
 ) -> Result<BTreeMap<StreamKey, Sheet>, MongoError> {
-    let any: Vec<_> = wanted.iter().map(|(stream, wanted)| touching(*stream, wanted.span)).collect();
+    let touching = |(stream, wanted): (&StreamKey, &Wanted)| touching(*stream, wanted.span);
+    let any: Vec<_> = wanted.iter().map(touching).collect();
+    let with_gaps: Vec<_> = wanted.iter().filter(|(_, wanted)| wanted.gaps).map(touching).collect();
     let mut sheets: BTreeMap<_, _> =
         wanted.keys().map(|stream| (*stream, Sheet::new(*stream, tx.now))).collect();
     if any.is_empty() {
         return Ok(sheets);
     }
-    for document in tx.find(GAPS, doc! { "$or": any.clone() }, doc! {}).await? {
-        let (stream, gap) = gap(&document)?;
-        if let Some(sheet) = sheets.get_mut(&stream) {
-            sheet.know_gap(gap);
+    if !with_gaps.is_empty() {
+        for document in tx.find(GAPS, doc! { "$or": with_gaps }, doc! {}).await? {
+            let (stream, gap) = gap(&document)?;
+            if let Some(sheet) = sheets.get_mut(&stream) {
+                sheet.know_gap(gap);
+            }
         }
     }
     for document in tx.find(COVERAGE, doc! { "$or": any }, doc! {}).await? {
@@ -92,32 +104,48 @@ pub(crate) async fn store(tx: &mut Tx<'_>, sheets: &BTreeMap<StreamKey, Sheet>) 
     let (mut gaps, mut pieces, mut gone, mut bars) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (stream, sheet) in sheets {
         gaps.extend(sheet.changed_gaps().map(|gap| put(doc! { "_id": gap.id }, gap_document(*stream, gap))));
-        for ((epoch, origin, from), piece) in sheet.changed_pieces() {
+        for ((epoch, origin, from), before, piece) in sheet.changed_pieces() {
             let id = doc! {
                 "stream": stream.to_string(), "epoch": epoch.to_i64(), "source": origin.as_str(), "from": date(from),
             };
             match piece {
-                Some(piece) => pieces.push(put(
-                    doc! { "_id": id.clone() },
-                    doc! {
-                        "_id": id, "stream": stream.to_string(), "from": date(from), "to": date(piece.to),
+                Some(piece) => {
+                    let document = doc! {
+                        "_id": id.clone(), "stream": stream.to_string(), "from": date(from), "to": date(piece.to),
                         "source": origin.as_str(), "epoch": epoch.to_i64(), "rows": piece.rows.cast_signed(),
-                    },
-                )),
+                    };
+                    pieces.push(match before {
+                        Before::Read => put(doc! { "_id": id }, document),
+                        Before::New => put(doc! { "_id": id, "to": nothing() }, document),
+                        Before::Believed(Piece { to, rows }) => {
+                            let stored = doc! { "_id": id, "to": date(to), "rows": rows.cast_signed() };
+                            let grown = doc! { "to": date(piece.to), "rows": piece.rows.cast_signed() };
+                            doc! { "q": stored, "u": { "$set": grown } }
+                        }
+                    });
+                }
                 None => gone.push(doc! { "q": { "_id": id }, "limit": 1 }),
             }
         }
-        for bar in sheet.changed_bars() {
+        for (before, bar) in sheet.changed_bars() {
             let document = bar.to_document();
             let id = document.get("_id").cloned().unwrap_or(Bson::Null);
-            bars.push(put(doc! { "_id": id }, document));
+            bars.push(match before {
+                Before::Read => put(doc! { "_id": id }, document),
+                Before::New => put(doc! { "_id": id, "trades": nothing() }, document),
+                Before::Believed(stored) => doc! { "q": stored.to_document(), "u": document },
+            });
         }
     }
-    tx.update("candles", bars).await?;
-    tx.update(GAPS, gaps).await?;
+    tx.update_each("candles", bars).await?;
+    tx.update_each(GAPS, gaps).await?;
     tx.delete(COVERAGE, gone).await?;
-    tx.update(COVERAGE, pieces).await?;
-    Ok(())
+    tx.update_each(COVERAGE, pieces).await
+}
+
+/// Where a document is there it has the field: then this matches none, and a second one with its key is refused.
+fn nothing() -> Document {
+    doc! { "$exists": false }
 }
 
 /// An update that makes a document, or replaces it.

@@ -15,6 +15,7 @@ mod commit;
 mod documents;
 mod error;
 mod inspect;
+mod known;
 mod leases;
 mod ledger;
 mod notes;

@@ -20,6 +20,7 @@ pub(crate) struct PutNote {
 #[async_trait]
 impl Work for PutNote {
     type Answer = ();
+    const KEEPS_KNOWN: bool = true;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<(), MongoError> {
         let text = doc! { "text": &self.text, "updated_at": date(tx.now) };

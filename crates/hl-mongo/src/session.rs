@@ -23,6 +23,7 @@ use tracing::warn;
 use crate::alerts;
 use crate::documents::{self, Read, date};
 use crate::error::{MongoError, Remedy};
+use crate::known::Known;
 use crate::schema::{DAYS, GAPS, MEMBERS, META, NOTES, STREAMS};
 use crate::tx::Tx;
 
@@ -44,6 +45,8 @@ const COMMITS: u32 = 10;
 pub(crate) trait Work: Send + Sync {
     /// What it gives.
     type Answer: Send;
+    /// Whether it leaves leases, ledger and rows as they are, or keeps what is known of them up to date.
+    const KEEPS_KNOWN: bool = false;
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Answer, MongoError>;
 }
 
@@ -62,6 +65,8 @@ pub(crate) struct Session {
     session: Option<ClientSession>,
     /// Sessions of ours whose transaction may still stand open on the server, the newest last.
     orphans: Vec<Document>,
+    /// As of the last transaction.
+    known: Known,
     /// When the request that is being worked on was made.
     pub(crate) asked: Instant,
     /// When the server last had no answer to the question whether our old transactions are ended.
@@ -100,6 +105,7 @@ impl Session {
             is_finished: false,
             session,
             orphans: Vec::new(),
+            known: Known::default(),
             asked: now,
             silent: None,
             steady: now,
@@ -199,12 +205,13 @@ impl Session {
         }
         let done = self.fenced(work, careful).await;
         let Some(session) = &mut self.session else {
-            let answer = done.map_err(known)?;
+            // What was written before an error stays written: nothing is known for sure.
+            let (answer, _) = done.map_err(known)?;
             self.mark_renewed();
             return Ok(answer);
         };
-        let answer = match done {
-            Ok(answer) => answer,
+        let (answer, learnt) = match done {
+            Ok(done) => done,
             Err(error) => {
                 // What cannot be aborted ends with its session, or when the server's patience does.
                 if session.abort_transaction().await.is_err() {
@@ -226,24 +233,29 @@ impl Session {
             }
         }
         self.mark_renewed();
+        self.known = learnt;
         Ok(answer)
     }
 
-    /// Holds the lease document, then works.
-    async fn fenced<W: Work>(&mut self, work: &W, careful: bool) -> Result<W::Answer, MongoError> {
+    /// Holds the lease document, then works. What is known is gone until the transaction is known to be committed.
+    async fn fenced<W: Work>(&mut self, work: &W, careful: bool) -> Result<(W::Answer, Known), MongoError> {
         let fence = self.renewal();
+        let known = std::mem::take(&mut self.known);
+        let careful = careful || !self.is_replicated;
         let mut tx = Tx {
             db: &self.db,
             session: self.session.as_mut(),
             token: self.token,
             now: self.clock.now(),
-            careful: careful || !self.is_replicated,
+            careful,
             living: None,
+            known: if W::KEEPS_KNOWN && !careful { known } else { Known::default() },
         };
         if tx.update(MEMBERS, vec![fence]).await? == 0 {
             return Err(MongoError::Superseded);
         }
-        work.run(&mut tx).await
+        let answer = work.run(&mut tx).await?;
+        Ok((answer, tx.known))
     }
 
     fn renewal(&self) -> Document {
@@ -379,6 +391,8 @@ struct Nothing;
 #[async_trait]
 impl Work for Nothing {
     type Answer = ();
+    const KEEPS_KNOWN: bool = true;
+
     async fn run(&self, _: &mut Tx<'_>) -> Result<(), MongoError> {
         Ok(())
     }

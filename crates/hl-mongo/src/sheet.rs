@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hl_core::ledger::{Cause, GapState, Span};
+use hl_core::ledger::{Cause, Change, GapState, Span};
 use hl_core::record::Candle;
 use hl_core::stream::Borders;
 use hl_core::{Epoch, Origin, StreamKey, TimeMs, Token};
@@ -40,7 +40,11 @@ pub(crate) struct Piece {
 /// Under which claim something is written.
 pub(crate) type Stamp = (Origin, Epoch);
 
+/// How many of the newest bars are kept in mind.
+const BARS_IN_MIND: usize = 3;
+
 /// The ledger of a stream near some pieces, and what changed of it.
+#[derive(Clone)]
 pub(crate) struct Sheet {
     stream: StreamKey,
     now: TimeMs,
@@ -50,6 +54,38 @@ pub(crate) struct Sheet {
     touched_gaps: BTreeSet<ObjectId>,
     touched_pieces: BTreeSet<PieceKey>,
     touched_bars: BTreeSet<TimeMs>,
+    /// From which time on every bar is here; none where only some are.
+    bars_from: Option<TimeMs>,
+    /// What is believed to be stored, where it was not read in this transaction.
+    believed: Option<Believed>,
+}
+
+/// Pieces and bars as they were last written.
+#[derive(Clone)]
+struct Believed {
+    pieces: BTreeMap<PieceKey, Piece>,
+    bars: BTreeMap<TimeMs, Bar>,
+}
+
+/// What is stored under a key, as far as the one who writes there knows.
+#[derive(Clone, Copy)]
+pub(crate) enum Before<T> {
+    /// Whatever it is: it was read in this transaction.
+    Read,
+    /// This, unless somebody else wrote there.
+    Believed(T),
+    /// Nothing, unless somebody else wrote there.
+    New,
+}
+
+impl<T> Before<T> {
+    fn of(believed: bool, before: Option<T>) -> Self {
+        match before {
+            _ if !believed => Self::Read,
+            Some(before) => Self::Believed(before),
+            None => Self::New,
+        }
+    }
 }
 
 impl Sheet {
@@ -57,7 +93,60 @@ impl Sheet {
     pub(crate) fn new(stream: StreamKey, now: TimeMs) -> Self {
         let (gaps, pieces, bars) = <_>::default();
         let (touched_gaps, touched_pieces, touched_bars) = <_>::default();
-        Self { stream, now, gaps, pieces, bars, touched_gaps, touched_pieces, touched_bars }
+        let (bars_from, believed) = (None, None);
+        Self {
+            stream,
+            now,
+            gaps,
+            pieces,
+            bars,
+            touched_gaps,
+            touched_pieces,
+            touched_bars,
+            bars_from,
+            believed,
+        }
+    }
+
+    /// What is kept in mind of it once it is stored: the pieces that were just written under `own` claims, which are those
+    /// that grow, and the newest bars.
+    pub(crate) fn settled(mut self, own: Token) -> Self {
+        if self.believed.is_none() || !self.touched_pieces.is_empty() {
+            let touched = &self.touched_pieces;
+            self.pieces.retain(|key, _| key.0.token == own && touched.contains(key));
+        }
+        while self.bars.len() > BARS_IN_MIND {
+            self.bars.pop_first();
+            self.bars_from = self.bars_from.and(self.bars.keys().next().copied());
+        }
+        let empty = Self::new(self.stream, self.now);
+        Self { pieces: self.pieces, bars: self.bars, bars_from: self.bars_from, ..empty }
+    }
+
+    /// The sheet as it was kept in mind, to be changed at another time.
+    pub(crate) fn recalled(&self, now: TimeMs) -> Self {
+        let believed = Some(Believed { pieces: self.pieces.clone(), bars: self.bars.clone() });
+        Self { now, believed, ..self.clone() }
+    }
+
+    /// Whether what was kept in mind is enough for a change. What looks at gaps has to read them.
+    pub(crate) fn has_all_for(&self, change: &Change) -> bool {
+        let is_bars = matches!(self.stream, StreamKey::Candle(..));
+        let has_bars = |from| !is_bars || self.bars_from.is_some_and(|first| first <= from);
+        match change {
+            Change::Edge(_) => true,
+            Change::Rows { records, .. } => records.extent().is_none_or(|(from, _)| has_bars(from)),
+            Change::Final { span } => has_bars(span.from),
+            Change::Covered { epoch, origin, span } => {
+                let of_claim = (*epoch, *origin, TimeMs::MIN)..=(*epoch, *origin, span.from);
+                has_bars(span.from)
+                    && self.pieces.range(of_claim).next_back().is_some_and(|(_, piece)| piece.to >= span.from)
+            }
+            Change::GapOpened { .. }
+            | Change::Doubted { .. }
+            | Change::Filled { .. }
+            | Change::GapLost { .. } => false,
+        }
     }
 
     /// A gap that is stored.
@@ -70,9 +159,10 @@ impl Sheet {
         self.pieces.insert(key, piece);
     }
 
-    /// The bars that are stored.
-    pub(crate) fn bring(&mut self, bars: BTreeMap<TimeMs, Bar>) {
+    /// The bars that are stored, and from when on these are all.
+    pub(crate) fn bring(&mut self, bars: BTreeMap<TimeMs, Bar>, from: Option<TimeMs>) {
         self.bars = bars;
+        self.bars_from = from;
     }
 
     /// `span`, and every covered piece that is known.
@@ -302,12 +392,22 @@ impl Sheet {
     }
 
     /// Pieces that are new, changed, or gone.
-    pub(crate) fn changed_pieces(&self) -> impl Iterator<Item = (PieceKey, Option<Piece>)> {
-        self.touched_pieces.iter().map(|key| (*key, self.pieces.get(key).copied()))
+    pub(crate) fn changed_pieces(&self) -> impl Iterator<Item = (PieceKey, Before<Piece>, Option<Piece>)> {
+        let believed = self.believed.as_ref();
+        let before = move |key| {
+            let piece = believed.and_then(|believed| believed.pieces.get(key));
+            Before::of(believed.is_some(), piece.copied())
+        };
+        self.touched_pieces.iter().map(move |key| (*key, before(key), self.pieces.get(key).copied()))
     }
 
     /// Bars that are new or changed.
-    pub(crate) fn changed_bars(&self) -> impl Iterator<Item = &Bar> {
-        self.touched_bars.iter().filter_map(|time| self.bars.get(time))
+    pub(crate) fn changed_bars(&self) -> impl Iterator<Item = (Before<&Bar>, &Bar)> {
+        let believed = self.believed.as_ref();
+        let before = move |time| {
+            let bar = believed.and_then(|believed| believed.bars.get(time));
+            Before::of(believed.is_some(), bar)
+        };
+        self.touched_bars.iter().filter_map(move |time| Some((before(time), self.bars.get(time)?)))
     }
 }

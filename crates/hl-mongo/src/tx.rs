@@ -10,6 +10,7 @@ use mongodb::{ClientSession, Database};
 
 use crate::documents;
 use crate::error::MongoError;
+use crate::known::Known;
 use crate::schema::MEMBERS;
 
 /// A transaction that holds the session's lease.
@@ -24,6 +25,8 @@ pub(crate) struct Tx<'a> {
     /// Whether keys may exist: somebody has to look.
     pub(crate) careful: bool,
     pub(crate) living: Option<BTreeMap<Token, Holder>>,
+    /// From before, and for the next one; nothing where somebody has to look.
+    pub(crate) known: Known,
 }
 
 impl Tx<'_> {
@@ -100,6 +103,19 @@ impl Tx<'_> {
         updates: Vec<Document>,
     ) -> Result<u64, MongoError> {
         self.many("update", "updates", collection, updates).await
+    }
+
+    /// As [`Tx::update`], where each of them has to match or make a document.
+    pub(crate) async fn update_each(
+        &mut self,
+        collection: &'static str,
+        updates: Vec<Document>,
+    ) -> Result<(), MongoError> {
+        let expected = updates.len() as u64;
+        match self.update(collection, updates).await? {
+            matched if matched == expected => Ok(()),
+            _ => Err(MongoError::Changed(collection)),
+        }
     }
 
     /// Updates the document that matches, or makes it.

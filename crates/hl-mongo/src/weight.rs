@@ -23,6 +23,7 @@ pub(crate) struct Reserve {
 #[async_trait]
 impl Work for Reserve {
     type Answer = Reservation;
+    const KEEPS_KNOWN: bool = true;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Reservation, MongoError> {
         let Self { address, now, weight, ceiling } = self;
