@@ -4,9 +4,11 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use hl_core::Token;
 use hl_core::seam::Clock;
 use hl_core::store::{Store, StoreError};
 use hl_mongo::{MongoOptions, MongoStore};
+use hl_store::transfer::{self, Incoming, Outgoing};
 use hl_store::{Inspect, Spool, SqliteOptions, SqliteStore, Writer};
 
 use crate::config::StoreUri;
@@ -19,14 +21,65 @@ const FOLDER: &str = "data";
 /// # Errors
 /// As the store says.
 pub async fn open(uri: &StoreUri, role: &str, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(match uri {
+    let store: Arc<dyn Store> = match uri {
         StoreUri::Sqlite(path) => {
             Arc::new(SqliteStore::open(SqliteOptions::of_this_process(path, role, clock)).await?)
         }
         StoreUri::Mongo(mongo) => {
             Arc::new(MongoStore::open(MongoOptions::of_this_process(mongo.uri(), role, clock)).await?)
         }
+    };
+    if let Some(copy) = transfer::unfinished(store.as_ref()).await? {
+        store.close().await?;
+        let source = Box::new(HalfCopied(copy.source));
+        return Err(StoreError::Permanent { step: "opening the store", source });
+    }
+    Ok(store)
+}
+
+/// Whoever collected into it would take what is not copied yet for missing.
+#[derive(Debug, thiserror::Error)]
+#[error("it is a copy of {0} that is not finished; run the same hl-cli copy again, which goes on with it")]
+struct HalfCopied(String);
+
+/// Opens a store to be copied from; one that is not there is not made.
+///
+/// # Errors
+/// As the store says.
+pub(crate) async fn outgoing(uri: &StoreUri) -> Result<Box<dyn Outgoing>, StoreError> {
+    Ok(match uri {
+        StoreUri::Sqlite(path) => Box::new(SqliteStore::inspect(path)?),
+        StoreUri::Mongo(mongo) => Box::new(MongoStore::inspect(mongo.uri()).await?),
     })
+}
+
+/// Opens a session that writes a copy, with a token beyond `last`.
+///
+/// # Errors
+/// As the store says.
+pub(crate) async fn incoming(
+    uri: &StoreUri,
+    role: &str,
+    clock: &Arc<dyn Clock>,
+    last: Token,
+) -> Result<Box<dyn Incoming>, StoreError> {
+    loop {
+        let store: Box<dyn Incoming> = match uri {
+            StoreUri::Sqlite(path) => {
+                let options = SqliteOptions::of_this_process(path, role, Arc::clone(clock));
+                Box::new(SqliteStore::open(options).await?)
+            }
+            StoreUri::Mongo(mongo) => {
+                let options = MongoOptions::of_this_process(mongo.uri(), role, Arc::clone(clock));
+                Box::new(MongoStore::open(options).await?)
+            }
+        };
+        if store.token() > last {
+            return Ok(store);
+        }
+        store.skip_tokens(last).await?;
+        store.close().await?;
+    }
 }
 
 /// Opens a store for reading; one that is not there is not made.

@@ -76,7 +76,7 @@ pub(crate) async fn newest(
     found.iter().map(read).collect()
 }
 
-fn read(document: &Document) -> Result<AlertRow, MongoError> {
+pub(crate) fn read(document: &Document) -> Result<AlertRow, MongoError> {
     let read = Read::of(ALERTS, document);
     let alert = Alert {
         kind: read.word("kind", AlertKind::parse)?,

@@ -111,14 +111,18 @@ async fn record(tx: &mut Tx<'_>, part: &Part) -> Result<(), MongoError> {
         }
         last = Read::of(PARTS, known).inner("_id")?.int("number")?;
     }
+    tx.insert(PARTS, vec![document(last + 1, part)]).await
+}
+
+/// A part as it is stored.
+pub(crate) fn document(number: i64, part: &Part) -> Document {
     let mut id = key(part.stream, part.day);
-    id.insert("number", last + 1);
-    let recorded = doc! {
+    id.insert("number", number);
+    doc! {
         "_id": id, "path": part.path.as_deref(), "rows": part.rows.cast_signed(),
         "first_time": date(part.first), "last_time": date(part.last), "bytes": part.bytes.cast_signed(),
         "checksum": &part.checksum, "epoch": part.epoch.to_i64(), "written_at": date(part.written_at),
-    };
-    tx.insert(PARTS, vec![recorded]).await
+    }
 }
 
 /// A file is recorded once. Two deletions are two, however alike.
@@ -221,7 +225,7 @@ pub(crate) async fn parts(
     found.iter().map(read).collect()
 }
 
-fn read(document: &Document) -> Result<Part, MongoError> {
+pub(crate) fn read(document: &Document) -> Result<Part, MongoError> {
     let read = Read::of(PARTS, document);
     let key = read.inner("_id")?;
     Ok(Part {

@@ -38,6 +38,10 @@ impl MongoInspect {
             None => Err(MongoError::NoStore(db.name().to_owned())),
         }
     }
+
+    pub(crate) fn db(&self) -> &Database {
+        &self.db
+    }
 }
 
 /// Names the step that failed.

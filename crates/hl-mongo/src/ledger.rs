@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hl_core::ledger::{Cause, GapState, Span};
-use hl_core::{Origin, StreamKey, TimeMs};
+use hl_core::{Epoch, Origin, StreamKey, TimeMs};
 use hl_store::rules;
 use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
@@ -105,15 +105,11 @@ pub(crate) async fn store(tx: &mut Tx<'_>, sheets: &BTreeMap<StreamKey, Sheet>) 
     for (stream, sheet) in sheets {
         gaps.extend(sheet.changed_gaps().map(|gap| put(doc! { "_id": gap.id }, gap_document(*stream, gap))));
         for ((epoch, origin, from), before, piece) in sheet.changed_pieces() {
-            let id = doc! {
-                "stream": stream.to_string(), "epoch": epoch.to_i64(), "source": origin.as_str(), "from": date(from),
-            };
+            let id = piece_id(*stream, from, origin, epoch);
             match piece {
                 Some(piece) => {
-                    let document = doc! {
-                        "_id": id.clone(), "stream": stream.to_string(), "from": date(from), "to": date(piece.to),
-                        "source": origin.as_str(), "epoch": epoch.to_i64(), "rows": piece.rows.cast_signed(),
-                    };
+                    let span = Span { from, to: piece.to };
+                    let document = piece_document(*stream, span, origin, epoch, piece.rows);
                     pieces.push(match before {
                         Before::Read => put(doc! { "_id": id }, document),
                         Before::New => put(doc! { "_id": id, "to": nothing() }, document),
@@ -151,6 +147,27 @@ fn nothing() -> Document {
 /// An update that makes a document, or replaces it.
 fn put(filter: Document, document: Document) -> Document {
     doc! { "q": filter, "u": document, "upsert": true }
+}
+
+fn piece_id(stream: StreamKey, from: TimeMs, origin: Origin, epoch: Epoch) -> Document {
+    doc! {
+        "stream": stream.to_string(), "epoch": epoch.to_i64(), "source": origin.as_str(), "from": date(from),
+    }
+}
+
+/// A covered piece as it is stored.
+pub(crate) fn piece_document(
+    stream: StreamKey,
+    span: Span,
+    origin: Origin,
+    epoch: Epoch,
+    rows: u64,
+) -> Document {
+    doc! {
+        "_id": piece_id(stream, span.from, origin, epoch), "stream": stream.to_string(),
+        "from": date(span.from), "to": date(span.to), "source": origin.as_str(), "epoch": epoch.to_i64(),
+        "rows": rows.cast_signed(),
+    }
 }
 
 fn gap_document(stream: StreamKey, gap: &Gap) -> Document {

@@ -27,6 +27,7 @@ mod session;
 mod sheet;
 mod statistics;
 mod store;
+mod transfer;
 mod tx;
 mod weight;
 

@@ -129,7 +129,7 @@ pub(crate) async fn newest(db: &Database, job: Option<&str>, most: u32) -> Resul
     found.iter().map(row).collect()
 }
 
-fn row(document: &Document) -> Result<Row, MongoError> {
+pub(crate) fn row(document: &Document) -> Result<Row, MongoError> {
     let read = Read::of(RUNS, document);
     let key = read.inner("_id")?;
     let known = |words| Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == words);

@@ -157,7 +157,11 @@ impl MongoStore {
         answered.await.map_err(|_| StoreError::Closed)
     }
 
-    async fn write<W: Work + 'static>(&self, step: &'static str, work: W) -> Result<W::Answer, StoreError>
+    pub(crate) async fn write<W: Work + 'static>(
+        &self,
+        step: &'static str,
+        work: W,
+    ) -> Result<W::Answer, StoreError>
     where
         W::Answer: 'static,
     {

@@ -42,7 +42,7 @@ pub struct LeaseRow {
 }
 
 /// A covered piece.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct CoverageRow {
     /// The stream.
     pub stream: StreamKey,

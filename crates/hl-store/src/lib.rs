@@ -10,6 +10,7 @@ mod inspect;
 pub mod rules;
 mod spool;
 mod sqlite;
+pub mod transfer;
 mod writer;
 
 pub use checks::{Finding, LedgerCheck};

@@ -4,6 +4,7 @@ mod alerts;
 mod archive;
 mod backfill;
 mod cluster;
+mod copy;
 mod coverage;
 mod exchange;
 mod export;
@@ -57,6 +58,7 @@ Examples:
   hl-cli alerts                                    what somebody should look at
   hl-cli archive run --dry-run                     which old rows would go to Parquet files
   hl-cli export --stream trades --coin BTC --format csv --out btc.csv
+  hl-cli copy --from sqlite:./data/hyperliquid.db --to mongodb://host/hyperliquid?replicaSet=rs0
   hl-cli probe                                     whether the exchange behaves as it is believed to
 
 Exit codes: 0 done and clean, 1 failed or unclean, 2 usage, 3 held by another
@@ -73,6 +75,8 @@ enum Command {
     Backfill(backfill::Args),
     /// The daemons that share the store, what each holds, and what is on its way
     Cluster(cluster::Args),
+    /// Copies a store into another one, of either kind, and proves that both are equal
+    Copy(copy::Args),
     /// What is covered, by which source, and every gap with its cause and state
     Coverage(coverage::Args),
     /// Rows of store and archive as one file: Parquet, CSV or NDJSON
@@ -136,6 +140,8 @@ enum CommandError {
     #[error(transparent)]
     Backfill(#[from] backfill::BackfillFailure),
     #[error(transparent)]
+    Copy(#[from] copy::CopyFailure),
+    #[error(transparent)]
     Job(#[from] jobs::JobFailure),
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -152,6 +158,7 @@ impl CommandError {
         match self {
             Self::Config(_) | Self::LocalAddress { .. } | Self::Stream(_) | Self::Url(_) => Exit::Usage,
             Self::Backfill(failure) => failure.exit(),
+            Self::Copy(failure) => failure.exit(),
             Self::Job(failure) => failure.exit(),
             Self::Probe(failure) => failure.exit(),
             Self::Export(failure) => failure.exit(),
@@ -261,6 +268,7 @@ async fn run(arguments: impl IntoIterator<Item = OsString>, shell: &mut Shell<'_
         Ok(Cli { command: Command::Export(args) }) => export::run(&args, shell).await,
         Ok(Cli { command: Command::Backfill(args) }) => backfill::run(&args, shell).await,
         Ok(Cli { command: Command::Cluster(args) }) => cluster::run(&args, shell).await,
+        Ok(Cli { command: Command::Copy(args) }) => copy::run(&args, shell).await,
         Ok(Cli { command: Command::Coverage(args) }) => coverage::run(&args, shell).await,
         Ok(Cli { command: Command::Jobs(args) }) => jobs::run(&args, shell).await,
         Ok(Cli { command: Command::Probe(args) }) => probe::run(&args, shell).await,

@@ -99,10 +99,8 @@ impl Bar {
     }
 
     pub(crate) fn from_document(document: &Document) -> Result<Self, MongoError> {
-        let read = Read::of(Candle::COLLECTION, document);
         let (candle, provenance) = one::<Candle>(document)?;
-        let is_final = document.get_bool("final").map_err(|_| read.wrong("final"))?;
-        Ok(Self { candle, is_final, origin: provenance.origin, epoch: provenance.epoch })
+        Ok(Self { candle, is_final: is_final(document)?, origin: provenance.origin, epoch: provenance.epoch })
     }
 
     /// The version with the most trades wins; of two with the same number the later one, where they differ in what is
@@ -161,7 +159,17 @@ pub(crate) fn span_filter(stream: StreamKey, span: Span) -> Document {
 
 /// As [`span_filter`], of keys after `after`.
 pub(crate) fn page_filter(stream: StreamKey, span: Span, after: Option<RowKey>) -> Document {
-    let filter = span_filter(stream, span);
+    beyond(span_filter(stream, span), stream, after)
+}
+
+/// Every row of a stream with a key after `after`; of bars all.
+pub(crate) fn every_filter(stream: StreamKey, after: Option<RowKey>) -> Document {
+    // Of mids the whole collection: a look at each time would be for nothing.
+    let all = prefix(stream).map(|_| key_filter(stream, crate::inspect::EVER));
+    beyond(all.unwrap_or_default(), stream, after)
+}
+
+fn beyond(filter: Document, stream: StreamKey, after: Option<RowKey>) -> Document {
     let Some(RowKey { coin, time, tid }) = after else { return filter };
     let mut last = prefix(stream).unwrap_or_else(|| doc! { "coin": coin.as_str() });
     last.insert("time", date(time));
@@ -169,6 +177,37 @@ pub(crate) fn page_filter(stream: StreamKey, span: Span, after: Option<RowKey>) 
         last.insert("tid", tid.cast_signed());
     }
     doc! { "$and": [filter, { "_id": { "$gt": last } }] }
+}
+
+/// Whether the bar of a document can change no more.
+pub(crate) fn is_final(document: &Document) -> Result<bool, MongoError> {
+    let read = Read::of(Candle::COLLECTION, document);
+    document.get_bool("final").map_err(|_| read.wrong("final"))
+}
+
+/// Documents of rows that were read from another store; of bars with whether each is final.
+pub(crate) fn stored_documents(rows: &StoredRows, finals: &[bool]) -> Vec<Document> {
+    fn each<T: Row>(rows: &[T], from: &[Provenance]) -> Vec<Document> {
+        let stamped =
+            |(row, from): (&T, &Provenance)| document(row, Stamp { origin: from.origin, epoch: from.epoch });
+        rows.iter().zip(from).map(stamped).collect()
+    }
+    let from = &rows.provenance;
+    match &rows.records {
+        Records::Trades(rows) => each(rows, from),
+        Records::Books(rows) => each(rows, from),
+        Records::Bbos(rows) => each(rows, from),
+        Records::Candles(bars) => {
+            let bar = |((candle, from), is_final): ((&Candle, &Provenance), &bool)| {
+                Bar { candle: *candle, is_final: *is_final, origin: from.origin, epoch: from.epoch }
+                    .to_document()
+            };
+            bars.iter().zip(from).zip(finals).map(bar).collect()
+        }
+        Records::Mids(rows) => each(rows, from),
+        Records::Contexts(rows) => each(rows, from),
+        Records::Funding(rows) => each(rows, from),
+    }
 }
 
 /// Decodes documents of a stream, in their order.

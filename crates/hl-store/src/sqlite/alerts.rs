@@ -69,7 +69,7 @@ pub(super) fn newest(
     rows.filter(wanted).take(most).collect::<Result<_, _>>().step(STEP)
 }
 
-fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<AlertRow> {
+pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<AlertRow> {
     let alert = Alert {
         kind: word(row, 1, AlertKind::parse)?,
         subject: row.get(2)?,

@@ -136,7 +136,7 @@ pub(super) fn parts(
     parts.collect::<Result<_, _>>().step(STEP)
 }
 
-fn part(row: &Row<'_>) -> rusqlite::Result<Part> {
+pub(super) fn part(row: &Row<'_>) -> rusqlite::Result<Part> {
     let Span { from, to } = rows::span(row, 4)?;
     Ok(Part {
         stream: word(row, 0, |s| s.parse().ok())?,

@@ -41,7 +41,7 @@ impl SqliteStore {
 }
 
 impl SqliteInspect {
-    fn read<'a, R: Send + 'a>(
+    pub(super) fn read<'a, R: Send + 'a>(
         &'a self,
         work: impl FnOnce(&Connection, &Locks) -> Result<R, StoreError> + Send + 'a,
     ) -> BoxFuture<'a, Result<R, StoreError>> {

@@ -16,6 +16,7 @@ mod runs;
 mod schema;
 mod session;
 mod statistics;
+mod transfer;
 mod weight;
 
 use std::path::PathBuf;

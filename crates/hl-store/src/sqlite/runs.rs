@@ -10,7 +10,7 @@ use super::error::Step as _;
 use super::session::{Scope, Session, holder};
 use crate::rules::{self, Attempt, RUNS_KEPT_MS};
 
-const COLUMNS: &str = "job, planned, attempt, token, started, ended, outcome, rows, weight, error";
+pub(super) const COLUMNS: &str = "job, planned, attempt, token, started, ended, outcome, rows, weight, error";
 
 impl Scope<'_> {
     pub(super) fn begin_run(&self, job: &str, planned: TimeMs) -> Result<Begun, StoreError> {
@@ -116,7 +116,7 @@ pub(super) fn newest(conn: &Connection, job: Option<&str>, most: u32) -> Result<
     rows.collect::<Result<_, _>>().step(STEP)
 }
 
-fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     let outcome = |words: String| {
         let known = Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == words);
         known.ok_or_else(|| {

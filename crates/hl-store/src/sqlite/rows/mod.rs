@@ -3,7 +3,7 @@
 mod kinds;
 mod stored;
 
-pub(super) use stored::{days, of_day, remove, stored};
+pub(super) use stored::{days, every, of_day, put, remove, stored};
 
 use std::collections::BTreeMap;
 

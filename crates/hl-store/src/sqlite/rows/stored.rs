@@ -5,7 +5,7 @@ use hl_core::ledger::Span;
 use hl_core::record::{Bbo, Book, Candle, Context, Funding, Mid, Trade};
 use hl_core::store::StoreError;
 use hl_core::{Coin, Epoch, Origin, Records, StreamKey, TimeMs};
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 
 use super::{Place, Stamp, Stored, word};
 use crate::sqlite::error::Step as _;
@@ -17,7 +17,7 @@ pub(in crate::sqlite) fn stored(
     stream: StreamKey,
     span: Span,
 ) -> Result<StoredRows, StoreError> {
-    within(conn, stream, span, None, usize::MAX)
+    within(conn, stream, span, settled(stream), None, usize::MAX)
 }
 
 /// The first `most` rows of a day with keys after `after`, in key order; of bars the final ones.
@@ -28,7 +28,64 @@ pub(in crate::sqlite) fn of_day(
     after: Option<RowKey>,
     most: usize,
 ) -> Result<StoredRows, StoreError> {
-    within(conn, stream, day.span(), after, most)
+    within(conn, stream, day.span(), settled(stream), after, most)
+}
+
+/// The first `most` rows of a stream with keys after `after`, in key order; of bars all, and of each whether it can change
+/// no more.
+pub(in crate::sqlite) fn every(
+    conn: &Connection,
+    stream: StreamKey,
+    after: Option<RowKey>,
+    most: usize,
+) -> Result<(StoredRows, Vec<bool>), StoreError> {
+    const STEP: &str = "reading which bars are final";
+    const EVER: Span = Span { from: TimeMs::MIN, to: TimeMs::MAX };
+    let rows = within(conn, stream, EVER, "TRUE", after, most)?;
+    let StreamKey::Candle(coin, interval) = stream else { return Ok((rows, Vec::new())) };
+    let sql =
+        "SELECT final FROM candles WHERE coin = ?1 AND interval = ?2 AND time > ?3 ORDER BY time LIMIT ?4";
+    let after = after.map_or(i64::MIN, |key| key.time.0);
+    let most = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    let mut statement = conn.prepare_cached(sql).step(STEP)?;
+    let finals = statement
+        .query_map(params![coin.as_str(), interval.as_str(), after, most], |r| r.get(0))
+        .and_then(Iterator::collect)
+        .step(STEP)?;
+    Ok((rows, finals))
+}
+
+/// Writes rows as they were read from another store. A key that exists is left alone.
+pub(in crate::sqlite) fn put(
+    conn: &Connection,
+    rows: &StoredRows,
+    finals: &[bool],
+) -> Result<(), StoreError> {
+    let from = &rows.provenance;
+    let put = match &rows.records {
+        Records::Trades(r) => put_each(conn, r, from, finals),
+        Records::Books(r) => put_each(conn, r, from, finals),
+        Records::Bbos(r) => put_each(conn, r, from, finals),
+        Records::Candles(r) => put_each(conn, r, from, finals),
+        Records::Mids(r) => put_each(conn, r, from, finals),
+        Records::Contexts(r) => put_each(conn, r, from, finals),
+        Records::Funding(r) => put_each(conn, r, from, finals),
+    };
+    put.step("writing rows")
+}
+
+fn put_each<T: Stored>(
+    conn: &Connection,
+    rows: &[T],
+    provenance: &[Provenance],
+    finals: &[bool],
+) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare_cached(&T::insert())?;
+    for (at, (row, Provenance { origin, epoch })) in rows.iter().zip(provenance).enumerate() {
+        let is_final = finals.get(at).copied().unwrap_or_default();
+        row.put(&mut statement, Stamp { origin: *origin, epoch: *epoch, is_final })?;
+    }
+    Ok(())
 }
 
 /// Days before `before` that have settled rows, and how many.
@@ -105,6 +162,7 @@ fn within(
     conn: &Connection,
     stream: StreamKey,
     span: Span,
+    which: &str,
     after: Option<RowKey>,
     most: usize,
 ) -> Result<StoredRows, StoreError> {
@@ -116,19 +174,19 @@ fn within(
         }
         let after = after.filter(|key| place.key[0].is_none_or(|coin| coin == key.coin.as_str()));
         let (more, provenance) = match stream {
-            StreamKey::Trades(_) => page::<Trade>(conn, stream, &place, span, after, most)
+            StreamKey::Trades(_) => page::<Trade>(conn, &place, span, which, after, most)
                 .map(|(rows, from)| (Records::Trades(rows), from)),
-            StreamKey::Book(..) => page::<Book>(conn, stream, &place, span, after, most)
+            StreamKey::Book(..) => page::<Book>(conn, &place, span, which, after, most)
                 .map(|(rows, from)| (Records::Books(rows), from)),
-            StreamKey::Bbo(_) => page::<Bbo>(conn, stream, &place, span, after, most)
+            StreamKey::Bbo(_) => page::<Bbo>(conn, &place, span, which, after, most)
                 .map(|(rows, from)| (Records::Bbos(rows), from)),
-            StreamKey::Candle(..) => page::<Candle>(conn, stream, &place, span, after, most)
+            StreamKey::Candle(..) => page::<Candle>(conn, &place, span, which, after, most)
                 .map(|(rows, from)| (Records::Candles(rows), from)),
-            StreamKey::Mids => page::<Mid>(conn, stream, &place, span, after, most)
+            StreamKey::Mids => page::<Mid>(conn, &place, span, which, after, most)
                 .map(|(rows, from)| (Records::Mids(rows), from)),
-            StreamKey::Context(_) => page::<Context>(conn, stream, &place, span, after, most)
+            StreamKey::Context(_) => page::<Context>(conn, &place, span, which, after, most)
                 .map(|(rows, from)| (Records::Contexts(rows), from)),
-            StreamKey::Funding(_) => page::<Funding>(conn, stream, &place, span, after, most)
+            StreamKey::Funding(_) => page::<Funding>(conn, &place, span, which, after, most)
                 .map(|(rows, from)| (Records::Funding(rows), from)),
         }?;
         // Both are of the stream's kind.
@@ -140,9 +198,9 @@ fn within(
 
 fn page<T: Stored>(
     conn: &Connection,
-    stream: StreamKey,
     place: &Place,
     span: Span,
+    which: &str,
     after: Option<RowKey>,
     most: usize,
 ) -> Result<(Vec<T>, Vec<Provenance>), StoreError> {
@@ -157,7 +215,7 @@ fn page<T: Stored>(
         "{filter} AND time BETWEEN {} AND {} AND {}{after} ORDER BY {unique} LIMIT {}",
         span.from.0,
         span.to.0,
-        settled(stream),
+        which,
         i64::try_from(most).unwrap_or(i64::MAX)
     ));
     let provenance = T::COLUMNS.len() - 2;
