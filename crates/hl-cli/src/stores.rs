@@ -9,7 +9,7 @@ use hl_core::seam::Clock;
 use hl_core::store::{Store, StoreError};
 use hl_mongo::{MongoOptions, MongoStore};
 use hl_store::transfer::{self, Incoming, Outgoing};
-use hl_store::{Inspect, Spool, SqliteOptions, SqliteStore, Writer};
+use hl_store::{Import, Inspect, Spool, SqliteOptions, SqliteStore, Writer};
 
 use crate::config::StoreUri;
 
@@ -29,12 +29,38 @@ pub async fn open(uri: &StoreUri, role: &str, clock: Arc<dyn Clock>) -> Result<A
             Arc::new(MongoStore::open(MongoOptions::of_this_process(mongo.uri(), role, clock)).await?)
         }
     };
-    if let Some(copy) = transfer::unfinished(store.as_ref()).await? {
-        store.close().await?;
-        let source = Box::new(HalfCopied(copy.source));
-        return Err(StoreError::Permanent { step: "opening the store", source });
-    }
+    whole(store.as_ref()).await?;
     Ok(store)
+}
+
+/// Opens a session that takes in rows of another system.
+///
+/// # Errors
+/// As the store says.
+pub(crate) async fn importing(
+    uri: &StoreUri,
+    role: &str,
+    clock: &Arc<dyn Clock>,
+) -> Result<Box<dyn Import>, StoreError> {
+    let clock = Arc::clone(clock);
+    let store: Box<dyn Import> = match uri {
+        StoreUri::Sqlite(path) => {
+            Box::new(SqliteStore::open(SqliteOptions::of_this_process(path, role, clock)).await?)
+        }
+        StoreUri::Mongo(mongo) => {
+            Box::new(MongoStore::open(MongoOptions::of_this_process(mongo.uri(), role, clock)).await?)
+        }
+    };
+    whole(store.as_ref()).await?;
+    Ok(store)
+}
+
+/// Closes a store that is half of a copy.
+async fn whole(store: &dyn Store) -> Result<(), StoreError> {
+    let Some(copy) = transfer::unfinished(store).await? else { return Ok(()) };
+    store.close().await?;
+    let source = Box::new(HalfCopied(copy.source));
+    Err(StoreError::Permanent { step: "opening the store", source })
 }
 
 /// Whoever collected into it would take what is not copied yet for missing.

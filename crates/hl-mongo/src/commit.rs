@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hl_core::ledger::{Ack, Batch, Change, Span};
-use hl_core::{Epoch, Records, StreamKey, TimeMs, Token};
+use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs, Token};
 use hl_store::rules;
 use mongodb::bson::{Document, doc};
 
@@ -54,15 +54,19 @@ impl Work for Commit {
             rows: BTreeMap::new(),
             edges: BTreeMap::new(),
             inserted: BTreeMap::new(),
+            replaced: BTreeMap::new(),
         };
         let mut keys = match tx.careful {
-            true => Keys(Some(stored_keys(tx, &changes).await?)),
-            false => Keys(None),
+            true => stored_keys(tx, &changes).await?,
+            false => Keys::default(),
         };
         for (stream, change) in changes {
             writing.apply(*stream, change, &mut sheets, &mut keys, &living);
         }
-        let Writing { mut ack, rows, edges, .. } = writing;
+        let Writing { mut ack, rows, edges, replaced, .. } = writing;
+        for (collection, imported) in replaced {
+            tx.delete(collection, imported).await?;
+        }
         for (collection, documents) in rows {
             tx.insert(collection, documents).await?;
         }
@@ -92,17 +96,29 @@ struct Writing<'a> {
     edges: BTreeMap<StreamKey, TimeMs>,
     /// Rows inserted since the last covered piece of the same claim.
     inserted: BTreeMap<(StreamKey, Epoch), u64>,
+    /// Imported rows that give way to these, by collection.
+    replaced: BTreeMap<&'static str, Vec<Document>>,
 }
 
 /// The keys of rows that are stored, or about to be. None where nobody looked: every row is taken for new then, and the
 /// server says where one is not.
-struct Keys(Option<BTreeMap<StreamKey, BTreeSet<Vec<u8>>>>);
+#[derive(Default)]
+struct Keys {
+    stored: Option<BTreeMap<StreamKey, BTreeSet<Vec<u8>>>>,
+    /// Of the rows that were imported, which are as good as not there.
+    imported: BTreeMap<StreamKey, BTreeSet<Vec<u8>>>,
+}
 
 impl Keys {
     /// Whether the row is new; it is not the next time.
     fn is_new(&mut self, stream: StreamKey, document: &Document) -> bool {
-        let Some(known) = &mut self.0 else { return true };
+        let Some(known) = &mut self.stored else { return true };
         known.entry(stream).or_default().insert(key(document))
+    }
+
+    /// Whether a new row takes the place of an imported one.
+    fn replaces(&self, stream: StreamKey, document: &Document) -> bool {
+        self.imported.get(&stream).is_some_and(|imported| imported.contains(&key(document)))
     }
 }
 
@@ -213,6 +229,11 @@ impl Writing<'_> {
                     let is_new = keys.is_new(stream, &document);
                     note(&mut self.ack, time, is_new);
                     if is_new {
+                        if keys.replaces(stream, &document) {
+                            let id = document.get("_id").cloned().unwrap_or_default();
+                            let imported = doc! { "q": { "_id": id }, "limit": 1 };
+                            self.replaced.entry(collection).or_default().push(imported);
+                        }
                         self.rows.entry(collection).or_default().push(document);
                     }
                 }
@@ -270,10 +291,7 @@ fn recall(
 }
 
 /// The keys that are stored between the first and the last row of each stream.
-async fn stored_keys(
-    tx: &mut Tx<'_>,
-    changes: &[&(StreamKey, Change)],
-) -> Result<BTreeMap<StreamKey, BTreeSet<Vec<u8>>>, MongoError> {
+async fn stored_keys(tx: &mut Tx<'_>, changes: &[&(StreamKey, Change)]) -> Result<Keys, MongoError> {
     let mut spans = BTreeMap::<StreamKey, Span>::new();
     for (stream, change) in changes {
         if let Change::Rows { records, .. } | Change::Filled { records, .. } = change
@@ -285,14 +303,18 @@ async fn stored_keys(
             *span = span.hull(rows);
         }
     }
-    let mut stored = BTreeMap::new();
+    let (mut stored, mut imported) = (BTreeMap::new(), BTreeMap::new());
     for (stream, span) in spans {
-        let pipeline =
-            vec![doc! { "$match": rows::key_filter(stream, span) }, doc! { "$project": { "_id": 1 } }];
+        let project = doc! { "$project": { "_id": 1, "source": 1 } };
+        let pipeline = vec![doc! { "$match": rows::key_filter(stream, span) }, project];
         let found = tx.aggregate(rows::collection(stream), pipeline).await?;
-        stored.insert(stream, found.iter().map(key).collect());
+        let is_imported =
+            |row: &&Document| row.get_str("source").is_ok_and(|source| source == Origin::Import.as_str());
+        let (from_elsewhere, own): (Vec<_>, Vec<_>) = found.iter().partition(is_imported);
+        stored.insert(stream, own.into_iter().map(key).collect());
+        imported.insert(stream, from_elsewhere.into_iter().map(key).collect());
     }
-    Ok(stored)
+    Ok(Keys { stored: Some(stored), imported })
 }
 
 /// The streams of the batch for which it needs a lease that its token does not have.

@@ -19,6 +19,7 @@ mod known;
 mod leases;
 mod ledger;
 mod notes;
+pub mod original;
 mod reading;
 mod rows;
 mod runs;

@@ -75,7 +75,7 @@ impl MongoOptions {
 }
 
 /// A client, and the database that the URI names.
-async fn connect(uri: &str) -> Result<(Client, Database), MongoError> {
+pub(crate) async fn connect(uri: &str) -> Result<(Client, Database), MongoError> {
     let mut options = ClientOptions::parse(uri).await?;
     options.app_name.get_or_insert_with(|| "hyperliquid-collector".to_owned());
     options.server_selection_timeout.get_or_insert(SELECTION);

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
+use hl_core::archive::{Provenance, StoredRows};
 use hl_core::seam::BoxFuture;
 use hl_core::statistics::Figure;
 use hl_core::store::StoreError;
-use hl_core::{StreamKey, TimeMs, Token};
-use hl_store::CoverageRow;
+use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs, Token};
 use hl_store::transfer::{
     AlertEntry, Cell, GapEntry, Incoming, NOTE, NoteEntry, Outgoing, Page, Section, SeriesEntry, StreamEntry,
     Turn, row_key, stays_behind,
 };
+use hl_store::{CoverageRow, Import};
 use mongodb::Database;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
@@ -285,7 +286,10 @@ impl Work for PutPage {
         }
         if let Some(page) = &self.page {
             let (collection, documents) = documents(page)?;
-            insert(tx, collection, documents).await?;
+            match tx.careful {
+                true => drop(insert_new(tx, collection, documents).await?),
+                false => tx.insert(collection, documents).await?,
+            }
         }
         // Last: where there are no transactions, a page that was cut short is written again.
         let text = doc! { "text": &self.turn.to, "updated_at": date(tx.now) };
@@ -294,20 +298,19 @@ impl Work for PutPage {
     }
 }
 
-/// Inserts what is not there yet.
-async fn insert(
+/// Inserts what is not there yet. Returns how many that is.
+async fn insert_new(
     tx: &mut Tx<'_>,
     collection: &'static str,
     mut documents: Vec<Document>,
-) -> Result<(), MongoError> {
-    if tx.careful {
-        let ids: Vec<_> = documents.iter().filter_map(|document| document.get("_id").cloned()).collect();
-        let there = vec![doc! { "$match": { "_id": { "$in": ids } } }, doc! { "$project": { "_id": 1 } }];
-        let known: BTreeSet<_> =
-            tx.aggregate(collection, there).await?.iter().map(|found| id_bytes(found)).collect();
-        documents.retain(|document| !known.contains(&id_bytes(document)));
-    }
-    tx.insert(collection, documents).await
+) -> Result<u64, MongoError> {
+    let ids: Vec<_> = documents.iter().filter_map(|document| document.get("_id").cloned()).collect();
+    let there = vec![doc! { "$match": { "_id": { "$in": ids } } }, doc! { "$project": { "_id": 1 } }];
+    let mut known: BTreeSet<_> = tx.aggregate(collection, there).await?.iter().map(id_bytes).collect();
+    documents.retain(|document| known.insert(id_bytes(document)));
+    let new = documents.len() as u64;
+    tx.insert(collection, documents).await?;
+    Ok(new)
 }
 
 fn id_bytes(document: &Document) -> Vec<u8> {
@@ -393,4 +396,28 @@ fn of_alert(entry: &AlertEntry) -> Result<Document, MongoError> {
         "times": i64::from(alert.times), "resolved": date_or_null(alert.resolved), "words": &alert.words,
         "severity": alert.severity.as_str(),
     })
+}
+
+impl Import for MongoStore {
+    fn put_imported(&self, stream: StreamKey, records: Records) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(self.write("writing imported rows", PutImported { stream, records }))
+    }
+}
+
+struct PutImported {
+    stream: StreamKey,
+    records: Records,
+}
+
+#[async_trait]
+impl Work for PutImported {
+    type Answer = u64;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<u64, MongoError> {
+        // No claim of its own: the first number that none has.
+        let from = Provenance { origin: Origin::Import, epoch: Epoch { token: tx.token, local: 0 } };
+        let rows = StoredRows { provenance: vec![from; self.records.len()], records: self.records.clone() };
+        let finals = vec![true; rows.len()];
+        insert_new(tx, rows::collection(self.stream), rows::stored_documents(&rows, &finals)).await
+    }
 }

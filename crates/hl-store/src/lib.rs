@@ -6,6 +6,7 @@
 pub mod checks;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod import;
 mod inspect;
 pub mod rules;
 mod spool;
@@ -14,6 +15,7 @@ pub mod transfer;
 mod writer;
 
 pub use checks::{Finding, LedgerCheck};
+pub use import::{Import, Ours};
 pub use inspect::{AlertRow, Audit, CoverageRow, GapRow, Inspect, LeaseRow, Problem, StreamRow};
 pub use spool::{MAX_SPOOLS, Spool};
 pub use sqlite::{SqliteError, SqliteInspect, SqliteOptions, SqliteStore, host_name};

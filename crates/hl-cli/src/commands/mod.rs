@@ -8,6 +8,7 @@ mod copy;
 mod coverage;
 mod exchange;
 mod export;
+mod import;
 mod jobs;
 mod probe;
 mod ps;
@@ -59,6 +60,7 @@ Examples:
   hl-cli archive run --dry-run                     which old rows would go to Parquet files
   hl-cli export --stream trades --coin BTC --format csv --out btc.csv
   hl-cli copy --from sqlite:./data/hyperliquid.db --to mongodb://host/hyperliquid?replicaSet=rs0
+  hl-cli import --from mongodb://host/hyperliquid_btc    what the original system has of use
   hl-cli probe                                     whether the exchange behaves as it is believed to
 
 Exit codes: 0 done and clean, 1 failed or unclean, 2 usage, 3 held by another
@@ -81,6 +83,8 @@ enum Command {
     Coverage(coverage::Args),
     /// Rows of store and archive as one file: Parquet, CSV or NDJSON
     Export(export::Args),
+    /// Takes in what is sound of the database of the original system, a Python collector on MongoDB
+    Import(import::Args),
     /// The jobs of the daemon: what they do now, what they did, and how to run one at once
     Jobs(jobs::Args),
     /// Tries on the exchange itself what is believed of it, in about two minutes
@@ -142,6 +146,8 @@ enum CommandError {
     #[error(transparent)]
     Copy(#[from] copy::CopyFailure),
     #[error(transparent)]
+    Import(#[from] import::ImportFailure),
+    #[error(transparent)]
     Job(#[from] jobs::JobFailure),
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -159,6 +165,7 @@ impl CommandError {
             Self::Config(_) | Self::LocalAddress { .. } | Self::Stream(_) | Self::Url(_) => Exit::Usage,
             Self::Backfill(failure) => failure.exit(),
             Self::Copy(failure) => failure.exit(),
+            Self::Import(failure) => failure.exit(),
             Self::Job(failure) => failure.exit(),
             Self::Probe(failure) => failure.exit(),
             Self::Export(failure) => failure.exit(),
@@ -270,6 +277,7 @@ async fn run(arguments: impl IntoIterator<Item = OsString>, shell: &mut Shell<'_
         Ok(Cli { command: Command::Cluster(args) }) => cluster::run(&args, shell).await,
         Ok(Cli { command: Command::Copy(args) }) => copy::run(&args, shell).await,
         Ok(Cli { command: Command::Coverage(args) }) => coverage::run(&args, shell).await,
+        Ok(Cli { command: Command::Import(args) }) => import::run(&args, shell).await,
         Ok(Cli { command: Command::Jobs(args) }) => jobs::run(&args, shell).await,
         Ok(Cli { command: Command::Probe(args) }) => probe::run(&args, shell).await,
         Ok(Cli { command: Command::Ps(args) }) => ps::run(&args, shell).await,

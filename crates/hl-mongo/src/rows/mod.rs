@@ -104,13 +104,14 @@ impl Bar {
     }
 
     /// The version with the most trades wins; of two with the same number the later one, where they differ in what is
-    /// written, be it a trailing zero.
+    /// written, be it a trailing zero. An imported bar yields to any.
     pub(crate) fn yields_to(&self, new: &Candle) -> bool {
         let written =
             |bar: &Candle| [bar.open, bar.high, bar.low, bar.close, bar.volume].map(decimal::encode);
         let old = &self.candle;
-        !self.is_final
-            && (new.trades > old.trades || new.trades == old.trades && written(new) != written(old))
+        self.origin == Origin::Import
+            || !self.is_final
+                && (new.trades > old.trades || new.trades == old.trades && written(new) != written(old))
     }
 }
 

@@ -30,7 +30,7 @@ use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::{BoxFuture, Clock};
 use hl_core::statistics::Figure;
 use hl_core::store::{Leases, Living, Reservation, Store, StoreError};
-use hl_core::{Epoch, StreamKey, TimeMs, Token};
+use hl_core::{Epoch, Records, StreamKey, TimeMs, Token};
 use tokio::time::{Instant, sleep};
 
 pub use error::SqliteError;
@@ -38,6 +38,7 @@ pub(crate) use error::Step;
 pub use inspect::SqliteInspect;
 use session::{Scope, Session};
 
+use crate::Import;
 use crate::writer::{Worker, Writer};
 
 /// How long opening is tried again where the file is busy.
@@ -119,6 +120,16 @@ impl SqliteStore {
         work: impl FnOnce(&Scope<'_>) -> Result<R, StoreError> + Send + 'static,
     ) -> Result<R, StoreError> {
         self.worker.call(move |session| session.write(step, work)).await?
+    }
+}
+
+impl Import for SqliteStore {
+    fn put_imported(&self, stream: StreamKey, records: Records) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(self.write("writing imported rows", move |scope| {
+            // No claim of its own: the first number that none has.
+            let epoch = Epoch { token: scope.token, local: 0 };
+            rows::import(scope.tx, stream, &records, epoch)
+        }))
     }
 }
 

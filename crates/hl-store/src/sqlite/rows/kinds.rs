@@ -143,12 +143,8 @@ impl Stored for Candle {
     const SPAN: &'static str = "coin = ?1 AND interval = ?4 AND time BETWEEN ?2 AND ?3 AND final = 1";
     const ORDER: &'static str = "time";
     /// The version with the most trades wins; of two with the same number the later one, where they differ.
-    const CONFLICT: &'static str = "
-        DO UPDATE SET
-            open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
-            volume = excluded.volume, trades = excluded.trades, final = excluded.final,
-            source = excluded.source, epoch = excluded.epoch
-        WHERE final = 0 AND (excluded.trades > trades OR excluded.trades = trades AND
+    const BETTER: &'static str = "
+        final = 0 AND (excluded.trades > trades OR excluded.trades = trades AND
             (open, high, low, close, volume)
             IS NOT (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume))";
 

@@ -65,7 +65,7 @@ fn insert_each<T: Stored>(
     admit: impl Fn(TimeMs) -> bool,
     mut inserted: impl FnMut(TimeMs),
 ) -> rusqlite::Result<Written> {
-    let mut statement = conn.prepare_cached(&T::insert())?;
+    let mut statement = conn.prepare_cached(&T::insert(&T::conflict()))?;
     let mut written = Written::default();
     for row in rows {
         if !row.belongs_to(stream) || !admit(row.time()) {
@@ -78,6 +78,39 @@ fn insert_each<T: Stored>(
         }
     }
     Ok(written)
+}
+
+/// Writes rows of another system where their key is not there yet. Returns how many are new.
+pub(in crate::sqlite) fn import(
+    conn: &Connection,
+    stream: StreamKey,
+    records: &Records,
+    epoch: Epoch,
+) -> Result<u64, StoreError> {
+    fn each<T: Stored>(
+        conn: &Connection,
+        stream: StreamKey,
+        rows: &[T],
+        epoch: Epoch,
+    ) -> rusqlite::Result<u64> {
+        let mut statement = conn.prepare_cached(&T::insert("DO NOTHING"))?;
+        let stamp = Stamp { origin: Origin::Import, epoch, is_final: true };
+        let mut new = 0;
+        for row in rows.iter().filter(|row| row.belongs_to(stream)) {
+            new += row.put(&mut statement, stamp)? as u64;
+        }
+        Ok(new)
+    }
+    let new = match records {
+        Records::Trades(rows) => each(conn, stream, rows, epoch),
+        Records::Books(rows) => each(conn, stream, rows, epoch),
+        Records::Bbos(rows) => each(conn, stream, rows, epoch),
+        Records::Candles(rows) => each(conn, stream, rows, epoch),
+        Records::Mids(rows) => each(conn, stream, rows, epoch),
+        Records::Contexts(rows) => each(conn, stream, rows, epoch),
+        Records::Funding(rows) => each(conn, stream, rows, epoch),
+    };
+    new.step("writing imported rows")
 }
 
 /// How many bars are stored from `span.from` to before `span.to`.
@@ -229,8 +262,8 @@ trait Stored: Sized {
     const SPAN: &'static str;
     /// The order of the rows of a stream.
     const ORDER: &'static str;
-    /// What happens to a row whose key is there: nothing.
-    const CONFLICT: &'static str = "DO NOTHING";
+    /// When a row is better than the one that has its key: never.
+    const BETTER: &'static str = "FALSE";
     fn time(&self) -> TimeMs;
     /// Whether it is a row of the stream that the table can hold.
     fn belongs_to(&self, stream: StreamKey) -> bool;
@@ -238,10 +271,17 @@ trait Stored: Sized {
     fn put(&self, statement: &mut Statement<'_>, stamp: Stamp) -> rusqlite::Result<usize>;
     fn get(row: &Row<'_>) -> rusqlite::Result<Self>;
 
-    /// Changes no row where the key exists (for bars: where the version there is at least as good).
-    fn insert() -> String {
+    /// What happens to a row whose key is there: nothing, unless the new one is better, or the old one was imported.
+    fn conflict() -> String {
+        let set: Vec<_> =
+            Self::COLUMNS[Self::KEY..].iter().map(|column| format!("{column} = excluded.{column}")).collect();
+        format!("DO UPDATE SET {} WHERE source = 'import' OR {}", set.join(", "), Self::BETTER)
+    }
+
+    /// Changes no row where the key exists, but for what `conflict` says.
+    fn insert(conflict: &str) -> String {
         let bound: Vec<_> = (1..=Self::COLUMNS.len()).map(|at| format!("?{at}")).collect();
-        let (table, columns, conflict) = (Self::TABLE, Self::COLUMNS.join(", "), Self::CONFLICT);
+        let (table, columns) = (Self::TABLE, Self::COLUMNS.join(", "));
         format!("INSERT INTO {table} ({columns}) VALUES ({}) ON CONFLICT {conflict}", bound.join(", "))
     }
 

@@ -80,7 +80,7 @@ fn put_each<T: Stored>(
     provenance: &[Provenance],
     finals: &[bool],
 ) -> rusqlite::Result<()> {
-    let mut statement = conn.prepare_cached(&T::insert())?;
+    let mut statement = conn.prepare_cached(&T::insert("DO NOTHING"))?;
     for (at, (row, Provenance { origin, epoch })) in rows.iter().zip(provenance).enumerate() {
         let is_final = finals.get(at).copied().unwrap_or_default();
         row.put(&mut statement, Stamp { origin: *origin, epoch: *epoch, is_final })?;
