@@ -109,9 +109,8 @@ async fn bounds(whole: &Whole, stream: StreamKey, span: Span) -> Result<Option<S
     let row = whole.streams().await?.into_iter().find(|row| row.stream == stream);
     let Some(row) = row else { return Ok(None) };
     let Some(newest) = row.newest else { return Ok(None) };
-    // Bars are stored before a piece covers them, and mids may be stamped early.
     let archived = whole.parts(Some(stream), EVER).await?.into_iter().map(|part| part.first);
-    let oldest = archived.chain(row.first.map(|first| first - 24 * HOUR_MS)).min().unwrap_or(TimeMs(0));
+    let oldest = archived.chain(row.oldest).min().unwrap_or(newest);
     let (from, to) = (span.from.max(oldest), span.to.min(newest));
     Ok((from <= to).then_some(Span { from, to }))
 }

@@ -213,7 +213,7 @@ async fn stream_row(db: &Database, stream: StreamKey, living: &[Holder]) -> Resu
         let oldest = oldest.map(|oldest| Read::of(collection, &oldest).time("from")).transpose()?;
         first = [first, oldest].into_iter().flatten().min();
     }
-    let (rows, newest) = counted(db, stream).await?;
+    let (rows, [oldest, newest]) = counted(db, stream).await?;
     let (archived, newest_archived) = archive::archived(db, stream).await?;
     Ok(StreamRow {
         stream,
@@ -221,20 +221,22 @@ async fn stream_row(db: &Database, stream: StreamKey, living: &[Holder]) -> Resu
         first,
         rows: rows + archived,
         archived,
+        oldest,
         newest: newest.max(newest_archived),
         holder: living.iter().find(|holder| Some(i64::from(holder.token.0)) == token).cloned(),
     })
 }
 
-/// How many rows a stream has, those of bars included that may still change, and the newest time among them.
-async fn counted(db: &Database, stream: StreamKey) -> Result<(u64, Option<TimeMs>), MongoError> {
+/// How many rows a stream has, those of bars included that may still change, and the oldest and newest time among them.
+async fn counted(db: &Database, stream: StreamKey) -> Result<(u64, [Option<TimeMs>; 2]), MongoError> {
     let collection = rows::collection(stream);
-    let sums = doc! { "_id": Bson::Null, "rows": { "$sum": 1_i64 }, "newest": { "$max": "$_id.time" } };
+    let (oldest, newest) = (doc! { "$min": "$_id.time" }, doc! { "$max": "$_id.time" });
+    let sums = doc! { "_id": Bson::Null, "rows": { "$sum": 1_i64 }, "oldest": oldest, "newest": newest };
     let pipeline = vec![doc! { "$match": rows::key_filter(stream, EVER) }, doc! { "$group": sums }];
     let found = AT_LENGTH.aggregate(db, collection, pipeline).await?;
-    let Some(sums) = found.first() else { return Ok((0, None)) };
+    let Some(sums) = found.first() else { return Ok((0, [None; 2])) };
     let sums = Read::of(collection, sums);
-    Ok((sums.count("rows")?, sums.time_or_null("newest")?))
+    Ok((sums.count("rows")?, [sums.time_or_null("oldest")?, sums.time_or_null("newest")?]))
 }
 
 /// The rows of a stream whose time lies in the closed `span`, in key order; of bars the final ones.

@@ -24,6 +24,8 @@ pub struct StreamRow {
     pub rows: u64,
     /// How many of them are in the archive.
     pub archived: u64,
+    /// Time of the oldest row in the store itself, ms. Imported rows may lie before everything that is known to the ledger.
+    pub oldest: Option<TimeMs>,
     /// Time of the newest row, ms.
     pub newest: Option<TimeMs>,
     /// The living process that holds its lease.

@@ -38,6 +38,7 @@ impl Inspect for Memory {
             first: Some(TimeMs(0)),
             rows: records.len() as u64,
             archived: 0,
+            oldest: None,
             newest: None,
             holder: None,
         };

@@ -216,9 +216,9 @@ fn stream_row(conn: &Connection, stream: StreamKey, living: &[Holder]) -> Result
         .and_then(|mut s| s.query_row([&name], |r| r.get(0)))
         .step(STEP)?;
     let Place { table, filter, key, .. } = Place::of(stream);
-    let (rows, newest): (i64, Option<i64>) = conn
-        .prepare_cached(&format!("SELECT count(*), max(time) FROM {table} WHERE {filter}"))
-        .and_then(|mut s| s.query_row(key, |r| Ok((r.get(0)?, r.get(1)?))))
+    let (rows, oldest, newest): (i64, Option<i64>, Option<i64>) = conn
+        .prepare_cached(&format!("SELECT count(*), min(time), max(time) FROM {table} WHERE {filter}"))
+        .and_then(|mut s| s.query_row(key, |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?))))
         .step(STEP)?;
     let (archived, newest_archived) = archive::archived(conn, stream)?;
     Ok(StreamRow {
@@ -227,6 +227,7 @@ fn stream_row(conn: &Connection, stream: StreamKey, living: &[Holder]) -> Result
         first: first.map(TimeMs),
         rows: rows.cast_unsigned() + archived,
         archived,
+        oldest: oldest.map(TimeMs),
         newest: newest.max(newest_archived).map(TimeMs),
         holder: living.iter().find(|holder| Some(holder.token.0) == token).cloned(),
     })
