@@ -8,7 +8,7 @@ use hl_core::ledger::Span;
 use hl_core::runs::Row;
 use hl_core::seam::BoxFuture;
 use hl_core::store::{Holder, StoreError};
-use hl_core::{Records, StreamKey, TimeMs};
+use hl_core::{Records, StreamKey};
 use hl_store::{AlertRow, Audit, CoverageRow, GapRow, Inspect, LeaseRow, StreamRow};
 
 use crate::ArchiveError;
@@ -80,10 +80,6 @@ impl Inspect for Whole {
 
     fn coverage(&self, stream: Option<StreamKey>) -> BoxFuture<'_, Result<Vec<CoverageRow>, StoreError>> {
         self.store.coverage(stream)
-    }
-
-    fn edge(&self, stream: StreamKey) -> BoxFuture<'_, Result<Option<TimeMs>, StoreError>> {
-        self.store.edge(stream)
     }
 
     fn gaps(&self, stream: Option<StreamKey>) -> BoxFuture<'_, Result<Vec<GapRow>, StoreError>> {

@@ -72,10 +72,6 @@ impl Inspect for MongoInspect {
         named("reading the coverage", coverage(&self.db, stream))
     }
 
-    fn edge(&self, stream: StreamKey) -> BoxFuture<'_, Result<Option<TimeMs>, StoreError>> {
-        named("reading an edge", archive::edge(&self.db, stream))
-    }
-
     fn gaps(&self, stream: Option<StreamKey>) -> BoxFuture<'_, Result<Vec<GapRow>, StoreError>> {
         named("reading gaps", gaps(&self.db, stream))
     }

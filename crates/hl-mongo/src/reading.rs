@@ -111,7 +111,8 @@ impl Within {
         Ok(documents)
     }
 
-    async fn answer<T>(
+    /// An answer, within the time and a little more.
+    pub(crate) async fn answer<T>(
         self,
         asking: impl IntoFuture<Output = Result<T, mongodb::error::Error>>,
     ) -> Result<T, MongoError> {

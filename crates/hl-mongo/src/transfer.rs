@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::TryStreamExt as _;
 use hl_core::archive::{Provenance, StoredRows};
 use hl_core::seam::BoxFuture;
 use hl_core::statistics::Figure;
@@ -21,6 +20,7 @@ use mongodb::bson::{Bson, Document, doc};
 
 use crate::documents::{Read, date, date_or_null};
 use crate::error::MongoError;
+use crate::reading::{AT_LENGTH, SOON};
 use crate::schema::{ALERTS, COVERAGE, GAPS, META, NOTES, PARTS, RUNS, SERIES, STATISTICS, STREAMS};
 use crate::session::Work;
 use crate::tx::Tx;
@@ -45,7 +45,7 @@ impl Outgoing for MongoInspect {
 }
 
 async fn last_token(db: &Database) -> Result<Token, MongoError> {
-    let counter = db.collection::<Document>(META).find_one(doc! { "_id": "token" }).await?;
+    let counter = SOON.find_one(db, META, doc! { "_id": "token" }, doc! {}).await?;
     counter.map_or(Ok(Token(0)), |counter| Ok(Token(Read::of(META, &counter).small("last")?)))
 }
 
@@ -59,8 +59,7 @@ struct Items<'a> {
 impl Items<'_> {
     async fn find(&self, collection: &str, filter: Document) -> Result<Vec<Document>, MongoError> {
         let most = i64::try_from(self.most).unwrap_or(i64::MAX);
-        let of = self.db.collection(collection);
-        Ok(of.find(filter).sort(doc! { "_id": 1 }).limit(most).await?.try_collect().await?)
+        AT_LENGTH.first(self.db, collection, filter, doc! { "_id": 1 }, most).await
     }
 
     /// The items whose key lies beyond the last one, which `key` makes of its cells.

@@ -135,9 +135,6 @@ pub trait Inspect: Send + Sync {
     /// Covered pieces, by stream and time; of one stream where given.
     fn coverage(&self, stream: Option<StreamKey>) -> BoxFuture<'_, Result<Vec<CoverageRow>, StoreError>>;
 
-    /// The edge of a stream; none where it has none, or is not known.
-    fn edge(&self, stream: StreamKey) -> BoxFuture<'_, Result<Option<TimeMs>, StoreError>>;
-
     /// Gaps, by stream and time; of one stream where given.
     fn gaps(&self, stream: Option<StreamKey>) -> BoxFuture<'_, Result<Vec<GapRow>, StoreError>>;
 

@@ -222,7 +222,8 @@ impl Importing<'_> {
     async fn ours(&mut self, stream: StreamKey) -> Result<&Ours, ImportFailure> {
         if !self.ours.contains_key(&stream) {
             let pieces = self.inspect.coverage(Some(stream)).await.map_err(ImportFailure::Store)?;
-            let edge = self.inspect.edge(stream).await.map_err(ImportFailure::Store)?;
+            let leases = self.inspect.leases().await.map_err(ImportFailure::Store)?;
+            let edge = leases.into_iter().find(|lease| lease.stream == stream).and_then(|lease| lease.edge);
             let ours = Ours::new(stream, edge, pieces.into_iter().map(|piece| piece.span));
             self.ours.insert(stream, ours);
         }

@@ -50,9 +50,6 @@ impl Inspect for Memory {
     fn coverage(&self, _: Option<StreamKey>) -> BoxFuture<'_, Result<Vec<CoverageRow>, StoreError>> {
         Box::pin(async { Ok(Vec::new()) })
     }
-    fn edge(&self, _: StreamKey) -> BoxFuture<'_, Result<Option<TimeMs>, StoreError>> {
-        Box::pin(async { Ok(None) })
-    }
     fn gaps(&self, _: Option<StreamKey>) -> BoxFuture<'_, Result<Vec<GapRow>, StoreError>> {
         Box::pin(async { Ok(self.gaps.clone()) })
     }

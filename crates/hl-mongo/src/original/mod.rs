@@ -8,13 +8,12 @@
 
 mod sift;
 
-use futures_util::TryStreamExt as _;
 use hl_core::store::StoreError;
 use hl_core::{Records, StreamKey};
 use mongodb::bson::{Document, doc};
 use mongodb::{Cursor, Database};
 
-use crate::error::MongoError;
+use crate::reading::{AT_LENGTH, SOON};
 use sift::Sift;
 
 const STEP: &str = "reading the database of the original system";
@@ -132,7 +131,7 @@ impl Original {
     /// Where the server does not answer.
     pub async fn documents(&self, collection: Collection) -> Result<u64, StoreError> {
         let of = self.db.collection::<Document>(collection.name());
-        of.estimated_document_count().await.map_err(|error| MongoError::from(error).at(STEP))
+        SOON.answer(of.estimated_document_count()).await.map_err(|error| error.at(STEP))
     }
 
     /// Begins to read a collection; none where it has no place here.
@@ -142,8 +141,9 @@ impl Original {
     pub async fn read(&self, collection: Collection) -> Result<Option<Reader>, StoreError> {
         let Some(sift) = Sift::of(collection) else { return Ok(None) };
         let of = self.db.collection::<Document>(collection.name());
-        let found = of.find(doc! {}).sort(collection.order()).allow_disk_use(true).await;
-        let cursor = found.map_err(|error| MongoError::from(error).at(STEP))?;
+        // Before the first answer everything is sorted.
+        let found = AT_LENGTH.answer(of.find(doc! {}).sort(collection.order()).allow_disk_use(true)).await;
+        let cursor = found.map_err(|error| error.at(STEP))?;
         Ok(Some(Reader { cursor, sift, is_over: false }))
     }
 }
@@ -165,7 +165,7 @@ impl Reader {
             return Ok(None);
         }
         for _ in 0..most {
-            match self.cursor.try_next().await.map_err(|error| MongoError::from(error).at(STEP))? {
+            match AT_LENGTH.next(&mut self.cursor).await.map_err(|error| error.at(STEP))? {
                 Some(document) => self.sift.take(&document),
                 None => {
                     self.sift.end();

@@ -73,10 +73,6 @@ impl Inspect for SqliteInspect {
         self.read(move |conn, _| coverage(conn, stream))
     }
 
-    fn edge(&self, stream: StreamKey) -> BoxFuture<'_, Result<Option<TimeMs>, StoreError>> {
-        self.read(move |conn, _| session::edge(conn, stream))
-    }
-
     fn gaps(&self, stream: Option<StreamKey>) -> BoxFuture<'_, Result<Vec<GapRow>, StoreError>> {
         self.read(move |conn, _| gaps(conn, stream))
     }
