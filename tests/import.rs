@@ -93,7 +93,7 @@ async fn original() -> String {
             polled(0, over, "1m", 69_500.25, 7),
             polled(0, MINUTE / 2, "1m", 69_400.0, 3),
             // Days before anything was collected here.
-            polled(-72 * 60 * MINUTE, -71 * 60 * MINUTE, "1m", 68_000.0, 1),
+            polled(-72 * 60 * MINUTE, -71 * 60 * MINUTE, "1m", 69_300.0, 1),
             // Under the interval of another handler: it lasts five minutes.
             pushed(5 * MINUTE, 5 * MINUTE, 11 * MINUTE, "1m", 40),
             // Nothing but open versions.
@@ -295,7 +295,7 @@ async fn imported_into(target: &StoreFile) {
     assert_eq!(
         picture(target, "candle/BTC/1m", &["close", "trades"]).await,
         [
-            json!([-72 * 60 * MINUTE, "68000", 1, "import"]),
+            json!([-72 * 60 * MINUTE, "69300", 1, "import"]),
             json!([0, "69500.25", 7, "import"]),
             json!([20 * MINUTE, "69200", 11, "import"]),
             json!([hour, "5", 1, "ws"]),

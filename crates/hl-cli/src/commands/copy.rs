@@ -51,7 +51,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "URI")]
     to: String,
     /// Items a transaction: fewer for a weak server
-    #[arg(long, value_name = "ITEMS", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "ITEMS", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     page: u32,
     /// Answer with one JSON object instead of a table
     #[arg(long)]
