@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use hl_core::ledger::{Ack, Batch, Change, Span};
 use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs, Token};
 use hl_store::rules;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 
 use crate::documents::{Read, date};
 use crate::error::MongoError;
@@ -73,7 +73,8 @@ impl Work for Commit {
         ledger::store(tx, &sheets).await?;
         let edges = edges.into_iter().map(|(stream, edge)| {
             let held = doc! { "_id": stream.to_string(), "token": i64::from(batch.token.0) };
-            doc! { "q": held, "u": { "$max": { "edge": date(edge) } } }
+            // There is an index of tokens, too: the server would try both, each time.
+            doc! { "q": held, "u": { "$max": { "edge": date(edge) } }, "hint": "_id_" }
         });
         tx.update_each(STREAMS, edges.collect()).await?;
         if is_own {
@@ -92,7 +93,7 @@ struct Writing<'a> {
     batch: &'a Batch,
     ack: Ack,
     /// New rows, by collection.
-    rows: BTreeMap<&'static str, Vec<Document>>,
+    rows: BTreeMap<&'static str, Vec<RawDocumentBuf>>,
     edges: BTreeMap<StreamKey, TimeMs>,
     /// Rows inserted since the last covered piece of the same claim.
     inserted: BTreeMap<(StreamKey, Epoch), u64>,
@@ -111,20 +112,19 @@ struct Keys {
 
 impl Keys {
     /// Whether the row is new; it is not the next time.
-    fn is_new(&mut self, stream: StreamKey, document: &Document) -> bool {
+    fn is_new(&mut self, stream: StreamKey, document: &RawDocument) -> bool {
         let Some(known) = &mut self.stored else { return true };
         known.entry(stream).or_default().insert(key(document))
     }
 
     /// Whether a new row takes the place of an imported one.
-    fn replaces(&self, stream: StreamKey, document: &Document) -> bool {
+    fn replaces(&self, stream: StreamKey, document: &RawDocument) -> bool {
         self.imported.get(&stream).is_some_and(|imported| imported.contains(&key(document)))
     }
 }
 
-fn key(document: &Document) -> Vec<u8> {
-    let id = document.get_document("_id").ok();
-    id.and_then(|id| id.to_vec().ok()).unwrap_or_default()
+fn key(document: &RawDocument) -> Vec<u8> {
+    document.get_document("_id").map(|id| id.as_bytes().to_vec()).unwrap_or_default()
 }
 
 impl Writing<'_> {
@@ -230,7 +230,12 @@ impl Writing<'_> {
                     note(&mut self.ack, time, is_new);
                     if is_new {
                         if keys.replaces(stream, &document) {
-                            let id = document.get("_id").cloned().unwrap_or_default();
+                            let id = document
+                                .get("_id")
+                                .ok()
+                                .flatten()
+                                .and_then(|id| Bson::try_from(id).ok())
+                                .unwrap_or_default();
                             let imported = doc! { "q": { "_id": id }, "limit": 1 };
                             self.replaced.entry(collection).or_default().push(imported);
                         }
@@ -303,16 +308,20 @@ async fn stored_keys(tx: &mut Tx<'_>, changes: &[&(StreamKey, Change)]) -> Resul
             *span = span.hull(rows);
         }
     }
-    let (mut stored, mut imported) = (BTreeMap::new(), BTreeMap::new());
+    let (mut stored, mut imported) = (BTreeMap::<_, BTreeSet<_>>::new(), BTreeMap::<_, BTreeSet<_>>::new());
     for (stream, span) in spans {
         let project = doc! { "$project": { "_id": 1, "source": 1 } };
         let pipeline = vec![doc! { "$match": rows::key_filter(stream, span) }, project];
         let found = tx.aggregate(rows::collection(stream), pipeline).await?;
-        let is_imported =
-            |row: &&Document| row.get_str("source").is_ok_and(|source| source == Origin::Import.as_str());
-        let (from_elsewhere, own): (Vec<_>, Vec<_>) = found.iter().partition(is_imported);
-        stored.insert(stream, own.into_iter().map(key).collect());
-        imported.insert(stream, from_elsewhere.into_iter().map(key).collect());
+        let (of_stream, from_elsewhere) =
+            (stored.entry(stream).or_default(), imported.entry(stream).or_default());
+        for row in &found {
+            let id = row.get_document("_id").ok().and_then(|id| id.to_vec().ok()).unwrap_or_default();
+            match row.get_str("source").is_ok_and(|source| source == Origin::Import.as_str()) {
+                true => from_elsewhere.insert(id),
+                false => of_stream.insert(id),
+            };
+        }
     }
     Ok(Keys { stored: Some(stored), imported })
 }

@@ -9,11 +9,11 @@ use mongodb::error::{
 #[derive(Debug, thiserror::Error)]
 pub enum MongoError {
     /// The server, or the way to it. The driver's words name hosts, never credentials.
-    #[error(transparent)]
+    #[error("{}", words(.0))]
     Driver(#[from] Error),
     /// No server, or none that the URI asks for.
     #[error(
-        "no server can be reached; check that it runs, and the hosts and the replicaSet in the URI ({0})"
+        "no server can be reached; check that it runs, and the hosts and the replicaSet in the URI ({})", words(.0)
     )]
     Unreachable(#[source] Error),
     /// A document that this program does not write.
@@ -87,6 +87,22 @@ pub(crate) enum Remedy {
 
 const DUPLICATE_KEY: i32 = 11_000;
 const INTERRUPTED: i32 = 11_601;
+const UNAUTHORIZED: i32 = 13;
+const AUTHENTICATION_FAILED: i32 = 18;
+
+/// The driver's words without what it knows beside them, and what to do where that is known.
+fn words(error: &Error) -> String {
+    let words = error.kind.to_string();
+    match (error.kind.as_ref(), code(error)) {
+        (ErrorKind::Authentication { .. }, _) | (_, Some(AUTHENTICATION_FAILED)) => {
+            format!("{words}; check user, password and authSource in the URI")
+        }
+        (_, Some(UNAUTHORIZED)) => {
+            format!("{words}; the URI needs a user with the role readWrite on its database")
+        }
+        _ => words,
+    }
+}
 
 fn is_duplicate(error: &Error) -> bool {
     code(error) == Some(DUPLICATE_KEY)

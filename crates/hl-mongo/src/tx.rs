@@ -7,6 +7,7 @@ use hl_core::store::Holder;
 use hl_core::{TimeMs, Token};
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::{ClientSession, Database};
+use serde::Serialize;
 
 use crate::documents;
 use crate::error::MongoError;
@@ -79,15 +80,15 @@ impl Tx<'_> {
     }
 
     /// Inserts new documents; a key that exists ends the transaction.
-    pub(crate) async fn insert(
+    pub(crate) async fn insert<T: Serialize + Send + Sync>(
         &mut self,
         collection: &str,
-        documents: Vec<Document>,
+        documents: Vec<T>,
     ) -> Result<(), MongoError> {
         if documents.is_empty() {
             return Ok(());
         }
-        let of = self.db.collection::<Document>(collection);
+        let of = self.db.collection::<T>(collection);
         let insert = of.insert_many(documents);
         match self.session.as_deref_mut() {
             Some(session) => insert.session(session).await?,
@@ -172,8 +173,10 @@ impl Tx<'_> {
         // The server takes up to 100,000 statements, and 48 MB.
         const CHUNK: usize = 5_000;
         let mut matched = 0;
-        for chunk in statements.chunks(CHUNK) {
-            let words = doc! { command: collection, of: chunk.to_vec() };
+        let mut left = statements.into_iter();
+        while left.len() > 0 {
+            let chunk: Vec<Document> = left.by_ref().take(CHUNK).collect();
+            let words = doc! { command: collection, of: chunk };
             let run = self.db.run_command(words);
             let answer = match self.session.as_deref_mut() {
                 Some(session) => run.session(session).await?,

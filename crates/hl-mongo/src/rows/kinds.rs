@@ -3,10 +3,11 @@
 use hl_core::record::{Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid, Side, Trade};
 use hl_core::stream::BookVariant;
 use hl_core::{Coin, Decimal, Interval, StreamKey, TimeMs};
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, cstr};
 
 use super::decimal;
-use crate::documents::{Read, date};
+use super::fields::{Fields, Value};
+use crate::documents::Read;
 use crate::error::MongoError;
 
 /// A record that has a collection.
@@ -20,35 +21,15 @@ pub(super) trait Row: Sized {
     /// Whether it is a row of the stream that the collection can hold.
     fn belongs_to(&self, stream: StreamKey) -> bool;
     /// What makes it the same row.
-    fn key(&self) -> Document;
+    fn put_key(&self, key: &mut impl Fields);
     /// Everything else.
-    fn fields(&self) -> Document;
+    fn put_fields(&self, fields: &mut impl Fields);
     fn read(key: Read<'_>, fields: Read<'_>) -> Result<Self, MongoError>;
 }
 
 const DECIMAL: &str = "decimal";
 const TEXT: &str = "string";
 const ARRAY: &str = "array";
-
-fn exact(value: Decimal) -> Bson {
-    Bson::Decimal128(decimal::encode(value))
-}
-
-fn optional(fields: &mut Document, values: &[(&str, Option<Decimal>)]) {
-    for (name, value) in values {
-        if let Some(value) = value {
-            fields.insert(*name, exact(*value));
-        }
-    }
-}
-
-fn level(level: &Level) -> Bson {
-    Bson::Document(doc! { "px": exact(level.px), "sz": exact(level.sz), "n": i64::from(level.n) })
-}
-
-fn levels(levels: &[Level]) -> Bson {
-    Bson::Array(levels.iter().map(level).collect())
-}
 
 impl<'a> Read<'a> {
     fn coin(self) -> Result<Coin, MongoError> {
@@ -109,15 +90,19 @@ impl Row for Trade {
         stream == StreamKey::Trades(self.coin) && i64::try_from(self.tid).is_ok()
     }
 
-    fn key(&self) -> Document {
-        doc! { "coin": self.coin.as_str(), "time": date(self.time), "tid": self.tid.cast_signed() }
+    fn put_key(&self, key: &mut impl Fields) {
+        key.put(cstr!("coin"), Value::Text(self.coin.as_str()));
+        key.put(cstr!("time"), Value::Time(self.time));
+        key.put(cstr!("tid"), Value::Long(self.tid.cast_signed()));
     }
 
-    fn fields(&self) -> Document {
-        doc! {
-            "px": exact(self.px), "sz": exact(self.sz), "side": self.side.as_str(), "hash": self.hash.to_string(),
-            "buyer": self.buyer.to_string(), "seller": self.seller.to_string(),
-        }
+    fn put_fields(&self, fields: &mut impl Fields) {
+        fields.put(cstr!("px"), Value::Decimal(self.px));
+        fields.put(cstr!("sz"), Value::Decimal(self.sz));
+        fields.put(cstr!("side"), Value::Text(self.side.as_str()));
+        fields.put(cstr!("hash"), Value::Hex(&self.hash.0));
+        fields.put(cstr!("buyer"), Value::Hex(&self.buyer.0));
+        fields.put(cstr!("seller"), Value::Hex(&self.seller.0));
     }
 
     fn read(key: Read<'_>, row: Read<'_>) -> Result<Self, MongoError> {
@@ -148,12 +133,15 @@ impl Row for Book {
         stream == StreamKey::Book(self.coin, self.variant)
     }
 
-    fn key(&self) -> Document {
-        doc! { "coin": self.coin.as_str(), "variant": self.variant.as_str(), "time": date(self.time) }
+    fn put_key(&self, key: &mut impl Fields) {
+        key.put(cstr!("coin"), Value::Text(self.coin.as_str()));
+        key.put(cstr!("variant"), Value::Text(self.variant.as_str()));
+        key.put(cstr!("time"), Value::Time(self.time));
     }
 
-    fn fields(&self) -> Document {
-        doc! { "bids": levels(&self.bids), "asks": levels(&self.asks) }
+    fn put_fields(&self, fields: &mut impl Fields) {
+        fields.put(cstr!("bids"), Value::Levels(&self.bids));
+        fields.put(cstr!("asks"), Value::Levels(&self.asks));
     }
 
     fn read(key: Read<'_>, row: Read<'_>) -> Result<Self, MongoError> {
@@ -181,18 +169,17 @@ impl Row for Bbo {
         stream == StreamKey::Bbo(self.coin)
     }
 
-    fn key(&self) -> Document {
-        doc! { "coin": self.coin.as_str(), "time": date(self.time) }
+    fn put_key(&self, key: &mut impl Fields) {
+        key.put(cstr!("coin"), Value::Text(self.coin.as_str()));
+        key.put(cstr!("time"), Value::Time(self.time));
     }
 
-    fn fields(&self) -> Document {
-        let mut fields = Document::new();
-        for (name, side) in [("bid", &self.bid), ("ask", &self.ask)] {
+    fn put_fields(&self, fields: &mut impl Fields) {
+        for (name, side) in [(cstr!("bid"), &self.bid), (cstr!("ask"), &self.ask)] {
             if let Some(side) = side {
-                fields.insert(name, level(side));
+                fields.put(name, Value::Level(side));
             }
         }
-        fields
     }
 
     fn read(key: Read<'_>, row: Read<'_>) -> Result<Self, MongoError> {
@@ -221,15 +208,19 @@ impl Row for Candle {
         stream == StreamKey::Candle(self.coin, self.interval) && i64::try_from(self.trades).is_ok()
     }
 
-    fn key(&self) -> Document {
-        doc! { "coin": self.coin.as_str(), "interval": self.interval.as_str(), "time": date(self.time) }
+    fn put_key(&self, key: &mut impl Fields) {
+        key.put(cstr!("coin"), Value::Text(self.coin.as_str()));
+        key.put(cstr!("interval"), Value::Text(self.interval.as_str()));
+        key.put(cstr!("time"), Value::Time(self.time));
     }
 
-    fn fields(&self) -> Document {
-        doc! {
-            "open": exact(self.open), "high": exact(self.high), "low": exact(self.low), "close": exact(self.close),
-            "volume": exact(self.volume), "trades": self.trades.cast_signed(),
-        }
+    fn put_fields(&self, fields: &mut impl Fields) {
+        fields.put(cstr!("open"), Value::Decimal(self.open));
+        fields.put(cstr!("high"), Value::Decimal(self.high));
+        fields.put(cstr!("low"), Value::Decimal(self.low));
+        fields.put(cstr!("close"), Value::Decimal(self.close));
+        fields.put(cstr!("volume"), Value::Decimal(self.volume));
+        fields.put(cstr!("trades"), Value::Long(self.trades.cast_signed()));
     }
 
     fn read(key: Read<'_>, row: Read<'_>) -> Result<Self, MongoError> {
@@ -259,12 +250,13 @@ impl Row for Mid {
         stream == StreamKey::Mids
     }
 
-    fn key(&self) -> Document {
-        doc! { "coin": self.coin.as_str(), "time": date(self.time) }
+    fn put_key(&self, key: &mut impl Fields) {
+        key.put(cstr!("coin"), Value::Text(self.coin.as_str()));
+        key.put(cstr!("time"), Value::Time(self.time));
     }
 
-    fn fields(&self) -> Document {
-        doc! { "px": exact(self.px) }
+    fn put_fields(&self, fields: &mut impl Fields) {
+        fields.put(cstr!("px"), Value::Decimal(self.px));
     }
 
     fn read(key: Read<'_>, row: Read<'_>) -> Result<Self, MongoError> {
@@ -298,28 +290,25 @@ impl Row for Context {
         stream == StreamKey::Context(self.coin)
     }
 
-    fn key(&self) -> Document {
-        doc! { "coin": self.coin.as_str(), "time": date(self.time) }
+    fn put_key(&self, key: &mut impl Fields) {
+        key.put(cstr!("coin"), Value::Text(self.coin.as_str()));
+        key.put(cstr!("time"), Value::Time(self.time));
     }
 
-    fn fields(&self) -> Document {
-        let mut fields = doc! {
-            "mark_px": exact(self.mark_px), "prev_day_px": exact(self.prev_day_px),
-            "day_ntl_vlm": exact(self.day_ntl_vlm), "day_base_vlm": exact(self.day_base_vlm),
-        };
-        optional(
-            &mut fields,
-            &[
-                ("mid_px", self.mid_px),
-                ("oracle_px", self.oracle_px),
-                ("funding", self.funding),
-                ("open_interest", self.open_interest),
-                ("premium", self.premium),
-                ("impact_bid", self.impact_bid),
-                ("impact_ask", self.impact_ask),
-            ],
-        );
-        fields
+    fn put_fields(&self, fields: &mut impl Fields) {
+        fields.put(cstr!("mark_px"), Value::Decimal(self.mark_px));
+        fields.put(cstr!("prev_day_px"), Value::Decimal(self.prev_day_px));
+        fields.put(cstr!("day_ntl_vlm"), Value::Decimal(self.day_ntl_vlm));
+        fields.put(cstr!("day_base_vlm"), Value::Decimal(self.day_base_vlm));
+        fields.put_optional(&[
+            (cstr!("mid_px"), self.mid_px),
+            (cstr!("oracle_px"), self.oracle_px),
+            (cstr!("funding"), self.funding),
+            (cstr!("open_interest"), self.open_interest),
+            (cstr!("premium"), self.premium),
+            (cstr!("impact_bid"), self.impact_bid),
+            (cstr!("impact_ask"), self.impact_ask),
+        ]);
     }
 
     fn read(key: Read<'_>, row: Read<'_>) -> Result<Self, MongoError> {
@@ -353,12 +342,14 @@ impl Row for Funding {
         stream == StreamKey::Funding(self.coin)
     }
 
-    fn key(&self) -> Document {
-        doc! { "coin": self.coin.as_str(), "time": date(self.time) }
+    fn put_key(&self, key: &mut impl Fields) {
+        key.put(cstr!("coin"), Value::Text(self.coin.as_str()));
+        key.put(cstr!("time"), Value::Time(self.time));
     }
 
-    fn fields(&self) -> Document {
-        doc! { "rate": exact(self.rate), "premium": exact(self.premium) }
+    fn put_fields(&self, fields: &mut impl Fields) {
+        fields.put(cstr!("rate"), Value::Decimal(self.rate));
+        fields.put(cstr!("premium"), Value::Decimal(self.premium));
     }
 
     fn read(key: Read<'_>, row: Read<'_>) -> Result<Self, MongoError> {

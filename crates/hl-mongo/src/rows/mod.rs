@@ -1,17 +1,19 @@
 //! Rows as documents: one collection a kind, `_id` the natural key, prices and sizes as Decimal128.
 
 mod decimal;
+mod fields;
 mod kinds;
 
 use hl_core::archive::{Provenance, RowKey, StoredRows};
 use hl_core::ledger::Span;
 use hl_core::record::{Bbo, Book, Candle, Context, Funding, Mid, Trade};
 use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs};
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, Document, RawDocumentBuf, cstr, doc};
 
 use crate::documents::{Read, date};
 use crate::error::MongoError;
 pub(crate) use decimal::decode;
+use fields::{Fields, Value};
 use kinds::Row;
 
 /// The collections that hold rows.
@@ -33,9 +35,9 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    fn put(self, fields: &mut Document) {
-        fields.insert("source", self.origin.as_str());
-        fields.insert("epoch", self.epoch.to_i64());
+    fn put(self, fields: &mut impl Fields) {
+        fields.put(cstr!("source"), Value::Text(self.origin.as_str()));
+        fields.put(cstr!("epoch"), Value::Long(self.epoch.to_i64()));
     }
 }
 
@@ -57,8 +59,8 @@ pub(crate) fn documents(
     stream: StreamKey,
     records: &Records,
     stamp: Stamp,
-) -> Vec<(TimeMs, Option<Document>)> {
-    fn each<T: Row>(stream: StreamKey, rows: &[T], stamp: Stamp) -> Vec<(TimeMs, Option<Document>)> {
+) -> Vec<(TimeMs, Option<RawDocumentBuf>)> {
+    fn each<T: Row>(stream: StreamKey, rows: &[T], stamp: Stamp) -> Vec<(TimeMs, Option<RawDocumentBuf>)> {
         let document = |row: &T| (row.time(), row.belongs_to(stream).then(|| document(row, stamp)));
         rows.iter().map(document).collect()
     }
@@ -73,10 +75,17 @@ pub(crate) fn documents(
     }
 }
 
-fn document<T: Row>(row: &T, stamp: Stamp) -> Document {
-    let mut document = doc! { "_id": row.key() };
-    document.extend(row.fields());
+fn document<F: Fields>(row: &impl Row, stamp: Stamp) -> F {
+    let mut document = unstamped(row);
     stamp.put(&mut document);
+    document
+}
+
+fn unstamped<F: Fields>(row: &impl Row) -> F {
+    let (mut key, mut document) = (F::default(), F::default());
+    row.put_key(&mut key);
+    document.nest(cstr!("_id"), key);
+    row.put_fields(&mut document);
     document
 }
 
@@ -91,8 +100,7 @@ pub(crate) struct Bar {
 
 impl Bar {
     pub(crate) fn to_document(&self) -> Document {
-        let mut document = doc! { "_id": self.candle.key() };
-        document.extend(self.candle.fields());
+        let mut document: Document = unstamped(&self.candle);
         document.insert("final", self.is_final);
         Stamp { origin: self.origin, epoch: self.epoch }.put(&mut document);
         document
@@ -248,7 +256,7 @@ fn one<T: Row>(document: &Document) -> Result<(T, Provenance), MongoError> {
 pub(crate) fn removal(rows: &StoredRows) -> Vec<Document> {
     fn each<T: Row>(rows: &[T], provenance: &[Provenance], is_bar: bool) -> Vec<Document> {
         let exactly = |(row, from): (&T, &Provenance)| {
-            let mut filter = document(row, Stamp { origin: from.origin, epoch: from.epoch });
+            let mut filter: Document = document(row, Stamp { origin: from.origin, epoch: from.epoch });
             if is_bar {
                 filter.insert("final", true);
             }

@@ -91,6 +91,12 @@ fn every_kind() -> Vec<(StreamKey, Records)> {
     ]
 }
 
+/// What is sent of records, to be looked into.
+fn written(stream: StreamKey, records: &Records) -> Vec<Document> {
+    let sent = documents(stream, records, STAMP).into_iter();
+    sent.map(|(_, document)| Document::try_from(document.unwrap()).unwrap()).collect()
+}
+
 /// The documents, once over the wire.
 fn sent(documents: impl IntoIterator<Item = Document>) -> Vec<Document> {
     let over = |document: Document| Document::from_reader(&document.to_vec().unwrap()[..]).unwrap();
@@ -100,8 +106,7 @@ fn sent(documents: impl IntoIterator<Item = Document>) -> Vec<Document> {
 #[test]
 fn every_kind_comes_back_to_the_last_zero() {
     for (stream, records) in every_kind() {
-        let written = documents(stream, &records, STAMP).into_iter().map(|(_, document)| document.unwrap());
-        let written = sent(written);
+        let written = sent(written(stream, &records));
         assert!(written.iter().all(|document| document.keys().next().unwrap() == "_id"), "{written:?}");
         let rows = read(stream, &written).unwrap();
         // Decimals are equal whatever their zeros; their text is not.
@@ -118,8 +123,7 @@ fn every_kind_comes_back_to_the_last_zero() {
 #[test]
 fn a_removal_names_every_field_present_or_absent() {
     for (stream, records) in every_kind() {
-        let written: Vec<_> =
-            documents(stream, &records, STAMP).into_iter().map(|(_, document)| document.unwrap()).collect();
+        let written = written(stream, &records);
         let known: Vec<String> = validator(collection(stream))
             .get_document("$jsonSchema")
             .unwrap()
@@ -142,12 +146,7 @@ fn a_removal_names_every_field_present_or_absent() {
 fn documents_have_what_the_server_is_told_to_check() {
     let bars =
         vec![(StreamKey::Candle(odd(), Interval::Month), vec![stored(bar(7, "2"), true).to_document()])];
-    let others = every_kind().into_iter().map(|(stream, records)| {
-        (
-            stream,
-            documents(stream, &records, STAMP).into_iter().filter_map(|(_, document)| document).collect(),
-        )
-    });
+    let others = every_kind().into_iter().map(|(stream, records)| (stream, written(stream, &records)));
     for (stream, written) in others.chain(bars) {
         let validator = validator(collection(stream));
         let schema = validator.get_document("$jsonSchema").unwrap();
