@@ -15,11 +15,15 @@ use hl_mongo::{MongoOptions, MongoStore};
 use hl_runtime::SystemClock;
 use hl_store::Inspect as _;
 use mongodb::Client;
-use mongodb::bson::{DateTime, Document, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc};
+use mongodb::error::{ErrorKind, WriteFailure};
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
 
 const LEASE: Duration = Duration::from_secs(1);
 const ROWS: i64 = 200;
+/// The server's word for a document of the wrong shape.
+const DOCUMENT_VALIDATION_FAILURE: i32 = 121;
 
 fn btc() -> Coin {
     Coin::new("BTC").unwrap()
@@ -127,26 +131,49 @@ fn a_paused_process_writes_nothing_once_another_has_its_streams() {
 
 #[test]
 fn a_batch_that_was_cut_off_is_whole_and_before_the_take_over_or_not_there() {
+    const FIRST: i64 = 1_000;
+    const CUT: i64 = FIRST + ROWS - 1;
     let mut seen = [0, 0];
-    for round in 0..12 {
+    for round in 0..16 {
         let uri = hl_mongod::fresh_database();
         let paused = Process::start(&uri);
         paused.take();
+        // In every other round the session knows its streams by then, and has to look at nothing.
+        let is_known = round % 2 == 1;
+        if is_known {
+            paused.commit(FIRST).unwrap();
+        }
+        let stored = if is_known { ROWS as usize } else { 0 };
         let store = Arc::clone(&paused.store);
-        let batch = paused.batch(1_000);
+        let batch = paused.batch(CUT);
         let committing = paused.runtime.spawn(async move { store.commit(batch).await });
         // Into the transaction, a little further each time, and then nobody drives it any more.
-        paused.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(round * 3)).await });
+        let until = Instant::now() + Duration::from_micros(round * 900);
+        paused.runtime.block_on(async {
+            while Instant::now() < until {
+                tokio::task::yield_now().await;
+            }
+        });
 
         let next = Process::start(&uri);
         let edge = next.take().edge;
-        next.commit(edge.map_or(5_000, |edge| edge.0)).unwrap();
+        let was_committed = edge == Some(TimeMs(CUT + ROWS - 1));
+        assert!(was_committed || edge == is_known.then_some(TimeMs(CUT)), "round {round}: {edge:?}");
+        assert!(next.store.token() > paused.store.token());
+        let from = edge.map_or(50_000, |edge| edge.0);
+        next.commit(from).unwrap();
         // Its lease ran out: it is refused, or had committed before.
         let said = paused.runtime.block_on(committing).unwrap();
-        let of_paused = rows_of(&next, &uri, &paused).1;
-        let was_committed = edge.is_some();
-        assert_eq!(of_paused, if was_committed { ROWS as usize } else { 0 }, "round {round}: {said:?}");
         assert!(was_committed || said.is_err(), "round {round}: acknowledged, and not there");
+        // The block at the edge is in both batches.
+        let second = ROWS as usize - usize::from(is_known);
+        let of_paused = if was_committed { stored + second } else { stored };
+        let of_next = ROWS as usize - usize::from(edge.is_some());
+        assert_eq!(rows_of(&next, &uri, &paused), (of_next, of_paused), "round {round}: {said:?}");
+        // Awake again it writes nothing more, of whatever time.
+        assert_superseded(&paused.commit(90_000).unwrap_err());
+        assert_superseded(&paused.commit(CUT).unwrap_err());
+        assert_eq!(rows_of(&next, &uri, &paused), (of_next, of_paused), "round {round}");
         seen[usize::from(was_committed)] += 1;
     }
     assert!(seen[0] > 0, "no batch was cut off: {seen:?}");
@@ -160,8 +187,8 @@ fn a_session_that_renews_its_lease_keeps_it() {
     let other = Process::start(&uri);
     let asking = std::thread::spawn(move || {
         other.runtime.block_on(async {
-            let until = tokio::time::Instant::now() + LEASE * 3;
-            while tokio::time::Instant::now() < until {
+            let until = Instant::now() + LEASE * 3;
+            while Instant::now() < until {
                 let leases = other.store.lease(&[trades()]).await.unwrap();
                 assert_eq!((leases.granted.len(), leases.held.len()), (0, 1));
             }
@@ -188,17 +215,26 @@ fn people_find_rows_by_their_key_and_the_server_refuses_other_shapes() {
         let rows = client.default_database().unwrap().collection::<Document>("trades");
         let key = doc! { "coin": "BTC", "time": DateTime::from_millis(1_005), "tid": 7_i64 };
         let mut row = rows.find_one(doc! { "_id": key }).await.unwrap().unwrap();
-        assert_eq!(row.get("px").unwrap().to_string(), "66410.0");
+        let px = row.get("px").unwrap();
+        assert!(matches!(px, Bson::Decimal128(px) if px.to_string() == "66410.0"), "{px:?}");
         row.insert("_id", doc! { "coin": "BTC", "time": DateTime::from_millis(1_005), "tid": 8_i64 });
         row.insert("px", "66410.0");
-        let refused = rows.insert_one(row).await.unwrap_err().to_string();
-        assert!(refused.contains("failed validation"), "{refused}");
+        let refused = rows.insert_one(row).await.unwrap_err();
+        let ErrorKind::Write(WriteFailure::WriteError(error)) = refused.kind.as_ref() else {
+            panic!("{refused}")
+        };
+        assert_eq!(error.code, DOCUMENT_VALIDATION_FAILURE, "{refused}");
 
         let meta = client.default_database().unwrap().collection::<Document>("meta");
         let later = doc! { "$set": { "version": 99 } };
         meta.update_one(doc! { "_id": "schema" }, later).await.unwrap();
-        let newer = MongoStore::inspect(&uri).await.err().unwrap().to_string();
-        assert!(newer.contains("version 99") && newer.contains("update"), "{newer}");
+        let options = MongoOptions::of_this_process(&uri, "test", Arc::new(SystemClock));
+        let writer = MongoStore::open(options).await.err().unwrap();
+        for newer in [writer, MongoStore::inspect(&uri).await.err().unwrap()] {
+            assert!(!newer.is_temporary(), "{newer}");
+            let said = newer.to_string();
+            assert!(said.contains("version 99") && said.contains("update"), "{said}");
+        }
     });
 }
 
