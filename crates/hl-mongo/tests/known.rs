@@ -155,19 +155,26 @@ async fn a_covered_piece_that_was_changed_goes_on_as_it_is_now() {
 }
 
 #[tokio::test]
-async fn a_better_version_of_a_bar_stays() {
+async fn a_bar_that_was_bettered_stays() {
     let subject = Subject::warm().await;
-    // One that is known, and one that is not there yet.
-    let better = doc! { "trades": 99_i64 };
-    subject.by_hand("candles", doc! { "_id": key(3) }, doc! { "$set": better.clone() }).await;
-    let rows = subject.db.collection::<Document>("candles");
-    let mut next = rows.find_one(doc! { "_id": key(3) }).await.unwrap().unwrap();
-    next.extend(doc! { "_id": key(4) });
-    rows.insert_one(next).await.unwrap();
+    subject.by_hand("candles", doc! { "_id": key(3) }, doc! { "$set": { "trades": 99_i64 } }).await;
     let ack = subject.collect(3, 5).await;
-    assert_eq!((ack.inserted, ack.existing), (ROWS, 2));
+    assert_eq!((ack.inserted, ack.existing), (ROWS + 1, 1));
+    assert_eq!(subject.final_bars().await, [5, 5, 99]);
+    assert_eq!(subject.pieces(bars()).await, [(whole(3), 3)]);
+}
+
+#[tokio::test]
+async fn a_better_bar_that_somebody_else_made_stays() {
+    let subject = Subject::warm().await;
+    let rows = subject.db.collection::<Document>("candles");
+    let mut better = rows.find_one(doc! { "_id": key(3) }).await.unwrap().unwrap();
+    better.extend(doc! { "_id": key(4), "trades": 99_i64 });
+    rows.insert_one(better).await.unwrap();
+    let ack = subject.collect(3, 5).await;
+    assert_eq!((ack.inserted, ack.existing), (ROWS + 1, 1));
     subject.collect(4, 5).await;
-    assert_eq!(subject.final_bars().await, [5, 5, 99, 99]);
+    assert_eq!(subject.final_bars().await, [5, 5, 5, 99]);
     assert_eq!(subject.pieces(bars()).await, [(whole(4), 4)]);
 }
 

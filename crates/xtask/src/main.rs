@@ -40,7 +40,7 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "bench",
-        about: "decoding and the pipeline, each as a ratio against something plain",
+        about: "decoding, the pipeline and commits to MongoDB, each as a ratio against something plain",
         run: bench,
     },
     Task {
@@ -114,7 +114,8 @@ fn model(words: &[String]) -> Result<(), Failed> {
 fn bench(words: &[String]) -> Result<(), Failed> {
     run::no_words(words)?;
     run::run(cargo().args(["bench", "--package", "hl-core", "--bench", "decode"]))?;
-    run::run(cargo().args(["bench", "--bench", "pipeline"]))
+    run::run(cargo().args(["bench", "--bench", "pipeline"]))?;
+    run::run(cargo().args(["bench", "--package", "hl-mongo", "--bench", "commit"]))
 }
 
 fn docs(words: &[String]) -> Result<(), Failed> {
