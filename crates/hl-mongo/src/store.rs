@@ -442,6 +442,7 @@ struct LivingNotes(String);
 #[async_trait]
 impl Work for LivingNotes {
     type Answer = Vec<Living>;
+    const KEEPS_KNOWN: bool = true;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Vec<Living>, MongoError> {
         let holders: Vec<_> = tx.living().await?.values().cloned().collect();

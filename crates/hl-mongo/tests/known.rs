@@ -128,6 +128,10 @@ fn whole(last: i64) -> Span {
 #[tokio::test]
 async fn a_batch_that_goes_on_where_the_last_one_ended_reads_nothing() {
     let subject = Subject::warm().await;
+    // What a daemon does beside, all the time.
+    subject.store.living("note").await.unwrap();
+    subject.store.put_note("note", "text").await.unwrap();
+    subject.store.reserve("address", TimeMs(0), 1, 1_200).await.unwrap();
     let of_transactions =
         doc! { "appName": "hyperliquid-collector", "command.txnNumber": { "$exists": true } };
     subject.db.run_command(doc! { "profile": 2, "filter": of_transactions }).await.unwrap();
