@@ -4,7 +4,11 @@
 mod support;
 
 use std::path::Path;
+use std::sync::Arc;
 
+use hl_core::store::Store as _;
+use hl_runtime::SystemClock;
+use hl_store::{SqliteOptions, SqliteStore};
 use mongodb::bson::{Document, doc};
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -154,6 +158,13 @@ async fn killed_and_resumed(source: &str, target: &StoreFile) {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(1) && said.contains("not finished"), "{said}");
 
+    // Nor for one to copy. On MongoDB the lease of who was killed may still stand.
+    let (code, _, said) = copy(&target.uri, &StoreFile::new().uri, &[]).await;
+    match code {
+        Some(1) => assert!(said.contains("the source is a copy of sqlite:"), "{said}"),
+        _ => assert!(code == Some(3) && target.uri.starts_with("mongodb:"), "{said}"),
+    }
+
     let (code, answer, said) = copy(source, &target.uri, &[]).await;
     assert_eq!(code, Some(0), "{answer:#}\n{said}");
     assert_eq!(answer["resumed"], reached, "it goes on where it stopped");
@@ -202,6 +213,18 @@ async fn what_cannot_be_right_is_refused() {
     let target = StoreFile::new();
     copied(&source.uri, &target.uri).await;
     refused(&other.uri, &target.uri, 1, "holds a copy of sqlite:").await;
+
+    // In another spelling it is the same database all the same.
+    let mongo = hl_mongod::fresh_database();
+    copied(&source.uri, &mongo).await;
+    refused(&mongo, &format!("{mongo}&appName=again"), 3, "the source is in use by hl-cli copy").await;
+
+    // Whoever wrote to the source took a token, whatever was written.
+    let options = SqliteOptions::of_this_process(source.path(), "test", Arc::new(SystemClock));
+    SqliteStore::open(options).await.unwrap().close().await.unwrap();
+    for to in [&target.uri, &mongo] {
+        refused(&source.uri, to, 1, "the source was written to since this copy began").await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
