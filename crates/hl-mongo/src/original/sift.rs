@@ -310,7 +310,54 @@ impl<'a> Read<'a> {
 
 #[cfg(test)]
 mod tests {
+    use mongodb::bson::oid::ObjectId;
+    use mongodb::bson::{DateTime, doc};
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Whatever a field may hold, with what is right among it.
+    fn value() -> impl Strategy<Value = Bson> {
+        let level = || doc! { "px": 3.5, "sz": 1, "n": 1 };
+        prop_oneof![
+            Just(Bson::Null),
+            any::<f64>().prop_map(Bson::Double),
+            any::<i32>().prop_map(Bson::Int32),
+            any::<i64>().prop_map(Bson::Int64),
+            any::<i64>().prop_map(|ms| Bson::DateTime(DateTime::from_millis(ms))),
+            (0..4_i64).prop_map(|n| Bson::DateTime(DateTime::from_millis(n * 60_000 - 1))),
+            (0..4_i64).prop_map(|n| Bson::DateTime(DateTime::from_millis(n * 60_000))),
+            (1..4_i32).prop_map(Bson::Int32),
+            prop::sample::select(vec!["1m", "5m", "BTC", "B", "A", "7.5", "", "\u{0}"]).prop_map(Bson::from),
+            (0..3_usize).prop_map(move |n| Bson::from(vec![level(); n])),
+            any::<[u8; 12]>().prop_map(|bytes| Bson::ObjectId(ObjectId::from_bytes(bytes))),
+        ]
+    }
+
+    fn document() -> impl Strategy<Value = Document> {
+        let fields = vec![
+            "_id", "t", "T", "interval", "coin", "o", "h", "l", "c", "v", "n", "open", "high", "low",
+            "close", "volume", "trades", "bids", "asks", "tid", "px", "sz", "side", "hash", "price",
+        ];
+        let field = (prop::sample::select(fields), value());
+        prop::collection::vec(field, 0..30)
+            .prop_map(|fields| fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
+    proptest! {
+        #[test]
+        fn each_document_is_told_of_whatever_it_holds(documents in prop::collection::vec(document(), 0..12)) {
+            for collection in [Collection::Candles, Collection::Books, Collection::Trades, Collection::Mids] {
+                let mut sift = Sift::of(collection).unwrap();
+                documents.iter().for_each(|document| sift.take(document));
+                sift.end();
+                let rows: usize = sift.ready().iter().map(|(_, records)| records.len()).sum();
+                let Sifted { documents, rows: told, duplicates, crossed, open, malformed, .. } = sift.sifted();
+                prop_assert_eq!(rows as u64, told);
+                prop_assert_eq!(told + duplicates + crossed + open + malformed, documents);
+            }
+        }
+    }
 
     #[test]
     fn an_interval_is_known_by_how_long_a_bar_lasts() {
