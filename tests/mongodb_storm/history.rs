@@ -24,6 +24,8 @@ pub(crate) struct History {
     pub(crate) transactions: u64,
     /// Rows whose stream and token were compared.
     pub(crate) rows: u64,
+    /// Rows that closed a gap: their writer needs a claim of the gap, and not the stream.
+    pub(crate) fillers: u64,
     /// When rows were committed, ms.
     pub(crate) commits: Vec<i64>,
     pub(crate) taken: Vec<Taken>,
@@ -37,6 +39,8 @@ pub(crate) struct History {
     holders: BTreeMap<String, Option<i64>>,
     /// Sessions that live, so far.
     living: BTreeSet<i64>,
+    /// Gaps, by their id, so far.
+    gaps: BTreeMap<String, Document>,
 }
 
 impl History {
@@ -117,6 +121,7 @@ impl History {
                 self.holders.insert(stream, token);
             }
         }
+        let closed: Vec<_> = of("gaps").filter_map(|operation| self.closed(operation)).collect();
         let mut rows = 0;
         for (collection, name) in [
             ("trades", stream_of_trade as fn(&Document) -> Option<String>),
@@ -128,13 +133,14 @@ impl History {
         ] {
             for row in of(collection).filter_map(row) {
                 rows += 1;
-                // A backfill writes under its claim of the gap.
-                if row.get_str("source").is_ok_and(|source| source == "backfill") {
+                let token = whole(row, "epoch").map(|epoch| epoch >> 32);
+                let id = row.get_document("_id").unwrap();
+                let stream = name(id).unwrap_or_default();
+                let holder = self.holders.get(&stream).copied().flatten();
+                if token != holder && closed.iter().any(|gap| is_inside(gap, &stream, id)) {
+                    self.fillers += 1;
                     continue;
                 }
-                let token = whole(row, "epoch").map(|epoch| epoch >> 32);
-                let stream = row.get_document("_id").ok().and_then(name).unwrap_or_default();
-                let holder = self.holders.get(&stream).copied().flatten();
                 if token.is_none() || token != holder {
                     let who = format!("{token:?} wrote {stream}, which {holder:?} holds");
                     self.broken.push(format!("{at}: {who}"));
@@ -150,6 +156,32 @@ impl History {
         }
         self.transactions += u64::from(!sessions.is_empty());
     }
+
+    /// The gap, where this closes one.
+    fn closed(&mut self, operation: &Document) -> Option<Document> {
+        let document = operation.get_document("o").ok()?;
+        let id = match operation.get_str("op").ok()? {
+            "i" => document.get("_id")?,
+            "u" => operation.get_document("o2").ok()?.get("_id")?,
+            _ => return None,
+        };
+        let gap = self.gaps.entry(id.to_string()).or_default();
+        match document.get_document("diff") {
+            Ok(diff) => {
+                for fields in ["u", "i"].iter().filter_map(|part| diff.get_document(part).ok()) {
+                    gap.extend(fields.clone());
+                }
+            }
+            Err(_) => *gap = document.clone(),
+        }
+        gap.get_str("state").is_ok_and(|state| state == "backfilled").then(|| gap.clone())
+    }
+}
+
+/// Whether a row with this key lies in a gap.
+fn is_inside(gap: &Document, stream: &str, id: &Document) -> bool {
+    let within = |at| gap.get_datetime("from").unwrap() <= at && at <= gap.get_datetime("to").unwrap();
+    gap.get_str("stream").is_ok_and(|of| of == stream) && id.get_datetime("time").is_ok_and(within)
 }
 
 /// A new row. A bar that is changed afterwards may keep the claim under which it came.
@@ -208,6 +240,8 @@ fn stream_of_bar(id: &Document) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use mongodb::bson::DateTime;
+
     use super::*;
 
     const STREAM: &str = "trades/BTC";
@@ -231,7 +265,13 @@ mod tests {
 
     fn trade(token: i64, source: &str) -> Document {
         let fields = doc! { "epoch": token << 32 | 7, "source": source };
-        operation("i", "trades", doc! { "coin": "BTC" }.into(), fields)
+        operation("i", "trades", doc! { "coin": "BTC", "time": DateTime::from_millis(1_500) }.into(), fields)
+    }
+
+    fn gap(stream: &str, to: i64) -> Document {
+        let (from, to) = (DateTime::from_millis(1_000), DateTime::from_millis(to));
+        let fields = doc! { "stream": stream, "from": from, "to": to, "state": "backfilled" };
+        operation("u", "gaps", 7.into(), fields)
     }
 
     /// What is wrong with these transactions, after two sessions began and the first took the stream.
@@ -253,7 +293,9 @@ mod tests {
         assert_eq!(broken(&[&taken]), 0);
         assert_eq!(broken(&[&[member("u", 2), trade(2, "ws")]]), 1, "not taken");
         assert_eq!(broken(&[&taken, &[member("u", 1), trade(1, "ws")]]), 1, "taken away");
-        assert_eq!(broken(&[&taken, &[member("u", 1), trade(1, "backfill")]]), 0);
+        let fills = |gap| broken(&[&taken, &[member("u", 1), gap, trade(1, "ws")]]);
+        assert_eq!(fills(gap(STREAM, 2_000)), 0);
+        assert_eq!((fills(gap(STREAM, 1_200)), fills(gap("trades/ETH", 2_000))), (1, 1), "beside the gap");
     }
 
     #[test]

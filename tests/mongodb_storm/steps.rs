@@ -59,6 +59,7 @@ async fn a_primary_that_steps_down_again_and_again_costs_nothing() {
     }
     outcome.tell("transactions", "transactions in the server's log", history.transactions);
     outcome.tell("rows_compared", "rows in it with their token", history.rows);
+    outcome.tell("fillers", "… that closed a gap", history.fillers);
     outcome.tell_none("late", "… written by one who might not", history.broken.len() as u64);
     outcome.broken.extend(history.broken);
     outcome.end();

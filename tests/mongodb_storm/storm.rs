@@ -212,6 +212,7 @@ async fn three_daemons_in_a_storm_write_each_row_once_and_none_too_late() {
     tell_take_overs(&mut outcome, &done, &history);
     outcome.tell("transactions", "transactions in the server's log", history.transactions);
     outcome.tell("rows_compared", "rows in it with their token", history.rows);
+    outcome.tell("fillers", "… that closed a gap", history.fillers);
     outcome.tell_none("late", "… written by one who might not", history.broken.len() as u64);
     outcome.broken.extend(history.broken);
     outcome.end();
