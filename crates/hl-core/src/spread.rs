@@ -113,10 +113,19 @@ impl Used {
     }
 }
 
+/// To whom a stream is given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Given {
+    /// The member.
+    pub to: Token,
+    /// Whether it has room for it on its sockets; otherwise it polls it.
+    pub pushed: bool,
+}
+
 /// Gives every stream that somebody wants to one of those who do: the most valuable first, to whom the draw puts first
 /// and whose address has room. What no socket has room for is polled; what nobody has room for is missing in the answer.
 #[must_use]
-pub fn spread(members: &BTreeMap<Token, Member>, limits: Limits) -> BTreeMap<StreamKey, Token> {
+pub fn spread(members: &BTreeMap<Token, Member>, limits: Limits) -> BTreeMap<StreamKey, Given> {
     let names = identities(members);
     let mut streams: Vec<StreamKey> =
         members.values().flat_map(|member| member.wants.iter().copied()).collect();
@@ -132,8 +141,9 @@ pub fn spread(members: &BTreeMap<Token, Member>, limits: Limits) -> BTreeMap<Str
             taker.map(|(token, _)| *token)
         };
         let pushed = take(&|used, member| used.subscribe(stream, member.doubled.contains(&stream), limits));
-        if let Some(token) = pushed.or_else(|| take(&|used, _| used.poll(stream, limits))) {
-            given.insert(stream, token);
+        let to = pushed.or_else(|| take(&|used, _| used.poll(stream, limits)));
+        if let Some(to) = to {
+            given.insert(stream, Given { to, pushed: pushed.is_some() });
         }
     }
     given
@@ -206,8 +216,8 @@ mod tests {
         (1..=n).map(|i| (Token(i), member(&format!("host {i}"), wants))).collect()
     }
 
-    fn count(given: &BTreeMap<StreamKey, Token>, token: u32) -> usize {
-        given.values().filter(|holder| holder.0 == token).count()
+    fn count(given: &BTreeMap<StreamKey, Given>, token: u32) -> usize {
+        given.values().filter(|given| given.to.0 == token).count()
     }
 
     #[test]
@@ -235,7 +245,12 @@ mod tests {
         let wants = trades(3);
         let mut members = cluster(1, &wants);
         members.get_mut(&Token(1)).unwrap().doubled = trades(1);
-        let polls = |weight| spread(&members, Limits { subscriptions: 3, weight }).len();
+        let polls = |weight| {
+            let given = spread(&members, Limits { subscriptions: 3, weight });
+            let pushed = given.values().filter(|given| given.pushed).count();
+            assert_eq!(pushed, 2, "a pair, and one more");
+            given.len()
+        };
         let mut polled = Polled::default();
         polled.add(*trades(1).first().unwrap());
         assert_eq!((polls(0), polls(polled.weight() - 1), polls(polled.weight())), (2, 2, 3));
@@ -281,9 +296,9 @@ mod tests {
         let again = members.remove(&Token(2)).unwrap();
         members.insert(Token(9), again);
         let after = spread(&members, ROOM);
-        let same = |stream: &StreamKey| match before[stream] {
-            Token(2) => after[stream] == Token(9),
-            token => after[stream] == token,
+        let same = |stream: &StreamKey| match before[stream].to {
+            Token(2) => after[stream].to == Token(9),
+            token => after[stream].to == token,
         };
         assert!(wants.iter().all(same));
     }
@@ -308,7 +323,7 @@ mod tests {
             members.remove(&Token(n + 1));
             let without = spread(&members, ROOM);
             for stream in &wants {
-                prop_assert!(with[stream] == Token(n + 1) || with[stream] == without[stream]);
+                prop_assert!(with[stream].to == Token(n + 1) || with[stream] == without[stream]);
             }
         }
 
@@ -320,7 +335,7 @@ mod tests {
                 .collect();
             let given = spread(&members, ROOM);
             prop_assert_eq!(given.len(), wants.iter().copied().max().unwrap_or(0));
-            prop_assert!(given.iter().all(|(stream, token)| members[token].wants.contains(stream)));
+            prop_assert!(given.iter().all(|(stream, given)| members[&given.to].wants.contains(stream)));
         }
     }
 }

@@ -301,6 +301,7 @@ impl Engine {
             }
         };
         let mut knows_time = self.learn_time().await;
+        let mut asked = Instant::now();
         thinned::note(self.store.as_ref(), self.policy, self.mono.exchange()).await?;
         let backfill = self.register_jobs(streams).await?;
         self.wait_for(&leases.held);
@@ -372,7 +373,7 @@ impl Engine {
                     }
                     Some(PipelineEvent::Released(stream)) => {
                         if let Some(share) = &mut share {
-                            self.give_back(share, stream).await;
+                            self.give_back(share, stream);
                         }
                     }
                     Some(PipelineEvent::Missed { stream, run }) => {
@@ -392,18 +393,33 @@ impl Engine {
                     break Err(EngineError::Ended(ended.unwrap_or("a source")));
                 }
                 _ = again.tick() => {
-                    // Stamps far from a wrong system clock are not believed until the exchange has said what time it is.
-                    knows_time = knows_time || self.learn_time().await;
-                    match &mut share {
-                        Some(share) => {
-                            if let Err(error) = self.share(share, &order).await {
-                                break Err(error.into());
-                            }
-                            if leave_until.is_some() && !share.is_moving() {
-                                break Ok(());
+                    let work = async {
+                        // Stamps far from a wrong system clock are not believed until the exchange has said what time it is.
+                        if !knows_time && asked.elapsed() >= LEASE_AGAIN {
+                            asked = Instant::now();
+                            knows_time = self.learn_time().await;
+                        }
+                        match &mut share {
+                            Some(share) => self.share(share, &order).await,
+                            None => {
+                                self.lease_again(&order, &doubled).await;
+                                Ok(true)
                             }
                         }
-                        None => self.lease_again(&order, &doubled).await,
+                    };
+                    let done = tokio::select! {
+                        biased;
+                        done = work => done,
+                        // A store that hangs does not hold up the end.
+                        () = stopped(&mut stop), if leave_until.is_none() => continue,
+                        () = sleep_until(leave_until) => continue,
+                    };
+                    match done {
+                        Err(error) => break Err(error.into()),
+                        Ok(true) if leave_until.is_some() && !share.as_ref().is_some_and(Share::is_moving) => {
+                            break Ok(());
+                        }
+                        Ok(_) => {}
                     }
                 }
             }

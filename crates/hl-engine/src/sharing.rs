@@ -14,7 +14,7 @@ use std::time::Duration;
 use hl_collectors::ws::plan::CAPACITY;
 use hl_core::selector::{Event, Places};
 use hl_core::source::{DataSource as _, Role};
-use hl_core::spread::{Limits, Member, spread};
+use hl_core::spread::{Given, Limits, Member, spread};
 use hl_core::store::{Holder, Living, StoreError, note_of};
 use hl_core::{StreamKey, Token};
 use tokio::time::Instant;
@@ -33,8 +33,12 @@ const BLIND_AFTER: Duration = Duration::from_secs(30);
 const ASK_EVERY: Duration = Duration::from_secs(10);
 /// Streams of others that are subscribed at a time; each stands twice meanwhile.
 const WARM_AT_ONCE: usize = 400;
-/// The same where others subscribe from the same address, of whose 1,000 subscriptions 100 are kept free.
-const WARM_BESIDE_OTHERS: usize = 50;
+/// The same, all together, where others subscribe from the same address, of whose 1,000 subscriptions 100 are kept free.
+const WARM_BESIDE_OTHERS: usize = 100;
+/// For so long one waits to be given: what its socket brings meanwhile takes memory. Then it is subscribed anew.
+const WARM_LIMIT: Duration = Duration::from_secs(120);
+/// Streams that are let go in one round: should the store go away then, only these are in nobody's hands.
+const MOVED_AT_ONCE: usize = 50;
 const LIMITS: Limits = Limits { subscriptions: CAPACITY, weight: POLLED_WEIGHT };
 
 /// How a process takes part.
@@ -51,8 +55,8 @@ pub(crate) struct Share {
     me: Member,
     /// What the others were told the last time.
     told: Option<Member>,
-    /// Streams of others that are subscribed, and whether they have a place on a socket.
-    warm: BTreeMap<StreamKey, Places>,
+    /// Streams of others that are subscribed, whether they have a place on a socket, and since when.
+    warm: BTreeMap<StreamKey, (Places, Instant)>,
     /// Streams that are on their way out.
     releasing: BTreeSet<StreamKey>,
     /// Streams whose lease could not be given back yet.
@@ -112,17 +116,18 @@ impl Share {
 }
 
 impl Engine {
-    /// Tells the others, hears of them, takes what is its own, and begins to give away what is not.
+    /// Tells the others, hears of them, takes what is its own, and begins to give away what is not. Whether it got so far.
     ///
     /// # Errors
     /// When the store fails for good.
-    pub(crate) async fn share(&self, share: &mut Share, order: &[StreamKey]) -> Result<(), StoreError> {
+    pub(crate) async fn share(&self, share: &mut Share, order: &[StreamKey]) -> Result<bool, StoreError> {
         match self.try_share(share, order).await {
+            Ok(()) => Ok(true),
             Err(error) if error.is_temporary() => {
                 warn!(%error, "the others cannot be asked; everything stays where it is");
-                Ok(())
+                Ok(false)
             }
-            result => result,
+            Err(error) => Err(error),
         }
     }
 
@@ -135,40 +140,33 @@ impl Engine {
         share.heirs =
             members.iter().filter(|(of, member)| **of != token && member.able && !member.leaving).count();
         let given = assigned(&members);
-        self.say_what_has_no_room(share, order, given.len());
+        say_what_has_no_room(share, order, &given);
 
         let leased = self.leased().clone();
-        let mine = |stream: &StreamKey| given.get(stream) == Some(&token);
-        let wanted: Vec<_> = order
-            .iter()
-            .filter(|s| mine(s) && !leased.contains(s) && !share.releasing.contains(s))
-            .copied()
-            .collect();
+        let mine = |stream: &StreamKey| given.get(stream).filter(|given| given.to == token);
+        let is_wanted = |stream: &&StreamKey| mine(stream).is_some() && !leased.contains(stream);
+        let wanted: Vec<_> =
+            order.iter().filter(is_wanted).filter(|s| !share.releasing.contains(s)).copied().collect();
         let mut held = Vec::new();
         if !wanted.is_empty() {
-            let leases = self.store.lease(&wanted).await?;
+            let leases = match self.store.lease(&wanted).await {
+                Ok(leases) => leases,
+                Err(error) => {
+                    // They may have been granted all the same.
+                    share.owed.extend(wanted);
+                    return Err(error);
+                }
+            };
             held.clone_from(&leases.held);
             for start in &leases.granted {
                 share.warm.remove(&start.stream);
             }
             self.begin(leases, &share.me.doubled);
         }
-        let beside_others = members.iter().any(|(of, m)| *of != token && m.address == share.me.address);
-        let most = if beside_others { WARM_BESIDE_OTHERS } else { WARM_AT_ONCE };
-        let has_room = given.values().filter(|of| **of == token).count() <= CAPACITY;
-        // One that does not share gives nothing.
-        for (stream, _) in held.iter().filter(|(_, holder)| members.contains_key(&holder.token)) {
-            if share.warm.len() < most {
-                self.warm(share, *stream, has_room);
-            }
-        }
-        let turned: Vec<_> = share.warm.keys().filter(|stream| !mine(stream)).copied().collect();
-        for stream in turned {
-            share.warm.remove(&stream);
-            self.let_go(share, stream);
-        }
+        self.warm_up(share, &members, &held, &given);
+        self.make_room(share, &given, &leased);
 
-        let moving = leased.iter().filter_map(|stream| Some((*stream, *given.get(stream)?)));
+        let moving = leased.iter().filter_map(|stream| Some((*stream, given.get(stream)?.to)));
         let moving: Vec<_> = moving.filter(|(_, heir)| *heir != token).collect();
         share.to_move = moving.len();
         // What waits in the spool must not be overtaken.
@@ -177,7 +175,7 @@ impl Engine {
                 let heir = members.get(heir).is_some_and(|member| member.ready.contains(stream));
                 heir && !share.releasing.contains(stream)
             };
-            let ready: Vec<_> = moving.into_iter().filter(is_ready).collect();
+            let ready: Vec<_> = moving.into_iter().filter(is_ready).take(MOVED_AT_ONCE).collect();
             if !ready.is_empty() {
                 info!(streams = ready.len(), "given to other processes, which are ready for them");
             }
@@ -186,27 +184,86 @@ impl Engine {
             }
         }
 
-        let of_others = order.iter().filter(|stream| !mine(stream) && !leased.contains(stream));
-        held.extend(of_others.filter_map(|stream| Some((*stream, holders.get(given.get(stream)?)?.clone()))));
+        let of_others = order.iter().filter(|stream| mine(stream).is_none() && !leased.contains(stream));
+        held.extend(
+            of_others.filter_map(|stream| Some((*stream, holders.get(&given.get(stream)?.to)?.clone()))),
+        );
         self.hold(held);
         Ok(())
     }
 
-    /// Subscribes a stream that another still holds. `has_room`: all that is to be had here fits on the sockets.
-    fn warm(&self, share: &mut Share, stream: StreamKey, has_room: bool) {
-        if share.warm.contains_key(&stream) {
-            return;
+    /// Subscribes what is to come from others, and ends what is not to come any more.
+    fn warm_up(
+        &self,
+        share: &mut Share,
+        members: &BTreeMap<Token, Member>,
+        held: &[(StreamKey, Holder)],
+        given: &BTreeMap<StreamKey, Given>,
+    ) {
+        let others = members.iter().filter(|(of, m)| **of != self.token() && m.address == share.me.address);
+        let most = match others.count() {
+            0 => WARM_AT_ONCE,
+            others => WARM_BESIDE_OTHERS / others,
+        };
+        // One that does not share gives nothing.
+        let gives = |holder: &Holder| members.contains_key(&holder.token);
+        let coming: BTreeSet<_> =
+            held.iter().filter(|(_, holder)| gives(holder)).map(|(stream, _)| *stream).collect();
+        let turned = share
+            .warm
+            .iter()
+            .filter(|(stream, (_, since))| !coming.contains(stream) || since.elapsed() >= WARM_LIMIT);
+        let turned: Vec<_> = turned.map(|(stream, _)| *stream).collect();
+        for stream in turned {
+            share.warm.remove(&stream);
+            self.let_go(share, stream);
         }
+        for stream in coming {
+            let pushed = given.get(&stream).is_some_and(|given| given.pushed);
+            let is_free = !share.warm.contains_key(&stream) && !share.releasing.contains(&stream);
+            if share.warm.len() < most && is_free {
+                self.warm(share, stream, pushed);
+            }
+        }
+    }
+
+    /// Subscribes a stream that another still holds.
+    fn warm(&self, share: &mut Share, stream: StreamKey, pushed: bool) {
         let places = self.pool.place(stream, share.me.doubled.contains(&stream));
-        if places == Places::None && stream.spec().ws && has_room {
+        if places == Places::None && pushed {
             // Its place is taken by one that is on its way out. To poll it meanwhile would be a loss.
             return;
         }
         debug!(%stream, "subscribed, to take it over");
-        share.warm.insert(stream, places);
+        share.warm.insert(stream, (places, Instant::now()));
         self.inbox.warm(stream);
         self.guard.report(self.mono.now(), Event::Warm { stream, places });
         self.pool.assign(stream, Role::Standby);
+    }
+
+    /// Lets go what nobody has room for where it stands in the way of what is worth more, and what is polled though there
+    /// is a place for it by now: it is taken anew.
+    fn make_room(&self, share: &mut Share, given: &BTreeMap<StreamKey, Given>, leased: &BTreeSet<StreamKey>) {
+        let token = self.token();
+        let pushed = given.iter().filter(|(_, given)| given.to == token && given.pushed);
+        let (mut without_place, mut goes) = (0, Vec::new());
+        for (stream, _) in pushed.filter(|(stream, _)| !self.pool.has_place(**stream)) {
+            without_place += 1;
+            let is_free = leased.contains(stream)
+                && self.pool.place(*stream, share.me.doubled.contains(stream)) != Places::None;
+            if is_free {
+                goes.push(*stream);
+            }
+        }
+        if without_place > goes.len() {
+            goes.extend(leased.iter().filter(|stream| !given.contains_key(stream)));
+        }
+        for stream in goes {
+            if !share.releasing.contains(&stream) {
+                debug!(%stream, "let go, for its place or for want of one");
+                self.let_go(share, stream);
+            }
+        }
     }
 
     /// Stops collecting a stream. [`Engine::give_back`] is called when nothing of it is on its way any more.
@@ -215,14 +272,11 @@ impl Engine {
         self.guard.report(self.mono.now(), Event::Released { stream });
     }
 
-    /// What was released is committed: its lease goes back.
-    pub(crate) async fn give_back(&self, share: &mut Share, stream: StreamKey) {
+    /// What was released is committed: its lease goes back with the next round.
+    pub(crate) fn give_back(&self, share: &mut Share, stream: StreamKey) {
         share.releasing.remove(&stream);
         if self.leased().remove(&stream) {
             share.owed.insert(stream);
-            if let Err(error) = self.pay(share).await {
-                warn!(%error, %stream, "the lease could not be given back yet");
-            }
         }
     }
 
@@ -247,7 +301,7 @@ impl Engine {
         }
         let views = self.guard.view();
         let ready = views.iter().filter(|view| {
-            let polled = share.warm.get(&view.stream) == Some(&Places::None);
+            let polled = share.warm.get(&view.stream).is_some_and(|(places, _)| *places == Places::None);
             !view.leased && (polled || view.standby.is_some())
         });
         share.me.ready = ready.map(|view| view.stream).collect();
@@ -273,21 +327,21 @@ impl Engine {
         }
         share.sign.0.elapsed() < BLIND_AFTER
     }
+}
 
-    fn say_what_has_no_room(&self, share: &mut Share, order: &[StreamKey], given: usize) {
-        let without_room = order.len().saturating_sub(given);
-        if without_room != std::mem::replace(&mut share.without_room, without_room) && without_room > 0 {
-            warn!(
-                streams = without_room,
-                "no process has room for these: start one more from another address, or ask for less"
-            );
-        }
+fn say_what_has_no_room(share: &mut Share, order: &[StreamKey], given: &BTreeMap<StreamKey, Given>) {
+    let without_room = order.iter().filter(|stream| !given.contains_key(stream)).count();
+    if without_room != std::mem::replace(&mut share.without_room, without_room) && without_room > 0 {
+        warn!(
+            streams = without_room,
+            "no process has room for these: start one more from another address, or ask for less"
+        );
     }
 }
 
 /// Who is to have which stream, as every member reckons it.
 #[must_use]
-pub fn assigned(members: &BTreeMap<Token, Member>) -> BTreeMap<StreamKey, Token> {
+pub fn assigned(members: &BTreeMap<Token, Member>) -> BTreeMap<StreamKey, Given> {
     spread(members, LIMITS)
 }
 

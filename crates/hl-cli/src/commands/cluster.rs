@@ -1,9 +1,10 @@
 //! `hl-cli cluster`: the daemons that share a store, what each holds and how far it is behind, and what is on its way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use hl_core::spread::Member;
+use hl_core::spread::{Given, Member};
 use hl_core::store::{Holder, note_of};
 use hl_core::{StreamKey, TimeMs, Token};
 use hl_engine::assigned;
@@ -13,6 +14,9 @@ use serde::Serialize;
 use super::{CommandError, Common, Shell};
 use crate::exit::Exit;
 use crate::human;
+
+/// A stream that moves is held by nobody for a moment.
+const ON_THE_WAY: Duration = Duration::from_secs(3);
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -67,6 +71,8 @@ struct Lease {
     stream: StreamKey,
     /// The living process that holds it.
     holder: Option<Token>,
+    /// Whether a living process is to collect it.
+    wanted: bool,
     /// Who is to have it; none where nobody wants it, or has room for it.
     given: Option<Token>,
     /// The past below this time is settled, ms.
@@ -75,12 +81,23 @@ struct Lease {
     lag_ms: Option<i64>,
 }
 
+impl Answer {
+    /// Streams that somebody is to collect, and that nobody holds.
+    fn unheld(&self) -> impl Iterator<Item = &Lease> {
+        self.leases.iter().filter(|lease| lease.wanted && lease.holder.is_none())
+    }
+}
+
 pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
     let store = shell.open(&args.common).await?;
-    let answer = look(store.as_ref(), shell.clock.now()).await?;
+    let mut answer = look(store.as_ref(), shell.clock.now()).await?;
+    if answer.unheld().next().is_some() {
+        // It may be on its way just now.
+        tokio::time::sleep(ON_THE_WAY).await;
+        answer = look(store.as_ref(), shell.clock.now()).await?;
+    }
     shell.answer(&args.common, &answer, &text(&answer, args.leases))?;
-    let wanted = answer.leases.iter().filter(|lease| lease.given.is_some());
-    Ok(if wanted.clone().all(|lease| lease.holder.is_some()) { Exit::Done } else { Exit::Failed })
+    Ok(if answer.unheld().next().is_none() { Exit::Done } else { Exit::Failed })
 }
 
 async fn look(store: &dyn Inspect, at: TimeMs) -> Result<Answer, CommandError> {
@@ -93,20 +110,27 @@ async fn look(store: &dyn Inspect, at: TimeMs) -> Result<Answer, CommandError> {
             members.insert(holder.token, member);
         }
     }
-    let leases = leases(store.leases().await?, &assigned(&members), at);
+    let wanted = members.values().flat_map(|member| member.wants.iter().copied()).collect();
+    let leases = leases(store.leases().await?, &wanted, &assigned(&members), at);
     let members = holders.into_iter().map(|holder| row(holder, &members, &leases)).collect();
     Ok(Answer { at, members, leases })
 }
 
-fn leases(known: Vec<LeaseRow>, given: &BTreeMap<StreamKey, Token>, at: TimeMs) -> Vec<Lease> {
+fn leases(
+    known: Vec<LeaseRow>,
+    wanted: &BTreeSet<StreamKey>,
+    given: &BTreeMap<StreamKey, Given>,
+    at: TimeMs,
+) -> Vec<Lease> {
     let mut known: BTreeMap<_, _> = known.into_iter().map(|lease| (lease.stream, lease)).collect();
-    for stream in given.keys() {
+    for stream in wanted {
         known.entry(*stream).or_insert(LeaseRow { stream: *stream, edge: None, holder: None });
     }
     let lease = |LeaseRow { stream, edge, holder }| Lease {
         stream,
         holder,
-        given: given.get(&stream).copied(),
+        wanted: wanted.contains(&stream),
+        given: given.get(&stream).map(|given| given.to),
         edge,
         lag_ms: edge.map(|edge| at.since(edge).max(0)),
     };
@@ -161,11 +185,13 @@ fn text(answer: &Answer, with_leases: bool) -> String {
         ]);
     }
     let mut text = format!("{}\n", table.trim_fmt());
-    let unheld = answer.leases.iter().filter(|lease| lease.given.is_some() && lease.holder.is_none());
-    let unheld: Vec<_> = unheld.map(|lease| lease.stream.to_string()).collect();
-    if !unheld.is_empty() {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "\nheld by nobody: {}", unheld.join(", "));
+    for (words, has_room) in [("held by nobody", true), ("no room for", false)] {
+        let unheld = answer.unheld().filter(|lease| lease.given.is_some() == has_room);
+        let unheld: Vec<_> = unheld.map(|lease| lease.stream.to_string()).collect();
+        if !unheld.is_empty() {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "\n{words}: {}", unheld.join(", "));
+        }
     }
     if with_leases {
         let token = |token: Option<Token>| token.map_or("-".to_owned(), |token| token.0.to_string());

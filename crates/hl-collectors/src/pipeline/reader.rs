@@ -134,6 +134,7 @@ impl Pipeline {
         let (done, mut done_queue) = mpsc::channel(1);
         let mut committer = JoinSet::new();
         committer.spawn(committer::run(self.store.clone(), self.meters.clone(), job_queue, done));
+        let events = self.events.clone();
         loop {
             let flush_at = self.since.map(|since| since + BATCH_AGE).filter(|_| !self.is_busy());
             tokio::select! {
@@ -141,6 +142,12 @@ impl Pipeline {
                 Some(done) = done_queue.recv() => self.finished(done).await,
                 () = sleep_until(self.pop_at()) => self.pop_again().await,
                 () = sleep_until(flush_at) => {}
+                Ok(permit) = events.reserve(), if self.released().is_some() => {
+                    if let Some(stream) = self.released() {
+                        self.releasing.retain(|releasing| *releasing != stream);
+                        permit.send(PipelineEvent::Released(stream));
+                    }
+                }
                 entries = self.inbox.take(TAKE) => match entries {
                     Some(entries) => {
                         self.read(entries);
@@ -150,7 +157,6 @@ impl Pipeline {
                 },
             }
             self.flush(&jobs, false).await;
-            self.tell_released().await;
         }
         let drained = tokio::time::timeout(CLOSING_LIMIT, async {
             loop {
@@ -323,19 +329,15 @@ impl Pipeline {
         self.meters.stream(stream, |m| m.gaps += 1);
     }
 
-    /// Tells of released streams once nothing of them waits or is under way; what is in the spool may be of any.
-    async fn tell_released(&mut self) {
-        if self.releasing.is_empty() || self.spooled || self.failed {
-            return;
+    /// A released stream of which nothing waits or is under way any more; what is in the spool may be of any.
+    fn released(&self) -> Option<StreamKey> {
+        if self.spooled || self.failed {
+            return None;
         }
         let in_flight = self.in_flight.as_ref().map_or(&[][..], |batch| &batch.changes);
         let waits =
-            |stream: &StreamKey| self.pending.has(*stream) || in_flight.iter().any(|(of, _)| of == stream);
-        let (waiting, committed) = std::mem::take(&mut self.releasing).into_iter().partition(waits);
-        self.releasing = waiting;
-        for stream in committed {
-            let _ = self.events.send(PipelineEvent::Released(stream)).await;
-        }
+            |stream: StreamKey| self.pending.has(stream) || in_flight.iter().any(|(of, _)| *of == stream);
+        self.releasing.iter().copied().find(|stream| !waits(*stream))
     }
 
     /// Gives the committer its next batch where it is idle, and relieves memory where it is not.
