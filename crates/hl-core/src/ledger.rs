@@ -108,11 +108,13 @@ pub enum Cause {
     StoreFull,
     /// Nobody had asked for it yet when a backfill did.
     NotCollected,
+    /// It was stored, and the store has it no more: its files were replaced by another program.
+    StoreLost,
 }
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Outage,
         Self::Silence,
         Self::Refused,
@@ -123,6 +125,7 @@ impl Cause {
         Self::Undecodable,
         Self::StoreFull,
         Self::NotCollected,
+        Self::StoreLost,
     ];
 
     /// The word in the `cause` column.
@@ -139,6 +142,7 @@ impl Cause {
             Self::Undecodable => "undecodable",
             Self::StoreFull => "store_full",
             Self::NotCollected => "not_collected",
+            Self::StoreLost => "store_lost",
         }
     }
 
@@ -289,6 +293,20 @@ impl Batch {
     #[must_use]
     pub fn leased(&self) -> BTreeSet<StreamKey> {
         self.changes.iter().filter(|(_, change)| change.needs_lease()).map(|(stream, _)| *stream).collect()
+    }
+
+    /// What it says of the time line of a stream under its lease: covered pieces and gaps, oldest first.
+    #[must_use]
+    pub fn told_of(&self, stream: StreamKey) -> Vec<Span> {
+        let of_stream = self.changes.iter().filter(|(of, _)| *of == stream);
+        let mut spans: Vec<_> = of_stream
+            .filter_map(|(_, change)| match change {
+                Change::Covered { span, .. } | Change::GapOpened { span, .. } => Some(*span),
+                _ => None,
+            })
+            .collect();
+        spans.sort_unstable();
+        spans
     }
 
     /// Whether there may be something to backfill once it is committed.

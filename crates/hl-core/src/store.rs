@@ -119,6 +119,20 @@ impl StoreError {
     }
 }
 
+/// What a session knows of the place where its rows lie, beside what its calls answer.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct StoreCondition {
+    /// Why nothing can be written there, in words: the database was deleted or moved away. None while it is in place.
+    pub gone: Option<String>,
+    /// How often the database or its log was found replaced by another program, and was opened anew.
+    pub replaced: u32,
+    /// Size of the log, bytes: what was committed and is not in the database file yet, and room for it. 0 where the store
+    /// keeps no log that its readers can hold.
+    pub log_bytes: u64,
+    /// Since when a reader keeps the log from being emptied, ms; none while none does.
+    pub log_held_since: Option<TimeMs>,
+}
+
 /// The name of a note that each session has for itself, as [`Store::living`] finds it: `<name>/<token>`.
 #[must_use]
 pub fn note_of(name: &str, token: Token) -> String {
@@ -129,6 +143,11 @@ pub fn note_of(name: &str, token: Token) -> String {
 pub trait Store: Send + Sync + 'static {
     /// The token of this session.
     fn token(&self) -> Token;
+
+    /// What it knows of the place where its rows lie. Does not wait for anything.
+    fn condition(&self) -> StoreCondition {
+        StoreCondition::default()
+    }
 
     /// Takes the leases of those streams that no living process holds, and reads where each begins, in one
     /// transaction.
@@ -147,7 +166,10 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// [`Change::Rows`](crate::ledger::Change::Rows), `Covered`, `Final`, `GapOpened`, `Doubted` and `Edge` need the
     /// stream's lease under the batch's token; what lacks it is left out and named in [`Ack::superseded`]. The token
-    /// is the batch's, not the session's: what a dead process spooled is still taken while nobody else has the stream.
+    /// is the batch's, not the session's: what a dead process spooled is still taken while no other session has the stream.
+    ///
+    /// What lies between the stored edge of a stream and the first piece of the batch, and is neither covered nor a gap, was
+    /// lost by the store: an older copy of it was put in its place. It becomes a gap with the cause `store_lost`.
     fn commit(&self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Ack, StoreError>>;
 
     /// Opens a gap over those parts of `span` below the stream's edge that are neither covered nor a gap already.

@@ -45,6 +45,21 @@ pub fn settled(edge: Option<TimeMs>, before: TimeMs) -> TimeMs {
     before.min(edge.map_or(TimeMs::MAX, |edge| edge - RECENT_MS))
 }
 
+/// What lies between the stored edge and the pieces that follow, oldest first, and between these. Each session goes on
+/// where the edge is, so there is something only where the store was put back to an earlier state.
+#[must_use]
+pub fn holes(edge: Option<TimeMs>, pieces: &[Span]) -> Vec<Span> {
+    let Some(mut reached) = edge else { return Vec::new() };
+    let mut holes = Vec::new();
+    for piece in pieces {
+        if reached < piece.from {
+            holes.push(Span { from: reached, to: piece.from });
+        }
+        reached = reached.max(piece.to);
+    }
+    holes
+}
+
 /// Which of the filled parts holds a time. The parts were joined, oldest first.
 #[must_use]
 pub fn part_at(borders: Borders, parts: &[Span], time: TimeMs) -> Option<usize> {
@@ -116,4 +131,31 @@ pub fn reservation(booked: &[(TimeMs, i64)], now: TimeMs, weight: u32, ceiling: 
     }
     // More than the ceiling at once never fits.
     Reservation::RetryAt(now + WINDOW_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(from: i64, to: i64) -> Span {
+        Span::new(TimeMs(from), TimeMs(to))
+    }
+
+    #[test]
+    fn the_recent_past_begins_after_the_last_hole() {
+        let pieces = vec![(span(10, 40), false), (span(40, 60), true), (span(90, 95), false)];
+        assert_eq!(recent(pieces.clone(), TimeMs(60)), (Some(TimeMs(10)), vec![span(40, 60)]));
+        assert_eq!(recent(pieces, TimeMs(95)), (Some(TimeMs(90)), vec![span(40, 60)]));
+        let edge = TimeMs(2 * RECENT_MS);
+        assert_eq!(recent(vec![(span(0, edge.0), false)], edge).0, Some(edge - RECENT_MS));
+    }
+
+    #[test]
+    fn a_hole_lies_between_the_edge_and_what_goes_on() {
+        let pieces = [span(10, 20), span(15, 17), span(20, 30), span(40, 50)];
+        assert_eq!(holes(None, &pieces), [], "nothing was collected before");
+        assert_eq!(holes(Some(TimeMs(10)), &pieces), [span(30, 40)]);
+        assert_eq!(holes(Some(TimeMs(4)), &pieces), [span(4, 10), span(30, 40)]);
+        assert_eq!(holes(Some(TimeMs(60)), &pieces), []);
+    }
 }

@@ -18,7 +18,9 @@ use hl_core::seam::BoxFuture;
 use hl_core::store::{BatchQueue, StoreError};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::sqlite::{Step as _, file};
+use crate::sqlite::file::{self, Opened};
+use crate::sqlite::place::{self, Displaced};
+use crate::sqlite::{SqliteError, Step as _, temporary};
 use crate::writer::{Worker, Writer};
 
 /// Marks the file as a spool: `HLsp`.
@@ -48,7 +50,9 @@ struct Size {
 }
 
 struct Open {
-    conn: Connection,
+    /// None while the file could not be opened anew.
+    file: Option<Opened>,
+    path: PathBuf,
     size: Arc<Size>,
 }
 
@@ -125,7 +129,7 @@ impl Spool {
     /// # Errors
     /// [`StoreError::Closed`] when that was done already.
     pub async fn close(&self) -> Result<(), StoreError> {
-        self.worker.finish(|_| ()).await
+        self.worker.finish(Open::make_ready).await?
     }
 }
 
@@ -166,35 +170,94 @@ impl BatchQueue for Spool {
     }
 }
 
+/// A spool beside a database that is not there: one that a running process has open, or that holds batches.
+pub(crate) fn left_alone(database: &Path) -> Option<PathBuf> {
+    (0..MAX_SPOOLS).map(|n| Spool::beside(database, n)).filter(|path| path.exists()).find(|path| {
+        let count =
+            |spool: &Opened| spool.query_row("SELECT count(*) FROM spool", [], |r| r.get::<_, i64>(0));
+        // One that cannot be read may hold something.
+        !file::open_for_reading(path, KIND).is_ok_and(|spool| count(&spool).is_ok_and(|batches| batches == 0))
+    })
+}
+
+/// Opens a spool for this process only: a batch must not be taken out twice.
+fn open_alone(path: &Path) -> Result<Opened, StoreError> {
+    const STEP: &str = "opening the spool";
+    let file = file::open_for_writing(path, KIND)?;
+    file.pragma_update(None, "locking_mode", "EXCLUSIVE").step(STEP)?;
+    file.execute_batch("BEGIN IMMEDIATE; COMMIT").step(STEP)?;
+    Ok(file)
+}
+
+/// Copies every batch, under its number.
+fn move_batches(old: &Connection, new: &mut Connection) -> Result<(), StoreError> {
+    const STEP: &str = "making the spool anew";
+    let tx = new.transaction().step(STEP)?;
+    let mut all = old.prepare("SELECT seq, payload FROM spool ORDER BY seq").step(STEP)?;
+    let mut batches = all.query([]).step(STEP)?;
+    while let Some(batch) = batches.next().step(STEP)? {
+        let (seq, payload): (i64, String) = (batch.get(0).step(STEP)?, batch.get(1).step(STEP)?);
+        tx.execute("INSERT INTO spool (seq, payload) VALUES (?1, ?2)", params![seq, payload]).step(STEP)?;
+    }
+    tx.commit().step(STEP)
+}
+
 impl Open {
     fn new(path: &Path, size: Arc<Size>) -> Result<Self, StoreError> {
-        const STEP: &str = "opening the spool";
-        let conn = file::open_for_writing(path, KIND)?;
-        // One process only: a batch must not be taken out twice.
-        conn.pragma_update(None, "locking_mode", "EXCLUSIVE").step(STEP)?;
-        conn.execute_batch("BEGIN IMMEDIATE; COMMIT").step(STEP)?;
+        let path = place::resolve(path);
+        let file = open_alone(&path)?;
         // A damaged spool may lose batches, or give one back for ever.
-        file::check(&conn)?;
-        let open = Self { conn, size };
+        file::check(&file)?;
+        let open = Self { file: Some(file), path, size };
         open.measure()?;
         Ok(open)
     }
 
+    fn conn(&self) -> Result<&Connection, StoreError> {
+        let away = || temporary("opening the spool anew", SqliteError::Replaced(self.path.clone()));
+        self.file.as_deref().ok_or_else(away)
+    }
+
+    /// Sees to it that what is spooled lies in the file of that name: where that was deleted or replaced, what it held
+    /// moves into a new one.
+    fn make_ready(&mut self) -> Result<(), StoreError> {
+        if let Some(old) = &self.file {
+            let Err(found) = old.look() else { return Ok(()) };
+            let spool = self.path.display();
+            tracing::error!(%spool, ?found, "another program removed or replaced the spool: it is made anew");
+            if found != Displaced::LogReplaced {
+                old.leave_whole()?;
+                let mut new = open_alone(&self.path)?;
+                move_batches(old, &mut new)?;
+                self.file = Some(new);
+                return self.measure();
+            }
+            // No other program could write to the file, which this process alone has open.
+            old.empty_log()?;
+            // Closed before it is opened again: both at once would share what SQLite knows of the deleted log.
+            self.file = None;
+        }
+        self.file = Some(open_alone(&self.path)?);
+        self.measure()
+    }
+
     fn measure(&self) -> Result<(), StoreError> {
         let sql = "SELECT count(*), ifnull(sum(octet_length(payload)), 0) FROM spool";
+        let read = |r: &rusqlite::Row<'_>| Ok((r.get(0)?, r.get(1)?));
         let (batches, bytes): (i64, i64) =
-            self.conn.query_row(sql, [], |r| Ok((r.get(0)?, r.get(1)?))).step("measuring the spool")?;
+            self.conn()?.query_row(sql, [], read).step("measuring the spool")?;
         self.size.batches.store(batches.cast_unsigned(), Ordering::Relaxed);
         self.size.bytes.store(bytes.cast_unsigned(), Ordering::Relaxed);
         Ok(())
     }
 
     fn push(&mut self, payload: &str, max_bytes: u64) -> Result<bool, StoreError> {
+        self.make_ready()?;
         let bytes = payload.len() as u64;
         if self.size.bytes.load(Ordering::Relaxed) + bytes > max_bytes {
             return Ok(false);
         }
-        self.conn
+        self.conn()?
             .prepare_cached("INSERT INTO spool (payload) VALUES (?1)")
             .and_then(|mut s| s.execute([payload]))
             .step("spooling a batch")?;
@@ -204,7 +267,7 @@ impl Open {
     }
 
     fn peek(&mut self) -> Result<Option<(u64, String)>, StoreError> {
-        self.conn
+        self.conn()?
             .prepare_cached("SELECT seq, payload FROM spool ORDER BY seq LIMIT 1")
             .and_then(|mut s| {
                 s.query_row([], |r| Ok((r.get::<_, i64>(0)?.cast_unsigned(), r.get(1)?))).optional()
@@ -215,17 +278,17 @@ impl Open {
     fn pop(&mut self, number: u64) -> Result<(), StoreError> {
         const STEP: &str = "taking a batch off the spool";
         let bytes: Option<i64> = self
-            .conn
+            .conn()?
             .prepare_cached("DELETE FROM spool WHERE seq = ?1 RETURNING octet_length(payload)")
             .and_then(|mut s| s.query_row(params![number.cast_signed()], |r| r.get(0)).optional())
             .step(STEP)?;
         let Some(bytes) = bytes else { return Ok(()) };
         self.size.bytes.fetch_sub(bytes.cast_unsigned(), Ordering::Relaxed);
         if self.size.batches.fetch_sub(1, Ordering::Relaxed) == 1 {
-            let pages: i64 = self.conn.query_row("PRAGMA page_count", [], |r| r.get(0)).step(STEP)?;
-            let page: i64 = self.conn.query_row("PRAGMA page_size", [], |r| r.get(0)).step(STEP)?;
+            let pages: i64 = self.conn()?.query_row("PRAGMA page_count", [], |r| r.get(0)).step(STEP)?;
+            let page: i64 = self.conn()?.query_row("PRAGMA page_size", [], |r| r.get(0)).step(STEP)?;
             if pages * page > SHRINK_ABOVE {
-                self.conn.execute_batch("VACUUM").step("shrinking the spool")?;
+                self.conn()?.execute_batch("VACUUM").step("shrinking the spool")?;
             }
         }
         Ok(())

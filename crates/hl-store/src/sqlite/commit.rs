@@ -10,6 +10,7 @@ use rusqlite::{OptionalExtension as _, params};
 use super::error::{SqliteError, Step as _, permanent};
 use super::rows::{self, Stamp, Written};
 use super::session::Scope;
+use crate::rules;
 
 impl Scope<'_> {
     pub(super) fn commit(&self, batch: &Batch) -> Result<Ack, StoreError> {
@@ -18,7 +19,12 @@ impl Scope<'_> {
             return Err(permanent("checking a batch", mixed));
         }
         let mut ack = Ack::default();
-        let superseded = self.superseded(batch)?;
+        let (superseded, edges) = self.leases_of(batch)?;
+        for (stream, edge) in edges {
+            for hole in rules::holes(edge, &batch.told_of(stream)) {
+                self.lost(stream, hole)?;
+            }
+        }
         // Rows inserted since the last covered piece of the same claim.
         let mut inserted = BTreeMap::<(StreamKey, Epoch), u64>::new();
         for (stream, change) in &batch.changes {
@@ -56,20 +62,31 @@ impl Scope<'_> {
         Ok(ack)
     }
 
-    /// The streams of the batch for which it needs a lease that its token does not have.
-    fn superseded(&self, batch: &Batch) -> Result<BTreeSet<StreamKey>, StoreError> {
-        let mut superseded = BTreeSet::new();
+    /// The streams of the batch for which it needs a lease that its token does not have; and the edges of the others.
+    #[allow(clippy::type_complexity, reason = "a name for the pair would say no more")]
+    fn leases_of(
+        &self,
+        batch: &Batch,
+    ) -> Result<(BTreeSet<StreamKey>, BTreeMap<StreamKey, Option<TimeMs>>), StoreError> {
+        let (mut superseded, mut edges) = (BTreeSet::new(), BTreeMap::new());
         for stream in batch.leased() {
-            let token: Option<Option<u32>> = self
+            let row: Option<(Option<u32>, Option<i64>)> = self
                 .tx
-                .prepare_cached("SELECT token FROM streams WHERE stream = ?1")
-                .and_then(|mut s| s.query_row([stream.to_string()], |r| r.get(0)).optional())
+                .prepare_cached("SELECT token, edge FROM streams WHERE stream = ?1")
+                .and_then(|mut s| {
+                    s.query_row([stream.to_string()], |r| Ok((r.get(0)?, r.get(1)?))).optional()
+                })
                 .step("checking a lease")?;
-            if token.flatten().map(Token) != Some(batch.token) {
-                superseded.insert(stream);
+            match row {
+                Some((token, edge)) if token.map(Token) == Some(batch.token) => {
+                    edges.insert(stream, edge.map(TimeMs));
+                }
+                _ => {
+                    superseded.insert(stream);
+                }
             }
         }
-        Ok(superseded)
+        Ok((superseded, edges))
     }
 
     /// Moves an edge forward; never back.

@@ -63,6 +63,53 @@ pub enum SqliteError {
     /// An empty file, opened for reading.
     #[error("{} is empty; start a collector on it first, or check the path", .0.display())]
     Empty(PathBuf),
+    /// The database file has several names.
+    #[error(
+        "{} is one of several names of the same file (hard links), and SQLite keeps its log beside one of them only; \
+         remove the other names, or give the store a copy of its own (`hl-cli backup`)",
+        .0.display()
+    )]
+    ManyNames(PathBuf),
+    /// A connection of this process still has a log open that was deleted.
+    #[error(
+        "the log of {} was deleted, and a reader in this process still has it open; it is waited for",
+        .0.display()
+    )]
+    DeletedLogOpen(PathBuf),
+    /// The database file was deleted or moved away while it was open.
+    #[error(
+        "{} is not there any more: it was deleted or moved; put it back, and what is collected meanwhile enters from the \
+         spool beside it",
+        .0.display()
+    )]
+    Gone(PathBuf),
+    /// The database or its log was replaced during a transaction.
+    #[error("{} or its log was replaced by another program; it is opened anew", .0.display())]
+    Replaced(PathBuf),
+    /// The log has grown as large as it may.
+    #[error(
+        "the log beside {} has grown to {} MB, because a program keeps a transaction open on the database; end it, and \
+         what is collected meanwhile enters from the spool",
+        path.display(), bytes / 1_000_000
+    )]
+    LogFull {
+        /// The database.
+        path: PathBuf,
+        /// Size of the log, bytes.
+        bytes: u64,
+    },
+    /// The database is not there, and what was collected for it is.
+    #[error(
+        "{} does not exist, but {} holds rows that were collected for it; put the database back, or move the spool away \
+         to begin a new one without these rows",
+        database.display(), spool.display()
+    )]
+    SpoolAlone {
+        /// The database.
+        database: PathBuf,
+        /// The spool.
+        spool: PathBuf,
+    },
     /// No space is left.
     #[error("the disk is full; free some space")]
     Full(#[source] rusqlite::Error),
@@ -118,6 +165,10 @@ impl<T> Step<T> for Result<T, SqliteError> {
 
 pub(crate) fn permanent(step: &'static str, error: SqliteError) -> StoreError {
     StoreError::Permanent { step, source: Box::new(error) }
+}
+
+pub(crate) fn temporary(step: &'static str, error: SqliteError) -> StoreError {
+    StoreError::Temporary { step, source: Box::new(error) }
 }
 
 pub(crate) fn sort(step: &'static str, error: rusqlite::Error) -> StoreError {

@@ -1,5 +1,6 @@
 //! How a SQLite file of ours is opened, made, and told from others.
 
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::time::Duration;
 
@@ -7,7 +8,8 @@ use hl_core::store::StoreError;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::error::{SqliteError, Step as _, permanent, sort};
+use super::error::{SqliteError, Step as _, permanent, sort, temporary};
+use super::place::{self, Displaced, OpenLog, Place};
 
 /// One kind of file.
 #[derive(Clone, Copy)]
@@ -27,8 +29,72 @@ impl Kind {
     }
 }
 
-/// Opens the file for writing, makes it where there is none, and brings an earlier schema to this one.
-pub(crate) fn open_for_writing(path: &Path, kind: Kind) -> Result<Connection, StoreError> {
+/// How much of a file [`quick_check`] looks at: some gigabytes, in some seconds.
+const CHECKED_STEPS: u64 = 4_000_000;
+/// How often it may be told to end.
+const STEPS_EACH: i32 = 10_000;
+
+/// An open connection, and the files that it was opened on.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    // Dropped first: only then is its log open no more.
+    conn: Connection,
+    place: Place,
+    _open: OpenLog,
+}
+
+impl Opened {
+    /// Whether the database's names still lead to its files; the size of the log, bytes.
+    pub(crate) fn look(&self) -> Result<u64, Displaced> {
+        self.place.look()
+    }
+
+    /// Brings what its log holds into a database that was moved away, so that the file is whole where it lies now, and takes
+    /// the log from under the old name: it must not meet another database there. False where a reader keeps it.
+    pub(crate) fn leave_whole(&self) -> Result<bool, StoreError> {
+        if !self.place.has_own_log() {
+            return Ok(true);
+        }
+        let is_empty = empty_log(&self.conn)?;
+        if is_empty {
+            self.place.remove_log();
+        }
+        Ok(is_empty)
+    }
+
+    /// Brings what its log holds into its database, wherever both are now. Only where no other program can have written to
+    /// the database since they were parted. Whether the log is empty now.
+    pub(crate) fn empty_log(&self) -> Result<bool, StoreError> {
+        empty_log(&self.conn)
+    }
+}
+
+impl Deref for Opened {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.conn
+    }
+}
+
+impl DerefMut for Opened {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.conn
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if self.look().is_err() {
+            // The last connection brings the log into the database and removes the file of that name: another's by now.
+            let _ = self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        }
+    }
+}
+
+/// Opens the file for writing, makes it where there is none, and brings an earlier schema to this one. `path` is
+/// [`resolve`](place::resolve)d.
+pub(crate) fn open_for_writing(path: &Path, kind: Kind) -> Result<Opened, StoreError> {
     const STEP: &str = "opening the database";
     if path.is_dir() {
         return Err(permanent(STEP, SqliteError::Folder(path.to_owned())));
@@ -37,33 +103,34 @@ pub(crate) fn open_for_writing(path: &Path, kind: Kind) -> Result<Connection, St
     std::fs::create_dir_all(folder)
         .map_err(|source| permanent(STEP, SqliteError::Unwritable { path: folder.to_owned(), source }))?;
     // SQLite says "unable to open" for every cause; the operating system says which.
-    std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
+    place::may_write(path)
         .map_err(|source| permanent(STEP, SqliteError::Unwritable { path: path.to_owned(), source }))?;
-    let mut conn = connect(path, kind, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    if place::names(path) > 1 {
+        return Err(permanent(STEP, SqliteError::ManyNames(path.to_owned())));
+    }
+    if place::has_deleted_log_open(path) {
+        return Err(temporary(STEP, SqliteError::DeletedLogOpen(path.to_owned())));
+    }
+    let mut conn = connect(path, kind, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     let found = look(&conn, path, kind)?;
     conn.pragma_update(None, "journal_mode", "WAL").map_err(|e| unreadable(path, e))?;
     conn.pragma_update(None, "synchronous", "FULL").step(STEP)?;
-    conn.pragma_update(None, "journal_size_limit", 64 << 20).step(STEP)?;
+    conn.pragma_update(None, "journal_size_limit", 16 << 20).step(STEP)?;
     conn.pragma_update(None, "cache_size", -16_384).step(STEP)?;
     conn.set_prepared_statement_cache_capacity(128);
     if found != Some(kind.version()) {
         upgrade(&mut conn, path, kind)?;
     }
-    Ok(conn)
+    opened(conn, path)
 }
 
-/// Opens an existing file for reading.
-pub(crate) fn open_for_reading(path: &Path, kind: Kind) -> Result<Connection, StoreError> {
+/// Opens an existing file for reading. `path` is [`resolve`](place::resolve)d.
+pub(crate) fn open_for_reading(path: &Path, kind: Kind) -> Result<Opened, StoreError> {
     const STEP: &str = "opening the database for reading";
     if path.is_dir() {
         return Err(permanent(STEP, SqliteError::Folder(path.to_owned())));
     }
-    std::fs::File::open(path).map_err(|source| {
+    place::may_read(path).map_err(|source| {
         let path = path.to_owned();
         permanent(
             STEP,
@@ -73,12 +140,15 @@ pub(crate) fn open_for_reading(path: &Path, kind: Kind) -> Result<Connection, St
             },
         )
     })?;
+    if place::has_deleted_log_open(path) {
+        return Err(temporary(STEP, SqliteError::DeletedLogOpen(path.to_owned())));
+    }
     let mut conn = connect(path, kind, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     if let Err(error) = conn.query_row("PRAGMA schema_version", [], |_| Ok(()))
         && matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
         && let Some(uri) = as_it_lies(path)
     {
-        // Nobody can write in that place, so there is no log beside the file, and SQLite cannot make one.
+        // No program can write in that place, so there is no log beside the file, and SQLite cannot make one.
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
         conn = connect(Path::new(&uri), kind, flags)?;
     }
@@ -91,15 +161,36 @@ pub(crate) fn open_for_reading(path: &Path, kind: Kind) -> Result<Connection, St
         Some(_) => {}
     }
     conn.pragma_update(None, "cache_size", -65_536).step(STEP)?;
-    Ok(conn)
+    opened(conn, path)
+}
+
+fn opened(conn: Connection, path: &Path) -> Result<Opened, StoreError> {
+    let place = Place::of(path).map_err(|source| {
+        temporary("looking at the database file", SqliteError::NotReadable { path: path.to_owned(), source })
+    })?;
+    let open = OpenLog::of(&place);
+    Ok(Opened { conn, place, _open: open })
+}
+
+/// Brings the whole log into the database and makes it empty, unless a reader or a writer keeps it. Whether it is empty
+/// now. Does not wait.
+pub(crate) fn empty_log(conn: &Connection) -> Result<bool, StoreError> {
+    const STEP: &str = "emptying the log";
+    let patience: i64 = conn.query_row("PRAGMA busy_timeout", [], |r| r.get(0)).step(STEP)?;
+    conn.busy_timeout(Duration::ZERO).step(STEP)?;
+    let busy = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get::<_, bool>(0));
+    conn.busy_timeout(Duration::from_millis(patience.unsigned_abs())).step(STEP)?;
+    match busy {
+        Ok(busy) => Ok(!busy),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(false),
+        Err(error) => Err(sort(STEP, error)),
+    }
 }
 
 /// The name by which SQLite reads a file without a log; none where there is a log.
 fn as_it_lies(path: &Path) -> Option<String> {
     use std::fmt::Write as _;
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    if Path::new(&log).exists() {
+    if place::log_of(path).exists() {
         return None;
     }
     let mut uri = "file:".to_owned();
@@ -116,7 +207,7 @@ fn connect(path: &Path, kind: Kind, flags: OpenFlags) -> Result<Connection, Stor
     const STEP: &str = "opening the database";
     let conn = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).step(STEP)?;
     conn.busy_timeout(kind.busy).step(STEP)?;
-    // Plans do not hang on the values bound to a statement. Otherwise SQLite plans some anew each time they run.
+    // Plans do not depend on the values bound to a statement. Otherwise SQLite plans some anew each time they run.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).step(STEP)?;
     Ok(conn)
 }
@@ -163,8 +254,29 @@ fn upgrade(conn: &mut Connection, path: &Path, kind: Kind) -> Result<(), StoreEr
 
 /// Refuses a damaged file. Reads all of it.
 pub(crate) fn check(conn: &Connection) -> Result<(), StoreError> {
+    verdict(conn.query_row("PRAGMA integrity_check(1)", [], |r| r.get(0)))
+}
+
+/// Refuses a file whose pages are damaged. Reads as much of it as a start may take.
+pub(crate) fn quick_check(conn: &mut Connection) -> Result<(), StoreError> {
     const STEP: &str = "checking the file";
-    let said: String = conn.query_row("PRAGMA integrity_check(1)", [], |r| r.get(0)).step(STEP)?;
+    let mut left = CHECKED_STEPS / u64::from(STEPS_EACH.unsigned_abs());
+    let enough = move || {
+        left = left.saturating_sub(1);
+        left == 0
+    };
+    conn.progress_handler(STEPS_EACH, Some(enough)).step(STEP)?;
+    let said = conn.query_row("PRAGMA quick_check(1)", [], |r| r.get(0));
+    conn.progress_handler(0, None::<fn() -> bool>).step(STEP)?;
+    match said {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => Ok(()),
+        said => verdict(said),
+    }
+}
+
+fn verdict(said: rusqlite::Result<String>) -> Result<(), StoreError> {
+    const STEP: &str = "checking the file";
+    let said = said.step(STEP)?;
     if said == "ok" {
         return Ok(());
     }

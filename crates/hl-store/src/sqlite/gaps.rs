@@ -329,6 +329,17 @@ impl Scope<'_> {
         if to <= span.from {
             return Ok(());
         }
+        self.open_unknown(&name, Span { from: span.from, to }, cause)
+    }
+
+    /// Opens a gap over what the store has lost: `span` lies between its edge and what goes on.
+    pub(super) fn lost(&self, stream: StreamKey, span: Span) -> Result<(), StoreError> {
+        self.open_unknown(&stream.to_string(), span, Cause::StoreLost)
+    }
+
+    /// Opens gaps over what of `span` is neither covered nor a gap.
+    fn open_unknown(&self, stream: &str, span: Span, cause: Cause) -> Result<(), StoreError> {
+        const STEP: &str = "reading what is known of a piece";
         let mut statement = self
             .tx
             .prepare_cached(
@@ -339,10 +350,10 @@ impl Scope<'_> {
             )
             .step(STEP)?;
         let known = statement
-            .query_map(params![name, span.from.0, to.0], |r| rows::span(r, 0))
+            .query_map(params![stream, span.from.0, span.to.0], |r| rows::span(r, 0))
             .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
             .step(STEP)?;
-        self.open_rest(&name, Span { from: span.from, to }, known, cause)
+        self.open_rest(stream, span, known, cause)
     }
 
     /// Claims the free open gaps inside `span`.

@@ -1,7 +1,7 @@
 //! Reading for people and checks: streams, coverage, gaps, rows, and the audit.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use hl_core::archive::{Part, StoredRows};
@@ -14,17 +14,20 @@ use hl_core::{Coin, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::error::Step as _;
+use super::file::Opened;
 use super::rows::{self, Place, span, word};
 use super::session::{self, Locks};
-use super::{SqliteStore, alerts, archive, audit, file, runs, schema};
+use super::{SqliteStore, alerts, archive, audit, file, place, runs, schema};
 use crate::{AlertRow, Audit, CoverageRow, GapRow, Inspect, LeaseRow, StreamRow};
 
 /// Reads a SQLite store without writing to it, also while a daemon writes.
 ///
 /// The work is done in place, on the caller's thread: an [`audit`](Inspect::audit) reads every row, so run it where
-/// nothing else waits. Each call sees one state of the store.
+/// nothing else waits. Each call sees one state of the store. It may be kept: where the database or its log was replaced
+/// meanwhile, the next call opens the new one.
 pub struct SqliteInspect {
-    conn: Mutex<Connection>,
+    path: PathBuf,
+    file: Mutex<Option<Opened>>,
     locks: Locks,
 }
 
@@ -34,9 +37,10 @@ impl SqliteStore {
     /// # Errors
     /// Permanent, with what to do about it: there is no such file, it is no store, or one of another release.
     pub fn inspect(path: impl AsRef<Path>) -> Result<SqliteInspect, StoreError> {
-        let path = path.as_ref();
-        let conn = file::open_for_reading(path, schema::KIND)?;
-        Ok(SqliteInspect { conn: Mutex::new(conn), locks: Locks::beside(path) })
+        let path = place::resolve(path.as_ref());
+        let file = file::open_for_reading(&path, schema::KIND)?;
+        let locks = Locks::of(&path);
+        Ok(SqliteInspect { path, file: Mutex::new(Some(file)), locks })
     }
 }
 
@@ -46,7 +50,15 @@ impl SqliteInspect {
         work: impl FnOnce(&Connection, &Locks) -> Result<R, StoreError> + Send + 'a,
     ) -> BoxFuture<'a, Result<R, StoreError>> {
         Box::pin(async move {
-            let conn = self.conn.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+            if file.as_ref().is_some_and(|file| file.look().is_err()) {
+                // Closed before another is opened: see `place::has_deleted_log_open`.
+                *file = None;
+            }
+            let conn = match &mut *file {
+                Some(conn) => conn,
+                none => none.insert(file::open_for_reading(&self.path, schema::KIND)?),
+            };
             // One transaction, so that everything comes from one state.
             let tx = conn.unchecked_transaction().step("beginning to read")?;
             let answer = work(&tx, &self.locks);

@@ -11,6 +11,7 @@ mod error;
 pub(crate) mod file;
 mod gaps;
 mod inspect;
+pub(crate) mod place;
 mod rows;
 mod runs;
 mod schema;
@@ -20,7 +21,7 @@ mod transfer;
 mod weight;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hl_core::alert::Alert;
@@ -29,12 +30,12 @@ use hl_core::ledger::{Ack, Batch, Cause, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::{BoxFuture, Clock};
 use hl_core::statistics::Figure;
-use hl_core::store::{Leases, Living, Reservation, Store, StoreError};
+use hl_core::store::{Leases, Living, Reservation, Store, StoreCondition, StoreError};
 use hl_core::{Epoch, Records, StreamKey, TimeMs, Token};
 use tokio::time::{Instant, sleep};
 
 pub use error::SqliteError;
-pub(crate) use error::Step;
+pub(crate) use error::{Step, temporary};
 pub use inspect::SqliteInspect;
 use session::{Scope, Session};
 
@@ -48,7 +49,7 @@ const OPEN_PAUSE: Duration = Duration::from_millis(50);
 
 /// How to open a [`SqliteStore`].
 pub struct SqliteOptions {
-    /// The database file. It and its folder are made where they are missing.
+    /// The database file, or a symbolic link to it. It and its folder are made where they are missing.
     pub path: PathBuf,
     /// What the session is, for people: `hl-daemon`, `hl-cli backfill`.
     pub role: String,
@@ -91,6 +92,7 @@ pub fn host_name() -> String {
 pub struct SqliteStore {
     worker: Worker<Session>,
     token: Token,
+    condition: Arc<Mutex<StoreCondition>>,
 }
 
 impl SqliteStore {
@@ -102,16 +104,17 @@ impl SqliteStore {
     pub async fn open(options: SqliteOptions) -> Result<Self, StoreError> {
         let options = Arc::new(options);
         let give_up = Instant::now() + OPEN_LIMIT;
+        let condition = Arc::new(Mutex::default());
         let worker = loop {
-            let shared = Arc::clone(&options);
-            match Worker::start(options.writer, "hl-store", move || Session::open(&shared)).await {
+            let (shared, told) = (Arc::clone(&options), Arc::clone(&condition));
+            match Worker::start(options.writer, "hl-store", move || Session::open(shared, told)).await {
                 // While another process makes the file, SQLite says that it is busy without waiting.
                 Err(error) if error.is_temporary() && Instant::now() < give_up => sleep(OPEN_PAUSE).await,
                 opened => break opened?,
             }
         };
         let token = worker.call(|session| session.token).await?;
-        Ok(Self { worker, token })
+        Ok(Self { worker, token, condition })
     }
 
     async fn write<R: Send + 'static>(
@@ -136,6 +139,10 @@ impl Import for SqliteStore {
 impl Store for SqliteStore {
     fn token(&self) -> Token {
         self.token
+    }
+
+    fn condition(&self) -> StoreCondition {
+        self.condition.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn lease<'a>(&'a self, streams: &'a [StreamKey]) -> BoxFuture<'a, Result<Leases, StoreError>> {
@@ -175,7 +182,7 @@ impl Store for SqliteStore {
     }
 
     fn open_gaps(&self) -> BoxFuture<'_, Result<Vec<(StreamKey, u64, Span)>, StoreError>> {
-        Box::pin(async { self.worker.call(|session| gaps::open_gaps(session.conn())).await? })
+        Box::pin(async { self.worker.call(|session| gaps::open_gaps(session.conn()?)).await? })
     }
 
     fn covered_bars(
@@ -183,12 +190,12 @@ impl Store for SqliteStore {
         stream: StreamKey,
         span: Span,
     ) -> BoxFuture<'_, Result<Vec<(TimeMs, u64)>, StoreError>> {
-        let work = move |session: &mut Session| gaps::covered_bars(session.conn(), stream, span);
+        let work = move |session: &mut Session| gaps::covered_bars(session.conn()?, stream, span);
         Box::pin(async move { self.worker.call(work).await? })
     }
 
     fn known_streams(&self) -> BoxFuture<'_, Result<Vec<StreamKey>, StoreError>> {
-        Box::pin(async { self.worker.call(|session| inspect::streams(session.conn())).await? })
+        Box::pin(async { self.worker.call(|session| inspect::streams(session.conn()?)).await? })
     }
 
     fn settled_days(
@@ -196,7 +203,7 @@ impl Store for SqliteStore {
         stream: StreamKey,
         before: TimeMs,
     ) -> BoxFuture<'_, Result<Vec<(Day, u64)>, StoreError>> {
-        let work = move |session: &mut Session| archive::settled_days(session.conn(), stream, before);
+        let work = move |session: &mut Session| archive::settled_days(session.conn()?, stream, before);
         Box::pin(async move { self.worker.call(work).await? })
     }
 
@@ -225,7 +232,7 @@ impl Store for SqliteStore {
         after: Option<RowKey>,
         most: usize,
     ) -> BoxFuture<'_, Result<StoredRows, StoreError>> {
-        let work = move |session: &mut Session| rows::of_day(session.conn(), stream, day, after, most);
+        let work = move |session: &mut Session| rows::of_day(session.conn()?, stream, day, after, most);
         Box::pin(async move { self.worker.call(work).await? })
     }
 
@@ -240,7 +247,7 @@ impl Store for SqliteStore {
     }
 
     fn day_parts(&self, stream: StreamKey, day: Day) -> BoxFuture<'_, Result<Vec<Part>, StoreError>> {
-        let work = move |session: &mut Session| archive::parts(session.conn(), Some(stream), day.span());
+        let work = move |session: &mut Session| archive::parts(session.conn()?, Some(stream), day.span());
         Box::pin(async move { self.worker.call(work).await? })
     }
 
@@ -282,7 +289,7 @@ impl Store for SqliteStore {
 
     fn runs<'a>(&'a self, job: Option<&'a str>, most: u32) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
         let job = job.map(str::to_owned);
-        let work = move |session: &mut Session| runs::newest(session.conn(), job.as_deref(), most);
+        let work = move |session: &mut Session| runs::newest(session.conn()?, job.as_deref(), most);
         Box::pin(async move { self.worker.call(work).await? })
     }
 
@@ -302,7 +309,7 @@ impl Store for SqliteStore {
         series: &'a str,
     ) -> BoxFuture<'a, Result<Option<TimeMs>, StoreError>> {
         let series = series.to_owned();
-        let work = move |session: &mut Session| statistics::through(session.conn(), &series);
+        let work = move |session: &mut Session| statistics::through(session.conn()?, &series);
         Box::pin(async move { self.worker.call(work).await? })
     }
 
@@ -323,7 +330,7 @@ impl Store for SqliteStore {
 
     fn note<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
         let name = name.to_owned();
-        Box::pin(async move { self.worker.call(move |session| session::note(session.conn(), &name)).await? })
+        Box::pin(async move { self.worker.call(move |session| session::note(session.conn()?, &name)).await? })
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {

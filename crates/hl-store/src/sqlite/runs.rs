@@ -90,7 +90,7 @@ impl Scope<'_> {
 pub(super) fn asked(session: &Session) -> Result<Vec<(String, TimeMs)>, StoreError> {
     const STEP: &str = "reading which runs are asked for";
     let mut statement = session
-        .conn()
+        .conn()?
         .prepare_cached(
             "SELECT job, planned, token FROM job_runs WHERE attempt = 0 AND ended IS NULL ORDER BY planned, job",
         )

@@ -7,37 +7,65 @@
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hl_core::seam::Clock;
-use hl_core::store::{Holder, Leases, Living, RECENT_MS, Recent, StoreError, StreamStart, note_of};
+use hl_core::store::{
+    Holder, Leases, Living, RECENT_MS, Recent, StoreCondition, StoreError, StreamStart, note_of,
+};
 use hl_core::{Coin, StreamKey, TimeMs, Token};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, named_params, params};
 
-use super::error::{SqliteError, Step as _, permanent};
+use super::error::{SqliteError, Step as _, permanent, temporary};
+use super::file::Opened;
+use super::place::{self, Displaced};
 use super::{SqliteOptions, alerts, file, rows, schema};
-use crate::rules;
+use crate::{rules, spool};
+
+/// A log that is larger than this is emptied when readers let it, bytes. In ordinary times it holds a quarter of that.
+const LOG_EMPTIED_ABOVE: u64 = 16 << 20;
+/// How often that is tried while a reader holds it, ms.
+const EMPTY_EVERY_MS: i64 = 1_000;
+/// A log that readers hold grows no further than this, bytes: the disk is not theirs. What is collected meanwhile waits in
+/// the spool.
+const LOG_MOST: u64 = 1 << 30;
 
 /// The one connection that writes, and who it is.
 pub(super) struct Session {
-    // Dropped before the lock is.
-    conn: Connection,
+    // Dropped before the lock is. None while the database could not be opened anew.
+    file: Option<Opened>,
     pub(super) token: Token,
     pub(super) clock: Arc<dyn Clock>,
     locks: Locks,
-    _alive: File,
+    alive: File,
+    /// What it is called in the table of sessions.
+    options: Arc<SqliteOptions>,
+    database: PathBuf,
+    condition: Arc<Mutex<StoreCondition>>,
+    emptied: TimeMs,
 }
 
 impl Session {
     /// Opens the database, takes the next token, proves itself alive, and tidies up after the dead.
-    pub(super) fn open(options: &SqliteOptions) -> Result<Self, StoreError> {
+    pub(super) fn open(
+        options: Arc<SqliteOptions>,
+        condition: Arc<Mutex<StoreCondition>>,
+    ) -> Result<Self, StoreError> {
         const STEP: &str = "taking a token";
-        let mut conn = file::open_for_writing(&options.path, schema::KIND)?;
-        let locks = Locks::beside(&options.path);
-        std::fs::create_dir_all(&locks.folder).map_err(|source| {
-            permanent(STEP, SqliteError::Unwritable { path: locks.folder.clone(), source })
-        })?;
-        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).step(STEP)?;
+        let database = place::resolve(&options.path);
+        if !database.exists()
+            && let Some(spool) = spool::left_alone(&database)
+        {
+            return Err(permanent("opening the database", SqliteError::SpoolAlone { database, spool }));
+        }
+        if !database.exists() {
+            // SQLite does not say why a file cannot be made; a folder beside it says so.
+            Locks::beside(&database)?;
+        }
+        let mut file = file::open_for_writing(&database, schema::KIND)?;
+        file::quick_check(&mut file)?;
+        let locks = Locks::beside(&database)?;
+        let tx = file.transaction_with_behavior(TransactionBehavior::Immediate).step(STEP)?;
         let last: i64 = tx.query_row("SELECT last FROM token_counter", [], |r| r.get(0)).step(STEP)?;
         let token = last
             .checked_add(1)
@@ -45,17 +73,15 @@ impl Session {
             .filter(|t| i32::try_from(*t).is_ok())
             .map(Token)
             .ok_or_else(|| permanent(STEP, SqliteError::NoMoreTokens))?;
-        tx.execute("UPDATE token_counter SET last = ?1", [token.0]).step(STEP)?;
-        // Locked before the token is visible, so that nobody can see it dead.
+        // Locked before the token is visible, so that no session can see it dead.
         let alive = locks.hold(token)?;
-        tidy(&tx, &locks, options.clock.now())?;
-        tx.execute(
-            "INSERT INTO sessions (token, pid, host, role, since) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![token.0, options.pid, options.host, options.role, options.clock.now().0],
-        )
-        .step(STEP)?;
+        let now = options.clock.now();
+        tidy(&tx, &locks, now)?;
+        enter(&tx, token, &options)?;
         tx.commit().step(STEP)?;
-        Ok(Self { conn, token, clock: Arc::clone(&options.clock), locks, _alive: alive })
+        let clock = Arc::clone(&options.clock);
+        let file = Some(file);
+        Ok(Self { file, token, clock, locks, alive, options, database, condition, emptied: now })
     }
 
     /// Runs `work` in one transaction that holds the right to write from its start.
@@ -64,11 +90,99 @@ impl Session {
         step: &'static str,
         work: impl FnOnce(&Scope<'_>) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
-        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate).step(step)?;
-        let scope = Scope { tx: &tx, token: self.token, now: self.clock.now(), locks: &self.locks };
-        let answer = work(&scope)?;
+        self.make_ready()?;
+        let (token, now) = (self.token, self.clock.now());
+        let file = self.file.as_mut().ok_or(StoreError::Closed)?;
+        let tx = file.transaction_with_behavior(TransactionBehavior::Immediate).step(step)?;
+        let answer = work(&Scope { tx: &tx, token, now, locks: &self.locks })?;
         tx.commit().step(step)?;
-        Ok(answer)
+        // What went into a file that others do not see is not stored.
+        match file.look() {
+            Ok(_) => Ok(answer),
+            Err(_) => Err(temporary(step, SqliteError::Replaced(self.database.clone()))),
+        }
+    }
+
+    /// Sees to it that what is written goes into the database of that name.
+    fn make_ready(&mut self) -> Result<(), StoreError> {
+        const STEP: &str = "writing to the database";
+        let found = match &self.file {
+            Some(file) => file.look(),
+            None if self.database.exists() => Err(Displaced::Replaced),
+            None => Err(Displaced::Gone),
+        };
+        match found {
+            Ok(bytes) => self.bound_log(bytes)?,
+            Err(Displaced::Gone) => {
+                let error = SqliteError::Gone(self.database.clone());
+                if self.told().gone.replace(error.to_string()).is_none() {
+                    tracing::error!(%error, "the database is gone");
+                    if let Some(Err(error)) = self.file.as_ref().map(Opened::leave_whole) {
+                        tracing::warn!(%error, "its log could not be brought into it");
+                    }
+                }
+                return Err(temporary(STEP, error));
+            }
+            Err(Displaced::Replaced | Displaced::LogReplaced) => self.open_anew()?,
+        }
+        self.told().gone = None;
+        Ok(())
+    }
+
+    /// Goes on with the database that has the name now. What the earlier one had and this one has not is missing from the
+    /// ledger of this one too: the next batches show it.
+    fn open_anew(&mut self) -> Result<(), StoreError> {
+        const STEP: &str = "opening the database anew";
+        if let Some(old) = &self.file {
+            if !old.leave_whole()? {
+                return Err(temporary(STEP, SqliteError::DeletedLogOpen(self.database.clone())));
+            }
+            self.file = None;
+            self.told().replaced += 1;
+            tracing::error!(
+                database = %self.database.display(),
+                "another program replaced the database or its log: it is opened anew; rows that were lost become gaps \
+                 with the cause store_lost"
+            );
+        }
+        let mut file = file::open_for_writing(&self.database, schema::KIND)?;
+        file::quick_check(&mut file)?;
+        // The folder of lock files may have gone with the database.
+        self.locks = Locks::beside(&self.database)?;
+        if !self.locks.has(self.token) {
+            self.alive = self.locks.hold(self.token)?;
+        }
+        let tx = file.transaction_with_behavior(TransactionBehavior::Immediate).step(STEP)?;
+        enter(&tx, self.token, &self.options)?;
+        tx.commit().step(STEP)?;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// Gives the space of a log back that a reader has held, and refuses to let it grow without end.
+    fn bound_log(&mut self, bytes: u64) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let waited = now.since(self.emptied);
+        let is_due = !(0..EMPTY_EVERY_MS).contains(&waited);
+        if bytes <= LOG_EMPTIED_ABOVE {
+            let mut told = self.told();
+            (told.log_bytes, told.log_held_since) = (bytes, None);
+        } else if is_due && let Some(file) = &self.file {
+            self.emptied = now;
+            let is_empty = file::empty_log(file)?;
+            let mut told = self.told();
+            told.log_bytes = if is_empty { 0 } else { bytes };
+            told.log_held_since = (!is_empty).then(|| told.log_held_since.unwrap_or(now));
+        }
+        if bytes > LOG_MOST && self.told().log_held_since.is_some() {
+            let path = self.database.clone();
+            return Err(temporary("writing to the database", SqliteError::LogFull { path, bytes }));
+        }
+        Ok(())
+    }
+
+    fn told(&self) -> MutexGuard<'_, StoreCondition> {
+        self.condition.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the holder of a token is alive.
@@ -76,31 +190,35 @@ impl Session {
         is_alive(self.token, &self.locks, token)
     }
 
-    pub(super) fn conn(&self) -> &Connection {
-        &self.conn
+    pub(super) fn conn(&self) -> Result<&Connection, StoreError> {
+        let away = || temporary("reading the database", SqliteError::Replaced(self.database.clone()));
+        self.file.as_deref().ok_or_else(away)
     }
 
-    pub(super) fn put_note(&self, name: &str, text: &str) -> Result<(), StoreError> {
-        let sql = "INSERT INTO notes (name, text, updated_at) VALUES (?1, ?2, ?3)
-             ON CONFLICT (name) DO UPDATE SET text = excluded.text, updated_at = excluded.updated_at";
-        let step = "keeping a note";
-        let mut statement = self.conn.prepare_cached(sql).step(step)?;
-        statement.execute(params![name, text, self.clock.now().0]).step(step)?;
-        Ok(())
+    pub(super) fn put_note(&mut self, name: &str, text: &str) -> Result<(), StoreError> {
+        const STEP: &str = "keeping a note";
+        self.write(STEP, |scope| {
+            let sql = "INSERT INTO notes (name, text, updated_at) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (name) DO UPDATE SET text = excluded.text, updated_at = excluded.updated_at";
+            let mut statement = scope.tx.prepare_cached(sql).step(STEP)?;
+            statement.execute(params![name, text, scope.now.0]).step(STEP)?;
+            Ok(())
+        })
     }
 
     /// Every living session with its note; forgets the dead.
     pub(super) fn living(&mut self, name: &str) -> Result<Vec<Living>, StoreError> {
-        let all = sessions(&self.conn)?;
+        let all = sessions(self.conn()?)?;
         let (living, dead): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|session| self.is_alive(session.token));
         if !dead.is_empty() {
             self.write("tidying up after the dead", |scope| tidy(scope.tx, scope.locks, scope.now))?;
         }
+        let conn = self.conn()?;
         living
             .into_iter()
             .map(|holder| {
-                let note = note(&self.conn, &note_of(name, holder.token))?;
+                let note = note(conn, &note_of(name, holder.token))?;
                 Ok(Living { holder, note })
             })
             .collect()
@@ -117,6 +235,19 @@ impl Session {
         self.locks.remove(token);
         Ok(())
     }
+}
+
+/// Enters the session among the living, unless it is there, and its token among those that were given out: an older copy
+/// of the database has given out fewer, and would give them out again.
+fn enter(tx: &Transaction<'_>, token: Token, options: &SqliteOptions) -> Result<(), StoreError> {
+    const STEP: &str = "entering the session";
+    tx.execute("UPDATE token_counter SET last = max(last, ?1)", [token.0]).step(STEP)?;
+    tx.execute(
+        "INSERT OR IGNORE INTO sessions (token, pid, host, role, since) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![token.0, options.pid, options.host, options.role, options.clock.now().0],
+    )
+    .step(STEP)?;
+    Ok(())
 }
 
 /// One transaction, and what it needs to know.
@@ -327,10 +458,24 @@ pub(super) struct Locks {
 }
 
 impl Locks {
-    pub(super) fn beside(database: &Path) -> Self {
-        let mut folder = database.as_os_str().to_owned();
-        folder.push(".locks");
-        Self { folder: folder.into() }
+    /// Those of a database, whose name is [`resolve`](place::resolve)d: two names are one folder.
+    pub(super) fn of(database: &Path) -> Self {
+        Self { folder: place::beside(database, ".locks") }
+    }
+
+    /// The same, and makes the folder where it is missing.
+    fn beside(database: &Path) -> Result<Self, StoreError> {
+        let locks = Self::of(database);
+        std::fs::create_dir_all(&locks.folder).map_err(|source| {
+            let path = locks.folder.clone();
+            permanent("making the folder of lock files", SqliteError::Unwritable { path, source })
+        })?;
+        Ok(locks)
+    }
+
+    /// Whether the file of a token is there.
+    fn has(&self, token: Token) -> bool {
+        self.file(token).exists()
     }
 
     fn file(&self, token: Token) -> PathBuf {
