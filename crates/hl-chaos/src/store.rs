@@ -11,7 +11,7 @@ use hl_core::ledger::{Ack, Batch, Cause, Change, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::BoxFuture;
 use hl_core::statistics::Figure;
-use hl_core::store::{Leases, Living, Reservation, Store, StoreError};
+use hl_core::store::{Leases, Living, Reservation, Store, StoreCondition, StoreError};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
 use tokio::time::Instant;
 
@@ -126,6 +126,10 @@ impl<S: Store> Store for RoughStore<S> {
 
     fn lease<'a>(&'a self, streams: &'a [StreamKey]) -> BoxFuture<'a, Result<Leases, StoreError>> {
         self.rough(self.inner.lease(streams))
+    }
+
+    fn condition(&self) -> StoreCondition {
+        self.inner.condition()
     }
 
     fn patience(&self) -> Duration {

@@ -28,11 +28,17 @@ pub enum AlertKind {
     JobSkipped,
     /// Planned runs of a job fail, one after another.
     JobFailing,
+    /// The database was deleted or moved away.
+    StoreGone,
+    /// Another program replaced the database or its log.
+    StoreReplaced,
+    /// A reader keeps the database's log from being emptied, and it grows.
+    WalGrowing,
 }
 
 impl AlertKind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::JobTwice,
         Self::TwoOwners,
         Self::NoOwner,
@@ -42,6 +48,9 @@ impl AlertKind {
         Self::NoProgress,
         Self::JobSkipped,
         Self::JobFailing,
+        Self::StoreGone,
+        Self::StoreReplaced,
+        Self::WalGrowing,
     ];
 
     /// Its name in tables and JSON.
@@ -57,6 +66,9 @@ impl AlertKind {
             Self::NoProgress => "no_progress",
             Self::JobSkipped => "job_skipped",
             Self::JobFailing => "job_failing",
+            Self::StoreGone => "store_gone",
+            Self::StoreReplaced => "store_replaced",
+            Self::WalGrowing => "wal_growing",
         }
     }
 
@@ -70,13 +82,16 @@ impl AlertKind {
     #[must_use]
     pub fn severity(self) -> Severity {
         match self {
-            Self::TwoOwners | Self::NoOwner | Self::NoProgress => Severity::Critical,
+            Self::TwoOwners | Self::NoOwner | Self::NoProgress | Self::StoreGone | Self::StoreReplaced => {
+                Severity::Critical
+            }
             Self::JobTwice
             | Self::ForeignWeight
             | Self::RateLow
             | Self::RateHigh
             | Self::JobSkipped
-            | Self::JobFailing => Severity::Warning,
+            | Self::JobFailing
+            | Self::WalGrowing => Severity::Warning,
         }
     }
 }
@@ -113,7 +128,7 @@ impl Severity {
 pub struct Alert {
     /// What is wrong.
     pub kind: AlertKind,
-    /// With what: a stream, a job, `ws`, `rest`, `writer`, a session.
+    /// With what: a stream, a job, `ws`, `rest`, `writer`, `store`, a session.
     pub subject: String,
     /// How bad it is.
     pub severity: Severity,

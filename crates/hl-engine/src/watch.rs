@@ -175,6 +175,7 @@ fn observe(engine: &Engine, order: &[StreamKey], peers: Vec<Peer>) -> Observatio
             failures: snapshot.pipeline.failures,
             spooled: snapshot.spool.0,
         },
+        store: engine.store.condition(),
         jobs: snapshot.jobs.iter().map(job).collect(),
         peers,
         shares: engine.shares(),

@@ -39,6 +39,9 @@ impl Health {
         let stuck = |subject: &str| {
             self.alerts.iter().find(|alert| alert.kind == AlertKind::NoProgress && alert.subject == subject)
         };
+        if let Some(alert) = self.alerts.iter().find(|alert| alert.kind == AlertKind::StoreGone) {
+            reasons.push(format!("store: {}", alert.words));
+        }
         if let Some(alert) = stuck("writer") {
             reasons.push(format!("writer: {}", alert.words));
         }
@@ -89,6 +92,10 @@ mod tests {
         assert_eq!(reasons(&["ws"], State::Running, 0), Vec::<String>::new(), "REST carries it");
         assert_eq!(reasons(&["writer"], State::Running, 0), ["writer: nothing for 60 s"]);
         assert_eq!(reasons(&["ws", "rest"], State::Running, 0).len(), 1);
+        let gone = Alert { kind: AlertKind::StoreGone, ..stuck("store") };
+        let collects = || vec![collector(State::Running)];
+        let away = Health { processes: collects(), alerts: vec![gone], ..Health::default() };
+        assert_eq!(away.reasons(0), ["store: nothing for 60 s"]);
         assert_eq!(reasons(&[], State::Down, 0), ["it collects no stream"]);
         assert_eq!(
             reasons(&[], State::Running, 61_000),

@@ -29,6 +29,8 @@ const ROOM: u32 = 1_000;
 /// What happens once, and not again, is over after so long, ms.
 const EVENT_MS: i64 = 300_000;
 const MINUTE_MS: i64 = 60_000;
+/// A log of this size that a reader holds is worth a word, bytes.
+const LOG_LARGE: u64 = 32 << 20;
 
 /// What has changed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -59,7 +61,10 @@ fn patience(kind: AlertKind) -> Patience {
         AlertKind::TwoOwners => (30_000, 20_000),
         AlertKind::JobTwice => (20_000, 20_000),
         // These have their own patience.
-        AlertKind::ForeignWeight
+        AlertKind::StoreGone
+        | AlertKind::StoreReplaced
+        | AlertKind::WalGrowing
+        | AlertKind::ForeignWeight
         | AlertKind::RateLow
         | AlertKind::RateHigh
         | AlertKind::JobSkipped
@@ -109,6 +114,8 @@ pub struct Monitor {
     /// The last 429 while there was room, and what was booked then.
     foreign: Option<(Mono, u32)>,
     again: BTreeMap<String, Again>,
+    /// How often the store was replaced, and when it last was.
+    replaced: Option<(u32, Mono)>,
 }
 
 impl Monitor {
@@ -139,6 +146,7 @@ impl Monitor {
         self.last = Some(seen.mono);
         let mut conditions = Vec::new();
         let trouble = self.progress(seen, &mut conditions);
+        self.store(seen, &mut conditions);
         self.owners(seen, &mut conditions);
         self.jobs(seen, &mut conditions);
         self.rates(seen, trouble, stood_still, &mut conditions);
@@ -238,6 +246,38 @@ impl Monitor {
             });
         }
         trouble
+    }
+
+    /// The place where the rows lie.
+    fn store(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) {
+        let mut tell = |kind, words: String| {
+            conditions.push(Condition { kind, subject: "store".to_owned(), words });
+        };
+        if let Some(words) = &seen.store.gone {
+            tell(AlertKind::StoreGone, words.clone());
+        }
+        if seen.store.replaced > self.replaced.map_or(0, |(count, _)| count) {
+            self.replaced = Some((seen.store.replaced, seen.mono));
+        }
+        if let Some((count, at)) = self.replaced
+            && seen.mono - at < EVENT_MS
+        {
+            let words = format!(
+                "another program replaced the database or its log ({count} so far), and it was opened anew: rows that \
+                 went with it are gaps with the cause store_lost"
+            );
+            tell(AlertKind::StoreReplaced, words);
+        }
+        if let Some(since) = seen.store.log_held_since
+            && seen.store.log_bytes > LOG_LARGE
+        {
+            let words = format!(
+                "the database's log has grown to {} MB, because a program has kept a transaction open on it for {} s",
+                seen.store.log_bytes / 1_000_000,
+                seen.at.since(since).max(0) / 1_000
+            );
+            tell(AlertKind::WalGrowing, words);
+        }
     }
 
     fn foreign_weight(&mut self, seen: &Observation) {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hl_core::selector::Mono;
+use hl_core::store::StoreCondition;
 use hl_core::{SourceId, StreamKey, TimeMs, Token};
 
 /// Everything that is seen at one moment. Counters only grow.
@@ -20,6 +21,8 @@ pub struct Observation {
     pub rest: RestSeen,
     /// What writes into the store.
     pub writer: WriterSeen,
+    /// The place where the rows lie.
+    pub store: StoreCondition,
     /// Every job.
     pub jobs: Vec<JobSeen>,
     /// The other living processes on the store.

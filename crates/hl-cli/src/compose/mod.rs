@@ -27,7 +27,7 @@ use hl_runtime::{SystemClock, TcpNet};
 use hl_scheduler::Task;
 use hl_scheduler::jobs::CollectDailyStats;
 use hl_sim::{Sim, SimConfig, SimError};
-
+use hl_store::Inspect;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -287,7 +287,8 @@ async fn collect(
         () = show => {}
         () = tell(config, engine, net) => {}
     }
-    let report = report::report(config, &engine.snapshot(), store.token(), &unfilled(config).await, None);
+    let gaps = Gaps::new(&config.store).counted().await;
+    let report = report::report(config, &engine.snapshot(), store.token(), &gaps, None);
     info!("{}", crate::view::line(&report));
     Ok(())
 }
@@ -345,13 +346,40 @@ async fn coins(
     }
 }
 
-/// Gaps of each stream that are not filled, as the ledger has them.
-async fn unfilled(config: &Config) -> BTreeMap<StreamKey, u64> {
-    let counts = match stores::inspect(&config.store).await {
-        Ok(ledger) => ledger.unfilled().await,
-        Err(error) => Err(error),
-    };
-    counts.inspect_err(|error| warn!(%error, "gaps cannot be counted")).unwrap_or_default()
+/// Gaps of each stream that are not filled, as the ledger has them. Read through one connection that is kept.
+struct Gaps<'a> {
+    store: &'a StoreUri,
+    ledger: Option<Box<dyn Inspect>>,
+    complained: bool,
+}
+
+impl<'a> Gaps<'a> {
+    fn new(store: &'a StoreUri) -> Self {
+        Self { store, ledger: None, complained: false }
+    }
+
+    async fn counted(&mut self) -> BTreeMap<StreamKey, u64> {
+        match self.count().await {
+            Ok(counts) => {
+                self.complained = false;
+                counts
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.complained, true) {
+                    warn!(%error, "gaps cannot be counted");
+                }
+                BTreeMap::new()
+            }
+        }
+    }
+
+    async fn count(&mut self) -> Result<BTreeMap<StreamKey, u64>, StoreError> {
+        let ledger = match &mut self.ledger {
+            Some(ledger) => ledger,
+            none => none.insert(stores::inspect(self.store).await?),
+        };
+        ledger.unfilled().await
+    }
 }
 
 /// Shows what the engine does, and keeps it in the store. Never ends by itself.
@@ -360,6 +388,7 @@ async fn show(config: &Config, engine: &Engine, store: &dyn Store) {
     let mut every = tokio::time::interval(VIEW_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut rates = report::Rates::default();
+    let mut ledger = Gaps::new(&config.store);
     let mut gaps = BTreeMap::new();
     let mut shown = true;
     let note = status::note(store.token());
@@ -370,7 +399,7 @@ async fn show(config: &Config, engine: &Engine, store: &dyn Store) {
             continue;
         }
         if n % NOTE_EVERY_VIEWS == 0 {
-            gaps = unfilled(config).await;
+            gaps = ledger.counted().await;
         }
         let report = report::report(config, &snapshot, store.token(), &gaps, Some(&mut rates));
         // Standard output may be closed: the collection goes on.
