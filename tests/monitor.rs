@@ -7,31 +7,10 @@ mod support;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use support::process::{Exchange, Process, StoreFile, all_over_ws, answer, until};
+use support::process::{Exchange, StoreFile, all_over_ws, answer, http_get, http_of, until};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-
-/// Status and body of a GET.
-async fn get(base: &str, path: &str) -> Option<(u16, Value)> {
-    let host = base.strip_prefix("http://").unwrap();
-    let mut stream = TcpStream::connect(host).await.ok()?;
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n").as_bytes()).await.ok()?;
-    let mut response = String::new();
-    stream.read_to_string(&mut response).await.ok()?;
-    let (head, body) = response.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, serde_json::from_str(body).ok()?))
-}
-
-/// Where a daemon says that it answers over HTTP.
-async fn http_of(daemon: &Process) -> String {
-    until("it answers over HTTP", async || {
-        let log = daemon.log();
-        let line = log.lines().find(|line| line.contains("answering over HTTP"))?;
-        Some(line.split_once("endpoint=")?.1.split_whitespace().next()?.to_owned())
-    })
-    .await
-}
 
 /// A webhook, and what it was told.
 async fn webhook(tasks: &mut JoinSet<()>) -> (String, Arc<Mutex<Vec<Value>>>) {
@@ -75,14 +54,15 @@ async fn a_second_daemon_that_plans_the_same_job_is_caught_everywhere() {
     let http = http_of(&first).await;
     store.until_live("the first collects", all_over_ws).await;
 
-    until("it is healthy", async || get(&http, "/healthz").await.filter(|(status, _)| *status == 200)).await;
-    let (_, all) = get(&http, "/v1/processes").await.unwrap();
+    until("it is healthy", async || http_get(&http, "/healthz").await.filter(|(status, _)| *status == 200))
+        .await;
+    let (_, all) = http_get(&http, "/v1/processes").await.unwrap();
     assert_eq!(all["pid"], first.pid());
     assert_eq!(names(&all["processes"], "source"), ["rest", "ws"]);
     assert_eq!(names(&all["processes"], "writer"), ["writer"]);
     assert!(names(&all["processes"], "collector").contains(&"trades/BTC".to_owned()), "{all:#}");
     assert!(names(&all["processes"], "job").contains(&"collect_funding".to_owned()), "{all:#}");
-    assert_eq!(get(&http, "/v1/orders").await.unwrap().0, 404);
+    assert_eq!(http_get(&http, "/v1/orders").await.unwrap().0, 404);
 
     let second = store.daemon(&exchange, &["--coin", "ETH"]);
     let ps = ["ps", "--store", &store.uri];
@@ -100,9 +80,9 @@ async fn a_second_daemon_that_plans_the_same_job_is_caught_everywhere() {
         (open.count() == 2).then_some(())
     })
     .await;
-    let (_, open) = get(&http, "/v1/alerts").await.unwrap();
+    let (_, open) = http_get(&http, "/v1/alerts").await.unwrap();
     assert!(open["alerts"].to_string().contains(&format!("pid {}", second.pid())), "{open:#}");
-    assert_eq!(get(&http, "/healthz").await.unwrap().0, 200, "a warning is no illness");
+    assert_eq!(http_get(&http, "/healthz").await.unwrap().0, 200, "a warning is no illness");
 
     second.kill().await;
     until("it is over", async || answer(&alerts).await["alerts"].as_array()?.is_empty().then_some(())).await;

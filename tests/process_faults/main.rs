@@ -1,5 +1,5 @@
-//! Faults of processes, disks and clocks, done to the real programs: stopped, terminated, killed, without space, on a
-//! damaged file, under a clock that steps. Each test asserts what a user sees, that nothing is missing outside a
+//! Faults of processes, disks and clocks, and visits of other programs, done to the real programs: stopped, terminated,
+//! killed, without space, on a damaged file, under a clock that steps, with the database read, changed, moved or removed. Each test asserts what a user sees, that nothing is missing outside a
 //! recorded gap, and how it recovers.
 //!
 //! `cargo test` runs the short forms; `cargo xtask faults` the long ones, by the variables that [`setting`] reads.
@@ -13,6 +13,7 @@ mod kills;
 mod signals;
 #[path = "../support/mod.rs"]
 mod support;
+mod visitors;
 
 use hl_core::TimeMs;
 use serde_json::Value;

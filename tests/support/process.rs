@@ -378,3 +378,24 @@ pub(crate) fn all_over_ws(live: &Value) -> bool {
 pub(crate) fn counter(live: &Value, name: &str) -> u64 {
     live["counters"][name].as_u64().unwrap_or_else(|| panic!("there is no counter {name}"))
 }
+
+/// Status and body of a GET.
+pub(crate) async fn http_get(base: &str, path: &str) -> Option<(u16, Value)> {
+    let host = base.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(host).await.ok()?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n").as_bytes()).await.ok()?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.ok()?;
+    let (head, body) = response.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, serde_json::from_str(body).ok()?))
+}
+
+/// Where a daemon says that it answers over HTTP.
+pub(crate) async fn http_of(daemon: &Process) -> String {
+    until("it answers over HTTP", async || {
+        let log = daemon.log();
+        let line = log.lines().find(|line| line.contains("answering over HTTP"))?;
+        Some(line.split_once("endpoint=")?.1.split_whitespace().next()?.to_owned())
+    })
+    .await
+}

@@ -415,3 +415,31 @@ fn the_registry_knows_since_when_how_far_and_how_often() {
     assert_eq!(serde_json::from_str::<ProcessNote>(&text).unwrap(), note);
     assert_eq!(note.plans, ["job".to_owned()].into());
 }
+
+#[test]
+fn what_other_programs_do_to_the_store_is_told() {
+    let mut world = World::new();
+    world.run(60, |_| {});
+    world.run(10, |seen| seen.store.gone = Some("it is not there any more".to_owned()));
+    assert_eq!(world.monitor.open()[0].words, "it is not there any more");
+    world.run(10, |seen| seen.store.gone = None);
+    world.run(5, |seen| seen.store.replaced = 1);
+    world.run(600, |_| {});
+    world.run(60, |seen| {
+        // A log that is read, or large for a moment, is in order.
+        (seen.store.log_bytes, seen.store.log_held_since) = (LARGE - 1, Some(seen.at));
+    });
+    let since = world.seen.at;
+    world.run(60, |seen| (seen.store.log_bytes, seen.store.log_held_since) = (LARGE + 1, Some(since)));
+    let [alert] = &world.monitor.open()[..] else { panic!("one alert") };
+    assert!(alert.words.contains("33 MB") && alert.words.contains("for 60 s"), "{}", alert.words);
+    world.run(10, |seen| seen.store.log_held_since = None);
+    let kinds: Vec<_> =
+        world.told.iter().filter_map(|told| told.split(' ').find(|word| word.contains('_'))).collect();
+    let both = |kind| [kind, kind];
+    let expected = ["store_gone", "store_replaced", "wal_growing"].map(both).concat();
+    assert_eq!(kinds, expected, "{:?}", world.told);
+}
+
+/// Above this a log that a reader holds is told of, bytes.
+const LARGE: u64 = 32 << 20;

@@ -3,6 +3,7 @@
 mod alerts;
 mod archive;
 mod backfill;
+mod backup;
 mod cluster;
 mod copy;
 mod coverage;
@@ -59,6 +60,7 @@ Examples:
   hl-cli alerts                                    what somebody should look at
   hl-cli archive run --dry-run                     which old rows would go to Parquet files
   hl-cli export --stream trades --coin BTC --format csv --out btc.csv
+  hl-cli backup --to backup.db                     the store of a running daemon as one file
   hl-cli copy --from sqlite:./data/hyperliquid.db --to mongodb://host/hyperliquid?replicaSet=rs0
   hl-cli import --from mongodb://host/hyperliquid_btc    what the original system has of use
   hl-cli probe                                     whether the exchange behaves as it is believed to
@@ -75,6 +77,8 @@ enum Command {
     Archive(archive::Args),
     /// Fills the past: bars, funding, trades, or every open gap, as far as the exchange still has it
     Backfill(backfill::Args),
+    /// A copy of the store as one file, checked, also while a daemon writes to it
+    Backup(backup::Args),
     /// The daemons that share the store, what each holds, and what is on its way
     Cluster(cluster::Args),
     /// Copies a store into another one, of either kind, and proves that both are equal
@@ -144,6 +148,8 @@ enum CommandError {
     #[error(transparent)]
     Backfill(#[from] backfill::BackfillFailure),
     #[error(transparent)]
+    Backup(#[from] backup::BackupFailure),
+    #[error(transparent)]
     Copy(#[from] copy::CopyFailure),
     #[error(transparent)]
     Import(#[from] import::ImportFailure),
@@ -164,6 +170,7 @@ impl CommandError {
         match self {
             Self::Config(_) | Self::LocalAddress { .. } | Self::Stream(_) | Self::Url(_) => Exit::Usage,
             Self::Backfill(failure) => failure.exit(),
+            Self::Backup(failure) => failure.exit(),
             Self::Copy(failure) => failure.exit(),
             Self::Import(failure) => failure.exit(),
             Self::Job(failure) => failure.exit(),
@@ -274,6 +281,7 @@ async fn run(arguments: impl IntoIterator<Item = OsString>, shell: &mut Shell<'_
         Ok(Cli { command: Command::Archive(args) }) => archive::run(&args, shell).await,
         Ok(Cli { command: Command::Export(args) }) => export::run(&args, shell).await,
         Ok(Cli { command: Command::Backfill(args) }) => backfill::run(&args, shell).await,
+        Ok(Cli { command: Command::Backup(args) }) => backup::run(&args, shell).await,
         Ok(Cli { command: Command::Cluster(args) }) => cluster::run(&args, shell).await,
         Ok(Cli { command: Command::Copy(args) }) => copy::run(&args, shell).await,
         Ok(Cli { command: Command::Coverage(args) }) => coverage::run(&args, shell).await,

@@ -110,6 +110,12 @@ pub enum SqliteError {
         /// The spool.
         spool: PathBuf,
     },
+    /// There is a file of that name.
+    #[error("{} exists; choose another name, or say that it may be replaced", .0.display())]
+    Exists(PathBuf),
+    /// A copy has not as many rows as what was copied.
+    #[error("the copy at {} does not have the rows of the store; it was removed", .0.display())]
+    Uneven(PathBuf),
     /// No space is left.
     #[error("the disk is full; free some space")]
     Full(#[source] rusqlite::Error),

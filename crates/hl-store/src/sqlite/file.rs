@@ -254,24 +254,50 @@ fn upgrade(conn: &mut Connection, path: &Path, kind: Kind) -> Result<(), StoreEr
 
 /// Refuses a damaged file. Reads all of it.
 pub(crate) fn check(conn: &Connection) -> Result<(), StoreError> {
-    verdict(conn.query_row("PRAGMA integrity_check(1)", [], |r| r.get(0)))
+    verdict(said_by(conn, "PRAGMA integrity_check(1)"))
+}
+
+/// The same, but ends with [`StoreError::Closed`] where that is asked for in between.
+pub(crate) fn check_until(
+    conn: &mut Connection,
+    every: i32,
+    is_ended: impl FnMut() -> bool + Send + 'static,
+) -> Result<(), StoreError> {
+    match interrupted(conn, "PRAGMA integrity_check(1)", every, is_ended)? {
+        Some(said) => verdict(Ok(said)),
+        None => Err(StoreError::Closed),
+    }
 }
 
 /// Refuses a file whose pages are damaged. Reads as much of it as a start may take.
 pub(crate) fn quick_check(conn: &mut Connection) -> Result<(), StoreError> {
-    const STEP: &str = "checking the file";
     let mut left = CHECKED_STEPS / u64::from(STEPS_EACH.unsigned_abs());
     let enough = move || {
         left = left.saturating_sub(1);
         left == 0
     };
-    conn.progress_handler(STEPS_EACH, Some(enough)).step(STEP)?;
-    let said = conn.query_row("PRAGMA quick_check(1)", [], |r| r.get(0));
+    interrupted(conn, "PRAGMA quick_check(1)", STEPS_EACH, enough)?.map_or(Ok(()), |said| verdict(Ok(said)))
+}
+
+/// What a check says; none where it was ended before.
+fn interrupted(
+    conn: &mut Connection,
+    sql: &str,
+    every: i32,
+    is_ended: impl FnMut() -> bool + Send + 'static,
+) -> Result<Option<String>, StoreError> {
+    const STEP: &str = "checking the file";
+    conn.progress_handler(every, Some(is_ended)).step(STEP)?;
+    let said = said_by(conn, sql);
     conn.progress_handler(0, None::<fn() -> bool>).step(STEP)?;
     match said {
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => Ok(()),
-        said => verdict(said),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => Ok(None),
+        said => said.map(Some).step(STEP),
     }
+}
+
+fn said_by(conn: &Connection, sql: &str) -> rusqlite::Result<String> {
+    conn.query_row(sql, [], |r| r.get(0))
 }
 
 fn verdict(said: rusqlite::Result<String>) -> Result<(), StoreError> {

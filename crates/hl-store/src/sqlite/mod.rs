@@ -6,6 +6,7 @@
 mod alerts;
 mod archive;
 mod audit;
+mod backup;
 mod commit;
 mod error;
 pub(crate) mod file;
@@ -34,6 +35,7 @@ use hl_core::store::{Leases, Living, Reservation, Store, StoreCondition, StoreEr
 use hl_core::{Epoch, Records, StreamKey, TimeMs, Token};
 use tokio::time::{Instant, sleep};
 
+pub use backup::{BackedUp, BackupProgress};
 pub use error::SqliteError;
 pub(crate) use error::{Step, temporary};
 pub use inspect::SqliteInspect;

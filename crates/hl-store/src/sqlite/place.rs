@@ -113,6 +113,11 @@ pub(crate) fn resolve(path: &Path) -> PathBuf {
     at
 }
 
+/// Whether two names lead to one file.
+pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
+    matches!((FileId::of(one), FileId::of(other)), (Ok((one, _)), Ok((other, _))) if one == other)
+}
+
 /// How many names a file has.
 pub(crate) fn names(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(1, |found| found.nlink())

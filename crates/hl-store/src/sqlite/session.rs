@@ -164,14 +164,13 @@ impl Session {
         let now = self.clock.now();
         let waited = now.since(self.emptied);
         let is_due = !(0..EMPTY_EVERY_MS).contains(&waited);
+        self.told().log_bytes = bytes;
         if bytes <= LOG_EMPTIED_ABOVE {
-            let mut told = self.told();
-            (told.log_bytes, told.log_held_since) = (bytes, None);
+            self.told().log_held_since = None;
         } else if is_due && let Some(file) = &self.file {
             self.emptied = now;
             let is_empty = file::empty_log(file)?;
             let mut told = self.told();
-            told.log_bytes = if is_empty { 0 } else { bytes };
             told.log_held_since = (!is_empty).then(|| told.log_held_since.unwrap_or(now));
         }
         if bytes > LOG_MOST && self.told().log_held_since.is_some() {
