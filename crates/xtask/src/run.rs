@@ -15,6 +15,8 @@ pub(crate) enum Failed {
     Words(String),
     /// What was done on purpose to these showed a defect.
     Broken(String),
+    /// So many places open files, and are not listed.
+    Opens(usize),
     /// Fuzzing broke so many promises.
     Findings(usize),
 }
@@ -25,7 +27,13 @@ impl fmt::Display for Failed {
             Self::Status(what, status) => write!(f, "`{what}` failed ({status})"),
             Self::Io(what, error) => write!(f, "{what}: {error}"),
             Self::Broken(names) => write!(f, "not withstood: {names}"),
-            Self::Words(words) => write!(f, "nobody knows what {words:?} means here"),
+            Self::Words(words) => write!(f, "unknown argument: {words:?}"),
+            Self::Opens(places) => {
+                write!(
+                    f,
+                    "{places} place(s) open files and are not listed in crates/xtask/src/descriptors.rs"
+                )
+            }
             Self::Findings(number) => write!(f, "promises were broken: {number} finding(s), named above"),
         }
     }
