@@ -1,3 +1,4 @@
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use hl_core::TimeMs;
@@ -79,6 +80,39 @@ async fn two_collectors_never_share_a_stream() {
     let third = builder.start().await.unwrap();
     until(&third, |s| s.streams.len() == 1).await;
     third.stop().await.unwrap();
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_program_reads_beside_its_collector_leaves_the_file_in_order() {
+    let (sim, folder) = exchange().await;
+    let path = folder.path().join("market.db");
+    let collector = Collector::at(&sim.endpoint())
+        .streams(["trades/BTC", "mids"])
+        .store_sqlite(&path)
+        .start()
+        .await
+        .unwrap();
+    until(&collector, |s| s.pipeline.inserted > 20).await;
+    let log = format!("{}-wal", path.display());
+    let before = std::fs::metadata(&log).unwrap().ino();
+    let trades = || {
+        let words = [path.to_str().unwrap(), "SELECT count(*) FROM trades"];
+        let output = std::process::Command::new("sqlite3").args(words).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().parse::<u64>().unwrap()
+    };
+    for _ in 0..3 {
+        let store = SqliteStore::inspect(&path).unwrap();
+        let seen = store.streams().await.unwrap();
+        assert!(seen.iter().any(|stream| stream.rows > 0));
+        drop(store);
+        // Another program comes and goes; it would remove the log if it took itself for the last one.
+        let found = trades();
+        assert_eq!(std::fs::metadata(&log).unwrap().ino(), before);
+        until(&collector, |s| s.pipeline.commits > 0 && trades() > found).await;
+    }
+    collector.stop().await.unwrap();
+    assert!(SqliteStore::inspect(&path).unwrap().audit().await.unwrap().problems.is_empty());
     sim.stop().await;
 }
 

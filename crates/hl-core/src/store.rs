@@ -131,6 +131,8 @@ pub struct StoreCondition {
     pub log_bytes: u64,
     /// Since when a reader keeps the log from being emptied, ms; none while none does.
     pub log_held_since: Option<TimeMs>,
+    /// Who that is, `python3 (pid 4711)`, as far as the operating system says.
+    pub log_held_by: Vec<String>,
 }
 
 /// The name of a note that each session has for itself, as [`Store::living`] finds it: `<name>/<token>`.

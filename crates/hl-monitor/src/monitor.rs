@@ -271,8 +271,12 @@ impl Monitor {
         if let Some(since) = seen.store.log_held_since
             && seen.store.log_bytes > LOG_LARGE
         {
+            let who = match &seen.store.log_held_by[..] {
+                [] => "a program".to_owned(),
+                named => named.join(", "),
+            };
             let words = format!(
-                "the database's log has grown to {} MB, because a program has kept a transaction open on it for {} s",
+                "the database's log has grown to {} MB, because {who} has kept a transaction open on it for {} s",
                 seen.store.log_bytes / 1_000_000,
                 seen.at.since(since).max(0) / 1_000
             );

@@ -301,11 +301,36 @@ async fn a_log_that_a_reader_holds_is_told_and_its_space_is_given_back() {
     while writing.store.condition().log_held_since.is_none() {
         writing.store.put_note("small", "x").await.unwrap();
     }
-    assert!(writing.store.condition().log_bytes > 16 << 20);
+    let condition = writing.store.condition();
+    assert!(condition.log_bytes > 16 << 20);
+    if cfg!(target_os = "linux") {
+        assert_eq!(condition.log_held_by, [format!("python3 (pid {})", reader.0.id())]);
+    }
     drop(reader);
     while writing.store.condition().log_held_since.is_some() {
         writing.store.put_note("small", "x").await.unwrap();
     }
+    assert!(log() <= 8 << 20, "the space is given back: {}", log());
+}
+
+#[tokio::test]
+async fn a_log_that_a_reader_holds_does_not_grow_for_ever() {
+    let mut writing = Writing::begin().await;
+    writing.block().await;
+    let reader = Reader::begin(&writing.path, "BEGIN");
+    let large = |n: u8| char::from(b'a' + n).to_string().repeat(128 << 20);
+    let full = loop {
+        let n = writing.edge.unsigned_abs().to_le_bytes()[0] % 2;
+        match writing.store.put_note("large", &large(n)).await {
+            Ok(()) => writing.edge += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(full.is_temporary() && full.to_string().contains("keeps a transaction open"), "{full}");
+    let log = || std::fs::metadata(beside(&writing.path, "-wal")).unwrap().len();
+    assert!((1 << 30..3 << 29).contains(&log()), "{}", log());
+    drop(reader);
+    while writing.store.put_note("small", "x").await.is_err() {}
     assert!(log() < 1 << 20, "the space is given back: {}", log());
 }
 

@@ -115,7 +115,7 @@ pub(crate) fn open_for_writing(path: &Path, kind: Kind) -> Result<Opened, StoreE
     let found = look(&conn, path, kind)?;
     conn.pragma_update(None, "journal_mode", "WAL").map_err(|e| unreadable(path, e))?;
     conn.pragma_update(None, "synchronous", "FULL").step(STEP)?;
-    conn.pragma_update(None, "journal_size_limit", 16 << 20).step(STEP)?;
+    conn.pragma_update(None, "journal_size_limit", 8 << 20).step(STEP)?;
     conn.pragma_update(None, "cache_size", -16_384).step(STEP)?;
     conn.set_prepared_statement_cache_capacity(128);
     if found != Some(kind.version()) {

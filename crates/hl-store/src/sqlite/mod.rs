@@ -13,6 +13,7 @@ pub(crate) mod file;
 mod gaps;
 mod inspect;
 pub(crate) mod place;
+mod readers;
 mod rows;
 mod runs;
 mod schema;

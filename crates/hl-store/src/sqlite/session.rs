@@ -19,6 +19,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 use super::error::{SqliteError, Step as _, permanent, temporary};
 use super::file::Opened;
 use super::place::{self, Displaced};
+use super::readers::readers;
 use super::{SqliteOptions, alerts, file, rows, schema};
 use crate::{rules, spool};
 
@@ -53,6 +54,10 @@ impl Session {
     ) -> Result<Self, StoreError> {
         const STEP: &str = "taking a token";
         let database = place::resolve(&options.path);
+        if database != options.path {
+            let (name, database) = (options.path.display(), database.display());
+            tracing::info!(%name, %database, "the store's name is a link; its log, locks and spool lie beside the file");
+        }
         if !database.exists()
             && let Some(spool) = spool::left_alone(&database)
         {
@@ -166,12 +171,15 @@ impl Session {
         let is_due = !(0..EMPTY_EVERY_MS).contains(&waited);
         self.told().log_bytes = bytes;
         if bytes <= LOG_EMPTIED_ABOVE {
-            self.told().log_held_since = None;
+            let mut told = self.told();
+            (told.log_held_since, told.log_held_by) = (None, Vec::new());
         } else if is_due && let Some(file) = &self.file {
             self.emptied = now;
             let is_empty = file::empty_log(file)?;
+            let held_by = if is_empty { Vec::new() } else { readers(&self.database) };
             let mut told = self.told();
             told.log_held_since = (!is_empty).then(|| told.log_held_since.unwrap_or(now));
+            told.log_held_by = held_by;
         }
         if bytes > LOG_MOST && self.told().log_held_since.is_some() {
             let path = self.database.clone();
