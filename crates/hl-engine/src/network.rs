@@ -2,8 +2,8 @@
 
 use hl_core::store::{Store, StoreError};
 
-/// The note that keeps it.
-const NOTE: &str = "network";
+/// The note in the store that keeps it.
+pub const NOTE: &str = "network";
 /// The exchanges whose data must not be mixed with any other's. What else there is (simulations, proxies, nodes) has no
 /// name of its own.
 const REAL: [&str; 2] = ["mainnet", "testnet"];

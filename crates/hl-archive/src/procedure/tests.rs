@@ -371,3 +371,28 @@ async fn what_does_not_come_back_equal_is_not_recorded() {
         assert!(matches!(work.compare(&path, &rows).await, Err(ArchiveError::Differs(_))));
     }
 }
+
+#[tokio::test]
+async fn a_folder_is_the_archive_of_one_store_only() {
+    let (one, other) = (World::new(), World::new());
+    let rows = |tid| Records::Trades((0..10).map(|n| trade(at(n * 1_000), tid + n as u64, "1.5")).collect());
+    one.collect(trades(), rows(1)).await;
+    other.collect(trades(), rows(100)).await;
+    let store = one.session().await;
+    one.archiver(&store).await.archive(due_of(trades()), &|_| ()).await.unwrap();
+    store.close().await.unwrap();
+
+    // Its parts are none of the other's, which would remove them as what a crash left.
+    let store = other.session().await;
+    let writer = Writer::Inline { delay_ms: 0 };
+    let archiver = Archiver::new(&store, Files::new(one.root()), writer, Arc::new(SystemClock)).await.unwrap();
+    let said = archiver.archive(due_of(trades()), &|_| ()).await.unwrap_err();
+    assert!(matches!(said, ArchiveError::OtherStore(_)), "{said}");
+    drop(archiver);
+    store.close().await.unwrap();
+    assert!(examine(&one.whole(), &|_| ()).await.unwrap().problems.is_empty());
+    // The same store goes on.
+    let store = one.session().await;
+    one.archiver(&store).await.archive(due_of(trades()), &|_| ()).await.unwrap();
+    store.close().await.unwrap();
+}

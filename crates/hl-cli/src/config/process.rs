@@ -1,7 +1,37 @@
-//! The configuration of this process: its own arguments, environment and file.
+//! The configuration of this process: its own arguments, environment and files.
 
-use super::{ConfigError, Loaded, load, mask_words};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use futures_util::FutureExt as _;
+use hl_engine::network;
+use hl_store::{Inspect as _, SqliteStore};
+
+use super::{ConfigError, Files, Holds, Loaded, load, mask_words};
 use crate::exit::Exit;
+use crate::say::say;
+
+/// The files that this process sees.
+#[derive(Clone, Copy, Debug)]
+pub struct ThisMachine;
+
+impl Files for ThisMachine {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        std::fs::read_to_string(path)
+    }
+
+    fn holds(&self, store: &Path) -> Holds {
+        if std::fs::metadata(store).is_err() {
+            return Holds::Nothing;
+        }
+        let Ok(store) = SqliteStore::inspect(store) else { return Holds::Unsaid };
+        // It is read in place: there is nothing to wait for.
+        match store.note(network::NOTE).now_or_never() {
+            Some(Ok(Some(name))) => Holds::Network(name),
+            _ => Holds::Unsaid,
+        }
+    }
+}
 
 /// Reads the configuration of this process. Where there is nothing to run it has been said why, and the exit code
 /// is returned: help, version and `--print-config` are done, everything else is a usage error.
@@ -9,10 +39,11 @@ use crate::exit::Exit;
 /// # Errors
 /// The exit code to leave with.
 pub fn load_process() -> Result<Loaded, Exit> {
-    let loaded = load(std::env::args_os(), std::env::vars_os(), |path| std::fs::read_to_string(path))
+    let loaded = load(std::env::args_os(), std::env::vars_os(), &ThisMachine)
         .map_err(|error| complain("hl-daemon", &error))?;
     if let Some(text) = &loaded.print {
-        print!("{text}");
+        // Standard output may have no reader any more.
+        let _ = io::stdout().write_all(text.as_bytes());
         return Err(Exit::Done);
     }
     Ok(loaded)
@@ -24,14 +55,14 @@ pub(crate) fn complain(program: &str, error: &ConfigError) -> Exit {
         ConfigError::CommandLine(error) => {
             let text = error.render().to_string();
             match mask_words(&text) {
-                masked if masked != text => eprint!("{masked}"),
-                // Standard output may be closed; there is nobody left to tell.
+                masked if masked != text => say!("{}", masked.trim_end()),
+                // Standard output may have no reader any more.
                 _ => error.print().unwrap_or_default(),
             }
             if error.use_stderr() { Exit::Usage } else { Exit::Done }
         }
         other => {
-            eprintln!("{program}: {}", mask_words(&other.to_string()));
+            say!("{program}: {}", mask_words(&other.to_string()));
             Exit::Usage
         }
     }
