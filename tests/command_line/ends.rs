@@ -30,7 +30,10 @@ async fn every_signal_that_asks_for_an_end_gets_a_clean_one_with_a_summary() {
         let last: Value = serde_json::from_str(&out.last().unwrap().1).unwrap();
         let summary = &last["summary"];
         assert_eq!((&summary["ended"], &summary["store"]), (&ended.into(), &store.uri.clone().into()));
-        assert!(summary["rows_written"].as_u64() >= before["counters"]["rows_inserted"].as_u64(), "{summary}");
+        assert!(
+            summary["rows_written"].as_u64() >= before["counters"]["rows_inserted"].as_u64(),
+            "{summary}"
+        );
         assert!(summary["gaps_unfilled"].is_u64() && summary["ran_ms"].as_i64() > Some(0), "{summary}");
     }
     let mut daemon = store.daemon(&exchange, &[]);
@@ -40,7 +43,10 @@ async fn every_signal_that_asks_for_an_end_gets_a_clean_one_with_a_summary() {
     let said = words(&daemon.out());
     let told = format!(" rows written to {}\n", store.uri);
     assert!(said.contains("stopped by Ctrl-C after ") && said.contains(&told), "{said}");
-    assert!(said.contains("\ngaps: ") && said.contains(&format!("hl-cli coverage --store {}", store.uri)), "{said}");
+    assert!(
+        said.contains("\ngaps: ") && said.contains(&format!("hl-cli coverage --store {}", store.uri)),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,7 +87,11 @@ async fn collecting_goes_on_when_the_readers_of_its_words_have_gone() {
     let mut child = command(&[], "hl-daemon", &[&place[..], &["--log", "debug"]].concat()).spawn().unwrap();
     drop((child.stdout.take(), child.stderr.take()));
     let first = store.until_live("it collects", collects).await;
-    store.until_live("it goes on", |live| live["uptime_ms"].as_i64() > first["uptime_ms"].as_i64().map(|ms| ms + 3_000)).await;
+    store
+        .until_live("it goes on", |live| {
+            live["uptime_ms"].as_i64() > first["uptime_ms"].as_i64().map(|ms| ms + 3_000)
+        })
+        .await;
     let pid = rustix::process::Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
     rustix::process::kill_process(pid, Signal::TERM).unwrap();
     assert_eq!(child.wait().await.unwrap().code(), Some(0));

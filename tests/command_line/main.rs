@@ -175,6 +175,9 @@ async fn a_daemon_ends_when_its_time_is_over() {
     assert_eq!(daemon.ended().await.code(), Some(0), "{}", daemon.log());
     assert!(daemon.log().contains("the time given is over"), "{}", daemon.log());
     let said = ends::words(&daemon.out());
-    assert!(said.contains("the time given is over after ") && said.contains(" rows written to sqlite:"), "{said}");
+    assert!(
+        said.contains("the time given is over after ") && said.contains(" rows written to sqlite:"),
+        "{said}"
+    );
     assert!(!store.status().await["streams"].as_array().unwrap().is_empty());
 }

@@ -56,7 +56,11 @@ async fn a_simulated_market_goes_on_at_the_next_start_and_takes_no_other() {
     // hl-cli finds the only store there is, and says which.
     let report = here.run("hl-cli", &["verify", "--json"]).await;
     assert_eq!(report.status.code(), Some(0), "{}", said(&report));
-    assert!(said(&report).contains("this is ./data/hyperliquid-sim.db, which holds data of sim"), "{}", said(&report));
+    assert!(
+        said(&report).contains("this is ./data/hyperliquid-sim.db, which holds data of sim"),
+        "{}",
+        said(&report)
+    );
     let report: Value = serde_json::from_slice(&report.stdout).unwrap();
     assert_eq!(report["clean"], true, "{report:#}");
     let named = here.run("hl-cli", &["coverage", "--network", "sim"]).await;
@@ -66,8 +70,9 @@ async fn a_simulated_market_goes_on_at_the_next_start_and_takes_no_other() {
     assert_eq!(other.status.code(), Some(2), "{}", said(&other));
     let words = "hyperliquid-sim.db: it holds the simulated market of --sim-seed 7 --sim-coins 2, and --sim-seed 7 --sim-coins 3 is another one";
     assert!(said(&other).contains(words) && said(&other).contains("--store"), "{}", said(&other));
-    let elsewhere =
-        here.run("hl-daemon", &["--network", "sim", "--sim-coins", "3", "--for", "6s", "--store", "sqlite:b.db"]).await;
+    let elsewhere = here
+        .run("hl-daemon", &["--network", "sim", "--sim-coins", "3", "--for", "6s", "--store", "sqlite:b.db"])
+        .await;
     assert_eq!(elsewhere.status.code(), Some(0), "{}", said(&elsewhere));
 }
 
@@ -91,11 +96,19 @@ async fn every_network_has_a_store_of_its_own_and_none_takes_data_of_another() {
     ] {
         let refused = here.run(program, words).await;
         assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
-        assert!(said(&refused).contains("holds data of sim, and mainnet needs one of its own"), "{}", said(&refused));
+        assert!(
+            said(&refused).contains("holds data of sim, and mainnet needs one of its own"),
+            "{}",
+            said(&refused)
+        );
     }
     let refused = here.run("hl-daemon", &["--network", &exchange.base, "--for", "1s", "--store", &sim]).await;
     assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
-    assert!(said(&refused).contains("holds the simulated market of hl-daemon --network sim"), "{}", said(&refused));
+    assert!(
+        said(&refused).contains("holds the simulated market of hl-daemon --network sim"),
+        "{}",
+        said(&refused)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,7 +148,9 @@ async fn one_file_tells_all_programs_where_the_data_is() {
     }
     // What is mistaken there is refused as by the daemon.
     std::fs::write(&file, text("stroe = 'sqlite:x.db'\n")).unwrap();
-    for (program, words) in [("hl-daemon", &["--config", path][..]), ("hl-cli", &["status", "--config", path])] {
+    for (program, words) in
+        [("hl-daemon", &["--config", path][..]), ("hl-cli", &["status", "--config", path])]
+    {
         let refused = run(program, words, &[]).await;
         let expected = format!("{program}: {path}:6: unknown key \"stroe\"; did you mean \"store\"?\n");
         assert_eq!((refused.status.code(), said(&refused)), (Some(2), expected));

@@ -63,7 +63,8 @@ impl Files {
             name if name == store => Ok(()),
             // An empty one is of a process that died while it wrote.
             "" => {
-                fs::create_dir_all(&self.root).map_err(ArchiveError::file("making the folder", &self.root))?;
+                fs::create_dir_all(&self.root)
+                    .map_err(ArchiveError::file("making the folder", &self.root))?;
                 let written = File::create(&path).and_then(|mut file| {
                     file.write_all(store.as_bytes())?;
                     file.sync_all()

@@ -385,7 +385,8 @@ async fn a_folder_is_the_archive_of_one_store_only() {
     // Its parts are none of the other's, which would remove them as what a crash left.
     let store = other.session().await;
     let writer = Writer::Inline { delay_ms: 0 };
-    let archiver = Archiver::new(&store, Files::new(one.root()), writer, Arc::new(SystemClock)).await.unwrap();
+    let archiver =
+        Archiver::new(&store, Files::new(one.root()), writer, Arc::new(SystemClock)).await.unwrap();
     let said = archiver.archive(due_of(trades()), &|_| ()).await.unwrap_err();
     assert!(matches!(said, ArchiveError::OtherStore(_)), "{said}");
     drop(archiver);

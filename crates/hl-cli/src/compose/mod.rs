@@ -178,7 +178,9 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
     let mut tally = Tally::default();
     let result = loop {
         match session(config, &outside, &mut tally).await {
-            Err(DaemonError::Store { source: StoreError::Superseded, .. }) if outside.shutdown.why().is_none() => {
+            Err(DaemonError::Store { source: StoreError::Superseded, .. })
+                if outside.shutdown.why().is_none() =>
+            {
                 warn!(
                     "this process stood still, or was cut off from the store, and others took over: a new session begins"
                 );
@@ -305,7 +307,9 @@ async fn collect(
     tally: &mut Tally,
 ) -> Result<(), DaemonError> {
     belong(store, &config.network.name()).await?;
-    let Some(coins) = coins(config, engine, store, &mut stop, &mut tally.trouble).await? else { return Ok(()) };
+    let Some(coins) = coins(config, engine, store, &mut stop, &mut tally.trouble).await? else {
+        return Ok(());
+    };
     let streams: Vec<StreamKey> = config.stream_keys(&coins);
     let standby = config.standby.resolve(&coins)?;
     info!(

@@ -85,12 +85,15 @@ fn watch(at_once: &'static str, run_for: Option<Duration>) -> Shutdown {
             why = signals.next() => why,
             () = after(run_for) => Why::TimeOver,
         };
-        info!("{}; finishing what is in hand", match first {
-            Why::Interrupted => "interrupted",
-            Why::Terminated => "terminated",
-            Why::HungUp => "hung up",
-            Why::TimeOver => "the time given is over",
-        });
+        info!(
+            "{}; finishing what is in hand",
+            match first {
+                Why::Interrupted => "interrupted",
+                Why::Terminated => "terminated",
+                Why::HungUp => "hung up",
+                Why::TimeOver => "the time given is over",
+            }
+        );
         let _ = tell.send(Some(first));
         let _ = stop.send(true);
         signals.next().await;

@@ -187,7 +187,9 @@ mod tests {
         let first = of_store(&store, asked(7, 5), TimeMs(1_000)).await.unwrap();
         assert_eq!(first, Market { seed: 7, coins: 5, start: TimeMs(1_000) });
         assert_eq!(of_store(&store, asked(7, 5), TimeMs(9_000)).await.unwrap(), first, "the same goes on");
-        for (other, words) in [(asked(8, 5), "--sim-seed 8 --sim-coins 5"), (asked(7, 6), "--sim-seed 7 --sim-coins 6")] {
+        for (other, words) in
+            [(asked(8, 5), "--sim-seed 8 --sim-coins 5"), (asked(7, 6), "--sim-seed 7 --sim-coins 6")]
+        {
             let said = of_store(&store, other, TimeMs(9_000)).await.unwrap_err().to_string();
             assert!(said.contains("the simulated market of --sim-seed 7 --sim-coins 5"), "{said}");
             assert!(said.contains(words) && said.contains("name another file with --store"), "{said}");

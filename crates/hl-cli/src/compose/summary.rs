@@ -113,7 +113,10 @@ impl Summary {
         }
         let _ = writeln!(text, "next: hl-cli coverage{flags}    what is missing, and why");
         let _ = writeln!(text, "      hl-cli verify{flags}      an audit of all that is stored");
-        let _ = writeln!(text, "      the same command again goes on from here; what it misses meanwhile is recorded as a gap");
+        let _ = writeln!(
+            text,
+            "      the same command again goes on from here; what it misses meanwhile is recorded as a gap"
+        );
         text
     }
 }
@@ -148,7 +151,10 @@ mod tests {
         assert_eq!(lines[..2], [first, "gaps: 1 opened in this run; 2 in the store are not filled"]);
         assert!(lines[2].starts_with("next: hl-cli coverage --network sim "), "{text}");
         let text = summary(0, 3).text(false);
-        assert!(text.contains("nothing was received from sim\n") && text.contains("3 batches wait"), "{text}");
+        assert!(
+            text.contains("nothing was received from sim\n") && text.contains("3 batches wait"),
+            "{text}"
+        );
     }
 
     #[test]

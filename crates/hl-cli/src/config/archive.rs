@@ -11,7 +11,9 @@ use crate::stores;
 /// The folder of the archive where nothing is said: beside the store. The usual store of each network has its own.
 pub(super) fn beside(store: &StoreUri) -> PathBuf {
     let of_network = match store {
-        StoreUri::Sqlite(path) => path.file_stem().and_then(|stem| stem.to_str()?.strip_prefix("hyperliquid-")),
+        StoreUri::Sqlite(path) => {
+            path.file_stem().and_then(|stem| stem.to_str()?.strip_prefix("hyperliquid-"))
+        }
         StoreUri::Mongo(_) => None,
     };
     let folder = of_network.map_or_else(|| "archive".to_owned(), |network| format!("archive-{network}"));

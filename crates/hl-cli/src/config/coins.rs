@@ -161,7 +161,9 @@ mod tests {
 
     #[test]
     fn a_market_of_another_dex_beside_all_is_asked_for() {
-        for (names, beyond) in [("all", false), ("all,BTC", false), ("all,xyz:NVDA", true), ("@107,all", true)] {
+        for (names, beyond) in
+            [("all", false), ("all,BTC", false), ("all,xyz:NVDA", true), ("@107,all", true)]
+        {
             assert_eq!(named(names).reach_beyond_the_first_dex(), beyond, "{names}");
         }
     }

@@ -3,16 +3,7 @@
 use std::io;
 use std::path::Path;
 
-/// What lies where a store may be.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Holds {
-    /// Nothing.
-    Nothing,
-    /// A file that does not say whose data it holds.
-    Unsaid,
-    /// Data of the network with this name.
-    Network(String),
-}
+use hl_engine::network::Holds;
 
 /// The files of this machine.
 pub trait Files {

@@ -28,7 +28,8 @@ pub(super) fn toml(settings: &Layer) -> String {
 
 /// What saying nothing about an option comes to, in words: these are commented out, since no value says the same.
 fn unsaid(opt: &Opt, settings: &Layer) -> &'static str {
-    let said = |key| settings.get(key).and_then(|values| values.last()).map_or("", |value| value.text.as_str());
+    let said =
+        |key| settings.get(key).and_then(|values| values.last()).map_or("", |value| value.text.as_str());
     match opt.key {
         "coin" if said("network") == "sim" => "every coin of the simulated market",
         "coin" => "BTC",

@@ -3,11 +3,10 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use futures_util::FutureExt as _;
-use hl_engine::network;
-use hl_store::{Inspect as _, SqliteStore};
+use hl_engine::network::{Holds, NOTE};
+use hl_store::SqliteStore;
 
-use super::{ConfigError, Files, Holds, Loaded, load, mask_words};
+use super::{ConfigError, Files, Loaded, load, mask_words};
 use crate::exit::Exit;
 use crate::say::say;
 
@@ -21,14 +20,9 @@ impl Files for ThisMachine {
     }
 
     fn holds(&self, store: &Path) -> Holds {
-        if std::fs::metadata(store).is_err() {
-            return Holds::Nothing;
-        }
-        let Ok(store) = SqliteStore::inspect(store) else { return Holds::Unsaid };
-        // It is read in place: there is nothing to wait for.
-        match store.note(network::NOTE).now_or_never() {
-            Some(Ok(Some(name))) => Holds::Network(name),
-            _ => Holds::Unsaid,
+        match std::fs::metadata(store) {
+            Err(_) => Holds::Nothing,
+            Ok(_) => SqliteStore::noted(store, NOTE).ok().flatten().map_or(Holds::Unsaid, Holds::Network),
         }
     }
 }

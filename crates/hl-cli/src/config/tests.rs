@@ -236,7 +236,8 @@ fn a_command_refuses_what_the_daemon_refuses() {
     assert_eq!(store("\nstroe = 'sqlite:a'", &[]), Err(unknown.to_owned()));
     assert!(store("coin = 7", &[]).unwrap_err().starts_with("hl.toml:1: coin is a string or an array"));
     assert!(store("", &[("HL_STROE", "sqlite:a")]).unwrap_err().contains("did you mean \"HL_STORE\"?"));
-    let no_file = told(Some("none.toml"), &[], &[], &Machine { file: "", stores: &[] }, |told| told.network());
+    let no_file =
+        told(Some("none.toml"), &[], &[], &Machine { file: "", stores: &[] }, |told| told.network());
     assert!(no_file.unwrap_err().starts_with("none.toml: cannot be read: "));
 }
 
@@ -250,7 +251,10 @@ fn a_command_looks_into_the_store_of_the_network_or_the_only_one_that_is_there()
     };
     let sim = [("./data/hyperliquid-sim.db", "sim")];
     assert_eq!(found(&[], &[], &sim), ("sqlite:./data/hyperliquid-sim.db".to_owned(), true));
-    assert_eq!(found(&[], &[("HL_NETWORK", "mainnet")], &sim), ("sqlite:./data/hyperliquid.db".to_owned(), false));
+    assert_eq!(
+        found(&[], &[("HL_NETWORK", "mainnet")], &sim),
+        ("sqlite:./data/hyperliquid.db".to_owned(), false)
+    );
     let flags = [("network", vec!["sim"])];
     assert_eq!(found(&flags, &[], &[]), ("sqlite:./data/hyperliquid-sim.db".to_owned(), false));
     assert_eq!(found(&[("store", vec!["sqlite:x"])], &[], &sim), ("sqlite:x".to_owned(), false));
@@ -325,7 +329,8 @@ fn http_has_an_address_of_its_own_and_a_webhook_is_printed_without_its_path() {
 
 #[test]
 fn the_store_is_named_as_hl_cli_finds_it() {
-    let flags = |arguments: &[&str]| config(arguments, &[], "").store_flags(&Machine { file: "", stores: &[] });
+    let flags =
+        |arguments: &[&str]| config(arguments, &[], "").store_flags(&Machine { file: "", stores: &[] });
     assert_eq!(flags(&[]), "");
     assert_eq!(flags(&["--network", "sim"]), " --network sim");
     assert_eq!(flags(&["--network", "sim", "--store", "sqlite:/a/b.db"]), " --store sqlite:/a/b.db");

@@ -38,6 +38,14 @@ impl SqliteStore {
         let conn = file::open_for_reading(path, schema::KIND)?;
         Ok(SqliteInspect { conn: Mutex::new(conn), locks: Locks::beside(path) })
     }
+
+    /// A note of a store that may not be open yet, read in place.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::inspect`].
+    pub fn noted(path: impl AsRef<Path>, name: &str) -> Result<Option<String>, StoreError> {
+        session::note(&file::open_for_reading(path.as_ref(), schema::KIND)?, name)
+    }
 }
 
 impl SqliteInspect {

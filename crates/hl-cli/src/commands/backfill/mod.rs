@@ -237,7 +237,11 @@ fn understand(what: &What) -> Result<Asked, ConfigError> {
                     each_once.push(interval);
                 }
             }
-            Asked::Candles(Coins::of_flag(&coins.coins)?, each_once, when::Range::parse(&range.from, &range.to)?)
+            Asked::Candles(
+                Coins::of_flag(&coins.coins)?,
+                each_once,
+                when::Range::parse(&range.from, &range.to)?,
+            )
         }
         What::Funding { coins, range, .. } => {
             Asked::Funding(Coins::of_flag(&coins.coins)?, when::Range::parse(&range.from, &range.to)?)
