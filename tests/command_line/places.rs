@@ -5,7 +5,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::support::process::{Exchange, StoreFile, command, output, run};
+use crate::support::process::{Exchange, Process, StoreFile, command, output, run, until};
 
 /// A folder in which programs are started.
 struct Folder(tempfile::TempDir);
@@ -20,8 +20,27 @@ impl Folder {
     }
 
     async fn run(&self, program: &str, words: &[&str]) -> Output {
-        let here = ["env", "-C", self.0.path().to_str().unwrap()].map(str::to_owned);
-        output(&mut command(&here, program, words)).await
+        output(&mut command(&self.here(), program, words)).await
+    }
+
+    /// The words before a program that start it here.
+    fn here(&self) -> [String; 3] {
+        ["env", "-C", self.0.path().to_str().unwrap()].map(str::to_owned)
+    }
+
+    /// Collects until there are rows.
+    async fn collect(&self, network: &str, words: &[&str]) {
+        let words = [&["--network", network], words].concat();
+        let mut daemon =
+            Process::spawn(format!("hl-daemon {words:?}"), command(&self.here(), "hl-daemon", &words));
+        let status = ["status", "--network", network, "--json"];
+        until("there are rows", async || {
+            let status: Value = serde_json::from_slice(&self.run("hl-cli", &status).await.stdout).ok()?;
+            let live = status["live"]["counters"]["rows_inserted"].as_u64()?;
+            (live > 0).then_some(())
+        })
+        .await;
+        assert_eq!(daemon.terminate().await.code(), Some(0), "{}", daemon.log());
     }
 
     async fn json(&self, words: &[&str]) -> Value {
@@ -47,10 +66,8 @@ fn files(folder: &Path) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_simulated_market_goes_on_at_the_next_start_and_takes_no_other() {
     let here = Folder::new();
-    let sim = ["--network", "sim", "--sim-coins", "2", "--for", "6s"];
-    for round in 0..2 {
-        let ran = here.run("hl-daemon", &sim).await;
-        assert_eq!(ran.status.code(), Some(0), "round {round}: {}", said(&ran));
+    for _ in 0..2 {
+        here.collect("sim", &["--sim-coins", "2"]).await;
     }
     assert_eq!(files(&here.path("data")), ["hyperliquid-sim.db"]);
     // hl-cli finds the only store there is, and says which.
@@ -66,24 +83,22 @@ async fn a_simulated_market_goes_on_at_the_next_start_and_takes_no_other() {
     let named = here.run("hl-cli", &["coverage", "--network", "sim"]).await;
     assert_eq!((named.status.code(), said(&named).as_str()), (Some(0), ""));
 
-    let other = here.run("hl-daemon", &["--network", "sim", "--sim-coins", "3", "--for", "6s"]).await;
+    let other = here.run("hl-daemon", &["--network", "sim", "--sim-coins", "3", "--for", "1s"]).await;
     assert_eq!(other.status.code(), Some(2), "{}", said(&other));
     let words = "hyperliquid-sim.db: it holds the simulated market of --sim-seed 7 --sim-coins 2, and --sim-seed 7 --sim-coins 3 is another one";
     assert!(said(&other).contains(words) && said(&other).contains("--store"), "{}", said(&other));
-    let elsewhere = here
-        .run("hl-daemon", &["--network", "sim", "--sim-coins", "3", "--for", "6s", "--store", "sqlite:b.db"])
-        .await;
-    assert_eq!(elsewhere.status.code(), Some(0), "{}", said(&elsewhere));
+    let words = ["--network", "sim", "--sim-coins", "3", "--for", "1s", "--store", "sqlite:b.db"];
+    let elsewhere = here.run("hl-daemon", &words).await;
+    assert!(!said(&elsewhere).contains("it holds"), "{}", said(&elsewhere));
+    assert_eq!(files(here.0.path()), ["b.db"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_network_has_a_store_of_its_own_and_none_takes_data_of_another() {
     let here = Folder::new();
-    let ran = here.run("hl-daemon", &["--network", "sim", "--sim-coins", "1", "--for", "5s"]).await;
-    assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
+    here.collect("sim", &["--sim-coins", "1"]).await;
     let exchange = Exchange::start(&["--coins", "1"]).await;
-    let ran = here.run("hl-daemon", &["--network", &exchange.base, "--for", "5s"]).await;
-    assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
+    here.collect(&exchange.base, &[]).await;
     let own = format!("hyperliquid-{}.db", exchange.base.strip_prefix("http://").unwrap().replace(':', "-"));
     assert_eq!(files(&here.path("data")), [own.as_str(), "hyperliquid-sim.db"]);
     let of_url = here.json(&["status", "--network", &exchange.base]).await;
@@ -118,14 +133,15 @@ async fn one_file_tells_all_programs_where_the_data_is() {
     let file = store.folder().join("hl.toml");
     let text = |more: &str| {
         format!(
-            "network = '{}'\nstore = '{}'\nfor = '5s'\nwebhook = 'http://127.0.0.1:1/'\nretention = ['trades=off']\n{more}",
+            "network = '{}'\nstore = '{}'\nwebhook = 'http://127.0.0.1:1/'\nretention = ['trades=off']\n{more}",
             exchange.base, store.uri
         )
     };
     std::fs::write(&file, text("")).unwrap();
     let path = file.to_str().unwrap();
-    let ran = run("hl-daemon", &["--config", path], &[]).await;
-    assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
+    let mut daemon = Process::start("hl-daemon", &["--config", path]);
+    store.until_live("it collects", |live| live["counters"]["rows_inserted"].as_u64() > Some(0)).await;
+    assert_eq!(daemon.terminate().await.code(), Some(0), "{}", daemon.log());
     for words in [
         &["status"][..],
         &["coverage"],
@@ -152,7 +168,7 @@ async fn one_file_tells_all_programs_where_the_data_is() {
         [("hl-daemon", &["--config", path][..]), ("hl-cli", &["status", "--config", path])]
     {
         let refused = run(program, words, &[]).await;
-        let expected = format!("{program}: {path}:6: unknown key \"stroe\"; did you mean \"store\"?\n");
+        let expected = format!("{program}: {path}:5: unknown key \"stroe\"; did you mean \"store\"?\n");
         assert_eq!((refused.status.code(), said(&refused)), (Some(2), expected));
     }
 }

@@ -105,8 +105,8 @@ pub enum DaemonError {
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// It ran for the time that it was given, in vain.
-    #[error("nothing was received in {}{}", human::length(*.ran_ms), .trouble.as_ref().map(|words| format!(": {words}")).unwrap_or_default())]
-    NothingReceived {
+    #[error("nothing was collected in {}{}", human::length(*.ran_ms), .trouble.as_ref().map(|words| format!(": {words}")).unwrap_or_default())]
+    NothingCollected {
         /// How long it ran, ms.
         ran_ms: i64,
         /// What was last seen to be in the way.
@@ -126,7 +126,7 @@ impl DaemonError {
             }
             | Self::Engine(EngineError::OverCapacity(_) | EngineError::NoTrades(_)) => Exit::Usage,
             Self::Engine(EngineError::Held(_)) => Exit::Held,
-            Self::NothingReceived { .. } => Exit::Unseen,
+            Self::NothingCollected { .. } => Exit::Unseen,
             Self::Sim(_)
             | Self::Listen(_)
             | Self::Http { .. }
@@ -202,7 +202,7 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
     }
     match why {
         Some(Why::TimeOver) if tally.is_empty() => {
-            Err(DaemonError::NothingReceived { ran_ms, trouble: tally.trouble })
+            Err(DaemonError::NothingCollected { ran_ms, trouble: tally.trouble })
         }
         _ => result,
     }

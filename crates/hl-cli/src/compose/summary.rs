@@ -33,6 +33,12 @@ impl Tally {
         self.gaps_opened += ended.streams.values().map(|meter| meter.gaps).sum::<u64>();
         self.spooled_batches = ended.spool.0;
         self.gaps_unfilled = gaps_unfilled;
+        if self.is_empty() && self.trouble.is_none() {
+            let broken = ended.sockets.iter().find_map(|socket| socket.trouble.clone());
+            let young = ended.sockets.iter().any(|socket| socket.counters.connects > 0);
+            let words = || "a new connection proves itself for some seconds first; give it longer".to_owned();
+            self.trouble = broken.or_else(|| young.then(words));
+        }
     }
 
     /// Whether nothing came from the exchange.
@@ -101,7 +107,7 @@ impl Summary {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{words} after {ran}: {rows_written} rows written to {store}");
         if self.records == 0 {
-            let _ = writeln!(text, "nothing was received from {}", self.network);
+            let _ = writeln!(text, "nothing was collected from {}", self.network);
         }
         let unfilled = match self.gaps_unfilled {
             Some(gaps) => format!("{gaps} in the store are not filled"),
@@ -152,7 +158,7 @@ mod tests {
         assert!(lines[2].starts_with("next: hl-cli coverage --network sim "), "{text}");
         let text = summary(0, 3).text(false);
         assert!(
-            text.contains("nothing was received from sim\n") && text.contains("3 batches wait"),
+            text.contains("nothing was collected from sim\n") && text.contains("3 batches wait"),
             "{text}"
         );
     }

@@ -262,7 +262,7 @@ The keys of the file are the flags without the dashes in front: network = \"sim\
 Ctrl-C, SIGTERM and SIGHUP end it cleanly, with a summary; a second one ends it at once.
 
 Exit codes: 0 done and clean, 1 failed or unclean, 2 usage, 3 held by another
-process, 6 nothing was received in the time that --for gave, 130 ended at once.";
+process, 6 nothing was collected in the time that --for gave, 130 ended at once.";
 
 /// The command line of `hl-daemon`.
 pub(super) fn command() -> Command {
