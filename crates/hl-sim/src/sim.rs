@@ -400,7 +400,7 @@ async fn drive(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
             () = tokio::time::sleep_until(due) => {}
         }
         let sim_now = shared.now().0;
-        while shared.with(|s| s.tick(sim_now, Instant::now())) {
+        while !*stopped.borrow() && shared.with(|s| s.tick(sim_now, Instant::now())) {
             tokio::task::yield_now().await;
         }
     }

@@ -22,14 +22,14 @@ async fn a_market_that_is_served_again_is_the_one_that_went_on() {
     let config = SimConfig { traders: 40, ..SimConfig::default() };
     let went_on = World::new(config.clone()).await;
     went_on.wait(10 * 60_000).await;
-    let resume = Some(went_on.sim.now());
-    let again = World::new(SimConfig { resume, ..config }).await;
+    let resume = went_on.sim.now();
+    let again = World::new(SimConfig { resume: Some(resume), ..config }).await;
     again.sim.caught_up().await;
     for world in [&went_on, &again] {
         world.wait(60_000).await;
     }
     let to = again.sim.now();
-    assert!(to >= resume.unwrap() + 60_000);
+    assert!(to >= resume + 60_000);
     for name in ["BTC", "xyz:NVDA"] {
         let trades = |world: &World| world.sim.truth_trades(coin(name), EVER.0, to);
         assert!(trades(&again).len() > 10);

@@ -138,9 +138,11 @@ impl World {
     fn files(&self) -> Vec<String> {
         fn walk(folder: &Path, found: &mut Vec<String>) {
             for entry in std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()) {
-                match entry.is_dir() {
-                    true => walk(&entry, found),
-                    false => found.push(entry.file_name().unwrap().to_str().unwrap().to_owned()),
+                let name = entry.file_name().unwrap().to_str().unwrap().to_owned();
+                if entry.is_dir() {
+                    walk(&entry, found);
+                } else if layout::is_ours(&name) {
+                    found.push(name);
                 }
             }
         }

@@ -231,6 +231,7 @@ async fn alerts_shows_what_is_open_and_all_of_it_where_asked_to() {
     let (_, text) = cli(&["alerts", "--all"], &path).await;
     let lines: Vec<_> = text.lines().collect();
     assert!(lines[1].contains("no_owner") && lines[1].contains("20.0s"), "newest first: {text}");
+    assert!(lines[1].contains("hl-daemon (pid 77 on here)"), "{text}");
     assert!(lines[2].contains("rate_low") && lines[2].contains("10.0s, over"), "{text}");
     drop(store);
     assert_eq!(cli(&["alerts"], &path).await.1, "no open alerts\n", "its process ended");
