@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::resume_unwind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use hl_collectors::rest::{RestError, RestOptions};
@@ -14,7 +14,7 @@ use hl_core::store::{Store as _, StoreError};
 use hl_core::stream::StreamKeyError;
 use hl_core::symbol::CoinError;
 use hl_core::{Coin, Kind, StreamKey};
-use hl_engine::network::{Holds, NOTE, NetworkError, belong, usual_store};
+use hl_engine::network::{NOTE, NetworkError, belong, usual_store};
 use hl_engine::universe::Universe;
 use hl_engine::{Endpoints, Engine, EngineError, Parts, Snapshot};
 use hl_monitor::Change;
@@ -128,7 +128,8 @@ impl Builder {
     /// markets and the store does not remember them.
     pub async fn start(self) -> Result<Collector, CollectError> {
         let Self { network, endpoints, streams, standby, store } = self;
-        let path = store.unwrap_or_else(|| usual_store(&network, holds));
+        let path =
+            store.unwrap_or_else(|| usual_store(&network, |path| SqliteStore::noted(path, NOTE).into()));
         let streams: Vec<StreamKey> = streams.into_iter().collect::<Result<_, _>>()?;
         if streams.is_empty() {
             return Err(CollectError::NoStreams);
@@ -181,14 +182,6 @@ impl Builder {
             closed.map_err(|source| CollectError::Store { path, source })
         });
         Ok(Collector { engine, stop, task })
-    }
-}
-
-/// What is at the path of a store.
-fn holds(path: &Path) -> Holds {
-    match std::fs::metadata(path) {
-        Err(_) => Holds::Nothing,
-        Ok(_) => SqliteStore::noted(path, NOTE).ok().flatten().map_or(Holds::Unsaid, Holds::Network),
     }
 }
 

@@ -70,6 +70,8 @@ async fn a_simulated_market_goes_on_at_the_next_start_and_takes_no_other() {
         here.collect("sim", &["--sim-coins", "2"]).await;
     }
     assert_eq!(files(&here.path("data")), ["hyperliquid-sim.db"]);
+    // As `sqlite3` may leave it.
+    std::fs::write(here.path("data/hyperliquid.db"), "").unwrap();
     // hl-cli finds the only store there is, and says which.
     let report = here.run("hl-cli", &["verify", "--json"]).await;
     assert_eq!(report.status.code(), Some(0), "{}", said(&report));

@@ -53,6 +53,17 @@ pub enum Holds {
     Network(String),
 }
 
+impl From<Option<Option<String>>> for Holds {
+    /// By the note [`NOTE`] of a store, where there is one.
+    fn from(noted: Option<Option<String>>) -> Self {
+        match noted {
+            None => Self::Nothing,
+            Some(None) => Self::Unsaid,
+            Some(Some(name)) => Self::Network(name),
+        }
+    }
+}
+
 /// The file of mainnet; before each network had one, of all of them.
 pub const OF_MAINNET: &str = "./data/hyperliquid.db";
 

@@ -39,12 +39,15 @@ impl SqliteStore {
         Ok(SqliteInspect { conn: Mutex::new(conn), locks: Locks::beside(path) })
     }
 
-    /// A note of a store that may not be open yet, read in place.
-    ///
-    /// # Errors
-    /// As [`SqliteStore::inspect`].
-    pub fn noted(path: impl AsRef<Path>, name: &str) -> Result<Option<String>, StoreError> {
-        session::note(&file::open_for_reading(path.as_ref(), schema::KIND)?, name)
+    /// A note of the store at `path`, read in place. None where nothing lies there, or an empty file; no text where the
+    /// file has no such note, or cannot be read.
+    #[must_use]
+    pub fn noted(path: impl AsRef<Path>, name: &str) -> Option<Option<String>> {
+        let path = path.as_ref();
+        // Some programs leave an empty file where they looked for one.
+        std::fs::metadata(path).ok().filter(|file| file.len() > 0)?;
+        let read = || session::note(&file::open_for_reading(path, schema::KIND)?, name);
+        Some(read().ok().flatten())
     }
 }
 

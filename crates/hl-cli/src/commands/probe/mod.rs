@@ -154,7 +154,12 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     let coin = Coin::new(&args.coin)
         .map_err(|problem| ConfigError::Value { place: Place::Flag("coin"), problem: problem.into() })?;
     let endpoints = reachable(&network).map_err(ProbeFailure::from)?;
-    let own = match told.says("store") {
+    let shared = match told.store()? {
+        // What is only the daemon's may not be there yet.
+        StoreUri::Sqlite(path) if args.common.store.is_none() => told.says("store") && path.exists(),
+        _ => told.says("store"),
+    };
+    let own = match shared {
         true => None,
         false => Some(tempfile::tempdir().map_err(ProbeFailure::Folder)?),
     };
