@@ -14,7 +14,7 @@ use hl_core::store::{Store as _, StoreError};
 use hl_core::stream::StreamKeyError;
 use hl_core::symbol::CoinError;
 use hl_core::{Coin, Kind, StreamKey};
-use hl_engine::network::{NetworkError, belong};
+use hl_engine::network::{NOTE, NetworkError, belong, usual_store};
 use hl_engine::universe::Universe;
 use hl_engine::{Endpoints, Engine, EngineError, Parts, Snapshot};
 use hl_monitor::Change;
@@ -25,8 +25,6 @@ use tokio::task::JoinSet;
 
 /// What the session is called in the store, for people.
 const ROLE: &str = env!("CARGO_PKG_NAME");
-/// Where the data goes if nothing is said.
-const DEFAULT_STORE: &str = "data/hyperliquid.db";
 /// The spool holds at most this much: hours of a busy market.
 const SPOOL_BYTES: u64 = 1 << 30;
 
@@ -87,13 +85,13 @@ pub struct Builder {
     endpoints: Endpoints,
     streams: Vec<Result<StreamKey, StreamKeyError>>,
     standby: Vec<Result<Coin, CoinError>>,
-    store: PathBuf,
+    store: Option<PathBuf>,
 }
 
 impl Builder {
     fn new(network: impl ToString, endpoints: Endpoints) -> Self {
-        let store = DEFAULT_STORE.into();
-        Self { network: network.to_string(), endpoints, streams: Vec::new(), standby: Vec::new(), store }
+        let network = network.to_string();
+        Self { network, endpoints, streams: Vec::new(), standby: Vec::new(), store: None }
     }
 
     /// Adds streams, by name or by [`StreamKey`]: `trades/BTC`, `book/BTC`, `book/BTC/fast`, `bbo/BTC`,
@@ -112,9 +110,10 @@ impl Builder {
         self
     }
 
-    /// The SQLite file, `data/hyperliquid.db` if nothing is said. It and its folder are made where they are missing.
+    /// The SQLite file; if nothing is said, that of `hl-daemon` for the network: `data/hyperliquid.db` for mainnet,
+    /// `data/hyperliquid-testnet.db`. It and its folder are made where they are missing.
     pub fn store_sqlite(mut self, path: impl Into<PathBuf>) -> Self {
-        self.store = path.into();
+        self.store = Some(path.into());
         self
     }
 
@@ -128,7 +127,9 @@ impl Builder {
     /// When a stream or a coin does not exist, the store cannot be opened, or the exchange cannot be asked for its
     /// markets and the store does not remember them.
     pub async fn start(self) -> Result<Collector, CollectError> {
-        let Self { network, endpoints, streams, standby, store: path } = self;
+        let Self { network, endpoints, streams, standby, store } = self;
+        let path =
+            store.unwrap_or_else(|| usual_store(&network, |path| SqliteStore::noted(path, NOTE).into()));
         let streams: Vec<StreamKey> = streams.into_iter().collect::<Result<_, _>>()?;
         if streams.is_empty() {
             return Err(CollectError::NoStreams);

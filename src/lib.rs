@@ -41,6 +41,9 @@
 //! workspace. Whoever wants another store, network or clock gives them to [`Engine`] as [`Parts`]. What does not live
 //! here: any logic of collecting.
 
+// Those who read a process's words may go away: printing would end it with a panic.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod collector;
 #[cfg(test)]
 mod collector_tests;

@@ -125,7 +125,7 @@ async fn a_minute_of_faults() {
         .until_live("minutes pass", |live| {
             let streams = live["streams"].as_array().unwrap();
             let mut bars = streams.iter().filter(|s| s["stream"] == "candle/BTC/1m");
-            bars.any(|bar| bar["last"].as_i64().unwrap_or(0) > quiet.0)
+            bars.any(|bar| bar["edge"].as_i64().unwrap_or(0) > quiet.0)
         })
         .await;
     assert_eq!(story.daemon.terminate().await.code(), Some(0), "{}", story.daemon.log());

@@ -108,9 +108,9 @@ async fn a_recording_is_stored_whole_and_nothing_else() {
         .until_live("nothing more arrives", |live| {
             let of =
                 |name: &str| live["streams"].as_array().unwrap().iter().map(|s| s[name].clone()).collect();
-            let now: (Vec<Value>, Value) = (of("rows"), live["uptime_ms"].clone());
-            let same = before["rows"] == json!(now.0) && before["uptime_ms"] != now.1;
-            before = json!({"rows": now.0, "uptime_ms": now.1});
+            let now: (Vec<Value>, Value) = (of("records"), live["uptime_ms"].clone());
+            let same = before["records"] == json!(now.0) && before["uptime_ms"] != now.1;
+            before = json!({"records": now.0, "uptime_ms": now.1});
             same
         })
         .await;

@@ -50,7 +50,7 @@ async fn a_server_that_is_gone_for_minutes_costs_nothing() {
     sleep_until(Instant::now() + Duration::from_secs(WARM_S.min(seconds))).await;
     let live = store.until_live("it says something", |_| true).await;
     let rate: f64 =
-        live["streams"].as_array().unwrap().iter().filter_map(|of| of["rate_per_s"].as_f64()).sum();
+        live["streams"].as_array().unwrap().iter().filter_map(|of| of["records_per_s"].as_f64()).sum();
     let before = (memory_kb(&daemon, "VmRSS"), memory_kb(&daemon, "VmHWM"));
 
     for member in 0..set.size() {

@@ -28,7 +28,7 @@ fn edges(status: &Value) -> BTreeMap<String, i64> {
 
 /// The same, as the running daemon says.
 fn taken_in(live: &Value) -> BTreeMap<String, i64> {
-    times(live, "last")
+    times(live, "edge")
 }
 
 /// Batches in a spool whose process has ended.

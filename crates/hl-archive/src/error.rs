@@ -24,6 +24,9 @@ pub enum ArchiveError {
     /// A recorded part that is not there.
     #[error("{} is recorded, and is not there; is --archive the right folder?", .0.display())]
     Missing(PathBuf),
+    /// The folder belongs to another store, whose parts would be taken for what a crash left.
+    #[error("{} is the archive of another store; name another folder with --archive", .0.display())]
+    OtherStore(PathBuf),
     /// The Parquet side.
     #[error("{step} {}: {source}", path.display())]
     Parquet {

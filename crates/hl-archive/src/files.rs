@@ -1,7 +1,7 @@
 //! The files of an archive: written beside their place, moved into it, read back; and what a crash left is removed.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use hl_core::archive::{Day, Part, StoredRows};
@@ -13,6 +13,9 @@ use crate::ArchiveError;
 use crate::columns::CoinColumn;
 use crate::layout::{self, UNFINISHED};
 use crate::parquet_file::{Reading, Writing};
+
+/// The file that says of which store an archive is.
+const OWNER: &str = ".store";
 
 /// All of time.
 pub(crate) const EVER: Span = Span { from: TimeMs::MIN, to: TimeMs::MAX };
@@ -45,6 +48,31 @@ impl Files {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Takes the folder for the store with this name, where it is nobody's yet: two stores in one folder would take each
+    /// other's parts for what a crash left.
+    pub(crate) fn take_for(&self, store: &str) -> Result<(), ArchiveError> {
+        let path = self.root.join(OWNER);
+        let named = match fs::read_to_string(&path) {
+            Ok(name) => name,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(ArchiveError::File { step: "reading", path, source }),
+        };
+        match named.trim() {
+            name if name == store => Ok(()),
+            // An empty one is of a process that died while it wrote.
+            "" => {
+                fs::create_dir_all(&self.root)
+                    .map_err(ArchiveError::file("making the folder", &self.root))?;
+                let written = File::create(&path).and_then(|mut file| {
+                    file.write_all(store.as_bytes())?;
+                    file.sync_all()
+                });
+                written.map_err(ArchiveError::file("writing", &path))
+            }
+            _ => Err(ArchiveError::OtherStore(self.root.clone())),
+        }
     }
 
     /// Removes the files of a day that no part names: what died before its part was recorded. Only for whoever has the

@@ -23,6 +23,9 @@
 //! columns of it, and disagree on which counts where both say it. The rows of `mids` have coins, and the stream has
 //! none: there the path has no coin, and the file has the column.
 
+// Those who read a process's words may go away: printing would end it with a panic.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod columns;
 mod error;
 mod examine;

@@ -17,7 +17,7 @@ pub enum Exit {
     Partial,
     /// The exchange behaves otherwise than it is believed to.
     Differs,
-    /// Not everything that was to be looked at was seen.
+    /// Not everything that was to be looked at was seen; of a daemon: nothing came in the time that it was given.
     Unseen,
     /// Stopped by a signal; what was done is kept.
     Interrupted,

@@ -2,6 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 use hl_core::TimeMs;
+use hl_core::store::Holder;
 
 /// UTC, to the millisecond: `2026-11-24T06:22:01.500Z`; the bare number where no calendar reaches.
 #[must_use]
@@ -22,6 +23,18 @@ pub fn length(ms: i64) -> String {
         _ => format!("{}d {}h", hours / 24, hours % 24),
     };
     format!("{sign}{text}")
+}
+
+/// A process on a store: `hl-daemon (pid 77 on here)`.
+#[must_use]
+pub fn process(role: &str, pid: u32, host: &str) -> String {
+    format!("{role} (pid {pid} on {host})")
+}
+
+/// The same of one that holds something.
+#[must_use]
+pub fn holder(holder: &Holder) -> String {
+    process(&holder.role, holder.pid, &holder.host)
 }
 
 /// A table with these headings; every column but the first is aligned right.

@@ -3,6 +3,9 @@
 //! What lives here: what a user says ([`config`]), what the commands answer ([`commands`], [`verify`]), and what a
 //! running daemon shows ([`status`], [`view`], [`http`]) and tells ([`webhook`]). No decision about claims, joins or gaps is made here.
 
+// Those who read a process's words may go away: printing would end it with a panic; `say!` does not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod commands;
 pub mod compose;
 pub mod config;
@@ -10,6 +13,7 @@ pub mod exit;
 pub mod http;
 pub mod human;
 mod nearest;
+mod say;
 pub mod status;
 pub mod stores;
 pub mod verify;

@@ -20,6 +20,15 @@ pub struct StatusReport {
     pub at: TimeMs,
     /// The token of its session on the store: whether it still lives is seen from that.
     pub token: Token,
+    /// What it is: `hl-daemon`.
+    #[serde(default)]
+    pub role: String,
+    /// Its process id.
+    #[serde(default)]
+    pub pid: u32,
+    /// The machine that it runs on.
+    #[serde(default)]
+    pub host: String,
     /// How long it has been running, ms.
     pub uptime_ms: i64,
     /// Which exchange, as `--network` names it.
@@ -73,16 +82,17 @@ pub struct StreamStatus {
     /// Whether a warm standby is ready to take over.
     #[serde(default)]
     pub standby: bool,
-    /// Rows written since the daemon began.
-    pub rows: u64,
-    /// Rows a second, lately.
-    pub rate_per_s: f64,
-    /// From the time of the newest record to now, ms; none before the first.
-    pub lag_ms: Option<i64>,
+    /// Records taken in since the daemon began. Most become rows; those that the store has already, or that are left
+    /// out on purpose, do not.
+    pub records: u64,
+    /// Records a second, lately.
+    pub records_per_s: f64,
+    /// How long no record has come, ms; none before the first.
+    pub silent_ms: Option<i64>,
     /// Gaps that are not filled.
     pub gaps: u64,
-    /// Time of the newest record, ms.
-    pub last: Option<TimeMs>,
+    /// The past below this time is settled, as taken in; the store follows within seconds. Ms.
+    pub edge: Option<TimeMs>,
 }
 
 impl StreamStatus {

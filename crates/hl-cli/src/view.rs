@@ -111,16 +111,16 @@ impl<W: Write> Drop for View<W> {
 #[must_use]
 pub fn table(report: &StatusReport, max_rows: usize, colour: bool) -> String {
     let mut text = heading(report, colour);
-    let mut table = human::table(&["stream", "owner", "rows", "rows/s", "lag", "gaps", "last record"]);
+    let mut table = human::table(&["stream", "owner", "records", "records/s", "silent", "gaps", "edge"]);
     for s in report.streams.iter().take(max_rows) {
         table.add_row([
             s.stream.to_string(),
             s.collector(),
-            s.rows.to_string(),
-            format!("{:.1}", s.rate_per_s),
-            s.lag_ms.map_or("-".to_owned(), human::length),
+            s.records.to_string(),
+            format!("{:.1}", s.records_per_s),
+            s.silent_ms.map_or("-".to_owned(), human::length),
             s.gaps.to_string(),
-            s.last.map_or("-".to_owned(), human::time),
+            s.edge.map_or("-".to_owned(), human::time),
         ]);
     }
     // Writing to a string cannot fail.
@@ -157,16 +157,16 @@ fn heading(report: &StatusReport, colour: bool) -> String {
 
 fn summary(report: &StatusReport) -> String {
     let owned = |owner| report.streams.iter().filter(|s| s.owner == owner).count();
-    let rows: u64 = report.streams.iter().map(|s| s.rows).sum();
+    let records: u64 = report.streams.iter().map(|s| s.records).sum();
     // An empty sum of floats is -0.
-    let rate = report.streams.iter().fold(0.0, |sum, s| sum + s.rate_per_s);
+    let rate = report.streams.iter().fold(0.0, |sum, s| sum + s.records_per_s);
     let gaps: u64 = report.streams.iter().map(|s| s.gaps).sum();
     let spool = match report.spool {
         spool if spool.batches == 0 => String::new(),
         spool => format!(", spool {} batches ({} bytes)", spool.batches, spool.bytes),
     };
     format!(
-        "{} up {}: {} streams (ws {}, rest {}, none {}), {rows} rows, {rate:.1} rows/s, {gaps} gaps, weight {}/1200{spool}",
+        "{} up {}: {} streams (ws {}, rest {}, none {}), {records} records, {rate:.1} records/s, {gaps} gaps, weight {}/1200{spool}",
         report.network,
         human::length(report.uptime_ms),
         report.streams.len(),

@@ -6,19 +6,22 @@ use super::*;
 use crate::status::{SocketStatus, SpoolStatus, StreamStatus};
 
 fn report() -> StatusReport {
-    let stream = |name: &str, owner, rows, last: Option<i64>| StreamStatus {
+    let stream = |name: &str, owner, records, edge: Option<i64>| StreamStatus {
         stream: name.parse().unwrap(),
         owner,
         standby: false,
-        rows,
-        rate_per_s: 0.1 * f64::from(u32::try_from(rows).unwrap()),
-        lag_ms: last.map(|last| 1_795_501_321_500 - last),
+        records,
+        records_per_s: 0.1 * f64::from(u32::try_from(records).unwrap()),
+        silent_ms: edge.map(|edge| 1_795_501_321_500 - edge),
         gaps: u64::from(owner == Owner::Rest),
-        last: last.map(TimeMs),
+        edge: edge.map(TimeMs),
     };
     StatusReport {
         at: TimeMs(1_795_501_321_500),
         token: Token(3),
+        role: "hl-daemon".to_owned(),
+        pid: 77,
+        host: "here".to_owned(),
         uptime_ms: 200_000,
         network: "sim".to_owned(),
         streams: vec![
@@ -52,8 +55,8 @@ fn shown(mode: Mode, reports: &[StatusReport]) -> String {
 #[test]
 fn the_table() {
     let expected = "\
-partly collecting sim up 3m 20s: 3 streams (ws 1, rest 1, none 1), 127 rows, 12.7 rows/s, 1 gaps, weight 40/1200
- stream         owner  rows  rows/s   lag  gaps               last record
+partly collecting sim up 3m 20s: 3 streams (ws 1, rest 1, none 1), 127 records, 12.7 records/s, 1 gaps, weight 40/1200
+ stream         owner  records  records/s  silent  gaps                      edge
  trades/BTC        ws   123    12.3  500ms    0    2026-11-24T06:22:01.000Z
 ";
     let text = table(&report(), 10, false);
@@ -84,7 +87,7 @@ fn a_table_never_grows_beyond_its_rows() {
 fn the_line() {
     assert_eq!(
         line(&report()),
-        "2026-11-24T06:22:01.500Z sim up 3m 20s: 3 streams (ws 1, rest 1, none 1), 127 rows, 12.7 rows/s, 1 gaps, \
+        "2026-11-24T06:22:01.500Z sim up 3m 20s: 3 streams (ws 1, rest 1, none 1), 127 records, 12.7 records/s, 1 gaps, \
          weight 40/1200"
     );
     let full = StatusReport { spool: SpoolStatus { batches: 2, bytes: 900 }, ..report() };

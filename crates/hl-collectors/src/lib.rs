@@ -6,6 +6,9 @@
 //! What does not: who owns a stream (the selector in `hl-core`), when jobs run (`hl-scheduler`), and how a store
 //! writes (`hl-store`).
 
+// Those who read a process's words may go away: printing would end it with a panic.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 /// What every request says of itself.
 pub const USER_AGENT: &str = concat!("hyperliquid-collector/", env!("CARGO_PKG_VERSION"));
 

@@ -8,6 +8,9 @@
 //! What does not: sockets, files, databases, clocks, randomness of its own, and tasks. Time and events come in as
 //! arguments. That is what lets a test run years in seconds.
 
+// Those who read a process's words may go away: printing would end it with a panic.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod alert;
 pub mod archive;
 pub mod claim;

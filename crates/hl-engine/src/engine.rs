@@ -568,7 +568,7 @@ impl Engine {
     /// The same, and says what is new: it is taken over only when its holder ends.
     fn wait_for(&self, held: &[(StreamKey, Holder)]) {
         for (stream, holder) in held.iter().filter(|held| !lock(&self.held).contains(held)) {
-            info!(%stream, holder = %holder.role, pid = holder.pid, "held by another process; taken over when it ends");
+            info!(%stream, holder = %holder.role, pid = holder.pid, host = %holder.host, "held by another process; taken over when it ends");
         }
         self.hold(held.to_vec());
     }

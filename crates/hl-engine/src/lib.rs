@@ -6,6 +6,9 @@
 //!
 //! What does not live here: any decision about claims, joins or gaps, configuration, and the terminal.
 
+// Those who read a process's words may go away: printing would end it with a panic.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod capacity;
 mod director;
 mod endpoints;

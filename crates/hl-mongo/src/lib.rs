@@ -8,6 +8,9 @@
 //! The server has to be a replica set, of one member if need be. A standalone server has no transactions: it serves one
 //! process at a time.
 
+// Those who read a process's words may go away: printing would end it with a panic.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod alerts;
 mod archive;
 mod audit;

@@ -5,6 +5,9 @@
 //! What does not: looking (`hl-engine` makes the observations), telling anybody (the engine, the programs), and the words
 //! of alerts themselves ([`hl_core::alert`]). Nothing here reads a clock.
 
+// Those who read a process's words may go away: printing would end it with a panic.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod band;
 mod health;
 mod monitor;

@@ -4,6 +4,9 @@
 //! inside one process, for tests and for the simulated exchange in the daemon), [`SystemClock`] and [`TokioClock`].
 //! No decision lives here: time limits and retries belong to the callers.
 
+// Those who read a process's words may go away: printing would end it with a panic.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod clock;
 mod memory;
 mod tcp;

@@ -6,6 +6,9 @@
 //!
 //! What does not: requests (`hl-collectors`), and the decision who owns a stream (the selector).
 
+// Those who read a process's words may go away: printing would end it with a panic.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod backfill;
 pub mod jobs;
 pub mod plan;

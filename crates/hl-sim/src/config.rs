@@ -61,8 +61,11 @@ pub struct SimConfig {
     /// Simulated milliseconds in a millisecond; above 0, at most 1,000. Cadences of the market follow it; idle
     /// closing, limits and the duration of faults are felt by the client and follow the client's time.
     pub speed: f64,
-    /// Simulated time at the start.
+    /// Simulated time at which the market begins.
     pub start: TimeMs,
+    /// Simulated time at which it is first served; from its beginning to there it is made at once, some seconds for a
+    /// day of five coins. The same market goes on that way, however often it is started.
+    pub resume: Option<TimeMs>,
     /// The exchange's limits.
     pub limits: Limits,
     /// How it behaves where nobody can be sure that the exchange still does.
@@ -84,6 +87,7 @@ impl Default for SimConfig {
             activity: 1.0,
             speed: 1.0,
             start: TimeMs(1_773_146_070_000),
+            resume: None,
             limits: Limits::default(),
             assumptions: Assumptions::default(),
             retention_ms: 6 * 3_600_000,
@@ -111,6 +115,9 @@ impl SimConfig {
         // A century around the exchange's lifetime, so that no arithmetic on times can overflow.
         if !(0..4_102_444_800_000).contains(&self.start.0) {
             return bad("start", "it must lie between 1970 and 2100, in milliseconds");
+        }
+        if self.resume.is_some_and(|resume| !(self.start.0..4_102_444_800_000).contains(&resume.0)) {
+            return bad("resume", "it must lie between the start and the year 2100");
         }
         if self.retention_ms < 60_000 {
             return bad("retention_ms", "it must be a minute or more");

@@ -18,6 +18,9 @@
 //! # }
 //! ```
 
+// Those who read a process's words may go away: printing would end it with a panic.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod assumptions;
 mod config;
 mod faults;

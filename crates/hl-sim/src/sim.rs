@@ -98,6 +98,8 @@ impl State {
 pub(crate) struct Shared {
     state: Mutex<State>,
     config: SimConfig,
+    /// Simulated time when it began to be served.
+    resumed: TimeMs,
     begun: Instant,
 }
 
@@ -121,7 +123,7 @@ impl Shared {
     pub(crate) fn now(&self) -> TimeMs {
         // A nudge, so that a product that should be whole is not cut to the millisecond before.
         let elapsed = self.begun.elapsed().as_secs_f64() * 1_000.0 * self.config.speed + 1e-6;
-        self.config.start + elapsed as i64
+        self.resumed + elapsed as i64
     }
 
     pub(crate) fn open_socket(&self) -> Opened {
@@ -142,7 +144,7 @@ impl Shared {
                 let blocks =
                     (next.saturating_sub(exchange.time()) + BLOCK_MS - 1).div_euclid(BLOCK_MS).max(1);
                 let blocks = blocks.min(LONGEST_NAP);
-                let ahead = (exchange.time() + blocks * BLOCK_MS - self.config.start.0) as f64;
+                let ahead = (exchange.time() + blocks * BLOCK_MS - self.resumed.0).max(0) as f64;
                 let block = self.begun + Duration::from_secs_f64(ahead / 1_000.0 / self.config.speed);
                 s.hub.next_refresh().map_or(block, |refresh| refresh.min(block))
             }
@@ -230,6 +232,7 @@ impl Sim {
             Some(path) => Source::Replay(Replay::read(path, config.speed)?),
             None => Source::Market(Box::new(Exchange::new(&config)?)),
         };
+        let resumed = config.resume.unwrap_or(config.start);
         let latency = Duration::from_millis(config.latency_ms);
         let state = State {
             source,
@@ -240,7 +243,7 @@ impl Sim {
             info_requests: 0,
             rate_limited: 0,
         };
-        let shared = Arc::new(Shared { state: Mutex::new(state), config, begun: Instant::now() });
+        let shared = Arc::new(Shared { state: Mutex::new(state), config, resumed, begun: Instant::now() });
         let endpoint = listener.endpoint();
         let (stop, stopped) = watch::channel(false);
         let tasks = vec![
@@ -248,6 +251,15 @@ impl Sim {
             tokio::spawn(server::serve(Arc::clone(&shared), listener, stopped)),
         ];
         Ok(Self { shared, endpoint, stop, tasks })
+    }
+
+    /// Waits until the market is made up to now, which takes a while where it began long ago. Requests that come before
+    /// have to wait for the same, each of them holding up a thread.
+    pub async fn caught_up(&self) {
+        let (sim_now, now) = (self.shared.now().0, Instant::now());
+        while self.shared.with(|state| state.tick(sim_now, now)) {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Where it listens.
@@ -388,7 +400,7 @@ async fn drive(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
             () = tokio::time::sleep_until(due) => {}
         }
         let sim_now = shared.now().0;
-        while shared.with(|s| s.tick(sim_now, Instant::now())) {
+        while !*stopped.borrow() && shared.with(|s| s.tick(sim_now, Instant::now())) {
             tokio::task::yield_now().await;
         }
     }

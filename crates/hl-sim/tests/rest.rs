@@ -18,6 +18,28 @@ async fn unlimited() -> World {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_market_that_is_served_again_is_the_one_that_went_on() {
+    let config = SimConfig { traders: 40, ..SimConfig::default() };
+    let went_on = World::new(config.clone()).await;
+    went_on.wait(10 * 60_000).await;
+    let resume = went_on.sim.now();
+    let again = World::new(SimConfig { resume: Some(resume), ..config }).await;
+    again.sim.caught_up().await;
+    for world in [&went_on, &again] {
+        world.wait(60_000).await;
+    }
+    let to = again.sim.now();
+    assert!(to >= resume + 60_000);
+    for name in ["BTC", "xyz:NVDA"] {
+        let trades = |world: &World| world.sim.truth_trades(coin(name), EVER.0, to);
+        assert!(trades(&again).len() > 10);
+        assert_eq!(trades(&went_on), trades(&again), "{name}");
+        let bars = |world: &World| world.sim.truth_candles(coin(name), Interval::M1, EVER.0, to - 60_000);
+        assert_eq!(bars(&went_on), bars(&again), "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn statuses_are_the_exchanges_own() {
     let world = unlimited().await;
     let unprocessable = "Failed to deserialize the JSON body into the target type";

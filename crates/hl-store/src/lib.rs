@@ -3,6 +3,9 @@
 //! The contract is [`hl_core::store::Store`]; reading for people is [`Inspect`]. No decision about claims, joins or
 //! gaps is made here: a store applies batches, all or nothing, and refuses what its lease does not allow.
 
+// Those who read a process's words may go away: printing would end it with a panic.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod checks;
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -33,6 +33,8 @@ use crate::files::{Files, Sum};
 use crate::layout;
 use crate::retention::{Retention, Rule};
 
+/// The note in the store with the name by which its archive knows it.
+const OWNER: &str = "archive_of";
 /// Rows of one part, of most kinds: what one transaction removes, and what memory holds.
 const ROWS: usize = 100_000;
 /// Rows of one part of books: each has up to forty levels.
@@ -160,9 +162,25 @@ impl<'a> Archiver<'a> {
         Ok(done)
     }
 
+    /// Sees to it that the folder is this store's, by a name that both keep.
+    async fn own(&self, rule: Rule) -> Result<(), ArchiveError> {
+        let writes = matches!(rule, Rule::Archive { .. });
+        if !writes && !self.files.call(|files| files.root().exists()).await? {
+            return Ok(());
+        }
+        if self.store.note(OWNER).await?.is_none() {
+            let (token, now) = (self.store.token().0, self.clock.now().0);
+            self.store.put_note(OWNER, &format!("{now:x}-{token:x}-{:x}", std::process::id())).await?;
+        }
+        // Another process may have been faster.
+        let name = self.store.note(OWNER).await?.unwrap_or_default();
+        self.files.call(move |files| files.take_for(&name)).await?
+    }
+
     /// Claims the day, and removes what a crash left there.
     async fn claim(&self, due: Due) -> Result<Work<'_>, ArchiveError> {
         let Due { stream, day, rule, .. } = due;
+        self.own(rule).await?;
         let local = self.claims.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
         let epoch = Epoch { token: self.store.token(), local };
         if let Claimed::Elsewhere(holder) = self.store.claim_day(stream, day, epoch).await? {

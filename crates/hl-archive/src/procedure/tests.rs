@@ -138,9 +138,11 @@ impl World {
     fn files(&self) -> Vec<String> {
         fn walk(folder: &Path, found: &mut Vec<String>) {
             for entry in std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()) {
-                match entry.is_dir() {
-                    true => walk(&entry, found),
-                    false => found.push(entry.file_name().unwrap().to_str().unwrap().to_owned()),
+                let name = entry.file_name().unwrap().to_str().unwrap().to_owned();
+                if entry.is_dir() {
+                    walk(&entry, found);
+                } else if layout::is_ours(&name) {
+                    found.push(name);
                 }
             }
         }
@@ -370,4 +372,30 @@ async fn what_does_not_come_back_equal_is_not_recorded() {
         work.place(&path).await.unwrap();
         assert!(matches!(work.compare(&path, &rows).await, Err(ArchiveError::Differs(_))));
     }
+}
+
+#[tokio::test]
+async fn a_folder_is_the_archive_of_one_store_only() {
+    let (one, other) = (World::new(), World::new());
+    let rows = |tid| Records::Trades((0..10).map(|n| trade(at(n * 1_000), tid + n as u64, "1.5")).collect());
+    one.collect(trades(), rows(1)).await;
+    other.collect(trades(), rows(100)).await;
+    let store = one.session().await;
+    one.archiver(&store).await.archive(due_of(trades()), &|_| ()).await.unwrap();
+    store.close().await.unwrap();
+
+    // Its parts are none of the other's, which would remove them as what a crash left.
+    let store = other.session().await;
+    let writer = Writer::Inline { delay_ms: 0 };
+    let archiver =
+        Archiver::new(&store, Files::new(one.root()), writer, Arc::new(SystemClock)).await.unwrap();
+    let said = archiver.archive(due_of(trades()), &|_| ()).await.unwrap_err();
+    assert!(matches!(said, ArchiveError::OtherStore(_)), "{said}");
+    drop(archiver);
+    store.close().await.unwrap();
+    assert!(examine(&one.whole(), &|_| ()).await.unwrap().problems.is_empty());
+    // The same store goes on.
+    let store = one.session().await;
+    one.archiver(&store).await.archive(due_of(trades()), &|_| ()).await.unwrap();
+    store.close().await.unwrap();
 }

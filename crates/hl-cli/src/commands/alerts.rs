@@ -1,6 +1,7 @@
 //! `hl-cli alerts`: what somebody should look at.
 
 use hl_core::TimeMs;
+use hl_core::store::Holder;
 use hl_store::AlertRow;
 use serde::Serialize;
 
@@ -32,11 +33,14 @@ struct Answer {
     at: TimeMs,
     /// Newest first, at most 1,000.
     alerts: Vec<AlertRow>,
+    /// Living processes on the store.
+    holders: Vec<Holder>,
 }
 
 pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
-    let alerts = shell.open(&args.common).await?.alerts(args.all, MOST).await?;
-    let answer = Answer { at: shell.clock.now(), alerts };
+    let store = shell.open(&args.common).await?;
+    let (alerts, holders) = (store.alerts(args.all, MOST).await?, store.holders().await?);
+    let answer = Answer { at: shell.clock.now(), alerts, holders };
     shell.answer(&args.common, &answer, &text(&answer, args.all))?;
     Ok(Exit::Done)
 }
@@ -46,7 +50,7 @@ fn text(answer: &Answer, all: bool) -> String {
         let which = if all { "no alert in 90 days" } else { "no open alerts" };
         return format!("{which}\n");
     }
-    let headings = ["raised", "severity", "alert", "about", "lasts", "times", "token", "what was seen"];
+    let headings = ["raised", "severity", "alert", "about", "lasts", "times", "process", "what was seen"];
     let mut table = human::table_of_words(&headings, 4);
     if let Some(words) = table.column_mut(headings.len() - 1) {
         words.set_cell_alignment(comfy_table::CellAlignment::Left);
@@ -63,7 +67,10 @@ fn text(answer: &Answer, all: bool) -> String {
             alert.subject.clone(),
             lasts,
             alert.times.to_string(),
-            token.0.to_string(),
+            match answer.holders.iter().find(|holder| holder.token == *token) {
+                Some(holder) => human::holder(holder),
+                None => format!("ended (token {})", token.0),
+            },
             alert.words.clone(),
         ]);
     }

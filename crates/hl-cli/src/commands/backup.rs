@@ -12,8 +12,9 @@ use serde::Serialize;
 
 use super::{CommandError, Common, Shell, interruptible};
 use crate::compose::shutdown;
-use crate::config::{self, StoreUri};
+use crate::config::StoreUri;
 use crate::exit::Exit;
+use crate::say::say;
 
 /// Tables that hold rows of streams; the others are the ledger and what surrounds it.
 const OF_STREAMS: [&str; 7] = ["bbo", "books", "candles", "contexts", "funding", "mids", "trades"];
@@ -78,21 +79,21 @@ struct Answer {
 }
 
 pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
-    let store = config::store_of(args.common.store.as_deref(), shell.environment.iter().cloned())?;
+    let store = shell.store(&args.common)?;
     let StoreUri::Sqlite(from) = &store else {
         return Err(BackupFailure::NoFile(store).into());
     };
     if args.to.exists() && !args.force {
         return Err(BackupFailure::Exists(args.to.clone()).into());
     }
-    let mut stop = shutdown::signal(None);
+    let mut stop = shutdown::signal();
     let progress = Arc::new(BackupProgress::default());
     let bar = Bar::new();
     let working = SqliteStore::backup(from, &args.to, args.force, progress.clone());
     let ended = interruptible(&mut stop, || bar.draw(&progress), working).await;
     bar.bar.finish_and_clear();
     let Some(made) = ended else {
-        eprintln!("hl-cli: interrupted; no backup was made");
+        say!("hl-cli: interrupted; no backup was made");
         return Ok(Exit::Interrupted);
     };
     let answer = Answer::new(&store, args.to.clone(), &made?);

@@ -25,8 +25,8 @@ Examples:
   hl-cli cluster --leases
   hl-cli cluster --json | jq '.leases[] | select(.holder == null)'
 
-The lag of a stream is how long its settled past lies behind now: at most a bar for bars, and
-for quiet streams as long as nothing happens. Exit code 1: a stream that somebody wants is held
+How far a stream is behind is how long its settled past lies behind now: at most a bar for bars,
+and for quiet streams as long as nothing happens. Exit code 1: a stream that somebody wants is held
 by nobody.")]
 pub(super) struct Args {
     /// List every stream, too
@@ -63,7 +63,7 @@ struct Row {
     /// Streams that are on their way from it.
     going: usize,
     /// How far the stream that is furthest behind is behind now, ms.
-    lag_ms: Option<i64>,
+    behind_ms: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -78,7 +78,7 @@ struct Lease {
     /// The past below this time is settled, ms.
     edge: Option<TimeMs>,
     /// How far that is behind now, ms.
-    lag_ms: Option<i64>,
+    behind_ms: Option<i64>,
 }
 
 impl Answer {
@@ -132,7 +132,7 @@ fn leases(
         wanted: wanted.contains(&stream),
         given: given.get(&stream).map(|given| given.to),
         edge,
-        lag_ms: edge.map(|edge| at.since(edge).max(0)),
+        behind_ms: edge.map(|edge| at.since(edge).max(0)),
     };
     let mut leases: Vec<_> = known.into_values().map(lease).collect();
     leases.sort_by_cached_key(|lease| lease.stream.to_string());
@@ -156,7 +156,7 @@ fn row(holder: Holder, members: &BTreeMap<Token, Member>, leases: &[Lease]) -> R
         holds: holds().count(),
         coming: leases.iter().filter(|l| l.given == Some(token) && l.holder != Some(token)).count(),
         going: holds().filter(|lease| is_another(lease.given)).count(),
-        lag_ms: holds().filter_map(|lease| lease.lag_ms).max(),
+        behind_ms: holds().filter_map(|lease| lease.behind_ms).max(),
         holder,
     }
 }
@@ -166,14 +166,14 @@ fn text(answer: &Answer, with_leases: bool) -> String {
         return "no process is at work on this store\n".to_owned();
     }
     let headings =
-        ["token", "process", "address", "state", "weight", "for", "holds", "coming", "going", "lag"];
+        ["token", "process", "address", "state", "weight", "for", "holds", "coming", "going", "behind"];
     let mut table = human::table_of_words(&headings, 4);
     let length = |ms: Option<i64>| ms.map_or("-".to_owned(), human::length);
     for row in &answer.members {
         let Holder { token, pid, host, role, since } = &row.holder;
         table.add_row([
             token.0.to_string(),
-            format!("{role} (pid {pid} on {host})"),
+            human::process(role, *pid, host),
             row.address.clone().unwrap_or("-".to_owned()),
             row.state.to_owned(),
             row.weight.map_or("-".to_owned(), |weight| weight.to_string()),
@@ -181,7 +181,7 @@ fn text(answer: &Answer, with_leases: bool) -> String {
             row.holds.to_string(),
             row.coming.to_string(),
             row.going.to_string(),
-            length(row.lag_ms),
+            length(row.behind_ms),
         ]);
     }
     let mut text = format!("{}\n", table.trim_fmt());
@@ -195,13 +195,13 @@ fn text(answer: &Answer, with_leases: bool) -> String {
     }
     if with_leases {
         let token = |token: Option<Token>| token.map_or("-".to_owned(), |token| token.0.to_string());
-        let mut table = human::table(&["stream", "holder", "given to", "lag"]);
+        let mut table = human::table(&["stream", "holder", "given to", "behind"]);
         for lease in &answer.leases {
             table.add_row([
                 lease.stream.to_string(),
                 token(lease.holder),
                 token(lease.given),
-                length(lease.lag_ms),
+                length(lease.behind_ms),
             ]);
         }
         let _ = writeln!(text, "\n{}", table.trim_fmt());

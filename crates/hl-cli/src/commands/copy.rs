@@ -12,10 +12,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::{CommandError, Common, Shell, interruptible};
+use super::{CommandError, Shell, interruptible};
 use crate::compose::shutdown;
 use crate::config::{ConfigError, Place, StoreUri};
 use crate::exit::Exit;
+use crate::say::say;
 use crate::{human, stores};
 
 /// What the session is called in the target.
@@ -99,7 +100,7 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     if is_same(&from, &to) {
         return Err(CopyFailure::Same.into());
     }
-    let mut stop = shutdown::signal(None);
+    let mut stop = shutdown::signal();
     let source = stores::outgoing(&from).await.map_err(|error| of("source", error))?;
     let last = transfer::ready(source.as_ref()).await.map_err(CopyFailure::from)?;
     let of_target = |error| of("target", error);
@@ -114,14 +115,13 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     bar.bar.finish_and_clear();
     target.close().await.map_err(of_target)?;
     let Some(copied) = ended else {
-        eprintln!("hl-cli: interrupted; what was copied is kept, the same command goes on from there");
+        say!("hl-cli: interrupted; what was copied is kept, the same command goes on from there");
         return Ok(Exit::Interrupted);
     };
     let answer = Answer::new(&from, &to, copied.map_err(CopyFailure::from)?);
-    let common = Common { store: None, json: args.json };
-    shell.answer(&common, &answer, &answer.text())?;
+    shell.answer_as(args.json, &answer, &answer.text())?;
     if answer.archive_files_not_copied > 0 {
-        eprintln!(
+        say!(
             "hl-cli: {} files of the archive stay where they are; give the collector the same --archive as before",
             answer.archive_files_not_copied
         );

@@ -22,7 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ExchangeError {
     /// A simulated exchange lives inside the daemon's process, out of reach.
-    #[error("--network: sim lives inside hl-daemon; give the base URL that its log names")]
+    #[error(
+        "--network: sim lives inside hl-daemon; give the base URL that its log names, and its store with --store"
+    )]
     InsideDaemon,
     /// The store holds data of another exchange.
     #[error(transparent)]

@@ -15,8 +15,9 @@ use serde::Serialize;
 
 use super::{CommandError, Common, Shell, interruptible};
 use crate::compose::shutdown;
-use crate::config::{self, ConfigError, Place, StoreUri};
+use crate::config::{ConfigError, Place, StoreUri};
 use crate::exit::Exit;
+use crate::say::say;
 use crate::{human, stores};
 
 /// What the session is called in the store.
@@ -120,8 +121,8 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     let parsed: Result<StoreUri, _> = args.from.parse();
     let from = parsed.map_err(|problem| ConfigError::Value { place: Place::Flag("from"), problem })?;
     let StoreUri::Mongo(mongo) = &from else { return Err(ImportFailure::NotMongo.into()) };
-    let uri = config::store_of(args.common.store.as_deref(), shell.environment.iter().cloned())?;
-    let mut stop = shutdown::signal(None);
+    let uri = shell.told(&args.common, &[])?.store()?;
+    let mut stop = shutdown::signal();
     let original = Original::open(mongo.uri()).await.map_err(ImportFailure::Original)?;
     let there = there(&original).await?;
     if there.is_empty() {
@@ -145,7 +146,7 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     bar.finish_and_clear();
     store.close().await?;
     let Some(done) = ended else {
-        eprintln!("hl-cli: interrupted; what was imported is kept, the same command goes on");
+        say!("hl-cli: interrupted; what was imported is kept, the same command goes on");
         return Ok(Exit::Interrupted);
     };
     done?;

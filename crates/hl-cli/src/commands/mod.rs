@@ -20,11 +20,12 @@ mod when;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use hl_archive::{ArchiveError, Whole};
+use hl_archive::{ArchiveError, Retention, Whole};
 use hl_core::seam::{Clock, EndpointError, Net, stopped};
 use hl_core::store::StoreError;
 use hl_core::stream::StreamKeyError;
@@ -33,8 +34,9 @@ use hl_store::Inspect;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::config::{self, ArchivePlace, ConfigError};
+use crate::config::{self, ConfigError, Flag, StoreUri, ThisMachine, Told};
 use crate::exit::Exit;
+use crate::say::say;
 use crate::stores;
 use crate::verify::VerifyError;
 
@@ -104,9 +106,16 @@ enum Command {
 /// What every command takes.
 #[derive(clap::Args, Debug)]
 struct Common {
-    /// The store, sqlite:PATH or mongodb://HOST/DATABASE [default: sqlite:./data/hyperliquid.db] [env: HL_STORE]
+    /// The store, sqlite:PATH or mongodb://HOST/DATABASE [default: that of the network, as for hl-daemon; where no
+    /// network is named either, sqlite:./data/hyperliquid.db, or the only one in ./data] [env: HL_STORE]
     #[arg(long, value_name = "URI")]
     store: Option<String>,
+    /// The exchange: mainnet, testnet, sim, or the base URL of another [default: mainnet] [env: HL_NETWORK]
+    #[arg(long, value_name = "NETWORK")]
+    network: Option<String>,
+    /// Read options from this TOML file, the same as hl-daemon's; what only hl-daemon has is left alone [env: HL_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<String>,
     /// Answer with one JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -120,12 +129,31 @@ struct LocalArgs {
     local_address: Option<String>,
 }
 
+impl LocalArgs {
+    fn flag(&self) -> Flag<'_> {
+        ("local-address", self.local_address.as_deref().into_iter().collect())
+    }
+}
+
 /// What every command takes that reads old rows.
 #[derive(clap::Args, Debug)]
 struct ArchiveArgs {
-    /// The archive [default: archive beside the store] [env: HL_ARCHIVE]
+    /// The archive [default: archive beside the store, as for hl-daemon] [env: HL_ARCHIVE]
     #[arg(long, value_name = "DIR")]
     archive: Option<String>,
+}
+
+impl ArchiveArgs {
+    fn flag(&self) -> Flag<'_> {
+        ("archive", self.archive.as_deref().into_iter().collect())
+    }
+}
+
+/// The store that a command looks into, and its archive.
+struct ArchivePlace {
+    store: StoreUri,
+    folder: PathBuf,
+    retention: Retention,
 }
 
 /// A command did not come to an answer.
@@ -179,8 +207,6 @@ impl CommandError {
             Self::Archive(ArchiveError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
                 Exit::Done
             }
-            // Whoever reads has seen enough: `hl-cli coverage | head`.
-            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
             _ => Exit::Failed,
         }
     }
@@ -195,10 +221,20 @@ struct Shell<'a> {
 }
 
 impl Shell<'_> {
+    /// What the command is told by flags that it shares with the daemon, by variables and by the daemon's file.
+    fn told(&self, common: &Common, flags: &[Flag<'_>]) -> Result<Told<'static>, ConfigError> {
+        let Common { store, network, config, .. } = common;
+        let mut all = vec![
+            ("store", store.as_deref().into_iter().collect()),
+            ("network", network.as_deref().into_iter().collect()),
+        ];
+        all.extend_from_slice(flags);
+        Told::new(config.as_deref(), &all, self.environment.iter().cloned(), &ThisMachine)
+    }
+
     /// The network, from the local address that was asked for, and that address.
-    fn outward(&self, local: &LocalArgs) -> Result<(Arc<dyn Net>, Option<IpAddr>), CommandError> {
-        let local = local.local_address.as_deref();
-        let Some(address) = config::local_address_of(local, self.environment.iter().cloned())? else {
+    fn outward(&self, told: &Told<'_>) -> Result<(Arc<dyn Net>, Option<IpAddr>), CommandError> {
+        let Some(address) = told.local_address()? else {
             return Ok((Arc::clone(&self.net), None));
         };
         let net =
@@ -206,9 +242,15 @@ impl Shell<'_> {
         Ok((Arc::new(net), Some(address)))
     }
 
+    /// The store to look into.
+    fn store(&self, common: &Common) -> Result<StoreUri, ConfigError> {
+        let (store, word) = self.told(common, &[])?.store_to_look_into()?;
+        remark(word);
+        Ok(store)
+    }
+
     async fn open(&self, common: &Common) -> Result<Box<dyn Inspect>, CommandError> {
-        let uri = config::store_of(common.store.as_deref(), self.environment.iter().cloned())?;
-        Ok(stores::inspect(&uri).await?)
+        Ok(stores::inspect(&self.store(common)?).await?)
     }
 
     /// The store together with its archive.
@@ -223,18 +265,32 @@ impl Shell<'_> {
         archive: &ArchiveArgs,
         retention: &[String],
     ) -> Result<ArchivePlace, ConfigError> {
-        let (store, folder) = (common.store.as_deref(), archive.archive.as_deref());
-        config::archive_of(store, folder, retention, self.environment.iter().cloned())
+        let retention = ("retention", retention.iter().map(String::as_str).collect());
+        let told = self.told(common, &[archive.flag(), retention])?;
+        let (store, word) = told.store_to_look_into()?;
+        remark(word);
+        Ok(ArchivePlace { folder: told.archive(&store), retention: told.retention()?, store })
     }
 
     /// Writes an answer in the form that was asked for.
     fn answer(&mut self, common: &Common, json: &impl Serialize, text: &str) -> Result<(), CommandError> {
-        if common.json {
-            writeln!(self.out, "{}", serde_json::to_string(json)?)?;
-        } else {
-            self.out.write_all(text.as_bytes())?;
+        self.answer_as(common.json, json, text)
+    }
+
+    fn answer_as(&mut self, as_json: bool, json: &impl Serialize, text: &str) -> Result<(), CommandError> {
+        let line = if as_json { serde_json::to_string(json)? + "\n" } else { text.to_owned() };
+        match self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush()) {
+            // The reader has seen enough (`hl-cli verify | head -1`): what was found out holds all the same.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => Ok(written?),
         }
-        Ok(self.out.flush()?)
+    }
+}
+
+/// Says which store is looked into, where that is not the one that was to be expected.
+fn remark(word: Option<String>) {
+    if let Some(word) = word {
+        say!("hl-cli: {word}");
     }
 }
 
@@ -262,7 +318,7 @@ pub fn run_process() -> Exit {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("hl-cli: starting: {error}");
+            say!("hl-cli: starting: {error}");
             return Exit::Failed;
         }
     };
@@ -299,7 +355,7 @@ async fn run(arguments: impl IntoIterator<Item = OsString>, shell: &mut Shell<'_
         Err(error) => {
             let exit = error.exit();
             if exit != Exit::Done {
-                eprintln!("hl-cli: {}", config::mask_words(&error.to_string()));
+                say!("hl-cli: {}", config::mask_words(&error.to_string()));
             }
             exit
         }

@@ -70,10 +70,8 @@ fn text(answer: &Answer) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{between}{} (pid {} on {}, token {}) for {}, {told}",
-            holder.role,
-            holder.pid,
-            holder.host,
+            "{between}{}, token {}, for {}, {told}",
+            human::holder(holder),
             holder.token.0,
             ago(holder.since)
         );

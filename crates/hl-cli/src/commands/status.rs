@@ -39,11 +39,12 @@ struct Answer {
 struct Line {
     stream: StreamKey,
     edge: Option<TimeMs>,
+    /// Its rows, those in the archive included.
     rows: u64,
     /// Time of the newest row, ms.
     newest: Option<TimeMs>,
     /// From there to now, ms.
-    lag_ms: Option<i64>,
+    age_ms: Option<i64>,
     holder: Option<Holder>,
 }
 
@@ -55,7 +56,7 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
         edge: row.edge,
         rows: row.rows,
         newest: row.newest,
-        lag_ms: row.newest.map(|newest| at.since(newest)),
+        age_ms: row.newest.map(|newest| at.since(newest)),
         holder: row.holder,
     };
     let streams = store.streams().await?.into_iter().map(line).collect();
@@ -83,7 +84,7 @@ pub(super) async fn living(
 
 fn text(answer: &Answer) -> String {
     let mut text = String::new();
-    let mut table = human::table(&["stream", "edge", "rows", "newest row", "lag", "held by"]);
+    let mut table = human::table(&["stream", "edge", "rows", "newest row", "age", "held by"]);
     for line in &answer.streams {
         let holder = line.holder.as_ref();
         table.add_row([
@@ -91,8 +92,8 @@ fn text(answer: &Answer) -> String {
             line.edge.map_or("-".to_owned(), human::time),
             line.rows.to_string(),
             line.newest.map_or("-".to_owned(), human::time),
-            line.lag_ms.map_or("-".to_owned(), human::length),
-            holder.map_or("-".to_owned(), |h| format!("{} (pid {} on {})", h.role, h.pid, h.host)),
+            line.age_ms.map_or("-".to_owned(), human::length),
+            holder.map_or("-".to_owned(), human::holder),
         ]);
     }
     // Writing to a string cannot fail.
@@ -100,15 +101,16 @@ fn text(answer: &Answer) -> String {
     match (&answer.live, answer.holders.as_slice()) {
         (Some(live), _) => {
             for report in [live].into_iter().chain(&answer.others) {
+                let process = human::process(&report.role, report.pid, &report.host);
                 let age = human::length(answer.at.since(report.at));
-                let _ = write!(text, "the daemon, {age} ago:\n{}", view::table(report, usize::MAX, false));
+                let table = view::table(report, usize::MAX, false);
+                let _ = write!(text, "{process}, as of {age} ago:\n{table}");
             }
         }
         (None, []) => text.push_str("no process is at work on this store\n"),
         (None, holders) => {
             for h in holders {
-                let since = human::time(h.since);
-                let _ = writeln!(text, "{} (pid {} on {}) at work since {since}", h.role, h.pid, h.host);
+                let _ = writeln!(text, "{} at work since {}", human::holder(h), human::time(h.since));
             }
         }
     }

@@ -116,8 +116,15 @@ async fn coverage_shows_pieces_and_gaps_in_order() {
 async fn status_shows_the_daemon_while_it_lives() {
     let (_folder, path) = filled().await;
     let store = open(&path).await;
-    let report =
-        |token| StatusReport { at: TimeMs(59_000), token, network: "sim".to_owned(), ..Default::default() };
+    let report = |token| StatusReport {
+        at: TimeMs(59_000),
+        token,
+        role: "hl-daemon".to_owned(),
+        pid: 77,
+        host: "here".to_owned(),
+        network: "sim".to_owned(),
+        ..Default::default()
+    };
     let note = |token| serde_json::to_string(&report(token)).unwrap();
     store.lease(&[StreamKey::Mids]).await.unwrap();
 
@@ -137,10 +144,10 @@ async fn status_shows_the_daemon_while_it_lives() {
     let alive = json(&["status"], &path).await;
     assert_eq!(alive["live"]["network"], "sim");
     let line = &alive["streams"][0];
-    assert_eq!((&line["rows"], &line["lag_ms"]), (&8.into(), &10_000.into()));
+    assert_eq!((&line["rows"], &line["age_ms"]), (&8.into(), &10_000.into()));
     assert_eq!(line["holder"]["pid"], 77);
     let (_, text) = cli(&["status"], &path).await;
-    assert!(text.contains("hl-daemon (pid 77 on here)") && text.contains("the daemon, 1.0s ago"), "{text}");
+    assert!(text.contains("hl-daemon (pid 77 on here), as of 1.0s ago:\n"), "{text}");
 
     store.close().await.unwrap();
     let (_, text) = cli(&["status"], &path).await;
@@ -185,7 +192,7 @@ async fn ps_shows_each_living_process_and_what_runs_in_it() {
     let (_, text) = cli(&["ps"], &path).await;
     let token = store.token().0;
     assert!(
-        text.starts_with(&format!("hl-daemon (pid 77 on here, token {token}) for 59.0s, as of 1.0s ago\n")),
+        text.starts_with(&format!("hl-daemon (pid 77 on here), token {token}, for 59.0s, as of 1.0s ago\n")),
         "{text}"
     );
     let words: Vec<_> = text.lines().nth(2).unwrap().split_whitespace().collect();
@@ -224,6 +231,7 @@ async fn alerts_shows_what_is_open_and_all_of_it_where_asked_to() {
     let (_, text) = cli(&["alerts", "--all"], &path).await;
     let lines: Vec<_> = text.lines().collect();
     assert!(lines[1].contains("no_owner") && lines[1].contains("20.0s"), "newest first: {text}");
+    assert!(lines[1].contains("hl-daemon (pid 77 on here)"), "{text}");
     assert!(lines[2].contains("rate_low") && lines[2].contains("10.0s, over"), "{text}");
     drop(store);
     assert_eq!(cli(&["alerts"], &path).await.1, "no open alerts\n", "its process ended");

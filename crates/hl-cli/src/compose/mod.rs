@@ -4,11 +4,15 @@
 //! to collect, signals, and showing what happens. Every decision about the data is below, in the engine.
 
 mod archive;
+mod gaps;
 mod report;
 pub(crate) mod shutdown;
+mod simulated;
+mod summary;
 mod trace;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,18 +30,22 @@ use hl_engine::{Engine, EngineError, Parts, Sharing};
 use hl_runtime::{SystemClock, TcpNet};
 use hl_scheduler::Task;
 use hl_scheduler::jobs::CollectDailyStats;
-use hl_sim::{Sim, SimConfig, SimError};
-use hl_store::Inspect;
-use tokio::sync::watch;
+use hl_sim::SimError;
+use tokio::sync::{OnceCell, watch};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::config::{CoinsError, Config, Endpoints, StoreUri};
+use self::gaps::Gaps;
+use self::shutdown::{Shutdown, Why};
+pub use self::simulated::{Market, MarketError};
+use self::summary::{Summary, Tally};
+use crate::config::{CoinsError, Config, StoreUri};
 use crate::exit::Exit;
 use crate::http::Server;
-use crate::status;
-use crate::stores;
+use crate::say::say;
 use crate::view::{Mode, View};
 use crate::webhook::{self, Sender};
+use crate::{human, status, stores};
 
 /// The spool holds at most this much: hours of a busy market.
 const SPOOL_BYTES: u64 = 1 << 30;
@@ -84,12 +92,28 @@ pub enum DaemonError {
     /// The store holds data of another exchange.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// The store holds data of another simulated market.
+    #[error("the store {store}: {source}")]
+    Market {
+        /// Which.
+        store: StoreUri,
+        /// The cause.
+        source: MarketError,
+    },
     /// The coins.
     #[error(transparent)]
     Coins(#[from] CoinsError),
     /// Collecting.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// It ran for the time that it was given, in vain.
+    #[error("nothing was collected in {}{}", human::length(*.ran_ms), .trouble.as_ref().map(|words| format!(": {words}")).unwrap_or_default())]
+    NothingCollected {
+        /// How long it ran, ms.
+        ran_ms: i64,
+        /// What was last seen to be in the way.
+        trouble: Option<String>,
+    },
 }
 
 impl DaemonError {
@@ -98,13 +122,19 @@ impl DaemonError {
             Self::Coins(_)
             | Self::LocalAddress { .. }
             | Self::Network(NetworkError::Other { .. })
+            | Self::Market {
+                source: MarketError::Other { .. } | MarketError::Unnamed | MarketError::Inside(_),
+                ..
+            }
             | Self::Engine(EngineError::OverCapacity(_) | EngineError::NoTrades(_)) => Exit::Usage,
             Self::Engine(EngineError::Held(_)) => Exit::Held,
+            Self::NothingCollected { .. } => Exit::Unseen,
             Self::Sim(_)
             | Self::Listen(_)
             | Self::Http { .. }
             | Self::Store { .. }
             | Self::Network(_)
+            | Self::Market { .. }
             | Self::Engine(_) => Exit::Failed,
         }
     }
@@ -119,14 +149,14 @@ pub fn run_process(config: &Config) -> Exit {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("hl-daemon: no runtime: {error}");
+            say!("hl-daemon: no runtime: {error}");
             return Exit::Failed;
         }
     };
     match runtime.block_on(run(config)) {
         Ok(()) => Exit::Done,
         Err(error) => {
-            eprintln!("hl-daemon: {error}");
+            say!("hl-daemon: {error}");
             error.exit()
         }
     }
@@ -136,25 +166,23 @@ pub fn run_process(config: &Config) -> Exit {
 struct Outside {
     net: Arc<dyn Net>,
     clock: Arc<dyn Clock>,
-    endpoints: Endpoints,
-    stop: watch::Receiver<bool>,
+    /// Known once the first session has looked into the store.
+    exchange: OnceCell<simulated::Exchange>,
+    shutdown: Shutdown,
 }
 
 async fn run(config: &Config) -> Result<(), DaemonError> {
-    let stop = shutdown::signal(config.run_for);
+    let begun = Instant::now();
+    let shutdown = shutdown::of_daemon(config.run_for);
     let net = outward(config.local_address)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (endpoints, sim) = match config.network.endpoints() {
-        Some(endpoints) => (endpoints, None),
-        None => {
-            let sim = simulate(config, net.as_ref(), clock.as_ref()).await?;
-            (Endpoints::at(&sim.endpoint()), Some(sim))
-        }
-    };
-    let outside = Outside { net, clock, endpoints, stop };
+    let outside = Outside { net, clock, exchange: OnceCell::new(), shutdown };
+    let mut tally = Tally::default();
     let result = loop {
-        match session(config, &outside).await {
-            Err(DaemonError::Store { source: StoreError::Superseded, .. }) if !*outside.stop.borrow() => {
+        match session(config, &outside, &mut tally).await {
+            Err(DaemonError::Store { source: StoreError::Superseded, .. })
+                if outside.shutdown.why().is_none() =>
+            {
                 warn!(
                     "this process stood still, or was cut off from the store, and others took over: a new session begins"
                 );
@@ -162,17 +190,41 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
             ended => break ended,
         }
     };
-    if let Some(sim) = sim {
+    let Outside { clock, exchange, shutdown, .. } = outside;
+    if let Some(sim) = exchange.into_inner().and_then(|exchange| exchange.sim) {
         sim.stop().await;
     }
-    result
+    let ran_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
+    let why = shutdown.why().filter(|_| result.is_ok());
+    // What was refused before it began has its reason, which is all there is to say.
+    if why.is_some() || !tally.is_empty() {
+        let summary = Summary::new(&tally, config, why, clock.now(), ran_ms);
+        // Standard output may have no reader any more.
+        let _ = std::io::stdout().write_all(summary.text(config.json).as_bytes());
+    }
+    match why {
+        Some(Why::TimeOver) if tally.is_empty() => {
+            Err(DaemonError::NothingCollected { ran_ms, trouble: tally.trouble })
+        }
+        _ => result,
+    }
 }
 
 /// Collects in one session on the store, until stopped, or until others have taken over.
-async fn session(config: &Config, outside: &Outside) -> Result<(), DaemonError> {
-    let Outside { net, clock, endpoints, stop } = outside;
+async fn session(config: &Config, outside: &Outside, tally: &mut Tally) -> Result<(), DaemonError> {
+    let Outside { net, clock, exchange, shutdown } = outside;
+    let stop = &shutdown.stop;
     let failed = |source| DaemonError::Store { store: config.store.clone(), source };
     let store = stores::open(&config.store, ROLE, clock.clone()).await.map_err(failed)?;
+    let reaching = || simulated::reach(config, store.as_ref(), net, clock, stop);
+    let endpoints = match exchange.get_or_try_init(reaching).await {
+        Ok(exchange) => &exchange.endpoints,
+        Err(error) => {
+            // Nothing was begun.
+            store.close().await.map_err(failed)?;
+            return Err(error);
+        }
+    };
     let spool = Arc::new(stores::spool(&config.store, SPOOL_BYTES).await.map_err(failed)?);
     let statistics = endpoints.stats.clone();
     let statistics = statistics.map(|stats| Folder::new(net.clone(), stats.endpoint, stats.path));
@@ -214,7 +266,7 @@ async fn session(config: &Config, outside: &Outside) -> Result<(), DaemonError> 
             return Err(error);
         }
     };
-    let result = collect(config, &engine, store.as_ref(), net.as_ref(), stop.clone()).await;
+    let result = collect(config, &engine, store.as_ref(), net.as_ref(), stop.clone(), tally).await;
     let result = result.map_err(|error| match error {
         DaemonError::Engine(EngineError::Store(source))
         | DaemonError::Network(NetworkError::Store(source)) => failed(source),
@@ -248,29 +300,18 @@ fn sharing(config: &Config) -> Option<Sharing> {
     weight.map(|weight| Sharing { name: hl_store::host_name(), weight })
 }
 
-/// A simulated exchange on a free loopback port, so that other programs can look at it too.
-async fn simulate(config: &Config, net: &dyn Net, clock: &dyn Clock) -> Result<Sim, DaemonError> {
-    let listener = net.listen("127.0.0.1:0").await.map_err(DaemonError::Listen)?;
-    let options = SimConfig {
-        seed: config.sim.seed.0,
-        coins: config.sim.coins,
-        start: clock.now(),
-        ..SimConfig::default()
-    };
-    let sim = Sim::start(options, listener)?;
-    info!(endpoint = %sim.endpoint(), "simulated exchange; its truth is at /sim/truth/trades");
-    Ok(sim)
-}
-
 async fn collect(
     config: &Config,
     engine: &Arc<Engine>,
     store: &dyn Store,
     net: &dyn Net,
     mut stop: watch::Receiver<bool>,
+    tally: &mut Tally,
 ) -> Result<(), DaemonError> {
     belong(store, &config.network.name()).await?;
-    let Some(coins) = coins(config, engine, store, &mut stop).await? else { return Ok(()) };
+    let Some(coins) = coins(config, engine, store, &mut stop, &mut tally.trouble).await? else {
+        return Ok(());
+    };
     let streams: Vec<StreamKey> = config.stream_keys(&coins);
     let standby = config.standby.resolve(&coins)?;
     info!(
@@ -280,17 +321,19 @@ async fn collect(
         standbys = standby.len(),
         "collecting"
     );
-    let show = show(config, engine, store);
-    tokio::select! {
+    let show = show(config, engine, store, stop.clone());
+    let ended = tokio::select! {
         biased;
-        ended = engine.run(&streams, &standby, stop) => ended?,
-        () = show => {}
-        () = tell(config, engine, net) => {}
-    }
-    let gaps = Gaps::new(&config.store).counted().await;
-    let report = report::report(config, &engine.snapshot(), store.token(), &gaps, None);
+        ended = engine.run(&streams, &standby, stop) => ended,
+        () = show => Ok(()),
+        () = tell(config, engine, net) => Ok(()),
+    };
+    let (snapshot, gaps) = (engine.snapshot(), Gaps::new(&config.store).counted().await);
+    let of_ours = |(stream, gaps): (&StreamKey, &u64)| snapshot.streams.contains_key(stream).then_some(*gaps);
+    tally.add(&snapshot, gaps.as_ref().map(|gaps| gaps.iter().filter_map(of_ours).sum()));
+    let report = report::report(config, &snapshot, store.token(), &gaps.unwrap_or_default(), None);
     info!("{}", crate::view::line(&report));
-    Ok(())
+    Ok(ended?)
 }
 
 /// Answers over HTTP, on a thread of its own.
@@ -319,6 +362,7 @@ async fn coins(
     engine: &Engine,
     store: &dyn Store,
     stop: &mut watch::Receiver<bool>,
+    trouble: &mut Option<String>,
 ) -> Result<Option<Vec<Coin>>, DaemonError> {
     let everything = config.coins.reach_beyond_the_first_dex();
     let network = config.network.name();
@@ -333,8 +377,14 @@ async fn coins(
             read = Universe::read_or_recall(engine.client(), store, &network, everything) => read,
         };
         match read {
-            Ok(universe) => return Ok(Some(config.coins.resolve(&config.network, &universe)?)),
-            Err(error) => warn!(%error, retry_in = ?pause, "cannot reach {network}"),
+            Ok(universe) => {
+                *trouble = None;
+                return Ok(Some(config.coins.resolve(&config.network, &universe)?));
+            }
+            Err(error) => {
+                warn!(%error, retry_in = ?pause, "cannot reach {network}");
+                *trouble = Some(format!("cannot reach {network}: {error}"));
+            }
         }
         let jittered = pause.mul_f64(0.5 + rng.f64() / 2.0);
         tokio::select! {
@@ -346,45 +396,23 @@ async fn coins(
     }
 }
 
-/// Gaps of each stream that are not filled, as the ledger has them. Read through one connection that is kept.
-struct Gaps<'a> {
-    store: &'a StoreUri,
-    ledger: Option<Box<dyn Inspect>>,
-    complained: bool,
+/// Shows what the engine does, and keeps it in the store, until it is to stop. Never ends by itself: the terminal is given
+/// back, and what is in hand is finished meanwhile.
+async fn show(config: &Config, engine: &Engine, store: &dyn Store, mut stop: watch::Receiver<bool>) {
+    let mode = Mode::of_stdout(config.json);
+    tokio::select! {
+        biased;
+        () = stopped(&mut stop) => {}
+        () = shown(config, engine, store, mode) => {}
+    }
+    if matches!(mode, Mode::Table { .. }) {
+        say!("finishing what is in hand; once more ends it at once");
+    }
+    std::future::pending().await
 }
 
-impl<'a> Gaps<'a> {
-    fn new(store: &'a StoreUri) -> Self {
-        Self { store, ledger: None, complained: false }
-    }
-
-    async fn counted(&mut self) -> BTreeMap<StreamKey, u64> {
-        match self.count().await {
-            Ok(counts) => {
-                self.complained = false;
-                counts
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut self.complained, true) {
-                    warn!(%error, "gaps cannot be counted");
-                }
-                BTreeMap::new()
-            }
-        }
-    }
-
-    async fn count(&mut self) -> Result<BTreeMap<StreamKey, u64>, StoreError> {
-        let ledger = match &mut self.ledger {
-            Some(ledger) => ledger,
-            none => none.insert(stores::inspect(self.store).await?),
-        };
-        ledger.unfilled().await
-    }
-}
-
-/// Shows what the engine does, and keeps it in the store. Never ends by itself.
-async fn show(config: &Config, engine: &Engine, store: &dyn Store) {
-    let mut view = View::new(std::io::stdout(), Mode::of_stdout(config.json));
+async fn shown(config: &Config, engine: &Engine, store: &dyn Store, mode: Mode) {
+    let mut view = View::new(std::io::stdout(), mode);
     let mut every = tokio::time::interval(VIEW_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut rates = report::Rates::default();
@@ -399,7 +427,7 @@ async fn show(config: &Config, engine: &Engine, store: &dyn Store) {
             continue;
         }
         if n % NOTE_EVERY_VIEWS == 0 {
-            gaps = ledger.counted().await;
+            gaps = ledger.counted().await.unwrap_or_default();
         }
         let report = report::report(config, &snapshot, store.token(), &gaps, Some(&mut rates));
         // Standard output may be closed: the collection goes on.

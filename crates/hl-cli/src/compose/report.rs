@@ -20,11 +20,11 @@ pub(crate) struct Rates {
 }
 
 impl Rates {
-    fn rate(&self, stream: StreamKey, mono: i64, rows: u64) -> f64 {
+    fn rate(&self, stream: StreamKey, mono: i64, records: u64) -> f64 {
         let Some((then, counts)) = self.earlier.front() else { return 0.0 };
         let before = counts.get(&stream).copied().unwrap_or(0);
         let ms = u32::try_from((mono - then).max(1)).unwrap_or(u32::MAX);
-        let new = u32::try_from(rows.saturating_sub(before)).unwrap_or(u32::MAX);
+        let new = u32::try_from(records.saturating_sub(before)).unwrap_or(u32::MAX);
         f64::from(new) * 1_000.0 / f64::from(ms)
     }
 
@@ -64,11 +64,11 @@ pub(crate) fn report(
                 None => Owner::None,
             },
             standby: snapshot.standby.contains(stream),
-            rows: m.tally.admitted,
-            rate_per_s: rates.as_ref().map_or(0.0, |r| r.rate(*stream, snapshot.mono, m.tally.admitted)),
-            lag_ms: m.last.map(|last| snapshot.mono - last),
+            records: m.tally.admitted,
+            records_per_s: rates.as_ref().map_or(0.0, |r| r.rate(*stream, snapshot.mono, m.tally.admitted)),
+            silent_ms: m.last.map(|last| snapshot.mono - last),
             gaps: gaps.get(stream).copied().unwrap_or(0),
-            last: m.edge,
+            edge: m.edge,
         })
         .collect();
     streams.sort_by_key(|s| (std::cmp::Reverse(s.stream.spec().value), s.stream));
@@ -86,6 +86,9 @@ pub(crate) fn report(
     let report = StatusReport {
         at: snapshot.at,
         token,
+        role: super::ROLE.to_owned(),
+        pid: std::process::id(),
+        host: hl_store::host_name(),
         uptime_ms: snapshot.mono,
         network: config.network.name(),
         streams,

@@ -5,6 +5,7 @@ use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::Config;
+use crate::say::WhereRead;
 use crate::view::Mode;
 
 /// Starts the log. Where the table owns the terminal, and the log would be written across it, only errors are shown.
@@ -20,7 +21,7 @@ pub(crate) fn start(config: &Config) {
     ));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| WhereRead(std::io::stderr()))
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     // Only a second start in one process fails, and then the first one serves.

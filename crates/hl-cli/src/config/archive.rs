@@ -8,9 +8,16 @@ use super::place::Sourced;
 use super::{Place, StoreUri, ValueError};
 use crate::stores;
 
-/// The folder of the archive where nothing is said: beside the store.
+/// The folder of the archive where nothing is said: beside the store. The usual store of each network has its own.
 pub(super) fn beside(store: &StoreUri) -> PathBuf {
-    stores::folder(store).join("archive")
+    let of_network = match store {
+        StoreUri::Sqlite(path) => {
+            path.file_stem().and_then(|stem| stem.to_str()?.strip_prefix("hyperliquid-"))
+        }
+        StoreUri::Mongo(_) => None,
+    };
+    let folder = of_network.map_or_else(|| "archive".to_owned(), |network| format!("archive-{network}"));
+    stores::folder(store).join(folder)
 }
 
 /// The defaults, changed by what is said, in its order.
@@ -63,7 +70,13 @@ mod tests {
 
     #[test]
     fn the_archive_lies_beside_the_store() {
-        for (store, folder) in [("sqlite:./data/x.db", "./data/archive"), ("sqlite:x.db", "archive")] {
+        for (store, folder) in [
+            ("sqlite:./data/x.db", "./data/archive"),
+            ("sqlite:x.db", "archive"),
+            ("sqlite:./data/hyperliquid.db", "./data/archive"),
+            ("sqlite:./data/hyperliquid-sim.db", "./data/archive-sim"),
+            ("mongodb://h/hyperliquid-x", "data/archive"),
+        ] {
             assert_eq!(beside(&store.parse().unwrap()), PathBuf::from(folder));
         }
     }

@@ -6,15 +6,15 @@ use hl_core::Coin;
 use hl_engine::universe::Universe;
 
 use super::place::Sourced;
-use super::{Network, Place, ValueError};
+use super::{ConfigError, Network, Place, ValueError};
 
 /// The coins to collect.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Coins {
     /// Nothing was said: BTC; on a simulated exchange in this process every coin of its market.
     Default,
-    /// Every live perpetual of the first dex.
-    All,
+    /// Every live perpetual of the first dex, and these, each once.
+    All(Vec<NamedCoin>),
     /// These, in the order given, each once.
     Named(Vec<NamedCoin>),
 }
@@ -55,22 +55,31 @@ pub enum CoinsError {
 }
 
 impl Coins {
-    /// `all`, or names, each once.
+    /// The values of `--coin`, each of them one name or several between commas.
+    ///
+    /// # Errors
+    /// When one of them can be the name of no coin.
+    pub fn of_flag(values: &[String]) -> Result<Self, ConfigError> {
+        let words = values.iter().flat_map(|text| Sourced::split(text, &Place::Flag("coin")));
+        Self::parse(&words.collect::<Vec<_>>())
+            .map_err(|(place, problem)| ConfigError::Value { place, problem })
+    }
+
+    /// Names, each once, and `all` among them.
     pub(super) fn parse(words: &[Sourced]) -> Result<Self, (Place, ValueError)> {
         let mut seen = BTreeSet::new();
         let mut named = Vec::new();
+        let mut all = false;
         for word in words {
             let place = word.place.clone();
-            if word.text == "all" {
-                return Ok(Self::All);
-            }
             match Coin::new(&word.text) {
+                _ if word.text == "all" => all = true,
                 Ok(coin) if seen.insert(coin) => named.push(NamedCoin { coin, place }),
                 Ok(_) => {}
                 Err(error) => return Err((place, error.into())),
             }
         }
-        Ok(Self::Named(named))
+        Ok(if all { Self::All(named) } else { Self::Named(named) })
     }
 
     /// Whether one of them can only be a market of a builder dex or a spot pair: the names of those cost four more
@@ -78,8 +87,10 @@ impl Coins {
     #[must_use]
     pub fn reach_beyond_the_first_dex(&self) -> bool {
         match self {
-            Self::Named(coins) => coins.iter().any(|c| c.coin.as_str().contains([':', '@', '/', '#'])),
-            Self::Default | Self::All => false,
+            Self::Named(coins) | Self::All(coins) => {
+                coins.iter().any(|c| c.coin.as_str().contains([':', '@', '/', '#']))
+            }
+            Self::Default => false,
         }
     }
 
@@ -104,8 +115,18 @@ impl Coins {
                 let bitcoin = universe.perps.iter().find(|coin| coin.as_str() == "BTC");
                 bitcoin.map(|&coin| vec![coin]).ok_or(CoinsError::NoMarkets)
             }
-            Self::Default | Self::All if universe.perps.is_empty() => Err(CoinsError::NoMarkets),
-            Self::Default | Self::All => Ok(universe.perps.clone()),
+            Self::Default | Self::All(_) if universe.perps.is_empty() => Err(CoinsError::NoMarkets),
+            Self::Default => Ok(universe.perps.clone()),
+            Self::All(named) => {
+                let mut coins = universe.perps.clone();
+                for one in named {
+                    let coin = exists(one.coin, &one.place)?;
+                    if !coins.contains(&coin) {
+                        coins.push(coin);
+                    }
+                }
+                Ok(coins)
+            }
         }
     }
 }
@@ -128,13 +149,23 @@ mod tests {
         let resolve = |coins: Coins, network| coins.resolve(&network, &universe).unwrap();
         assert_eq!(resolve(Coins::Default, Network::Mainnet), coins(&["BTC"]));
         assert_eq!(resolve(Coins::Default, Network::Sim), coins(&["BTC", "ETH"]));
-        assert_eq!(resolve(Coins::All, Network::Mainnet), coins(&["BTC", "ETH"]));
+        assert_eq!(resolve(named("all"), Network::Mainnet), coins(&["BTC", "ETH"]));
+        assert_eq!(resolve(named("@1,all,ETH"), Network::Mainnet), coins(&["BTC", "ETH", "@1"]));
         assert_eq!(resolve(named("@1,ETH,@1"), Network::Mainnet), coins(&["@1", "ETH"]));
         assert_eq!(
-            Coins::All.resolve(&Network::Mainnet, &Universe::default()),
+            named("all").resolve(&Network::Mainnet, &Universe::default()),
             Err(CoinsError::NoMarkets),
             "an empty answer of the exchange is not a wish to collect nothing"
         );
+    }
+
+    #[test]
+    fn a_market_of_another_dex_beside_all_is_asked_for() {
+        for (names, beyond) in
+            [("all", false), ("all,BTC", false), ("all,xyz:NVDA", true), ("@107,all", true)]
+        {
+            assert_eq!(named(names).reach_beyond_the_first_dex(), beyond, "{names}");
+        }
     }
 
     #[test]
@@ -143,6 +174,9 @@ mod tests {
         let error = |names| named(names).resolve(&Network::Mainnet, &universe).unwrap_err().to_string();
         assert_eq!(error("BTC,btc"), r#"--coin: the exchange has no coin "btc"; did you mean "BTC"?"#);
         assert_eq!(error("PEPE"), r#"--coin: the exchange has no coin "PEPE"; did you mean "kPEPE"?"#);
+        let beside_all = r#"--coin: the exchange has no coin "BTX"; did you mean "BTC"?"#;
+        assert_eq!(error("all,BTX"), beside_all);
+        assert_eq!(error("BTX,all"), beside_all);
         assert_eq!(error("LONGNAME"), r#"--coin: the exchange has no coin "LONGNAME""#);
     }
 }

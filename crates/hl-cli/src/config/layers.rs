@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::options::{CONFIG_VARIABLE, OPTIONS, Opt, Takes};
 use super::place::{Place, Sourced};
-use super::{ConfigError, ValueError};
+use super::{ConfigError, Files, ValueError};
 
 /// What one layer says: option to values.
 pub(super) type Layer = BTreeMap<&'static str, Vec<Sourced>>;
@@ -76,8 +76,13 @@ pub(super) fn environment(
     Ok(found)
 }
 
-/// What the file says.
-pub(super) fn file(path: &Path, text: &str) -> Result<Layer, ConfigError> {
+/// What the file at this path says.
+pub(super) fn read(path: &Path, files: &dyn Files) -> Result<Layer, ConfigError> {
+    let text = files.read(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    file(path, &text)
+}
+
+fn file(path: &Path, text: &str) -> Result<Layer, ConfigError> {
     let place = |at: usize| Place::File {
         path: path.to_owned(),
         line: 1 + text.bytes().take(at).filter(|&byte| byte == b'\n').count(),

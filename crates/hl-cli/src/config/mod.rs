@@ -8,8 +8,10 @@ mod alerts;
 mod archive;
 mod choice;
 mod coins;
+mod command;
 mod duration;
 mod error;
+mod files;
 mod jobs;
 mod layers;
 mod network;
@@ -19,9 +21,9 @@ mod print;
 mod process;
 mod standby;
 mod store;
+mod usual;
 
 use std::ffi::OsString;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -38,13 +40,16 @@ pub use alerts::Webhook;
 use choice::LiveInterval;
 pub use choice::StreamChoice;
 pub use coins::{Coins, CoinsError, NamedCoin};
+pub use command::{Flag, Told};
 pub use duration::parse_duration;
 pub use error::{ConfigError, Hint, ValueError};
+pub use files::Files;
+pub use hl_engine::network::Holds;
 pub use jobs::Jobs;
 pub use network::{Endpoints, Network, Target};
 pub use place::Place;
 pub(crate) use process::complain;
-pub use process::load_process;
+pub use process::{ThisMachine, load_process};
 pub use standby::Standby;
 pub(crate) use store::mask_words;
 pub use store::{MongoUri, StoreUri, mask};
@@ -129,8 +134,28 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The flags by which `hl-cli` finds the store, each after a space; none where it finds it by itself.
+    #[must_use]
+    pub fn store_flags(&self, files: &dyn Files) -> String {
+        if self.store == usual::of(&Network::Mainnet, files) {
+            String::new()
+        } else if self.store == usual::of(&self.network, files) {
+            format!(" --network {}", self.network.name())
+        } else {
+            format!(" --store {}", quoted(&self.store.to_string()))
+        }
+    }
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@=,+".contains(c);
+    if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
 /// Reads the configuration: flags over variables over the file over defaults. `arguments` begin with the program's
-/// name; `read` gives the content of the file.
+/// name.
 ///
 /// # Errors
 /// When anything is unknown or malformed, naming its place; and when help or version is asked for
@@ -138,128 +163,26 @@ impl Config {
 pub fn load(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
-    read: impl FnOnce(&Path) -> io::Result<String>,
+    files: &dyn Files,
 ) -> Result<Loaded, ConfigError> {
     let matches = options::command().try_get_matches_from(arguments)?;
     let environment = layers::environment(environment)?;
     let file = match matches.get_one::<String>(CONFIG).or(environment.config.as_ref()) {
-        Some(path) => {
-            let path = PathBuf::from(path);
-            let text = read(&path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
-            layers::file(&path, &text)?
-        }
+        Some(path) => layers::read(Path::new(path), files)?,
         None => Layer::new(),
     };
     let mut settings = Settings(defaults());
     settings.0.extend(file);
     settings.0.extend(environment.layer);
     settings.0.extend(layers::flags(&matches)?);
-    let config = settings.config()?;
+    let config = settings.config(files)?;
+    // What they come to depends on the other values, and on what is there.
+    let came_to = [("store", config.store.to_string()), ("archive", config.archive.display().to_string())];
+    for (key, text) in came_to {
+        settings.0.entry(key).or_insert_with(|| vec![Sourced { text, place: Place::Default }]);
+    }
     let print = matches.get_flag(PRINT_CONFIG).then(|| print::toml(&settings.0));
     Ok(Loaded { config, print })
-}
-
-/// The store that a command works on: its `--store`, else `HL_STORE`, else the default. Other `HL_…` variables are
-/// checked for being known.
-///
-/// # Errors
-/// When the store is malformed or a variable is unknown.
-pub fn store_of(
-    flag: Option<&str>,
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<StoreUri, ConfigError> {
-    one_of("store", flag, environment)
-}
-
-/// The network that a command asks: its `--network`, else `HL_NETWORK`, else the default.
-///
-/// # Errors
-/// When the network is malformed or a variable is unknown.
-pub fn network_of(
-    flag: Option<&str>,
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<Network, ConfigError> {
-    one_of("network", flag, environment)
-}
-
-/// From where a command reaches the exchange: its `--local-address`, else `HL_LOCAL_ADDRESS`; as the system routes where
-/// neither is said.
-///
-/// # Errors
-/// When the address is malformed or a variable is unknown.
-pub fn local_address_of(
-    flag: Option<&str>,
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<Option<IpAddr>, ConfigError> {
-    layered("local-address", flag, environment)?.said("local-address", local_address)
-}
-
-/// What the archive's commands work on.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ArchivePlace {
-    /// The store.
-    pub store: StoreUri,
-    /// The folder of the archive.
-    pub folder: PathBuf,
-    /// When rows go there.
-    pub retention: Retention,
-}
-
-/// Store, archive and retention for a command: its flags, else the variables, else the defaults.
-///
-/// # Errors
-/// When one of them is malformed or a variable is unknown.
-pub fn archive_of(
-    store: Option<&str>,
-    folder: Option<&str>,
-    retention: &[String],
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<ArchivePlace, ConfigError> {
-    let mut settings = Settings(defaults());
-    settings.0.extend(layers::environment(environment)?.layer);
-    let said = |key: &'static str, text: &str| {
-        let (text, place) = (text.trim().to_owned(), Place::Flag(key));
-        match text.is_empty() {
-            true => Err(ConfigError::Value { place, problem: ValueError::Empty }),
-            false => Ok(Sourced { text, place }),
-        }
-    };
-    for (key, text) in [("store", store), ("archive", folder)] {
-        if let Some(text) = text {
-            settings.0.insert(key, vec![said(key, text)?]);
-        }
-    }
-    if !retention.is_empty() {
-        let words = retention.iter().map(|text| said("retention", text)).collect::<Result<_, _>>()?;
-        settings.0.insert("retention", words);
-    }
-    Ok(ArchivePlace {
-        store: settings.one("store")?,
-        folder: settings.archive()?,
-        retention: settings.retention()?,
-    })
-}
-
-fn one_of<T: FromStr<Err = ValueError>>(
-    key: &'static str,
-    flag: Option<&str>,
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<T, ConfigError> {
-    layered(key, flag, environment)?.one(key)
-}
-
-/// Variables over defaults, and over both the flag of one option.
-fn layered(
-    key: &'static str,
-    flag: Option<&str>,
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<Settings, ConfigError> {
-    let mut settings = Settings(defaults());
-    settings.0.extend(layers::environment(environment)?.layer);
-    if let Some(text) = flag {
-        settings.0.insert(key, vec![Sourced { text: text.to_owned(), place: Place::Flag(key) }]);
-    }
-    Ok(settings)
 }
 
 fn defaults() -> Layer {
@@ -271,7 +194,8 @@ fn defaults() -> Layer {
 struct Settings(Layer);
 
 impl Settings {
-    fn config(&self) -> Result<Config, ConfigError> {
+    fn config(&self, files: &dyn Files) -> Result<Config, ConfigError> {
+        let store = self.store(files)?;
         let coins = match self.0.get("coin") {
             Some(words) => {
                 Coins::parse(words).map_err(|(place, problem)| ConfigError::Value { place, problem })?
@@ -307,9 +231,9 @@ impl Settings {
                 book_every_ms: self.said("book-every", parse_duration)?.map(duration_ms),
             },
             jobs: self.jobs()?,
-            archive: self.archive()?,
+            archive: self.archive(&store),
             retention: self.retention()?,
-            store: self.one("store")?,
+            store,
             weight: self.said("weight", |text| number(text, 1, MAX_WEIGHT, "3, at most 100"))?,
             local_address: self.said("local-address", local_address)?,
             http: self.said("http", alerts::http)?,
@@ -329,11 +253,16 @@ impl Settings {
         Jobs::parse(words).map_err(|(place, problem)| ConfigError::Value { place, problem })
     }
 
-    fn archive(&self) -> Result<PathBuf, ConfigError> {
-        match self.0.get("archive").and_then(|values| values.last()) {
-            Some(folder) => Ok(PathBuf::from(&folder.text)),
-            None => Ok(archive::beside(&self.one("store")?)),
+    fn store(&self, files: &dyn Files) -> Result<StoreUri, ConfigError> {
+        match self.said("store", str::parse)? {
+            Some(store) => Ok(store),
+            None => Ok(usual::of(&self.one("network")?, files)),
         }
+    }
+
+    fn archive(&self, store: &StoreUri) -> PathBuf {
+        let said = self.0.get("archive").and_then(|values| values.last());
+        said.map_or_else(|| archive::beside(store), |folder| PathBuf::from(&folder.text))
     }
 
     fn retention(&self) -> Result<Retention, ConfigError> {

@@ -54,8 +54,8 @@ pub(super) const OPTIONS: [Opt; 22] = [
         takes: Takes::List,
         default: None,
         value: "COIN",
-        help: "A coin to collect; repeat it for more. `all`: every live perpetual of the first dex [default: BTC; \
-               with --network sim: all]",
+        help: "A coin to collect; repeat it for more. `all`: every live perpetual of the first dex, and what is named \
+               beside it [default: BTC; with --network sim: all]",
     },
     Opt {
         key: "streams",
@@ -114,9 +114,10 @@ pub(super) const OPTIONS: [Opt; 22] = [
     Opt {
         key: "store",
         takes: Takes::Word,
-        default: Some("sqlite:./data/hyperliquid.db"),
+        default: None,
         value: "URI",
-        help: "Where to keep the data: sqlite:PATH or mongodb://HOST/DATABASE",
+        help: "Where to keep the data: sqlite:PATH or mongodb://HOST/DATABASE [default: sqlite:./data/hyperliquid.db; \
+               other networks have files of their own, such as hyperliquid-sim.db]",
     },
     Opt {
         key: "weight",
@@ -154,7 +155,8 @@ pub(super) const OPTIONS: [Opt; 22] = [
         takes: Takes::Word,
         default: None,
         value: "DIR",
-        help: "Where old rows go, as Parquet files [default: archive beside the store]",
+        help: "Where old rows go, as Parquet files [default: archive beside the store; beside hyperliquid-sim.db \
+               archive-sim]",
     },
     Opt {
         key: "retention",
@@ -216,6 +218,12 @@ impl Opt {
         format!("HL_{}", self.key.to_uppercase().replace('-', "_"))
     }
 
+    /// What saying nothing means, in the words of the help.
+    pub(super) fn unsaid(&self) -> &'static str {
+        let words = self.help.rsplit_once("[default: ").map(|(_, words)| words);
+        words.and_then(|words| words.strip_suffix(']')).unwrap_or_default()
+    }
+
     fn arg(&self) -> Arg {
         let default = match (self.takes, self.default) {
             (Takes::Switch, _) | (_, None) => String::new(),
@@ -251,8 +259,10 @@ Examples:
 A flag overrules the variable, the variable the file, the file the default.
 The keys of the file are the flags without the dashes in front: network = \"sim\", coin = [\"BTC\", \"ETH\"], sim-seed = 7.
 
+Ctrl-C, SIGTERM and SIGHUP end it cleanly, with a summary; a second one ends it at once.
+
 Exit codes: 0 done and clean, 1 failed or unclean, 2 usage, 3 held by another
-process, 4 partly unrecoverable.";
+process, 6 nothing was collected in the time that --for gave, 130 ended at once.";
 
 /// The command line of `hl-daemon`.
 pub(super) fn command() -> Command {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::layers::Layer;
-use super::options::{OPTIONS, Takes};
+use super::options::{OPTIONS, Opt, Takes};
 use super::place::Sourced;
 use super::{Place, alerts, mask};
 
@@ -11,7 +11,7 @@ pub(super) fn toml(settings: &Layer) -> String {
     let mut text = String::new();
     for opt in &OPTIONS {
         let line = match settings.get(opt.key).map(Vec::as_slice) {
-            None | Some([]) => format!("# {} = {}  # default", opt.key, unset(opt.key, settings)),
+            None | Some([]) => format!("# {} = {}  # default", opt.key, unsaid(opt, settings)),
             // Its path may be a key, and a masked one read again would be another webhook.
             Some([.., last]) if opt.key == "webhook" => {
                 format!("# webhook = \"{}\"  # {}", alerts::masked(&last.text), origin(&last.place))
@@ -26,19 +26,16 @@ pub(super) fn toml(settings: &Layer) -> String {
     text
 }
 
-/// What saying nothing about an option means, in words: these are commented out, since no value says the same.
-fn unset(key: &str, settings: &Layer) -> &'static str {
-    let sim = settings.get("network").and_then(|v| v.last()).is_some_and(|network| network.text == "sim");
-    match key {
-        "coin" if sim => "every coin of the simulated market",
+/// What saying nothing about an option comes to, in words: these are commented out, since no value says the same.
+fn unsaid(opt: &Opt, settings: &Layer) -> &'static str {
+    let said =
+        |key| settings.get(key).and_then(|values| values.last()).map_or("", |value| value.text.as_str());
+    match opt.key {
+        "coin" if said("network") == "sim" => "every coin of the simulated market",
         "coin" => "BTC",
-        "standby" | "webhook" => "none",
-        "http" => "off",
-        "min-trade" | "book-on-move" | "book-every" => "store all",
-        "archive" => "archive beside the store",
-        "retention" => "as the help of --retention says",
-        "job" => "as `hl-cli jobs list` shows",
-        _ => "until stopped",
+        "weight" if said("store").starts_with("mongodb") => "1",
+        "weight" => "not shared: it collects what nobody else holds",
+        _ => opt.unsaid(),
     }
 }
 

@@ -13,8 +13,8 @@ use super::{Place, ValueError};
 pub enum Standby {
     /// None.
     None,
-    /// Every coin that is collected.
-    All,
+    /// Every coin that is collected; these were named beside that.
+    All(Vec<NamedCoin>),
     /// These, in the order given, each once.
     Named(Vec<NamedCoin>),
 }
@@ -23,7 +23,7 @@ impl Standby {
     pub(super) fn parse(words: &[Sourced]) -> Result<Self, (Place, ValueError)> {
         Ok(match Coins::parse(words)? {
             Coins::Default => Self::None,
-            Coins::All => Self::All,
+            Coins::All(named) => Self::All(named),
             Coins::Named(named) => Self::Named(named),
         })
     }
@@ -39,7 +39,10 @@ impl Standby {
         };
         match self {
             Self::None => Ok(BTreeSet::new()),
-            Self::All => Ok(collected.iter().copied().collect()),
+            Self::All(named) => {
+                named.iter().try_for_each(|named| checked(named).map(drop))?;
+                Ok(collected.iter().copied().collect())
+            }
             Self::Named(named) => named.iter().map(checked).collect(),
         }
     }
@@ -61,6 +64,10 @@ mod tests {
         assert_eq!(resolve("all").as_deref(), Ok("BTC ETH"));
         assert_eq!(
             resolve("ETH,SOL"),
+            Err(r#"--standby: "SOL" is not collected; add it to --coin"#.to_owned())
+        );
+        assert_eq!(
+            resolve("all,SOL"),
             Err(r#"--standby: "SOL" is not collected; add it to --coin"#.to_owned())
         );
         assert_eq!(Standby::None.resolve(&coins), Ok(BTreeSet::new()));

@@ -2,13 +2,30 @@
 
 use super::*;
 
+/// A machine with one file, `hl.toml`, and the stores that are named, each with the network whose data it holds.
+struct Machine<'a> {
+    file: &'a str,
+    stores: &'a [(&'a str, &'a str)],
+}
+
+impl Files for Machine<'_> {
+    fn read(&self, path: &Path) -> std::io::Result<String> {
+        match path.to_str() {
+            Some("hl.toml") => Ok(self.file.to_owned()),
+            _ => Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
+        }
+    }
+
+    fn holds(&self, store: &Path) -> Holds {
+        let found = self.stores.iter().find(|(path, _)| Path::new(path) == store);
+        found.map_or(Holds::Nothing, |(_, network)| Holds::Network((*network).to_owned()))
+    }
+}
+
 fn load_with(arguments: &[&str], environment: &[(&str, &str)], file: &str) -> Result<Loaded, ConfigError> {
     let arguments = ["hl-daemon"].iter().chain(arguments).map(OsString::from);
     let environment = environment.iter().map(|&(name, value)| (name.into(), value.into()));
-    load(arguments, environment, |path| match path.to_str() {
-        Some("hl.toml") => Ok(file.to_owned()),
-        _ => Err(io::Error::from(io::ErrorKind::NotFound)),
-    })
+    load(arguments, environment, &Machine { file, stores: &[] })
 }
 
 fn config(arguments: &[&str], environment: &[(&str, &str)], file: &str) -> Config {
@@ -51,7 +68,9 @@ fn a_list_of_a_higher_layer_replaces_the_lower_one() {
     assert_eq!(named(config(&from, &[("HL_COIN", "ETH, BTC")], file)), "ETH BTC");
     let flags = ["--config", "hl.toml", "--coin", "HYPE", "--coin=@107,kPEPE", "--coin", "HYPE"];
     assert_eq!(named(config(&flags, &[("HL_COIN", "ETH")], file)), "HYPE @107 kPEPE");
-    assert_eq!(named(config(&["--coin", "all"], &[], "")), "All");
+    assert_eq!(named(config(&["--coin", "all"], &[], "")), "All([])");
+    let beside_all = named(config(&["--coin", "all", "--coin", "xyz:NVDA"], &[], ""));
+    assert!(beside_all.starts_with("All([NamedCoin") && beside_all.contains("xyz:NVDA"), "{beside_all}");
 }
 
 #[test]
@@ -134,14 +153,111 @@ fn the_printed_configuration_says_the_same_again_and_where_it_came_from() {
 }
 
 #[test]
-fn commands_find_the_same_store() {
-    let store = |flag, environment: &[(&str, &str)]| {
-        store_of(flag, environment.iter().map(|&(n, v)| (n.into(), v.into()))).map(|s| s.to_string())
+fn what_is_not_said_is_printed_as_it_comes_to() {
+    let printed = |arguments: &[&str]| {
+        let loaded = load_with(&[arguments, &["--print-config"]].concat(), &[], "").unwrap();
+        loaded.print.unwrap()
     };
-    assert_eq!(store(None, &[]).unwrap(), "sqlite:./data/hyperliquid.db");
-    assert_eq!(store(None, &[("HL_STORE", "sqlite:a")]).unwrap(), "sqlite:a");
-    assert_eq!(store(Some("sqlite:b"), &[("HL_STORE", "sqlite:a")]).unwrap(), "sqlite:b");
-    assert!(store(None, &[("HL_STROE", "sqlite:a")]).is_err());
+    let lines = |printed: &str| printed.lines().map(str::to_owned).collect::<Vec<_>>();
+    let plain = lines(&printed(&[]));
+    for line in [
+        "# weight = not shared: it collects what nobody else holds  # default",
+        "# local-address = as the system routes  # default",
+        "# for = run until stopped  # default",
+        "# coin = BTC  # default",
+        r#"store = "sqlite:./data/hyperliquid.db"  # default"#,
+        r#"archive = "./data/archive"  # default"#,
+    ] {
+        assert!(plain.iter().any(|printed| printed == line), "{line}: {plain:#?}");
+    }
+    let shared = printed(&["--store", "mongodb://host/db"]);
+    assert!(shared.contains("\n# weight = 1  # default\n"), "{shared}");
+    let sim = printed(&["--network", "sim"]);
+    for line in [
+        "# coin = every coin of the simulated market  # default",
+        r#"store = "sqlite:./data/hyperliquid-sim.db"  # default"#,
+        r#"archive = "./data/archive-sim"  # default"#,
+    ] {
+        assert!(lines(&sim).iter().any(|printed| printed == line), "{line}: {sim}");
+    }
+    for opt in OPTIONS.iter().filter(|opt| opt.default.is_none()) {
+        assert!(!opt.unsaid().is_empty(), "the help of --{} says what saying nothing means", opt.key);
+    }
+}
+
+/// What a command is told by `flags`, `environment` and a file.
+fn told<T>(
+    config: Option<&str>,
+    flags: &[Flag<'_>],
+    environment: &[(&str, &str)],
+    machine: &Machine<'_>,
+    ask: impl FnOnce(&Told<'_>) -> Result<T, ConfigError>,
+) -> Result<T, String> {
+    let environment = environment.iter().map(|&(name, value)| (name.into(), value.into()));
+    let told = Told::new(config, flags, environment, machine);
+    told.and_then(|told| ask(&told)).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_command_finds_what_the_daemon_was_told() {
+    let file = "store = 'sqlite:f.db'\narchive = '/mnt/a'\nretention = ['trades=5d']\nnetwork = 'testnet'\n\
+                local-address = '127.0.0.2'\ncoin = ['BTC']\nwebhook = 'https://h/x'\n";
+    let machine = Machine { file, stores: &[] };
+    let by_variable = [("HL_CONFIG", "hl.toml")];
+    for (config, environment) in [(Some("hl.toml"), &[][..]), (None, &by_variable)] {
+        let all = told(config, &[], environment, &machine, |told| {
+            let store = told.store()?;
+            let rule = told.retention()?.rule("trades/BTC".parse().unwrap()).to_string();
+            let archive = told.archive(&store);
+            Ok((store.to_string(), archive, rule, told.network()?, told.local_address()?))
+        });
+        let expected = ("sqlite:f.db".to_owned(), PathBuf::from("/mnt/a"), "5d".to_owned());
+        let (store, archive, rule, network, local) = all.unwrap();
+        assert_eq!((store, archive, rule), expected);
+        assert_eq!((network, local), (Network::Testnet, Some([127, 0, 0, 2].into())));
+    }
+    let store = |flags: &[Flag<'_>], environment: &[(&str, &str)]| {
+        told(Some("hl.toml"), flags, environment, &machine, |told| Ok(told.store()?.to_string()))
+    };
+    assert_eq!(store(&[], &[("HL_STORE", "sqlite:v.db")]).as_deref(), Ok("sqlite:v.db"));
+    let flags = [("store", vec!["sqlite:w.db"])];
+    assert_eq!(store(&flags, &[("HL_STORE", "sqlite:v.db")]).as_deref(), Ok("sqlite:w.db"));
+    assert_eq!(store(&[("store", vec![" "])], &[]), Err("--store: the value is empty".to_owned()));
+}
+
+#[test]
+fn a_command_refuses_what_the_daemon_refuses() {
+    let store = |file: &str, environment: &[(&str, &str)]| {
+        let machine = Machine { file, stores: &[] };
+        told(Some("hl.toml"), &[], environment, &machine, |told| Ok(told.store()?.to_string()))
+    };
+    assert_eq!(store("", &[]).as_deref(), Ok("sqlite:./data/hyperliquid.db"));
+    let unknown = r#"hl.toml:2: unknown key "stroe"; did you mean "store"?"#;
+    assert_eq!(store("\nstroe = 'sqlite:a'", &[]), Err(unknown.to_owned()));
+    assert!(store("coin = 7", &[]).unwrap_err().starts_with("hl.toml:1: coin is a string or an array"));
+    assert!(store("", &[("HL_STROE", "sqlite:a")]).unwrap_err().contains("did you mean \"HL_STORE\"?"));
+    let no_file =
+        told(Some("none.toml"), &[], &[], &Machine { file: "", stores: &[] }, |told| told.network());
+    assert!(no_file.unwrap_err().starts_with("none.toml: cannot be read: "));
+}
+
+#[test]
+fn a_command_looks_into_the_store_of_the_network_or_the_only_one_that_is_there() {
+    let found = |flags: &[Flag<'_>], environment: &[(&str, &str)], stores: &[(&str, &str)]| {
+        let machine = Machine { file: "", stores };
+        let found = told(None, flags, environment, &machine, |told| told.store_to_look_into());
+        let (store, word) = found.unwrap();
+        (store.to_string(), word.is_some())
+    };
+    let sim = [("./data/hyperliquid-sim.db", "sim")];
+    assert_eq!(found(&[], &[], &sim), ("sqlite:./data/hyperliquid-sim.db".to_owned(), true));
+    assert_eq!(
+        found(&[], &[("HL_NETWORK", "mainnet")], &sim),
+        ("sqlite:./data/hyperliquid.db".to_owned(), false)
+    );
+    let flags = [("network", vec!["sim"])];
+    assert_eq!(found(&flags, &[], &[]), ("sqlite:./data/hyperliquid-sim.db".to_owned(), false));
+    assert_eq!(found(&[("store", vec!["sqlite:x"])], &[], &sim), ("sqlite:x".to_owned(), false));
 }
 
 #[test]
@@ -153,7 +269,7 @@ fn a_standby_is_asked_for_by_coin_and_only_with_trades() {
     };
     assert_eq!(named(config(&["--config", "hl.toml"], &[], file)), "BTC ETH");
     assert_eq!(named(config(&["--config", "hl.toml"], &[("HL_STANDBY", "SOL")], file)), "SOL");
-    assert_eq!(named(config(&["--standby", "all"], &[], "")), "All");
+    assert_eq!(named(config(&["--standby", "all"], &[], "")), "All([])");
     assert_eq!(
         error(&["--streams", "mids,candles", "--standby", "BTC"], &[], ""),
         "--standby: a standby is for trades, and --streams leaves them out"
@@ -209,4 +325,15 @@ fn http_has_an_address_of_its_own_and_a_webhook_is_printed_without_its_path() {
     );
     let said = error(&[], &[("HL_WEBHOOK", "https://me:secret@hooks.example.com/key")], "");
     assert!(said.starts_with("HL_WEBHOOK: ") && !said.contains("secret") && !said.contains("key"), "{said}");
+}
+
+#[test]
+fn the_store_is_named_as_hl_cli_finds_it() {
+    let flags =
+        |arguments: &[&str]| config(arguments, &[], "").store_flags(&Machine { file: "", stores: &[] });
+    assert_eq!(flags(&[]), "");
+    assert_eq!(flags(&["--network", "sim"]), " --network sim");
+    assert_eq!(flags(&["--network", "sim", "--store", "sqlite:/a/b.db"]), " --store sqlite:/a/b.db");
+    let with_space = flags(&["--store", "mongodb://h/x?a=1&b=it's"]);
+    assert_eq!(with_space, r" --store 'mongodb://h/x?a=1&b=it'\''s'");
 }

@@ -7,6 +7,8 @@ use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
+use crate::compose;
+
 const PATHS: [&str; 3] = ["/healthz", "/v1/processes", "/v1/alerts"];
 
 pub(super) fn to(method: &Method, path: &str, published: &Published) -> Response<Full<Bytes>> {
@@ -21,16 +23,15 @@ pub(super) fn to(method: &Method, path: &str, published: &Published) -> Response
     }
     let health = &published.health;
     let age_ms = i64::try_from(published.taken.elapsed().as_millis()).unwrap_or(i64::MAX);
-    let (at, token) = (health.at, health.token);
+    let at = health.at;
+    // Which process of those on the store it is that answers.
+    let of_this_process = |name: &str, list: Value| {
+        let (role, pid, host) = (compose::ROLE, std::process::id(), hl_store::host_name());
+        json!({ "at": at, "age_ms": age_ms, "token": health.token, "role": role, "pid": pid, "host": host, name: list })
+    };
     match path {
-        "/v1/processes" => json_of(
-            StatusCode::OK,
-            &json!({ "at": at, "age_ms": age_ms, "token": token, "pid": std::process::id(), "processes": health.processes }),
-        ),
-        "/v1/alerts" => json_of(
-            StatusCode::OK,
-            &json!({ "at": at, "age_ms": age_ms, "token": token, "alerts": health.alerts }),
-        ),
+        "/v1/processes" => json_of(StatusCode::OK, &of_this_process("processes", json!(health.processes))),
+        "/v1/alerts" => json_of(StatusCode::OK, &of_this_process("alerts", json!(health.alerts))),
         _ => {
             let reasons = health.reasons(age_ms);
             let healthy = reasons.is_empty();

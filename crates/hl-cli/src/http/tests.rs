@@ -75,10 +75,11 @@ async fn it_says_what_runs_and_whether_that_is_healthy() {
         "last_progress": 7, "restarts": 1,
     });
     assert_eq!(
-        (status, &all["processes"], &all["pid"]),
-        (200, &serde_json::json!([row]), &std::process::id().into())
+        (status, &all["processes"], &all["pid"], &all["role"]),
+        (200, &serde_json::json!([row]), &std::process::id().into(), &"hl-daemon".into())
     );
-    assert_eq!(asked(&server, "GET", "/v1/alerts").await.1["alerts"], serde_json::json!([]));
+    let alerts = asked(&server, "GET", "/v1/alerts").await.1;
+    assert_eq!((&alerts["alerts"], &alerts["host"]), (&serde_json::json!([]), &all["host"]));
 
     let health = Health { alerts: vec![stuck()], ..collecting() };
     published.send_replace(Published { health: Arc::new(health), taken: Instant::now() });

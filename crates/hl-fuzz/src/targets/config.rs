@@ -5,9 +5,10 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 
 use arbitrary::{Result, Unstructured};
-use hl_cli::config::{Coins, Config, load};
+use hl_cli::config::{Coins, Config, Files, Holds, load};
 use hl_core::Coin;
 
 use crate::{Target, text};
@@ -136,12 +137,28 @@ fn bytes(bytes: Vec<u8>) -> OsString {
     String::from_utf8_lossy(&bytes).into_owned().into()
 }
 
+/// A machine with one file, under one name.
+struct Machine<'a> {
+    name: &'a str,
+    text: &'a str,
+}
+
+impl Files for Machine<'_> {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        match path.to_str() {
+            Some(name) if name == self.name => Ok(self.text.to_owned()),
+            _ => Err(io::Error::from(io::ErrorKind::NotFound)),
+        }
+    }
+
+    fn holds(&self, _: &Path) -> Holds {
+        Holds::Nothing
+    }
+}
+
 fn check(arguments: &[OsString], environment: &[(OsString, OsString)], file: &str) {
-    let read = |path: &std::path::Path| match path.to_str() {
-        Some("hl.toml") => Ok(file.to_owned()),
-        _ => Err(io::Error::from(io::ErrorKind::NotFound)),
-    };
-    let loaded = match load(arguments.to_vec(), environment.to_vec(), read) {
+    let files = Machine { name: "hl.toml", text: file };
+    let loaded = match load(arguments.to_vec(), environment.to_vec(), &files) {
         Ok(loaded) => loaded,
         Err(error) => {
             assert!(!error.to_string().trim().is_empty(), "an error has words: {error:?}");
@@ -154,14 +171,14 @@ fn check(arguments: &[OsString], environment: &[(OsString, OsString)], file: &st
     // Where it was asked for already, asking once more is an error.
     let printed = match loaded.print {
         Some(printed) => printed,
-        None => match load(asked, environment.to_vec(), read) {
+        None => match load(asked, environment.to_vec(), &files) {
             Ok(loaded) => loaded.print.expect("it was asked for"),
             // What follows `--` is no flag.
             Err(_) => return,
         },
     };
     let arguments = ["hl-daemon", "--config", "printed.toml"].map(OsString::from);
-    let again = load(arguments, [], |_| Ok(printed.clone()));
+    let again = load(arguments, [], &Machine { name: "printed.toml", text: &printed });
     let again = again.unwrap_or_else(|error| panic!("{error}: what was printed is read again:\n{printed}"));
     // A password is not printed.
     if !printed.contains("***") {
@@ -172,9 +189,10 @@ fn check(arguments: &[OsString], environment: &[(OsString, OsString)], file: &st
 /// Without the places, which are others.
 fn plain(mut config: Config) -> (Config, Vec<Coin>) {
     let named = match &config.coins {
-        Coins::Named(named) => named.iter().map(|named| named.coin).collect(),
-        Coins::Default | Coins::All => return (config, Vec::new()),
+        Coins::Named(named) | Coins::All(named) => named.iter().map(|named| named.coin).collect(),
+        Coins::Default => return (config, Vec::new()),
     };
-    config.coins = Coins::All;
+    let all = matches!(config.coins, Coins::All(_));
+    config.coins = if all { Coins::All(Vec::new()) } else { Coins::Named(Vec::new()) };
     (config, named)
 }

@@ -1,5 +1,10 @@
 //! The simulated exchange as a program.
 
+// Those who read its words may go away, and it goes on: these would end it with a panic.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+use std::io::Write as _;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -70,6 +75,7 @@ async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
+        .log_internal_errors(false)
         .init();
     match run(Options::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -80,7 +86,7 @@ async fn main() -> ExitCode {
                 text = format!("{text}: {cause}");
                 source = cause.source();
             }
-            eprintln!("hl-sim: {text}");
+            let _ = writeln!(std::io::stderr(), "hl-sim: {text}");
             ExitCode::FAILURE
         }
     }
@@ -105,7 +111,7 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         .await
         .map_err(|e| format!("cannot listen on {}: {e}", options.listen))?;
     let sim = Sim::start(config, listener)?;
-    println!("hl-sim listens on {}", sim.endpoint());
+    let _ = writeln!(std::io::stdout(), "hl-sim listens on {}", sim.endpoint());
     interrupted().await?;
     sim.stop().await;
     Ok(())

@@ -42,6 +42,17 @@ impl SqliteStore {
         let locks = Locks::of(&path);
         Ok(SqliteInspect { path, file: Mutex::new(Some(file)), locks })
     }
+
+    /// A note of the store at `path`, read in place. None where nothing lies there, or an empty file; no text where the
+    /// file has no such note, or cannot be read.
+    #[must_use]
+    pub fn noted(path: impl AsRef<Path>, name: &str) -> Option<Option<String>> {
+        let path = place::resolve(path.as_ref());
+        // Some programs leave an empty file where they looked for one.
+        std::fs::metadata(&path).ok().filter(|file| file.len() > 0)?;
+        let file = file::open_for_reading(&path, schema::KIND);
+        Some(file.and_then(|file| session::note(&file, name)).ok().flatten())
+    }
 }
 
 impl SqliteInspect {

@@ -11,6 +11,7 @@ use super::answer::{Answer, DayRow};
 use crate::commands::{CommandError, Shell, interruptible};
 use crate::compose::shutdown;
 use crate::exit::Exit;
+use crate::say::say;
 use crate::stores;
 
 /// What the session is called in the store.
@@ -25,7 +26,7 @@ pub(super) async fn run(
     let place = shell.archive_place(&args.common, &args.archive, retention)?;
     // A store that is not there is not made for this.
     drop(stores::inspect(&place.store).await?);
-    let mut stop = shutdown::signal(None);
+    let mut stop = shutdown::signal();
     let store = stores::open(&place.store, ROLE, Arc::clone(&shell.clock)).await?;
     let days = due(store.as_ref(), &place.retention, shell.clock.now()).await?;
     let mut work = Work::default();
@@ -54,11 +55,11 @@ pub(super) async fn run(
     };
     shell.answer(&args.common, &answer, &answer.text())?;
     if ended.is_none() {
-        eprintln!("hl-cli: interrupted; what was archived is kept, and the next run goes on");
+        say!("hl-cli: interrupted; what was archived is kept, and the next run goes on");
         return Ok(Exit::Interrupted);
     }
     if work.total.kept() > 0 {
-        eprintln!("hl-cli: {} rows stay in the store although they were due", work.total.kept());
+        say!("hl-cli: {} rows stay in the store although they were due", work.total.kept());
     }
     Ok(match (work.failed, work.held, work.total.kept()) {
         (true, _, _) => Exit::Failed,

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::exit::Exit;
 use crate::human;
+use crate::say::say;
 
 /// Gaps of a piece that are not filled: how many, and how long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -104,21 +105,21 @@ impl Answer {
     /// Says on standard error what could not be had.
     pub(super) fn complain(&self) {
         for note in &self.notes {
-            eprintln!("hl-cli: {note}");
+            say!("hl-cli: {note}");
         }
         for s in &self.streams {
             let stream = s.stream;
             if s.measure.lost > 0 {
                 let length = human::length(s.unrecoverable_ms);
-                eprintln!(
+                say!(
                     "hl-cli: {stream}: the exchange no longer has {length} of it; recorded as unrecoverable"
                 );
             }
             if s.held && !self.others.is_empty() {
-                eprintln!("hl-cli: {stream}: held by {}", self.others.join(", "));
+                say!("hl-cli: {stream}: held by {}", self.others.join(", "));
             } else if s.measure.open > 0 {
                 let length = human::length(s.open_ms);
-                eprintln!("hl-cli: {stream}: {length} stay open: too young, or another process is at them");
+                say!("hl-cli: {stream}: {length} stay open: too young, or another process is at them");
             }
         }
     }

@@ -20,8 +20,9 @@ use self::work::{Target, Work};
 use super::exchange::{Exchange, ExchangeError, reachable};
 use super::{CommandError, Common, LocalArgs, Shell, interruptible, when};
 use crate::compose::shutdown;
-use crate::config::{self, Coins, CoinsError, ConfigError, NamedCoin, Network, Place, ValueError};
+use crate::config::{Coins, CoinsError, ConfigError, Network, Place, ValueError};
 use crate::exit::Exit;
+use crate::say::say;
 use crate::stores;
 
 /// What the session is called in the store.
@@ -100,8 +101,8 @@ Examples:
 
 #[derive(clap::Args, Debug)]
 struct CoinArgs {
-    /// A coin; repeat it for more. `all`: every live perpetual of the first dex
-    #[arg(long = "coin", value_name = "COIN", required = true, value_delimiter = ',')]
+    /// A coin; repeat it for more. `all`: every live perpetual of the first dex, and what is named beside it
+    #[arg(long = "coin", value_name = "COIN", required = true)]
     coins: Vec<String>,
 }
 
@@ -117,9 +118,6 @@ struct RangeArgs {
 
 #[derive(clap::Args, Debug)]
 struct PlaceArgs {
-    /// The exchange: mainnet, testnet, or the base URL of another [default: mainnet] [env: HL_NETWORK]
-    #[arg(long, value_name = "NETWORK")]
-    network: Option<String>,
     #[command(flatten)]
     local: LocalArgs,
     #[command(flatten)]
@@ -181,17 +179,17 @@ enum Asked {
 }
 
 pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
-    let PlaceArgs { network, local, common } = args.what.place();
+    let PlaceArgs { local, common } = args.what.place();
     let asked = understand(&args.what)?;
-    let network = config::network_of(network.as_deref(), shell.environment.iter().cloned())?;
-    let uri = config::store_of(common.store.as_deref(), shell.environment.iter().cloned())?;
-    let (net, local) = shell.outward(local)?;
+    let told = shell.told(common, &[local.flag()])?;
+    let (network, uri) = (told.network()?, told.store()?);
+    let (net, local) = shell.outward(&told)?;
     let endpoints = reachable(&network).map_err(BackfillFailure::from)?;
     if matches!(asked, Asked::Gaps) {
         // A store that is not there has no gaps, and is not made for that.
         drop(stores::inspect(&uri).await?);
     }
-    let mut stop = shutdown::signal(None);
+    let mut stop = shutdown::signal();
     let store = stores::open(&uri, ROLE, Arc::clone(&shell.clock)).await?;
     let inspect = stores::inspect(&uri).await?;
     let exchange = Exchange::new(
@@ -222,7 +220,7 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
         }
         Some(Err(failure)) => Err(failure.into()),
         None => {
-            eprintln!("hl-cli: interrupted; what was filled is kept, the same command goes on from there");
+            say!("hl-cli: interrupted; what was filled is kept, the same command goes on from there");
             Ok(Exit::Interrupted)
         }
     }
@@ -239,32 +237,22 @@ fn understand(what: &What) -> Result<Asked, ConfigError> {
                     each_once.push(interval);
                 }
             }
-            Asked::Candles(named(coins)?, each_once, when::Range::parse(&range.from, &range.to)?)
+            Asked::Candles(
+                Coins::of_flag(&coins.coins)?,
+                each_once,
+                when::Range::parse(&range.from, &range.to)?,
+            )
         }
         What::Funding { coins, range, .. } => {
-            Asked::Funding(named(coins)?, when::Range::parse(&range.from, &range.to)?)
+            Asked::Funding(Coins::of_flag(&coins.coins)?, when::Range::parse(&range.from, &range.to)?)
         }
-        What::Trades { coins, .. } => Asked::Trades(named(coins)?),
+        What::Trades { coins, .. } => Asked::Trades(Coins::of_flag(&coins.coins)?),
         What::Gaps { .. } => Asked::Gaps,
     })
 }
 
 fn value(flag: &'static str, problem: ValueError) -> ConfigError {
     ConfigError::Value { place: Place::Flag(flag), problem }
-}
-
-fn named(args: &CoinArgs) -> Result<Coins, ConfigError> {
-    if args.coins.iter().any(|name| name == "all") {
-        return Ok(Coins::All);
-    }
-    let mut coins: Vec<NamedCoin> = Vec::new();
-    for name in &args.coins {
-        let coin = Coin::new(name).map_err(|problem| value("coin", problem.into()))?;
-        if coins.iter().all(|known| known.coin != coin) {
-            coins.push(NamedCoin { coin, place: Place::Flag("coin") });
-        }
-    }
-    Ok(Coins::Named(coins))
 }
 
 async fn carry_out(asked: &Asked, network: &Network, work: &mut Work<'_>) -> Result<(), BackfillFailure> {

@@ -134,7 +134,10 @@ impl<'a> Work<'a> {
                 let edge = self.end_of_ledger(stream).await?.unwrap_or(span.from);
                 if edge < span.to {
                     let at = human::time(edge.max(span.from));
-                    self.notes.push(format!("{stream}: from {at} on it is collected by {}", name(&holder)));
+                    self.notes.push(format!(
+                        "{stream}: from {at} on it is collected by {}",
+                        human::holder(&holder)
+                    ));
                     span = Span::new(span.from, edge.max(span.from));
                 }
             }
@@ -159,7 +162,7 @@ impl<'a> Work<'a> {
                 (true, newest)
             }
             Err(holder) => {
-                self.notes.push(format!("{stream}: the newest is collected by {}", name(&holder)));
+                self.notes.push(format!("{stream}: the newest is collected by {}", human::holder(&holder)));
                 (false, None)
             }
         };
@@ -356,11 +359,7 @@ impl<'a> Work<'a> {
                 held: *claimed == Some(0) && now.open > 0,
             });
         }
-        let others = self.others().await?.iter().map(name).collect();
+        let others = self.others().await?.iter().map(human::holder).collect();
         Ok(Answer::new(streams, others, self.notes.clone()))
     }
-}
-
-fn name(holder: &Holder) -> String {
-    format!("{} (pid {} on {})", holder.role, holder.pid, holder.host)
 }

@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use super::{JobFailure, history, succeeded};
 use crate::commands::{CommandError, Common, Shell, interruptible};
 use crate::compose::{self, shutdown};
-use crate::config;
 use crate::exit::Exit;
+use crate::say::say;
 use crate::stores;
 
 /// What the session is called in the store.
@@ -35,7 +35,7 @@ pub(super) async fn run(
     if !job.is_planned {
         return Err(JobFailure::Needed(job.id.to_owned()).into());
     }
-    let uri = config::store_of(common.store.as_deref(), shell.environment.iter().cloned())?;
+    let uri = shell.store(common)?;
     // A store that is not there is not made for this.
     let inspect = stores::inspect(&uri).await?;
     let is_daemon = |role: &str| role == compose::ROLE;
@@ -43,7 +43,7 @@ pub(super) async fn run(
         return Err(JobFailure::NoDaemon.into());
     }
     let store = stores::open(&uri, ROLE, Arc::clone(&shell.clock)).await?;
-    let mut stop = shutdown::signal(None);
+    let mut stop = shutdown::signal();
     let progress = ProgressBar::new_spinner();
     progress.set_message(format!("{}: asked for", job.id));
     let named = store.ask_run(job.id).await?;
@@ -56,7 +56,7 @@ pub(super) async fn run(
     }
     store.close().await?;
     let Some(ended) = ended else {
-        eprintln!("hl-cli: interrupted; a run that was begun goes on, see `hl-cli jobs history {}`", job.id);
+        say!("hl-cli: interrupted; a run that was begun goes on, see `hl-cli jobs history {}`", job.id);
         return Ok(Exit::Interrupted);
     };
     let row = ended?;

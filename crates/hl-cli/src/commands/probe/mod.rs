@@ -41,8 +41,9 @@ use self::wire::Wire;
 use super::exchange::{Exchange, ExchangeError, reachable};
 use super::{CommandError, Common, LocalArgs, Shell, interruptible};
 use crate::compose::shutdown;
-use crate::config::{self, Coins, CoinsError, ConfigError, NamedCoin, Network, Place, StoreUri, Target};
+use crate::config::{Coins, CoinsError, ConfigError, NamedCoin, Network, Place, StoreUri, Target};
 use crate::exit::Exit;
+use crate::say::say;
 use crate::stores;
 
 /// What the session is called in the store.
@@ -71,25 +72,20 @@ which would harm whatever else runs behind the same address. The cap on users is
 --users only.
 
 Exit codes: 0 everything holds, 1 failed, 2 usage, 5 something differs, 6 nothing differs but
-not everything was seen, 130 interrupted.")]
+not everything was seen, 130 interrupted.
+
+Where a store is named, the probe shares the request budget of the processes on it; else it has one of its own.")]
 pub(super) struct Args {
-    /// The exchange: mainnet, testnet, or the base URL of another [default: mainnet] [env: HL_NETWORK]
-    #[arg(long, value_name = "NETWORK")]
-    network: Option<String>,
     /// A coin that trades every few seconds
     #[arg(long, value_name = "COIN", default_value = "BTC")]
     coin: String,
     /// Also count how many users can be followed: takes every user slot of this address for a moment
     #[arg(long)]
     users: bool,
-    /// Share the request budget of the processes on this store; left out, the budget is the probe's own [env: HL_STORE]
-    #[arg(long, value_name = "URI")]
-    store: Option<String>,
     #[command(flatten)]
     local: LocalArgs,
-    /// Answer with one JSON object instead of a table
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// A probe did not come to an answer.
@@ -153,11 +149,16 @@ impl Subject {
 }
 
 pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
-    let network = config::network_of(args.network.as_deref(), shell.environment.iter().cloned())?;
+    let told = shell.told(&args.common, &[args.local.flag()])?;
+    let network = told.network()?;
     let coin = Coin::new(&args.coin)
         .map_err(|problem| ConfigError::Value { place: Place::Flag("coin"), problem: problem.into() })?;
     let endpoints = reachable(&network).map_err(ProbeFailure::from)?;
-    let shared = args.store.is_some() || shell.environment.iter().any(|(name, _)| name == "HL_STORE");
+    let shared = match told.store()? {
+        // What is only the daemon's may not be there yet.
+        StoreUri::Sqlite(path) if args.common.store.is_none() => told.says("store") && path.exists(),
+        _ => told.says("store"),
+    };
     let own = match shared {
         true => None,
         false => Some(tempfile::tempdir().map_err(ProbeFailure::Folder)?),
@@ -165,13 +166,13 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     let uri = match &own {
         Some(folder) => StoreUri::Sqlite(folder.path().join("budget.db")),
         None => {
-            let uri = config::store_of(args.store.as_deref(), shell.environment.iter().cloned())?;
+            let uri = told.store()?;
             // A store that is not there is shared with nobody, and is not made for that.
             drop(stores::inspect(&uri).await.map_err(ProbeFailure::from)?);
             uri
         }
     };
-    let (net, local) = shell.outward(&args.local)?;
+    let (net, local) = shell.outward(&told)?;
     let store = open(&uri, shell).await?;
     let exchange = Exchange::new(
         &network,
@@ -194,18 +195,17 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
         users: args.users,
         seed,
     };
-    let mut stop = shutdown::signal(None);
+    let mut stop = shutdown::signal();
     let progress = Progress::new();
     let ended = interruptible(&mut stop, || progress.tick(), probe(&subject, &progress)).await;
     progress.finish();
     store.close().await?;
     let Some(report) = ended else {
-        eprintln!("hl-cli: interrupted; nothing was left behind");
+        say!("hl-cli: interrupted; nothing was left behind");
         return Ok(Exit::Interrupted);
     };
     let report = report?;
-    let form = Common { store: None, json: args.json };
-    shell.answer(&form, &report, &report.text())?;
+    shell.answer(&args.common, &report, &report.text())?;
     Ok(report.exit())
 }
 
