@@ -29,7 +29,7 @@ use hl_core::ledger::{Ack, Batch, Cause, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::{BoxFuture, Clock};
 use hl_core::statistics::Figure;
-use hl_core::store::{Leases, Living, Reservation, Store, StoreError};
+use hl_core::store::{Leases, Living, Reservation, Store, StoreError, WeightLedger};
 use hl_core::{Epoch, Records, StreamKey, TimeMs, Token};
 use tokio::time::{Instant, sleep};
 
@@ -130,6 +130,30 @@ impl Import for SqliteStore {
             let epoch = Epoch { token: scope.token, local: 0 };
             rows::import(scope.tx, stream, &records, epoch)
         }))
+    }
+}
+
+impl WeightLedger for SqliteStore {
+    fn reserve<'a>(
+        &'a self,
+        address: &'a str,
+        now: TimeMs,
+        weight: u32,
+        ceiling: u32,
+    ) -> BoxFuture<'a, Result<Reservation, StoreError>> {
+        let address = address.to_owned();
+        let work = move |scope: &Scope<'_>| scope.reserve(&address, now, weight, ceiling);
+        Box::pin(self.write("booking request weight", work))
+    }
+
+    fn book_spent<'a>(
+        &'a self,
+        address: &'a str,
+        spent: &'a [(TimeMs, u32)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let (address, spent) = (address.to_owned(), spent.to_vec());
+        let work = move |scope: &Scope<'_>| scope.book_spent(&address, &spent);
+        Box::pin(self.write("booking spent request weight", work))
     }
 }
 
@@ -242,18 +266,6 @@ impl Store for SqliteStore {
     fn day_parts(&self, stream: StreamKey, day: Day) -> BoxFuture<'_, Result<Vec<Part>, StoreError>> {
         let work = move |session: &mut Session| archive::parts(session.conn(), Some(stream), day.span());
         Box::pin(async move { self.worker.call(work).await? })
-    }
-
-    fn reserve<'a>(
-        &'a self,
-        address: &'a str,
-        now: TimeMs,
-        weight: u32,
-        ceiling: u32,
-    ) -> BoxFuture<'a, Result<Reservation, StoreError>> {
-        let address = address.to_owned();
-        let work = move |scope: &Scope<'_>| scope.reserve(&address, now, weight, ceiling);
-        Box::pin(self.write("booking request weight", work))
     }
 
     fn begin_run<'a>(&'a self, job: &'a str, planned: TimeMs) -> BoxFuture<'a, Result<Begun, StoreError>> {
