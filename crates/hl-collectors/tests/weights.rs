@@ -209,7 +209,7 @@ async fn polls_go_on_while_the_ledger_is_away_and_are_booked_afterwards() {
         let process = world.process();
         // 900 a minute, as the polls are planned.
         let poll = Duration::from_millis(1_333);
-        let mut rest = async |world: &mut World, minutes: u32| {
+        let rest = async |world: &mut World, minutes: u32| {
             let end = Instant::now() + MINUTE * minutes;
             while Instant::now() < end {
                 let next = Instant::now() + poll;
