@@ -66,7 +66,7 @@ impl MongoOptions {
         Self {
             uri: uri.to_owned(),
             role: role.to_owned(),
-            host: hl_store::host_name(),
+            host: hl_store::host_name().unwrap_or_else(|_| "localhost".to_owned()),
             pid: std::process::id(),
             lease: LEASE,
             clock,

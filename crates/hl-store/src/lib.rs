@@ -18,5 +18,5 @@ pub use checks::{Finding, LedgerCheck};
 pub use import::{Import, Ours};
 pub use inspect::{AlertRow, Audit, CoverageRow, GapRow, Inspect, LeaseRow, Problem, StreamRow};
 pub use spool::{MAX_SPOOLS, Spool};
-pub use sqlite::{SqliteError, SqliteInspect, SqliteOptions, SqliteStore, host_name};
+pub use sqlite::{Nameless, SqliteError, SqliteInspect, SqliteOptions, SqliteStore, host_name};
 pub use writer::{Worker, Writer};

@@ -16,7 +16,8 @@ use super::{CommandError, Common, Shell, interruptible};
 use crate::compose::shutdown;
 use crate::config::{ConfigError, Place, StoreUri};
 use crate::exit::Exit;
-use crate::{human, stores};
+use crate::human;
+use crate::stores::{self, Signed};
 
 /// What the session is called in the target.
 const ROLE: &str = "hl-cli copy";
@@ -103,7 +104,9 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     let source = stores::outgoing(&from).await.map_err(|error| of("source", error))?;
     let last = transfer::ready(source.as_ref()).await.map_err(CopyFailure::from)?;
     let of_target = |error| of("target", error);
-    let target = stores::incoming(&to, ROLE, &shell.clock, last).await.map_err(of_target)?;
+    let name = shell.name(None)?;
+    let signed = Signed { role: ROLE, name: &name };
+    let target = stores::incoming(&to, signed, &shell.clock, last).await.map_err(of_target)?;
     let written = stores::outgoing(&to).await.map_err(of_target)?;
     let bar = Bar::new();
     let told = |told| bar.told(told);

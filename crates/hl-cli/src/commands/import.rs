@@ -17,7 +17,8 @@ use super::{CommandError, Common, Shell, interruptible};
 use crate::compose::shutdown;
 use crate::config::{self, ConfigError, Place, StoreUri};
 use crate::exit::Exit;
-use crate::{human, stores};
+use crate::human;
+use crate::stores::{self, Signed};
 
 /// What the session is called in the store.
 const ROLE: &str = "hl-cli import";
@@ -127,7 +128,9 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     if there.is_empty() {
         return Err(ImportFailure::Nothing(from.to_string()).into());
     }
-    let store = stores::importing(&uri, ROLE, &shell.clock).await.map_err(ImportFailure::Store)?;
+    let name = shell.name(None)?;
+    let signed = Signed { role: ROLE, name: &name };
+    let store = stores::importing(&uri, signed, &shell.clock).await.map_err(ImportFailure::Store)?;
     let inspect = stores::inspect(&uri).await.map_err(ImportFailure::Store)?;
     let bar = ProgressBar::no_length();
     bar.set_style(style("{msg} [{bar:30}] {percent}%, {per_sec}, {eta} left"));

@@ -28,7 +28,7 @@ use hl_core::seam::{Clock, EndpointError, Net, stopped};
 use hl_core::store::StoreError;
 use hl_core::stream::StreamKeyError;
 use hl_runtime::{SystemClock, TcpNet};
-use hl_store::Inspect;
+use hl_store::{Inspect, Nameless};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -114,6 +114,10 @@ struct LocalArgs {
     /// Reach the exchange from this address of this machine [default: as the system routes] [env: HL_LOCAL_ADDRESS]
     #[arg(long, value_name = "IP")]
     local_address: Option<String>,
+    /// What this machine is called in the store, the same as for hl-daemon: with mongodb:// request weight is counted by it
+    /// [default: the host name] [env: HL_NAME]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
 }
 
 /// What every command takes that reads old rows.
@@ -131,6 +135,8 @@ enum CommandError {
     Config(#[from] ConfigError),
     #[error("--local-address {address}: this machine cannot connect from there: {source}")]
     LocalAddress { address: IpAddr, source: io::Error },
+    #[error(transparent)]
+    Nameless(#[from] Nameless),
     #[error("--stream: {0}")]
     Stream(#[from] StreamKeyError),
     #[error("--truth: {0}")]
@@ -162,7 +168,11 @@ enum CommandError {
 impl CommandError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::LocalAddress { .. } | Self::Stream(_) | Self::Url(_) => Exit::Usage,
+            Self::Config(_)
+            | Self::LocalAddress { .. }
+            | Self::Nameless(_)
+            | Self::Stream(_)
+            | Self::Url(_) => Exit::Usage,
             Self::Backfill(failure) => failure.exit(),
             Self::Copy(failure) => failure.exit(),
             Self::Import(failure) => failure.exit(),
@@ -197,6 +207,12 @@ impl Shell<'_> {
         let net =
             TcpNet::from_address(address).map_err(|source| CommandError::LocalAddress { address, source })?;
         Ok((Arc::new(net), Some(address)))
+    }
+
+    /// What this machine is called: what the flag says where the command has it, else the variable, else the machine.
+    fn name(&self, flag: Option<&str>) -> Result<String, CommandError> {
+        let said = config::name_of(flag, self.environment.iter().cloned())?;
+        Ok(stores::name(said.as_deref())?)
     }
 
     async fn open(&self, common: &Common) -> Result<Box<dyn Inspect>, CommandError> {

@@ -27,6 +27,7 @@ use hl_runtime::{SystemClock, TcpNet};
 use hl_scheduler::Task;
 use hl_scheduler::jobs::CollectDailyStats;
 use hl_sim::{Sim, SimConfig, SimError};
+use hl_store::Nameless;
 
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -35,7 +36,7 @@ use crate::config::{CoinsError, Config, Endpoints, StoreUri};
 use crate::exit::Exit;
 use crate::http::Server;
 use crate::status;
-use crate::stores;
+use crate::stores::{self, Signed};
 use crate::view::{Mode, View};
 use crate::webhook::{self, Sender};
 
@@ -65,6 +66,9 @@ pub enum DaemonError {
         /// Why not.
         source: std::io::Error,
     },
+    /// This machine has no name.
+    #[error(transparent)]
+    Nameless(#[from] Nameless),
     /// A port to answer on.
     #[error("--http {address}: {source}")]
     Http {
@@ -97,6 +101,7 @@ impl DaemonError {
         match self {
             Self::Coins(_)
             | Self::LocalAddress { .. }
+            | Self::Nameless(_)
             | Self::Network(NetworkError::Other { .. })
             | Self::Engine(EngineError::OverCapacity(_) | EngineError::NoTrades(_)) => Exit::Usage,
             Self::Engine(EngineError::Held(_)) => Exit::Held,
@@ -134,6 +139,8 @@ pub fn run_process(config: &Config) -> Exit {
 
 /// What outlives a session on the store.
 struct Outside {
+    /// What this machine is called.
+    name: String,
     net: Arc<dyn Net>,
     clock: Arc<dyn Clock>,
     endpoints: Endpoints,
@@ -142,6 +149,7 @@ struct Outside {
 
 async fn run(config: &Config) -> Result<(), DaemonError> {
     let stop = shutdown::signal(config.run_for);
+    let name = stores::name(config.name.as_deref())?;
     let net = outward(config.local_address)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (endpoints, sim) = match config.network.endpoints() {
@@ -151,7 +159,7 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
             (Endpoints::at(&sim.endpoint()), Some(sim))
         }
     };
-    let outside = Outside { net, clock, endpoints, stop };
+    let outside = Outside { name, net, clock, endpoints, stop };
     let result = loop {
         match session(config, &outside).await {
             Err(DaemonError::Store { source: StoreError::Superseded, .. }) if !*outside.stop.borrow() => {
@@ -170,9 +178,10 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
 
 /// Collects in one session on the store, until stopped, or until others have taken over.
 async fn session(config: &Config, outside: &Outside) -> Result<(), DaemonError> {
-    let Outside { net, clock, endpoints, stop } = outside;
+    let Outside { name, net, clock, endpoints, stop } = outside;
     let failed = |source| DaemonError::Store { store: config.store.clone(), source };
-    let store = stores::open(&config.store, ROLE, clock.clone()).await.map_err(failed)?;
+    let signed = Signed { role: ROLE, name };
+    let store = stores::open(&config.store, signed, clock).await.map_err(failed)?;
     let spool = Arc::new(stores::spool(&config.store, SPOOL_BYTES).await.map_err(failed)?);
     let statistics = endpoints.stats.clone();
     let statistics = statistics.map(|stats| Folder::new(net.clone(), stats.endpoint, stats.path));
@@ -184,6 +193,7 @@ async fn session(config: &Config, outside: &Outside) -> Result<(), DaemonError> 
     let archive = Arc::new(archive::ArchiveAll {
         store: store.clone(),
         uri: config.store.clone(),
+        name: name.clone(),
         folder: config.archive.clone(),
         retention: config.retention.clone(),
         clock: clock.clone(),
@@ -197,8 +207,8 @@ async fn session(config: &Config, outside: &Outside) -> Result<(), DaemonError> 
         spool: spool.clone(),
         ws: WsOptions { endpoint: endpoints.ws.endpoint.clone(), path: endpoints.ws.path.clone() },
         rest: RestOptions { endpoint: endpoints.info.endpoint.clone(), path: endpoints.info.path.clone() },
-        address: stores::address(&config.store, &config.network.name(), config.local_address),
-        sharing: sharing(config),
+        address: stores::address(&config.store, &config.network.name(), config.local_address, name),
+        sharing: sharing(config, name),
         // Two daemons must not jitter alike.
         seed: Seed(clock.now().0.unsigned_abs()).derive(&std::process::id().to_string()),
         policy: config.policy,
@@ -214,7 +224,7 @@ async fn session(config: &Config, outside: &Outside) -> Result<(), DaemonError> 
             return Err(error);
         }
     };
-    let result = collect(config, &engine, store.as_ref(), net.as_ref(), stop.clone()).await;
+    let result = collect(config, outside, &engine, store.as_ref()).await;
     let result = result.map_err(|error| match error {
         DaemonError::Engine(EngineError::Store(source))
         | DaemonError::Network(NetworkError::Store(source)) => failed(source),
@@ -240,12 +250,12 @@ fn outward(local: Option<IpAddr>) -> Result<Arc<dyn Net>, DaemonError> {
 }
 
 /// How the streams are shared: with every daemon of a MongoDB store, on SQLite where a weight was said.
-fn sharing(config: &Config) -> Option<Sharing> {
+fn sharing(config: &Config, name: &str) -> Option<Sharing> {
     let weight = match config.store {
         StoreUri::Mongo(_) => config.weight.or(Some(1)),
         StoreUri::Sqlite(_) => config.weight,
     };
-    weight.map(|weight| Sharing { name: hl_store::host_name(), weight })
+    weight.map(|weight| Sharing { name: name.to_owned(), weight })
 }
 
 /// A simulated exchange on a free loopback port, so that other programs can look at it too.
@@ -264,11 +274,11 @@ async fn simulate(config: &Config, net: &dyn Net, clock: &dyn Clock) -> Result<S
 
 async fn collect(
     config: &Config,
+    outside: &Outside,
     engine: &Arc<Engine>,
     store: &dyn Store,
-    net: &dyn Net,
-    mut stop: watch::Receiver<bool>,
 ) -> Result<(), DaemonError> {
+    let mut stop = outside.stop.clone();
     belong(store, &config.network.name()).await?;
     let Some(coins) = coins(config, engine, store, &mut stop).await? else { return Ok(()) };
     let streams: Vec<StreamKey> = config.stream_keys(&coins);
@@ -285,7 +295,7 @@ async fn collect(
         biased;
         ended = engine.run(&streams, &standby, stop) => ended?,
         () = show => {}
-        () = tell(config, engine, net) => {}
+        () = tell(config, outside, engine) => {}
     }
     let report = report::report(config, &engine.snapshot(), store.token(), &unfilled(config).await, None);
     info!("{}", crate::view::line(&report));
@@ -301,12 +311,12 @@ fn serve(address: SocketAddr, net: &Arc<dyn Net>, engine: &Engine) -> Result<Ser
 }
 
 /// Tells the webhook of alerts, where there is one. Never ends by itself.
-async fn tell(config: &Config, engine: &Engine, net: &dyn Net) {
+async fn tell(config: &Config, outside: &Outside, engine: &Engine) {
     if let Some(to) = &config.webhook {
-        let sender =
-            Sender { network: config.network.name(), pid: std::process::id(), host: hl_store::host_name() };
+        let host = outside.name.clone();
+        let sender = Sender { network: config.network.name(), pid: std::process::id(), host };
         let rng = Seed(sender.pid.into()).rng("webhook");
-        webhook::run(net, to, &sender, engine.alerts(), rng).await;
+        webhook::run(outside.net.as_ref(), to, &sender, engine.alerts(), rng).await;
     }
     std::future::pending().await
 }

@@ -74,6 +74,8 @@ pub struct Config {
     pub store: StoreUri,
     /// Its part where the streams are shared, 1 to 100; none where that was not said.
     pub weight: Option<u8>,
+    /// What this machine is called; by its host name where none.
+    pub name: Option<String>,
     /// From where to reach the exchange; as the system routes where none.
     pub local_address: Option<IpAddr>,
     /// Where to answer over HTTP, where that was asked for.
@@ -194,6 +196,17 @@ pub fn local_address_of(
     layered("local-address", flag, environment)?.said("local-address", local_address)
 }
 
+/// What this machine is called: a command's `--name`, else `HL_NAME`; by its host name where neither is said.
+///
+/// # Errors
+/// When the name is malformed or a variable is unknown.
+pub fn name_of(
+    flag: Option<&str>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Option<String>, ConfigError> {
+    layered("name", flag, environment)?.said("name", name)
+}
+
 /// What the archive's commands work on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ArchivePlace {
@@ -311,6 +324,7 @@ impl Settings {
             retention: self.retention()?,
             store: self.one("store")?,
             weight: self.said("weight", |text| number(text, 1, MAX_WEIGHT, "3, at most 100"))?,
+            name: self.said("name", name)?,
             local_address: self.said("local-address", local_address)?,
             http: self.said("http", alerts::http)?,
             webhook: self.said("webhook", str::parse)?,
@@ -406,6 +420,20 @@ fn amount(text: &str, most: Decimal, example: &str) -> Result<Decimal, ValueErro
         what: "amount in range",
         text: text.to_owned(),
         example: example.to_owned(),
+    })
+}
+
+/// A name that fits into a line, and into the name of a ledger.
+fn name(text: &str) -> Result<String, ValueError> {
+    let fits = (1..=64).contains(&text.len())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+    if fits {
+        return Ok(text.to_owned());
+    }
+    Err(ValueError::Malformed {
+        what: "name of a machine",
+        text: text.to_owned(),
+        example: "collector-2: letters, digits, - . _, at most 64".to_owned(),
     })
 }
 

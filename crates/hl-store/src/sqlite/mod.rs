@@ -63,13 +63,14 @@ pub struct SqliteOptions {
 }
 
 impl SqliteOptions {
-    /// How a process in production opens `path`: on a storage thread of its own, signed with its id and host.
+    /// How a process in production opens `path`: on a storage thread of its own, signed with its id and host;
+    /// `localhost` where the machine has no name.
     #[must_use]
     pub fn of_this_process(path: impl Into<PathBuf>, role: &str, clock: Arc<dyn Clock>) -> Self {
         Self {
             path: path.into(),
             role: role.to_owned(),
-            host: host_name(),
+            host: host_name().unwrap_or_else(|_| "localhost".to_owned()),
             pid: std::process::id(),
             writer: Writer::Thread,
             clock,
@@ -77,10 +78,28 @@ impl SqliteOptions {
     }
 }
 
-/// The name of this host, for people; empty where it has none.
-#[must_use]
-pub fn host_name() -> String {
-    std::fs::read_to_string("/etc/hostname").map(|name| name.trim().to_owned()).unwrap_or_default()
+/// The machine says no name of its own. Without one it would be taken for any other such machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this machine has no host name: give it one, or say --name NAME (variable HL_NAME), another one for each machine"
+)]
+pub struct Nameless;
+
+/// The name of this host, as the kernel has it.
+///
+/// # Errors
+/// Where it has none.
+pub fn host_name() -> Result<String, Nameless> {
+    let uname = rustix::system::uname();
+    named(&uname.nodename().to_string_lossy())
+}
+
+fn named(said: &str) -> Result<String, Nameless> {
+    match said.trim() {
+        // What Linux says before any name was set.
+        "" | "(none)" => Err(Nameless),
+        name => Ok(name.to_owned()),
+    }
 }
 
 /// A session on a SQLite file.
@@ -340,5 +359,19 @@ impl Store for SqliteStore {
 
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async { self.worker.finish(Session::finish).await? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_a_name_is_refused() {
+        assert_eq!(named(" box-2\n"), Ok("box-2".to_owned()));
+        for nothing in ["", "\n", "(none)"] {
+            assert_eq!(named(nothing), Err(Nameless), "{nothing:?}");
+        }
+        assert!(Nameless.to_string().contains("--name"));
     }
 }

@@ -22,7 +22,7 @@ use super::{CommandError, Common, LocalArgs, Shell, interruptible, when};
 use crate::compose::shutdown;
 use crate::config::{self, Coins, CoinsError, ConfigError, NamedCoin, Network, Place, ValueError};
 use crate::exit::Exit;
-use crate::stores;
+use crate::stores::{self, Signed};
 
 /// What the session is called in the store.
 const ROLE: &str = "hl-cli backfill";
@@ -185,6 +185,7 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     let asked = understand(&args.what)?;
     let network = config::network_of(network.as_deref(), shell.environment.iter().cloned())?;
     let uri = config::store_of(common.store.as_deref(), shell.environment.iter().cloned())?;
+    let name = shell.name(local.name.as_deref())?;
     let (net, local) = shell.outward(local)?;
     let endpoints = reachable(&network).map_err(BackfillFailure::from)?;
     if matches!(asked, Asked::Gaps) {
@@ -192,12 +193,12 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
         drop(stores::inspect(&uri).await?);
     }
     let mut stop = shutdown::signal(None);
-    let store = stores::open(&uri, ROLE, Arc::clone(&shell.clock)).await?;
+    let store = stores::open(&uri, Signed { role: ROLE, name: &name }, &shell.clock).await?;
     let inspect = stores::inspect(&uri).await?;
     let exchange = Exchange::new(
         &network,
         endpoints.info,
-        stores::address(&uri, &network.name(), local),
+        stores::address(&uri, &network.name(), local, &name),
         store.clone(),
         net,
         Arc::clone(&shell.clock),
