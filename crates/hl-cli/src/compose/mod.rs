@@ -178,7 +178,7 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
 
 /// Collects in one session on the store, until stopped, or until others have taken over.
 async fn session(config: &Config, outside: &Outside) -> Result<(), DaemonError> {
-    let Outside { name, net, clock, endpoints, stop } = outside;
+    let Outside { name, net, clock, endpoints, .. } = outside;
     let failed = |source| DaemonError::Store { store: config.store.clone(), source };
     let signed = Signed { role: ROLE, name };
     let store = stores::open(&config.store, signed, clock).await.map_err(failed)?;
