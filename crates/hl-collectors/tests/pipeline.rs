@@ -114,7 +114,15 @@ async fn a_spool_that_cannot_be_emptied_for_a_while_is_emptied_afterwards() {
     let meters = Arc::new(Meters::default());
     // Something has to come in before the reader looks at the spool.
     inbox.start(store.lease(&[stream()]).await.unwrap().granted.remove(0));
-    let pipeline = Pipeline::new(inbox.clone(), store.clone(), spool.clone(), meters, mono, events);
+    let pipeline = Pipeline::new(
+        inbox.clone(),
+        store.clone(),
+        spool.clone(),
+        meters,
+        mono,
+        events,
+        fastrand::Rng::with_seed(1),
+    );
     let pipeline = tokio::spawn(pipeline.run());
 
     let emptied = async {
@@ -160,7 +168,15 @@ async fn an_owner_that_does_not_listen_holds_nothing_up() {
     let (events, mut reports) = mpsc::channel(1);
     inbox.start(start);
     let meters = Arc::new(Meters::default());
-    let pipeline = Pipeline::new(inbox.clone(), store.clone(), spool.clone(), meters, mono, events);
+    let pipeline = Pipeline::new(
+        inbox.clone(),
+        store.clone(),
+        spool.clone(),
+        meters,
+        mono,
+        events,
+        fastrand::Rng::with_seed(1),
+    );
     let pipeline = tokio::spawn(pipeline.run());
     let emptied = async {
         while spool.size().0 > 0 {

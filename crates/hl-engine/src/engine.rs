@@ -149,6 +149,7 @@ pub struct Engine {
     pub(crate) spool: Arc<dyn BatchQueue>,
     pub(crate) mono: MonoClock,
     zero: Instant,
+    seed: Seed,
     pub(crate) client: Arc<InfoClient>,
     pub(crate) inbox: Arc<Inbox>,
     meters: Arc<Meters>,
@@ -213,6 +214,7 @@ impl Engine {
             spool: parts.spool,
             mono,
             zero,
+            seed: parts.seed,
             client,
             inbox,
             meters,
@@ -320,6 +322,7 @@ impl Engine {
                 self.meters.clone(),
                 self.mono.clone(),
                 events,
+                self.seed.rng("commits"),
             )
             .thinned(self.policy)
             .run(),

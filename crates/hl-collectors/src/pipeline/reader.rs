@@ -44,6 +44,8 @@ pub struct Pipeline {
     meters: Arc<Meters>,
     mono: MonoClock,
     events: mpsc::Sender<PipelineEvent>,
+    /// For the pauses between the attempts at a commit.
+    rng: fastrand::Rng,
     lines: BTreeMap<StreamKey, Timeline>,
     /// What another process holds and is about to give to this one.
     warm: BTreeMap<StreamKey, Timeline>,
@@ -77,6 +79,7 @@ impl Pipeline {
         meters: Arc<Meters>,
         mono: MonoClock,
         events: mpsc::Sender<PipelineEvent>,
+        rng: fastrand::Rng,
     ) -> Self {
         let spooled = spool.size().0 > 0;
         Self {
@@ -86,6 +89,7 @@ impl Pipeline {
             meters,
             mono,
             events,
+            rng,
             lines: BTreeMap::new(),
             warm: BTreeMap::new(),
             releasing: Vec::new(),
@@ -116,7 +120,8 @@ impl Pipeline {
         let (jobs, job_queue) = mpsc::channel(1);
         let (done, mut done_queue) = mpsc::channel(1);
         let mut committer = JoinSet::new();
-        committer.spawn(committer::run(self.store.clone(), self.meters.clone(), job_queue, done));
+        let rng = self.rng.fork();
+        committer.spawn(committer::run(self.store.clone(), self.meters.clone(), job_queue, done, rng));
         let events = self.events.clone();
         loop {
             let flush_at = self.since.map(|since| since + BATCH_AGE).filter(|_| !self.is_busy());
