@@ -220,6 +220,15 @@ impl Files {
         Reading::open(file, path, part.stream, within).map(Some)
     }
 
+    /// Whether the file of a part is what was recorded of it; nothing to look at where the part has no file.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Missing`] where it is not there, [`ArchiveError::Damaged`] where it is another one, and what the
+    /// operating system says.
+    pub fn check(&self, part: &Part) -> Result<(), ArchiveError> {
+        self.read(part, EVER).map(drop)
+    }
+
     fn proven(&self) -> MutexGuard<'_, Proven> {
         self.proven.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -290,6 +290,9 @@ async fn a_bit_that_flips_is_never_a_wrong_row() {
                 expected.retain_time(|time| time == key.time);
                 assert_eq!(rows, expected);
             }
+            let parts = archived.whole().parts(Some(archived.stream), EVER).await.unwrap();
+            let checked = parts.iter().map(|part| Files::new(archived.root()).check(part));
+            assert_eq!(checked.filter(Result::is_err).count(), 1, "{name} and no other");
             let problems = archived.whole().audit().await.unwrap().problems;
             assert!(problems.iter().any(|problem| problem.check == "archive_checksum"), "{problems:?}");
             fs::write(file, &whole).unwrap();
