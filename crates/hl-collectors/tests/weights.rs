@@ -238,9 +238,11 @@ async fn who_gets_no_answer_waits_no_longer_than_it_takes_to_notice() {
     let mut world = World::new().await;
     let process = world.process();
     assert!(world.take(&process, 20, Duration::ZERO).await);
+    assert_eq!(process.allowance(), Urgency::Live.ceiling());
     world.ledger.be(Mood::Hangs);
     let begun = Instant::now();
     assert!(world.take(&process, 20, Duration::from_secs(3)).await);
+    assert_eq!(process.allowance(), 20 + (Urgency::Live.ceiling() - 20) / 3);
     assert!(begun.elapsed() <= Duration::from_secs(3), "{:?}", begun.elapsed());
     let begun = Instant::now();
     assert!(world.take(&process, 20, Duration::ZERO).await);

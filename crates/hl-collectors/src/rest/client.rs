@@ -217,6 +217,11 @@ impl InfoClient {
         backoff.pause(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Weight a minute that polls can count on now.
+    pub(super) fn plannable(&self) -> i64 {
+        i64::from(self.weights.allowance())
+    }
+
     /// The clock that answers are stamped with.
     #[must_use]
     pub fn mono(&self) -> &MonoClock {

@@ -266,7 +266,7 @@ impl RestSource {
                 w.backoff = None;
             }
         }
-        let stretch = stretch(&wanted);
+        let stretch = stretch(&wanted, self.client.plannable().min(PLANNED_WEIGHT));
         for (stream, epoch) in streams {
             if let Some(w) = wanted.get_mut(stream).filter(|w| w.epoch == *epoch) {
                 w.due = started + stretch.period_ms(*stream, w.desired_ms);
@@ -303,7 +303,7 @@ impl Stretch {
     }
 }
 
-fn stretch(wanted: &BTreeMap<StreamKey, Wanted>) -> Stretch {
+fn stretch(wanted: &BTreeMap<StreamKey, Wanted>, planned: i64) -> Stretch {
     let mut queries: BTreeMap<Query, (i64, i64)> = BTreeMap::new();
     for (stream, w) in wanted {
         if let Some(query) = Query::of(*stream) {
@@ -319,11 +319,11 @@ fn stretch(wanted: &BTreeMap<StreamKey, Wanted>) -> Stretch {
     };
     let (trades, others) = (demand(true), demand(false));
     // Trades keep a third at least: they are the most valuable.
-    let for_others = if trades == 0 { PLANNED_WEIGHT } else { PLANNED_WEIGHT * 2 / 3 };
-    let for_trades = PLANNED_WEIGHT - others.min(for_others);
+    let for_others = if trades == 0 { planned } else { planned * 2 / 3 };
+    let for_trades = planned - others.min(for_others);
     Stretch {
         trades_permille: (trades * 1_000 / for_trades.max(1)).max(1_000),
-        others_permille: (others * 1_000 / for_others).max(1_000),
+        others_permille: (others * 1_000 / for_others.max(1)).max(1_000),
     }
 }
 

@@ -237,6 +237,16 @@ impl Weights {
         });
     }
 
+    /// How much a minute this process may spend on live streams: less than usual while the ledger is away.
+    #[must_use]
+    pub fn allowance(&self) -> u32 {
+        let (window, ceiling) = (self.inner.window(), Urgency::Live.ceiling());
+        match window.ledger {
+            Ledger::Answers => ceiling,
+            Ledger::Away => window.allowance(self.inner.mono.now(), ceiling),
+        }
+    }
+
     /// How much this process spent in the last minute.
     #[must_use]
     pub fn used(&self) -> u32 {
