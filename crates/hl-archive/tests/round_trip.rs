@@ -235,7 +235,7 @@ impl Archived {
 
     /// As the next process sees it.
     fn whole(&self) -> Whole {
-        let store = SqliteStore::inspect(&self.folder.path().join("hl.db")).unwrap();
+        let store = SqliteStore::inspect(self.folder.path().join("hl.db")).unwrap();
         Whole::new(Box::new(store), self.root())
     }
 
