@@ -69,7 +69,15 @@ async fn through_the_pipeline(path: &Path) -> Duration {
     let (events, _reports) = mpsc::channel(64);
     let mono = MonoClock::new(Arc::new(SystemClock));
     let meters = Arc::new(Meters::default());
-    let pipeline = Pipeline::new(inbox.clone(), store.clone(), Arc::new(spool), meters.clone(), mono, events);
+    let pipeline = Pipeline::new(
+        inbox.clone(),
+        store.clone(),
+        Arc::new(spool),
+        meters.clone(),
+        mono,
+        events,
+        fastrand::Rng::with_seed(1),
+    );
     let began = Instant::now();
     let running = tokio::spawn(pipeline.run());
     for (i, start) in store.lease(&streams).await.unwrap().granted.into_iter().enumerate() {

@@ -114,6 +114,32 @@ async fn to_mongodb_and_back_everything_arrives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_the_archive_that_is_damaged_is_told() {
+    let (source, beside) = (StoreFile::new(), StoreFile::new());
+    furnish(&source.path(), 100).await;
+    let there = copied(&source.uri, &beside.uri).await;
+    assert_eq!(
+        (&there["archive_files_not_there"], &there["archive_files_damaged"]),
+        (&1.into(), &Json::Array(Vec::new()))
+    );
+
+    let recorded: String = Connection::open(source.path())
+        .unwrap()
+        .query_row("SELECT path FROM archive_parts WHERE path IS NOT NULL", [], |row| row.get(0))
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(recorded);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "another one").unwrap();
+    let archive = ["--archive", folder.path().to_str().unwrap()];
+    let (code, answer, said) = copy(&source.uri, &beside.uri, &archive).await;
+    assert_eq!((code, &answer["equal"]), (Some(1), &true.into()), "{said}");
+    let words = answer["archive_files_damaged"][0].as_str().unwrap();
+    assert!(words.contains(file.to_str().unwrap()) && words.contains("from a backup"), "{words}");
+    assert!(said.contains(words), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn to_another_store_of_the_same_kind() {
     let (source, beside) = (StoreFile::new(), StoreFile::new());
     furnish(&source.path(), 100).await;

@@ -7,8 +7,9 @@ mod support;
 
 use std::time::Duration;
 
-use hl_chaos::{Density, Market, Plan, Trace, run};
+use hl_chaos::{Density, Market, Plan, Trace, Trouble, run};
 use hl_core::seam::Clock as _;
+use hl_core::store::{Reservation, WeightLedger as _};
 use hl_core::thinning::Policy;
 use hl_core::{Decimal, Origin, Records, SourceId, StreamKey, TimeMs};
 use hl_sim::{Fault, FaultKind};
@@ -81,6 +82,50 @@ async fn a_muted_stream_is_taken_over_and_given_back() {
     let report = verified(&world).await;
     assert_clean(&report, &world.store_path());
     assert!(!report.gaps.is_empty(), "what the mute swallowed is recorded");
+}
+
+/// Ten minutes without the store, and without sockets: REST collects on, inside what the exchange grants, and rows and weight are
+/// written afterwards.
+#[tokio::test(start_paused = true)]
+async fn without_the_store_rest_collects_on() {
+    const AWAY_MS: u64 = 10 * 60_000;
+    for trouble in [Trouble::Fails, Trouble::Slow { ms: 60_000 }] {
+        let world = World::new(3).await.unwrap();
+        let wanted = streams(&["trades/BTC", "trades/ETH", "book/BTC", "bbo/ETH", "candle/BTC/1m", "mids"]);
+        let daemon = world.daemon(&wanted).await.unwrap();
+        daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await.unwrap();
+        world.sim.inject(Fault::lasting(FaultKind::Refuse, 20 * 60_000));
+        world.sim.inject(Fault::new(FaultKind::Drop));
+        let before =
+            daemon.until("REST owns everything", owned_by(SourceId::Rest)).await.unwrap().rest.answers;
+        tokio::time::sleep(Duration::from_millis(AWAY_MS / 2)).await;
+        let with = daemon.engine.snapshot().rest;
+        world.troubles.strike(trouble, AWAY_MS);
+        tokio::time::sleep(Duration::from_millis(AWAY_MS)).await;
+        let without = daemon.engine.snapshot();
+        let (usual, now) = ((with.answers - before) * 2, without.rest.answers - with.answers);
+        assert!(
+            now * 10 > usual * 9,
+            "{now} answers without the store, {usual} in as long with it: {trouble:?}"
+        );
+        assert_eq!(without.rest.rate_limited, 0, "{trouble:?}");
+
+        let committed = without.pipeline.inserted;
+        let after = daemon
+            .until("it commits again", |s| s.spool.0 == 0 && s.pipeline.inserted > committed)
+            .await
+            .unwrap();
+        assert_eq!((after.pipeline.spool_full, after.rest.rate_limited), (0, 0), "{trouble:?}");
+        // The ledger answers again within some seconds, and then it has all that the exchange counts.
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let spent = daemon.engine.snapshot().rest.weight_used;
+        let asked = daemon.store.reserve("sim", world.clock.now(), 1, u32::MAX).await.unwrap();
+        let Reservation::Granted { booked } = asked else { panic!("everything fits below that") };
+        assert!(spent > 0 && booked >= spent, "{booked} booked of {spent}: {trouble:?}");
+        daemon.until("the socket owns everything again", owned_by(SourceId::Ws)).await.unwrap();
+        daemon.stop().await.unwrap();
+        assert_clean(&verified(&world).await, &world.store_path());
+    }
 }
 
 /// What trades and bars lost together, neither of them can show: only the exchange's own bars do, read once more.

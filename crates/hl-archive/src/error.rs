@@ -5,6 +5,8 @@ use hl_core::StreamKey;
 use hl_core::archive::Day;
 use hl_core::store::{Holder, StoreError};
 
+use crate::files::Sum;
+
 /// The archive could not do its work. Nothing is lost by that: rows leave the store only once a part holds them.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -27,6 +29,19 @@ pub enum ArchiveError {
     /// The folder belongs to another store, whose parts would be taken for what a crash left.
     #[error("{} is the archive of another store; name another folder with --archive", .0.display())]
     OtherStore(PathBuf),
+    /// A recorded part whose file is another one than was written: a damaged disk, or a hand. None of its rows are read.
+    #[error(
+        "{} is damaged: {found}, recorded are {recorded}; none of its rows are read. Put it back from a backup; \
+         hl-cli archive verify names every such part", path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: Sum,
+        /// What it was when it was written.
+        recorded: Sum,
+    },
     /// The Parquet side.
     #[error("{step} {}: {source}", path.display())]
     Parquet {

@@ -1,8 +1,12 @@
 //! The files of an archive: written beside their place, moved into it, read back; and what a crash left is removed.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hl_core::archive::{Day, Part, StoredRows};
 use hl_core::ledger::Span;
@@ -24,6 +28,7 @@ pub(crate) const EVER: Span = Span { from: TimeMs::MIN, to: TimeMs::MAX };
 #[derive(Clone, Debug)]
 pub struct Files {
     root: PathBuf,
+    proven: Arc<Mutex<Proven>>,
 }
 
 /// A file that no record names.
@@ -32,16 +37,72 @@ pub struct Leftover(pub PathBuf);
 
 /// Length and SHA-256 of a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Sum {
-    pub(crate) bytes: u64,
-    pub(crate) checksum: String,
+pub struct Sum {
+    /// Bytes.
+    pub bytes: u64,
+    /// Hexadecimal; empty where the file was not read, because its length says enough.
+    pub checksum: String,
+}
+
+impl fmt::Display for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.bytes)?;
+        if self.checksum.is_empty() { Ok(()) } else { write!(f, ", SHA-256 {}", self.checksum) }
+    }
+}
+
+/// By what the operating system tells one state of a file from another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct State {
+    inode: (u64, u64),
+    bytes: u64,
+    /// Last written and last changed, seconds and nanoseconds.
+    changed: [(i64, i64); 2],
+}
+
+impl State {
+    fn of(file: &File) -> io::Result<Self> {
+        let of = file.metadata()?;
+        Ok(Self {
+            inode: (of.dev(), of.ino()),
+            bytes: of.len(),
+            changed: [(of.mtime(), of.mtime_nsec()), (of.ctime(), of.ctime_nsec())],
+        })
+    }
+}
+
+/// Files that were found to be what is recorded: with which checksum, and in which state.
+type Proven = BTreeMap<PathBuf, (String, State)>;
+
+const READING: &str = "reading";
+
+fn open(path: &Path) -> Result<File, ArchiveError> {
+    File::open(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => ArchiveError::Missing(path.to_owned()),
+        _ => ArchiveError::File { step: "opening", path: path.to_owned(), source },
+    })
+}
+
+/// Length and checksum, piece by piece.
+fn sum(file: &mut File, path: &Path) -> Result<Sum, ArchiveError> {
+    let (mut hash, mut bytes, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 16]);
+    loop {
+        let read = file.read(&mut buffer).map_err(ArchiveError::file(READING, path))?;
+        if read == 0 {
+            break;
+        }
+        hash.update(&buffer[..read]);
+        bytes += read as u64;
+    }
+    let checksum = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Sum { bytes, checksum })
 }
 
 impl Files {
     /// The archive at `root`; the folder is made when there is something to write.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), proven: Arc::default() }
     }
 
     /// The folder.
@@ -145,8 +206,11 @@ impl Files {
         rows: &StoredRows,
     ) -> Result<Sum, ArchiveError> {
         let path = layout::inside(&self.root, relative)?;
+        let mut file = open(&path)?;
+        // First: what changes after this is no longer what is recorded.
+        let sum = sum(&mut file, &path)?;
         let mut seen = 0;
-        for read in Reading::open(&path, stream, EVER)? {
+        for read in Reading::open(file, path.clone(), stream, EVER)? {
             let read = read?;
             let same = |at: usize| {
                 read.records.same(at, &rows.records, seen + at)
@@ -157,34 +221,44 @@ impl Files {
             }
             seen += read.len();
         }
-        if seen == rows.len() { self.sum(relative) } else { Err(ArchiveError::Differs(path)) }
+        if seen == rows.len() { Ok(sum) } else { Err(ArchiveError::Differs(path)) }
     }
 
-    /// Length and checksum.
-    pub(crate) fn sum(&self, relative: &str) -> Result<Sum, ArchiveError> {
-        const STEP: &str = "reading";
-        let path = layout::inside(&self.root, relative)?;
-        let mut file = File::open(&path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => ArchiveError::Missing(path.clone()),
-            _ => ArchiveError::File { step: STEP, path: path.clone(), source },
-        })?;
-        let (mut hash, mut bytes, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 16]);
-        loop {
-            let read = file.read(&mut buffer).map_err(ArchiveError::file(STEP, &path))?;
-            if read == 0 {
-                break;
-            }
-            hash.update(&buffer[..read]);
-            bytes += read as u64;
-        }
-        let checksum = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Sum { bytes, checksum })
-    }
-
-    /// The rows of a part inside the closed `within`.
+    /// The rows of a part inside the closed `within`; none of a part without a file. The one door to the rows of parts: the
+    /// file is compared with what was recorded of it before any row leaves it.
+    ///
+    /// A file is read whole for that once for as long as its length and the times of its last changes stay the same.
     pub(crate) fn read(&self, part: &Part, within: Span) -> Result<Option<Reading>, ArchiveError> {
         let Some(relative) = &part.path else { return Ok(None) };
-        Reading::open(&layout::inside(&self.root, relative)?, part.stream, within).map(Some)
+        let path = layout::inside(&self.root, relative)?;
+        let mut file = open(&path)?;
+        let state = State::of(&file).map_err(ArchiveError::file(READING, &path))?;
+        if self.proven().get(&path) != Some(&(part.checksum.clone(), state)) {
+            let recorded = Sum { bytes: part.bytes, checksum: part.checksum.clone() };
+            // What is shorter or longer need not be read.
+            let found = match state.bytes == part.bytes {
+                true => sum(&mut file, &path)?,
+                false => Sum { bytes: state.bytes, checksum: String::new() },
+            };
+            if found != recorded {
+                return Err(ArchiveError::Damaged { path, found, recorded });
+            }
+            self.proven().insert(path.clone(), (recorded.checksum, state));
+        }
+        Reading::open(file, path, part.stream, within).map(Some)
+    }
+
+    /// Whether the file of a part is what was recorded of it; nothing to look at where the part has no file.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Missing`] where it is not there, [`ArchiveError::Damaged`] where it is another one, and what the
+    /// operating system says.
+    pub fn check(&self, part: &Part) -> Result<(), ArchiveError> {
+        self.read(part, EVER).map(drop)
+    }
+
+    fn proven(&self) -> MutexGuard<'_, Proven> {
+        self.proven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Files of this program that no part names: the next run that works on their day removes them.

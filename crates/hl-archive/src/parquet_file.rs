@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray as _;
@@ -135,17 +135,18 @@ pub(crate) struct Reading {
 
 impl Reading {
     /// Opens a part of `stream`. Of the row groups those are read that may have rows inside the closed `within`.
-    pub(crate) fn open(path: &Path, stream: StreamKey, within: Span) -> Result<Self, ArchiveError> {
-        let failed = |source| ArchiveError::Parquet { step: "opening", path: path.to_owned(), source };
-        let file = File::open(path).map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => ArchiveError::Missing(path.to_owned()),
-            _ => ArchiveError::File { step: "opening", path: path.to_owned(), source },
-        })?;
+    pub(crate) fn open(
+        file: File,
+        path: PathBuf,
+        stream: StreamKey,
+        within: Span,
+    ) -> Result<Self, ArchiveError> {
+        let failed = |source| ArchiveError::Parquet { step: "opening", path: path.clone(), source };
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(failed)?;
         let groups = builder.metadata().row_groups().iter().enumerate();
         let groups = groups.filter(|(_, group)| touches(group, within)).map(|(at, _)| at).collect();
         let batches = builder.with_row_groups(groups).with_batch_size(BATCH).build().map_err(failed)?;
-        Ok(Self { path: path.to_owned(), stream, within, batches })
+        Ok(Self { path, stream, within, batches })
     }
 
     fn decode(&self, batch: &RecordBatch) -> Result<StoredRows, Unreadable> {

@@ -1,13 +1,17 @@
 //! Any rows of any kind, through store, part and export, come back equal.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use hl_archive::export::{Format, export};
-use hl_archive::{Archiver, Due, Files, Rule, Whole};
-use hl_core::archive::Day;
+use hl_archive::{ArchiveError, Archiver, Due, Files, Rule, Whole};
+use hl_core::archive::{Day, StoredRows};
 use hl_core::ledger::{Batch, Change, Span};
 use hl_core::record::{Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid, Side, Trade};
+use hl_core::seam::Seed;
 use hl_core::store::Store as _;
 use hl_core::stream::BookVariant;
 use hl_core::time::DAY_MS;
@@ -15,6 +19,8 @@ use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs
 use hl_runtime::SystemClock;
 use hl_store::{Inspect as _, SqliteOptions, SqliteStore, Writer};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
 
 const EVER: Span = Span { from: TimeMs::MIN, to: TimeMs::MAX };
 
@@ -195,4 +201,123 @@ proptest! {
     fn any_rows_come_back_equal(made in made(), most in 1_usize..50) {
         run(made, most);
     }
+}
+
+/// A store whose rows lie in an archive, and what they are.
+struct Archived {
+    folder: tempfile::TempDir,
+    stream: StreamKey,
+    before: StoredRows,
+    /// The files of its parts.
+    files: Vec<PathBuf>,
+}
+
+impl Archived {
+    async fn new(made: Made) -> Self {
+        let stream = made.0;
+        let folder = tempfile::tempdir().unwrap();
+        let store = stored(&folder.path().join("hl.db"), made).await;
+        let archived = Self { folder, stream, before: StoredRows::none(stream), files: Vec::new() };
+        let before = archived.whole().stored_rows(stream, EVER).await.unwrap();
+        let writer = Writer::Inline { delay_ms: 0 };
+        let files = Files::new(archived.root());
+        let archiver = Archiver::new(&store, files, writer, Arc::new(SystemClock)).await.unwrap();
+        let due = Due { stream, day: Day::of(TimeMs(0)), rows: 0, rule: Rule::Archive { days: 1 } };
+        archiver.with_rows_a_part(10).archive(due, &|_| ()).await.unwrap();
+        let parts = archived.whole().parts(Some(stream), EVER).await.unwrap();
+        let files = parts.into_iter().map(|part| archived.root().join(part.path.unwrap())).collect();
+        Self { before, files, ..archived }
+    }
+
+    fn root(&self) -> PathBuf {
+        self.folder.path().join("archive")
+    }
+
+    /// As the next process sees it.
+    fn whole(&self) -> Whole {
+        let store = SqliteStore::inspect(self.folder.path().join("hl.db")).unwrap();
+        Whole::new(Box::new(store), self.root())
+    }
+
+    async fn export(&self, format: Format) -> Result<Vec<u8>, ArchiveError> {
+        let whole = self.whole();
+        Ok(export(&whole, &[self.stream], EVER, format, Vec::new(), &|_, _| ()).await?.1)
+    }
+}
+
+#[tokio::test]
+async fn a_bit_that_flips_is_never_a_wrong_row() {
+    let mut runner = TestRunner::deterministic();
+    let mut rng = Seed(12).rng("flips");
+    let (mut tries, mut kinds) = (0, BTreeSet::new());
+    while kinds.len() < 6 {
+        let made = made().new_tree(&mut runner).unwrap().current();
+        if !kinds.insert(made.0.kind()) {
+            continue;
+        }
+        let archived = Archived::new(made).await;
+        let formats = [Format::Csv, Format::Ndjson, Format::Parquet];
+        let mut sound = Vec::new();
+        for format in formats {
+            sound.push(archived.export(format).await.unwrap());
+        }
+        for _ in 0..40 {
+            tries += 1;
+            let file = &archived.files[rng.usize(..archived.files.len())];
+            let whole = fs::read(file).unwrap();
+            let mut damaged = whole.clone();
+            match rng.u8(..8) {
+                // What a disk that is full or a copy that broke off leaves.
+                0 => damaged.truncate(rng.usize(..whole.len())),
+                _ => damaged[rng.usize(..whole.len())] ^= 1 << rng.u8(..8),
+            }
+            fs::write(file, &damaged).unwrap();
+
+            let name = file.file_name().unwrap().to_str().unwrap();
+            for (format, sound) in formats.iter().zip(&sound) {
+                match archived.export(*format).await {
+                    Ok(rows) => assert_eq!(rows, *sound),
+                    Err(error) => {
+                        let words = error.to_string();
+                        assert!(words.contains(name) && words.contains("from a backup"), "{words}");
+                    }
+                }
+            }
+            let key = archived.before.records.keys()[rng.usize(..archived.before.len())];
+            let only = Span { from: key.time, to: key.time };
+            if let Ok(rows) = archived.whole().rows(archived.stream, only).await {
+                let mut expected = archived.before.records.clone();
+                expected.retain_time(|time| time == key.time);
+                assert_eq!(rows, expected);
+            }
+            let parts = archived.whole().parts(Some(archived.stream), EVER).await.unwrap();
+            let checked = parts.iter().map(|part| Files::new(archived.root()).check(part));
+            assert_eq!(checked.filter(Result::is_err).count(), 1, "{name} and no other");
+            let problems = archived.whole().audit().await.unwrap().problems;
+            assert!(problems.iter().any(|problem| problem.check == "archive_checksum"), "{problems:?}");
+            fs::write(file, &whole).unwrap();
+        }
+        assert_eq!(archived.whole().stored_rows(archived.stream, EVER).await.unwrap(), archived.before);
+    }
+    assert_eq!(tries, 240);
+}
+
+#[tokio::test]
+async fn a_part_that_changes_under_a_reader_is_looked_at_again() {
+    let mut runner = TestRunner::deterministic();
+    let archived = Archived::new(made().new_tree(&mut runner).unwrap().current()).await;
+    let whole = archived.whole();
+    assert_eq!(whole.stored_rows(archived.stream, EVER).await.unwrap(), archived.before);
+    let file = &archived.files[0];
+    let mut damaged = fs::read(file).unwrap();
+    let half = damaged.len() / 2;
+    damaged[half] ^= 1;
+    let changed = || fs::metadata(file).unwrap().modified().unwrap();
+    let before = changed();
+    // The clock of a file system may stand still for some milliseconds.
+    while changed() == before {
+        fs::write(file, &damaged).unwrap();
+    }
+    let error = whole.stored_rows(archived.stream, EVER).await.unwrap_err();
+    assert!(error.to_string().contains("is damaged"), "{error}");
 }

@@ -11,7 +11,7 @@ use hl_core::ledger::{Ack, Batch, Cause, Change, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::BoxFuture;
 use hl_core::statistics::Figure;
-use hl_core::store::{Leases, Living, Reservation, Store, StoreCondition, StoreError};
+use hl_core::store::{Leases, Living, Reservation, Store, StoreCondition, StoreError, WeightLedger};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
 use tokio::time::Instant;
 
@@ -116,6 +116,26 @@ impl<S: Store> RoughStore<S> {
             self.before().await?;
             call.await
         })
+    }
+}
+
+impl<S: Store> WeightLedger for RoughStore<S> {
+    fn reserve<'a>(
+        &'a self,
+        address: &'a str,
+        now: TimeMs,
+        weight: u32,
+        ceiling: u32,
+    ) -> BoxFuture<'a, Result<Reservation, StoreError>> {
+        self.rough(self.inner.reserve(address, now, weight, ceiling))
+    }
+
+    fn book_spent<'a>(
+        &'a self,
+        address: &'a str,
+        spent: &'a [(TimeMs, u32)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.rough(self.inner.book_spent(address, spent))
     }
 }
 
@@ -241,16 +261,6 @@ impl<S: Store> Store for RoughStore<S> {
 
     fn day_parts(&self, stream: StreamKey, day: Day) -> BoxFuture<'_, Result<Vec<Part>, StoreError>> {
         self.rough(self.inner.day_parts(stream, day))
-    }
-
-    fn reserve<'a>(
-        &'a self,
-        address: &'a str,
-        now: TimeMs,
-        weight: u32,
-        ceiling: u32,
-    ) -> BoxFuture<'a, Result<Reservation, StoreError>> {
-        self.rough(self.inner.reserve(address, now, weight, ceiling))
     }
 
     fn begin_run<'a>(&'a self, job: &'a str, planned: TimeMs) -> BoxFuture<'a, Result<Begun, StoreError>> {

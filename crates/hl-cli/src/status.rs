@@ -103,14 +103,38 @@ impl StreamStatus {
     }
 }
 
+/// How far a socket is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SocketState {
+    /// It is not open.
+    Connecting,
+    /// It is open, and subscriptions are not acknowledged yet.
+    Subscribing,
+    /// Every subscription that it is to carry is acknowledged.
+    Live,
+}
+
+impl SocketState {
+    /// The word: `connecting`, `subscribing`, `live`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Subscribing => "subscribing",
+            Self::Live => "live",
+        }
+    }
+}
+
 /// One socket of a daemon.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SocketStatus {
-    /// Its number in the pool.
+    /// Its slot: its number in the pool, the same whatever the other sockets do.
     pub slot: u32,
-    /// One word: `connecting`, `settling`, `live`, `waiting`.
-    pub state: String,
-    /// Subscriptions on it.
+    /// How far it is.
+    pub state: SocketState,
+    /// Subscriptions on it that are acknowledged.
     pub subscriptions: u32,
     /// Since when it is in this state, ms.
     pub since: TimeMs,

@@ -9,25 +9,52 @@ use hl_core::seam::Clock;
 use hl_core::store::{Store, StoreError};
 use hl_mongo::{MongoOptions, MongoStore};
 use hl_store::transfer::{self, Incoming, Outgoing};
-use hl_store::{Import, Inspect, Spool, SqliteOptions, SqliteStore, Writer};
+use hl_store::{Import, Inspect, Nameless, Spool, SqliteOptions, SqliteStore, Writer};
 
-use crate::config::StoreUri;
+use crate::config::{MongoUri, StoreUri};
 
 /// Where the spool of a store lies that is on another machine.
 const FOLDER: &str = "data";
+
+/// What a session is signed with, beside its process id.
+#[derive(Clone, Copy, Debug)]
+pub struct Signed<'a> {
+    /// What it is: `hl-daemon`, `hl-cli backfill`.
+    pub role: &'a str,
+    /// The name of this machine.
+    pub name: &'a str,
+}
+
+fn sqlite(path: &Path, signed: Signed<'_>, clock: &Arc<dyn Clock>) -> SqliteOptions {
+    let options = SqliteOptions::of_this_process(path, signed.role, Arc::clone(clock));
+    SqliteOptions { host: signed.name.to_owned(), ..options }
+}
+
+fn mongo(uri: &MongoUri, signed: Signed<'_>, clock: &Arc<dyn Clock>) -> MongoOptions {
+    let options = MongoOptions::of_this_process(uri.uri(), signed.role, Arc::clone(clock));
+    MongoOptions { host: signed.name.to_owned(), ..options }
+}
+
+/// The name of this machine: what was said, else what the machine says.
+///
+/// # Errors
+/// Where neither says any.
+pub fn name(said: Option<&str>) -> Result<String, Nameless> {
+    said.map_or_else(hl_store::host_name, |said| Ok(said.to_owned()))
+}
 
 /// Opens a session that writes. The store is made where it is missing.
 ///
 /// # Errors
 /// As the store says.
-pub async fn open(uri: &StoreUri, role: &str, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, StoreError> {
+pub async fn open(
+    uri: &StoreUri,
+    signed: Signed<'_>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn Store>, StoreError> {
     let store: Arc<dyn Store> = match uri {
-        StoreUri::Sqlite(path) => {
-            Arc::new(SqliteStore::open(SqliteOptions::of_this_process(path, role, clock)).await?)
-        }
-        StoreUri::Mongo(mongo) => {
-            Arc::new(MongoStore::open(MongoOptions::of_this_process(mongo.uri(), role, clock)).await?)
-        }
+        StoreUri::Sqlite(path) => Arc::new(SqliteStore::open(sqlite(path, signed, clock)).await?),
+        StoreUri::Mongo(uri) => Arc::new(MongoStore::open(mongo(uri, signed, clock)).await?),
     };
     whole(store.as_ref()).await?;
     Ok(store)
@@ -39,17 +66,12 @@ pub async fn open(uri: &StoreUri, role: &str, clock: Arc<dyn Clock>) -> Result<A
 /// As the store says.
 pub(crate) async fn importing(
     uri: &StoreUri,
-    role: &str,
+    signed: Signed<'_>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Box<dyn Import>, StoreError> {
-    let clock = Arc::clone(clock);
     let store: Box<dyn Import> = match uri {
-        StoreUri::Sqlite(path) => {
-            Box::new(SqliteStore::open(SqliteOptions::of_this_process(path, role, clock)).await?)
-        }
-        StoreUri::Mongo(mongo) => {
-            Box::new(MongoStore::open(MongoOptions::of_this_process(mongo.uri(), role, clock)).await?)
-        }
+        StoreUri::Sqlite(path) => Box::new(SqliteStore::open(sqlite(path, signed, clock)).await?),
+        StoreUri::Mongo(uri) => Box::new(MongoStore::open(mongo(uri, signed, clock)).await?),
     };
     whole(store.as_ref()).await?;
     Ok(store)
@@ -85,20 +107,14 @@ pub(crate) async fn outgoing(uri: &StoreUri) -> Result<Box<dyn Outgoing>, StoreE
 /// As the store says.
 pub(crate) async fn incoming(
     uri: &StoreUri,
-    role: &str,
+    signed: Signed<'_>,
     clock: &Arc<dyn Clock>,
     last: Token,
 ) -> Result<Box<dyn Incoming>, StoreError> {
     loop {
         let store: Box<dyn Incoming> = match uri {
-            StoreUri::Sqlite(path) => {
-                let options = SqliteOptions::of_this_process(path, role, Arc::clone(clock));
-                Box::new(SqliteStore::open(options).await?)
-            }
-            StoreUri::Mongo(mongo) => {
-                let options = MongoOptions::of_this_process(mongo.uri(), role, Arc::clone(clock));
-                Box::new(MongoStore::open(options).await?)
-            }
+            StoreUri::Sqlite(path) => Box::new(SqliteStore::open(sqlite(path, signed, clock)).await?),
+            StoreUri::Mongo(uri) => Box::new(MongoStore::open(mongo(uri, signed, clock)).await?),
         };
         if store.token() > last {
             return Ok(store);
@@ -128,12 +144,12 @@ pub async fn spool(uri: &StoreUri, max_bytes: u64) -> Result<Spool, StoreError> 
 }
 
 /// What names the ledger of request weight: the network, and the address that requests go out from as far as it is known.
-/// One store on several machines is asked for from several addresses.
+/// One store on several machines is asked for from several addresses: then `name`, that of this machine, tells them apart.
 #[must_use]
-pub fn address(uri: &StoreUri, network: &str, local: Option<IpAddr>) -> String {
+pub fn address(uri: &StoreUri, network: &str, local: Option<IpAddr>, name: &str) -> String {
     match (uri, local) {
         (_, Some(local)) => format!("{network} from {local}"),
-        (StoreUri::Mongo(_), None) => format!("{network} from {}", hl_store::host_name()),
+        (StoreUri::Mongo(_), None) => format!("{network} from {name}"),
         (StoreUri::Sqlite(_), None) => network.to_owned(),
     }
 }
@@ -150,4 +166,34 @@ fn place(uri: &StoreUri) -> PathBuf {
 #[must_use]
 pub fn folder(uri: &StoreUri) -> PathBuf {
     place(uri).parent().unwrap_or(Path::new("")).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_the_machine_only_where_a_store_is_on_several() {
+        let address = |uri: &str, local, name| address(&uri.parse().unwrap(), "mainnet", local, name);
+        let mongo = "mongodb://db.example/hyperliquid";
+        assert_ne!(address(mongo, None, "one"), address(mongo, None, "two"));
+        assert_eq!(address(mongo, None, "one"), "mainnet from one");
+        let local = Some([192, 0, 2, 7].into());
+        assert_eq!(address(mongo, local, "one"), address(mongo, local, "two"));
+        assert_eq!(address("sqlite:a.db", None, "one"), address("sqlite:a.db", None, "two"));
+    }
+
+    #[tokio::test]
+    async fn a_session_is_signed_with_the_name_of_the_machine() {
+        let folder = tempfile::tempdir().unwrap();
+        let uri = StoreUri::Sqlite(folder.path().join("a.db"));
+        let clock: Arc<dyn Clock> = Arc::new(hl_runtime::SystemClock);
+        let signed = Signed { role: "test", name: "box-2" };
+        let store = open(&uri, signed, &clock).await.unwrap();
+        let holders = inspect(&uri).await.unwrap().holders().await.unwrap();
+        assert_eq!(holders.iter().map(|holder| holder.host.as_str()).collect::<Vec<_>>(), ["box-2"]);
+        store.close().await.unwrap();
+        assert_eq!(name(Some("box-2")), Ok("box-2".to_owned()));
+        assert_eq!(name(None), hl_store::host_name());
+    }
 }

@@ -131,7 +131,7 @@ pub fn table(report: &StatusReport, max_rows: usize, colour: bool) -> String {
     let sockets: Vec<_> = report
         .sockets
         .iter()
-        .map(|s| format!("#{} {} ({} subscriptions)", s.slot, s.state, s.subscriptions))
+        .map(|s| format!("#{} {} ({} subscriptions)", s.slot, s.state.as_str(), s.subscriptions))
         .collect();
     if !sockets.is_empty() {
         let _ = writeln!(text, "sockets: {}", sockets.join(", "));

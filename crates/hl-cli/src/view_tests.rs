@@ -3,7 +3,7 @@
 use hl_core::Token;
 
 use super::*;
-use crate::status::{SocketStatus, SpoolStatus, StreamStatus};
+use crate::status::{SocketState, SocketStatus, SpoolStatus, StreamStatus};
 
 fn report() -> StatusReport {
     let stream = |name: &str, owner, records, edge: Option<i64>| StreamStatus {
@@ -31,7 +31,7 @@ fn report() -> StatusReport {
         ],
         sockets: vec![SocketStatus {
             slot: 0,
-            state: "live".to_owned(),
+            state: SocketState::Live,
             subscriptions: 3,
             since: TimeMs(1_795_501_121_500),
         }],

@@ -37,8 +37,18 @@ async fn a_record_from_the_future_does_not_end_the_stream() {
     let (inbox, meters) = (Arc::new(Inbox::new()), Arc::new(Meters::default()));
     let (events, _reports) = mpsc::channel(64);
     let mono = MonoClock::new(Arc::new(clock));
-    let running =
-        tokio::spawn(Pipeline::new(inbox.clone(), store.clone(), spool, meters.clone(), mono, events).run());
+    let running = tokio::spawn(
+        Pipeline::new(
+            inbox.clone(),
+            store.clone(),
+            spool,
+            meters.clone(),
+            mono,
+            events,
+            fastrand::Rng::with_seed(1),
+        )
+        .run(),
+    );
 
     let coin = Coin::new("BTC").unwrap();
     let stream = StreamKey::Bbo(coin);

@@ -13,6 +13,7 @@
 
 pub mod alert;
 pub mod archive;
+pub mod backoff;
 pub mod claim;
 pub mod decimal;
 pub mod decode;

@@ -100,7 +100,9 @@ pub enum Role {
 ///
 /// # Contract
 /// - [`assign`](DataSource::assign) is level-triggered: only the last role of a stream counts, calling it twice is
-///   calling it once, and it never blocks. It is called by the one task that carries out the selector's effects.
+///   calling it once, and it never blocks. It is called by the task that carries out the selector's effects, and, with
+///   [`Role::Standby`], by the one that leases streams, before the selector is told of the stream: so the calls for one
+///   stream come one after another.
 /// - **Who stamps the claim.** A subscription stamps its [`RunId`]; a request stamps the epoch that it was made under,
 ///   taken when the request is sent and not when the answer comes. So a late answer is recognised by its epoch.
 /// - **Cancellation.** Whoever stops a source cancels its tasks and joins them; a request in flight may be dropped at

@@ -7,6 +7,7 @@
 //! holds a stream is said by the leases of the store alone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,15 @@ pub struct Member {
 impl Member {
     /// The name of the note: of each member under `<NAME>/<token>`.
     pub const NAME: &'static str = "member";
+
+    /// Whether it is given the same as another that stands in its place.
+    fn is_drawn_as(&self, other: &Self) -> bool {
+        // What it could go on with at once is asked when a stream moves, not when it is drawn.
+        let Self { name, address, weight, able, leaving, wants, doubled, ready: _ } = self;
+        (name, address, weight) == (&other.name, &other.address, &other.weight)
+            && (able, leaving) == (&other.able, &other.leaving)
+            && (wants, doubled) == (&other.wants, &other.doubled)
+    }
 }
 
 /// What one address may ask of the exchange.
@@ -147,6 +157,30 @@ pub fn spread(members: &BTreeMap<Token, Member>, limits: Limits) -> BTreeMap<Str
         }
     }
     given
+}
+
+/// The last answer of [`spread`], kept for as long as nothing that it depends on changes.
+#[derive(Debug, Default)]
+pub struct Drawn {
+    of: BTreeMap<Token, Member>,
+    given: Arc<BTreeMap<StreamKey, Given>>,
+}
+
+impl Drawn {
+    /// What [`spread`] answers.
+    pub fn given(
+        &mut self,
+        members: &BTreeMap<Token, Member>,
+        limits: Limits,
+    ) -> Arc<BTreeMap<StreamKey, Given>> {
+        let same = self.of.len() == members.len()
+            && self.of.iter().zip(members).all(|(of, now)| of.0 == now.0 && of.1.is_drawn_as(now.1));
+        if !same {
+            self.given = Arc::new(spread(members, limits));
+            self.of.clone_from(members);
+        }
+        self.given.clone()
+    }
 }
 
 /// What each member is drawn by: its name and address, and its place among those that share them, so that one that has
@@ -311,6 +345,36 @@ mod tests {
         }
         let given = spread(&members, ROOM);
         assert!(count(&given, 1) > 25 && count(&given, 2) > 25, "{given:?}");
+    }
+
+    #[test]
+    fn the_draw_is_made_anew_only_where_something_changed() {
+        let mut members = cluster(3, &trades(50));
+        let mut drawn = Drawn::default();
+        let first = drawn.given(&members, ROOM);
+        assert_eq!(*first, spread(&members, ROOM));
+        members.get_mut(&Token(2)).unwrap().ready = trades(10);
+        assert!(Arc::ptr_eq(&first, &drawn.given(&members, ROOM)), "who is ready changes nothing");
+        let changes: [fn(&mut Member); 7] = [
+            |member| member.name.push('x'),
+            |member| member.address.push('x'),
+            |member| member.weight = 5,
+            |member| member.able = false,
+            |member| member.leaving = true,
+            |member| member.wants = trades(20),
+            |member| member.doubled = trades(3),
+        ];
+        for change in changes {
+            let before = drawn.given(&members, ROOM);
+            change(members.get_mut(&Token(1)).unwrap());
+            let after = drawn.given(&members, ROOM);
+            assert!(!Arc::ptr_eq(&before, &after));
+            assert_eq!(*after, spread(&members, ROOM));
+        }
+        let gone = members.remove(&Token(1)).unwrap();
+        assert_eq!(*drawn.given(&members, ROOM), spread(&members, ROOM));
+        members.insert(Token(9), gone);
+        assert_eq!(*drawn.given(&members, ROOM), spread(&members, ROOM));
     }
 
     proptest! {

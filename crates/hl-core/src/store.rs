@@ -79,7 +79,10 @@ pub struct Leases {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Reservation {
     /// The weight is booked.
-    Granted,
+    Granted {
+        /// All that the window holds by now, this weight included.
+        booked: u32,
+    },
     /// The window is full; ask again at this time.
     RetryAt(TimeMs),
 }
@@ -141,8 +144,28 @@ pub fn note_of(name: &str, token: Token) -> String {
     format!("{name}/{}", token.0)
 }
 
+/// The ledger of request weight: one sliding window of 60 s an address, all processes on the store together.
+pub trait WeightLedger: Send + Sync + 'static {
+    /// Books weight in the window of `address` when the sum stays at or below `ceiling`.
+    fn reserve<'a>(
+        &'a self,
+        address: &'a str,
+        now: TimeMs,
+        weight: u32,
+        ceiling: u32,
+    ) -> BoxFuture<'a, Result<Reservation, StoreError>>;
+
+    /// Books what was spent at these times without a reservation, whatever the window holds. Repeated it counts again: a
+    /// caller that does not know whether it was booked books too much rather than too little.
+    fn book_spent<'a>(
+        &'a self,
+        address: &'a str,
+        spent: &'a [(TimeMs, u32)],
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+}
+
 /// One open session on a store. Opening it takes a new [`Token`]; dropping it, or dying, frees its leases and claims.
-pub trait Store: Send + Sync + 'static {
+pub trait Store: WeightLedger {
     /// The token of this session.
     fn token(&self) -> Token;
 
@@ -255,16 +278,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// The recorded parts of a day of a stream, in the order in which they were recorded.
     fn day_parts(&self, stream: StreamKey, day: Day) -> BoxFuture<'_, Result<Vec<Part>, StoreError>>;
-
-    /// Books request weight in the sliding 60 s window of `address`, all processes on this store together, when the
-    /// sum stays at or below `ceiling`. A ceiling of `u32::MAX` books in any case: what an answer turned out to cost.
-    fn reserve<'a>(
-        &'a self,
-        address: &'a str,
-        now: TimeMs,
-        weight: u32,
-        ceiling: u32,
-    ) -> BoxFuture<'a, Result<Reservation, StoreError>>;
 
     /// Begins the run of `job` that was planned for `planned`, unless it succeeded already or a living process has begun
     /// it. What a dead process has begun, or any process has failed at, is begun anew. Runs of more than 30 days ago are

@@ -23,12 +23,11 @@ use tracing::{error, info, warn};
 
 use crate::capacity::{self, OverCapacity};
 use crate::director::Director;
+use crate::rounds::{Returned, Returns, Rounds};
 use crate::sharing::{self, Share, Sharing};
 use crate::watch::{self as watching, Board, Published};
 use crate::{spooled, thinned};
 
-/// How often the leases of streams that somebody else held are asked for again.
-const LEASE_AGAIN: Duration = Duration::from_secs(10);
 /// How often they are asked for while there are none at all.
 const FIRST_LEASE_AGAIN: Duration = Duration::from_secs(1);
 /// How long the exchange may take to say what time it is.
@@ -150,6 +149,7 @@ pub struct Engine {
     pub(crate) spool: Arc<dyn BatchQueue>,
     pub(crate) mono: MonoClock,
     zero: Instant,
+    seed: Seed,
     pub(crate) client: Arc<InfoClient>,
     pub(crate) inbox: Arc<Inbox>,
     meters: Arc<Meters>,
@@ -165,6 +165,8 @@ pub struct Engine {
     tasks: Vec<(Spec, Arc<dyn Task>)>,
     leased: Arc<Mutex<BTreeSet<StreamKey>>>,
     held: Mutex<Vec<(StreamKey, Holder)>>,
+    /// What the pipeline said of leases and the rounds have not seen yet.
+    pub(crate) returned: Returns,
     board: Arc<Board>,
 }
 
@@ -212,6 +214,7 @@ impl Engine {
             spool: parts.spool,
             mono,
             zero,
+            seed: parts.seed,
             client,
             inbox,
             meters,
@@ -221,6 +224,7 @@ impl Engine {
             runner: Arc::new(runner),
             leased: Arc::default(),
             held: Mutex::default(),
+            returned: Returns::default(),
         })
     }
 
@@ -287,7 +291,7 @@ impl Engine {
         let doubled: BTreeSet<_> = standby.iter().map(|coin| StreamKey::Trades(*coin)).collect();
         // Before any token moves: what an earlier process left in the spool is still the leaseholder's own.
         spooled::drain(self.store.as_ref(), self.spool.as_ref(), || self.guard.mint()).await?;
-        let mut share =
+        let share =
             self.sharing.as_ref().map(|sharing| Share::new(sharing, &self.address, &order, doubled.clone()));
         let leases = match share {
             // The others are asked first.
@@ -300,8 +304,7 @@ impl Engine {
                 leases
             }
         };
-        let mut knows_time = self.learn_time().await;
-        let mut asked = Instant::now();
+        let knows_time = self.learn_time().await;
         thinned::note(self.store.as_ref(), self.policy, self.mono.exchange()).await?;
         let backfill = self.register_jobs(streams).await?;
         self.wait_for(&leases.held);
@@ -319,6 +322,7 @@ impl Engine {
                 self.meters.clone(),
                 self.mono.clone(),
                 events,
+                self.seed.rng("commits"),
             )
             .thinned(self.policy)
             .run(),
@@ -351,31 +355,24 @@ impl Engine {
             "the job runner"
         });
 
-        let mut again = tokio::time::interval(if share.is_some() { sharing::EVERY } else { LEASE_AGAIN });
-        again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // The store is asked in a task of its own: what the pipeline reports waits for no answer of the store.
+        let (leave, leaves) = watch::channel(false);
+        let mut rounds = JoinSet::new();
+        let leases = Rounds::new(self.clone(), order, doubled, share, knows_time);
+        rounds.spawn(leases.run(leaves));
+
         let mut leave_until = None;
         let ended = loop {
             tokio::select! {
                 biased;
                 () = stopped(&mut stop), if leave_until.is_none() => {
-                    if !share.as_mut().is_some_and(Share::leave) {
-                        break Ok(());
-                    }
-                    info!("leaving: the others take over");
+                    let _ = leave.send(true);
                     leave_until = Some(Instant::now() + sharing::LEAVE_LIMIT);
-                    again.reset_immediately();
                 }
                 () = sleep_until(leave_until) => break Ok(()),
                 event = pipeline_events.recv() => match event {
-                    Some(PipelineEvent::Superseded(stream)) => {
-                        self.guard.report(self.mono.now(), Event::Superseded { stream });
-                        self.leased().remove(&stream);
-                    }
-                    Some(PipelineEvent::Released(stream)) => {
-                        if let Some(share) = &mut share {
-                            self.give_back(share, stream);
-                        }
-                    }
+                    Some(PipelineEvent::Superseded(stream)) => self.returned.put(Returned::Superseded(stream)),
+                    Some(PipelineEvent::Released(stream)) => self.returned.put(Returned::Committed(stream)),
                     Some(PipelineEvent::Missed { stream, run }) => {
                         self.guard.report(self.mono.now(), Event::Missed { stream, run });
                     }
@@ -392,39 +389,17 @@ impl Engine {
                     }
                     break Err(EngineError::Ended(ended.unwrap_or("a source")));
                 }
-                _ = again.tick() => {
-                    let work = async {
-                        // Stamps far from a wrong system clock are not believed until the exchange has said what time it is.
-                        if !knows_time && asked.elapsed() >= LEASE_AGAIN {
-                            asked = Instant::now();
-                            knows_time = self.learn_time().await;
-                        }
-                        match &mut share {
-                            Some(share) => self.share(share, &order).await,
-                            None => {
-                                self.lease_again(&order, &doubled).await;
-                                Ok(true)
-                            }
-                        }
-                    };
-                    let done = tokio::select! {
-                        biased;
-                        done = work => done,
-                        // A store that hangs does not hold up the end.
-                        () = stopped(&mut stop), if leave_until.is_none() => continue,
-                        () = sleep_until(leave_until) => continue,
-                    };
-                    match done {
-                        Err(error) => break Err(error.into()),
-                        Ok(true) if leave_until.is_some() && !share.as_ref().is_some_and(Share::is_moving) => {
-                            break Ok(());
-                        }
-                        Ok(_) => {}
+                Some(left) = rounds.join_next() => break match left {
+                    Ok(left) => left.map_err(EngineError::from),
+                    Err(error) => {
+                        error!(%error, "a task panicked");
+                        Err(EngineError::Ended("the leases"))
                     }
-                }
+                },
             }
         };
 
+        rounds.shutdown().await;
         // Sources first, so that nothing more comes in; then the pipeline, which commits what came.
         // A full channel of reports must not hold the pipeline up meanwhile.
         pipeline_events.close();
@@ -574,7 +549,7 @@ impl Engine {
     }
 
     /// Asks for the leases that it has not, or has lost.
-    async fn lease_again(&self, order: &[StreamKey], doubled: &BTreeSet<StreamKey>) {
+    pub(crate) async fn lease_again(&self, order: &[StreamKey], doubled: &BTreeSet<StreamKey>) {
         let wanted: Vec<_> = {
             let leased = self.leased();
             order.iter().filter(|stream| !leased.contains(stream)).copied().collect()

@@ -2,7 +2,7 @@
 //!
 //! [`Engine`] composes sources, selector, pipeline, scheduler and store; `director` carries out what the selector
 //! decides; [`capacity`] is the arithmetic of what fits; [`universe`] is what there is to collect, [`Endpoints`]
-//! where, and [`network`] which exchange a store belongs to. `sharing` moves streams between the processes of a store. `watch` looks at all of it for `hl-monitor`, and tells.
+//! where, and [`network`] which exchange a store belongs to. `rounds` asks the store for leases, and `sharing` moves streams between its processes. `watch` looks at all of it for `hl-monitor`, and tells.
 //!
 //! What does not live here: any decision about claims, joins or gaps, configuration, and the terminal.
 
@@ -14,6 +14,7 @@ mod director;
 mod endpoints;
 mod engine;
 pub mod network;
+mod rounds;
 mod sharing;
 mod spooled;
 mod thinned;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use hl_collectors::ws::plan::CAPACITY;
 use hl_core::selector::{Event, Places};
 use hl_core::source::{DataSource as _, Role};
-use hl_core::spread::{Given, Limits, Member, spread};
+use hl_core::spread::{Drawn, Given, Limits, Member, spread};
 use hl_core::store::{Holder, Living, StoreError, note_of};
 use hl_core::{StreamKey, Token};
 use tokio::time::Instant;
@@ -53,6 +53,8 @@ pub struct Sharing {
 /// What a process knows of its part.
 pub(crate) struct Share {
     me: Member,
+    /// Who is to have which stream, as last drawn.
+    drawn: Drawn,
     /// What the others were told the last time.
     told: Option<Member>,
     /// Streams of others that are subscribed, whether they have a place on a socket, and since when.
@@ -91,6 +93,7 @@ impl Share {
                 doubled,
                 ready: BTreeSet::new(),
             },
+            drawn: Drawn::default(),
             told: None,
             warm: BTreeMap::new(),
             releasing: BTreeSet::new(),
@@ -139,7 +142,7 @@ impl Engine {
         let token = self.token();
         share.heirs =
             members.iter().filter(|(of, member)| **of != token && member.able && !member.leaving).count();
-        let given = assigned(&members);
+        let given = share.drawn.given(&members, LIMITS);
         say_what_has_no_room(share, order, &given);
 
         let leased = self.leased().clone();

@@ -152,6 +152,7 @@ fn observe(engine: &Engine, order: &[StreamKey], peers: Vec<Peer>) -> Observatio
         }
     };
     let sessions = snapshot.sockets.iter().map(|socket| SessionSeen {
+        slot: socket.slot,
         up: socket.up,
         live: socket.live,
         wanted: socket.wanted,

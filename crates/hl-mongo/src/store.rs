@@ -10,7 +10,7 @@ use hl_core::ledger::{Ack, Batch, Cause, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::{BoxFuture, Clock};
 use hl_core::statistics::Figure;
-use hl_core::store::{Leases, Living, Reservation, Store, StoreError, note_of};
+use hl_core::store::{Leases, Living, Reservation, Store, StoreError, WeightLedger, note_of};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
 use mongodb::bson::doc;
 use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, WriteConcern};
@@ -66,7 +66,7 @@ impl MongoOptions {
         Self {
             uri: uri.to_owned(),
             role: role.to_owned(),
-            host: hl_store::host_name(),
+            host: hl_store::host_name().unwrap_or_else(|_| "localhost".to_owned()),
             pid: std::process::id(),
             lease: LEASE,
             clock,
@@ -230,6 +230,28 @@ async fn work(mut session: Session, mut requests: mpsc::Receiver<Request>, renew
     }
 }
 
+impl WeightLedger for MongoStore {
+    fn reserve<'a>(
+        &'a self,
+        address: &'a str,
+        now: TimeMs,
+        weight: u32,
+        ceiling: u32,
+    ) -> BoxFuture<'a, Result<Reservation, StoreError>> {
+        let reserve = weight::Reserve { address: address.to_owned(), now, weight, ceiling };
+        Box::pin(self.write("booking request weight", reserve))
+    }
+
+    fn book_spent<'a>(
+        &'a self,
+        address: &'a str,
+        spent: &'a [(TimeMs, u32)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let spent = weight::Spent { address: address.to_owned(), spent: spent.to_vec() };
+        Box::pin(self.write("booking spent request weight", spent))
+    }
+}
+
 impl Store for MongoStore {
     fn token(&self) -> Token {
         self.token
@@ -339,17 +361,6 @@ impl Store for MongoStore {
     fn day_parts(&self, stream: StreamKey, day: Day) -> BoxFuture<'_, Result<Vec<Part>, StoreError>> {
         let parts = archive::parts(&self.db, Some(stream), day.span());
         Box::pin(self.read("reading the parts of the archive", parts))
-    }
-
-    fn reserve<'a>(
-        &'a self,
-        address: &'a str,
-        now: TimeMs,
-        weight: u32,
-        ceiling: u32,
-    ) -> BoxFuture<'a, Result<Reservation, StoreError>> {
-        let reserve = weight::Reserve { address: address.to_owned(), now, weight, ceiling };
-        Box::pin(self.write("booking request weight", reserve))
     }
 
     fn begin_run<'a>(&'a self, job: &'a str, planned: TimeMs) -> BoxFuture<'a, Result<Begun, StoreError>> {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use hl_core::TimeMs;
 use hl_core::store::Reservation;
 use hl_store::rules::{self, WINDOW_MS};
-use mongodb::bson::doc;
+use mongodb::bson::{Document, doc};
 
 use crate::documents::{Read, date};
 use crate::error::MongoError;
@@ -27,9 +27,7 @@ impl Work for Reserve {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Reservation, MongoError> {
         let Self { address, now, weight, ceiling } = self;
-        // Two transactions that see the same room must not both take it: they meet at this document.
-        let counter = doc! { "_id": format!("address/{address}") };
-        tx.upsert(META, counter, doc! { "$inc": { "asked": 1_i64 } }).await?;
+        meet(tx, address).await?;
         let gone = doc! { "address": address, "at": { "$lte": date(*now - WINDOW_MS) } };
         tx.delete_all(WEIGHT, gone).await?;
         // A clock that was set back must not block the address for as long.
@@ -43,10 +41,37 @@ impl Work for Reserve {
             booked.push((read.time("at")?, read.int("weight")?));
         }
         let answer = rules::reservation(&booked, *now, *weight, *ceiling);
-        if answer == Reservation::Granted {
-            let booking = doc! { "address": address, "at": date(*now), "weight": i64::from(*weight) };
-            tx.insert(WEIGHT, vec![booking]).await?;
+        if matches!(answer, Reservation::Granted { .. }) {
+            tx.insert(WEIGHT, vec![booking(address, *now, *weight)]).await?;
         }
         Ok(answer)
+    }
+}
+
+/// Two transactions that see the same room must not both take it: they meet at this document.
+async fn meet(tx: &mut Tx<'_>, address: &str) -> Result<(), MongoError> {
+    let counter = doc! { "_id": format!("address/{address}") };
+    tx.upsert(META, counter, doc! { "$inc": { "asked": 1_i64 } }).await
+}
+
+fn booking(address: &str, at: TimeMs, weight: u32) -> Document {
+    doc! { "address": address, "at": date(at), "weight": i64::from(weight) }
+}
+
+/// Books weight that was spent without a reservation.
+pub(crate) struct Spent {
+    pub(crate) address: String,
+    pub(crate) spent: Vec<(TimeMs, u32)>,
+}
+
+#[async_trait]
+impl Work for Spent {
+    type Answer = ();
+    const KEEPS_KNOWN: bool = true;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<(), MongoError> {
+        meet(tx, &self.address).await?;
+        let spent = self.spent.iter().map(|(at, weight)| booking(&self.address, *at, *weight));
+        tx.insert(WEIGHT, spent.collect()).await
     }
 }

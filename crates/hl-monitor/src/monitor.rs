@@ -197,9 +197,9 @@ impl Monitor {
             trouble.ws = true;
             stuck("ws".to_owned(), format!("no data came for {} s over {all} sockets", silent_ms / 1_000));
         } else {
-            for (number, session) in seen.sessions.iter().enumerate().filter(|(_, session)| down(session)) {
+            for session in seen.sessions.iter().filter(down) {
                 let words = format!("none of its {} subscriptions: {}", session.wanted, why(session));
-                stuck(format!("session/{number}"), words);
+                stuck(format!("session/{}", session.slot), words);
             }
         }
 

@@ -47,6 +47,8 @@ pub struct StreamSeen {
 /// A socket.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct SessionSeen {
+    /// The number of its slot.
+    pub slot: u32,
     /// Whether it is open.
     pub up: bool,
     /// Acknowledged subscriptions.

@@ -211,9 +211,9 @@ impl Registry {
 /// Everything that runs, of an observation.
 fn samples(seen: &Observation) -> Vec<Sample> {
     let mut samples = vec![ws(seen), rest(seen), writer(seen)];
-    samples.extend(seen.sessions.iter().enumerate().map(|(number, session)| Sample {
+    samples.extend(seen.sessions.iter().map(|session| Sample {
         kind: ProcessKind::Session,
-        name: format!("session/{number}"),
+        name: format!("session/{}", session.slot),
         state: if session.up && session.live > 0 { State::Running } else { State::Down },
         owner: Some("ws".to_owned()),
         progress: session.frames,

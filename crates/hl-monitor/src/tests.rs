@@ -36,6 +36,12 @@ impl World {
         Self { seen, monitor: Monitor::new(), told: Vec::new() }
     }
 
+    /// One more socket, in the next slot.
+    fn add_session(&mut self) {
+        let slot = u32::try_from(self.seen.sessions.len()).unwrap();
+        self.seen.sessions.push(SessionSeen { slot, ..self.seen.sessions[0].clone() });
+    }
+
     /// Goes on for so many seconds; `what` happens before each observation.
     fn run(&mut self, seconds: i64, mut what: impl FnMut(&mut Observation)) {
         for _ in 0..seconds * 1_000 / EVERY_MS {
@@ -139,7 +145,7 @@ fn a_short_loss_is_nobodys_business_and_one_that_comes_back_is_one_alert() {
 #[test]
 fn one_socket_of_two_is_a_session_and_its_streams_are_not_told_one_by_one() {
     let mut world = World::new();
-    world.seen.sessions.push(world.seen.sessions[0].clone());
+    world.add_session();
     world.run(3_600, fine);
     world.run(1_200, |seen| {
         fine(seen);
@@ -154,9 +160,29 @@ fn one_socket_of_two_is_a_session_and_its_streams_are_not_told_one_by_one() {
 }
 
 #[test]
+fn a_session_is_named_by_its_slot_whatever_the_others_do() {
+    let mut world = World::new();
+    world.add_session();
+    world.add_session();
+    world.run(3_600, fine);
+    // Sharing gave all that the first socket carried to another process.
+    world.seen.sessions.remove(0);
+    world.run(1_200, |seen| {
+        fine(seen);
+        (seen.sessions[1].up, seen.sessions[1].trouble) = (false, Some("refused".to_owned()));
+    });
+    assert_eq!(world.told(), ["3665 raised no_progress session/2", "4265 still no_progress session/2"]);
+    let mut registry = Registry::default();
+    registry.observe(&world.seen);
+    let names: Vec<_> = registry.processes().into_iter().map(|process| process.name).collect();
+    assert!(names.iter().any(|name| name == "session/2"), "{names:?}");
+    assert!(!names.iter().any(|name| name == "session/0"), "{names:?}");
+}
+
+#[test]
 fn sockets_that_come_back_one_by_one_are_one_alert() {
     let mut world = World::new();
-    world.seen.sessions.push(world.seen.sessions[0].clone());
+    world.add_session();
     let up = |seen: &mut Observation, count: usize| {
         fine(seen);
         seen.sessions.iter_mut().enumerate().for_each(|(number, session)| session.up = number < count);

@@ -22,6 +22,6 @@ pub use import::{Import, Ours};
 pub use inspect::{AlertRow, Audit, CoverageRow, GapRow, Inspect, LeaseRow, Problem, StreamRow};
 pub use spool::{MAX_SPOOLS, Spool};
 pub use sqlite::{
-    BackedUp, BackupProgress, SqliteError, SqliteInspect, SqliteOptions, SqliteStore, host_name,
+    BackedUp, BackupProgress, Nameless, SqliteError, SqliteInspect, SqliteOptions, SqliteStore, host_name,
 };
 pub use writer::{Worker, Writer};

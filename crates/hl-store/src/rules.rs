@@ -118,10 +118,10 @@ pub fn attempt(before: Option<&Row>, own: Token) -> Option<Attempt> {
 /// Whether `weight` fits into the window beside what is booked in it, oldest first.
 #[must_use]
 pub fn reservation(booked: &[(TimeMs, i64)], now: TimeMs, weight: u32, ceiling: u32) -> Reservation {
-    let mut excess =
-        booked.iter().map(|(_, weight)| weight).sum::<i64>() + i64::from(weight) - i64::from(ceiling);
-    if excess <= 0 || ceiling == u32::MAX {
-        return Reservation::Granted;
+    let sum = booked.iter().map(|(_, weight)| weight).sum::<i64>() + i64::from(weight);
+    let mut excess = sum - i64::from(ceiling);
+    if excess <= 0 {
+        return Reservation::Granted { booked: u32::try_from(sum).unwrap_or(u32::MAX) };
     }
     for (at, leaving) in booked {
         excess -= leaving;

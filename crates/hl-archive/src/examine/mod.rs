@@ -135,28 +135,19 @@ fn read_day(
     for part in parts {
         let Some(path) = &part.path else { continue };
         examined.parts += 1;
-        let sound = match whole.files().sum(path) {
-            Ok(sum) if (sum.bytes, &sum.checksum) == (part.bytes, &part.checksum) => true,
-            Ok(sum) => {
-                findings.checksum.add(|| format!("{path}: {} bytes, SHA-256 {}", sum.bytes, sum.checksum));
-                false
+        let error = match whole.files().read(part, EVER) {
+            Ok(Some(reading)) => {
+                merge.add(part, reading);
+                continue;
             }
-            Err(error @ ArchiveError::Missing(_)) => {
-                findings.missing.add(|| error.to_string());
-                false
-            }
-            Err(error) => {
-                findings.checksum.add(|| error.to_string());
-                false
-            }
+            Ok(None) => continue,
+            Err(error) => error,
         };
-        match whole.files().read(part, EVER) {
-            Ok(Some(reading)) if sound => merge.add(part, reading),
-            Err(error) if sound => {
-                findings.checksum.add(|| error.to_string());
-                examined.unread += part.rows;
-            }
-            _ => examined.unread += part.rows,
+        examined.unread += part.rows;
+        match error {
+            ArchiveError::Missing(_) => findings.missing.add(|| error.to_string()),
+            ArchiveError::Damaged { found, .. } => findings.checksum.add(|| format!("{path}: {found}")),
+            error => findings.checksum.add(|| error.to_string()),
         }
     }
     let stored: BTreeMap<RowKey, usize> =

@@ -6,18 +6,23 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use hl_archive::{ArchiveError, Files};
+use hl_core::TimeMs;
+use hl_core::archive::Part;
+use hl_core::ledger::Span;
 use hl_core::store::StoreError;
-use hl_store::transfer::{self, Copied, CopyError, Difference, Incoming, Options, Outgoing, Told};
+use hl_store::transfer::{self, Copied, CopyError, Difference, Incoming, Options, Outgoing};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::{CommandError, Shell, interruptible};
+use super::{ArchiveArgs, CommandError, Shell, interruptible};
 use crate::compose::shutdown;
-use crate::config::{ConfigError, Place, StoreUri};
+use crate::config::{ConfigError, Place, StoreUri, ThisMachine, Told};
 use crate::exit::Exit;
+use crate::human;
 use crate::say::say;
-use crate::{human, stores};
+use crate::stores::{self, Signed};
 
 /// What the session is called in the target.
 const ROLE: &str = "hl-cli copy";
@@ -25,6 +30,8 @@ const ROLE: &str = "hl-cli copy";
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// So many differences are shown in the table; JSON has them all.
 const SHOWN: usize = 20;
+/// All of time.
+const EVER: Span = Span { from: TimeMs::MIN, to: TimeMs::MAX };
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -36,14 +43,14 @@ Examples:
 Copied is all that the store knows: rows of every kind, covered pieces, gaps and what became of
 them, edges, recorded parts of the archive, runs of jobs, statistics, alerts, notes. Not copied are
 files: those of the archive (give the collector the same --archive as before), raw frames and the
-spool. A spool that is not empty is drained by whoever collects into the source once more.
+spool. Files of the archive that are on this machine are compared with their records. A spool that is not empty is drained by whoever collects into the source once more.
 
 Both stores are to be left alone meanwhile: stop the collectors first, and let them go on with the
 copy. The source is only read. The target has to be empty, or hold an interrupted copy of the same
 source: then the same command goes on where it stopped. At the end both are read and compared, by
 number and digest, stream by stream and day by day; given once more the command only compares.
 
-Exit codes: 0 copied and equal, 1 failed or not equal, 2 usage, 3 one of both is in use, 130 interrupted.")]
+Exit codes: 0 copied and equal, 1 failed, not equal, or a damaged file in the archive, 2 usage, 3 one of both is in use, 130 interrupted.")]
 pub(super) struct Args {
     /// The store to copy, sqlite:PATH or mongodb://HOST/DATABASE
     #[arg(long, value_name = "URI")]
@@ -54,6 +61,8 @@ pub(super) struct Args {
     /// Items a transaction: fewer for a weak server
     #[arg(long, value_name = "ITEMS", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     page: u32,
+    #[command(flatten)]
+    archive: ArchiveArgs,
     /// Answer with one JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -93,6 +102,10 @@ struct Answer {
     differences: Vec<Difference>,
     /// Files of the archive that are recorded, and stay where they are.
     archive_files_not_copied: u64,
+    /// Those of them that are not in the archive's folder on this machine.
+    archive_files_not_there: u64,
+    /// Those of them that are not what was recorded, in words.
+    archive_files_damaged: Vec<String>,
 }
 
 pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
@@ -104,12 +117,16 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     let source = stores::outgoing(&from).await.map_err(|error| of("source", error))?;
     let last = transfer::ready(source.as_ref()).await.map_err(CopyFailure::from)?;
     let of_target = |error| of("target", error);
-    let target = stores::incoming(&to, ROLE, &shell.clock, last).await.map_err(of_target)?;
+    let archive = [args.archive.flag()];
+    let told = Told::new(None, &archive, shell.environment.iter().cloned(), &ThisMachine)?;
+    let name = shell.name(&told)?;
+    let signed = Signed { role: ROLE, name: &name };
+    let target = stores::incoming(&to, signed, &shell.clock, last).await.map_err(of_target)?;
     let written = stores::outgoing(&to).await.map_err(of_target)?;
     let bar = Bar::new();
-    let told = |told| bar.told(told);
+    let tell = |told| bar.told(told);
     let options =
-        Options { source: from.to_string(), now: shell.clock.now(), page: args.page as usize, told: &told };
+        Options { source: from.to_string(), now: shell.clock.now(), page: args.page as usize, told: &tell };
     let working = copy(source.as_ref(), target.as_ref(), written.as_ref(), &options);
     let ended = interruptible(&mut stop, || bar.bar.tick(), working).await;
     bar.bar.finish_and_clear();
@@ -118,7 +135,17 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
         say!("hl-cli: interrupted; what was copied is kept, the same command goes on from there");
         return Ok(Exit::Interrupted);
     };
-    let answer = Answer::new(&from, &to, copied.map_err(CopyFailure::from)?);
+    let mut answer = Answer::new(&from, &to, copied.map_err(CopyFailure::from)?);
+    let parts = stores::inspect(&from).await?.parts(None, EVER).await?;
+    let files = Files::new(told.archive(&from));
+    let bar = Bar::new();
+    let looking = answer.look_at(&files, &parts, &bar.bar);
+    let looked = interruptible(&mut stop, || bar.bar.tick(), looking).await;
+    bar.bar.finish_and_clear();
+    if looked.is_none() {
+        say!("hl-cli: interrupted; all is copied and compared, the files of the archive are not");
+        return Ok(Exit::Interrupted);
+    }
     shell.answer_as(args.json, &answer, &answer.text())?;
     if answer.archive_files_not_copied > 0 {
         say!(
@@ -126,7 +153,10 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
             answer.archive_files_not_copied
         );
     }
-    Ok(if answer.equal { Exit::Done } else { Exit::Failed })
+    for damaged in &answer.archive_files_damaged {
+        say!("hl-cli: {damaged}");
+    }
+    Ok(if answer.equal && answer.archive_files_damaged.is_empty() { Exit::Done } else { Exit::Failed })
 }
 
 fn of(side: &'static str, error: StoreError) -> CopyFailure {
@@ -179,14 +209,14 @@ impl Bar {
         Self { bar }
     }
 
-    fn told(&self, told: Told) {
+    fn told(&self, told: transfer::Told) {
         match told {
-            Told::Resumed(items) => {
+            transfer::Told::Resumed(items) => {
                 self.bar.set_position(items);
                 self.bar.reset_eta();
             }
-            Told::Written(items) | Told::Compared(items) => self.bar.inc(items),
-            Told::Comparing(items) => {
+            transfer::Told::Written(items) | transfer::Told::Compared(items) => self.bar.inc(items),
+            transfer::Told::Comparing(items) => {
                 self.bar.set_style(style("{msg} [{bar:30}] {percent}%, {eta} left"));
                 self.bar.set_message("comparing");
                 // Of either side.
@@ -216,6 +246,23 @@ impl Answer {
             equal: differences.is_empty(),
             differences,
             archive_files_not_copied: files,
+            archive_files_not_there: 0,
+            archive_files_damaged: Vec::new(),
+        }
+    }
+
+    /// Compares the files of the archive with what is recorded of them: whoever moves a store looks at it for the last time.
+    async fn look_at(&mut self, files: &Files, parts: &[Part], bar: &ProgressBar) {
+        bar.set_message("files of the archive:");
+        bar.set_style(style("{msg} {pos}"));
+        for part in parts.iter().filter(|part| part.path.is_some()) {
+            match files.check(part) {
+                Ok(()) => {}
+                Err(ArchiveError::Missing(_)) => self.archive_files_not_there += 1,
+                Err(error) => self.archive_files_damaged.push(error.to_string()),
+            }
+            bar.inc(1);
+            tokio::task::yield_now().await;
         }
     }
 

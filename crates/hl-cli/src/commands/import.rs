@@ -17,8 +17,9 @@ use super::{CommandError, Common, Shell, interruptible};
 use crate::compose::shutdown;
 use crate::config::{ConfigError, Place, StoreUri};
 use crate::exit::Exit;
+use crate::human;
 use crate::say::say;
-use crate::{human, stores};
+use crate::stores::{self, Signed};
 
 /// What the session is called in the store.
 const ROLE: &str = "hl-cli import";
@@ -121,14 +122,17 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     let parsed: Result<StoreUri, _> = args.from.parse();
     let from = parsed.map_err(|problem| ConfigError::Value { place: Place::Flag("from"), problem })?;
     let StoreUri::Mongo(mongo) = &from else { return Err(ImportFailure::NotMongo.into()) };
-    let uri = shell.told(&args.common, &[])?.store()?;
+    let told = shell.told(&args.common, &[])?;
+    let uri = told.store()?;
     let mut stop = shutdown::signal();
     let original = Original::open(mongo.uri()).await.map_err(ImportFailure::Original)?;
     let there = there(&original).await?;
     if there.is_empty() {
         return Err(ImportFailure::Nothing(from.to_string()).into());
     }
-    let store = stores::importing(&uri, ROLE, &shell.clock).await.map_err(ImportFailure::Store)?;
+    let name = shell.name(&told)?;
+    let signed = Signed { role: ROLE, name: &name };
+    let store = stores::importing(&uri, signed, &shell.clock).await.map_err(ImportFailure::Store)?;
     let inspect = stores::inspect(&uri).await.map_err(ImportFailure::Store)?;
     let bar = ProgressBar::no_length();
     bar.set_style(style("{msg} [{bar:30}] {percent}%, {per_sec}, {eta} left"));

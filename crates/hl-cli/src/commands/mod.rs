@@ -30,7 +30,7 @@ use hl_core::seam::{Clock, EndpointError, Net, stopped};
 use hl_core::store::StoreError;
 use hl_core::stream::StreamKeyError;
 use hl_runtime::{SystemClock, TcpNet};
-use hl_store::Inspect;
+use hl_store::{Inspect, Nameless};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -127,11 +127,18 @@ struct LocalArgs {
     /// Reach the exchange from this address of this machine [default: as the system routes] [env: HL_LOCAL_ADDRESS]
     #[arg(long, value_name = "IP")]
     local_address: Option<String>,
+    /// What this machine is called in the store, the same as for hl-daemon: with mongodb:// request weight is counted by it
+    /// [default: the host name] [env: HL_NAME]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
 }
 
 impl LocalArgs {
-    fn flag(&self) -> Flag<'_> {
-        ("local-address", self.local_address.as_deref().into_iter().collect())
+    fn flags(&self) -> [Flag<'_>; 2] {
+        [
+            ("local-address", self.local_address.as_deref().into_iter().collect()),
+            ("name", self.name.as_deref().into_iter().collect()),
+        ]
     }
 }
 
@@ -163,6 +170,8 @@ enum CommandError {
     Config(#[from] ConfigError),
     #[error("--local-address {address}: this machine cannot connect from there: {source}")]
     LocalAddress { address: IpAddr, source: io::Error },
+    #[error(transparent)]
+    Nameless(#[from] Nameless),
     #[error("--stream: {0}")]
     Stream(#[from] StreamKeyError),
     #[error("--truth: {0}")]
@@ -196,7 +205,11 @@ enum CommandError {
 impl CommandError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::LocalAddress { .. } | Self::Stream(_) | Self::Url(_) => Exit::Usage,
+            Self::Config(_)
+            | Self::LocalAddress { .. }
+            | Self::Nameless(_)
+            | Self::Stream(_)
+            | Self::Url(_) => Exit::Usage,
             Self::Backfill(failure) => failure.exit(),
             Self::Backup(failure) => failure.exit(),
             Self::Copy(failure) => failure.exit(),
@@ -247,6 +260,11 @@ impl Shell<'_> {
         let (store, word) = self.told(common, &[])?.store_to_look_into()?;
         remark(word);
         Ok(store)
+    }
+
+    /// What this machine is called.
+    fn name(&self, told: &Told<'_>) -> Result<String, CommandError> {
+        Ok(stores::name(told.name()?.as_deref())?)
     }
 
     async fn open(&self, common: &Common) -> Result<Box<dyn Inspect>, CommandError> {

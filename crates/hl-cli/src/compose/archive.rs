@@ -12,7 +12,7 @@ use hl_store::Writer;
 use tracing::{info, warn};
 
 use crate::config::StoreUri;
-use crate::stores;
+use crate::stores::{self, Signed};
 
 /// What its session is called in the store.
 const ROLE: &str = "hl-daemon archive";
@@ -22,6 +22,8 @@ pub(super) struct ArchiveAll {
     /// The daemon's session, which is asked what is due.
     pub(super) store: Arc<dyn Store>,
     pub(super) uri: StoreUri,
+    /// What this machine is called.
+    pub(super) name: String,
     pub(super) folder: PathBuf,
     pub(super) retention: Retention,
     pub(super) clock: Arc<dyn Clock>,
@@ -37,7 +39,8 @@ impl ArchiveAll {
         if days.is_empty() {
             return Ok(Done::default());
         }
-        let session = stores::open(&self.uri, ROLE, self.clock.clone()).await.map_err(of_store)?;
+        let signed = Signed { role: ROLE, name: &self.name };
+        let session = stores::open(&self.uri, signed, &self.clock).await.map_err(of_store)?;
         let moved = self.all(session.as_ref(), &days).await;
         let closed = session.close().await;
         let rows = moved?;

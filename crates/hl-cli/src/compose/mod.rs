@@ -31,6 +31,7 @@ use hl_runtime::{SystemClock, TcpNet};
 use hl_scheduler::Task;
 use hl_scheduler::jobs::CollectDailyStats;
 use hl_sim::SimError;
+use hl_store::Nameless;
 use tokio::sync::{OnceCell, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -43,9 +44,10 @@ use crate::config::{CoinsError, Config, StoreUri};
 use crate::exit::Exit;
 use crate::http::Server;
 use crate::say::say;
+use crate::stores::{self, Signed};
 use crate::view::{Mode, View};
 use crate::webhook::{self, Sender};
-use crate::{human, status, stores};
+use crate::{human, status};
 
 /// The spool holds at most this much: hours of a busy market.
 const SPOOL_BYTES: u64 = 1 << 30;
@@ -73,6 +75,9 @@ pub enum DaemonError {
         /// Why not.
         source: std::io::Error,
     },
+    /// This machine has no name.
+    #[error(transparent)]
+    Nameless(#[from] Nameless),
     /// A port to answer on.
     #[error("--http {address}: {source}")]
     Http {
@@ -121,6 +126,7 @@ impl DaemonError {
         match self {
             Self::Coins(_)
             | Self::LocalAddress { .. }
+            | Self::Nameless(_)
             | Self::Network(NetworkError::Other { .. })
             | Self::Market {
                 source: MarketError::Other { .. } | MarketError::Unnamed | MarketError::Inside(_),
@@ -164,6 +170,8 @@ pub fn run_process(config: &Config) -> Exit {
 
 /// What outlives a session on the store.
 struct Outside {
+    /// What this machine is called.
+    name: String,
     net: Arc<dyn Net>,
     clock: Arc<dyn Clock>,
     /// Known once the first session has looked into the store.
@@ -174,9 +182,10 @@ struct Outside {
 async fn run(config: &Config) -> Result<(), DaemonError> {
     let begun = Instant::now();
     let shutdown = shutdown::of_daemon(config.run_for);
+    let name = stores::name(config.name.as_deref())?;
     let net = outward(config.local_address)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let outside = Outside { net, clock, exchange: OnceCell::new(), shutdown };
+    let outside = Outside { name, net, clock, exchange: OnceCell::new(), shutdown };
     let mut tally = Tally::default();
     let result = loop {
         match session(config, &outside, &mut tally).await {
@@ -212,10 +221,11 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
 
 /// Collects in one session on the store, until stopped, or until others have taken over.
 async fn session(config: &Config, outside: &Outside, tally: &mut Tally) -> Result<(), DaemonError> {
-    let Outside { net, clock, exchange, shutdown } = outside;
+    let Outside { name, net, clock, exchange, shutdown } = outside;
     let stop = &shutdown.stop;
     let failed = |source| DaemonError::Store { store: config.store.clone(), source };
-    let store = stores::open(&config.store, ROLE, clock.clone()).await.map_err(failed)?;
+    let signed = Signed { role: ROLE, name };
+    let store = stores::open(&config.store, signed, clock).await.map_err(failed)?;
     let reaching = || simulated::reach(config, store.as_ref(), net, clock, stop);
     let endpoints = match exchange.get_or_try_init(reaching).await {
         Ok(exchange) => &exchange.endpoints,
@@ -236,6 +246,7 @@ async fn session(config: &Config, outside: &Outside, tally: &mut Tally) -> Resul
     let archive = Arc::new(archive::ArchiveAll {
         store: store.clone(),
         uri: config.store.clone(),
+        name: name.clone(),
         folder: config.archive.clone(),
         retention: config.retention.clone(),
         clock: clock.clone(),
@@ -249,8 +260,8 @@ async fn session(config: &Config, outside: &Outside, tally: &mut Tally) -> Resul
         spool: spool.clone(),
         ws: WsOptions { endpoint: endpoints.ws.endpoint.clone(), path: endpoints.ws.path.clone() },
         rest: RestOptions { endpoint: endpoints.info.endpoint.clone(), path: endpoints.info.path.clone() },
-        address: stores::address(&config.store, &config.network.name(), config.local_address),
-        sharing: sharing(config),
+        address: stores::address(&config.store, &config.network.name(), config.local_address, name),
+        sharing: sharing(config, name),
         // Two daemons must not jitter alike.
         seed: Seed(clock.now().0.unsigned_abs()).derive(&std::process::id().to_string()),
         policy: config.policy,
@@ -258,7 +269,7 @@ async fn session(config: &Config, outside: &Outside, tally: &mut Tally) -> Resul
         jobs,
         tasks,
     });
-    let server = match config.http.map(|address| serve(address, net, &engine)).transpose() {
+    let server = match config.http.map(|address| serve(address, name, net, &engine)).transpose() {
         Ok(server) => server,
         Err(error) => {
             // Nothing was begun.
@@ -266,7 +277,7 @@ async fn session(config: &Config, outside: &Outside, tally: &mut Tally) -> Resul
             return Err(error);
         }
     };
-    let result = collect(config, &engine, store.as_ref(), net.as_ref(), stop.clone(), tally).await;
+    let result = collect(config, outside, &engine, store.as_ref(), tally).await;
     let result = result.map_err(|error| match error {
         DaemonError::Engine(EngineError::Store(source))
         | DaemonError::Network(NetworkError::Store(source)) => failed(source),
@@ -292,22 +303,22 @@ fn outward(local: Option<IpAddr>) -> Result<Arc<dyn Net>, DaemonError> {
 }
 
 /// How the streams are shared: with every daemon of a MongoDB store, on SQLite where a weight was said.
-fn sharing(config: &Config) -> Option<Sharing> {
+fn sharing(config: &Config, name: &str) -> Option<Sharing> {
     let weight = match config.store {
         StoreUri::Mongo(_) => config.weight.or(Some(1)),
         StoreUri::Sqlite(_) => config.weight,
     };
-    weight.map(|weight| Sharing { name: hl_store::host_name(), weight })
+    weight.map(|weight| Sharing { name: name.to_owned(), weight })
 }
 
 async fn collect(
     config: &Config,
+    outside: &Outside,
     engine: &Arc<Engine>,
     store: &dyn Store,
-    net: &dyn Net,
-    mut stop: watch::Receiver<bool>,
     tally: &mut Tally,
 ) -> Result<(), DaemonError> {
+    let mut stop = outside.shutdown.stop.clone();
     belong(store, &config.network.name()).await?;
     let Some(coins) = coins(config, engine, store, &mut stop, &mut tally.trouble).await? else {
         return Ok(());
@@ -321,36 +332,42 @@ async fn collect(
         standbys = standby.len(),
         "collecting"
     );
-    let show = show(config, engine, store, stop.clone());
+    let show = show(config, &outside.name, engine, store, stop.clone());
     let ended = tokio::select! {
         biased;
         ended = engine.run(&streams, &standby, stop) => ended,
         () = show => Ok(()),
-        () = tell(config, engine, net) => Ok(()),
+        () = tell(config, outside, engine) => Ok(()),
     };
     let (snapshot, gaps) = (engine.snapshot(), Gaps::new(&config.store).counted().await);
     let of_ours = |(stream, gaps): (&StreamKey, &u64)| snapshot.streams.contains_key(stream).then_some(*gaps);
     tally.add(&snapshot, gaps.as_ref().map(|gaps| gaps.iter().filter_map(of_ours).sum()));
-    let report = report::report(config, &snapshot, store.token(), &gaps.unwrap_or_default(), None);
+    let report =
+        report::report(config, &outside.name, &snapshot, store.token(), &gaps.unwrap_or_default(), None);
     info!("{}", crate::view::line(&report));
     Ok(ended?)
 }
 
 /// Answers over HTTP, on a thread of its own.
-fn serve(address: SocketAddr, net: &Arc<dyn Net>, engine: &Engine) -> Result<Server, DaemonError> {
-    let server = Server::start(net.clone(), address, engine.health());
+fn serve(
+    address: SocketAddr,
+    host: &str,
+    net: &Arc<dyn Net>,
+    engine: &Engine,
+) -> Result<Server, DaemonError> {
+    let server = Server::start(net.clone(), address, host, engine.health());
     let server = server.map_err(|source| DaemonError::Http { address, source })?;
     info!(endpoint = %server.endpoint(), "answering over HTTP: /healthz, /v1/processes, /v1/alerts");
     Ok(server)
 }
 
 /// Tells the webhook of alerts, where there is one. Never ends by itself.
-async fn tell(config: &Config, engine: &Engine, net: &dyn Net) {
+async fn tell(config: &Config, outside: &Outside, engine: &Engine) {
     if let Some(to) = &config.webhook {
-        let sender =
-            Sender { network: config.network.name(), pid: std::process::id(), host: hl_store::host_name() };
+        let host = outside.name.clone();
+        let sender = Sender { network: config.network.name(), pid: std::process::id(), host };
         let rng = Seed(sender.pid.into()).rng("webhook");
-        webhook::run(net, to, &sender, engine.alerts(), rng).await;
+        webhook::run(outside.net.as_ref(), to, &sender, engine.alerts(), rng).await;
     }
     std::future::pending().await
 }
@@ -398,12 +415,18 @@ async fn coins(
 
 /// Shows what the engine does, and keeps it in the store, until it is to stop. Never ends by itself: the terminal is given
 /// back, and what is in hand is finished meanwhile.
-async fn show(config: &Config, engine: &Engine, store: &dyn Store, mut stop: watch::Receiver<bool>) {
+async fn show(
+    config: &Config,
+    host: &str,
+    engine: &Engine,
+    store: &dyn Store,
+    mut stop: watch::Receiver<bool>,
+) {
     let mode = Mode::of_stdout(config.json);
     tokio::select! {
         biased;
         () = stopped(&mut stop) => {}
-        () = shown(config, engine, store, mode) => {}
+        () = shown(config, host, engine, store, mode) => {}
     }
     if matches!(mode, Mode::Table { .. }) {
         say!("finishing what is in hand; once more ends it at once");
@@ -411,7 +434,7 @@ async fn show(config: &Config, engine: &Engine, store: &dyn Store, mut stop: wat
     std::future::pending().await
 }
 
-async fn shown(config: &Config, engine: &Engine, store: &dyn Store, mode: Mode) {
+async fn shown(config: &Config, host: &str, engine: &Engine, store: &dyn Store, mode: Mode) {
     let mut view = View::new(std::io::stdout(), mode);
     let mut every = tokio::time::interval(VIEW_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -429,7 +452,7 @@ async fn shown(config: &Config, engine: &Engine, store: &dyn Store, mode: Mode) 
         if n % NOTE_EVERY_VIEWS == 0 {
             gaps = ledger.counted().await.unwrap_or_default();
         }
-        let report = report::report(config, &snapshot, store.token(), &gaps, Some(&mut rates));
+        let report = report::report(config, host, &snapshot, store.token(), &gaps, Some(&mut rates));
         // Standard output may be closed: the collection goes on.
         shown = shown && view.show(&report).is_ok();
         if n % NOTE_EVERY_VIEWS == 0

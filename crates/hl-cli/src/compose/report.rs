@@ -7,7 +7,7 @@ use hl_engine::Snapshot;
 use hl_scheduler::JobView;
 
 use crate::config::Config;
-use crate::status::{JobStatus, Owner, SocketStatus, SpoolStatus, StatusReport, StreamStatus};
+use crate::status::{JobStatus, Owner, SocketState, SocketStatus, SpoolStatus, StatusReport, StreamStatus};
 
 /// A rate is taken over this many reports.
 const RATE_REPORTS: usize = 10;
@@ -16,7 +16,7 @@ const RATE_REPORTS: usize = 10;
 #[derive(Default)]
 pub(crate) struct Rates {
     earlier: VecDeque<(i64, BTreeMap<StreamKey, u64>)>,
-    sockets: BTreeMap<usize, (bool, TimeMs)>,
+    sockets: BTreeMap<u32, (SocketState, TimeMs)>,
 }
 
 impl Rates {
@@ -37,10 +37,10 @@ impl Rates {
     }
 
     /// Since when a socket has been in its state.
-    fn since(&mut self, slot: usize, up: bool, at: TimeMs) -> TimeMs {
-        let (was, since) = self.sockets.entry(slot).or_insert((up, at));
-        if *was != up {
-            (*was, *since) = (up, at);
+    fn since(&mut self, slot: u32, state: SocketState, at: TimeMs) -> TimeMs {
+        let (was, since) = self.sockets.entry(slot).or_insert((state, at));
+        if *was != state {
+            (*was, *since) = (state, at);
         }
         *since
     }
@@ -48,6 +48,7 @@ impl Rates {
 
 pub(crate) fn report(
     config: &Config,
+    host: &str,
     snapshot: &Snapshot,
     token: Token,
     gaps: &BTreeMap<StreamKey, u64>,
@@ -72,23 +73,25 @@ pub(crate) fn report(
         })
         .collect();
     streams.sort_by_key(|s| (std::cmp::Reverse(s.stream.spec().value), s.stream));
-    let sockets = snapshot.sockets.iter().enumerate().map(|(slot, socket)| SocketStatus {
-        slot: u32::try_from(slot).unwrap_or(u32::MAX),
-        state: match (socket.up, socket.live == socket.wanted) {
-            (false, _) => "connecting",
-            (true, false) => "subscribing",
-            (true, true) => "live",
+    let sockets = snapshot.sockets.iter().map(|socket| {
+        let state = match (socket.up, socket.live == socket.wanted) {
+            (false, _) => SocketState::Connecting,
+            (true, false) => SocketState::Subscribing,
+            (true, true) => SocketState::Live,
+        };
+        SocketStatus {
+            slot: socket.slot,
+            state,
+            subscriptions: u32::try_from(socket.live).unwrap_or(u32::MAX),
+            since: rates.as_mut().map_or(snapshot.at, |r| r.since(socket.slot, state, snapshot.at)),
         }
-        .to_owned(),
-        subscriptions: u32::try_from(socket.live).unwrap_or(u32::MAX),
-        since: rates.as_mut().map_or(snapshot.at, |r| r.since(slot, socket.up, snapshot.at)),
     });
     let report = StatusReport {
         at: snapshot.at,
         token,
         role: super::ROLE.to_owned(),
         pid: std::process::id(),
-        host: hl_store::host_name(),
+        host: host.to_owned(),
         uptime_ms: snapshot.mono,
         network: config.network.name(),
         streams,

@@ -10,7 +10,7 @@ use hl_archive::Retention;
 use super::options::OPTIONS;
 use super::place::Sourced;
 use super::{ConfigError, Files, Network, Place, Settings, StoreUri, ValueError, defaults, layers};
-use super::{local_address, usual};
+use super::{local_address, name, usual};
 
 /// The daemon's options, as far as a command asks for them.
 pub struct Told<'a> {
@@ -64,6 +64,14 @@ impl<'a> Told<'a> {
     /// When what was said is none.
     pub fn network(&self) -> Result<Network, ConfigError> {
         self.settings.one("network")
+    }
+
+    /// What this machine is called, where that was said.
+    ///
+    /// # Errors
+    /// When what was said is none.
+    pub fn name(&self) -> Result<Option<String>, ConfigError> {
+        self.settings.said("name", name)
     }
 
     /// The store, else the usual one of the network.

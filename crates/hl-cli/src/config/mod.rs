@@ -79,6 +79,8 @@ pub struct Config {
     pub store: StoreUri,
     /// Its part where the streams are shared, 1 to 100; none where that was not said.
     pub weight: Option<u8>,
+    /// What this machine is called; by its host name where none.
+    pub name: Option<String>,
     /// From where to reach the exchange; as the system routes where none.
     pub local_address: Option<IpAddr>,
     /// Where to answer over HTTP, where that was asked for.
@@ -235,6 +237,7 @@ impl Settings {
             retention: self.retention()?,
             store,
             weight: self.said("weight", |text| number(text, 1, MAX_WEIGHT, "3, at most 100"))?,
+            name: self.said("name", name)?,
             local_address: self.said("local-address", local_address)?,
             http: self.said("http", alerts::http)?,
             webhook: self.said("webhook", str::parse)?,
@@ -335,6 +338,20 @@ fn amount(text: &str, most: Decimal, example: &str) -> Result<Decimal, ValueErro
         what: "amount in range",
         text: text.to_owned(),
         example: example.to_owned(),
+    })
+}
+
+/// A name that fits into a line, and into the name of a ledger.
+fn name(text: &str) -> Result<String, ValueError> {
+    let fits = (1..=64).contains(&text.len())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+    if fits {
+        return Ok(text.to_owned());
+    }
+    Err(ValueError::Malformed {
+        what: "name of a machine",
+        text: text.to_owned(),
+        example: "collector-2: letters, digits, - . _, at most 64".to_owned(),
     })
 }
 

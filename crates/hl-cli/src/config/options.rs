@@ -41,7 +41,7 @@ impl Takes {
     }
 }
 
-pub(super) const OPTIONS: [Opt; 22] = [
+pub(super) const OPTIONS: [Opt; 23] = [
     Opt {
         key: "network",
         takes: Takes::Word,
@@ -126,6 +126,14 @@ pub(super) const OPTIONS: [Opt; 22] = [
         value: "N",
         help: "Share the streams with the other daemons of the store, this one's part being N, 1 to 100 [default: 1 with \
                mongodb://; with sqlite: not shared, it collects what nobody else holds]",
+    },
+    Opt {
+        key: "name",
+        takes: Takes::Word,
+        default: None,
+        value: "NAME",
+        help: "What this machine is called in the store, another name on each: by it streams are given out, and with \
+               mongodb:// request weight is counted [default: the host name]",
     },
     Opt {
         key: "local-address",

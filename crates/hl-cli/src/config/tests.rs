@@ -306,6 +306,20 @@ fn a_weight_is_1_to_100_and_a_local_address_an_ip() {
 }
 
 #[test]
+fn a_name_is_said_by_flag_variable_or_file() {
+    let variable = [("HL_NAME", "of-the-variable")];
+    let file = "name = 'of.the_file'";
+    let name = |arguments: &[&str], variables| config(arguments, variables, file).name;
+    assert_eq!(config(&[], &[], "").name, None, "then the machine says its own");
+    assert_eq!(name(&["--config", "hl.toml"], &[]).as_deref(), Some("of.the_file"));
+    assert_eq!(name(&["--config", "hl.toml"], &variable).as_deref(), Some("of-the-variable"));
+    assert_eq!(name(&["--name", "box-2"], &variable).as_deref(), Some("box-2"));
+    for bad in ["two words", "a/b", "", &"x".repeat(65)] {
+        assert!(error(&[&format!("--name={bad}")], &[], "").starts_with("--name: "), "{bad:?}");
+    }
+}
+
+#[test]
 fn http_has_an_address_of_its_own_and_a_webhook_is_printed_without_its_path() {
     let http =
         |arguments: &[&str], file| config(arguments, &[], file).http.map(|address| address.to_string());

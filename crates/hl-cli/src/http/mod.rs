@@ -51,16 +51,18 @@ impl Server {
     pub fn start(
         net: Arc<dyn Net>,
         address: SocketAddr,
+        host: &str,
         published: watch::Receiver<Published>,
     ) -> io::Result<Self> {
         if !address.ip().is_loopback() {
             warn!(%address, "everybody who reaches this address sees what runs here; there is no password");
         }
+        let answers = Answers { host: host.into(), published };
         let (stop, stopped) = watch::channel(false);
         let (started, start) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("hl-http".to_owned())
-            .spawn(move || run(net.as_ref(), address, published, stopped, &started))?;
+            .spawn(move || run(net.as_ref(), address, &answers, stopped, &started))?;
         match start.recv() {
             Ok(Ok(endpoint)) => Ok(Self { endpoint, stop, thread }),
             Ok(Err(error)) => Err(error),
@@ -83,10 +85,18 @@ impl Server {
     }
 }
 
+/// What is answered from.
+#[derive(Clone)]
+struct Answers {
+    /// What this machine is called.
+    host: Arc<str>,
+    published: watch::Receiver<Published>,
+}
+
 fn run(
     net: &dyn Net,
     address: SocketAddr,
-    published: watch::Receiver<Published>,
+    answers: &Answers,
     stopped: watch::Receiver<bool>,
     started: &SyncSender<io::Result<Endpoint>>,
 ) {
@@ -102,7 +112,7 @@ fn run(
             Ok(listener) => {
                 // Whoever starts the server waits for this.
                 let _ = started.send(Ok(listener.endpoint()));
-                serve(listener, published, stopped).await;
+                serve(listener, answers, stopped).await;
             }
             Err(error) => {
                 let _ = started.send(Err(error));
@@ -111,11 +121,7 @@ fn run(
     });
 }
 
-async fn serve(
-    mut listener: BoxListener,
-    published: watch::Receiver<Published>,
-    mut stop: watch::Receiver<bool>,
-) {
+async fn serve(mut listener: BoxListener, answers: &Answers, mut stop: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -128,7 +134,7 @@ async fn serve(
             }
             accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
                 Ok(stream) => {
-                    connections.spawn(tokio::time::timeout(CONNECTION_LIMIT, connection(stream, published.clone())));
+                    connections.spawn(tokio::time::timeout(CONNECTION_LIMIT, connection(stream, answers.clone())));
                 }
                 Err(error) => {
                     warn!(%error, "an HTTP connection cannot be accepted");
@@ -140,10 +146,10 @@ async fn serve(
     connections.shutdown().await;
 }
 
-async fn connection(stream: BoxStream, published: watch::Receiver<Published>) {
+async fn connection(stream: BoxStream, answers: Answers) {
     let service = service_fn(|request| {
-        let published = published.borrow().clone();
-        async move { Ok::<_, Infallible>(answer::to(request.method(), request.uri().path(), &published)) }
+        let (host, published) = (answers.host.clone(), answers.published.borrow().clone());
+        async move { Ok::<_, Infallible>(answer::to(request.method(), request.uri().path(), &host, &published)) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

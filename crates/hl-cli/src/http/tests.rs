@@ -40,7 +40,7 @@ fn stuck() -> Alert {
 fn started(health: Health, taken: Instant) -> (Server, watch::Sender<Published>) {
     let published = watch::Sender::new(Published { health: Arc::new(health), taken });
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
-    (Server::start(Arc::new(TcpNet::new()), address, published.subscribe()).unwrap(), published)
+    (Server::start(Arc::new(TcpNet::new()), address, "here", published.subscribe()).unwrap(), published)
 }
 
 async fn connected(server: &Server) -> TcpStream {
@@ -153,7 +153,7 @@ async fn what_is_no_request_ends_its_own_connection_only() {
 async fn an_address_that_is_taken_is_an_error_and_a_stopped_server_is_gone() {
     let (server, published) = started(collecting(), Instant::now());
     let address = SocketAddr::from(([127, 0, 0, 1], server.endpoint().port));
-    let second = Server::start(Arc::new(TcpNet::new()), address, published.subscribe());
+    let second = Server::start(Arc::new(TcpNet::new()), address, "here", published.subscribe());
     assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
     let open = connected(&server).await;
     server.stop();

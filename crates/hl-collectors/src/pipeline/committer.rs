@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hl_core::backoff::Backoff;
 use hl_core::ledger::{Ack, Batch};
 use hl_core::store::{Store, StoreError};
 use tokio::sync::mpsc;
@@ -33,16 +34,17 @@ pub(super) async fn run(
     meters: Arc<Meters>,
     mut jobs: mpsc::Receiver<Job>,
     done: mpsc::Sender<Done>,
+    mut rng: fastrand::Rng,
 ) {
     while let Some(job) = jobs.recv().await {
-        let mut wait = FIRST_RETRY;
+        let mut backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
         let result = loop {
             match store.commit(job.batch.clone()).await {
                 Err(error) if error.is_temporary() => {
                     meters.count(|c| c.failures += 1);
+                    let wait = backoff.pause(&mut rng);
                     warn!(%error, retry_in = ?wait, "commit failed");
                     tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(LONGEST_RETRY);
                 }
                 result => break result,
             }

@@ -9,7 +9,9 @@ mod committer;
 mod inbox;
 mod meter;
 mod reader;
+mod reports;
 
 pub use inbox::{Inbox, InboxStats};
 pub use meter::{Meter, Meters, PipelineCounters};
-pub use reader::{Pipeline, PipelineEvent};
+pub use reader::Pipeline;
+pub use reports::PipelineEvent;

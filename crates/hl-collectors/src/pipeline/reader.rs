@@ -6,7 +6,7 @@ use hl_core::ledger::{Batch, Cause, Change, Span};
 use hl_core::record::Trade;
 use hl_core::seam::sleep_until;
 use hl_core::source::{Content, Offer, Ticket};
-use hl_core::store::{BatchQueue, Store, StoreError};
+use hl_core::store::{BatchQueue, Store};
 use hl_core::thinning::{Policy, Thinner};
 use hl_core::timeline::{Reconciler, Tally, Timeline};
 use hl_core::{Records, RunId, StreamKey, TimeMs};
@@ -19,6 +19,7 @@ use super::batch::Pending;
 use super::committer::{self, Done, Job};
 use super::inbox::{Entry, Inbox};
 use super::meter::Meters;
+use super::reports::{PipelineEvent, Untold};
 use crate::complaints::Complaints;
 use crate::mono::MonoClock;
 
@@ -35,26 +36,6 @@ const POP_AGAIN: Duration = Duration::from_secs(1);
 /// How long the last commits may take when the pipeline is closed; what is left then goes to the spool.
 const CLOSING_LIMIT: Duration = Duration::from_secs(20);
 
-/// What the pipeline reports to its owner.
-#[derive(Debug)]
-pub enum PipelineEvent {
-    /// Another process holds the stream's lease by now.
-    Superseded(StreamKey),
-    /// Everything of a stream that was released is committed: its lease can be given back.
-    Released(StreamKey),
-    /// The store will not get better by itself: collecting on makes no sense.
-    Failed(StoreError),
-    /// A witness saw that the run missed something.
-    Missed {
-        /// The stream.
-        stream: StreamKey,
-        /// The run: the one that owns it, or its standby.
-        run: RunId,
-    },
-    /// Gaps were opened that a backfill may fill.
-    GapsOpened,
-}
-
 /// The single reader. See the [module](super).
 pub struct Pipeline {
     inbox: Arc<Inbox>,
@@ -63,11 +44,14 @@ pub struct Pipeline {
     meters: Arc<Meters>,
     mono: MonoClock,
     events: mpsc::Sender<PipelineEvent>,
+    /// For the pauses between the attempts at a commit.
+    rng: fastrand::Rng,
     lines: BTreeMap<StreamKey, Timeline>,
     /// What another process holds and is about to give to this one.
     warm: BTreeMap<StreamKey, Timeline>,
     /// Streams that were released and of which something may not be committed yet.
     releasing: Vec<StreamKey>,
+    untold: Untold,
     reconciler: Reconciler,
     thinner: Thinner,
     pending: Pending,
@@ -95,6 +79,7 @@ impl Pipeline {
         meters: Arc<Meters>,
         mono: MonoClock,
         events: mpsc::Sender<PipelineEvent>,
+        rng: fastrand::Rng,
     ) -> Self {
         let spooled = spool.size().0 > 0;
         Self {
@@ -104,9 +89,11 @@ impl Pipeline {
             meters,
             mono,
             events,
+            rng,
             lines: BTreeMap::new(),
             warm: BTreeMap::new(),
             releasing: Vec::new(),
+            untold: Untold::default(),
             reconciler: Reconciler::new(),
             thinner: Thinner::default(),
             pending: Pending::default(),
@@ -133,7 +120,8 @@ impl Pipeline {
         let (jobs, job_queue) = mpsc::channel(1);
         let (done, mut done_queue) = mpsc::channel(1);
         let mut committer = JoinSet::new();
-        committer.spawn(committer::run(self.store.clone(), self.meters.clone(), job_queue, done));
+        let rng = self.rng.fork();
+        committer.spawn(committer::run(self.store.clone(), self.meters.clone(), job_queue, done, rng));
         let events = self.events.clone();
         loop {
             let flush_at = self.since.map(|since| since + BATCH_AGE).filter(|_| !self.is_busy());
@@ -142,10 +130,9 @@ impl Pipeline {
                 Some(done) = done_queue.recv() => self.finished(done).await,
                 () = sleep_until(self.pop_at()) => self.pop_again().await,
                 () = sleep_until(flush_at) => {}
-                Ok(permit) = events.reserve(), if self.released().is_some() => {
-                    if let Some(stream) = self.released() {
-                        self.releasing.retain(|releasing| *releasing != stream);
-                        permit.send(PipelineEvent::Released(stream));
+                Ok(permit) = events.reserve(), if self.has_report() => {
+                    if let Some(report) = self.report() {
+                        permit.send(report);
                     }
                 }
                 entries = self.inbox.take(TAKE) => match entries {
@@ -329,6 +316,19 @@ impl Pipeline {
         self.meters.stream(stream, |m| m.gaps += 1);
     }
 
+    fn has_report(&self) -> bool {
+        !self.untold.is_empty() || self.released().is_some()
+    }
+
+    fn report(&mut self) -> Option<PipelineEvent> {
+        if let Some(report) = self.untold.next() {
+            return Some(report);
+        }
+        let released = self.released()?;
+        self.releasing.retain(|releasing| *releasing != released);
+        Some(PipelineEvent::Released(released))
+    }
+
     /// A released stream of which nothing waits or is under way any more; what is in the spool may be of any.
     fn released(&self) -> Option<StreamKey> {
         if self.spooled || self.failed {
@@ -474,11 +474,11 @@ impl Pipeline {
                 });
                 for stream in ack.superseded {
                     warn!(%stream, "another process holds the stream by now; its rows of this batch were refused");
-                    let _ = self.events.send(PipelineEvent::Superseded(stream)).await;
+                    self.untold.superseded(stream);
                 }
                 // Not before: the backfill looks for them in the store.
                 if done.batch.opens_gaps() {
-                    let _ = self.events.send(PipelineEvent::GapsOpened).await;
+                    self.untold.gaps_opened();
                 }
                 if let Some(number) = done.spooled {
                     self.pop(number).await;
@@ -491,7 +491,7 @@ impl Pipeline {
                 if let Some(batch) = in_flight {
                     self.push(&batch).await;
                 }
-                let _ = self.events.send(PipelineEvent::Failed(error)).await;
+                self.untold.failed(error);
             }
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hl_core::TimeMs;
+use hl_core::backoff::Backoff;
 use hl_core::decode::DecodeError;
 use hl_core::decode::rest::answer;
 use hl_core::ledger::Cause;
@@ -32,7 +33,7 @@ const TIME_PATIENCE: Duration = Duration::from_secs(20);
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 /// How often a request is tried.
 const ATTEMPTS: u32 = 3;
-const FIRST_RETRY_MS: u64 = 300;
+const FIRST_RETRY: Duration = Duration::from_millis(300);
 /// After a 429 nobody asks for this long; doubles with each.
 const FIRST_PENALTY_MS: i64 = 10_000;
 const LONGEST_PENALTY_MS: i64 = 60_000;
@@ -211,6 +212,16 @@ impl InfoClient {
         RestCounters { weight_used: self.weights.used(), ..self.state().counters }
     }
 
+    /// The next pause before something is asked again.
+    pub(super) fn pause(&self, backoff: &mut Backoff) -> Duration {
+        backoff.pause(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Weight a minute that polls can count on now.
+    pub(super) fn plannable(&self) -> i64 {
+        i64::from(self.weights.allowance())
+    }
+
     /// The clock that answers are stamped with.
     #[must_use]
     pub fn mono(&self) -> &MonoClock {
@@ -269,7 +280,7 @@ impl InfoClient {
         decode: impl Fn(&mut [u8]) -> Result<T, DecodeError>,
     ) -> Result<(T, i64), RestError> {
         let weight = request.weight() + request.weight_of_items(items);
-        let mut retry = Duration::from_millis(FIRST_RETRY_MS);
+        let mut retry = Backoff::new(FIRST_RETRY, REQUEST_LIMIT);
         let mut attempt = 1;
         loop {
             let error = match self.attempt(request, weight, urgency, limit).await {
@@ -288,9 +299,7 @@ impl InfoClient {
             }
             attempt += 1;
             debug!(%error, "asking again");
-            let jitter = self.rng.lock().unwrap_or_else(PoisonError::into_inner).f64();
-            tokio::time::sleep(retry.mul_f64(0.5 + jitter / 2.0)).await;
-            retry *= 2;
+            tokio::time::sleep(self.pause(&mut retry)).await;
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use hl_core::backoff::Backoff;
 use hl_core::decode::rest as decode;
 use hl_core::ledger::{Cause, Span};
 use hl_core::message::info::{CandleRange, InfoRequest};
@@ -29,8 +30,8 @@ const AT_ONCE: usize = 4;
 /// Weight a minute that the polls plan with; what is left is for questions and backfills.
 const PLANNED_WEIGHT: i64 = 900;
 const MINUTE_MS: i64 = 60_000;
-const FIRST_RETRY_MS: i64 = 1_000;
-const LONGEST_RETRY_MS: i64 = 60_000;
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// Levels of the fast book.
 const FAST_LEVELS: usize = 5;
 /// An answer without a time that took longer than this is not stamped, ms.
@@ -44,7 +45,8 @@ struct Wanted {
     due: i64,
     /// The period that the stream itself asks for, ms; the plan may stretch it.
     desired_ms: i64,
-    failures: u32,
+    /// The pauses since it last succeeded; none where it did not fail since.
+    backoff: Option<Backoff>,
 }
 
 /// Tells where a stream's past is settled: what a poll of bars has to ask from.
@@ -261,10 +263,10 @@ impl RestSource {
         for (stream, epoch) in streams {
             if let Some(w) = wanted.get_mut(stream).filter(|w| w.epoch == *epoch) {
                 w.desired_ms = desired_ms.unwrap_or(w.desired_ms);
-                w.failures = 0;
+                w.backoff = None;
             }
         }
-        let stretch = stretch(&wanted);
+        let stretch = stretch(&wanted, self.client.plannable().min(PLANNED_WEIGHT));
         for (stream, epoch) in streams {
             if let Some(w) = wanted.get_mut(stream).filter(|w| w.epoch == *epoch) {
                 w.due = started + stretch.period_ms(*stream, w.desired_ms);
@@ -277,9 +279,9 @@ impl RestSource {
         let mut wanted = self.wanted();
         for (stream, epoch) in streams {
             if let Some(w) = wanted.get_mut(stream).filter(|w| w.epoch == *epoch) {
-                let pause = FIRST_RETRY_MS << w.failures.min(6);
-                w.failures += 1;
-                w.due = now + pause.min(LONGEST_RETRY_MS);
+                let first = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
+                let pause = self.client.pause(w.backoff.get_or_insert(first));
+                w.due = now + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
             }
         }
     }
@@ -301,7 +303,7 @@ impl Stretch {
     }
 }
 
-fn stretch(wanted: &BTreeMap<StreamKey, Wanted>) -> Stretch {
+fn stretch(wanted: &BTreeMap<StreamKey, Wanted>, planned: i64) -> Stretch {
     let mut queries: BTreeMap<Query, (i64, i64)> = BTreeMap::new();
     for (stream, w) in wanted {
         if let Some(query) = Query::of(*stream) {
@@ -317,11 +319,11 @@ fn stretch(wanted: &BTreeMap<StreamKey, Wanted>) -> Stretch {
     };
     let (trades, others) = (demand(true), demand(false));
     // Trades keep a third at least: they are the most valuable.
-    let for_others = if trades == 0 { PLANNED_WEIGHT } else { PLANNED_WEIGHT * 2 / 3 };
-    let for_trades = PLANNED_WEIGHT - others.min(for_others);
+    let for_others = if trades == 0 { planned } else { planned * 2 / 3 };
+    let for_trades = planned - others.min(for_others);
     Stretch {
         trades_permille: (trades * 1_000 / for_trades.max(1)).max(1_000),
-        others_permille: (others * 1_000 / for_others).max(1_000),
+        others_permille: (others * 1_000 / for_others.max(1)).max(1_000),
     }
 }
 
@@ -371,7 +373,7 @@ impl DataSource for RestSource {
             Role::Owner(epoch) if self.serves(stream) => {
                 if wanted.get(&stream).is_none_or(|w| w.epoch != epoch) {
                     let desired_ms = stream.spec().fastest_poll_ms;
-                    wanted.insert(stream, Wanted { epoch, due: now, desired_ms, failures: 0 });
+                    wanted.insert(stream, Wanted { epoch, due: now, desired_ms, backoff: None });
                 }
             }
             Role::Off | Role::Standby | Role::Owner(_) => {

@@ -39,6 +39,8 @@ pub struct WsOptions {
 /// One socket, for people.
 #[derive(Clone, Debug, Default)]
 pub struct SocketView {
+    /// Its slot: the same whatever the other sockets do.
+    pub slot: u32,
     /// Whether it is open.
     pub up: bool,
     /// Acknowledged subscriptions.
@@ -60,9 +62,17 @@ struct Orders {
 
 #[derive(Default)]
 struct Slot {
+    number: u32,
     orders: Mutex<Orders>,
     ordered: Notify,
     view: Mutex<SocketView>,
+}
+
+impl Slot {
+    fn new(number: u32) -> Self {
+        let view = Mutex::new(SocketView { slot: number, ..SocketView::default() });
+        Self { number, view, ..Self::default() }
+    }
 }
 
 /// The WebSocket source.
@@ -101,7 +111,7 @@ impl WsPool {
             mono,
             seed,
             plan: Mutex::default(),
-            slots: (0..SLOTS).map(|_| Slot::default()).collect(),
+            slots: (0..).take(SLOTS).map(Slot::new).collect(),
             connects: Mutex::default(),
         }
     }
@@ -136,10 +146,9 @@ impl WsPool {
 
     async fn run_slot(self: Arc<Self>, index: usize, mut stop: watch::Receiver<bool>) {
         let seed = self.seed.derive(&format!("slot {index}"));
-        let number = u32::try_from(index).unwrap_or(u32::MAX);
-        let mut session = Session::new(number, seed.rng("session"));
-        let mut masks = seed.rng("masks");
         let slot = &self.slots[index];
+        let mut session = Session::new(slot.number, seed.rng("session"));
+        let mut masks = seed.rng("masks");
         let mut link: Option<Connection> = None;
         let mut opening: Option<BoxFuture<'static, Result<Connection, ConnectionError>>> = None;
         let mut actions = VecDeque::new();
@@ -337,7 +346,7 @@ impl WsPool {
         let (up, live, wanted) = session.view();
         let mut view = lock(&slot.view);
         let trouble = trouble.or_else(|| view.trouble.take().filter(|_| !up));
-        *view = SocketView { up, live, wanted, trouble, counters: session.counters() };
+        *view = SocketView { slot: slot.number, up, live, wanted, trouble, counters: session.counters() };
     }
 
     fn order(&self, stream: StreamKey, lane: Lane, give: impl FnOnce(&mut Orders)) {
@@ -391,5 +400,35 @@ async fn next(link: Option<&mut Connection>) -> Incoming {
     match link {
         Some(connection) => connection.next().await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hl_core::selector::{Selector, Timing};
+    use hl_core::{TimeMs, Token};
+    use hl_runtime::{MemoryNet, TokioClock};
+
+    use super::*;
+    use crate::pipeline::Inbox;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_socket_keeps_its_number_when_another_ends() {
+        let endpoint = Endpoint { host: "exchange".to_owned(), port: 1, tls: false };
+        let pool = WsPool::new(
+            Arc::new(MemoryNet::new()),
+            WsOptions { endpoint, path: "/ws".to_owned() },
+            Arc::new(Inbox::new()),
+            Arc::new(Guard::new(Selector::new(Token(1), Timing::default()))),
+            MonoClock::new(Arc::new(TokioClock::starting_at(TimeMs(1_790_000_000_000)))),
+            Seed(1),
+        );
+        let numbers = || pool.sockets().iter().map(|socket| socket.slot).collect::<Vec<_>>();
+        for slot in &pool.slots[..3] {
+            lock(&slot.view).wanted = 1;
+        }
+        assert_eq!(numbers(), [0, 1, 2]);
+        lock(&pool.slots[0].view).wanted = 0;
+        assert_eq!(numbers(), [1, 2]);
     }
 }

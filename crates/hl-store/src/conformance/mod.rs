@@ -88,6 +88,7 @@ macro_rules! conformance_tests {
             open_gaps_are_counted
             neighbouring_gaps_are_opened_once_each
             no_window_exceeds_the_weight_ceiling
+            spent_weight_is_booked_late
             a_planned_run_is_run_once
             what_the_dead_began_is_begun_anew
             runs_are_kept_for_a_month

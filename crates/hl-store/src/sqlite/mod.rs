@@ -32,7 +32,7 @@ use hl_core::ledger::{Ack, Batch, Cause, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::{BoxFuture, Clock};
 use hl_core::statistics::Figure;
-use hl_core::store::{Leases, Living, Reservation, Store, StoreCondition, StoreError};
+use hl_core::store::{Leases, Living, Reservation, Store, StoreCondition, StoreError, WeightLedger};
 use hl_core::{Epoch, Records, StreamKey, TimeMs, Token};
 use tokio::time::{Instant, sleep};
 
@@ -67,13 +67,14 @@ pub struct SqliteOptions {
 }
 
 impl SqliteOptions {
-    /// How a process in production opens `path`: on a storage thread of its own, signed with its id and host.
+    /// How a process in production opens `path`: on a storage thread of its own, signed with its id and host;
+    /// `localhost` where the machine has no name.
     #[must_use]
     pub fn of_this_process(path: impl Into<PathBuf>, role: &str, clock: Arc<dyn Clock>) -> Self {
         Self {
             path: path.into(),
             role: role.to_owned(),
-            host: host_name(),
+            host: host_name().unwrap_or_else(|_| "localhost".to_owned()),
             pid: std::process::id(),
             writer: Writer::Thread,
             clock,
@@ -81,10 +82,28 @@ impl SqliteOptions {
     }
 }
 
-/// The name of this host, for people; empty where it has none.
-#[must_use]
-pub fn host_name() -> String {
-    std::fs::read_to_string("/etc/hostname").map(|name| name.trim().to_owned()).unwrap_or_default()
+/// The machine says no name of its own. Without one it would be taken for any other such machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this machine has no host name: give it one, or say --name NAME (variable HL_NAME), another one for each machine"
+)]
+pub struct Nameless;
+
+/// The name of this host, as the kernel has it.
+///
+/// # Errors
+/// Where it has none.
+pub fn host_name() -> Result<String, Nameless> {
+    let uname = rustix::system::uname();
+    named(&uname.nodename().to_string_lossy())
+}
+
+fn named(said: &str) -> Result<String, Nameless> {
+    match said.trim() {
+        // What Linux says before any name was set.
+        "" | "(none)" => Err(Nameless),
+        name => Ok(name.to_owned()),
+    }
 }
 
 /// A session on a SQLite file.
@@ -136,6 +155,30 @@ impl Import for SqliteStore {
             let epoch = Epoch { token: scope.token, local: 0 };
             rows::import(scope.tx, stream, &records, epoch)
         }))
+    }
+}
+
+impl WeightLedger for SqliteStore {
+    fn reserve<'a>(
+        &'a self,
+        address: &'a str,
+        now: TimeMs,
+        weight: u32,
+        ceiling: u32,
+    ) -> BoxFuture<'a, Result<Reservation, StoreError>> {
+        let address = address.to_owned();
+        let work = move |scope: &Scope<'_>| scope.reserve(&address, now, weight, ceiling);
+        Box::pin(self.write("booking request weight", work))
+    }
+
+    fn book_spent<'a>(
+        &'a self,
+        address: &'a str,
+        spent: &'a [(TimeMs, u32)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let (address, spent) = (address.to_owned(), spent.to_vec());
+        let work = move |scope: &Scope<'_>| scope.book_spent(&address, &spent);
+        Box::pin(self.write("booking spent request weight", work))
     }
 }
 
@@ -254,18 +297,6 @@ impl Store for SqliteStore {
         Box::pin(async move { self.worker.call(work).await? })
     }
 
-    fn reserve<'a>(
-        &'a self,
-        address: &'a str,
-        now: TimeMs,
-        weight: u32,
-        ceiling: u32,
-    ) -> BoxFuture<'a, Result<Reservation, StoreError>> {
-        let address = address.to_owned();
-        let work = move |scope: &Scope<'_>| scope.reserve(&address, now, weight, ceiling);
-        Box::pin(self.write("booking request weight", work))
-    }
-
     fn begin_run<'a>(&'a self, job: &'a str, planned: TimeMs) -> BoxFuture<'a, Result<Begun, StoreError>> {
         let job = job.to_owned();
         Box::pin(self.write("beginning a run", move |scope| scope.begin_run(&job, planned)))
@@ -338,5 +369,19 @@ impl Store for SqliteStore {
 
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async { self.worker.finish(Session::finish).await? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_a_name_is_refused() {
+        assert_eq!(named(" box-2\n"), Ok("box-2".to_owned()));
+        for nothing in ["", "\n", "(none)"] {
+            assert_eq!(named(nothing), Err(Nameless), "{nothing:?}");
+        }
+        assert!(Nameless.to_string().contains("--name"));
     }
 }

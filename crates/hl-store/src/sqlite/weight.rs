@@ -34,12 +34,20 @@ impl Scope<'_> {
             .and_then(Iterator::collect)
             .step(STEP)?;
         let answer = rules::reservation(&booked, now, weight, ceiling);
-        if answer == Reservation::Granted {
-            self.tx
-                .prepare_cached("INSERT INTO weight (address, at, weight) VALUES (?1, ?2, ?3)")
-                .and_then(|mut s| s.execute(params![address, now.0, weight]))
-                .step(STEP)?;
+        if matches!(answer, Reservation::Granted { .. }) {
+            self.book_spent(address, &[(now, weight)])?;
         }
         Ok(answer)
+    }
+
+    pub(super) fn book_spent(&self, address: &str, spent: &[(TimeMs, u32)]) -> Result<(), StoreError> {
+        let mut insert = self
+            .tx
+            .prepare_cached("INSERT INTO weight (address, at, weight) VALUES (?1, ?2, ?3)")
+            .step("booking request weight")?;
+        for (at, weight) in spent {
+            insert.execute(params![address, at.0, weight]).step("booking request weight")?;
+        }
+        Ok(())
     }
 }

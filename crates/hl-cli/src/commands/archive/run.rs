@@ -12,7 +12,7 @@ use crate::commands::{CommandError, Shell, interruptible};
 use crate::compose::shutdown;
 use crate::exit::Exit;
 use crate::say::say;
-use crate::stores;
+use crate::stores::{self, Signed};
 
 /// What the session is called in the store.
 const ROLE: &str = "hl-cli archive";
@@ -27,7 +27,8 @@ pub(super) async fn run(
     // A store that is not there is not made for this.
     drop(stores::inspect(&place.store).await?);
     let mut stop = shutdown::signal();
-    let store = stores::open(&place.store, ROLE, Arc::clone(&shell.clock)).await?;
+    let name = shell.name(&shell.told(&args.common, &[])?)?;
+    let store = stores::open(&place.store, Signed { role: ROLE, name: &name }, &shell.clock).await?;
     let days = due(store.as_ref(), &place.retention, shell.clock.now()).await?;
     let mut work = Work::default();
     let ended = match dry_run {

@@ -23,7 +23,7 @@ use crate::compose::shutdown;
 use crate::config::{Coins, CoinsError, ConfigError, Network, Place, ValueError};
 use crate::exit::Exit;
 use crate::say::say;
-use crate::stores;
+use crate::stores::{self, Signed};
 
 /// What the session is called in the store.
 const ROLE: &str = "hl-cli backfill";
@@ -181,8 +181,8 @@ enum Asked {
 pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
     let PlaceArgs { local, common } = args.what.place();
     let asked = understand(&args.what)?;
-    let told = shell.told(common, &[local.flag()])?;
-    let (network, uri) = (told.network()?, told.store()?);
+    let told = shell.told(common, &local.flags())?;
+    let (network, uri, name) = (told.network()?, told.store()?, shell.name(&told)?);
     let (net, local) = shell.outward(&told)?;
     let endpoints = reachable(&network).map_err(BackfillFailure::from)?;
     if matches!(asked, Asked::Gaps) {
@@ -190,12 +190,12 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
         drop(stores::inspect(&uri).await?);
     }
     let mut stop = shutdown::signal();
-    let store = stores::open(&uri, ROLE, Arc::clone(&shell.clock)).await?;
+    let store = stores::open(&uri, Signed { role: ROLE, name: &name }, &shell.clock).await?;
     let inspect = stores::inspect(&uri).await?;
     let exchange = Exchange::new(
         &network,
         endpoints.info,
-        stores::address(&uri, &network.name(), local),
+        stores::address(&uri, &network.name(), local, &name),
         store.clone(),
         net,
         Arc::clone(&shell.clock),

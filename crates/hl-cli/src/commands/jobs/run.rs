@@ -1,6 +1,5 @@
 //! `hl-cli jobs run`: asks the daemon on the store for a run, through the store, and waits for its end.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use hl_core::TimeMs;
@@ -16,7 +15,7 @@ use crate::commands::{CommandError, Common, Shell, interruptible};
 use crate::compose::{self, shutdown};
 use crate::exit::Exit;
 use crate::say::say;
-use crate::stores;
+use crate::stores::{self, Signed};
 
 /// What the session is called in the store.
 const ROLE: &str = "hl-cli jobs run";
@@ -42,7 +41,8 @@ pub(super) async fn run(
     if !inspect.holders().await?.iter().any(|holder| is_daemon(&holder.role)) {
         return Err(JobFailure::NoDaemon.into());
     }
-    let store = stores::open(&uri, ROLE, Arc::clone(&shell.clock)).await?;
+    let name = shell.name(&shell.told(common, &[])?)?;
+    let store = stores::open(&uri, Signed { role: ROLE, name: &name }, &shell.clock).await?;
     let mut stop = shutdown::signal();
     let progress = ProgressBar::new_spinner();
     progress.set_message(format!("{}: asked for", job.id));

@@ -44,7 +44,7 @@ use crate::compose::shutdown;
 use crate::config::{Coins, CoinsError, ConfigError, NamedCoin, Network, Place, StoreUri, Target};
 use crate::exit::Exit;
 use crate::say::say;
-use crate::stores;
+use crate::stores::{self, Signed};
 
 /// What the session is called in the store.
 const ROLE: &str = "hl-cli probe";
@@ -149,7 +149,7 @@ impl Subject {
 }
 
 pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
-    let told = shell.told(&args.common, &[args.local.flag()])?;
+    let told = shell.told(&args.common, &args.local.flags())?;
     let network = told.network()?;
     let coin = Coin::new(&args.coin)
         .map_err(|problem| ConfigError::Value { place: Place::Flag("coin"), problem: problem.into() })?;
@@ -173,11 +173,12 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
         }
     };
     let (net, local) = shell.outward(&told)?;
-    let store = open(&uri, shell).await?;
+    let name = shell.name(&told)?;
+    let store = open(&uri, &name, shell).await?;
     let exchange = Exchange::new(
         &network,
         endpoints.info,
-        stores::address(&uri, &network.name(), local),
+        stores::address(&uri, &network.name(), local, &name),
         store.clone(),
         Arc::clone(&net),
         Arc::clone(&shell.clock),
@@ -209,8 +210,9 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     Ok(report.exit())
 }
 
-async fn open(uri: &StoreUri, shell: &Shell<'_>) -> Result<Arc<dyn Store>, CommandError> {
-    Ok(stores::open(uri, ROLE, Arc::clone(&shell.clock)).await.map_err(ProbeFailure::from)?)
+async fn open(uri: &StoreUri, name: &str, shell: &Shell<'_>) -> Result<Arc<dyn Store>, CommandError> {
+    let signed = Signed { role: ROLE, name };
+    Ok(stores::open(uri, signed, &shell.clock).await.map_err(ProbeFailure::from)?)
 }
 
 /// Looks at the exchange, and compares what was seen with what is believed.

@@ -1,0 +1,148 @@
+//! What a process asks the store for again and again: leases, and its part among the others.
+//!
+//! A task of its own: while the store does not answer, only the next round waits.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hl_core::StreamKey;
+use hl_core::seam::stopped;
+use hl_core::selector::Event;
+use hl_core::store::StoreError;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::info;
+
+use crate::Engine;
+use crate::sharing::{self, Share};
+
+/// How often the leases of streams that another process held are asked for again.
+const LEASE_AGAIN: Duration = Duration::from_secs(10);
+
+/// A lease that is not this process's any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Returned {
+    /// Another process holds it by now.
+    Superseded(StreamKey),
+    /// The stream was released, and all of it is committed: the lease can be given back.
+    Committed(StreamKey),
+}
+
+/// What the pipeline says of leases, until the next moment between two rounds. At most two entries a stream.
+#[derive(Default)]
+pub(crate) struct Returns {
+    waiting: Mutex<Vec<Returned>>,
+    put: Notify,
+}
+
+impl Returns {
+    pub(crate) fn put(&self, returned: Returned) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if !waiting.contains(&returned) {
+            waiting.push(returned);
+        }
+        drop(waiting);
+        self.put.notify_one();
+    }
+
+    fn take(&self) -> Vec<Returned> {
+        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The rounds of one process.
+pub(crate) struct Rounds {
+    engine: Arc<Engine>,
+    /// Every stream that is to be collected, the most valuable first.
+    order: Vec<StreamKey>,
+    /// Those of them that are to have a standby.
+    doubled: BTreeSet<StreamKey>,
+    /// Its part among the others, where it shares.
+    share: Option<Share>,
+    /// Whether the exchange has said what time it is.
+    knows_time: bool,
+    /// When it was asked.
+    asked: Instant,
+}
+
+impl Rounds {
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        order: Vec<StreamKey>,
+        doubled: BTreeSet<StreamKey>,
+        share: Option<Share>,
+        knows_time: bool,
+    ) -> Self {
+        Self { engine, order, doubled, share, knows_time, asked: Instant::now() }
+    }
+
+    /// Goes on until `leave` turns true and the others have taken over what they can.
+    ///
+    /// # Errors
+    /// When the store fails for good.
+    pub(crate) async fn run(mut self, mut leave: watch::Receiver<bool>) -> Result<(), StoreError> {
+        let mut again = interval(if self.share.is_some() { sharing::EVERY } else { LEASE_AGAIN });
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let engine = self.engine.clone();
+        let mut leaving = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = stopped(&mut leave), if !leaving => {
+                    if !self.share.as_mut().is_some_and(Share::leave) {
+                        return Ok(());
+                    }
+                    info!("leaving: the others take over");
+                    leaving = true;
+                    again.reset_immediately();
+                }
+                () = engine.returned.put.notified() => self.take_back(),
+                _ = again.tick() => {
+                    let done = tokio::select! {
+                        biased;
+                        done = self.round() => done?,
+                        // A store that hangs does not hold up the end.
+                        () = stopped(&mut leave), if !leaving => continue,
+                    };
+                    if done && leaving && !self.share.as_ref().is_some_and(Share::is_moving) {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Leases that are not this process's any more. Between two rounds: in the middle of one its picture would change.
+    fn take_back(&mut self) {
+        for returned in self.engine.returned.take() {
+            match returned {
+                Returned::Superseded(stream) => {
+                    self.engine.guard.report(self.engine.mono.now(), Event::Superseded { stream });
+                    self.engine.leased().remove(&stream);
+                }
+                Returned::Committed(stream) => {
+                    if let Some(share) = &mut self.share {
+                        self.engine.give_back(share, stream);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks for what this process is to have. Whether the others could be asked.
+    async fn round(&mut self) -> Result<bool, StoreError> {
+        // Stamps far from a wrong system clock are not believed until the exchange has said what time it is.
+        if !self.knows_time && self.asked.elapsed() >= LEASE_AGAIN {
+            self.asked = Instant::now();
+            self.knows_time = self.engine.learn_time().await;
+        }
+        match &mut self.share {
+            Some(share) => self.engine.share(share, &self.order).await,
+            None => {
+                self.engine.lease_again(&self.order, &self.doubled).await;
+                Ok(true)
+            }
+        }
+    }
+}
