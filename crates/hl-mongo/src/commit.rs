@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use hl_core::ledger::{Ack, Batch, Change, Span};
+use hl_core::ledger::{Ack, Batch, Cause, Change, Span};
 use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs, Token};
 use hl_store::rules;
 use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
@@ -31,7 +31,7 @@ impl Work for Commit {
         if let Some(token) = batch.foreign_token() {
             return Err(MongoError::MixedTokens { batch: batch.token.0, epoch: token.0 });
         }
-        let superseded = superseded(tx, batch).await?;
+        let (superseded, edges) = leases_of(tx, batch).await?;
         let changes: Vec<_> = batch
             .changes
             .iter()
@@ -44,10 +44,23 @@ impl Work for Commit {
         let is_own = batch.token == tx.token;
         let mut sheets = BTreeMap::new();
         let mut wanted = wanted(&changes);
+        let holes = holes(batch, edges);
+        for (stream, hole) in &holes {
+            let nothing = Wanted { span: *hole, whole_pieces: false, gaps: true };
+            let of_stream = wanted.entry(*stream).or_insert(nothing);
+            (of_stream.span, of_stream.gaps) = (of_stream.span.hull(*hole), true);
+        }
         if is_own {
+            let is_whole = |stream: &StreamKey| holes.iter().all(|(of, _)| of != stream);
+            let changes: Vec<_> = changes.iter().copied().filter(|(stream, _)| is_whole(stream)).collect();
             recall(tx, &changes, &mut wanted, &mut sheets);
         }
         sheets.extend(ledger::load(tx, &wanted).await?);
+        for (stream, hole) in holes {
+            if let Some(sheet) = sheets.get_mut(&stream) {
+                sheet.ask(hole, Cause::StoreLost);
+            }
+        }
         let mut writing = Writing {
             batch,
             ack: Ack::default(),
@@ -274,6 +287,14 @@ fn wanted(changes: &[&(StreamKey, Change)]) -> BTreeMap<StreamKey, Wanted> {
     wanted
 }
 
+/// What the store has lost of each stream, before and between the pieces of the batch.
+fn holes(batch: &Batch, edges: BTreeMap<StreamKey, Option<TimeMs>>) -> Vec<(StreamKey, Span)> {
+    let of_stream = |(stream, edge)| {
+        rules::holes(edge, &batch.told_of(stream)).into_iter().map(move |hole| (stream, hole))
+    };
+    edges.into_iter().flat_map(of_stream).collect()
+}
+
 /// Takes those of the wanted sheets that are known well enough.
 fn recall(
     tx: &Tx<'_>,
@@ -326,24 +347,31 @@ async fn stored_keys(tx: &mut Tx<'_>, changes: &[&(StreamKey, Change)]) -> Resul
     Ok(Keys { stored: Some(stored), imported })
 }
 
-/// The streams of the batch for which it needs a lease that its token does not have.
-async fn superseded(tx: &mut Tx<'_>, batch: &Batch) -> Result<BTreeSet<StreamKey>, MongoError> {
-    let mut superseded = batch.leased();
+/// The streams of the batch for which it needs a lease that its token does not have; and the edges of those whose lease was
+/// not known, and was read.
+async fn leases_of(
+    tx: &mut Tx<'_>,
+    batch: &Batch,
+) -> Result<(BTreeSet<StreamKey>, BTreeMap<StreamKey, Option<TimeMs>>), MongoError> {
+    let (mut superseded, mut edges) = (batch.leased(), BTreeMap::new());
     if superseded.is_empty() {
-        return Ok(superseded);
+        return Ok((superseded, edges));
     }
     let needed = superseded.len();
     if batch.token == tx.token {
         let known = tx.known.leased(&batch.changes);
         superseded.retain(|stream| !known.contains(stream));
         if superseded.is_empty() {
-            return Ok(superseded);
+            return Ok((superseded, edges));
         }
     }
     let names: Vec<_> = superseded.iter().map(ToString::to_string).collect();
     let held = doc! { "_id": { "$in": names.clone() }, "token": i64::from(batch.token.0) };
     for document in tx.find(STREAMS, held, doc! {}).await? {
-        superseded.remove(&Read::of(STREAMS, &document).stream("_id")?);
+        let read = Read::of(STREAMS, &document);
+        let stream = read.stream("_id")?;
+        superseded.remove(&stream);
+        edges.insert(stream, read.time_or_null("edge")?);
     }
     if batch.token != tx.token && superseded.len() < needed {
         // Of another session: that nobody takes its streams meanwhile, the stream's document is written.
@@ -351,5 +379,5 @@ async fn superseded(tx: &mut Tx<'_>, batch: &Batch) -> Result<BTreeSet<StreamKey
         let touch = doc! { "$currentDate": { "adopted_at": true } };
         tx.update(STREAMS, vec![doc! { "q": held, "u": touch, "multi": true }]).await?;
     }
-    Ok(superseded)
+    Ok((superseded, edges))
 }

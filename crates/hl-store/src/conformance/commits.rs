@@ -63,6 +63,30 @@ pub fn a_spooled_batch_of_the_dead_is_taken_until_somebody_else_has_the_stream(n
     });
 }
 
+/// A store that was put back to an earlier state has less than its sessions wrote: what is between becomes a gap.
+pub fn what_the_store_lost_becomes_a_gap(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let btc = trades("BTC");
+        let dead = holder(&*subject, &[btc]).await;
+        let (token, claim) = (dead.token(), epoch(dead.token(), 1));
+        commit(&dead, token, btc, live(claim, Records::Trades(vec![trade("BTC", 10, 1)]), span(5, 10)))
+            .await
+            .unwrap();
+        crash(&*subject, dead).await;
+        // Its batch of 10 to 20 was stored, and is not any more; the one after it waited in the spool.
+        let next = subject.open().await.unwrap();
+        let waited = live(claim, Records::Trades(vec![trade("BTC", 30, 1)]), span(20, 30));
+        let ack = commit(&next, token, btc, waited).await.unwrap();
+        assert_eq!((ack.inserted, ack.superseded.len()), (1, 0));
+        let inspect = subject.inspect().await.unwrap();
+        let gaps = inspect.gaps(Some(btc)).await.unwrap();
+        let gaps: Vec<_> = gaps.iter().map(|gap| (gap.span, gap.cause)).collect();
+        assert_eq!(gaps, [(span(10, 20), Cause::StoreLost)]);
+        assert_eq!(inspect.audit().await.unwrap().problems, []);
+    });
+}
+
 /// An answer may get lost: the same batch again is harmless, even after its gaps were split.
 pub fn a_repeated_batch_changes_nothing(new: New<'_>) {
     let subject = new();

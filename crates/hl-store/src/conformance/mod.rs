@@ -70,6 +70,7 @@ macro_rules! conformance_tests {
             notes_are_kept
             a_stale_token_writes_nothing
             a_spooled_batch_of_the_dead_is_taken_until_somebody_else_has_the_stream
+            what_the_store_lost_becomes_a_gap
             a_repeated_batch_changes_nothing
             rows_of_another_stream_are_refused
             rows_out_of_order_are_written_once
