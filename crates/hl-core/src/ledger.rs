@@ -108,11 +108,13 @@ pub enum Cause {
     StoreFull,
     /// Nobody had asked for it yet when a backfill did.
     NotCollected,
+    /// Collecting began here: the stream was never collected before.
+    FirstStart,
 }
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Outage,
         Self::Silence,
         Self::Refused,
@@ -123,6 +125,7 @@ impl Cause {
         Self::Undecodable,
         Self::StoreFull,
         Self::NotCollected,
+        Self::FirstStart,
     ];
 
     /// The word in the `cause` column.
@@ -139,6 +142,7 @@ impl Cause {
             Self::Undecodable => "undecodable",
             Self::StoreFull => "store_full",
             Self::NotCollected => "not_collected",
+            Self::FirstStart => "first_start",
         }
     }
 
@@ -294,9 +298,10 @@ impl Batch {
     /// Whether there may be something to backfill once it is committed.
     #[must_use]
     pub fn opens_gaps(&self) -> bool {
-        self.changes
-            .iter()
-            .any(|(_, change)| matches!(change, Change::GapOpened { .. } | Change::Doubted { .. }))
+        self.changes.iter().any(|(stream, change)| {
+            stream.spec().new_gap() == GapState::Open
+                && matches!(change, Change::GapOpened { .. } | Change::Doubted { .. })
+        })
     }
 }
 
@@ -362,9 +367,12 @@ mod tests {
             (Change::GapLost { span }, false),
             (Change::Edge(TimeMs(7)), false),
         ] {
-            let changes = vec![(StreamKey::Mids, Change::Edge(TimeMs(3))), (StreamKey::Mids, change)];
+            let bars = "candle/BTC/1m".parse().unwrap();
+            let changes = vec![(bars, Change::Edge(TimeMs(3))), (bars, change.clone())];
             let batch = Batch { token: Token(1), changes };
             assert_eq!(batch.opens_gaps(), opens, "{:?}", batch.changes);
+            let batch = Batch { token: Token(1), changes: vec![(StreamKey::Mids, change)] };
+            assert!(!batch.opens_gaps(), "the exchange has no past of it");
         }
     }
 }

@@ -539,7 +539,7 @@ impl Engine {
     /// Streams begin: their time lines first, then the selector may give them out.
     pub(crate) fn begin(&self, leases: Leases, doubled: &BTreeSet<StreamKey>) {
         for mut start in leases.granted {
-            let stream = start.stream;
+            let (stream, is_new) = (start.stream, start.edge.is_none());
             if self.policy.min_trade_usd.is_some() {
                 // Not every trade is stored: bars that come later are not compared with those that are.
                 start.recent.since = None;
@@ -552,7 +552,7 @@ impl Engine {
                 warn!(%stream, "no place for its standby");
             }
             self.pool.assign(stream, Role::Standby);
-            self.guard.report(self.mono.now(), Event::Leased { stream, places });
+            self.guard.report(self.mono.now(), Event::Leased { stream, places, is_new });
         }
     }
 

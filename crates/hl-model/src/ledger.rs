@@ -226,10 +226,20 @@ impl Ledger {
         if span.ms() == 0 && self.borders() == Borders::HalfOpen {
             return;
         }
-        let inside =
-            self.gaps.iter().map(|g| g.span).filter(|g| span.contains(g.from) && span.contains(g.to));
-        if Span::joined(inside) != [span] {
-            self.gaps.push(Gap { span, state: GapState::Open, claim: None });
+        let borders = self.borders();
+        // Kept in order of their beginnings.
+        let known = self.gaps.iter().filter_map(|gap| borders.part(gap.span, span));
+        if Span::joined(known) == [span] {
+            return;
+        }
+        let goes_on = |gap: &&mut Gap| {
+            borders == Borders::HalfOpen
+                && (gap.span.to, gap.state, gap.claim) == (span.from, GapState::Open, None)
+        };
+        if let Some(before) = self.gaps.iter_mut().find(goes_on) {
+            before.span.to = span.to;
+        } else {
+            self.gaps.push(Gap { span, state: self.stream.spec().new_gap(), claim: None });
             self.tidy();
         }
     }

@@ -203,19 +203,31 @@ impl Sheet {
         if span.ms() == 0 && self.borders() == Borders::HalfOpen {
             return;
         }
-        let inside =
-            |gap: &Gap| gap.cause == cause && span.contains(gap.span.from) && span.contains(gap.span.to);
-        // A repeated batch may find its gap split by now.
-        if Span::joined(self.near(span).into_iter().filter(inside).map(|gap| gap.span)) != [span] {
-            self.insert_gap(span, cause);
+        let borders = self.borders();
+        let mut near = self.near(span);
+        near.retain(|gap| gap.cause == cause);
+        // A repeated batch may find its gap split by now, or grown.
+        if Span::joined(near.iter().filter_map(|gap| borders.part(gap.span, span))) == [span] {
+            return;
+        }
+        // One outage is one gap. Where borders are shared a block with rows may lie between the two.
+        let goes_on = |gap: &Gap| {
+            borders == Borders::HalfOpen
+                && (gap.span.to, gap.state, gap.claim) == (span.from, GapState::Open, None)
+        };
+        let Some(before) = near.into_iter().find(goes_on) else { return self.insert_gap(span, cause) };
+        self.touched_gaps.insert(before.id);
+        for gap in self.gaps.iter_mut().filter(|gap| gap.id == before.id) {
+            gap.span.to = span.to;
         }
     }
 
     fn insert_gap(&mut self, span: Span, cause: Cause) {
         let id = ObjectId::new();
         self.touched_gaps.insert(id);
-        let (state, opened_at) = (GapState::Open, self.now);
-        self.gaps.push(Gap { id, span, cause, state, opened_at, closed_at: None, claim: None });
+        let (state, opened_at) = (self.stream.spec().new_gap(), self.now);
+        let closed_at = (state != GapState::Open).then_some(self.now);
+        self.gaps.push(Gap { id, span, cause, state, opened_at, closed_at, claim: None });
     }
 
     /// Marks those parts of gaps inside `span` as filled that are not yet, and that nobody else living has claimed.
@@ -324,7 +336,7 @@ impl Sheet {
         for gap in self.near(span) {
             let Some(part) = borders.part(gap.span, span) else { continue };
             if gap.state == GapState::Backfilled {
-                self.carve(&gap, part, GapState::Open, None);
+                self.carve(&gap, part, self.stream.spec().new_gap(), None);
             }
             known.push(part);
         }

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use hl_core::selector::Mono;
 use hl_core::{SourceId, StreamKey, TimeMs, Token};
 
+use crate::Reception;
+
 /// Everything that is seen at one moment. Counters only grow.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Observation {
@@ -39,6 +41,8 @@ pub struct StreamSeen {
     pub subscribed: bool,
     /// Records admitted.
     pub records: u64,
+    /// Whether data of it is received, where this process owns it.
+    pub reception: Reception,
 }
 
 /// A socket.

@@ -162,6 +162,8 @@ struct State {
     /// Nobody asks before this, on the monotonic clock.
     quiet_until: i64,
     penalty_ms: i64,
+    /// Why the last attempt brought no answer, where none has come since.
+    trouble: Option<String>,
 }
 
 /// The client. Cheap to share; all users slow down together on a 429.
@@ -209,6 +211,11 @@ impl InfoClient {
     /// What was counted so far.
     pub fn counters(&self) -> RestCounters {
         RestCounters { weight_used: self.weights.used(), ..self.state().counters }
+    }
+
+    /// Why the last request got no usable answer, in words, where none has got one since.
+    pub fn trouble(&self) -> Option<String> {
+        self.state().trouble.clone()
     }
 
     /// The clock that answers are stamped with.
@@ -275,14 +282,19 @@ impl InfoClient {
             let error = match self.attempt(request, weight, urgency, limit).await {
                 Ok((mut body, took_ms)) => match decode(&mut body.bytes) {
                     Ok(answer) => {
-                        self.state().counters.answers += 1;
+                        let mut state = self.state();
+                        state.counters.answers += 1;
+                        state.trouble = None;
                         return Ok((answer, took_ms));
                     }
                     Err(error) => RestError::Decode(error),
                 },
                 Err(error) => error,
             };
-            self.state().counters.failures += 1;
+            let mut state = self.state();
+            state.counters.failures += 1;
+            state.trouble = Some(error.to_string());
+            drop(state);
             if attempt == ATTEMPTS || !error.is_worth_another_try() {
                 return Err(error);
             }
