@@ -224,7 +224,8 @@ async fn a_quiet_day_raises_nothing() {
     let mut told = Told(daemon.engine.alerts());
     sleep(MINUTE * 60 * 24).await;
     assert_eq!(told.since_last(), Vec::<String>::new());
-    let health = daemon.engine.health().borrow().health.clone();
-    assert_eq!((health.reasons(0), health.alerts.len()), (Vec::new(), 0));
+    let published = daemon.engine.health().borrow().clone();
+    let health = &published.health;
+    assert_eq!((health.reasons(&published.reception, 0), health.alerts.len()), (Vec::new(), 0));
     daemon.stop().await.unwrap();
 }

@@ -7,9 +7,11 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
 
 use hl_core::TimeMs;
+use hl_core::alert::{Alert, Severity};
+use hl_monitor::{Reception, TotalReception};
 
 use crate::human;
-use crate::status::{Owner, StatusReport};
+use crate::status::{Owner, StatusReport, StreamStatus};
 
 /// Lines are written this often, ms, where there is no terminal.
 const LINE_MS: i64 = 10_000;
@@ -19,6 +21,14 @@ const DEFAULT_HEIGHT: usize = 24;
 
 /// Everything below the streams and above them: heading, table head, sockets, counters, what is left out.
 const FRAME_LINES: usize = 6;
+/// Alerts that a terminal shows at most, and warnings.
+const ALERTS: usize = 4;
+const WARNINGS: usize = 4;
+
+const RED: &str = "\x1b[31m";
+const YELLOW: &str = "\x1b[33m";
+const GREEN: &str = "\x1b[32m";
+const PLAIN: &str = "\x1b[0m";
 
 const HOME: &str = "\x1b[H";
 const CLEAR_LINE: &str = "\x1b[K\n";
@@ -71,17 +81,23 @@ impl<W: Write> View<W> {
         Self { out, mode, begun: false, last: None }
     }
 
-    /// Shows a report; call it about once a second.
+    /// Shows a report; call it about once a second. A table ends with the last of the `warnings`, which the log would
+    /// otherwise write across it.
     ///
     /// # Errors
     /// When the output is gone.
-    pub fn show(&mut self, report: &StatusReport) -> io::Result<()> {
+    pub fn show(&mut self, report: &StatusReport, warnings: &[String]) -> io::Result<()> {
         if let Mode::Table { colour } = self.mode {
             let begin = if self.begun { "" } else { ENTER };
             let clear = if self.begun { "" } else { CLEAR_ALL };
             self.begun = true;
             let height = terminal_size::terminal_size().map_or(DEFAULT_HEIGHT, |(_, h)| usize::from(h.0));
-            let text = table(report, height.saturating_sub(FRAME_LINES).max(1), colour);
+            let warnings = last_lines(warnings, colour);
+            let heading = heading(report, colour);
+            let below = [&told(report, colour), &warnings];
+            let others = FRAME_LINES - 1
+                + below.into_iter().chain([&heading]).map(|text| text.lines().count()).sum::<usize>();
+            let text = table(report, height.saturating_sub(others).max(1), colour) + &warnings;
             let text = text.replace('\n', CLEAR_LINE);
             write!(self.out, "{begin}{clear}{HOME}{text}{CLEAR_REST}")?;
             return self.out.flush();
@@ -111,11 +127,16 @@ impl<W: Write> Drop for View<W> {
 #[must_use]
 pub fn table(report: &StatusReport, max_rows: usize, colour: bool) -> String {
     let mut text = heading(report, colour);
-    let mut table = human::table(&["stream", "owner", "rows", "rows/s", "lag", "gaps", "last record"]);
+    if report.streams.is_empty() {
+        return text + &told(report, colour);
+    }
+    let headings = ["stream", "owner", "reception", "rows", "rows/s", "lag", "gaps", "last record"];
+    let mut table = human::table(&headings);
     for s in report.streams.iter().take(max_rows) {
         table.add_row([
             s.stream.to_string(),
             s.collector(),
+            s.reception.as_str().to_owned(),
             s.rows.to_string(),
             format!("{:.1}", s.rate_per_s),
             s.lag_ms.map_or("-".to_owned(), human::length),
@@ -141,18 +162,53 @@ pub fn table(report: &StatusReport, max_rows: usize, colour: bool) -> String {
     if !counters.is_empty() {
         let _ = writeln!(text, "counted: {}", counters.join(", "));
     }
-    text
+    text + &told(report, colour)
 }
 
 fn heading(report: &StatusReport, colour: bool) -> String {
-    let unowned = report.streams.iter().filter(|s| s.owner == Owner::None).count();
-    let state = if unowned == 0 { "collecting" } else { "partly collecting" };
-    let (begin, end) = match (colour, unowned) {
-        (false, _) => ("", ""),
-        (true, 0) => ("\x1b[32m", "\x1b[0m"),
-        (true, _) => ("\x1b[33m", "\x1b[0m"),
+    if let Some(words) = not_receiving(report) {
+        return format!("{}\n{}\n", painted(RED, &words, colour), summary(report));
+    }
+    let is_whole = |s: &StreamStatus| s.owner != Owner::None && s.reception != Reception::Failing;
+    let (state, paint) = match report.reception.state {
+        Reception::Receiving if report.streams.iter().all(is_whole) => ("receiving", GREEN),
+        Reception::Receiving => ("partly receiving", YELLOW),
+        Reception::Waiting | Reception::Failing => ("waiting", YELLOW),
     };
-    format!("{begin}{state}{end} {}\n", summary(report))
+    format!("{} {}\n", painted(paint, state, colour), summary(report))
+}
+
+/// That nothing is received, since when and why; nothing where something is, or need not be.
+fn not_receiving(report: &StatusReport) -> Option<String> {
+    let TotalReception { state, silent_ms, why, .. } = &report.reception;
+    let why = why.as_ref().filter(|_| *state == Reception::Failing)?;
+    Some(format!("not receiving for {}: {why}", human::length(*silent_ms)))
+}
+
+/// The open alerts, a line each.
+fn told(report: &StatusReport, colour: bool) -> String {
+    let line = |alert: &Alert| {
+        let paint = if alert.severity == Severity::Critical { RED } else { YELLOW };
+        let (kind, subject) = (alert.kind.as_str(), &alert.subject);
+        let ago = human::length(report.at.since(alert.raised).max(0));
+        format!("{} {kind} {subject} for {ago}: {}\n", painted(paint, "alert", colour), alert.words)
+    };
+    let mut text: String = report.alerts.iter().take(ALERTS).map(line).collect();
+    if let Some(hidden) = report.alerts.len().checked_sub(ALERTS).filter(|hidden| *hidden > 0) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "… and {hidden} more alerts: hl-cli alerts");
+    }
+    text
+}
+
+/// The newest warnings, a line each.
+fn last_lines(warnings: &[String], colour: bool) -> String {
+    let newest = &warnings[warnings.len().saturating_sub(WARNINGS)..];
+    newest.iter().map(|line| format!("{} {line}\n", painted(YELLOW, "log", colour))).collect()
+}
+
+fn painted(paint: &str, words: &str, colour: bool) -> String {
+    if colour { format!("{paint}{words}{PLAIN}") } else { words.to_owned() }
 }
 
 fn summary(report: &StatusReport) -> String {
@@ -180,7 +236,8 @@ fn summary(report: &StatusReport) -> String {
 /// A report as one line.
 #[must_use]
 pub fn line(report: &StatusReport) -> String {
-    format!("{} {}", human::time(report.at), summary(report))
+    let reception = not_receiving(report).map_or(String::new(), |words| format!("{words}; "));
+    format!("{} {reception}{}", human::time(report.at), summary(report))
 }
 
 #[cfg(test)]

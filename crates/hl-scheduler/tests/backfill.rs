@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use hl_core::ledger::{Batch, Cause, Change, GapState, Span};
-use hl_core::record::{Candle, HexBytes, Mid, Side, Trade};
+use hl_core::record::{Candle, HexBytes, Side, Trade};
 use hl_core::seam::BoxFuture;
 use hl_core::source::{FetchError, Page, Past};
 use hl_core::store::Store;
@@ -138,7 +138,8 @@ async fn nothing_is_asked_where_nothing_is_open() {
     let past = Script::of([]);
     let filled = fill(&store, &past, stream, span(6, 9)).await.unwrap();
     assert_eq!((filled, past.asked()), (Filled::default(), vec![]));
-    let page = Page { records: Records::Trades(vec![trade(1)]), proven: None, lost: Some(span(0, 5)), next: None };
+    let page =
+        Page { records: Records::Trades(vec![trade(1)]), proven: None, lost: Some(span(0, 5)), next: None };
     let filled = fill(&store, &Script::of([Ok(page)]), stream, span(0, 5)).await.unwrap();
     assert_eq!((filled.rows, filled.lost_ms), (0, 5 * MINUTE), "what is not proven is not written");
 }
@@ -231,7 +232,10 @@ async fn what_is_given_up_is_given_up_whole_and_nothing_stays_claimed() {
     let epoch = Epoch { token: store.token(), local: 7 };
     assert!(!backfill::give_up(&store, epoch, stream, span(0, 10), until(9)).await.unwrap());
     assert!(!backfill::give_up(&store, epoch, stream, span(0, 10), until(9)).await.unwrap());
-    assert!(backfill::give_up(&store, epoch, stream, span(0, 30), until(29)).await.unwrap(), "it stays, whole");
+    assert!(
+        backfill::give_up(&store, epoch, stream, span(0, 30), until(29)).await.unwrap(),
+        "it stays, whole"
+    );
     use GapState::{Open, Unrecoverable};
     assert_eq!(
         states(&folder, stream).await,

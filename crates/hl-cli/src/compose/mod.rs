@@ -4,6 +4,7 @@
 //! to collect, signals, and showing what happens. Every decision about the data is below, in the engine.
 
 mod archive;
+mod pane;
 mod report;
 pub(crate) mod shutdown;
 mod trace;
@@ -31,12 +32,14 @@ use hl_sim::{Sim, SimConfig, SimError};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::config::{CoinsError, Config, Endpoints, StoreUri};
+use crate::config::{CoinsError, Config, Endpoints, Loaded, StoreUri};
 use crate::exit::Exit;
 use crate::http::Server;
 use crate::status;
 use crate::stores;
 use crate::view::{Mode, View};
+
+use self::pane::Pane;
 use crate::webhook::{self, Sender};
 
 /// The spool holds at most this much: hours of a busy market.
@@ -114,8 +117,19 @@ impl DaemonError {
 pub const ROLE: &str = "hl-daemon";
 
 /// Runs the daemon until it is stopped, and says why it ended where that was not asked for.
-pub fn run_process(config: &Config) -> Exit {
-    trace::start(config);
+pub fn run_process(loaded: &Loaded) -> Exit {
+    let config = &loaded.config;
+    let pane = trace::start(config);
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        network = config.network.name(),
+        store = %config.store,
+        archive = %config.archive.display(),
+        retention = %config.retention,
+        config = loaded.file.as_ref().map_or("none".to_owned(), |file| file.display().to_string()),
+        pid = std::process::id(),
+        "starting"
+    );
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -123,7 +137,7 @@ pub fn run_process(config: &Config) -> Exit {
             return Exit::Failed;
         }
     };
-    match runtime.block_on(run(config)) {
+    match runtime.block_on(run(config, pane.as_ref())) {
         Ok(()) => Exit::Done,
         Err(error) => {
             eprintln!("hl-daemon: {error}");
@@ -138,9 +152,10 @@ struct Outside {
     clock: Arc<dyn Clock>,
     endpoints: Endpoints,
     stop: watch::Receiver<bool>,
+    pane: Option<Pane>,
 }
 
-async fn run(config: &Config) -> Result<(), DaemonError> {
+async fn run(config: &Config, pane: Option<&Pane>) -> Result<(), DaemonError> {
     let stop = shutdown::signal(config.run_for);
     let net = outward(config.local_address)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -151,7 +166,7 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
             (Endpoints::at(&sim.endpoint()), Some(sim))
         }
     };
-    let outside = Outside { net, clock, endpoints, stop };
+    let outside = Outside { net, clock, endpoints, stop, pane: pane.cloned() };
     let result = loop {
         match session(config, &outside).await {
             Err(DaemonError::Store { source: StoreError::Superseded, .. }) if !*outside.stop.borrow() => {
@@ -170,7 +185,7 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
 
 /// Collects in one session on the store, until stopped, or until others have taken over.
 async fn session(config: &Config, outside: &Outside) -> Result<(), DaemonError> {
-    let Outside { net, clock, endpoints, stop } = outside;
+    let Outside { net, clock, endpoints, stop, pane } = outside;
     let failed = |source| DaemonError::Store { store: config.store.clone(), source };
     let store = stores::open(&config.store, ROLE, clock.clone()).await.map_err(failed)?;
     let spool = Arc::new(stores::spool(&config.store, SPOOL_BYTES).await.map_err(failed)?);
@@ -214,7 +229,7 @@ async fn session(config: &Config, outside: &Outside) -> Result<(), DaemonError> 
             return Err(error);
         }
     };
-    let result = collect(config, &engine, store.as_ref(), net.as_ref(), stop.clone()).await;
+    let result = collect(config, &engine, store.as_ref(), net.as_ref(), stop.clone(), pane.as_ref()).await;
     let result = result.map_err(|error| match error {
         DaemonError::Engine(EngineError::Store(source))
         | DaemonError::Network(NetworkError::Store(source)) => failed(source),
@@ -267,9 +282,30 @@ async fn collect(
     engine: &Arc<Engine>,
     store: &dyn Store,
     net: &dyn Net,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
+    pane: Option<&Pane>,
 ) -> Result<(), DaemonError> {
     belong(store, &config.network.name()).await?;
+    let show = show(config, engine, store, pane);
+    tokio::select! {
+        biased;
+        ended = collect_all(config, engine, store, stop) => ended?,
+        () = show => {}
+        () = tell(config, engine, net) => {}
+    }
+    let (alerts, gaps) = (Vec::new(), unfilled(config).await);
+    let report = report::report(config, &engine.snapshot(), store.token(), &gaps, alerts, None);
+    info!("{}", crate::view::line(&report));
+    Ok(())
+}
+
+/// Finds out what there is to collect, and collects it.
+async fn collect_all(
+    config: &Config,
+    engine: &Arc<Engine>,
+    store: &dyn Store,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), DaemonError> {
     let Some(coins) = coins(config, engine, store, &mut stop).await? else { return Ok(()) };
     let streams: Vec<StreamKey> = config.stream_keys(&coins);
     let standby = config.standby.resolve(&coins)?;
@@ -280,16 +316,7 @@ async fn collect(
         standbys = standby.len(),
         "collecting"
     );
-    let show = show(config, engine, store);
-    tokio::select! {
-        biased;
-        ended = engine.run(&streams, &standby, stop) => ended?,
-        () = show => {}
-        () = tell(config, engine, net) => {}
-    }
-    let report = report::report(config, &engine.snapshot(), store.token(), &unfilled(config).await, None);
-    info!("{}", crate::view::line(&report));
-    Ok(())
+    Ok(engine.run(&streams, &standby, stop).await?)
 }
 
 /// Answers over HTTP, on a thread of its own.
@@ -355,7 +382,7 @@ async fn unfilled(config: &Config) -> BTreeMap<StreamKey, u64> {
 }
 
 /// Shows what the engine does, and keeps it in the store. Never ends by itself.
-async fn show(config: &Config, engine: &Engine, store: &dyn Store) {
+async fn show(config: &Config, engine: &Engine, store: &dyn Store, pane: Option<&Pane>) {
     let mut view = View::new(std::io::stdout(), Mode::of_stdout(config.json));
     let mut every = tokio::time::interval(VIEW_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -366,15 +393,21 @@ async fn show(config: &Config, engine: &Engine, store: &dyn Store) {
     for n in 0_u64.. {
         every.tick().await;
         let snapshot = engine.snapshot();
-        if snapshot.streams.is_empty() {
+        // An exchange that cannot be reached is nothing to collect from, and something to show.
+        if snapshot.streams.is_empty() && snapshot.reception.why.is_none() {
             continue;
         }
         if n % NOTE_EVERY_VIEWS == 0 {
             gaps = unfilled(config).await;
         }
-        let report = report::report(config, &snapshot, store.token(), &gaps, Some(&mut rates));
+        let alerts = engine.health().borrow().health.alerts.clone();
+        let report = report::report(config, &snapshot, store.token(), &gaps, alerts, Some(&mut rates));
+        let warnings = pane.map(Pane::lines).unwrap_or_default();
         // Standard output may be closed: the collection goes on.
-        shown = shown && view.show(&report).is_ok();
+        shown = shown && view.show(&report, &warnings).is_ok();
+        if let Some(pane) = pane {
+            pane.cover(shown);
+        }
         if n % NOTE_EVERY_VIEWS == 0
             && let Ok(text) = serde_json::to_string(&report)
             && let Err(error) = store.put_note(&note, &text).await

@@ -119,6 +119,8 @@ pub struct Loaded {
     pub config: Config,
     /// Where `--print-config` asks for it: the configuration as TOML, each value with its place, passwords masked.
     pub print: Option<String>,
+    /// The configuration file that was read.
+    pub file: Option<PathBuf>,
 }
 
 impl Config {
@@ -142,11 +144,11 @@ pub fn load(
 ) -> Result<Loaded, ConfigError> {
     let matches = options::command().try_get_matches_from(arguments)?;
     let environment = layers::environment(environment)?;
-    let file = match matches.get_one::<String>(CONFIG).or(environment.config.as_ref()) {
+    let path = matches.get_one::<String>(CONFIG).or(environment.config.as_ref()).map(PathBuf::from);
+    let file = match &path {
         Some(path) => {
-            let path = PathBuf::from(path);
-            let text = read(&path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
-            layers::file(&path, &text)?
+            let text = read(path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+            layers::file(path, &text)?
         }
         None => Layer::new(),
     };
@@ -156,7 +158,7 @@ pub fn load(
     settings.0.extend(layers::flags(&matches)?);
     let config = settings.config()?;
     let print = matches.get_flag(PRINT_CONFIG).then(|| print::toml(&settings.0));
-    Ok(Loaded { config, print })
+    Ok(Loaded { config, print, file: path })
 }
 
 /// The store that a command works on: its `--store`, else `HL_STORE`, else the default. Other `HL_…` variables are

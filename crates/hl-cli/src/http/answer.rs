@@ -32,10 +32,14 @@ pub(super) fn to(method: &Method, path: &str, published: &Published) -> Response
             &json!({ "at": at, "age_ms": age_ms, "token": token, "alerts": health.alerts }),
         ),
         _ => {
-            let reasons = health.reasons(age_ms);
+            let reasons = health.reasons(&published.reception, age_ms);
             let healthy = reasons.is_empty();
             let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-            json_of(status, &json!({ "healthy": healthy, "at": at, "age_ms": age_ms, "reasons": reasons }))
+            let reception = &published.reception;
+            json_of(
+                status,
+                &json!({ "healthy": healthy, "at": at, "age_ms": age_ms, "reasons": reasons, "reception": reception }),
+            )
         }
     }
 }

@@ -282,19 +282,14 @@ impl InfoClient {
             let error = match self.attempt(request, weight, urgency, limit).await {
                 Ok((mut body, took_ms)) => match decode(&mut body.bytes) {
                     Ok(answer) => {
-                        let mut state = self.state();
-                        state.counters.answers += 1;
-                        state.trouble = None;
+                        self.note(None);
                         return Ok((answer, took_ms));
                     }
                     Err(error) => RestError::Decode(error),
                 },
                 Err(error) => error,
             };
-            let mut state = self.state();
-            state.counters.failures += 1;
-            state.trouble = Some(error.to_string());
-            drop(state);
+            self.note(Some(&error));
             if attempt == ATTEMPTS || !error.is_worth_another_try() {
                 return Err(error);
             }
@@ -303,6 +298,15 @@ impl InfoClient {
             let jitter = self.rng.lock().unwrap_or_else(PoisonError::into_inner).f64();
             tokio::time::sleep(retry.mul_f64(0.5 + jitter / 2.0)).await;
             retry *= 2;
+        }
+    }
+
+    fn note(&self, error: Option<&RestError>) {
+        let mut state = self.state();
+        state.trouble = error.map(RestError::to_string);
+        match error {
+            None => state.counters.answers += 1,
+            Some(_) => state.counters.failures += 1,
         }
     }
 

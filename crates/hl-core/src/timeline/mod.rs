@@ -311,7 +311,10 @@ impl Live {
 fn count(content: &Content) -> u64 {
     match content {
         Content::Frame(records) | Content::Answer { records, .. } => records.len() as u64,
-        Content::Started { .. } | Content::Broken { .. } | Content::Proof { .. } | Content::Unanswered { .. } => 0,
+        Content::Started { .. }
+        | Content::Broken { .. }
+        | Content::Proof { .. }
+        | Content::Unanswered { .. } => 0,
     }
 }
 

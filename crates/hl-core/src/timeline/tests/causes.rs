@@ -112,7 +112,8 @@ fn what_requests_did_not_answer_is_called_by_their_failure() {
             line.answer(11);
             line.unanswered(cause);
             line.unanswered(Cause::Silence);
-            let causes = |gaps: Vec<(Span, Cause)>| gaps.into_iter().map(|(_, cause)| cause).collect::<Vec<_>>();
+            let causes =
+                |gaps: Vec<(Span, Cause)>| gaps.into_iter().map(|(_, cause)| cause).collect::<Vec<_>>();
             let mut other = Line { line: line.line.clone(), ..line };
             assert_eq!(causes(line.answer(20)), [cause], "{stream}");
             assert_eq!(causes(line.answer(30)), [Cause::Sampled], "{stream}: it answers again");
