@@ -246,6 +246,17 @@ impl Ledger {
 
     fn tidy(&mut self) {
         self.gaps.sort_by_key(|g| (g.span, g.state, g.claim));
+        if self.borders() == Borders::HalfOpen {
+            // What was filled of one gap is one piece again.
+            self.gaps.dedup_by(|later, earlier| {
+                let joins = earlier.span.to == later.span.from
+                    && [earlier.state, later.state] == [GapState::Backfilled; 2];
+                if joins {
+                    earlier.span.to = later.span.to;
+                }
+                joins
+            });
+        }
     }
 
     /// Gives the parts of those gaps inside `span` that `choose` wants a new state and claim.

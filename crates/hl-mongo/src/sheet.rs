@@ -241,10 +241,30 @@ impl Sheet {
             }
             if let Some(part) = self.borders().part(gap.span, span) {
                 self.carve(&gap, part, GapState::Backfilled, None);
+                if self.borders() == Borders::HalfOpen {
+                    self.join_filled(&gap, part);
+                }
                 parts.push(part);
             }
         }
         Span::joined(parts)
+    }
+
+    /// A part that was filled, and its neighbours with the same cause that were, are one gap again.
+    fn join_filled(&mut self, gap: &Gap, part: Span) {
+        let is_next = |other: &Gap| {
+            (other.cause, other.state) == (gap.cause, GapState::Backfilled)
+                && (other.span.to == part.from || other.span.from == part.to)
+        };
+        let (joined, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.gaps).into_iter().partition(is_next);
+        self.gaps = rest;
+        for other in joined {
+            self.touched_gaps.insert(other.id);
+            for whole in self.gaps.iter_mut().filter(|whole| whole.id == gap.id) {
+                whole.span = whole.span.hull(other.span);
+                whole.opened_at = whole.opened_at.min(other.opened_at);
+            }
+        }
     }
 
     /// Gives open gaps inside `span` up.
@@ -401,6 +421,12 @@ impl Sheet {
     /// Gaps that are new or changed.
     pub(crate) fn changed_gaps(&self) -> impl Iterator<Item = &Gap> {
         self.gaps.iter().filter(|gap| self.touched_gaps.contains(&gap.id))
+    }
+
+    /// Gaps that are part of another one now.
+    pub(crate) fn gone_gaps(&self) -> impl Iterator<Item = ObjectId> {
+        let is_there = |id: &ObjectId| self.gaps.iter().any(|gap| gap.id == *id);
+        self.touched_gaps.iter().copied().filter(move |id| !is_there(id))
     }
 
     /// Pieces that are new, changed, or gone.

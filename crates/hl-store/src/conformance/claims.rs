@@ -7,7 +7,7 @@ use hl_core::{Decimal, Records, StreamKey, TimeMs};
 
 use super::New;
 use super::fixture::{
-    coin, commit, crash, epoch, every_kind, filled, holder, live, minutes, run, settlement, span, trade,
+    bar, coin, commit, crash, epoch, every_kind, filled, holder, live, minutes, run, settlement, span, trade,
     trades,
 };
 
@@ -192,6 +192,17 @@ pub fn a_gap_that_goes_on_is_one_gap(new: New<'_>) {
         let behind = opened(4 * minute, 5 * minute, Cause::Silence);
         commit(&store, store.token(), bars, vec![behind]).await.unwrap();
         assert_eq!(gaps(bars).await.len(), 3, "somebody is at work on what lies before it");
+
+        let fill = |from: i64, to: i64| {
+            let records = (from..to).map(|at| bar("BTC", at * minute, 1, 1)).collect();
+            filled(claim, span(from * minute, to * minute), Records::Candles(records))
+        };
+        for (from, to) in [(0, 1), (2, 3), (1, 2), (3, 4)] {
+            commit(&store, store.token(), bars, vec![fill(from, to)]).await.unwrap();
+        }
+        let filled = gaps(bars).await;
+        assert_eq!(filled[..2], [whole, (span(3 * minute, 4 * minute), Cause::Silence)], "page by page");
+        assert_eq!(subject.inspect().await.unwrap().audit().await.unwrap().problems, []);
 
         let parts = vec![opened(1, 5, Cause::Outage), opened(5, 9, Cause::Outage)];
         commit(&store, store.token(), btc, parts).await.unwrap();

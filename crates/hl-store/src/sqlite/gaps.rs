@@ -150,6 +150,9 @@ impl Scope<'_> {
             }
             if let Some(part) = borders.part(gap.span, span) {
                 self.carve(&gap, part, GapState::Backfilled, None)?;
+                if borders == Borders::HalfOpen {
+                    self.join_filled(&name, &gap, part)?;
+                }
                 parts.push(part);
             }
         }
@@ -179,6 +182,31 @@ impl Scope<'_> {
             self.insert_piece(&name, part, stamp, rows)?;
         }
         Ok(written)
+    }
+
+    /// A part that was filled, and its neighbours with the same cause that were, are one gap again.
+    fn join_filled(&self, stream: &str, gap: &Gap, part: Span) -> Result<(), StoreError> {
+        const STEP: &str = "joining what was filled of a gap";
+        let is_next = |other: &Gap| {
+            (other.cause, other.state) == (gap.cause, GapState::Backfilled)
+                && (other.span.to == part.from || other.span.from == part.to)
+        };
+        let mut whole = part;
+        for other in self.gaps_near(stream, part)?.into_iter().filter(is_next) {
+            whole = whole.hull(other.span);
+            self.tx
+                .prepare_cached(
+                    "UPDATE gaps SET from_time = ?3, to_time = ?4,
+                     opened_at = min(opened_at, (SELECT opened_at FROM gaps WHERE id = ?2)) WHERE id = ?1",
+                )
+                .and_then(|mut s| s.execute(params![gap.id, other.id, whole.from.0, whole.to.0]))
+                .step(STEP)?;
+            self.tx
+                .prepare_cached("DELETE FROM gaps WHERE id = ?1")
+                .and_then(|mut s| s.execute([other.id]))
+                .step(STEP)?;
+        }
+        Ok(())
     }
 
     /// Gives open gaps inside `span` up.
