@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal as _, Write};
 
 use hl_core::TimeMs;
 use hl_core::alert::{Alert, Severity};
+use hl_core::time::DAY_MS;
 use hl_monitor::{Reception, TotalReception};
 
 use crate::human;
@@ -16,11 +17,11 @@ use crate::status::{Owner, StatusReport, StreamStatus};
 /// Lines are written this often, ms, where there is no terminal.
 const LINE_MS: i64 = 10_000;
 
-/// Rows that a terminal of unknown height is taken to have.
-const DEFAULT_HEIGHT: usize = 24;
+/// Columns and rows that a terminal of unknown size is taken to have.
+const DEFAULT_SIZE: (usize, usize) = (80, 24);
 
-/// Everything below the streams and above them: heading, table head, sockets, counters, what is left out.
-const FRAME_LINES: usize = 6;
+/// Around the streams: table head, sockets, counters, what is left out, and one for the cursor.
+const FRAME_LINES: usize = 5;
 /// Alerts that a terminal shows at most, and warnings.
 const ALERTS: usize = 4;
 const WARNINGS: usize = 4;
@@ -91,13 +92,9 @@ impl<W: Write> View<W> {
             let begin = if self.begun { "" } else { ENTER };
             let clear = if self.begun { "" } else { CLEAR_ALL };
             self.begun = true;
-            let height = terminal_size::terminal_size().map_or(DEFAULT_HEIGHT, |(_, h)| usize::from(h.0));
-            let warnings = last_lines(warnings, colour);
-            let heading = heading(report, colour);
-            let below = [&told(report, colour), &warnings];
-            let others = FRAME_LINES - 1
-                + below.into_iter().chain([&heading]).map(|text| text.lines().count()).sum::<usize>();
-            let text = table(report, height.saturating_sub(others).max(1), colour) + &warnings;
+            let size = terminal_size::terminal_size();
+            let size = size.map_or(DEFAULT_SIZE, |(w, h)| (usize::from(w.0), usize::from(h.0)));
+            let text = screen(report, warnings, size, colour);
             let text = text.replace('\n', CLEAR_LINE);
             write!(self.out, "{begin}{clear}{HOME}{text}{CLEAR_REST}")?;
             return self.out.flush();
@@ -123,12 +120,75 @@ impl<W: Write> Drop for View<W> {
     }
 }
 
+/// A report as a terminal of so many columns and rows shows it: nothing pushes its first line off the screen, and what
+/// somebody should read is not cut.
+fn screen(
+    report: &StatusReport,
+    warnings: &[String],
+    (width, height): (usize, usize),
+    colour: bool,
+) -> String {
+    let heading = wrapped(&heading(report, colour), width);
+    let below = wrapped(&(told(report, colour) + &last_lines(warnings, colour)), width);
+    let below: Vec<_> = below.lines().take(height / 3).collect();
+    let rows = height.saturating_sub(FRAME_LINES + heading.lines().count() + below.len()).max(1);
+    let below: String = below.into_iter().map(|line| format!("{line}\n")).collect();
+    heading + &streams(report, rows) + &below
+}
+
+/// Breaks lines that are longer than so many columns, between words where it can. Colours take none.
+fn wrapped(text: &str, width: usize) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.lines() {
+        let mut column = 0;
+        for (n, word) in line.split(' ').enumerate() {
+            if n > 0 && column > 0 && column + 1 + columns(word) > width {
+                out.push('\n');
+                column = 0;
+            } else if n > 0 {
+                out.push(' ');
+                column += 1;
+            }
+            let mut in_colour = false;
+            for c in word.chars() {
+                in_colour |= c == '\x1b';
+                if !in_colour && column == width {
+                    out.push('\n');
+                    column = 0;
+                }
+                column += usize::from(!in_colour);
+                out.push(c);
+                in_colour &= c != 'm';
+            }
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// How many columns a word takes.
+fn columns(word: &str) -> usize {
+    let mut in_colour = false;
+    let visible = |c: &char| {
+        in_colour |= *c == '\x1b';
+        let visible = !in_colour;
+        in_colour &= *c != 'm';
+        visible
+    };
+    word.chars().filter(visible).count()
+}
+
 /// A report as a table of at most `max_rows` streams, with a heading and what else is worth seeing.
 #[must_use]
 pub fn table(report: &StatusReport, max_rows: usize, colour: bool) -> String {
-    let mut text = heading(report, colour);
+    heading(report, colour) + &streams(report, max_rows) + &told(report, colour)
+}
+
+/// The streams, and what else is counted.
+fn streams(report: &StatusReport, max_rows: usize) -> String {
+    let mut text = String::new();
     if report.streams.is_empty() {
-        return text + &told(report, colour);
+        return text;
     }
     let headings = ["stream", "owner", "reception", "rows", "rows/s", "lag", "gaps", "last record"];
     let mut table = human::table(&headings);
@@ -141,7 +201,7 @@ pub fn table(report: &StatusReport, max_rows: usize, colour: bool) -> String {
             format!("{:.1}", s.rate_per_s),
             s.lag_ms.map_or("-".to_owned(), human::length),
             s.gaps.to_string(),
-            s.last.map_or("-".to_owned(), human::time),
+            s.last.map_or("-".to_owned(), |last| of_day(report.at, last)),
         ]);
     }
     // Writing to a string cannot fail.
@@ -162,7 +222,14 @@ pub fn table(report: &StatusReport, max_rows: usize, colour: bool) -> String {
     if !counters.is_empty() {
         let _ = writeln!(text, "counted: {}", counters.join(", "));
     }
-    text + &told(report, colour)
+    text
+}
+
+/// The time of day, where that says which day; else the day. A table of 80 columns has no room for both.
+fn of_day(now: TimeMs, time: TimeMs) -> String {
+    let text = human::time(time);
+    let part = if now.since(time).abs() < DAY_MS / 2 { text.get(11..19) } else { text.get(..10) };
+    part.map_or(text.clone(), str::to_owned)
 }
 
 fn heading(report: &StatusReport, colour: bool) -> String {

@@ -57,13 +57,15 @@ fn shown(mode: Mode, reports: &[StatusReport]) -> String {
 fn the_table() {
     let expected = "\
 partly receiving sim up 3m 20s: 3 streams (ws 1, rest 1, none 1), 127 rows, 12.7 rows/s, 1 gaps, weight 40/1200
- stream         owner  reception  rows  rows/s   lag  gaps               last record
- trades/BTC        ws  receiving   123    12.3  500ms    0    2026-11-24T06:22:01.000Z
+ stream         owner  reception  rows  rows/s   lag  gaps  last record
+ trades/BTC        ws  receiving   123    12.3  500ms    0     06:22:01
 ";
     let text = table(&report(), 10, false);
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
     assert!(words(&text).starts_with(&words(expected)), "{text}");
     assert!(words(&text).contains("mids none failing 0 0.0 - 0 -"), "{text}");
+    assert!(text.lines().skip(1).all(|line| line.len() <= 80), "it fits: {text}");
+    assert_eq!(of_day(report().at, TimeMs(1_790_000_000_000)), "2026-09-21", "long ago");
     assert!(text.contains("sockets: #0 live (3 subscriptions)\ncounted: fenced 2\n"), "{text}");
     assert!(!text.contains('\x1b'), "no escape sequences without colours");
     assert!(table(&report(), 10, true).starts_with("\x1b[33mpartly receiving\x1b[0m "));
@@ -165,11 +167,14 @@ fn alerts_and_the_last_warnings_stand_below_the_table_and_push_nothing_off_the_s
 
     let warnings: Vec<_> = (0..9).map(|n| format!("WARN there is no password {n}")).collect();
     let many = vec![report().streams[0].clone(); 60];
-    let mut out = Vec::new();
-    View::new(&mut out, Mode::Table { colour: false })
-        .show(&StatusReport { streams: many, ..in_an_outage() }, &warnings)
-        .unwrap();
-    let screen = String::from_utf8(out).unwrap();
-    assert!(screen.contains("log WARN there is no password 8") && !screen.contains("password 4"), "{screen}");
-    assert!(screen.lines().count() <= DEFAULT_HEIGHT, "{screen}");
+    let report = StatusReport { streams: many, ..in_an_outage() };
+    let shown = screen(&report, &warnings, (100, 60), false);
+    assert!(shown.contains("log WARN there is no password 8") && !shown.contains("password 4"), "{shown}");
+    for size in [(50, 18), (80, 24), (100, 60)] {
+        let shown = screen(&report, &warnings, size, true);
+        assert!(shown.lines().count() < size.1, "{size:?}: {shown}");
+        assert!(shown.starts_with("\x1b[31mnot receiving for 1m 17s: ws:"), "{shown}");
+    }
+    assert_eq!(wrapped("\x1b[31mabcdefgh\x1b[0m\nabc\n", 3), "\x1b[31mabc\ndef\ngh\x1b[0m\nabc\n");
+    assert_eq!(wrapped("not \x1b[31mone\x1b[0m word\n", 8), "not \x1b[31mone\x1b[0m\nword\n");
 }

@@ -247,6 +247,12 @@ impl Engine {
         self.board.changes()
     }
 
+    /// Publishes whether anything is received, for those who look before collecting has begun: the exchange may be out of
+    /// reach.
+    pub fn publish_reception(&self) {
+        self.board.say(self.reception());
+    }
+
     /// Whether anything is received at all.
     pub(crate) fn reception(&self) -> TotalReception {
         let (streams, sockets) = (self.meters.streams(), self.pool.sockets());

@@ -64,6 +64,13 @@ impl Board {
         self.health.subscribe()
     }
 
+    /// Says anew whether anything is received.
+    pub(crate) fn say(&self, reception: TotalReception) {
+        self.health.send_modify(|published| {
+            (published.reception, published.taken) = (reception, Instant::now());
+        });
+    }
+
     pub(crate) fn changes(&self) -> broadcast::Receiver<Change> {
         self.changes.subscribe()
     }

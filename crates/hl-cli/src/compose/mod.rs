@@ -383,6 +383,8 @@ async fn unfilled(config: &Config) -> BTreeMap<StreamKey, u64> {
 
 /// Shows what the engine does, and keeps it in the store. Never ends by itself.
 async fn show(config: &Config, engine: &Engine, store: &dyn Store, pane: Option<&Pane>) {
+    // Dropped after the view, which gives the terminal back.
+    let _covered = pane.map(Pane::until_dropped);
     let mut view = View::new(std::io::stdout(), Mode::of_stdout(config.json));
     let mut every = tokio::time::interval(VIEW_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -393,6 +395,9 @@ async fn show(config: &Config, engine: &Engine, store: &dyn Store, pane: Option<
     for n in 0_u64.. {
         every.tick().await;
         let snapshot = engine.snapshot();
+        if snapshot.streams.is_empty() {
+            engine.publish_reception();
+        }
         // An exchange that cannot be reached is nothing to collect from, and something to show.
         if snapshot.streams.is_empty() && snapshot.reception.why.is_none() {
             continue;

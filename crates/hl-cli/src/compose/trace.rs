@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
-use super::pane::Pane;
+use super::pane::{OfDay, Pane};
 use crate::config::Config;
 use crate::view::Mode;
 
@@ -40,7 +40,7 @@ pub(crate) fn start(config: &Config) -> Option<Pane> {
         .with_target(false);
     // Only a second start in one process fails, and then the first one serves.
     let _ = match (&pane, config.log.json) {
-        (Some(pane), _) => builder.with_writer(pane.clone()).compact().try_init(),
+        (Some(pane), _) => builder.with_writer(pane.clone()).with_timer(OfDay).compact().try_init(),
         (None, true) => builder.with_writer(std::io::stderr).json().try_init(),
         (None, false) => builder.with_writer(std::io::stderr).try_init(),
     };
