@@ -303,10 +303,18 @@ impl InfoClient {
 
     fn note(&self, error: Option<&RestError>) {
         let mut state = self.state();
-        state.trouble = error.map(RestError::to_string);
         match error {
-            None => state.counters.answers += 1,
-            Some(_) => state.counters.failures += 1,
+            None => {
+                state.counters.answers += 1;
+                state.trouble = None;
+            }
+            Some(error) => {
+                state.counters.failures += 1;
+                // What our own ledger has no room for was never asked.
+                if !matches!(error, RestError::Budget { .. }) {
+                    state.trouble = Some(error.to_string());
+                }
+            }
         }
     }
 
