@@ -284,12 +284,16 @@ fn summary(report: &StatusReport) -> String {
     // An empty sum of floats is -0.
     let rate = report.streams.iter().fold(0.0, |sum, s| sum + s.rate_per_s);
     let gaps: u64 = report.streams.iter().map(|s| s.gaps).sum();
+    let failing = match report.reception.failing {
+        0 => String::new(),
+        failing => format!(", {failing} failing"),
+    };
     let spool = match report.spool {
         spool if spool.batches == 0 => String::new(),
         spool => format!(", spool {} batches ({} bytes)", spool.batches, spool.bytes),
     };
     format!(
-        "{} up {}: {} streams (ws {}, rest {}, none {}), {rows} rows, {rate:.1} rows/s, {gaps} gaps, weight {}/1200{spool}",
+        "{} up {}: {} streams (ws {}, rest {}, none {}){failing}, {rows} rows, {rate:.1} rows/s, {gaps} gaps, weight {}/1200{spool}",
         report.network,
         human::length(report.uptime_ms),
         report.streams.len(),
