@@ -7,15 +7,17 @@ mod support;
 
 use std::time::Duration;
 
-use hl_chaos::{Daemon, Market, START, Trace, Trouble};
-use hl_core::SourceId;
+use hl_chaos::{Daemon, Market, START, Trace, Trouble, Weather};
+use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::store::Store as _;
-use hl_monitor::Change;
+use hl_core::stream::History;
+use hl_core::{Kind, SourceId};
+use hl_monitor::{Change, Reception};
 use hl_scheduler::jobs::CollectFunding;
 use hl_scheduler::plan::{Retry, Spec};
 use hl_sim::{Fault, FaultKind};
 use hl_store::{Inspect as _, SqliteStore};
-use support::{World, streams};
+use support::{World, assert_clean, streams, verified};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::sleep;
@@ -55,6 +57,12 @@ async fn settled(world: &World, minutes: u32) -> (Daemon, Told) {
     let snapshot = daemon.engine.snapshot();
     assert!(snapshot.streams.values().all(|m| m.owner == Some(SourceId::Ws)), "{snapshot:#?}");
     (daemon, told)
+}
+
+/// Why the daemon is not healthy.
+fn reasons(daemon: &Daemon) -> Vec<String> {
+    let published = daemon.engine.health().borrow().clone();
+    published.health.reasons(&published.reception, 0)
 }
 
 fn once(alert: &str) -> Vec<String> {
@@ -222,9 +230,97 @@ async fn a_quiet_day_raises_nothing() {
     let world = World::with(market.config(11), Trace::new(false)).await.unwrap();
     let daemon = world.daemon(&market.streams).await.unwrap();
     let mut told = Told(daemon.engine.alerts());
-    sleep(MINUTE * 60 * 24).await;
+    sleep(MINUTE).await;
+    for minute in 1..60 * 24 {
+        sleep(MINUTE).await;
+        assert_eq!(reasons(&daemon), Vec::<String>::new(), "in minute {minute}");
+    }
     assert_eq!(told.since_last(), Vec::<String>::new());
-    let health = daemon.engine.health().borrow().health.clone();
-    assert_eq!((health.reasons(0), health.alerts.len()), (Vec::new(), 0));
+    assert_eq!(daemon.engine.health().borrow().health.alerts, []);
     daemon.stop().await.unwrap();
+}
+
+/// A total outage, as it comes: refused, or without a word.
+async fn outage(seed: u64, refused: bool) {
+    const LENGTH_S: u64 = 78;
+    let world = World::new(seed).await.unwrap();
+    let (daemon, _) = settled(&world, 3).await;
+    assert_eq!(reasons(&daemon), Vec::<String>::new());
+    let from = world.sim.now();
+    if refused {
+        let http = FaultKind::Http { status: Some(502), body: None, delay_ms: None };
+        for fault in [FaultKind::Drop, FaultKind::Refuse, http] {
+            world.sim.inject(Fault::lasting(fault, LENGTH_S * 1_000));
+        }
+    } else {
+        world.net.strike(Weather::Partition, LENGTH_S * 1_000);
+    }
+    let mut told = None;
+    for second in 1..LENGTH_S {
+        sleep(Duration::from_secs(1)).await;
+        match reasons(&daemon).as_slice() {
+            [] => assert_eq!(told, None, "it is said for as long as it lasts: {second} s"),
+            [reason] => {
+                told.get_or_insert(second);
+                let said = format!("not receiving for {second} s: ");
+                let a_second_ago = format!("not receiving for {} s: ", second - 1);
+                assert!(
+                    reason.starts_with(&said) || reason.starts_with(&a_second_ago),
+                    "{second} s: {reason}"
+                );
+                assert!(reason.contains("ws: ") || reason.contains("rest: "), "{reason}");
+            }
+            more => panic!("one reason is enough: {more:?}"),
+        }
+    }
+    assert!(told.is_some_and(|told| told <= 15), "{told:?} s");
+    let snapshot = daemon.engine.snapshot();
+    assert!(snapshot.streams.values().all(|m| m.owner.is_some()), "all of them are owned all the while");
+    assert!(snapshot.receptions.values().all(|of| *of != Reception::Receiving), "{:?}", snapshot.receptions);
+    let to = world.sim.now();
+    sleep(MINUTE * 4).await;
+    assert_eq!(reasons(&daemon), Vec::<String>::new());
+    daemon.stop().await.unwrap();
+
+    let report = verified(&world).await;
+    assert_clean(&report, &world.store_path());
+    let outage = Span::new(from, to);
+    for stream in Market::mixed().streams {
+        let gaps = SqliteStore::inspect(world.store_path()).unwrap().gaps(Some(stream)).await.unwrap();
+        let of_outage: Vec<_> = gaps.iter().filter(|gap| gap.cause == Cause::Outage).collect();
+        // Bars that REST still had are no loss, and the one in progress at the change of hands is read again.
+        let lost = gaps.iter().filter(|gap| gap.state != GapState::Backfilled);
+        let meets = lost.filter(|gap| gap.span.overlaps(outage) && gap.cause != Cause::Outage);
+        assert_eq!(meets.count(), 0, "{stream}: {gaps:#?}");
+        match (stream.kind(), of_outage.as_slice()) {
+            // A quiet coin's replay may join.
+            (Kind::Trades, []) => {}
+            (Kind::Candle, []) => {}
+            (Kind::Candle, [gap]) => assert_eq!(gap.state, GapState::Backfilled, "{stream}"),
+            (_, [gap]) if stream.spec().history == History::None => {
+                assert_eq!(gap.state, GapState::Unrecoverable, "{stream}");
+                assert!((70_000..120_000).contains(&gap.span.ms()), "{stream}: {gap:?}");
+            }
+            (Kind::Trades, gaps) => {
+                let lost = gaps.iter().filter(|gap| gap.state != GapState::Backfilled);
+                let states: Vec<_> = lost.map(|gap| gap.state).collect();
+                assert!(matches!(states[..], [] | [GapState::Unrecoverable]), "{stream}: {gaps:#?}");
+            }
+            (_, gaps) => panic!("{stream}: one outage is one gap: {gaps:#?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_told_within_fifteen_seconds_and_is_one_gap_a_stream() {
+    for seed in 1..4 {
+        outage(seed, true).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_without_a_word_is_told_as_soon() {
+    for seed in 1..4 {
+        outage(seed, false).await;
+    }
 }

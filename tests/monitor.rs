@@ -56,6 +56,13 @@ async fn a_second_daemon_that_plans_the_same_job_is_caught_everywhere() {
 
     until("it is healthy", async || http_get(&http, "/healthz").await.filter(|(status, _)| *status == 200))
         .await;
+    let (_, healthy) = http_get(&http, "/healthz").await.unwrap();
+    assert_eq!(healthy["reception"]["state"], "receiving", "{healthy:#}");
+    until("the log says that the streams have begun", async || {
+        first.log().contains("owner=ws cause=\"first_start\"").then_some(())
+    })
+    .await;
+    assert!(!first.log().contains("daemon_down"), "nothing was down: {}", first.log());
     let (_, all) = http_get(&http, "/v1/processes").await.unwrap();
     assert_eq!(all["pid"], first.pid());
     assert_eq!(names(&all["processes"], "source"), ["rest", "ws"]);

@@ -174,6 +174,15 @@ async fn an_exchange_that_is_not_there_is_said_and_tried_again() {
     let (_, first) = daemon.err().into_iter().find(|(_, line)| line.contains(&clear)).unwrap();
     println!("{first}");
     assert!(first.contains("WARN") && first.contains("retry_in=1s") && first.contains("refused"), "{first}");
+    let (_, first) = &daemon.err()[0];
+    for word in
+        ["starting", "version=", "store=sqlite:", "archive=", "retention=trades=90d", "config=\"none\""]
+    {
+        assert!(first.contains(word), "a start says what it works on: {word} is not in {first}");
+    }
+    let live = store.until_live("it says so where people look", |live| live["at"].is_i64()).await;
+    assert_eq!((&live["reception"]["state"], &live["streams"]), (&"failing".into(), &serde_json::json!([])));
+    assert!(daemon.out()[0].1.contains("not receiving for "), "on standard output: {:?}", daemon.out());
     assert_eq!(daemon.terminate().await.code(), Some(0), "{}", daemon.log());
 }
 

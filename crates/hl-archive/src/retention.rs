@@ -56,6 +56,21 @@ impl Class {
         }
     }
 
+    /// The word that names it alone.
+    fn word(self) -> String {
+        let word = match self {
+            Self::Trades => "trades",
+            Self::Book => "book",
+            Self::BookFast => "book/fast",
+            Self::Bbo => "bbo",
+            Self::Candles(interval) => return format!("candles/{interval}"),
+            Self::Mids => "mids",
+            Self::Context => "context",
+            Self::Funding => "funding",
+        };
+        word.to_owned()
+    }
+
     /// Words that name classes, for help and hints.
     pub const WORDS: [&str; 11] = [
         "trades",
@@ -158,6 +173,17 @@ impl Default for Retention {
     }
 }
 
+impl fmt::Display for Retention {
+    /// As `--retention` takes it; what is not named stays.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, (class, rule)) in self.0.iter().enumerate() {
+            let between = if n > 0 { "," } else { "" };
+            write!(f, "{between}{}={rule}", class.word())?;
+        }
+        Ok(())
+    }
+}
+
 impl Retention {
     /// Changes the rule of every class that `word` names. Whether it names one.
     pub fn set(&mut self, word: &str, rule: Rule) -> bool {
@@ -178,6 +204,19 @@ impl Retention {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_retention_survives_its_words() {
+        let mut retention = Retention::default();
+        assert!(retention.set("candles", Rule::Delete { days: 3 }) && retention.set("book/fast", Rule::Keep));
+        let words = retention.to_string();
+        assert!(words.starts_with("trades=90d,book=7d,book/fast=off,"), "{words}");
+        let mut read = Retention(BTreeMap::new());
+        for (class, rule) in words.split(',').map(|word| word.split_once('=').unwrap()) {
+            assert!(read.set(class, rule.parse().unwrap()), "{class}");
+        }
+        assert_eq!(read, retention);
+    }
 
     #[test]
     fn rules_survive_their_text_and_less_than_a_day_is_refused() {

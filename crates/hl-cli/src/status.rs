@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use hl_core::alert::Alert;
 use hl_core::store::note_of;
 use hl_core::{StreamKey, TimeMs, Token};
+use hl_monitor::{Reception, TotalReception};
 use serde::{Deserialize, Serialize};
 
 /// The name of the note in the store that a process with this token keeps. It goes with its session.
@@ -33,6 +35,9 @@ pub struct StatusReport {
     pub uptime_ms: i64,
     /// Which exchange, as `--network` names it.
     pub network: String,
+    /// Whether anything is received at all.
+    #[serde(default)]
+    pub reception: TotalReception,
     /// Every stream it collects, in its order of value.
     pub streams: Vec<StreamStatus>,
     /// Every socket it has or is making.
@@ -46,6 +51,9 @@ pub struct StatusReport {
     pub spool: SpoolStatus,
     /// Everything that is counted, by name.
     pub counters: BTreeMap<String, u64>,
+    /// Open alerts, oldest first.
+    #[serde(default)]
+    pub alerts: Vec<Alert>,
 }
 
 /// Who collects a stream.
@@ -79,6 +87,9 @@ pub struct StreamStatus {
     pub stream: StreamKey,
     /// Who collects it.
     pub owner: Owner,
+    /// Whether data of it is received: to have an owner is not enough.
+    #[serde(default)]
+    pub reception: Reception,
     /// Whether a warm standby is ready to take over.
     #[serde(default)]
     pub standby: bool,

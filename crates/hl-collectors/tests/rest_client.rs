@@ -208,6 +208,7 @@ async fn three_attempts_with_pauses_between_them_and_no_more() {
     let error = live(&client).await.unwrap_err();
     assert!(matches!(error, RestError::Server { status: 503, .. }), "{error}");
     assert_eq!(error.to_string(), "perpDexs: HTTP 503");
+    assert_eq!(client.trouble(), Some(error.to_string()));
     let times = server.seen.lock().unwrap().requests.clone();
     let pauses: Vec<_> = times.windows(2).map(|w| (w[1] - w[0]).as_millis()).collect();
     assert_eq!(pauses.len(), 2);
@@ -321,6 +322,7 @@ async fn all_processes_on_one_store_share_one_budget() {
     assert_eq!(granted, Urgency::Question.ceiling(), "both together");
     assert!(begun.elapsed() < MINUTE);
     assert_eq!(server.requests(), sent, "what has no room is not sent");
+    assert_eq!([one.trouble(), other.trouble()], [None, None], "nor is that the exchange's fault");
 
     // The past and questions wait while what a stream lives on still has room.
     assert!(ask(&other, Urgency::Backfill, Duration::ZERO).await.is_err());

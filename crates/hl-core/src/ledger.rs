@@ -110,11 +110,13 @@ pub enum Cause {
     NotCollected,
     /// It was stored, and the store has it no more: its files were replaced by another program.
     StoreLost,
+    /// Collecting began here: the stream was never collected before.
+    FirstStart,
 }
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Outage,
         Self::Silence,
         Self::Refused,
@@ -126,6 +128,7 @@ impl Cause {
         Self::StoreFull,
         Self::NotCollected,
         Self::StoreLost,
+        Self::FirstStart,
     ];
 
     /// The word in the `cause` column.
@@ -143,6 +146,7 @@ impl Cause {
             Self::StoreFull => "store_full",
             Self::NotCollected => "not_collected",
             Self::StoreLost => "store_lost",
+            Self::FirstStart => "first_start",
         }
     }
 
@@ -312,9 +316,10 @@ impl Batch {
     /// Whether there may be something to backfill once it is committed.
     #[must_use]
     pub fn opens_gaps(&self) -> bool {
-        self.changes
-            .iter()
-            .any(|(_, change)| matches!(change, Change::GapOpened { .. } | Change::Doubted { .. }))
+        self.changes.iter().any(|(stream, change)| {
+            stream.spec().new_gap() == GapState::Open
+                && matches!(change, Change::GapOpened { .. } | Change::Doubted { .. })
+        })
     }
 }
 
@@ -380,9 +385,12 @@ mod tests {
             (Change::GapLost { span }, false),
             (Change::Edge(TimeMs(7)), false),
         ] {
-            let changes = vec![(StreamKey::Mids, Change::Edge(TimeMs(3))), (StreamKey::Mids, change)];
+            let bars = "candle/BTC/1m".parse().unwrap();
+            let changes = vec![(bars, Change::Edge(TimeMs(3))), (bars, change.clone())];
             let batch = Batch { token: Token(1), changes };
             assert_eq!(batch.opens_gaps(), opens, "{:?}", batch.changes);
+            let batch = Batch { token: Token(1), changes: vec![(StreamKey::Mids, change)] };
+            assert!(!batch.opens_gaps(), "the exchange has no past of it");
         }
     }
 }

@@ -48,6 +48,11 @@ pub enum Content {
         /// Exchange time at which it was asked for (a low estimate), ms.
         asked: TimeMs,
     },
+    /// A request got no usable answer.
+    Unanswered {
+        /// Why.
+        cause: Cause,
+    },
 }
 
 impl Content {
@@ -56,7 +61,7 @@ impl Content {
     pub fn records(&self) -> Option<&Records> {
         match self {
             Self::Frame(records) | Self::Answer { records, .. } => Some(records),
-            Self::Started { .. } | Self::Broken { .. } | Self::Proof { .. } => None,
+            Self::Started { .. } | Self::Broken { .. } | Self::Proof { .. } | Self::Unanswered { .. } => None,
         }
     }
 

@@ -12,7 +12,9 @@ use hl_core::{Kind, RunId, SourceId, StreamKey, TimeMs};
 use hl_scheduler::Runner;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
+
+use crate::moved::Moved;
 
 /// A probe that takes longer is no answer: the selector has given up on it.
 const PROBE_LIMIT: Duration = Duration::from_secs(12);
@@ -36,10 +38,11 @@ impl Director {
     pub(crate) async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         // One probe a stream at most: each ends before the selector may ask again.
         let mut probes = JoinSet::new();
+        let mut moved = Moved::default();
         loop {
             let deadline = loop {
                 match self.guard.poll() {
-                    (Some(effect), _) => self.carry_out(effect, &mut probes),
+                    (Some(effect), _) => self.carry_out(effect, &mut probes, &mut moved),
                     (None, deadline) => break deadline,
                 }
             };
@@ -48,20 +51,23 @@ impl Director {
                 () = stopped(&mut stop) => break,
                 Some(_) = probes.join_next() => {}
                 () = self.guard.reported() => {}
+                () = sleep_until(moved.due().map(|at| self.mono.instant(at))) => moved.tell(),
                 () = sleep_until(deadline.map(|at| self.mono.instant(at))) => self.guard.report(self.mono.now(), Event::Tick),
             }
         }
+        moved.tell();
         probes.shutdown().await;
     }
 
-    fn carry_out(self: &Arc<Self>, effect: Effect, probes: &mut JoinSet<()>) {
+    fn carry_out(self: &Arc<Self>, effect: Effect, probes: &mut JoinSet<()>, moved: &mut Moved) {
         match effect {
             Effect::Handover { stream, grant } => {
                 // Into the inbox first: what the new owner brings comes behind it.
                 self.inbox.handover(stream, grant);
                 match grant {
                     Some(grant) => {
-                        info!(%stream, owner = %grant.source, epoch = %grant.epoch, cause = grant.cause.as_str(), "handover");
+                        debug!(%stream, owner = %grant.source, epoch = %grant.epoch, cause = grant.cause.as_str(), "handover");
+                        moved.note(self.mono.now(), stream, grant);
                         let owner = Role::Owner(grant.epoch);
                         let (ws, rest) = match grant.source {
                             SourceId::Ws => (owner, Role::Off),

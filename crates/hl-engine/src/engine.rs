@@ -12,7 +12,7 @@ use hl_core::source::{DataSource as _, Files, Role};
 use hl_core::store::{BatchQueue, Holder, Leases, Store, StoreError};
 use hl_core::thinning::Policy;
 use hl_core::{Coin, StreamKey, TimeMs, Token};
-use hl_monitor::Change;
+use hl_monitor::{Change, Reception, TotalReception};
 use hl_scheduler::jobs::{AuditBars, BackfillGaps, CollectDailyStats, CollectFunding, FALLBACKS, Poll};
 use hl_scheduler::plan::Spec;
 use hl_scheduler::{JobView, RegisterError, Runner, Task, Trouble};
@@ -23,6 +23,7 @@ use tracing::{error, info, warn};
 
 use crate::capacity::{self, OverCapacity};
 use crate::director::Director;
+use crate::reception;
 use crate::rounds::{Returned, Returns, Rounds};
 use crate::sharing::{self, Share, Sharing};
 use crate::watch::{self as watching, Board, Published};
@@ -123,6 +124,10 @@ pub struct Snapshot {
     pub mono: i64,
     /// Every stream it has the lease of.
     pub streams: BTreeMap<StreamKey, Meter>,
+    /// Whether data of each of them is received.
+    pub receptions: BTreeMap<StreamKey, Reception>,
+    /// Whether anything is received at all.
+    pub reception: TotalReception,
     /// Every socket with subscriptions.
     pub sockets: Vec<SocketView>,
     /// Every job.
@@ -244,6 +249,18 @@ impl Engine {
     #[must_use]
     pub fn alerts(&self) -> broadcast::Receiver<Change> {
         self.board.changes()
+    }
+
+    /// Publishes whether anything is received, for those who look before collecting has begun: the exchange may be out of
+    /// reach.
+    pub fn publish_reception(&self) {
+        self.board.say(self.reception());
+    }
+
+    /// Whether anything is received at all.
+    pub(crate) fn reception(&self) -> TotalReception {
+        let (streams, sockets) = (self.meters.streams(), self.pool.sockets());
+        reception::judged(&streams, &sockets, self.client.trouble(), self.mono.now()).1
     }
 
     pub(crate) fn token(&self) -> Token {
@@ -514,7 +531,7 @@ impl Engine {
     /// Streams begin: their time lines first, then the selector may give them out.
     pub(crate) fn begin(&self, leases: Leases, doubled: &BTreeSet<StreamKey>) {
         for mut start in leases.granted {
-            let stream = start.stream;
+            let (stream, is_new) = (start.stream, start.edge.is_none());
             if self.policy.min_trade_usd.is_some() {
                 // Not every trade is stored: bars that come later are not compared with those that are.
                 start.recent.since = None;
@@ -527,7 +544,7 @@ impl Engine {
                 warn!(%stream, "no place for its standby");
             }
             self.pool.assign(stream, Role::Standby);
-            self.guard.report(self.mono.now(), Event::Leased { stream, places });
+            self.guard.report(self.mono.now(), Event::Leased { stream, places, is_new });
         }
     }
 
@@ -568,11 +585,16 @@ impl Engine {
 
     /// What it is doing now.
     pub fn snapshot(&self) -> Snapshot {
+        let (streams, sockets) = (self.meters.streams(), self.pool.sockets());
+        let mono = self.mono.now();
+        let (receptions, reception) = reception::judged(&streams, &sockets, self.client.trouble(), mono);
         Snapshot {
             at: self.mono.exchange(),
-            mono: self.mono.now(),
-            streams: self.meters.streams(),
-            sockets: self.pool.sockets(),
+            mono,
+            streams,
+            receptions,
+            reception,
+            sockets,
             jobs: self.runner.view(),
             pipeline: self.meters.counters(),
             inbox: self.inbox.stats(),

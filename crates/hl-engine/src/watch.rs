@@ -11,7 +11,7 @@ use hl_core::store::{Living, Store, StoreError, note_of};
 use hl_core::{StreamKey, Token};
 use hl_monitor::{
     Change, Health, JobSeen, Monitor, Observation, Peer, ProcessNote, Registry, RestSeen, SessionSeen,
-    StreamSeen, WriterSeen,
+    StreamSeen, TotalReception, WriterSeen,
 };
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -19,8 +19,10 @@ use tracing::{error, info, warn};
 
 use crate::Engine;
 
-/// How often it looks.
-const EVERY: Duration = Duration::from_secs(5);
+/// How often it looks whether anything is received …
+const EVERY: Duration = Duration::from_secs(1);
+/// … and so many times as often as at everything.
+const ALL_EVERY: u64 = 5;
 /// How often it tells the other processes, and hears of them.
 const KEEP_EVERY: Duration = Duration::from_secs(10);
 /// Changes that may wait for the store, or for a subscriber.
@@ -33,6 +35,8 @@ pub struct Published {
     pub health: Arc<Health>,
     /// When.
     pub taken: Instant,
+    /// Whether anything is received; newer than the rest by some seconds.
+    pub reception: TotalReception,
 }
 
 /// Where the watch publishes, and from where it is heard.
@@ -46,7 +50,11 @@ impl Board {
     pub(crate) fn new(token: Token) -> Self {
         let health = Arc::new(Health { token, ..Health::default() });
         Self {
-            health: watch::Sender::new(Published { health, taken: Instant::now() }),
+            health: watch::Sender::new(Published {
+                health,
+                taken: Instant::now(),
+                reception: TotalReception::default(),
+            }),
             changes: broadcast::Sender::new(CHANGES),
             peers: Mutex::default(),
         }
@@ -54,6 +62,13 @@ impl Board {
 
     pub(crate) fn health(&self) -> watch::Receiver<Published> {
         self.health.subscribe()
+    }
+
+    /// Says anew whether anything is received.
+    pub(crate) fn say(&self, reception: TotalReception) {
+        self.health.send_modify(|published| {
+            (published.reception, published.taken) = (reception, Instant::now());
+        });
     }
 
     pub(crate) fn changes(&self) -> broadcast::Receiver<Change> {
@@ -89,13 +104,18 @@ pub(crate) async fn look(
     let mut every = interval(EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut monitor, mut registry) = (Monitor::new(), Registry::default());
-    loop {
+    for round in 0_u64.. {
         tokio::select! {
             biased;
             () = stopped(&mut stop) => break,
             _ = every.tick() => {}
         }
-        let seen = observe(&engine, &order, board.peers());
+        if round % ALL_EVERY != 0 {
+            let reception = engine.reception();
+            board.health.send_modify(|published| published.reception = reception);
+            continue;
+        }
+        let (seen, reception) = observe(&engine, &order, board.peers());
         for change in monitor.step(&seen) {
             tell(&change);
             if told.alerts.try_send(change.alert().clone()).is_err() {
@@ -109,7 +129,7 @@ pub(crate) async fn look(
         told.notes.send_replace(Some(ProcessNote::new(&seen, processes.clone())));
         let token = engine.token();
         let health = Arc::new(Health { at: seen.at, token, processes, alerts: monitor.open() });
-        board.health.send_replace(Published { health, taken: Instant::now() });
+        board.health.send_replace(Published { health, taken: Instant::now(), reception });
     }
 }
 
@@ -124,7 +144,7 @@ fn tell(change: &Change) {
     }
 }
 
-fn observe(engine: &Engine, order: &[StreamKey], peers: Vec<Peer>) -> Observation {
+fn observe(engine: &Engine, order: &[StreamKey], peers: Vec<Peer>) -> (Observation, TotalReception) {
     let snapshot = engine.snapshot();
     let stream = |key: &StreamKey| {
         let meter = snapshot.streams.get(key).copied().unwrap_or_default();
@@ -134,6 +154,7 @@ fn observe(engine: &Engine, order: &[StreamKey], peers: Vec<Peer>) -> Observatio
             held_by,
             subscribed: engine.has_socket(*key),
             records: meter.tally.admitted,
+            reception: snapshot.receptions.get(key).copied().unwrap_or_default(),
         };
         (*key, seen)
     };
@@ -160,7 +181,7 @@ fn observe(engine: &Engine, order: &[StreamKey], peers: Vec<Peer>) -> Observatio
         connects: socket.counters.connects,
         frames: socket.counters.frames,
     });
-    Observation {
+    let observation = Observation {
         at: snapshot.at,
         mono: snapshot.mono,
         streams: order.iter().map(stream).collect(),
@@ -180,7 +201,8 @@ fn observe(engine: &Engine, order: &[StreamKey], peers: Vec<Peer>) -> Observatio
         jobs: snapshot.jobs.iter().map(job).collect(),
         peers,
         shares: engine.shares(),
-    }
+    };
+    (observation, snapshot.reception)
 }
 
 /// What is not in the store yet.

@@ -226,16 +226,37 @@ impl Ledger {
         if span.ms() == 0 && self.borders() == Borders::HalfOpen {
             return;
         }
-        let inside =
-            self.gaps.iter().map(|g| g.span).filter(|g| span.contains(g.from) && span.contains(g.to));
-        if Span::joined(inside) != [span] {
-            self.gaps.push(Gap { span, state: GapState::Open, claim: None });
+        let borders = self.borders();
+        // Kept in order of their beginnings.
+        let known = self.gaps.iter().filter_map(|gap| borders.part(gap.span, span));
+        if Span::joined(known) == [span] {
+            return;
+        }
+        let goes_on = |gap: &&mut Gap| {
+            borders == Borders::HalfOpen
+                && (gap.span.to, gap.state, gap.claim) == (span.from, GapState::Open, None)
+        };
+        if let Some(before) = self.gaps.iter_mut().find(goes_on) {
+            before.span.to = span.to;
+        } else {
+            self.gaps.push(Gap { span, state: self.stream.spec().new_gap(), claim: None });
             self.tidy();
         }
     }
 
     fn tidy(&mut self) {
         self.gaps.sort_by_key(|g| (g.span, g.state, g.claim));
+        if self.borders() == Borders::HalfOpen {
+            // What was filled of one gap is one piece again.
+            self.gaps.dedup_by(|later, earlier| {
+                let joins = earlier.span.to == later.span.from
+                    && [earlier.state, later.state] == [GapState::Backfilled; 2];
+                if joins {
+                    earlier.span.to = later.span.to;
+                }
+                joins
+            });
+        }
     }
 
     /// Gives the parts of those gaps inside `span` that `choose` wants a new state and claim.

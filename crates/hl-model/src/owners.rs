@@ -119,7 +119,7 @@ impl Streams {
         let event = match act {
             Act::Leased(s) => {
                 self.leased[s] = true;
-                Event::Leased { stream: name(s), places: setup.streams[s].1 }
+                Event::Leased { stream: name(s), places: setup.streams[s].1, is_new: false }
             }
             Act::Up(s, lane) => {
                 self.next_run += 1;

@@ -257,6 +257,7 @@ impl Process {
     /// Takes the lease, whether or not somebody else has it.
     pub(crate) fn lease(&mut self, ledger: &mut Ledger, places: Places) -> Held {
         let start = ledger.take(self.token);
+        let is_new = start.edge.is_none();
         let waited = self.line.take().filter(|_| std::mem::take(&mut self.warming));
         self.line = Some(match waited {
             Some(waited) => Timeline::warmed(start, waited),
@@ -264,7 +265,7 @@ impl Process {
         });
         self.leased = true;
         self.tenure = ledger.tenure();
-        self.report(Event::Leased { stream: self.stream, places })
+        self.report(Event::Leased { stream: self.stream, places, is_new })
     }
 
     /// Carries out the oldest effect, as the director does. The reader takes handovers and data from its inbox in the order

@@ -102,8 +102,10 @@ async fn bars(tx: &mut Tx<'_>, stream: StreamKey, span: Span) -> Result<BTreeMap
 /// Writes what changed of a sheet.
 pub(crate) async fn store(tx: &mut Tx<'_>, sheets: &BTreeMap<StreamKey, Sheet>) -> Result<(), MongoError> {
     let (mut gaps, mut pieces, mut gone, mut bars) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut gone_gaps = Vec::new();
     for (stream, sheet) in sheets {
         gaps.extend(sheet.changed_gaps().map(|gap| put(doc! { "_id": gap.id }, gap_document(*stream, gap))));
+        gone_gaps.extend(sheet.gone_gaps().map(|id| doc! { "q": { "_id": id }, "limit": 1 }));
         for ((epoch, origin, from), before, piece) in sheet.changed_pieces() {
             let id = piece_id(*stream, from, origin, epoch);
             match piece {
@@ -135,6 +137,7 @@ pub(crate) async fn store(tx: &mut Tx<'_>, sheets: &BTreeMap<StreamKey, Sheet>) 
     }
     tx.update_each("candles", bars).await?;
     tx.update_each(GAPS, gaps).await?;
+    tx.delete(GAPS, gone_gaps).await?;
     tx.delete(COVERAGE, gone).await?;
     tx.update_each(COVERAGE, pieces).await
 }

@@ -203,19 +203,31 @@ impl Sheet {
         if span.ms() == 0 && self.borders() == Borders::HalfOpen {
             return;
         }
-        let inside =
-            |gap: &Gap| gap.cause == cause && span.contains(gap.span.from) && span.contains(gap.span.to);
-        // A repeated batch may find its gap split by now.
-        if Span::joined(self.near(span).into_iter().filter(inside).map(|gap| gap.span)) != [span] {
-            self.insert_gap(span, cause);
+        let borders = self.borders();
+        let mut near = self.near(span);
+        near.retain(|gap| gap.cause == cause);
+        // A repeated batch may find its gap split by now, or grown.
+        if Span::joined(near.iter().filter_map(|gap| borders.part(gap.span, span))) == [span] {
+            return;
+        }
+        // One outage is one gap. Where borders are shared a block with rows may lie between the two.
+        let goes_on = |gap: &Gap| {
+            borders == Borders::HalfOpen
+                && (gap.span.to, gap.state, gap.claim) == (span.from, GapState::Open, None)
+        };
+        let Some(before) = near.into_iter().find(goes_on) else { return self.insert_gap(span, cause) };
+        self.touched_gaps.insert(before.id);
+        for gap in self.gaps.iter_mut().filter(|gap| gap.id == before.id) {
+            gap.span.to = span.to;
         }
     }
 
     fn insert_gap(&mut self, span: Span, cause: Cause) {
         let id = ObjectId::new();
         self.touched_gaps.insert(id);
-        let (state, opened_at) = (GapState::Open, self.now);
-        self.gaps.push(Gap { id, span, cause, state, opened_at, closed_at: None, claim: None });
+        let (state, opened_at) = (self.stream.spec().new_gap(), self.now);
+        let closed_at = (state != GapState::Open).then_some(self.now);
+        self.gaps.push(Gap { id, span, cause, state, opened_at, closed_at, claim: None });
     }
 
     /// Marks those parts of gaps inside `span` as filled that are not yet, and that nobody else living has claimed.
@@ -229,10 +241,30 @@ impl Sheet {
             }
             if let Some(part) = self.borders().part(gap.span, span) {
                 self.carve(&gap, part, GapState::Backfilled, None);
+                if self.borders() == Borders::HalfOpen {
+                    self.join_filled(&gap, part);
+                }
                 parts.push(part);
             }
         }
         Span::joined(parts)
+    }
+
+    /// A part that was filled, and its neighbours with the same cause that were, are one gap again.
+    fn join_filled(&mut self, gap: &Gap, part: Span) {
+        let is_next = |other: &Gap| {
+            (other.cause, other.state) == (gap.cause, GapState::Backfilled)
+                && (other.span.to == part.from || other.span.from == part.to)
+        };
+        let (joined, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.gaps).into_iter().partition(is_next);
+        self.gaps = rest;
+        for other in joined {
+            self.touched_gaps.insert(other.id);
+            for whole in self.gaps.iter_mut().filter(|whole| whole.id == gap.id) {
+                whole.span = whole.span.hull(other.span);
+                whole.opened_at = whole.opened_at.min(other.opened_at);
+            }
+        }
     }
 
     /// Gives open gaps inside `span` up.
@@ -324,7 +356,7 @@ impl Sheet {
         for gap in self.near(span) {
             let Some(part) = borders.part(gap.span, span) else { continue };
             if gap.state == GapState::Backfilled {
-                self.carve(&gap, part, GapState::Open, None);
+                self.carve(&gap, part, self.stream.spec().new_gap(), None);
             }
             known.push(part);
         }
@@ -389,6 +421,12 @@ impl Sheet {
     /// Gaps that are new or changed.
     pub(crate) fn changed_gaps(&self) -> impl Iterator<Item = &Gap> {
         self.gaps.iter().filter(|gap| self.touched_gaps.contains(&gap.id))
+    }
+
+    /// Gaps that are part of another one now.
+    pub(crate) fn gone_gaps(&self) -> impl Iterator<Item = ObjectId> {
+        let is_there = |id: &ObjectId| self.gaps.iter().any(|gap| gap.id == *id);
+        self.touched_gaps.iter().copied().filter(move |id| !is_there(id))
     }
 
     /// Pieces that are new, changed, or gone.

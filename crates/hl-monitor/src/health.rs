@@ -4,7 +4,7 @@ use hl_core::alert::{Alert, AlertKind};
 use hl_core::{TimeMs, Token};
 use serde::Serialize;
 
-use crate::{Process, ProcessKind, State};
+use crate::{Process, ProcessKind, State, TotalReception};
 
 /// A picture older than this says nothing of now, ms: whoever makes it is stuck.
 pub const STALE_MS: i64 = 20_000;
@@ -23,17 +23,21 @@ pub struct Health {
 }
 
 impl Health {
-    /// Why it is not healthy, in words, `age_ms` after the picture was taken; nothing where it is.
+    /// Why it is not healthy, in words, `age_ms` after the picture was taken; nothing where it is. `reception` may be newer
+    /// than the picture.
     #[must_use]
-    pub fn reasons(&self, age_ms: i64) -> Vec<String> {
+    pub fn reasons(&self, reception: &TotalReception, age_ms: i64) -> Vec<String> {
         let mut reasons = Vec::new();
         if age_ms > STALE_MS {
             reasons.push(format!("nothing was heard of the collector for {} s", age_ms / 1_000));
         }
+        let not_receiving = reception.reason();
+        let receives = not_receiving.is_none();
+        reasons.extend(not_receiving);
         let mut collectors = self.processes.iter().filter(|p| p.kind == ProcessKind::Collector).peekable();
         if collectors.peek().is_none() {
             reasons.push("it has not begun to collect".to_owned());
-        } else if collectors.all(|collector| collector.state != State::Running) {
+        } else if receives && collectors.all(|collector| collector.state != State::Running) {
             reasons.push("it collects no stream".to_owned());
         }
         let stuck = |subject: &str| {
@@ -45,9 +49,6 @@ impl Health {
         if let Some(alert) = stuck("writer") {
             reasons.push(format!("writer: {}", alert.words));
         }
-        if let (Some(ws), Some(rest)) = (stuck("ws"), stuck("rest")) {
-            reasons.push(format!("no source gets on: ws: {}; rest: {}", ws.words, rest.words));
-        }
         reasons
     }
 }
@@ -55,6 +56,7 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Reception;
 
     fn collector(state: State) -> Process {
         Process {
@@ -65,6 +67,7 @@ mod tests {
             since: TimeMs(0),
             last_progress: None,
             restarts: 0,
+            reception: None,
         }
     }
 
@@ -84,24 +87,30 @@ mod tests {
     #[test]
     fn a_process_is_healthy_while_it_collects_and_stores() {
         let health = Health { processes: vec![collector(State::Running)], ..Health::default() };
-        assert_eq!(health.reasons(STALE_MS), Vec::<String>::new());
+        let fine = TotalReception::default();
+        assert_eq!(health.reasons(&fine, STALE_MS), Vec::<String>::new());
         let reasons = |alerts: &[&str], state, age_ms| {
             let alerts = alerts.iter().map(|subject| stuck(subject)).collect();
-            Health { processes: vec![collector(state)], alerts, ..Health::default() }.reasons(age_ms)
+            Health { processes: vec![collector(state)], alerts, ..Health::default() }.reasons(&fine, age_ms)
         };
         assert_eq!(reasons(&["ws"], State::Running, 0), Vec::<String>::new(), "REST carries it");
         assert_eq!(reasons(&["writer"], State::Running, 0), ["writer: nothing for 60 s"]);
-        assert_eq!(reasons(&["ws", "rest"], State::Running, 0).len(), 1);
+        let why = Some("ws: refused; rest: HTTP 502".to_owned());
+        let nothing = TotalReception { state: Reception::Failing, silent_ms: 77_000, why, ..fine.clone() };
+        for state in [State::Running, State::Down] {
+            let said = Health { processes: vec![collector(state)], ..Health::default() }.reasons(&nothing, 0);
+            assert_eq!(said, ["not receiving for 77 s: ws: refused; rest: HTTP 502"]);
+        }
         let gone = Alert { kind: AlertKind::StoreGone, ..stuck("store") };
-        let collects = || vec![collector(State::Running)];
-        let away = Health { processes: collects(), alerts: vec![gone], ..Health::default() };
-        assert_eq!(away.reasons(0), ["store: nothing for 60 s"]);
+        let processes = vec![collector(State::Running)];
+        let away = Health { processes, alerts: vec![gone], ..Health::default() };
+        assert_eq!(away.reasons(&fine, 0), ["store: nothing for 60 s"]);
         assert_eq!(reasons(&[], State::Down, 0), ["it collects no stream"]);
         assert_eq!(
             reasons(&[], State::Running, 61_000),
             ["nothing was heard of the collector for 61 s"],
             "a stuck collector is never healthy"
         );
-        assert_eq!(Health::default().reasons(0), ["it has not begun to collect"]);
+        assert_eq!(Health::default().reasons(&fine, 0), ["it has not begun to collect"]);
     }
 }

@@ -1,7 +1,8 @@
 //! What runs, and what somebody should look at.
 //!
 //! What lives here: [`Observation`], what a process is seen to do at one moment; [`Registry`], the table of everything
-//! that runs, made of observations; and [`Monitor`], the machine that says which alert rises, stands and resolves.
+//! that runs, made of observations; [`Monitor`], the machine that says which alert rises, stands and resolves; and
+//! [`judge`], which says whether data is received.
 //! What does not: looking (`hl-engine` makes the observations), telling anybody (the engine, the programs), and the words
 //! of alerts themselves ([`hl_core::alert`]). Nothing here reads a clock.
 
@@ -14,6 +15,7 @@ mod monitor;
 mod observation;
 mod process;
 mod progress;
+mod reception;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -23,3 +25,4 @@ pub use health::{Health, STALE_MS};
 pub use monitor::{Change, Monitor};
 pub use observation::{JobSeen, Observation, Peer, RestSeen, SessionSeen, StreamSeen, WriterSeen};
 pub use process::{Process, ProcessKind, ProcessNote, Registry, Sample, State};
+pub use reception::{Heard, Reception, TotalReception, Ways, judge, of_stream};

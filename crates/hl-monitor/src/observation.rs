@@ -6,6 +6,8 @@ use hl_core::selector::Mono;
 use hl_core::store::StoreCondition;
 use hl_core::{SourceId, StreamKey, TimeMs, Token};
 
+use crate::Reception;
+
 /// Everything that is seen at one moment. Counters only grow.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Observation {
@@ -42,6 +44,8 @@ pub struct StreamSeen {
     pub subscribed: bool,
     /// Records admitted.
     pub records: u64,
+    /// Whether data of it is received, where this process owns it.
+    pub reception: Reception,
 }
 
 /// A socket.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hl_core::{StreamKey, TimeMs, Token};
 use serde::{Deserialize, Serialize};
 
-use crate::Observation;
+use crate::{Observation, Reception};
 
 /// What something that runs is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ pub enum State {
     Waiting,
     /// There is nothing for it to do.
     Idle,
-    /// It should work and does not.
+    /// It should work and does not: nothing is received of a stream that has an owner, a socket is not open.
     Down,
 }
 
@@ -81,6 +81,9 @@ pub struct Process {
     pub last_progress: Option<TimeMs>,
     /// How often it had to begin anew: a socket its connection, a stream under another owner, a writer its transaction.
     pub restarts: u64,
+    /// Of a stream that this process owns: whether data of it is received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reception: Option<Reception>,
 }
 
 /// What a process tells the others on its store.
@@ -131,6 +134,8 @@ pub struct Sample {
     pub progress: u64,
     /// How often it began, or failed to.
     pub restarts: Restarts,
+    /// Of a stream that this process owns: whether data of it is received.
+    pub reception: Option<Reception>,
 }
 
 /// How it is known how often something began anew.
@@ -166,7 +171,7 @@ impl Registry {
     }
 
     fn take(&mut self, at: TimeMs, sample: Sample) {
-        let Sample { kind, name, state, owner, progress, restarts } = sample;
+        let Sample { kind, name, state, owner, progress, restarts, reception } = sample;
         let entry = self.entries.entry((kind, name.clone())).or_insert_with(|| Entry {
             process: Process {
                 kind,
@@ -176,6 +181,7 @@ impl Registry {
                 since: at,
                 last_progress: None,
                 restarts: 0,
+                reception: None,
             },
             progress: 0,
         });
@@ -195,6 +201,7 @@ impl Registry {
             process.owner = owner;
         }
         process.state = state;
+        process.reception = reception;
         if progress > entry.progress {
             entry.progress = progress;
             process.last_progress = Some(at);
@@ -218,11 +225,13 @@ fn samples(seen: &Observation) -> Vec<Sample> {
         owner: Some("ws".to_owned()),
         progress: session.frames,
         restarts: Restarts::Counted(session.connects.saturating_sub(1)),
+        reception: None,
     }));
     samples.extend(seen.streams.iter().map(|(key, stream)| Sample {
         kind: ProcessKind::Collector,
         name: key.to_string(),
         state: match (stream.owner, stream.held_by) {
+            (Some(_), _) if stream.reception == Reception::Failing => State::Down,
             (Some(_), _) => State::Running,
             (None, Some(_)) => State::Waiting,
             (None, None) => State::Down,
@@ -233,6 +242,7 @@ fn samples(seen: &Observation) -> Vec<Sample> {
         },
         progress: stream.records,
         restarts: Restarts::Owners,
+        reception: stream.owner.map(|_| stream.reception),
     }));
     samples.extend(seen.jobs.iter().map(|job| Sample {
         kind: ProcessKind::Job,
@@ -246,6 +256,7 @@ fn samples(seen: &Observation) -> Vec<Sample> {
         owner: Some("scheduler".to_owned()),
         progress: job.runs,
         restarts: Restarts::Counted(u64::from(job.in_vain)),
+        reception: None,
     }));
     samples
 }
@@ -263,6 +274,7 @@ fn ws(seen: &Observation) -> Sample {
         owner: Some("engine".to_owned()),
         progress: seen.sessions.iter().map(|session| session.frames).sum(),
         restarts: Restarts::Counted(seen.sessions.iter().map(|s| s.connects.saturating_sub(1)).sum()),
+        reception: None,
     }
 }
 
@@ -275,6 +287,7 @@ fn rest(seen: &Observation) -> Sample {
         owner: Some("engine".to_owned()),
         progress: seen.rest.answers,
         restarts: Restarts::Counted(0),
+        reception: None,
     }
 }
 
@@ -286,6 +299,7 @@ fn writer(seen: &Observation) -> Sample {
         owner: Some("engine".to_owned()),
         progress: seen.writer.commits,
         restarts: Restarts::Counted(seen.writer.failures),
+        reception: None,
     }
 }
 

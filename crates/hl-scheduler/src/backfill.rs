@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
-use hl_core::ledger::{Batch, Cause, Change, Span};
+use hl_core::ledger::{Ack, Batch, Cause, Change, Span};
 use hl_core::source::{FetchError, Page, Past};
 use hl_core::store::{Store, StoreError};
 use hl_core::stream::History;
-use hl_core::{Epoch, Origin, Records, StreamKey};
+use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs};
 
 /// How often a page is asked for where the weight budget has no room.
 const TRIES: u32 = 3;
@@ -203,7 +203,8 @@ fn common_ms(pieces: &[Span], span: Span) -> i64 {
     pieces.iter().filter_map(|piece| piece.intersect(span)).map(Span::ms).sum()
 }
 
-/// Gives up open gaps of a stream inside `span` for good, without asking: the exchange has no past of it.
+/// Gives up open gaps of a stream inside `span` for good, without asking: the exchange has no past of it. Those that end
+/// after `until` stay, whole: one outage is one gap. Returns whether there are any.
 ///
 /// # Errors
 /// When the store fails.
@@ -212,15 +213,19 @@ pub async fn give_up(
     epoch: Epoch,
     stream: StreamKey,
     span: Span,
-) -> Result<u64, StoreError> {
+    until: TimeMs,
+) -> Result<bool, StoreError> {
     let pieces = store.claim_gaps(stream, span, epoch).await?;
     if pieces.is_empty() {
-        return Ok(0);
+        return Ok(false);
     }
-    let changes: Vec<_> = pieces.iter().map(|span| (stream, Change::GapLost { span: *span })).collect();
-    let lost = changes.len() as u64;
-    let committed = store.commit(Arc::new(Batch { token: store.token(), changes })).await;
+    let (old, young): (Vec<_>, Vec<_>) = pieces.into_iter().partition(|piece| piece.to <= until);
+    let mut committed = Ok(Ack::default());
+    if !old.is_empty() {
+        let changes = old.into_iter().map(|span| (stream, Change::GapLost { span })).collect();
+        committed = store.commit(Arc::new(Batch { token: store.token(), changes })).await;
+    }
     // Claims go back also where the store failed: they would stay for as long as this process lives.
     store.unclaim(epoch).await?;
-    committed.map(|_| lost)
+    committed.map(|_| !young.is_empty())
 }

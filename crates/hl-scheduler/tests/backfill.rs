@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use hl_core::ledger::{Batch, Cause, Change, GapState, Span};
-use hl_core::record::{Candle, HexBytes, Mid, Side, Trade};
+use hl_core::record::{Candle, HexBytes, Side, Trade};
 use hl_core::seam::BoxFuture;
 use hl_core::source::{FetchError, Page, Past};
 use hl_core::store::Store;
@@ -133,15 +133,29 @@ async fn where_only_the_newest_exists_one_question_answers_for_every_gap() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_asked_where_nothing_is_open() {
-    let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Mids);
+    let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Trades(coin()));
     let store = store(&folder, stream, &[span(0, 5)]).await;
     let past = Script::of([]);
     let filled = fill(&store, &past, stream, span(6, 9)).await.unwrap();
     assert_eq!((filled, past.asked()), (Filled::default(), vec![]));
-    let mid = Mid { coin: coin(), time: TimeMs(1), px: Decimal::ONE };
-    let page = Page { records: Records::Mids(vec![mid]), proven: None, lost: Some(span(0, 5)), next: None };
+    let page =
+        Page { records: Records::Trades(vec![trade(1)]), proven: None, lost: Some(span(0, 5)), next: None };
     let filled = fill(&store, &Script::of([Ok(page)]), stream, span(0, 5)).await.unwrap();
     assert_eq!((filled.rows, filled.lost_ms), (0, 5 * MINUTE), "what is not proven is not written");
+}
+
+fn trade(minute: i64) -> Trade {
+    Trade {
+        coin: coin(),
+        time: TimeMs(minute * MINUTE),
+        tid: 1,
+        px: Decimal::ONE,
+        sz: Decimal::ONE,
+        side: Side::Buy,
+        hash: HexBytes([0; 32]),
+        buyer: HexBytes([1; 20]),
+        seller: HexBytes([2; 20]),
+    }
 }
 
 /// Flat bars of these minutes.
@@ -204,17 +218,6 @@ async fn a_page_that_does_not_move_on_is_the_last() {
 async fn what_one_question_found_is_counted() {
     let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Trades(coin()));
     let store = store(&folder, stream, &[span(0, 2)]).await;
-    let trade = |minute: i64| Trade {
-        coin: coin(),
-        time: TimeMs(minute * MINUTE),
-        tid: 1,
-        px: Decimal::ONE,
-        sz: Decimal::ONE,
-        side: Side::Buy,
-        hash: HexBytes([0; 32]),
-        buyer: HexBytes([1; 20]),
-        seller: HexBytes([2; 20]),
-    };
     let records = Records::Trades(vec![trade(0), trade(1), trade(2)]);
     let past = Script::of([Ok(Page { records, proven: Some(span(0, 2)), lost: None, next: None })]);
     let filled = fill(&store, &past, stream, span(0, 2)).await.unwrap();
@@ -222,12 +225,17 @@ async fn what_one_question_found_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_given_up_is_counted_and_nothing_stays_claimed() {
-    let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Mids);
+async fn what_is_given_up_is_given_up_whole_and_nothing_stays_claimed() {
+    let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Trades(coin()));
     let store = store(&folder, stream, &[span(0, 5), span(7, 9), span(20, 30)]).await;
+    let until = |minute| TimeMs(minute * MINUTE);
     let epoch = Epoch { token: store.token(), local: 7 };
-    assert_eq!(backfill::give_up(&store, epoch, stream, span(0, 10)).await.unwrap(), 2);
-    assert_eq!(backfill::give_up(&store, epoch, stream, span(0, 10)).await.unwrap(), 0);
+    assert!(!backfill::give_up(&store, epoch, stream, span(0, 10), until(9)).await.unwrap());
+    assert!(!backfill::give_up(&store, epoch, stream, span(0, 10), until(9)).await.unwrap());
+    assert!(
+        backfill::give_up(&store, epoch, stream, span(0, 30), until(29)).await.unwrap(),
+        "it stays, whole"
+    );
     use GapState::{Open, Unrecoverable};
     assert_eq!(
         states(&folder, stream).await,

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match hl_cli::config::load_process() {
-        Ok(loaded) => hl_cli::compose::run_process(&loaded.config).into(),
+        Ok(loaded) => hl_cli::compose::run_process(&loaded).into(),
         Err(exit) => exit.into(),
     }
 }

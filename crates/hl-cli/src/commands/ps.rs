@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use hl_core::TimeMs;
 use hl_core::store::{Holder, note_of};
-use hl_monitor::{Process, ProcessNote};
+use hl_monitor::{Process, ProcessNote, Reception};
 use serde::Serialize;
 
 use super::{CommandError, Common, Shell};
@@ -84,7 +84,7 @@ fn text(answer: &Answer) -> String {
             table.add_row([
                 process.kind.as_str().to_owned(),
                 process.name.clone(),
-                process.state.as_str().to_owned(),
+                process.reception.map_or(process.state.as_str(), Reception::as_str).to_owned(),
                 process.owner.clone().unwrap_or("-".to_owned()),
                 ago(process.since),
                 process.last_progress.map_or("-".to_owned(), |time| format!("{} ago", ago(time))),

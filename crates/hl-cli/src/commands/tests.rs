@@ -99,14 +99,14 @@ async fn coverage_shows_pieces_and_gaps_in_order() {
     assert_eq!(mids["coverage"][0]["from"], 0);
     assert_eq!(mids["coverage"][1]["source"], "ws");
     let gap = serde_json::json!({
-        "stream": "mids", "from": 20_000, "to": 40_000, "cause": "outage", "state": "open",
+        "stream": "mids", "from": 20_000, "to": 40_000, "cause": "outage", "state": "unrecoverable",
     });
     assert_eq!(mids["gaps"][0], gap);
     assert_eq!(json(&["coverage", "--stream", "mids"], &path).await, all);
 
     let (_, text) = cli(&["coverage"], &path).await;
     let at = |word: &str| text.find(word).unwrap_or_else(|| panic!("{word} is not in\n{text}"));
-    assert!(at("1970-01-01T00:00:00.000Z") < at("GAP outage (open)"), "{text}");
+    assert!(at("1970-01-01T00:00:00.000Z") < at("GAP outage (unrecoverable)"), "{text}");
     assert!(text.ends_with("mids: 30.0s covered, 1 gaps not filled (20.0s)\n"), "{text}");
     let (_, text) = cli(&["coverage", "--stream", "trades/BTC"], &path).await;
     assert_eq!(text, "trades/BTC was never collected into this store\n");
@@ -168,6 +168,7 @@ async fn ps_shows_each_living_process_and_what_runs_in_it() {
         since: TimeMs(10_000),
         last_progress: Some(TimeMs(58_500)),
         restarts: 2,
+        reception: None,
     };
     let note = ProcessNote { at: TimeMs(59_000), processes: vec![process], ..ProcessNote::default() };
     let name = note_of(ProcessNote::NAME, store.token());

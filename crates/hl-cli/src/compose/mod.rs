@@ -5,6 +5,7 @@
 
 mod archive;
 mod gaps;
+mod pane;
 mod report;
 pub(crate) mod shutdown;
 mod simulated;
@@ -37,10 +38,11 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use self::gaps::Gaps;
+use self::pane::Pane;
 use self::shutdown::{Shutdown, Why};
 pub use self::simulated::{Market, MarketError};
 use self::summary::{Summary, Tally};
-use crate::config::{CoinsError, Config, StoreUri};
+use crate::config::{CoinsError, Config, Loaded, StoreUri};
 use crate::exit::Exit;
 use crate::http::Server;
 use crate::say::say;
@@ -150,8 +152,19 @@ impl DaemonError {
 pub const ROLE: &str = "hl-daemon";
 
 /// Runs the daemon until it is stopped, and says why it ended where that was not asked for.
-pub fn run_process(config: &Config) -> Exit {
-    trace::start(config);
+pub fn run_process(loaded: &Loaded) -> Exit {
+    let config = &loaded.config;
+    let pane = trace::start(config);
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        network = config.network.name(),
+        store = %config.store,
+        archive = %config.archive.display(),
+        retention = %config.retention,
+        config = loaded.file.as_ref().map_or("none".to_owned(), |file| file.display().to_string()),
+        pid = std::process::id(),
+        "starting"
+    );
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -159,7 +172,7 @@ pub fn run_process(config: &Config) -> Exit {
             return Exit::Failed;
         }
     };
-    match runtime.block_on(run(config)) {
+    match runtime.block_on(run(config, pane)) {
         Ok(()) => Exit::Done,
         Err(error) => {
             say!("hl-daemon: {error}");
@@ -177,15 +190,16 @@ struct Outside {
     /// Known once the first session has looked into the store.
     exchange: OnceCell<simulated::Exchange>,
     shutdown: Shutdown,
+    pane: Option<Pane>,
 }
 
-async fn run(config: &Config) -> Result<(), DaemonError> {
+async fn run(config: &Config, pane: Option<Pane>) -> Result<(), DaemonError> {
     let begun = Instant::now();
     let shutdown = shutdown::of_daemon(config.run_for);
     let name = stores::name(config.name.as_deref())?;
     let net = outward(config.local_address)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let outside = Outside { name, net, clock, exchange: OnceCell::new(), shutdown };
+    let outside = Outside { name, net, clock, exchange: OnceCell::new(), shutdown, pane };
     let mut tally = Tally::default();
     let result = loop {
         match session(config, &outside, &mut tally).await {
@@ -221,7 +235,7 @@ async fn run(config: &Config) -> Result<(), DaemonError> {
 
 /// Collects in one session on the store, until stopped, or until others have taken over.
 async fn session(config: &Config, outside: &Outside, tally: &mut Tally) -> Result<(), DaemonError> {
-    let Outside { name, net, clock, exchange, shutdown } = outside;
+    let Outside { name, net, clock, exchange, shutdown, .. } = outside;
     let stop = &shutdown.stop;
     let failed = |source| DaemonError::Store { store: config.store.clone(), source };
     let signed = Signed { role: ROLE, name };
@@ -318,11 +332,37 @@ async fn collect(
     store: &dyn Store,
     tally: &mut Tally,
 ) -> Result<(), DaemonError> {
-    let mut stop = outside.shutdown.stop.clone();
+    let stop = outside.shutdown.stop.clone();
     belong(store, &config.network.name()).await?;
-    let Some(coins) = coins(config, engine, store, &mut stop, &mut tally.trouble).await? else {
-        return Ok(());
+    let show = show(config, outside, engine, store);
+    let ended = tokio::select! {
+        biased;
+        ended = collect_all(config, engine, store, stop, &mut tally.trouble) => ended,
+        () = show => Ok(()),
+        () = tell(config, outside, engine) => Ok(()),
     };
+    let snapshot = engine.snapshot();
+    if !snapshot.streams.is_empty() {
+        let gaps = Gaps::new(&config.store).counted().await;
+        let of_ours =
+            |(stream, gaps): (&StreamKey, &u64)| snapshot.streams.contains_key(stream).then_some(*gaps);
+        tally.add(&snapshot, gaps.as_ref().map(|gaps| gaps.iter().filter_map(of_ours).sum()));
+        let gaps = gaps.unwrap_or_default();
+        let report = report::report(config, &outside.name, &snapshot, store.token(), &gaps, Vec::new(), None);
+        info!("{}", crate::view::line(&report));
+    }
+    ended
+}
+
+/// Finds out what there is to collect, and collects it.
+async fn collect_all(
+    config: &Config,
+    engine: &Arc<Engine>,
+    store: &dyn Store,
+    mut stop: watch::Receiver<bool>,
+    trouble: &mut Option<String>,
+) -> Result<(), DaemonError> {
+    let Some(coins) = coins(config, engine, store, &mut stop, trouble).await? else { return Ok(()) };
     let streams: Vec<StreamKey> = config.stream_keys(&coins);
     let standby = config.standby.resolve(&coins)?;
     info!(
@@ -332,20 +372,7 @@ async fn collect(
         standbys = standby.len(),
         "collecting"
     );
-    let show = show(config, &outside.name, engine, store, stop.clone());
-    let ended = tokio::select! {
-        biased;
-        ended = engine.run(&streams, &standby, stop) => ended,
-        () = show => Ok(()),
-        () = tell(config, outside, engine) => Ok(()),
-    };
-    let (snapshot, gaps) = (engine.snapshot(), Gaps::new(&config.store).counted().await);
-    let of_ours = |(stream, gaps): (&StreamKey, &u64)| snapshot.streams.contains_key(stream).then_some(*gaps);
-    tally.add(&snapshot, gaps.as_ref().map(|gaps| gaps.iter().filter_map(of_ours).sum()));
-    let report =
-        report::report(config, &outside.name, &snapshot, store.token(), &gaps.unwrap_or_default(), None);
-    info!("{}", crate::view::line(&report));
-    Ok(ended?)
+    Ok(engine.run(&streams, &standby, stop).await?)
 }
 
 /// Answers over HTTP, on a thread of its own.
@@ -415,18 +442,13 @@ async fn coins(
 
 /// Shows what the engine does, and keeps it in the store, until it is to stop. Never ends by itself: the terminal is given
 /// back, and what is in hand is finished meanwhile.
-async fn show(
-    config: &Config,
-    host: &str,
-    engine: &Engine,
-    store: &dyn Store,
-    mut stop: watch::Receiver<bool>,
-) {
+async fn show(config: &Config, outside: &Outside, engine: &Engine, store: &dyn Store) {
+    let mut stop = outside.shutdown.stop.clone();
     let mode = Mode::of_stdout(config.json);
     tokio::select! {
         biased;
         () = stopped(&mut stop) => {}
-        () = shown(config, host, engine, store, mode) => {}
+        () = shown(config, outside, engine, store, mode) => {}
     }
     if matches!(mode, Mode::Table { .. }) {
         say!("finishing what is in hand; once more ends it at once");
@@ -434,7 +456,10 @@ async fn show(
     std::future::pending().await
 }
 
-async fn shown(config: &Config, host: &str, engine: &Engine, store: &dyn Store, mode: Mode) {
+async fn shown(config: &Config, outside: &Outside, engine: &Engine, store: &dyn Store, mode: Mode) {
+    let pane = outside.pane.as_ref();
+    // Dropped after the view, which gives the terminal back.
+    let _covered = pane.map(Pane::until_dropped);
     let mut view = View::new(std::io::stdout(), mode);
     let mut every = tokio::time::interval(VIEW_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -447,14 +472,24 @@ async fn shown(config: &Config, host: &str, engine: &Engine, store: &dyn Store, 
         every.tick().await;
         let snapshot = engine.snapshot();
         if snapshot.streams.is_empty() {
+            engine.publish_reception();
+        }
+        // An exchange that cannot be reached is nothing to collect from, and something to show.
+        if snapshot.streams.is_empty() && snapshot.reception.why.is_none() {
             continue;
         }
         if n % NOTE_EVERY_VIEWS == 0 {
             gaps = ledger.counted().await.unwrap_or_default();
         }
-        let report = report::report(config, host, &snapshot, store.token(), &gaps, Some(&mut rates));
+        let alerts = engine.health().borrow().health.alerts.clone();
+        let report =
+            report::report(config, &outside.name, &snapshot, store.token(), &gaps, alerts, Some(&mut rates));
+        let warnings = pane.map(Pane::lines).unwrap_or_default();
         // Standard output may be closed: the collection goes on.
-        shown = shown && view.show(&report).is_ok();
+        shown = shown && view.show(&report, &warnings).is_ok();
+        if let Some(pane) = pane {
+            pane.cover(shown);
+        }
         if n % NOTE_EVERY_VIEWS == 0
             && let Ok(text) = serde_json::to_string(&report)
             && let Err(error) = store.put_note(&note, &text).await

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use hl_core::alert::Alert;
 use hl_core::{SourceId, StreamKey, TimeMs, Token};
 use hl_engine::Snapshot;
 use hl_scheduler::JobView;
@@ -52,6 +53,7 @@ pub(crate) fn report(
     snapshot: &Snapshot,
     token: Token,
     gaps: &BTreeMap<StreamKey, u64>,
+    alerts: Vec<Alert>,
     mut rates: Option<&mut Rates>,
 ) -> StatusReport {
     let mut streams: Vec<_> = snapshot
@@ -64,6 +66,7 @@ pub(crate) fn report(
                 Some(SourceId::Rest) => Owner::Rest,
                 None => Owner::None,
             },
+            reception: snapshot.receptions.get(stream).copied().unwrap_or_default(),
             standby: snapshot.standby.contains(stream),
             records: m.tally.admitted,
             records_per_s: rates.as_ref().map_or(0.0, |r| r.rate(*stream, snapshot.mono, m.tally.admitted)),
@@ -94,12 +97,14 @@ pub(crate) fn report(
         host: host.to_owned(),
         uptime_ms: snapshot.mono,
         network: config.network.name(),
+        reception: snapshot.reception.clone(),
         streams,
         sockets: sockets.collect(),
         jobs: snapshot.jobs.iter().map(job).collect(),
         weight_used: snapshot.rest.weight_used,
         spool: SpoolStatus { batches: snapshot.spool.0, bytes: snapshot.spool.1 },
         counters: counters(snapshot),
+        alerts,
     };
     if let Some(rates) = rates {
         rates.remember(snapshot);

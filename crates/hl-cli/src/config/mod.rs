@@ -25,7 +25,7 @@ mod usual;
 
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -126,6 +126,8 @@ pub struct Loaded {
     pub config: Config,
     /// Where `--print-config` asks for it: the configuration as TOML, each value with its place, passwords masked.
     pub print: Option<String>,
+    /// The configuration file that was read.
+    pub file: Option<PathBuf>,
 }
 
 impl Config {
@@ -169,8 +171,9 @@ pub fn load(
 ) -> Result<Loaded, ConfigError> {
     let matches = options::command().try_get_matches_from(arguments)?;
     let environment = layers::environment(environment)?;
-    let file = match matches.get_one::<String>(CONFIG).or(environment.config.as_ref()) {
-        Some(path) => layers::read(Path::new(path), files)?,
+    let path = matches.get_one::<String>(CONFIG).or(environment.config.as_ref()).map(PathBuf::from);
+    let file = match &path {
+        Some(path) => layers::read(path, files)?,
         None => Layer::new(),
     };
     let mut settings = Settings(defaults());
@@ -184,7 +187,7 @@ pub fn load(
         settings.0.entry(key).or_insert_with(|| vec![Sourced { text, place: Place::Default }]);
     }
     let print = matches.get_flag(PRINT_CONFIG).then(|| print::toml(&settings.0));
-    Ok(Loaded { config, print })
+    Ok(Loaded { config, print, file: path })
 }
 
 fn defaults() -> Layer {

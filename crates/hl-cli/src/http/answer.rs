@@ -33,10 +33,14 @@ pub(super) fn to(method: &Method, path: &str, host: &str, published: &Published)
         "/v1/processes" => json_of(StatusCode::OK, &of_this_process("processes", json!(health.processes))),
         "/v1/alerts" => json_of(StatusCode::OK, &of_this_process("alerts", json!(health.alerts))),
         _ => {
-            let reasons = health.reasons(age_ms);
+            let reasons = health.reasons(&published.reception, age_ms);
             let healthy = reasons.is_empty();
             let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-            json_of(status, &json!({ "healthy": healthy, "at": at, "age_ms": age_ms, "reasons": reasons }))
+            let reception = &published.reception;
+            json_of(
+                status,
+                &json!({ "healthy": healthy, "at": at, "age_ms": age_ms, "reasons": reasons, "reception": reception }),
+            )
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use hl_core::TimeMs;
 use hl_core::alert::{Alert, AlertKind};
-use hl_monitor::{Health, Process, ProcessKind, STALE_MS, State};
+use hl_monitor::{Health, Process, ProcessKind, Reception, STALE_MS, State, TotalReception};
 use hl_runtime::TcpNet;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -20,6 +20,7 @@ fn collecting() -> Health {
         since: TimeMs(5),
         last_progress: Some(TimeMs(7)),
         restarts: 1,
+        reception: Some(Reception::Receiving),
     };
     Health { at: TimeMs(9), processes: vec![collector], ..Health::default() }
 }
@@ -38,7 +39,11 @@ fn stuck() -> Alert {
 }
 
 fn started(health: Health, taken: Instant) -> (Server, watch::Sender<Published>) {
-    let published = watch::Sender::new(Published { health: Arc::new(health), taken });
+    let published = watch::Sender::new(Published {
+        health: Arc::new(health),
+        taken,
+        reception: TotalReception::default(),
+    });
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
     (Server::start(Arc::new(TcpNet::new()), address, "here", published.subscribe()).unwrap(), published)
 }
@@ -72,7 +77,7 @@ async fn it_says_what_runs_and_whether_that_is_healthy() {
     let (status, all) = asked(&server, "GET", "/v1/processes?x=1").await;
     let row = serde_json::json!({
         "kind": "collector", "name": "trades/BTC", "state": "running", "owner": "ws", "since": 5,
-        "last_progress": 7, "restarts": 1,
+        "last_progress": 7, "restarts": 1, "reception": "receiving",
     });
     assert_eq!(
         (status, &all["processes"], &all["pid"], &all["role"]),
@@ -82,11 +87,20 @@ async fn it_says_what_runs_and_whether_that_is_healthy() {
     assert_eq!((&alerts["alerts"], &alerts["host"]), (&serde_json::json!([]), &all["host"]));
 
     let health = Health { alerts: vec![stuck()], ..collecting() };
-    published.send_replace(Published { health: Arc::new(health), taken: Instant::now() });
+    published.send_modify(|published| published.health = Arc::new(health));
     let (status, health) = asked(&server, "GET", "/healthz").await;
     assert_eq!((status, &health["healthy"]), (503, &false.into()));
     assert_eq!(health["reasons"][0], "writer: nothing was stored for 90 s");
     assert_eq!(asked(&server, "GET", "/v1/alerts").await.1["alerts"][0]["kind"], "no_progress");
+
+    let (state, why) = (Reception::Failing, Some("ws: connection refused".to_owned()));
+    let nothing = TotalReception { state, why, silent_ms: 77_000, failing: 1, ..TotalReception::default() };
+    published.send_modify(|published| {
+        (published.health, published.reception) = (Arc::new(collecting()), nothing);
+    });
+    let (status, health) = asked(&server, "GET", "/healthz").await;
+    assert_eq!((status, &health["reception"]["state"]), (503, &"failing".into()), "{health}");
+    assert_eq!(health["reasons"], serde_json::json!(["not receiving for 77 s: ws: connection refused"]));
     server.stop();
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use hl_core::ledger::Cause;
 use hl_core::timeline::Tally;
 use hl_core::{SourceId, StreamKey, TimeMs};
 
@@ -19,6 +20,12 @@ pub struct Meter {
     pub edge: Option<TimeMs>,
     /// When data was last admitted, on the monotonic clock, ms.
     pub last: Option<i64>,
+    /// When the exchange last sent anything of it, be it empty or kept in a ring, on the monotonic clock, ms.
+    pub heard: Option<i64>,
+    /// Why the last request of its owner got no answer, where none has since.
+    pub unanswered: Option<Cause>,
+    /// When it got its owner, on the monotonic clock, ms; when it began, where it has none yet.
+    pub since: i64,
 }
 
 /// Counters of the whole pipeline.

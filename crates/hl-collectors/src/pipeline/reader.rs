@@ -178,7 +178,8 @@ impl Pipeline {
             match entry {
                 Entry::Start(start) => {
                     let stream = start.stream;
-                    self.meters.stream(stream, |m| m.edge = start.edge);
+                    let since = self.mono.now();
+                    self.meters.stream(stream, |m| (m.edge, m.since) = (start.edge, since));
                     self.reconciler.start(&start);
                     let line = match self.warm.remove(&stream) {
                         Some(waited) => Timeline::warmed(start, waited),
@@ -216,7 +217,10 @@ impl Pipeline {
                     let Some(line) = self.lines.get_mut(&stream) else { continue };
                     let tally = line.handover(grant, &self.reconciler, &mut changes);
                     let edge = line.edge();
-                    self.meters.stream(stream, |m| m.owner = grant.map(|g| g.source));
+                    let since = self.mono.now();
+                    self.meters.stream(stream, |m| {
+                        (m.owner, m.since, m.unanswered) = (grant.map(|g| g.source), since, None);
+                    });
                     self.meter(stream, edge, tally);
                     self.gather(stream, &mut changes);
                 }
@@ -229,9 +233,13 @@ impl Pipeline {
                     }
                     let Some(line) = self.lines.get_mut(&offer.stream) else { continue };
                     let aside = aside(line, &offer);
+                    let answer = answered(line, &offer);
                     let tally = line.offer(offer.ticket, offer.content, &self.reconciler, &mut changes);
                     let edge = line.edge();
                     self.meter(offer.stream, edge, tally);
+                    if let Some(unanswered) = answer {
+                        self.hear(offer.stream, unanswered);
+                    }
                     self.gather(offer.stream, &mut changes);
                     if let Some((run, keys)) = aside.filter(|_| tally.ringed > 0) {
                         self.reconciler.standby(self.mono.now(), offer.stream, run, &keys);
@@ -249,6 +257,20 @@ impl Pipeline {
             // What comes too late to be stored is a sign of life all the same.
             if tally.admitted + tally.late > 0 {
                 m.last = Some(now);
+            }
+            if tally.admitted + tally.late + tally.ringed > 0 {
+                m.heard = Some(now);
+            }
+        });
+    }
+
+    /// The request of a stream's owner was answered, with no record perhaps, or was not.
+    fn hear(&self, stream: StreamKey, unanswered: Option<Cause>) {
+        let now = self.mono.now();
+        self.meters.stream(stream, |m| {
+            m.unanswered = unanswered;
+            if unanswered.is_none() {
+                m.heard = Some(now);
             }
         });
     }
@@ -494,6 +516,16 @@ impl Pipeline {
                 self.untold.failed(error);
             }
         }
+    }
+}
+
+/// Whether the owner's request was answered: why not, where not. None where it is no request of the owner.
+fn answered(line: &Timeline, offer: &Offer) -> Option<Option<Cause>> {
+    let epoch = line.claim()?.epoch;
+    match (&offer.content, offer.ticket) {
+        (Content::Answer { .. }, ticket) if ticket == Ticket::Claim(epoch) => Some(None),
+        (Content::Unanswered { cause }, ticket) if ticket == Ticket::Claim(epoch) => Some(Some(*cause)),
+        _ => None,
     }
 }
 

@@ -163,6 +163,8 @@ struct State {
     /// Nobody asks before this, on the monotonic clock.
     quiet_until: i64,
     penalty_ms: i64,
+    /// Why the last attempt brought no answer, where none has come since.
+    trouble: Option<String>,
 }
 
 /// The client. Cheap to share; all users slow down together on a 429.
@@ -220,6 +222,11 @@ impl InfoClient {
     /// Weight a minute that polls can count on now.
     pub(super) fn plannable(&self) -> i64 {
         i64::from(self.weights.allowance())
+    }
+
+    /// Why the last request got no usable answer, in words, where none has got one since.
+    pub fn trouble(&self) -> Option<String> {
+        self.state().trouble.clone()
     }
 
     /// The clock that answers are stamped with.
@@ -286,20 +293,37 @@ impl InfoClient {
             let error = match self.attempt(request, weight, urgency, limit).await {
                 Ok((mut body, took_ms)) => match decode(&mut body.bytes) {
                     Ok(answer) => {
-                        self.state().counters.answers += 1;
+                        self.note(None);
                         return Ok((answer, took_ms));
                     }
                     Err(error) => RestError::Decode(error),
                 },
                 Err(error) => error,
             };
-            self.state().counters.failures += 1;
+            self.note(Some(&error));
             if attempt == ATTEMPTS || !error.is_worth_another_try() {
                 return Err(error);
             }
             attempt += 1;
             debug!(%error, "asking again");
             tokio::time::sleep(self.pause(&mut retry)).await;
+        }
+    }
+
+    fn note(&self, error: Option<&RestError>) {
+        let mut state = self.state();
+        match error {
+            None => {
+                state.counters.answers += 1;
+                state.trouble = None;
+            }
+            Some(error) => {
+                state.counters.failures += 1;
+                // What our own ledger has no room for was never asked.
+                if !matches!(error, RestError::Budget { .. }) {
+                    state.trouble = Some(error.to_string());
+                }
+            }
         }
     }
 

@@ -147,12 +147,13 @@ impl RestSource {
             }
             Err(error) => {
                 let names = streams.iter().map(|(stream, _)| stream).collect::<Vec<_>>();
-                match error {
+                match &error {
                     // Said once where it was met.
                     RestError::RateLimited { .. } => debug!(%error, streams = ?names, "poll put off"),
-                    error => warn!(%error, streams = ?names, "poll failed"),
+                    _ => warn!(%error, streams = ?names, "poll failed"),
                 }
                 self.failed(&streams);
+                self.unanswered(&streams, error.cause()).await;
                 asked
             }
         };
@@ -255,6 +256,14 @@ impl RestSource {
             };
             let content = Content::Answer { records, from, asked };
             self.sink.offer(Offer { stream: *stream, ticket: Ticket::Claim(*epoch), content }).await;
+        }
+    }
+
+    /// Says of every stream why the answer did not come: a gap that it leaves is called by that.
+    async fn unanswered(&self, streams: &[(StreamKey, Epoch)], cause: Cause) {
+        for (stream, epoch) in streams {
+            let (ticket, content) = (Ticket::Claim(*epoch), Content::Unanswered { cause });
+            self.sink.offer(Offer { stream: *stream, ticket, content }).await;
         }
     }
 

@@ -70,9 +70,9 @@ mod tests {
         let guard = Guard::new(Selector::new(Token(7), Timing::default()));
         assert_eq!((guard.poll(), guard.handovers()), ((None, None), 0));
         assert!(guard.reported().now_or_never().is_none(), "nothing was reported");
-        guard.report(5, Event::Leased { stream: stream("BTC"), places: Places::None });
-        guard.report(5, Event::Leased { stream: stream("ETH"), places: Places::None });
-        guard.report(5, Event::Leased { stream: stream("SOL"), places: Places::One });
+        guard.report(5, Event::Leased { stream: stream("BTC"), places: Places::None, is_new: false });
+        guard.report(5, Event::Leased { stream: stream("ETH"), places: Places::None, is_new: false });
+        guard.report(5, Event::Leased { stream: stream("SOL"), places: Places::One, is_new: false });
         assert!(guard.reported().now_or_never().is_some());
 
         let (streams, owners): (Vec<_>, Vec<_>) =

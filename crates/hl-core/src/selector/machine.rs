@@ -146,9 +146,11 @@ impl Selector {
             Event::Warm { stream, places } => {
                 self.streams.entry(stream).or_insert_with(|| Stream::new(now, stream, places));
             }
-            Event::Leased { stream, places } => {
+            Event::Leased { stream, places, is_new } => {
                 let s = self.streams.entry(stream).or_insert_with(|| Stream::new(now, stream, places));
-                if !s.leased && s.lanes.iter().any(|lane| lane.socket.proved().is_some()) {
+                if !s.leased && is_new {
+                    s.cause = Cause::FirstStart;
+                } else if !s.leased && s.lanes.iter().any(|lane| lane.socket.proved().is_some()) {
                     s.cause = Cause::Handover;
                 }
                 s.leased = true;
@@ -220,7 +222,9 @@ impl Selector {
             (None, _) => {}
         }
         state.socket = Socket::Down;
-        if s.live.is_none() || ended.is_some_and(|(run, _)| s.owns(run)) {
+        // What was not collected before is not missed because a socket does not come.
+        let begins = s.live.is_none() && !matches!(s.cause, Cause::FirstStart | Cause::DaemonDown);
+        if begins || ended.is_some_and(|(run, _)| s.owns(run)) {
             s.cause = cause;
         }
         self.decide(now, stream);

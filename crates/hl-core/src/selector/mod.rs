@@ -65,6 +65,8 @@ pub enum Event {
         stream: StreamKey,
         /// The subscriptions that the WebSocket pool has a place for.
         places: Places,
+        /// Whether it was never collected before.
+        is_new: bool,
     },
     /// The lease is gone: stop.
     Superseded {

@@ -11,7 +11,7 @@ fn stream() -> StreamKey {
 
 fn selector() -> Selector {
     let mut s = Selector::new(Token(7), Timing::default());
-    s.step(0, Event::Leased { stream: stream(), places: Places::One });
+    s.step(0, Event::Leased { stream: stream(), places: Places::One, is_new: false });
     s
 }
 
@@ -178,7 +178,7 @@ fn what_an_old_run_says_changes_nothing() {
 #[test]
 fn a_stream_without_a_place_on_a_socket_belongs_to_rest_at_once() {
     let mut s = Selector::new(Token(1), Timing::default());
-    s.step(0, Event::Leased { stream: stream(), places: Places::None });
+    s.step(0, Event::Leased { stream: stream(), places: Places::None, is_new: false });
     assert_eq!(owner(&s), REST);
     s.step(1, up(1));
     s.step(100_000, Event::Tick);
@@ -208,7 +208,7 @@ fn what_another_holds_is_warmed_up_and_gone_on_with_at_once() {
     assert_eq!((view.live, view.leased, view.standby), (None, false, Some(RunId::first(2))));
     assert_eq!((effects(&mut s), s.next_deadline()), (vec![], None), "it is not ours");
 
-    s.step(90_000, Event::Leased { stream, places });
+    s.step(90_000, Event::Leased { stream, places, is_new: false });
     assert_eq!((owner(&s), s.view()[0].leased), (WS(2), true));
     assert_eq!(causes(&mut s), [Cause::Handover]);
 }
@@ -219,14 +219,14 @@ fn what_is_taken_before_its_socket_has_proved_itself_begins_as_at_a_start() {
     let (stream, places) = (stream(), Places::One);
     s.step(0, Event::Warm { stream, places });
     s.step(100, up(1));
-    s.step(1_000, Event::Leased { stream, places });
+    s.step(1_000, Event::Leased { stream, places, is_new: false });
     assert_eq!(owner(&s), None, "settling");
     s.step(3_100, Event::Tick);
     assert_eq!((owner(&s), causes(&mut s)), (WS(1), vec![Cause::DaemonDown]));
 
     let mut s = Selector::new(Token(7), Timing::default());
     s.step(0, Event::Warm { stream, places });
-    s.step(90_000, Event::Leased { stream, places });
+    s.step(90_000, Event::Leased { stream, places, is_new: false });
     assert_eq!(owner(&s), REST, "the grace is over");
 }
 
@@ -268,9 +268,9 @@ fn causes(s: &mut Selector) -> Vec<Cause> {
 fn a_handover_says_why_the_piece_before_it_may_be_incomplete() {
     let ended = |lane, run, cause| Event::Down { stream: stream(), lane, run, cause };
     let mut s = Selector::new(Token(7), Timing::default());
-    s.step(0, Event::Leased { stream: stream(), places: Places::Two });
+    s.step(0, Event::Leased { stream: stream(), places: Places::Two, is_new: false });
     s.step(100, ended(Lane::First, None, Cause::Refused));
-    assert_eq!(causes(&mut s), [Cause::Refused], "nobody owned it, and this is why");
+    assert_eq!(causes(&mut s), [Cause::DaemonDown], "it was missed before it was refused");
     s.step(200, up(1));
     s.step(10_000, Event::Tick);
     assert_eq!(causes(&mut s), [Cause::Handover], "between two samples of REST nothing failed");
@@ -334,7 +334,7 @@ proptest! {
         events in prop::collection::vec((0..20_000_i64, event()), 0..60),
     ) {
         let mut s = Selector::new(Token(7), Timing::default());
-        s.step(0, Event::Leased { stream: stream(), places });
+        s.step(0, Event::Leased { stream: stream(), places, is_new: false });
         let mut now = 0;
         let mut last = Epoch::default();
         let mut standing = s.view()[0].live;
@@ -388,7 +388,7 @@ mod with_a_standby {
     /// A selector whose first lane owns the stream and whose second stands by, at 10 s.
     fn owned() -> Selector {
         let mut s = Selector::new(Token(7), Timing::default());
-        s.step(0, Event::Leased { stream: stream(), places: Places::Two });
+        s.step(0, Event::Leased { stream: stream(), places: Places::Two, is_new: false });
         s.step(100, up(1));
         s.step(150, second_up(1));
         s.step(10_000, Event::Tick);
@@ -453,15 +453,33 @@ mod with_a_standby {
     #[test]
     fn rest_waits_for_whichever_socket_settles_first() {
         let mut s = Selector::new(Token(7), Timing::default());
-        s.step(0, Event::Leased { stream: stream(), places: Places::Two });
+        s.step(0, Event::Leased { stream: stream(), places: Places::Two, is_new: false });
         s.step(100, Event::Down { stream: stream(), lane: Lane::Second, run: None, cause: Cause::Outage });
         assert_eq!(owner(&s), REST, "one failed and the other is not up");
         let mut s = Selector::new(Token(7), Timing::default());
-        s.step(0, Event::Leased { stream: stream(), places: Places::Two });
+        s.step(0, Event::Leased { stream: stream(), places: Places::Two, is_new: false });
         s.step(100, up(1));
         s.step(200, Event::Down { stream: stream(), lane: Lane::Second, run: None, cause: Cause::Outage });
         assert_eq!(owner(&s), None, "it settles: what it brings waits in its ring");
         s.step(3_100, Event::Tick);
         assert_eq!(owner(&s), WS(1));
     }
+}
+
+#[test]
+fn a_first_start_is_called_so_however_its_sockets_come() {
+    let begun = |fails: bool, is_new| {
+        let mut s = Selector::new(Token(7), Timing::default());
+        s.step(0, Event::Leased { stream: stream(), places: Places::One, is_new });
+        if fails {
+            s.step(50, Event::Down { stream: stream(), lane: Lane::First, run: None, cause: Cause::Outage });
+        }
+        s.step(100, up(1));
+        s.step(10_000, Event::Tick);
+        causes(&mut s)
+    };
+    assert_eq!(begun(false, true), [Cause::FirstStart]);
+    assert_eq!(begun(true, true), [Cause::FirstStart, Cause::Handover]);
+    assert_eq!(begun(false, false), [Cause::DaemonDown]);
+    assert_eq!(begun(true, false), [Cause::DaemonDown, Cause::Handover], "that is why the past is missing");
 }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use book::BookVariant;
 
-use crate::ledger::Span;
+use crate::ledger::{GapState, Span};
 use crate::{Coin, Interval, TimeMs};
 
 /// One thing that can be collected, with one time line.
@@ -145,6 +145,18 @@ pub struct KindSpec {
     pub poll_shared: bool,
     /// Who goes first when slots or weight are short: higher is more valuable.
     pub value: u8,
+}
+
+impl KindSpec {
+    /// The state of a gap that has just been found. Where the exchange has no past, no request fills it; what waited in a
+    /// ring or in the spool still may.
+    #[must_use]
+    pub const fn new_gap(&self) -> GapState {
+        match self.history {
+            History::None => GapState::Unrecoverable,
+            History::Recent(_) | History::Bars(_) | History::All => GapState::Open,
+        }
+    }
 }
 
 impl Kind {

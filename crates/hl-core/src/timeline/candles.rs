@@ -28,6 +28,8 @@ pub(super) struct Candles {
     /// First bar that the owning run saw from its beginning.
     whole_from: Option<TimeMs>,
     first: First,
+    /// Why bars before `whole_from` may have been missed.
+    cause: Cause,
     /// Open bars of the owning run.
     seen: BTreeMap<TimeMs, Seen>,
     /// The newest proof: what was sent before it has been seen.
@@ -58,7 +60,14 @@ struct Seen {
 
 impl Candles {
     pub(super) fn new(interval: Interval) -> Self {
-        Self { interval, whole_from: None, first: First::Awaited, seen: BTreeMap::new(), now: TimeMs::MIN }
+        Self {
+            interval,
+            whole_from: None,
+            first: First::Awaited,
+            cause: Cause::Handover,
+            seen: BTreeMap::new(),
+            now: TimeMs::MIN,
+        }
     }
 
     pub(super) fn release(&mut self) {
@@ -134,20 +143,22 @@ impl Candles {
                 }
                 tally
             }
-            Content::Frame(_) | Content::Answer { .. } => Tally::default(),
+            Content::Frame(_) | Content::Answer { .. } | Content::Unanswered { .. } => Tally::default(),
         }
     }
 
     /// The owner sees bars whole from `whole` on. What lies between the edge and there is a gap.
     fn begin(&mut self, common: &mut Common, live: &mut Live, whole: TimeMs, out: &mut Vec<Change>) {
-        let proven = live.unproven.take();
+        if let Some(cause) = live.unproven.take() {
+            self.cause = cause;
+        }
         // At the very first start the bar in progress is the border: wanted, and left to REST.
-        let (edge, cause) = match common.edge {
-            Some(edge) => (edge, proven.unwrap_or(Cause::Handover)),
-            None => (*common.edge.insert(whole - self.interval.ms()), Cause::NotCollected),
-        };
+        let edge = *common.edge.get_or_insert_with(|| {
+            self.cause = Cause::NotCollected;
+            whole - self.interval.ms()
+        });
         if edge < whole && guard!(WholeBars) {
-            common.open_gap(Span::new(edge, whole), cause, out);
+            common.open_gap(Span::new(edge, whole), self.cause, out);
             common.advance(whole, out);
         }
         self.whole_from = Some(whole);

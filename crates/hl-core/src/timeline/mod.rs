@@ -187,7 +187,10 @@ impl Timeline {
             self.live = None;
             return tally;
         };
-        let unproven = guard!(Handover).then_some(grant.cause);
+        // A claim under which nothing came leaves its reason to the next: that is why the data was not received.
+        let cause = self.live.and_then(Live::missed).unwrap_or(grant.cause);
+        let grant = Grant { cause, ..grant };
+        let unproven = guard!(Handover).then_some(cause);
         let live = self.live.insert(Live { grant, unproven, piece: None, reached: None });
         let Some(run) = grant.run else { return tally };
         let ring = self.rings[run.lane.index()].take_if(|ring| ring.run == run);
@@ -262,8 +265,11 @@ impl Body {
         witness: &dyn Witness,
         out: &mut Vec<Change>,
     ) -> Tally {
-        if matches!(content, Content::Broken { .. }) {
-            live.unproven = Some(Cause::Undecodable);
+        match content {
+            Content::Broken { .. } => _ = live.unproven.get_or_insert(Cause::Undecodable),
+            // Between two answers it is sampled; without the second one it was not received.
+            Content::Unanswered { cause } => _ = live.unproven.replace(live.missed().unwrap_or(cause)),
+            _ => {}
         }
         match self {
             Self::Trades(body) => body.admit(common, live, content, out),
@@ -283,6 +289,11 @@ impl Body {
 }
 
 impl Live {
+    /// Why nothing has come, where nothing has since the claim was given or since requests go unanswered.
+    fn missed(self) -> Option<Cause> {
+        self.unproven.filter(|cause| !matches!(cause, Cause::Undecodable | Cause::Sampled | Cause::Handover))
+    }
+
     fn rows(&self, records: Records) -> Change {
         Change::Rows { epoch: self.grant.epoch, origin: self.origin(), records }
     }
@@ -300,7 +311,10 @@ impl Live {
 fn count(content: &Content) -> u64 {
     match content {
         Content::Frame(records) | Content::Answer { records, .. } => records.len() as u64,
-        Content::Started { .. } | Content::Broken { .. } | Content::Proof { .. } => 0,
+        Content::Started { .. }
+        | Content::Broken { .. }
+        | Content::Proof { .. }
+        | Content::Unanswered { .. } => 0,
     }
 }
 

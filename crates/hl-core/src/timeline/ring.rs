@@ -43,6 +43,8 @@ impl Ring {
                 self.bytes += content.bytes();
                 self.contents.push_back(content);
             }
+            // Of requests, which no run makes.
+            Content::Unanswered { .. } => {}
             Content::Frame(_) | Content::Answer { .. } => {
                 self.records += count(&content);
                 self.bytes += content.bytes();

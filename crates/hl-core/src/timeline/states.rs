@@ -38,7 +38,10 @@ impl States {
                 live.unproven.get_or_insert(Cause::Sampled);
                 records
             }
-            Content::Started { .. } | Content::Broken { .. } | Content::Proof { .. } => {
+            Content::Started { .. }
+            | Content::Broken { .. }
+            | Content::Proof { .. }
+            | Content::Unanswered { .. } => {
                 return Tally::default();
             }
         };

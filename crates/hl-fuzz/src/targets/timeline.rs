@@ -105,6 +105,7 @@ impl World {
             (1, _) => Content::Broken { at: records::time(u, self.now)? },
             (2 | 3, _) => Content::Proof { sent: self.now },
             (_, Ticket::Run(_)) => Content::Frame(records::records(u, of, self.now)?),
+            (4, Ticket::Claim(_)) => Content::Unanswered { cause: Cause::Outage },
             (_, Ticket::Claim(_)) => Content::Answer {
                 records: records::records(u, of, self.now)?,
                 from: if u.ratio(1, 3)? { Some(records::time(u, self.now)?) } else { None },
@@ -113,7 +114,10 @@ impl World {
         };
         let offered = match &content {
             Content::Frame(records) | Content::Answer { records, .. } => records.len() as u64,
-            Content::Started { .. } | Content::Broken { .. } | Content::Proof { .. } => 0,
+            Content::Started { .. }
+            | Content::Broken { .. }
+            | Content::Proof { .. }
+            | Content::Unanswered { .. } => 0,
         };
         let tally = self.change(stream, |line, reconciler, out| line.offer(ticket, content, reconciler, out));
         let counted = tally.admitted + tally.ringed + tally.fenced + tally.late;

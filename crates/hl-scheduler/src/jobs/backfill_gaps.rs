@@ -17,7 +17,7 @@ use crate::backfill::{self, Step};
 const FIRST_LOOK: Duration = Duration::from_secs(2);
 /// How often it looks while gaps stay open: a bar has to end first, a budget to have room.
 const AGAIN: Duration = Duration::from_secs(20);
-/// A gap in a stream without a past is given up when it is this old: until then a promoted ring may fill it.
+/// A gap in a stream without a past is given up when its end is this old: until then a promoted ring may fill it.
 const RING_LIMIT_MS: i64 = 90_000;
 
 /// Told of everything that the job has committed.
@@ -80,12 +80,8 @@ impl BackfillGaps {
         match stream.spec().history {
             // A poll has nothing that the live streams did not try; only a ring could still fill it.
             History::None | History::Recent(_) => {
-                let old = (self.exchange_now)() - RING_LIMIT_MS;
-                if span.from < old {
-                    let old = Span::new(span.from, old.min(span.to));
-                    backfill::give_up(self.store.as_ref(), epoch, stream, old).await?;
-                }
-                Ok(span.to > old)
+                let until = (self.exchange_now)() - RING_LIMIT_MS;
+                backfill::give_up(self.store.as_ref(), epoch, stream, span, until).await
             }
             History::Bars(_) | History::All => {
                 let told = |stream: StreamKey, step: Step<'_>| match step {

@@ -1,9 +1,14 @@
-use hl_core::ledger::{Cause, Change};
-use hl_core::{Records, StreamKey};
+use std::sync::Arc;
+
+use hl_core::ledger::{Batch, Cause, Change, GapState};
+use hl_core::record::Mid;
+use hl_core::stream::History;
+use hl_core::{Decimal, Records, StreamKey, TimeMs};
 
 use super::New;
 use super::fixture::{
-    coin, commit, crash, epoch, filled, holder, live, run, settlement, span, trade, trades,
+    bar, coin, commit, crash, epoch, every_kind, filled, holder, live, minutes, run, settlement, span, trade,
+    trades,
 };
 
 /// Below the edge, what is neither covered nor a gap becomes a gap; above it nothing does.
@@ -117,5 +122,90 @@ pub fn neighbouring_gaps_are_opened_once_each(new: New<'_>) {
         }
         commit(&store, store.token(), btc, vec![gap(10, 20, Cause::Sampled)]).await.unwrap();
         assert_eq!(store.open_gaps().await.unwrap(), [(btc, 4, span(5, 30))], "another cause is another gap");
+    });
+}
+
+/// What the exchange has no past of is never waited for, and what is found all the same fills it.
+pub fn a_gap_that_nothing_can_fill_is_never_open(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let (_, everything) = every_kind();
+        let streams: Vec<_> = everything.iter().map(|(stream, _)| *stream).collect();
+        let store = holder(&*subject, &streams).await;
+        let opened = Change::GapOpened { span: span(10, 20), cause: Cause::Outage };
+        let changes = streams.iter().map(|stream| (*stream, opened.clone())).collect();
+        store.commit(Arc::new(Batch { token: store.token(), changes })).await.unwrap();
+        let inspect = subject.inspect().await.unwrap();
+        let states = async |stream| {
+            let gaps = inspect.gaps(Some(stream)).await.unwrap();
+            gaps.into_iter().map(|gap| (gap.span, gap.state)).collect::<Vec<_>>()
+        };
+        let open: Vec<_> = store.open_gaps().await.unwrap().into_iter().map(|(stream, ..)| stream).collect();
+        for stream in &streams {
+            let is_open = open.contains(stream);
+            assert_eq!(is_open, stream.spec().history != History::None, "{stream}");
+            let state = if is_open { GapState::Open } else { GapState::Unrecoverable };
+            assert_eq!(states(*stream).await, [(span(10, 20), state)], "{stream}");
+        }
+
+        let mids = StreamKey::Mids;
+        let claim = epoch(store.token(), 1);
+        assert_eq!(store.claim_gaps(mids, span(10, 20), claim).await.unwrap(), [], "nothing to ask for");
+        let mid = Mid { coin: coin("BTC"), time: TimeMs(15), px: Decimal::ONE };
+        let ring = filled(claim, span(10, 20), Records::Mids(vec![mid]));
+        assert_eq!(commit(&store, store.token(), mids, vec![ring]).await.unwrap().inserted, 1);
+        assert_eq!(states(mids).await, [(span(10, 20), GapState::Backfilled)]);
+        let doubt = Change::Doubted { span: span(15, 20), cause: Cause::Silence };
+        commit(&store, store.token(), mids, vec![doubt]).await.unwrap();
+        let (filled, lost) = (GapState::Backfilled, GapState::Unrecoverable);
+        assert_eq!(states(mids).await, [(span(10, 15), filled), (span(15, 20), lost)]);
+        assert_eq!(inspect.audit().await.unwrap().problems, []);
+    });
+}
+
+/// Where a gap of bars goes on, it is one gap for as long as nothing has happened to it; a border block may hold rows.
+pub fn a_gap_that_goes_on_is_one_gap(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let (btc, bars) = (trades("BTC"), minutes("BTC"));
+        let store = holder(&*subject, &[btc, bars]).await;
+        let opened = |from: i64, to: i64, cause| Change::GapOpened { span: span(from, to), cause };
+        let gaps = async |stream| {
+            let gaps = subject.inspect().await.unwrap().gaps(Some(stream)).await.unwrap();
+            gaps.into_iter().map(|gap| (gap.span, gap.cause)).collect::<Vec<_>>()
+        };
+        let minute = 60_000;
+        let parts = vec![opened(0, 2 * minute, Cause::Outage), opened(2 * minute, 3 * minute, Cause::Outage)];
+        for part in &parts {
+            commit(&store, store.token(), bars, vec![part.clone()]).await.unwrap();
+        }
+        let whole = (span(0, 3 * minute), Cause::Outage);
+        assert_eq!(gaps(bars).await, [whole]);
+        commit(&store, store.token(), bars, parts).await.unwrap();
+        assert_eq!(gaps(bars).await, [whole], "a repeated batch changes nothing");
+
+        let silent = opened(3 * minute, 4 * minute, Cause::Silence);
+        commit(&store, store.token(), bars, vec![silent]).await.unwrap();
+        assert_eq!(gaps(bars).await, [whole, (span(3 * minute, 4 * minute), Cause::Silence)]);
+        let claim = epoch(store.token(), 1);
+        store.claim_gaps(bars, span(3 * minute, 4 * minute), claim).await.unwrap();
+        let behind = opened(4 * minute, 5 * minute, Cause::Silence);
+        commit(&store, store.token(), bars, vec![behind]).await.unwrap();
+        assert_eq!(gaps(bars).await.len(), 3, "somebody is at work on what lies before it");
+
+        let fill = |from: i64, to: i64| {
+            let records = (from..to).map(|at| bar("BTC", at * minute, 1, 1)).collect();
+            filled(claim, span(from * minute, to * minute), Records::Candles(records))
+        };
+        for (from, to) in [(0, 1), (2, 3), (1, 2), (3, 4)] {
+            commit(&store, store.token(), bars, vec![fill(from, to)]).await.unwrap();
+        }
+        let filled = gaps(bars).await;
+        assert_eq!(filled[..2], [whole, (span(3 * minute, 4 * minute), Cause::Silence)], "page by page");
+        assert_eq!(subject.inspect().await.unwrap().audit().await.unwrap().problems, []);
+
+        let parts = vec![opened(1, 5, Cause::Outage), opened(5, 9, Cause::Outage)];
+        commit(&store, store.token(), btc, parts).await.unwrap();
+        assert_eq!(gaps(btc).await.len(), 2, "trades of the block between them may be stored");
     });
 }

@@ -88,6 +88,8 @@ macro_rules! conformance_tests {
             claims_are_disjoint
             open_gaps_are_counted
             neighbouring_gaps_are_opened_once_each
+            a_gap_that_nothing_can_fill_is_never_open
+            a_gap_that_goes_on_is_one_gap
             no_window_exceeds_the_weight_ceiling
             spent_weight_is_booked_late
             a_planned_run_is_run_once

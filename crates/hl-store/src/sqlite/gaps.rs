@@ -1,6 +1,7 @@
 //! Gaps and covered pieces: splitting, filling, claiming.
 //!
-//! A gap never shrinks: filling or claiming a part of it splits it, and every piece keeps its cause. With
+//! A gap never shrinks: filling or claiming a part of it splits it, and every piece keeps its cause. One outage is one
+//! gap: where a gap of half-open pieces begins at the end of one with the same cause, that one grows. With
 //! [`Borders::Shared`] the pieces share their border blocks, and a gap of length zero is one border block.
 
 use hl_core::ledger::{Cause, GapState, Span};
@@ -86,27 +87,47 @@ impl Scope<'_> {
         if span.ms() == 0 && stream.spec().borders == Borders::HalfOpen {
             return Ok(());
         }
-        let name = stream.to_string();
-        let inside = self
-            .gaps_near(&name, span)?
-            .into_iter()
-            .filter(|gap| gap.cause == cause && span.contains(gap.span.from) && span.contains(gap.span.to));
-        // A repeated batch may find its gap split by now.
-        if Span::joined(inside.map(|gap| gap.span)) == [span] {
+        let borders = stream.spec().borders;
+        let mut near = self.gaps_near(&stream.to_string(), span)?;
+        near.retain(|gap| gap.cause == cause);
+        // A repeated batch may find its gap split by now, or grown.
+        if Span::joined(near.iter().filter_map(|gap| borders.part(gap.span, span))) == [span] {
             return Ok(());
         }
-        self.insert_gap(&name, span, cause)
+        // Where borders are shared a block with rows may lie between the two.
+        let goes_on = |gap: &&Gap| {
+            borders == Borders::HalfOpen
+                && (gap.span.to, gap.state, gap.claim) == (span.from, GapState::Open, None)
+        };
+        match near.iter().find(goes_on) {
+            Some(gap) => self
+                .tx
+                .prepare_cached("UPDATE gaps SET to_time = ?2 WHERE id = ?1")
+                .and_then(|mut s| s.execute(params![gap.id, span.to.0]))
+                .map(drop)
+                .step("lengthening a gap"),
+            None => self.insert_gap(stream, span, cause),
+        }
     }
 
-    fn insert_gap(&self, stream: &str, span: Span, cause: Cause) -> Result<(), StoreError> {
+    fn insert_gap(&self, stream: StreamKey, span: Span, cause: Cause) -> Result<(), StoreError> {
+        let state = stream.spec().new_gap();
+        let closed_at = (state != GapState::Open).then_some(self.now.0);
         self.tx
             .prepare_cached(
-                "INSERT INTO gaps (stream, from_time, to_time, cause, state, opened_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO gaps (stream, from_time, to_time, cause, state, opened_at, closed_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )
             .and_then(|mut s| {
-                let open = GapState::Open.as_str();
-                s.execute(params![stream, span.from.0, span.to.0, cause.as_str(), open, self.now.0])
+                s.execute(params![
+                    stream.to_string(),
+                    span.from.0,
+                    span.to.0,
+                    cause.as_str(),
+                    state.as_str(),
+                    self.now.0,
+                    closed_at
+                ])
             })
             .step("opening a gap")?;
         Ok(())
@@ -129,6 +150,9 @@ impl Scope<'_> {
             }
             if let Some(part) = borders.part(gap.span, span) {
                 self.carve(&gap, part, GapState::Backfilled, None)?;
+                if borders == Borders::HalfOpen {
+                    self.join_filled(&name, &gap, part)?;
+                }
                 parts.push(part);
             }
         }
@@ -158,6 +182,31 @@ impl Scope<'_> {
             self.insert_piece(&name, part, stamp, rows)?;
         }
         Ok(written)
+    }
+
+    /// A part that was filled, and its neighbours with the same cause that were, are one gap again.
+    fn join_filled(&self, stream: &str, gap: &Gap, part: Span) -> Result<(), StoreError> {
+        const STEP: &str = "joining what was filled of a gap";
+        let is_next = |other: &Gap| {
+            (other.cause, other.state) == (gap.cause, GapState::Backfilled)
+                && (other.span.to == part.from || other.span.from == part.to)
+        };
+        let mut whole = part;
+        for other in self.gaps_near(stream, part)?.into_iter().filter(is_next) {
+            whole = whole.hull(other.span);
+            self.tx
+                .prepare_cached(
+                    "UPDATE gaps SET from_time = ?3, to_time = ?4,
+                     opened_at = min(opened_at, (SELECT opened_at FROM gaps WHERE id = ?2)) WHERE id = ?1",
+                )
+                .and_then(|mut s| s.execute(params![gap.id, other.id, whole.from.0, whole.to.0]))
+                .step(STEP)?;
+            self.tx
+                .prepare_cached("DELETE FROM gaps WHERE id = ?1")
+                .and_then(|mut s| s.execute([other.id]))
+                .step(STEP)?;
+        }
+        Ok(())
     }
 
     /// Gives open gaps inside `span` up.
@@ -236,15 +285,21 @@ impl Scope<'_> {
         for gap in self.gaps_near(&name, span)? {
             let Some(part) = borders.part(gap.span, span) else { continue };
             if gap.state == GapState::Backfilled {
-                self.carve(&gap, part, GapState::Open, None)?;
+                self.carve(&gap, part, stream.spec().new_gap(), None)?;
             }
             known.push(part);
         }
-        self.open_rest(&name, span, known, cause)
+        self.open_rest(stream, span, known, cause)
     }
 
     /// Opens gaps over what of `span` the `known` pieces, in order of their beginnings, leave.
-    fn open_rest(&self, stream: &str, span: Span, known: Vec<Span>, cause: Cause) -> Result<(), StoreError> {
+    fn open_rest(
+        &self,
+        stream: StreamKey,
+        span: Span,
+        known: Vec<Span>,
+        cause: Cause,
+    ) -> Result<(), StoreError> {
         let mut reached = span.from;
         for piece in known.into_iter().chain([Span { from: span.to, to: span.to }]) {
             if reached < piece.from {
@@ -329,16 +384,16 @@ impl Scope<'_> {
         if to <= span.from {
             return Ok(());
         }
-        self.open_unknown(&name, Span { from: span.from, to }, cause)
+        self.open_unknown(stream, Span { from: span.from, to }, cause)
     }
 
     /// Opens a gap over what the store has lost: `span` lies between its edge and what goes on.
     pub(super) fn lost(&self, stream: StreamKey, span: Span) -> Result<(), StoreError> {
-        self.open_unknown(&stream.to_string(), span, Cause::StoreLost)
+        self.open_unknown(stream, span, Cause::StoreLost)
     }
 
     /// Opens gaps over what of `span` is neither covered nor a gap.
-    fn open_unknown(&self, stream: &str, span: Span, cause: Cause) -> Result<(), StoreError> {
+    fn open_unknown(&self, stream: StreamKey, span: Span, cause: Cause) -> Result<(), StoreError> {
         const STEP: &str = "reading what is known of a piece";
         let mut statement = self
             .tx
@@ -350,7 +405,7 @@ impl Scope<'_> {
             )
             .step(STEP)?;
         let known = statement
-            .query_map(params![stream, span.from.0, span.to.0], |r| rows::span(r, 0))
+            .query_map(params![stream.to_string(), span.from.0, span.to.0], |r| rows::span(r, 0))
             .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
             .step(STEP)?;
         self.open_rest(stream, span, known, cause)

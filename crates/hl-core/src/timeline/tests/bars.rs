@@ -73,7 +73,7 @@ fn a_run_that_began_by_a_wrong_clock_proves_no_bar_that_ended_before_it() {
     assert_eq!(line.edge(), Some(TimeMs(54 * MINUTE)), "until the time is known nothing is settled: {out:?}");
     line.offer(run, frame(vec![bar(56, 1)]), &NoWitness, &mut out);
     line.offer(run, Content::Proof { sent: TimeMs(56 * MINUTE + 10_000) }, &NoWitness, &mut out);
-    assert!(out.contains(&Change::GapOpened { span: minutes(54, 56), cause: Cause::Handover }), "{out:?}");
+    assert!(out.contains(&Change::GapOpened { span: minutes(54, 56), cause: Cause::Outage }), "{out:?}");
     line.offer(run, frame(vec![bar(58, 1)]), &NoWitness, &mut out);
     line.offer(run, Content::Proof { sent: TimeMs(58 * MINUTE + 10_000) }, &NoWitness, &mut out);
     assert!(out.contains(&Change::Final { span: minutes(56, 58) }), "said once: {out:?}");

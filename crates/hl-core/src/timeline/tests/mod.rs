@@ -1,6 +1,7 @@
 //! Properties of the time lines, against a simulated exchange that knows the truth and a model of the store.
 
 mod bars;
+mod causes;
 mod gate;
 mod joins;
 mod pair;
