@@ -1,6 +1,7 @@
 //! What users are promised about configuration.
 
 use super::*;
+use std::path::Path;
 
 /// A machine with one file, `hl.toml`, and the stores that are named, each with the network whose data it holds.
 struct Machine<'a> {

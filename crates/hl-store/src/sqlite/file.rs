@@ -49,17 +49,19 @@ impl Opened {
         self.place.look()
     }
 
-    /// Brings what its log holds into a database that was moved away, so that the file is whole where it lies now, and takes
-    /// the log from under the old name: it must not meet another database there. False where a reader keeps it.
+    /// Brings what its log holds into a database that was moved away, and takes the log from under the old name: it must not
+    /// meet another database there. False where a reader keeps it.
     pub(crate) fn leave_whole(&self) -> Result<bool, StoreError> {
-        if !self.place.has_own_log() {
-            return Ok(true);
-        }
-        let is_empty = empty_log(&self.conn)?;
-        if is_empty {
+        let is_empty = self.empty_own_log()?;
+        if is_empty && self.place.has_own_log() {
             self.place.remove_log();
         }
         Ok(is_empty)
+    }
+
+    /// Brings what its log holds into the database, as long as the log has its name. False where a reader keeps it.
+    pub(crate) fn empty_own_log(&self) -> Result<bool, StoreError> {
+        if self.place.has_own_log() { empty_log(&self.conn) } else { Ok(true) }
     }
 
     /// Brings what its log holds into its database, wherever both are now. Only where no other program can have written to

@@ -68,8 +68,11 @@ impl Session {
             Locks::beside(&database)?;
         }
         let mut file = file::open_for_writing(&database, schema::KIND)?;
-        file::quick_check(&mut file)?;
         let locks = Locks::beside(&database)?;
+        if living(&file, &locks)?.is_empty() {
+            // Another session would have checked it.
+            file::quick_check(&mut file)?;
+        }
         let tx = file.transaction_with_behavior(TransactionBehavior::Immediate).step(STEP)?;
         let last: i64 = tx.query_row("SELECT last FROM token_counter", [], |r| r.get(0)).step(STEP)?;
         let token = last
@@ -122,7 +125,8 @@ impl Session {
                 let error = SqliteError::Gone(self.database.clone());
                 if self.told().gone.replace(error.to_string()).is_none() {
                     tracing::error!(%error, "the database is gone");
-                    if let Some(Err(error)) = self.file.as_ref().map(Opened::leave_whole) {
+                    // So that the file is whole where it lies now. The log stays: the file may come back to it.
+                    if let Some(Err(error)) = self.file.as_ref().map(Opened::empty_own_log) {
                         tracing::warn!(%error, "its log could not be brought into it");
                     }
                 }
