@@ -99,7 +99,7 @@ fn the_line() {
     let full = StatusReport { spool: SpoolStatus { batches: 2, bytes: 900 }, ..report() };
     let failing = TotalReception { failing: 2, ..report().reception };
     let failing = StatusReport { reception: failing, ..report() };
-    assert!(line(&failing).contains("3 streams (ws 1, rest 1, none 1), 2 failing, 127 rows"));
+    assert!(line(&failing).contains("3 streams (ws 1, rest 1, none 1), 2 failing, 127 records"));
     assert!(line(&full).ends_with("weight 40/1200, spool 2 batches (900 bytes)"));
 }
 

@@ -13,6 +13,7 @@ use hl_core::TimeMs;
 use hl_core::seam::{Clock as _, Net as _};
 use hl_runtime::{SystemClock, TcpNet};
 use hl_sim::{ASSUMPTIONS, Sim, SimConfig};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 const EXAMPLES: &str = "Examples:
   hl-sim
@@ -111,18 +112,32 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         .await
         .map_err(|e| format!("cannot listen on {}: {e}", options.listen))?;
     let sim = Sim::start(config, listener)?;
+    // Before it says that it listens: a program that reads this may end it at once.
+    let mut ends = Ends::listen()?;
     let _ = writeln!(std::io::stdout(), "hl-sim listens on {}", sim.endpoint());
-    interrupted().await?;
+    ends.asked().await;
     sim.stop().await;
     Ok(())
 }
 
-/// Ends at an interrupt or a request to terminate.
-async fn interrupted() -> std::io::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        biased;
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminate.recv() => Ok(()),
+/// The requests to end that this process listens for.
+struct Ends {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Ends {
+    /// From now on a request is heard.
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Ends at an interrupt or a request to terminate.
+    async fn asked(&mut self) {
+        tokio::select! {
+            biased;
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
