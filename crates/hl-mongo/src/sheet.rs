@@ -2,8 +2,8 @@
 //!
 //! Pure: it is loaded, changed, and read out again, all inside one transaction. The rules are those of
 //! [`Change`](hl_core::ledger::Change). A gap never shrinks: filling or claiming a part of it splits it, and every piece
-//! keeps its cause. With [`Borders::Shared`] the pieces share their border blocks, and a gap of length zero is one border
-//! block.
+//! keeps its cause, but for what turns out to lie before the exchange's history. With [`Borders::Shared`] the pieces share
+//! their border blocks, and a gap of length zero is one border block.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -203,8 +203,9 @@ impl Sheet {
         if span.ms() == 0 && self.borders() == Borders::HalfOpen {
             return;
         }
-        let inside =
-            |gap: &Gap| gap.cause == cause && span.contains(gap.span.from) && span.contains(gap.span.to);
+        let inside = |gap: &Gap| {
+            gap.cause.came_from(cause) && span.contains(gap.span.from) && span.contains(gap.span.to)
+        };
         // A repeated batch may find its gap split by now.
         if Span::joined(self.near(span).into_iter().filter(inside).map(|gap| gap.span)) != [span] {
             self.insert_gap(span, cause);
@@ -235,8 +236,15 @@ impl Sheet {
         Span::joined(parts)
     }
 
-    /// Gives open gaps inside `span` up.
-    pub(crate) fn lose(&mut self, span: Span, token: Token, is_alive: impl Fn(Token) -> bool) {
+    /// Gives open gaps inside `span` up; `first` is where the first covered piece that is stored begins.
+    pub(crate) fn lose(
+        &mut self,
+        span: Span,
+        token: Token,
+        first: Option<TimeMs>,
+        is_alive: impl Fn(Token) -> bool,
+    ) {
+        let first = self.pieces.keys().map(|(.., from)| *from).chain(first).min();
         for gap in self.near(span) {
             let ours = gap.claim.is_none_or(|claim| claim.token == token || !is_alive(claim.token));
             if gap.state == GapState::Open
@@ -244,6 +252,9 @@ impl Sheet {
                 && let Some(part) = self.borders().part(gap.span, span)
             {
                 self.carve(&gap, part, GapState::Unrecoverable, None);
+                for kept in self.gaps.iter_mut().filter(|kept| kept.id == gap.id) {
+                    kept.cause = gap.cause.given_up(part, first);
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Gaps and covered pieces: splitting, filling, claiming.
 //!
-//! A gap never shrinks: filling or claiming a part of it splits it, and every piece keeps its cause. With
+//! A gap never shrinks: filling or claiming a part of it splits it, and every piece keeps its cause, but for what turns
+//! out to lie before the exchange's history. With
 //! [`Borders::Shared`] the pieces share their border blocks, and a gap of length zero is one border block.
 
 use hl_core::ledger::{Cause, GapState, Span};
@@ -87,10 +88,9 @@ impl Scope<'_> {
             return Ok(());
         }
         let name = stream.to_string();
-        let inside = self
-            .gaps_near(&name, span)?
-            .into_iter()
-            .filter(|gap| gap.cause == cause && span.contains(gap.span.from) && span.contains(gap.span.to));
+        let inside = self.gaps_near(&name, span)?.into_iter().filter(|gap| {
+            gap.cause.came_from(cause) && span.contains(gap.span.from) && span.contains(gap.span.to)
+        });
         // A repeated batch may find its gap split by now.
         if Span::joined(inside.map(|gap| gap.span)) == [span] {
             return Ok(());
@@ -162,13 +162,19 @@ impl Scope<'_> {
 
     /// Gives open gaps inside `span` up.
     pub(super) fn lose(&self, stream: StreamKey, span: Span, token: Token) -> Result<(), StoreError> {
-        for gap in self.gaps_near(&stream.to_string(), span)? {
+        let name = stream.to_string();
+        let first = first_covered(self.tx, &name)?;
+        for gap in self.gaps_near(&name, span)? {
             let ours = gap.claim.is_none_or(|c| c.token == token || !self.is_alive(c.token));
             if gap.state == GapState::Open
                 && ours
                 && let Some(part) = stream.spec().borders.part(gap.span, span)
             {
                 self.carve(&gap, part, GapState::Unrecoverable, None)?;
+                self.tx
+                    .prepare_cached("UPDATE gaps SET cause = ?2 WHERE id = ?1")
+                    .and_then(|mut s| s.execute(params![gap.id, gap.cause.given_up(part, first).as_str()]))
+                    .step("giving a gap up")?;
             }
         }
         Ok(())
@@ -311,7 +317,12 @@ impl Scope<'_> {
     }
 
     /// Opens a gap over what is unknown of `span` below the edge.
-    pub(super) fn ask(&self, stream: StreamKey, span: Span, cause: Cause) -> Result<(), StoreError> {
+    pub(super) fn ask(
+        &self,
+        stream: StreamKey,
+        span: Span,
+        cause: Cause,
+    ) -> Result<Option<TimeMs>, StoreError> {
         const STEP: &str = "asking for a piece";
         let name = stream.to_string();
         let row: Option<(Option<i64>, Option<u32>)> = self
@@ -323,11 +334,11 @@ impl Scope<'_> {
         let to = match edge {
             Some(edge) => span.to.min(TimeMs(edge)),
             // Its holder is about to say where its past ends.
-            None if token.is_some_and(|token| self.is_alive(Token(token))) => return Ok(()),
+            None if token.is_some_and(|token| self.is_alive(Token(token))) => return Ok(None),
             None => span.to,
         };
         if to <= span.from {
-            return Ok(());
+            return Ok(Some(to));
         }
         let mut statement = self
             .tx
@@ -342,7 +353,8 @@ impl Scope<'_> {
             .query_map(params![name, span.from.0, to.0], |r| rows::span(r, 0))
             .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
             .step(STEP)?;
-        self.open_rest(&name, Span { from: span.from, to }, known, cause)
+        self.open_rest(&name, Span { from: span.from, to }, known, cause)?;
+        Ok(Some(to))
     }
 
     /// Claims the free open gaps inside `span`.
@@ -366,6 +378,14 @@ impl Scope<'_> {
             .step("giving claims back")?;
         Ok(())
     }
+}
+
+/// Where the first covered piece of a stream begins.
+fn first_covered(conn: &Connection, stream: &str) -> Result<Option<TimeMs>, StoreError> {
+    conn.prepare_cached("SELECT min(from_time) FROM coverage WHERE stream = ?1")
+        .and_then(|mut s| s.query_row([stream], |r| r.get::<_, Option<i64>>(0)))
+        .map(|first| first.map(TimeMs))
+        .step("reading the beginning of a ledger")
 }
 
 /// The covered bars whose open time lies in `span`, with their trades.
