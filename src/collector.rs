@@ -5,6 +5,7 @@ use std::fmt;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hl_collectors::rest::{RestError, RestOptions};
 use hl_collectors::ws::WsOptions;
@@ -87,13 +88,15 @@ pub struct Builder {
     endpoints: Endpoints,
     streams: Vec<Result<StreamKey, StreamKeyError>>,
     standby: Vec<Result<Coin, CoinError>>,
+    backfill: Option<Duration>,
     store: PathBuf,
 }
 
 impl Builder {
     fn new(network: impl ToString, endpoints: Endpoints) -> Self {
         let store = DEFAULT_STORE.into();
-        Self { network: network.to_string(), endpoints, streams: Vec::new(), standby: Vec::new(), store }
+        let (streams, standby) = (Vec::new(), Vec::new());
+        Self { network: network.to_string(), endpoints, streams, standby, backfill: None, store }
     }
 
     /// Adds streams, by name or by [`StreamKey`]: `trades/BTC`, `book/BTC`, `book/BTC/fast`, `bbo/BTC`,
@@ -109,6 +112,13 @@ impl Builder {
     /// must be among the [`streams`](Builder::streams), as [`start`](Builder::start) says otherwise.
     pub fn standby<S: AsRef<str>>(mut self, coins: impl IntoIterator<Item = S>) -> Self {
         self.standby.extend(coins.into_iter().map(|coin| Coin::new(coin.as_ref())));
+        self
+    }
+
+    /// Also fetches the candles of so much of the past, as far as the exchange still has them, at its start: of every stream
+    /// of candles, also of those that were never collected.
+    pub fn backfill(mut self, reach: Duration) -> Self {
+        self.backfill = Some(reach);
         self
     }
 
@@ -128,7 +138,7 @@ impl Builder {
     /// When a stream or a coin does not exist, the store cannot be opened, or the exchange cannot be asked for its
     /// markets and the store does not remember them.
     pub async fn start(self) -> Result<Collector, CollectError> {
-        let Self { network, endpoints, streams, standby, store: path } = self;
+        let Self { network, endpoints, streams, standby, backfill, store: path } = self;
         let streams: Vec<StreamKey> = streams.into_iter().collect::<Result<_, _>>()?;
         if streams.is_empty() {
             return Err(CollectError::NoStreams);
@@ -160,6 +170,7 @@ impl Builder {
             seed,
             statistics: None,
             policy: hl_core::thinning::Policy::default(),
+            backfill_ms: backfill.map(|reach| i64::try_from(reach.as_millis()).unwrap_or(i64::MAX)),
             jobs: Vec::new(),
             tasks: Vec::new(),
         });

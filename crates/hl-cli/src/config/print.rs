@@ -32,7 +32,7 @@ fn unset(key: &str, settings: &Layer) -> &'static str {
     match key {
         "coin" if sim => "every coin of the simulated market",
         "coin" => "BTC",
-        "standby" | "webhook" => "none",
+        "standby" | "webhook" | "backfill" => "none",
         "http" => "off",
         "min-trade" | "book-on-move" | "book-every" => "store all",
         "archive" => "archive beside the store",

@@ -211,6 +211,11 @@ impl InfoClient {
         RestCounters { weight_used: self.weights.used(), ..self.state().counters }
     }
 
+    /// Until when a request waits for room in the weight budget; none where none does.
+    pub fn waits_until(&self) -> Option<Instant> {
+        self.weights.waits_until()
+    }
+
     /// The clock that answers are stamped with.
     #[must_use]
     pub fn mono(&self) -> &MonoClock {

@@ -45,6 +45,8 @@ pub struct Weights {
     /// What this process booked in the last minute: when, by a clock that does not step, and how much. A system clock
     /// that steps forward empties the store's window, not this one.
     booked: Arc<Mutex<VecDeque<(i64, u32)>>>,
+    /// Until when somebody waits for room.
+    waits_until: Arc<Mutex<Option<Instant>>>,
 }
 
 const MINUTE_MS: i64 = 60_000;
@@ -53,7 +55,7 @@ impl Weights {
     /// The ledger that `store` keeps under `address`: the network and the local address requests go out from.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, address: String, mono: MonoClock, clock: Arc<dyn Clock>) -> Self {
-        Self { store, address, mono, clock, booked: Arc::default() }
+        Self { store, address, mono, clock, booked: Arc::default(), waits_until: Arc::default() }
     }
 
     /// Waits until the weight is booked; `false` where that would take longer than `limit`.
@@ -64,9 +66,17 @@ impl Weights {
             if again > deadline {
                 return false;
             }
+            *self.waits_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(again);
             tokio::time::sleep_until(again).await;
         }
         true
+    }
+
+    /// Until when somebody waits for room in the window, where that lies ahead. There may be none then, and longer to wait.
+    #[must_use]
+    pub fn waits_until(&self) -> Option<Instant> {
+        let until = *self.waits_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.filter(|until| *until > Instant::now())
     }
 
     /// Books the weight, or says how long to wait before the next attempt.
