@@ -2,7 +2,7 @@
 //!
 //! `cargo run --example inspect -- data/hyperliquid.db trades/BTC`, also while a collector writes.
 
-use hyperliquid_collector::{GapState, Inspect as _, SqliteStore, StreamKey};
+use hyperliquid_collector::{Inspect as _, SqliteStore, StreamKey};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -32,8 +32,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     // Training data must not reach across a hole.
-    let missing: i64 =
-        gaps.iter().filter(|gap| gap.state != GapState::Backfilled).map(|gap| gap.span.ms()).sum();
+    let missing: i64 = gaps.iter().filter(|gap| gap.is_missing()).map(|gap| gap.span.ms()).sum();
     println!("{missing} ms of {stream} are not proven complete");
     Ok(())
 }

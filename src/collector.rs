@@ -5,6 +5,7 @@ use std::fmt;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hl_collectors::rest::{RestError, RestOptions};
 use hl_collectors::ws::WsOptions;
@@ -85,13 +86,14 @@ pub struct Builder {
     endpoints: Endpoints,
     streams: Vec<Result<StreamKey, StreamKeyError>>,
     standby: Vec<Result<Coin, CoinError>>,
+    backfill: Option<Duration>,
     store: Option<PathBuf>,
 }
 
 impl Builder {
     fn new(network: impl ToString, endpoints: Endpoints) -> Self {
-        let network = network.to_string();
-        Self { network, endpoints, streams: Vec::new(), standby: Vec::new(), store: None }
+        let (network, streams, standby) = (network.to_string(), Vec::new(), Vec::new());
+        Self { network, endpoints, streams, standby, backfill: None, store: None }
     }
 
     /// Adds streams, by name or by [`StreamKey`]: `trades/BTC`, `book/BTC`, `book/BTC/fast`, `bbo/BTC`,
@@ -107,6 +109,13 @@ impl Builder {
     /// must be among the [`streams`](Builder::streams), as [`start`](Builder::start) says otherwise.
     pub fn standby<S: AsRef<str>>(mut self, coins: impl IntoIterator<Item = S>) -> Self {
         self.standby.extend(coins.into_iter().map(|coin| Coin::new(coin.as_ref())));
+        self
+    }
+
+    /// Also fetches the candles of so much of the past, as far as the exchange still has them, at its start: of every stream
+    /// of candles, also of those that were never collected.
+    pub fn backfill(mut self, reach: Duration) -> Self {
+        self.backfill = Some(reach);
         self
     }
 
@@ -127,7 +136,7 @@ impl Builder {
     /// When a stream or a coin does not exist, the store cannot be opened, or the exchange cannot be asked for its
     /// markets and the store does not remember them.
     pub async fn start(self) -> Result<Collector, CollectError> {
-        let Self { network, endpoints, streams, standby, store } = self;
+        let Self { network, endpoints, streams, standby, backfill, store } = self;
         let path =
             store.unwrap_or_else(|| usual_store(&network, |path| SqliteStore::noted(path, NOTE).into()));
         let streams: Vec<StreamKey> = streams.into_iter().collect::<Result<_, _>>()?;
@@ -161,6 +170,7 @@ impl Builder {
             seed,
             statistics: None,
             policy: hl_core::thinning::Policy::default(),
+            backfill_ms: backfill.map(|reach| i64::try_from(reach.as_millis()).unwrap_or(i64::MAX)),
             jobs: Vec::new(),
             tasks: Vec::new(),
         });

@@ -219,7 +219,8 @@ async fn collect(target: &StoreFile) {
 async fn exported(target: &StoreFile, stream: &str) -> Vec<Value> {
     let words = ["export", "--stream", stream, "--format", "ndjson", "--store", &target.uri];
     let output = run("hl-cli", &words, &[]).await;
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // What was imported proves nothing: a range of it is not whole.
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

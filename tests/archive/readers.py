@@ -1,4 +1,4 @@
-"""What three readers see in an archive. Arguments: its folder, and an exported file. Answers as JSON."""
+"""What three readers see in an archive. Arguments: its folder, and an exported file, in floats and exact. Answers as JSON."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ import duckdb
 import pandas
 import polars
 
-archive, exported = Path(sys.argv[1]), sys.argv[2]
+archive, exported, exact = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 
 
 def plain(number):
@@ -36,6 +36,10 @@ def of_polars():
         "mid_coins": sorted(set(mids["coin"])),
         "levels": int(books["bids"].list.len().sum() + books["asks"].list.len().sum()),
         "no_bid": int(bbo["bid_px"].null_count()),
+        "types": [
+            {polars.Float64: "float", polars.Decimal(38, 12): "decimal"}[polars.read_parquet(file)["px"].dtype]
+            for file in (exported, exact)
+        ],
         "exported": polars.read_parquet(exported).height,
     }
 
@@ -61,6 +65,10 @@ def of_pandas():
         "mid_coins": sorted(set(mids["coin"])),
         "levels": int(books["bids"].map(len).sum() + books["asks"].map(len).sum()),
         "no_bid": int(bbo["bid_px"].isna().sum()),
+        "types": [
+            {"float64": "float", "object": "decimal"}[str(pandas.read_parquet(file)["px"].dtype)]
+            for file in (exported, exact)
+        ],
         "exported": len(pandas.read_parquet(exported)),
     }
 
@@ -87,6 +95,10 @@ def of_duckdb():
         "mid_coins": sorted(coin for (coin,) in coins),
         "levels": int(one(f"SELECT sum(len(bids) + len(asks)) FROM {stream('book')}")),
         "no_bid": one(f"SELECT count(*) FROM {stream('bbo')} WHERE bid_px IS NULL"),
+        "types": [
+            {"DOUBLE": "float", "DECIMAL(38,12)": "decimal"}[one(f"SELECT typeof(px) FROM read_parquet('{file}') LIMIT 1")]
+            for file in (exported, exact)
+        ],
         "exported": one(f"SELECT count(*) FROM read_parquet('{exported}')"),
     }
 

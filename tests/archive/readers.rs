@@ -16,18 +16,38 @@ fn python() -> PathBuf {
     let has_all = |python: &Path| {
         let mut looks = Command::new(python);
         looks
-            .args(["-c", "import polars, pandas, pyarrow, duckdb"])
+            .args(["-c", "import polars, pandas, pyarrow, duckdb, matplotlib"])
             .output()
             .is_ok_and(|out| out.status.success())
     };
     if !has_all(&python) {
         let made = Command::new("python3").args(["-m", "venv"]).arg(&folder).status().unwrap();
         assert!(made.success(), "python3 makes an environment");
-        let packages = ["polars", "pandas", "pyarrow", "duckdb"];
+        let packages = ["polars", "pandas", "pyarrow", "duckdb", "matplotlib"];
         let got = Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(packages).status();
         assert!(got.unwrap().success(), "pip installs {packages:?}");
     }
     python
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ten_lines_of_the_readme_draw_the_store() {
+    let store = StoreFile::new();
+    collected(&store, &coins(&["BTC"]), days_ago(1), days_ago(0)).await;
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let block = readme.split("```python\n").find(|block| block.contains("plt.savefig")).unwrap();
+    let lines = block.split("```").next().unwrap();
+    assert_eq!(lines.trim().lines().count(), 10, "{lines}");
+    // Where the README has it.
+    let data = store.folder().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::os::unix::fs::symlink(store.path(), data.join("hyperliquid.db")).unwrap();
+    let mut drawing = Command::new(python());
+    let out =
+        drawing.args(["-c", lines]).current_dir(store.folder()).env("MPLBACKEND", "agg").output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let picture = std::fs::read(store.folder().join("btc.png")).unwrap();
+    assert!(picture.starts_with(b"\x89PNG") && picture.len() > 10_000, "{} bytes", picture.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,12 +65,15 @@ async fn polars_pandas_and_duckdb_read_the_archive() {
         "--out",
     ];
     answer(&[&export[..], &[exported.to_str().unwrap()]].concat()).await;
+    let exact = store.folder().join("exact.parquet");
+    answer(&[&export[..], &[exact.to_str().unwrap(), "--numbers", "exact"]].concat()).await;
 
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/archive/readers.py");
     let out = Command::new(python())
         .arg(script)
         .arg(store.folder().join("archive"))
         .arg(&exported)
+        .arg(&exact)
         .output()
         .unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
@@ -76,6 +99,11 @@ async fn polars_pandas_and_duckdb_read_the_archive() {
         // Three bids and two asks a book, 72 books a day.
         assert_eq!(said["levels"], 4 * 3 * 72 * 5, "{reader}: levels of books");
         assert_eq!(said["no_bid"], 4 * 3 * 48, "{reader}: sides that are absent");
+        assert_eq!(
+            said["types"],
+            serde_json::json!(["float", "decimal"]),
+            "{reader}: the prices of both exports"
+        );
         assert_eq!(said["exported"], 4 * 2 * 1_440, "{reader}: the export of one coin, hot and archived");
     }
 }

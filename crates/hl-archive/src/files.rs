@@ -14,7 +14,7 @@ use hl_core::{StreamKey, TimeMs};
 use sha2::{Digest as _, Sha256};
 
 use crate::ArchiveError;
-use crate::columns::CoinColumn;
+use crate::columns::{CoinColumn, columns};
 use crate::layout::{self, UNFINISHED};
 use crate::parquet_file::{Reading, Writing};
 
@@ -177,8 +177,10 @@ impl Files {
             source => ArchiveError::Parquet { step: "writing", path: path.clone(), source },
         };
         let file = File::create(&path).map_err(ArchiveError::file("making", &path))?;
-        let mut writing = Writing::begin(file, stream, CoinColumn::WhereNeeded).map_err(failed)?;
-        writing.write(rows).map_err(failed)?;
+        let columns = |rows: &StoredRows| columns(stream, rows, CoinColumn::WhereNeeded);
+        let none = columns(&StoredRows::none(stream));
+        let mut writing = Writing::begin(file, stream, none).map_err(failed)?;
+        writing.write(columns(rows)).map_err(failed)?;
         let file = writing.finish().map_err(failed)?;
         file.sync_all().map_err(ArchiveError::file("writing to the disk", &path))
     }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Decimal128Type, Int64Type, TimestampMillisecondType, UInt32Type};
 use arrow_array::{
-    Array as _, ArrayRef, Decimal128Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
-    TimestampMillisecondArray, UInt32Array,
+    Array as _, ArrayRef, Decimal128Array, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
+    StructArray, TimestampMillisecondArray, UInt32Array,
 };
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, TimeUnit};
@@ -27,7 +27,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::statistics::Statistics;
 
 use crate::ArchiveError;
-use crate::columns::{CoinColumn, Column, DIGITS, SCALE, Values, columns, rows, scaled, unscaled};
+use crate::columns::{Column, DIGITS, SCALE, Values, rows, scaled, unscaled};
 use crate::error::Unreadable;
 
 /// Rows of a row group: what a reader that wants a few minutes has to decode at least.
@@ -45,10 +45,12 @@ fn decimals(values: impl Iterator<Item = Option<i128>>) -> Result<ArrayRef, Arro
 }
 
 fn level_fields() -> Fields {
+    level_fields_of(decimal_type())
+}
+
+fn level_fields_of(number: DataType) -> Fields {
     let field = |name, data_type| Field::new(name, data_type, false);
-    [field("px", decimal_type()), field("sz", decimal_type()), field("n", DataType::UInt32)]
-        .into_iter()
-        .collect()
+    [field("px", number.clone()), field("sz", number), field("n", DataType::UInt32)].into_iter().collect()
 }
 
 fn level_field() -> Arc<Field> {
@@ -78,21 +80,32 @@ fn array(values: &Values) -> Result<ArrayRef, ArrowError> {
             let offsets = OffsetBuffer::from_lengths(all.iter().map(|side| side.len()));
             Arc::new(ListArray::try_new(level_field(), offsets, Arc::new(levels), None)?)
         }
+        Values::Float(all) => Arc::new(Float64Array::from_iter_values(all.iter().copied())),
+        Values::FloatOrNull(all) => Arc::new(Float64Array::from_iter(all.iter().copied())),
+        Values::FloatLevels(all) => {
+            let levels = || all.iter().flat_map(|side| side.iter());
+            let columns: Vec<ArrayRef> = vec![
+                Arc::new(Float64Array::from_iter_values(levels().map(|level| level.px))),
+                Arc::new(Float64Array::from_iter_values(levels().map(|level| level.sz))),
+                Arc::new(UInt32Array::from_iter_values(levels().map(|level| level.n))),
+            ];
+            let fields = level_fields_of(DataType::Float64);
+            let levels = StructArray::try_new(fields.clone(), columns, None)?;
+            let offsets = OffsetBuffer::from_lengths(all.iter().map(|side| side.len()));
+            let element = Arc::new(Field::new("element", DataType::Struct(fields), false));
+            Arc::new(ListArray::try_new(element, offsets, Arc::new(levels), None)?)
+        }
     })
 }
 
 fn may_be_null(values: &Values) -> bool {
-    matches!(values, Values::Count(_) | Values::DecimalOrNull(_))
+    matches!(values, Values::Count(_) | Values::DecimalOrNull(_) | Values::FloatOrNull(_))
 }
 
-/// Rows as Arrow has them.
-pub(crate) fn batch(
-    stream: StreamKey,
-    rows: &StoredRows,
-    coin: CoinColumn,
-) -> Result<RecordBatch, ArrowError> {
+/// Columns as Arrow has them.
+pub(crate) fn batch(columns: Vec<Column>) -> Result<RecordBatch, ArrowError> {
     let (mut fields, mut arrays) = (Vec::new(), Vec::new());
-    for Column { name, values } in columns(stream, rows, coin) {
+    for Column { name, values } in columns {
         let array = array(&values)?;
         fields.push(Field::new(name, array.data_type().clone(), may_be_null(&values)));
         arrays.push(array);
@@ -101,22 +114,23 @@ pub(crate) fn batch(
 }
 
 /// Writes batches of one stream's rows.
-pub(crate) struct Writing<W: Write + Send>(ArrowWriter<W>, StreamKey, CoinColumn);
+pub(crate) struct Writing<W: Write + Send>(ArrowWriter<W>);
 
 impl<W: Write + Send> Writing<W> {
-    pub(crate) fn begin(to: W, stream: StreamKey, coin: CoinColumn) -> Result<Self, ParquetError> {
+    /// Begins a file of columns like these.
+    pub(crate) fn begin(to: W, stream: StreamKey, columns: Vec<Column>) -> Result<Self, ParquetError> {
         let said = vec![KeyValue::new("stream".to_owned(), stream.to_string())];
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
             .set_max_row_group_row_count(Some(GROUP))
             .set_key_value_metadata(Some(said))
             .build();
-        let schema = batch(stream, &StoredRows::none(stream), coin)?.schema();
-        Ok(Self(ArrowWriter::try_new(to, schema, Some(properties))?, stream, coin))
+        let schema = batch(columns)?.schema();
+        Ok(Self(ArrowWriter::try_new(to, schema, Some(properties))?))
     }
 
-    pub(crate) fn write(&mut self, rows: &StoredRows) -> Result<(), ParquetError> {
-        self.0.write(&batch(self.1, rows, self.2)?)
+    pub(crate) fn write(&mut self, columns: Vec<Column>) -> Result<(), ParquetError> {
+        self.0.write(&batch(columns)?)
     }
 
     /// Writes the end of the file, and gives back what it was written to.

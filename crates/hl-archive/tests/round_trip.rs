@@ -6,9 +6,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hl_archive::export::{Format, export};
+use hl_archive::export::{Format, Numbers, Options, Selection, export};
 use hl_archive::{ArchiveError, Archiver, Due, Files, Rule, Whole};
 use hl_core::archive::{Day, StoredRows};
+use hl_core::completeness::Completeness;
 use hl_core::ledger::{Batch, Change, Span};
 use hl_core::record::{Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid, Side, Trade};
 use hl_core::seam::Seed;
@@ -164,13 +165,24 @@ fn run(made: Made, most: usize) {
         let store = stored(&path, made).await;
         let whole = Whole::new(Box::new(SqliteStore::inspect(&path).unwrap()), &root);
         let before = whole.stored_rows(stream, EVER).await.unwrap();
-        let text = async |format| {
-            let out = export(&whole, &[stream], EVER, format, Vec::new(), &|_, _| ()).await.unwrap();
-            assert_eq!(out.0, before.len() as u64);
+        let known = Completeness::of(EVER, [], []);
+        let selection = Selection { stream, source: stream, span: EVER, known };
+        let text = async |format, numbers| {
+            let options = Options { format, numbers, complete_only: false };
+            let out = export(&whole, std::slice::from_ref(&selection), options, Vec::new(), &|_, _| ())
+                .await
+                .unwrap();
+            assert_eq!(out.0.rows, before.len() as u64);
             out.1
         };
-        let [csv, ndjson] = [text(Format::Csv).await, text(Format::Ndjson).await];
-        let parquet = text(Format::Parquet).await;
+        let all = async || {
+            let mut all = Vec::new();
+            for format in [Format::Csv, Format::Ndjson, Format::Parquet] {
+                all.extend([text(format, Numbers::Exact).await, text(format, Numbers::Float).await]);
+            }
+            all
+        };
+        let hot = all().await;
 
         let writer = Writer::Inline { delay_ms: 0 };
         let archiver = Archiver::new(&store, Files::new(&root), writer, Arc::new(SystemClock)).await.unwrap();
@@ -178,8 +190,8 @@ fn run(made: Made, most: usize) {
         let due = Due { stream, day: Day::of(TimeMs(0)), rows: 0, rule: Rule::Archive { days: 1 } };
         let done = archiver.archive(due, &|_| ()).await.unwrap();
         assert_eq!((done.archived, done.kept()), (before.len() as u64, 0));
-        let hot = SqliteStore::inspect(&path).unwrap().rows(stream, EVER).await.unwrap();
-        assert!(hot.is_empty());
+        let left = SqliteStore::inspect(&path).unwrap().rows(stream, EVER).await.unwrap();
+        assert!(left.is_empty());
         assert_eq!(whole.stored_rows(stream, EVER).await.unwrap(), before);
         for row in before.records.keys().iter().step_by(7) {
             let only = Span { from: row.time, to: row.time };
@@ -188,9 +200,7 @@ fn run(made: Made, most: usize) {
             assert_eq!(whole.rows(stream, only).await.unwrap(), expected);
         }
         // Wherever the rows lie, an export of them is the same, byte by byte.
-        assert_eq!(text(Format::Csv).await, csv);
-        assert_eq!(text(Format::Ndjson).await, ndjson);
-        assert_eq!(text(Format::Parquet).await, parquet);
+        assert!(all().await == hot);
     };
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work);
 }
@@ -241,7 +251,10 @@ impl Archived {
 
     async fn export(&self, format: Format) -> Result<Vec<u8>, ArchiveError> {
         let whole = self.whole();
-        Ok(export(&whole, &[self.stream], EVER, format, Vec::new(), &|_, _| ()).await?.1)
+        let (stream, known) = (self.stream, Completeness::of(EVER, [], []));
+        let selection = Selection { stream, source: stream, span: EVER, known };
+        let options = Options { format, numbers: Numbers::Exact, complete_only: false };
+        Ok(export(&whole, &[selection], options, Vec::new(), &|_, _| ()).await?.1)
     }
 }
 

@@ -174,7 +174,7 @@ impl<S: Store> Store for RoughStore<S> {
         stream: StreamKey,
         span: Span,
         cause: Cause,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
+    ) -> BoxFuture<'a, Result<Option<TimeMs>, StoreError>> {
         self.rough(self.inner.ask(stream, span, cause))
     }
 

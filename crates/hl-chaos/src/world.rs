@@ -191,6 +191,7 @@ impl World {
             seed: Seed(self.seed).derive(&format!("daemon {}", store.token().0)),
             statistics: None,
             policy: self.policy,
+            backfill_ms: None,
             jobs: self.jobs.clone(),
             tasks: Vec::new(),
         });

@@ -112,11 +112,14 @@ pub enum Cause {
     StoreLost,
     /// Collecting began here: the stream was never collected before.
     FirstStart,
+    /// It lies before everything that is stored, and the exchange no longer had it when it was first asked for: nothing
+    /// was lost there.
+    BeforeHistory,
 }
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Outage,
         Self::Silence,
         Self::Refused,
@@ -129,6 +132,7 @@ impl Cause {
         Self::NotCollected,
         Self::StoreLost,
         Self::FirstStart,
+        Self::BeforeHistory,
     ];
 
     /// The word in the `cause` column.
@@ -147,7 +151,27 @@ impl Cause {
             Self::NotCollected => "not_collected",
             Self::StoreLost => "store_lost",
             Self::FirstStart => "first_start",
+            Self::BeforeHistory => "before_history",
         }
+    }
+
+    /// The cause of a gap once it is given up, in a stream whose first covered piece begins at `first`: what was
+    /// not asked for before, and lies before everything that is stored, was never to be had.
+    #[must_use]
+    pub fn given_up(self, gap: Span, first: Option<TimeMs>) -> Self {
+        match self {
+            Self::NotCollected | Self::FirstStart if first.is_none_or(|first| gap.to <= first) => {
+                Self::BeforeHistory
+            }
+            other => other,
+        }
+    }
+
+    /// Whether a gap that was opened for `opened` may have this cause by now.
+    #[must_use]
+    pub fn came_from(self, opened: Self) -> bool {
+        self == opened
+            || (self == Self::BeforeHistory && matches!(opened, Self::NotCollected | Self::FirstStart))
     }
 
     /// The inverse of [`Cause::as_str`].
@@ -364,6 +388,15 @@ mod tests {
         assert_eq!((span.ms(), format!("{span:?}")), (4, "3..7".into()));
         let inside: Vec<_> = (0..10).filter(|t| span.contains(TimeMs(*t))).collect();
         assert_eq!(inside, [3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn only_what_nobody_asked_for_before_all_that_is_stored_is_before_history() {
+        let gap = Span::new(TimeMs(3), TimeMs(7));
+        assert_eq!(Cause::NotCollected.given_up(gap, None), Cause::BeforeHistory);
+        assert_eq!(Cause::NotCollected.given_up(gap, Some(TimeMs(7))), Cause::BeforeHistory);
+        assert_eq!(Cause::NotCollected.given_up(gap, Some(TimeMs(2))), Cause::NotCollected, "a hole between");
+        assert_eq!(Cause::Outage.given_up(gap, None), Cause::Outage);
     }
 
     #[test]

@@ -14,7 +14,9 @@
 pub mod alert;
 pub mod archive;
 pub mod backoff;
+pub mod bars;
 pub mod claim;
+pub mod completeness;
 pub mod decimal;
 pub mod decode;
 pub mod exchange_time;

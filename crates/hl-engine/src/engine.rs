@@ -61,6 +61,8 @@ pub struct Parts {
     pub statistics: Option<Arc<dyn Files>>,
     /// Which rows are left out on purpose.
     pub policy: Policy,
+    /// How much of the past of its bars a stream is to have from its start on, ms; none where only what is collected counts.
+    pub backfill_ms: Option<i64>,
     /// Jobs that are planned, beside those that the streams need.
     pub jobs: Vec<Spec>,
     /// Jobs that are planned and that the host brings: they know what an engine does not, such as an archive.
@@ -166,6 +168,7 @@ pub struct Engine {
     runner: Arc<Runner>,
     statistics: Option<Arc<dyn Files>>,
     policy: Policy,
+    backfill_ms: Option<i64>,
     jobs: Vec<Spec>,
     tasks: Vec<(Spec, Arc<dyn Task>)>,
     leased: Arc<Mutex<BTreeSet<StreamKey>>>,
@@ -214,6 +217,7 @@ impl Engine {
             sharing: parts.sharing,
             statistics: parts.statistics,
             policy: parts.policy,
+            backfill_ms: parts.backfill_ms,
             jobs: parts.jobs,
             tasks: parts.tasks,
             spool: parts.spool,
@@ -464,13 +468,19 @@ impl Engine {
             self.runner.register(Arc::new(Poll::new(id, self.rest.clone(), self.zero)))?;
         }
         let (mono, inbox) = (self.mono.clone(), self.inbox.clone());
-        let backfill = Arc::new(BackfillGaps::new(
+        let mut backfill = BackfillGaps::new(
             self.store.clone(),
             self.rest.clone(),
             self.guard.mint(),
             Box::new(move || mono.exchange()),
             Box::new(move |stream, change| inbox.filled(stream, change.clone())),
-        ));
+        );
+        if let Some(reach_ms) = self.backfill_ms {
+            let leased = self.leased.clone();
+            let collected = Box::new(move || lock(&leased).iter().copied().collect());
+            backfill = backfill.reaching_back(reach_ms, collected);
+        }
+        let backfill = Arc::new(backfill);
         self.runner.register(backfill.clone())?;
         let (mono, inbox, leased) = (self.mono.clone(), self.inbox.clone(), self.leased.clone());
         self.runner.register(Arc::new(AuditBars::new(

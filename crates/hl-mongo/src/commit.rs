@@ -61,8 +61,15 @@ impl Work for Commit {
                 sheet.ask(hole, Cause::StoreLost);
             }
         }
+        let mut first_covered = BTreeMap::new();
+        for (stream, change) in &changes {
+            if matches!(change, Change::GapLost { .. }) && !first_covered.contains_key(stream) {
+                first_covered.insert(*stream, ledger::first_covered(tx, *stream).await?);
+            }
+        }
         let mut writing = Writing {
             batch,
+            first_covered,
             ack: Ack::default(),
             rows: BTreeMap::new(),
             edges: BTreeMap::new(),
@@ -104,6 +111,8 @@ impl Work for Commit {
 /// What a batch comes to.
 struct Writing<'a> {
     batch: &'a Batch,
+    /// Where the first covered piece begins, of streams of which gaps are given up.
+    first_covered: BTreeMap<StreamKey, Option<TimeMs>>,
     ack: Ack,
     /// New rows, by collection.
     rows: BTreeMap<&'static str, Vec<RawDocumentBuf>>,
@@ -192,7 +201,10 @@ impl Writing<'_> {
                     sheet.insert_piece(part, stamp, rows);
                 }
             }
-            (Change::GapLost { span }, Some(sheet)) => sheet.lose(*span, self.batch.token, is_alive),
+            (Change::GapLost { span }, Some(sheet)) => {
+                let first = self.first_covered.get(&stream).copied().flatten();
+                sheet.lose(*span, self.batch.token, first, is_alive);
+            }
             // Every change but rows and edges has a sheet.
             (_, None) => {}
         }

@@ -283,7 +283,10 @@ pub(crate) async fn gaps(db: &Database, stream: Option<StreamKey>) -> Result<Vec
 
 async fn unfilled(db: &Database) -> Result<BTreeMap<StreamKey, u64>, MongoError> {
     let pipeline = vec![
-        doc! { "$match": { "state": { "$ne": GapState::Backfilled.as_str() } } },
+        doc! { "$match": {
+            "state": { "$ne": GapState::Backfilled.as_str() },
+            "cause": { "$ne": Cause::BeforeHistory.as_str() },
+        } },
         doc! { "$group": { "_id": "$stream", "gaps": { "$sum": 1_i64 } } },
     ];
     let found = AT_LENGTH.aggregate(db, GAPS, pipeline).await?;

@@ -130,27 +130,28 @@ pub(crate) struct Ask {
 
 #[async_trait]
 impl Work for Ask {
-    type Answer = ();
+    type Answer = Option<TimeMs>;
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<(), MongoError> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Option<TimeMs>, MongoError> {
         let Self { stream, span, cause } = *self;
         let row = tx.find_one(STREAMS, doc! { "_id": stream.to_string() }).await?;
         let (edge, token) = row.as_ref().map(edge_and_holder).transpose()?.unwrap_or_default();
         let to = match (edge, token) {
             (Some(edge), _) => span.to.min(edge),
             // Its holder is about to say where its past ends.
-            (None, Some(token)) if tx.alive(token).await?.is_some() => return Ok(()),
+            (None, Some(token)) if tx.alive(token).await?.is_some() => return Ok(None),
             (None, _) => span.to,
         };
         if to <= span.from {
-            return Ok(());
+            return Ok(Some(to));
         }
         let span = Span { from: span.from, to };
         let mut sheets = one(tx, stream, span).await?;
         if let Some(sheet) = sheets.get_mut(&stream) {
             sheet.ask(span, cause);
         }
-        ledger::store(tx, &sheets).await
+        ledger::store(tx, &sheets).await?;
+        Ok(Some(to))
     }
 }
 

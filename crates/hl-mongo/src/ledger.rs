@@ -43,6 +43,18 @@ pub(crate) fn last_end(stream: StreamKey) -> Vec<Document> {
     ]
 }
 
+/// Where the first covered piece of a stream begins.
+pub(crate) async fn first_covered(tx: &mut Tx<'_>, stream: StreamKey) -> Result<Option<TimeMs>, MongoError> {
+    let pipeline = vec![
+        doc! { "$match": { "stream": stream.to_string() } },
+        doc! { "$sort": { "to": 1 } },
+        doc! { "$limit": 1 },
+        doc! { "$project": { "from": 1 } },
+    ];
+    let found = tx.aggregate(COVERAGE, pipeline).await?;
+    found.first().map(|first| Read::of(COVERAGE, first).time("from")).transpose()
+}
+
 /// Loads sheets, with the bars of streams of bars.
 pub(crate) async fn load(
     tx: &mut Tx<'_>,

@@ -2,8 +2,8 @@
 //!
 //! Pure: it is loaded, changed, and read out again, all inside one transaction. The rules are those of
 //! [`Change`](hl_core::ledger::Change). A gap never shrinks: filling or claiming a part of it splits it, and every piece
-//! keeps its cause. With [`Borders::Shared`] the pieces share their border blocks, and a gap of length zero is one border
-//! block.
+//! keeps its cause, but for what turns out to lie before the exchange's history. With [`Borders::Shared`] the pieces share
+//! their border blocks, and a gap of length zero is one border block.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -205,7 +205,7 @@ impl Sheet {
         }
         let borders = self.borders();
         let mut near = self.near(span);
-        near.retain(|gap| gap.cause == cause);
+        near.retain(|gap| gap.cause.came_from(cause));
         // A repeated batch may find its gap split by now, or grown.
         if Span::joined(near.iter().filter_map(|gap| borders.part(gap.span, span))) == [span] {
             return;
@@ -267,8 +267,15 @@ impl Sheet {
         }
     }
 
-    /// Gives open gaps inside `span` up.
-    pub(crate) fn lose(&mut self, span: Span, token: Token, is_alive: impl Fn(Token) -> bool) {
+    /// Gives open gaps inside `span` up; `first` is where the first covered piece that is stored begins.
+    pub(crate) fn lose(
+        &mut self,
+        span: Span,
+        token: Token,
+        first: Option<TimeMs>,
+        is_alive: impl Fn(Token) -> bool,
+    ) {
+        let first = self.pieces.keys().map(|(.., from)| *from).chain(first).min();
         for gap in self.near(span) {
             let ours = gap.claim.is_none_or(|claim| claim.token == token || !is_alive(claim.token));
             if gap.state == GapState::Open
@@ -276,6 +283,9 @@ impl Sheet {
                 && let Some(part) = self.borders().part(gap.span, span)
             {
                 self.carve(&gap, part, GapState::Unrecoverable, None);
+                for kept in self.gaps.iter_mut().filter(|kept| kept.id == gap.id) {
+                    kept.cause = gap.cause.given_up(part, first);
+                }
             }
         }
     }

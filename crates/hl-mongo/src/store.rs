@@ -278,7 +278,7 @@ impl Store for MongoStore {
         stream: StreamKey,
         span: Span,
         cause: Cause,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
+    ) -> BoxFuture<'a, Result<Option<TimeMs>, StoreError>> {
         Box::pin(self.write_among_the_living("asking for a piece", Ask { stream, span, cause }))
     }
 

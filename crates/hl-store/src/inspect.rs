@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hl_core::alert::Alert;
 use hl_core::archive::{Part, StoredRows};
+use hl_core::completeness::is_missing;
 use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::runs::Row;
 use hl_core::seam::BoxFuture;
@@ -73,6 +74,14 @@ pub struct GapRow {
     pub state: GapState,
 }
 
+impl GapRow {
+    /// Whether something is missing there: it is not filled, and not before all that the exchange had.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        is_missing(self.cause, self.state)
+    }
+}
+
 /// An alert, and the session that raised it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AlertRow {
@@ -138,12 +147,12 @@ pub trait Inspect: Send + Sync {
     /// Gaps, by stream and time; of one stream where given.
     fn gaps(&self, stream: Option<StreamKey>) -> BoxFuture<'_, Result<Vec<GapRow>, StoreError>>;
 
-    /// How many gaps of each stream are not filled: open or unrecoverable.
+    /// How many gaps of each stream are not filled: open or unrecoverable, those before the exchange's history aside.
     fn unfilled(&self) -> BoxFuture<'_, Result<BTreeMap<StreamKey, u64>, StoreError>> {
         Box::pin(async {
             let mut counts = BTreeMap::new();
             for gap in self.gaps(None).await? {
-                if gap.state != GapState::Backfilled {
+                if gap.is_missing() {
                     *counts.entry(gap.stream).or_default() += 1;
                 }
             }

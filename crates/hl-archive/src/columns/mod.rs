@@ -22,6 +22,50 @@ pub(crate) enum Values {
     Decimal(Vec<Decimal>),
     DecimalOrNull(Vec<Option<Decimal>>),
     Levels(Vec<Box<[Level]>>),
+    Float(Vec<f64>),
+    FloatOrNull(Vec<Option<f64>>),
+    FloatLevels(Vec<Box<[FloatLevel]>>),
+}
+
+/// A level of a book in floating point.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct FloatLevel {
+    pub(crate) px: f64,
+    pub(crate) sz: f64,
+    pub(crate) n: u32,
+}
+
+impl Values {
+    /// The same with every number that has a fraction in floating point.
+    pub(crate) fn in_floats(self) -> Self {
+        let level = |level: &Level| FloatLevel { px: float(level.px), sz: float(level.sz), n: level.n };
+        match self {
+            Self::Decimal(all) => Self::Float(all.into_iter().map(float).collect()),
+            Self::DecimalOrNull(all) => {
+                Self::FloatOrNull(all.into_iter().map(|number| number.map(float)).collect())
+            }
+            Self::Levels(all) => {
+                Self::FloatLevels(all.iter().map(|side| side.iter().map(level).collect()).collect())
+            }
+            exact => exact,
+        }
+    }
+}
+
+/// The floating point number nearest to a decimal.
+pub(crate) fn float(number: Decimal) -> f64 {
+    /// Up to here, and up to this power of ten, both parts are exact, so that their quotient is the nearest.
+    const EXACT: u64 = 1 << 53;
+    const EXACT_PLACES: u32 = 22;
+    match u64::try_from(number.mantissa().unsigned_abs()) {
+        #[allow(clippy::cast_precision_loss, reason = "below 2^53 nothing is lost")]
+        Ok(mantissa) if mantissa <= EXACT && number.scale() <= EXACT_PLACES => {
+            let places = number.scale().cast_signed();
+            let size = mantissa as f64 / 10_f64.powi(places);
+            if number.is_sign_negative() { -size } else { size }
+        }
+        _ => number.to_string().parse().unwrap_or(f64::NAN),
+    }
 }
 
 /// A column and its name.
@@ -125,6 +169,7 @@ pub(crate) fn unfit(stream: StreamKey, rows: &StoredRows) -> Vec<usize> {
             Values::DecimalOrNull(all) => positions(all, |number| number.as_ref().is_none_or(fits)),
             Values::Levels(all) => positions(all, |side| side.iter().all(|l| fits(&l.px) && fits(&l.sz))),
             Values::Text(_) | Values::Time(_) | Values::Int(_) | Values::Count(_) => Vec::new(),
+            Values::Float(_) | Values::FloatOrNull(_) | Values::FloatLevels(_) => Vec::new(),
         };
         unfit.extend(bad);
     }
@@ -138,6 +183,26 @@ fn positions<T>(all: &[T], fits: impl Fn(&T) -> bool) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn floats_are_the_nearest() {
+        for text in [
+            "0",
+            "-0.1",
+            "66410.5",
+            "0.00000001",
+            "123456789.123456789",
+            "9007199254740993",
+            "0.3",
+            "79067986066.5",
+            "12377419030.3486595154",
+            "79228162514264337593543950335",
+        ] {
+            let number: Decimal = text.parse().unwrap();
+            let nearest: f64 = text.parse().unwrap();
+            assert_eq!(float(number).to_bits(), nearest.to_bits(), "{text}");
+        }
+    }
 
     #[test]
     fn numbers_are_exact_or_do_not_fit() {

@@ -4,6 +4,7 @@ mod alerts;
 mod archive;
 mod backfill;
 mod backup;
+mod chart;
 mod cluster;
 mod copy;
 mod coverage;
@@ -11,6 +12,8 @@ mod exchange;
 mod export;
 mod import;
 mod jobs;
+mod ledgers;
+mod outfile;
 mod probe;
 mod ps;
 mod status;
@@ -54,21 +57,22 @@ struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   hl-cli status                                    what is collected, how fresh, by whom
-  hl-cli coverage --stream trades/BTC              what is covered, what is missing and why
+  hl-cli coverage                                  how complete each stream is, and the gaps to look at
+  hl-cli chart --coin BTC --out btc.svg            candles, with what is missing marked
   hl-cli verify --store sqlite:./data/hyperliquid.db
   hl-cli backfill candles --coin BTC --from 2026-11-01
   hl-cli jobs list                                 which jobs there are, and when they run
   hl-cli ps                                        what runs, and how it gets on
   hl-cli alerts                                    what somebody should look at
   hl-cli archive run --dry-run                     which old rows would go to Parquet files
-  hl-cli export --stream trades --coin BTC --format csv --out btc.csv
+  hl-cli export --stream candles --coin BTC --interval 5m --out btc.parquet
   hl-cli backup --to backup.db                     the store of a running daemon as one file
   hl-cli copy --from sqlite:./data/hyperliquid.db --to mongodb://host/hyperliquid?replicaSet=rs0
   hl-cli import --from mongodb://host/hyperliquid_btc    what the original system has of use
   hl-cli probe                                     whether the exchange behaves as it is believed to
 
 Exit codes: 0 done and clean, 1 failed or unclean, 2 usage, 3 held by another
-process, 4 partly unrecoverable, 5 the exchange behaves otherwise, 6 not all of
+process, 4 not whole: partly missing or unrecoverable, 5 the exchange behaves otherwise, 6 not all of
 it was seen.";
 
 #[derive(Subcommand, Debug)]
@@ -81,11 +85,13 @@ enum Command {
     Backfill(backfill::Args),
     /// A copy of the store as one file, checked, also while a daemon writes to it
     Backup(backup::Args),
+    /// Candles with what is missing marked, as an SVG picture or in the terminal
+    Chart(chart::Args),
     /// The daemons that share the store, what each holds, and what is on its way
     Cluster(cluster::Args),
     /// Copies a store into another one, of either kind, and proves that both are equal
     Copy(copy::Args),
-    /// What is covered, by which source, and every gap with its cause and state
+    /// How complete each stream is, and every gap with its cause and state
     Coverage(coverage::Args),
     /// Rows of store and archive as one file: Parquet, CSV or NDJSON
     Export(export::Args),
@@ -196,6 +202,16 @@ enum CommandError {
     Archive(#[from] ArchiveError),
     #[error(transparent)]
     Export(#[from] export::ExportFailure),
+    #[error(transparent)]
+    Chart(#[from] chart::ChartFailure),
+    #[error(transparent)]
+    Wish(#[from] export::wish::WishError),
+    #[error(transparent)]
+    Coin(#[from] ledgers::UnknownCoin),
+    #[error(transparent)]
+    Range(#[from] when::EmptyRange),
+    #[error(transparent)]
+    OutFile(#[from] outfile::OutFileError),
     #[error("writing the answer: {0}")]
     Output(#[from] io::Error),
     #[error("writing the answer as JSON: {0}")]
@@ -209,7 +225,11 @@ impl CommandError {
             | Self::LocalAddress { .. }
             | Self::Nameless(_)
             | Self::Stream(_)
-            | Self::Url(_) => Exit::Usage,
+            | Self::Url(_)
+            | Self::Coin(_)
+            | Self::Wish(_)
+            | Self::Range(_) => Exit::Usage,
+            Self::OutFile(failure) => failure.exit(),
             Self::Backfill(failure) => failure.exit(),
             Self::Backup(failure) => failure.exit(),
             Self::Copy(failure) => failure.exit(),
@@ -217,6 +237,7 @@ impl CommandError {
             Self::Job(failure) => failure.exit(),
             Self::Probe(failure) => failure.exit(),
             Self::Export(failure) => failure.exit(),
+            Self::Chart(failure) => failure.exit(),
             Self::Archive(ArchiveError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
                 Exit::Done
             }
@@ -356,6 +377,7 @@ async fn run(arguments: impl IntoIterator<Item = OsString>, shell: &mut Shell<'_
         Ok(Cli { command: Command::Export(args) }) => export::run(&args, shell).await,
         Ok(Cli { command: Command::Backfill(args) }) => backfill::run(&args, shell).await,
         Ok(Cli { command: Command::Backup(args) }) => backup::run(&args, shell).await,
+        Ok(Cli { command: Command::Chart(args) }) => chart::run(&args, shell).await,
         Ok(Cli { command: Command::Cluster(args) }) => cluster::run(&args, shell).await,
         Ok(Cli { command: Command::Copy(args) }) => copy::run(&args, shell).await,
         Ok(Cli { command: Command::Coverage(args) }) => coverage::run(&args, shell).await,

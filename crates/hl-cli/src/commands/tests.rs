@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use hl_core::alert::{Alert, AlertKind};
 use hl_core::ledger::{Batch, Cause, Change, Span};
-use hl_core::record::Mid;
+use hl_core::record::{Candle, Mid};
 use hl_core::store::{Store as _, note_of};
-use hl_core::{Coin, Decimal, Epoch, Origin, Records, StreamKey, TimeMs, Token};
+use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs, Token};
 use hl_monitor::{Process, ProcessKind, ProcessNote, State};
 use hl_store::{SqliteOptions, SqliteStore, Writer};
 use serde_json::Value;
@@ -71,11 +71,15 @@ async fn filled() -> (tempfile::TempDir, PathBuf) {
 }
 
 async fn cli(words: &[&str], path: &Path) -> (Exit, String) {
+    cli_at(words, path, 60_000).await
+}
+
+async fn cli_at(words: &[&str], path: &Path, now: i64) -> (Exit, String) {
     let mut out = Vec::new();
     let mut shell = Shell {
         environment: vec![("HL_STORE".into(), format!("sqlite:{}", path.display()).into())],
         net: Arc::new(TcpNet::new()),
-        clock: Arc::new(At(60_000)),
+        clock: Arc::new(At(now)),
         out: &mut out,
     };
     let exit = run(["hl-cli"].iter().chain(words).map(OsString::from), &mut shell).await;
@@ -104,12 +108,153 @@ async fn coverage_shows_pieces_and_gaps_in_order() {
     assert_eq!(mids["gaps"][0], gap);
     assert_eq!(json(&["coverage", "--stream", "mids"], &path).await, all);
 
+    assert_eq!((&all["complete"], &all["gaps_to_look_at"]), (&0.6.into(), &1.into()));
+    let first = json(&["coverage", "--to", "1970-01-01T00:00:30"], &path).await;
+    let first = &first["streams"][0];
+    assert_eq!((&first["covered_ms"], &first["gap_ms"]), (&20_000.into(), &10_000.into()));
+
     let (_, text) = cli(&["coverage"], &path).await;
+    assert!(text.starts_with("1 stream, 60.00 % of 50.0s complete, 1 gap to look at\n"), "{text}");
+    let (_, text) = cli(&["coverage", "--all"], &path).await;
     let at = |word: &str| text.find(word).unwrap_or_else(|| panic!("{word} is not in\n{text}"));
-    assert!(at("1970-01-01T00:00:00.000Z") < at("GAP outage (unrecoverable)"), "{text}");
-    assert!(text.ends_with("mids: 30.0s covered, 1 gaps not filled (20.0s)\n"), "{text}");
+    assert!(at("1970-01-01T00:00:00.000Z") < at("GAP outage, unrecoverable"), "{text}");
     let (_, text) = cli(&["coverage", "--stream", "trades/BTC"], &path).await;
     assert_eq!(text, "trades/BTC was never collected into this store\n");
+    assert_eq!(
+        cli(&["coverage", "--coin", "BTC"], &path).await.0,
+        Exit::Usage,
+        "mids have no coin of their own"
+    );
+}
+
+/// Thirty minutes of Bitcoin's bars, with a gap from the twelfth to the fourteenth.
+async fn fill_bars(store: &SqliteStore) {
+    let (coin, interval) = (Coin::new("BTC").unwrap(), Interval::M1);
+    let stream = StreamKey::Candle(coin, interval);
+    store.lease(&[stream]).await.unwrap();
+    let token = store.token();
+    let (epoch, origin) = (Epoch { token, local: 1 }, Origin::Ws);
+    let span = |from: i64, to: i64| Span::new(TimeMs(from * 60_000), TimeMs(to * 60_000));
+    let bar = |n: i64| Candle {
+        coin,
+        interval,
+        time: TimeMs(n * 60_000),
+        open: Decimal::from(100 + n),
+        high: Decimal::from(103 + n),
+        low: Decimal::from(99 + n),
+        close: Decimal::from(101 + n),
+        volume: Decimal::new(25, 1),
+        trades: 2,
+    };
+    let rows =
+        |from, to| Change::Rows { epoch, origin, records: Records::Candles((from..to).map(bar).collect()) };
+    let mut changes = Vec::new();
+    for (from, to) in [(0, 12), (14, 30)] {
+        let span = span(from, to);
+        changes.extend([rows(from, to), Change::Final { span }, Change::Covered { epoch, origin, span }]);
+    }
+    changes.push(Change::GapOpened { span: span(12, 14), cause: Cause::Outage });
+    changes.push(Change::Edge(TimeMs(30 * 60_000)));
+    let batch = Batch { token, changes: changes.into_iter().map(|change| (stream, change)).collect() };
+    store.commit(Arc::new(batch)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_export_says_what_its_range_holds_and_overwrites_nothing() {
+    let (folder, path) = filled().await;
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let (csv, gaps) = (file("m.csv"), file("g.ndjson"));
+    let export = async |more: &[&str]| cli(&[&["export", "--stream", "mids"], more].concat(), &path).await;
+    let (exit, text) = export(&["--out", &csv, "--gaps", &gaps]).await;
+    assert_eq!((exit, text), (Exit::Partial, format!("8 rows in {csv}\n")), "a gap is inside");
+    assert_eq!(std::fs::read_to_string(&csv).unwrap().lines().count(), 9);
+    let gap: Value = serde_json::from_str(std::fs::read_to_string(&gaps).unwrap().trim()).unwrap();
+    let expected = serde_json::json!({
+        "stream": "mids", "from": 20_000, "to": 40_000, "from_iso": "1970-01-01T00:00:20.000Z",
+        "to_iso": "1970-01-01T00:00:40.000Z", "what": "gap", "cause": "outage", "state": "open",
+    });
+    assert_eq!(gap, expected);
+
+    assert_eq!(export(&["--out", &csv]).await.0, Exit::Usage, "it is there already");
+    assert_eq!(export(&["--out", &file("new.csv"), "--gaps", &gaps]).await.0, Exit::Usage);
+    assert!(!folder.path().join("new.csv").exists());
+    let (exit, text) = export(&["--out", &csv, "--force", "--complete-only", "--json"]).await;
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(exit, Exit::Partial);
+    assert_eq!(
+        (&answer["rows"], &answer["left_out"], &answer["whole"]),
+        (&6.into(), &2.into(), &false.into())
+    );
+    let holds = &answer["holds"][0];
+    assert_eq!(
+        (&holds["covered_ms"], &holds["gap_ms"], &holds["gaps"]),
+        (&30_000.into(), &20_000.into(), &1.into())
+    );
+    let (exit, text) = export(&["--format", "ndjson", "--to", "1970-01-01T00:00:12"]).await;
+    assert_eq!((exit, text.lines().count()), (Exit::Done, 3), "whole as far as that");
+    assert!(text.contains(r#""px":"10""#), "exact: {text}");
+    let (_, text) = export(&["--format", "ndjson", "--numbers", "float"]).await;
+    assert!(text.contains(r#""px":10.0"#), "{text}");
+    for wrong in [
+        &["--out", "rows.txt"][..],
+        &["--format", "parquet"],
+        &["--format", "csv", "--numbers", "double"],
+        &["--format", "csv", "--coin", "BTC"],
+        &["--format", "csv", "--from", "1970-01-02"],
+        &["--format", "csv", "--gaps", "gaps.parquet"],
+    ] {
+        assert_eq!(export(wrong).await.0, Exit::Usage, "{wrong:?}");
+    }
+    let unknown = ["export", "--stream", "trades", "--coin", "BTC", "--format", "csv"];
+    assert_eq!(cli(&unknown, &path).await.0, Exit::Usage, "the store has no trades");
+}
+
+#[tokio::test]
+async fn bars_are_derived_and_drawn_where_all_of_their_minutes_are_covered() {
+    let (folder, path) = filled().await;
+    let store = open(&path).await;
+    fill_bars(&store).await;
+    store.close().await.unwrap();
+    let now = 40 * 60_000;
+    let five = ["export", "--stream", "candles", "--coin", "BTC", "--interval", "5m", "--format", "ndjson"];
+    let (exit, text) = cli_at(&five, &path, now).await;
+    assert_eq!(exit, Exit::Partial);
+    let bars: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let times: Vec<_> = bars.iter().map(|bar| bar["time"].as_i64().unwrap() / 60_000).collect();
+    assert_eq!(times, [0, 5, 15, 20, 25], "not the one with the gap");
+    let prices = ["open", "high", "low", "close", "volume"].map(|name| bars[1][name].as_str().unwrap());
+    assert_eq!((prices, &bars[1]["trades"]), (["105", "112", "104", "110", "12.5"], &10.into()));
+    let inside = ["--from", "1970-01-01T00:15", "--to", "1970-01-01T00:25"];
+    let (exit, text) = cli_at(&[&five[..], &inside].concat(), &path, now).await;
+    assert_eq!((exit, text.lines().count()), (Exit::Done, 2));
+
+    let svg = folder.path().join("btc.svg").display().to_string();
+    let (exit, text) = cli_at(&["chart", "--coin", "BTC"], &path, now).await;
+    assert_eq!(exit, Exit::Done);
+    assert!(
+        text.starts_with("BTC 1m · 1970-01-01 00:00 to 1970-01-01 00:30 UTC\n93.33 % complete, 1 gap\n"),
+        "{text}"
+    );
+    assert!(text.ends_with("░ outage 2m 0s from 1970-01-01 00:12 (open)\n"), "{text}");
+    let draw = ["chart", "--coin", "BTC", "--interval", "5m", "--out", &svg];
+    let (exit, text) = cli_at(&draw, &path, now).await;
+    assert!(exit == Exit::Done && text.ends_with(&format!("5 bars in {svg}\n")), "{text}");
+    assert!(std::fs::read_to_string(&svg).unwrap().contains(">outage 2m 0s</text>"));
+    let (_, text) = cli_at(&["chart", "--coin", "BTC", "--json"], &path, now).await;
+    let picture: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (picture["bars"].as_array().unwrap().len(), &picture["missing"][0]["cause"]),
+        (28, &"outage".into())
+    );
+    assert_eq!(cli_at(&draw, &path, now).await.0, Exit::Usage, "it is there already");
+    for (wrong, exit) in [
+        (&["chart", "--coin", "BTC", "--out", "btc.png"][..], Exit::Usage),
+        (&["chart", "--coin", "BCT"], Exit::Usage),
+        (&["chart", "--coin", "BTC", "--interval", "7m"], Exit::Usage),
+        (&["chart", "--coin", "BTC", "--from", "1970-01-01T00:31"], Exit::Failed),
+    ] {
+        assert_eq!(cli_at(wrong, &path, now).await.0, exit, "{wrong:?}");
+    }
 }
 
 #[tokio::test]

@@ -24,6 +24,15 @@ enum When {
     Ago(Duration),
 }
 
+impl When {
+    fn at(self, now: TimeMs) -> TimeMs {
+        match self {
+            Self::At(time) => time,
+            Self::Ago(ago) => now - i64::try_from(ago.as_millis()).unwrap_or(i64::MAX),
+        }
+    }
+}
+
 /// From when to when, as it was written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Range {
@@ -41,11 +50,46 @@ impl Range {
 
     /// Both ends, when it is `now`.
     pub(super) fn at(&self, now: TimeMs) -> (TimeMs, TimeMs) {
-        let at = |when| match when {
-            When::At(time) => time,
-            When::Ago(ago) => now - i64::try_from(ago.as_millis()).unwrap_or(i64::MAX),
+        (self.from.at(now), self.to.at(now))
+    }
+}
+
+/// A range whose ends may be left open: then it begins where collecting began, and ends where it has come to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Bounds {
+    from: Option<When>,
+    to: Option<When>,
+}
+
+/// Nothing lies between the ends of a range.
+#[derive(Debug, thiserror::Error)]
+#[error("--from: {from} is not before {to}")]
+pub(super) struct EmptyRange {
+    from: String,
+    to: String,
+}
+
+impl Bounds {
+    /// `now` as the end says no more than nothing: collecting is always a little behind.
+    pub(super) fn parse(from: Option<&str>, to: Option<&str>) -> Result<Self, ConfigError> {
+        let read = |flag, text: Option<&str>| {
+            let fail = |problem| ConfigError::Value { place: Place::Flag(flag), problem };
+            text.map(|text| parse(text).map_err(fail)).transpose()
         };
-        (at(self.from), at(self.to))
+        let to = read("to", to)?.filter(|to| *to != When::Ago(Duration::ZERO));
+        Ok(Self { from: read("from", from)?, to })
+    }
+
+    /// Both ends, as far as they were said, when it is `now`.
+    pub(super) fn at(&self, now: TimeMs) -> Result<(Option<TimeMs>, Option<TimeMs>), EmptyRange> {
+        let ends = (self.from.map(|from| from.at(now)), self.to.map(|to| to.at(now)));
+        match ends {
+            (Some(from), to) if from >= to.unwrap_or(now) => {
+                let words = crate::human::time;
+                Err(EmptyRange { from: words(from), to: words(to.unwrap_or(now)) })
+            }
+            ends => Ok(ends),
+        }
     }
 }
 
@@ -146,6 +190,17 @@ mod tests {
             let error = Range::parse("now", bad).unwrap_err().to_string();
             assert!(error.starts_with("--to: ") && error.contains("write it like"), "{bad}: {error}");
         }
+    }
+
+    #[test]
+    fn a_range_may_be_open_at_either_end() {
+        let at = |from, to| Bounds::parse(from, to).unwrap().at(NOW);
+        assert_eq!(at(None, None).unwrap(), (None, None));
+        assert_eq!(at(Some("1h ago"), Some("now")).unwrap(), (Some(NOW - 3_600_000), None));
+        assert_eq!(at(None, Some("1h ago")).unwrap(), (None, Some(NOW - 3_600_000)));
+        let error = at(Some("1h ago"), Some("2h ago")).unwrap_err().to_string();
+        assert!(error.starts_with("--from: 2026-11-24T05:22:01.500Z is not before "), "{error}");
+        assert!(at(Some("2027-01-01"), None).is_err(), "what lies ahead");
     }
 
     #[test]

@@ -279,6 +279,7 @@ async fn session(config: &Config, outside: &Outside, tally: &mut Tally) -> Resul
         // Two daemons must not jitter alike.
         seed: Seed(clock.now().0.unsigned_abs()).derive(&std::process::id().to_string()),
         policy: config.policy,
+        backfill_ms: config.backfill.map(|reach| i64::try_from(reach.as_millis()).unwrap_or(i64::MAX)),
         statistics: statistics.map(|folder| Arc::new(folder) as Arc<dyn Files>),
         jobs,
         tasks,

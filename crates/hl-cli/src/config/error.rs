@@ -105,6 +105,9 @@ pub enum ValueError {
     /// A standby is of trades.
     #[error("a standby is for trades, and --streams leaves them out")]
     StandbyWithoutTrades,
+    /// A past is of candles.
+    #[error("the past that can be fetched is that of candles, and --streams leaves them out")]
+    BackfillWithoutCandles,
     /// A base URL that is none.
     #[error(transparent)]
     Url(#[from] EndpointError),

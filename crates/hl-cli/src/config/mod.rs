@@ -69,6 +69,8 @@ pub struct Config {
     pub streams: Vec<StreamChoice>,
     /// Intervals of the candles, each once.
     pub intervals: Vec<Interval>,
+    /// How much of the past of its candles a stream is to have from its start on.
+    pub backfill: Option<Duration>,
     /// Which coins get a warm standby.
     pub standby: Standby,
     /// Which rows are left out on purpose.
@@ -218,6 +220,13 @@ impl Settings {
             }
             None => Standby::None,
         };
+        let backfill = self.said("backfill", parse_duration)?;
+        if let Some([.., last]) = self.0.get("backfill").map(Vec::as_slice)
+            && !streams.contains(&StreamChoice(Kind::Candle))
+        {
+            let (place, problem) = (last.place.clone(), ValueError::BackfillWithoutCandles);
+            return Err(ConfigError::Value { place, problem });
+        }
         Ok(Config {
             network: self.one("network")?,
             coins,
@@ -227,6 +236,7 @@ impl Settings {
                 .into_iter()
                 .map(|LiveInterval(interval)| interval)
                 .collect(),
+            backfill,
             standby,
             policy: Policy {
                 min_trade_usd: self.said("min-trade", |text| amount(text, Decimal::MAX, "1000, in USD"))?,

@@ -41,7 +41,7 @@ impl Takes {
     }
 }
 
-pub(super) const OPTIONS: [Opt; 23] = [
+pub(super) const OPTIONS: [Opt; 24] = [
     Opt {
         key: "network",
         takes: Takes::Word,
@@ -70,6 +70,14 @@ pub(super) const OPTIONS: [Opt; 23] = [
         default: Some("1m"),
         value: "INTERVALS",
         help: "Intervals of the candles, 1m to 1M",
+    },
+    Opt {
+        key: "backfill",
+        takes: Takes::Word,
+        default: None,
+        value: "DURATION",
+        help: "Also fetch the candles of so much of the past, such as 3d, as far as the exchange still has them; the \
+               newcomer has bars within the first minute [default: none]",
     },
     Opt {
         key: "standby",
@@ -260,6 +268,7 @@ Examples:
   hl-daemon --network sim                         a simulated exchange, nothing leaves this machine
   hl-daemon --coin BTC --coin ETH --for 1h        an hour of two coins
   hl-daemon --coin all --streams trades,candles   every live perpetual of the first dex
+  hl-daemon --coin BTC --backfill 3d              with the candles of the last three days
   hl-daemon --coin BTC --coin ETH --standby BTC   a second connection stands by for Bitcoin's trades
   hl-daemon --store mongodb://db/hl --coin all    shares them with the other daemons of that store
   hl-daemon --config hl.toml --print-config       what holds, and where it was said

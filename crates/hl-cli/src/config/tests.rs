@@ -116,6 +116,18 @@ fn errors_name_the_place_and_the_nearest_right_word() {
 }
 
 #[test]
+fn a_past_is_asked_for_by_its_length_and_only_with_candles() {
+    let asked = |arguments: &[&str], file| config(arguments, &[], file).backfill.map(|past| past.as_secs());
+    assert_eq!(asked(&[], ""), None);
+    assert_eq!(asked(&["--backfill", "3d"], "backfill = '1h'"), Some(3 * 86_400));
+    assert_eq!(
+        error(&["--streams", "trades", "--backfill", "3d"], &[], ""),
+        "--backfill: the past that can be fetched is that of candles, and --streams leaves them out"
+    );
+    assert!(error(&["--backfill", "yes"], &[], "").starts_with("--backfill: \"yes\" is no duration"));
+}
+
+#[test]
 fn variables_of_tests_and_of_others_are_left_alone() {
     let others = [("HL_TEST_ANYTHING", "1"), ("HL_CAPTURES_DIR", "/x"), ("PATH", "/bin"), ("XHL_COIN", "")];
     assert_eq!(config(&[], &others, ""), config(&[], &[], ""));

@@ -26,7 +26,7 @@ pub struct Report {
     pub unread: u64,
     /// What is wrong.
     pub problems: Vec<Found>,
-    /// What is known to be missing.
+    /// What is known to be missing, or was; not what lies before the exchange's history.
     pub gaps: Vec<Gap>,
     /// Each stream.
     pub streams: Vec<Stream>,
@@ -146,6 +146,7 @@ impl Report {
             problems,
             gaps: gaps
                 .iter()
+                .filter(|g| g.cause != Cause::BeforeHistory)
                 .map(|g| Gap { stream: g.stream, span: g.span, cause: g.cause, state: g.state })
                 .collect(),
             streams: rows,

@@ -229,6 +229,11 @@ impl InfoClient {
         self.state().trouble.clone()
     }
 
+    /// Until when a request waits for room in the weight budget; none where none does.
+    pub fn waits_until(&self) -> Option<Instant> {
+        self.weights.waits_until()
+    }
+
     /// The clock that answers are stamped with.
     #[must_use]
     pub fn mono(&self) -> &MonoClock {

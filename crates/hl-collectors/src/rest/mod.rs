@@ -11,5 +11,6 @@ mod source;
 mod weights;
 
 pub use client::{InfoClient, RestCounters, RestError, RestOptions};
+pub use past::{Cost, cost};
 pub use source::{EdgeOf, RestSource};
 pub use weights::{Urgency, Weights};

@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(super) const KEPT_BARS: i64 = 5_000;
 /// Bars asked for at a time: weight 20 + 1 for each 60.
 const PAGE_BARS: i64 = 1_200;
+/// Funding is settled every hour.
+const FUNDING_MS: i64 = 3_600_000;
 /// Funding rows of a full page.
 const PAGE_FUNDING: usize = 500;
 /// A funding row was seen up to 24 minutes after its hour.
@@ -26,6 +28,51 @@ const FUNDING_LAG_MS: i64 = 30 * 60_000;
 const BAR_LAG_MS: i64 = 5_000;
 /// `recentTrades` gives this many, unless a coin has never traded more.
 pub(super) const RECENT_TRADES: usize = 10;
+
+/// What reading a piece of the past costs at least.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Cost {
+    /// Requests.
+    pub requests: u64,
+    /// Their weight, all together.
+    pub weight: u64,
+}
+
+impl std::ops::AddAssign for Cost {
+    fn add_assign(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.weight += other.weight;
+    }
+}
+
+/// What reading `piece` costs, as the exchange's clock says `now`. What it no longer has costs one request, however long
+/// it is.
+#[must_use]
+pub fn cost(stream: StreamKey, piece: Span, now: TimeMs) -> Cost {
+    let (start_time, end_time) = (piece.from, Some(piece.to));
+    let (request, items, page) = match stream {
+        StreamKey::Candle(coin, interval) => {
+            let step = interval.ms();
+            let kept_from = interval.open_of(now) - (KEPT_BARS - 1) * step;
+            let req = CandleRange { coin, interval, start_time, end_time };
+            let bars = piece.to.since(start_time.max(kept_from)) / step;
+            (InfoRequest::CandleSnapshot { req }, bars, PAGE_BARS.unsigned_abs())
+        }
+        StreamKey::Funding(coin) => {
+            let request = InfoRequest::FundingHistory { coin, start_time, end_time };
+            (request, piece.to.min(now).since(start_time) / FUNDING_MS, PAGE_FUNDING as u64)
+        }
+        StreamKey::Trades(coin) => (InfoRequest::RecentTrades { coin }, 10, RECENT_TRADES as u64),
+        // Nothing is asked: there is nothing to be had.
+        StreamKey::Book(..) | StreamKey::Bbo(_) | StreamKey::Mids | StreamKey::Context(_) => {
+            return Cost::default();
+        }
+    };
+    let items = items.max(0).unsigned_abs();
+    let requests = items.div_ceil(page).max(1);
+    let of_items = request.weight_of_items(usize::try_from(items).unwrap_or(usize::MAX));
+    Cost { requests, weight: requests * u64::from(request.weight()) + u64::from(of_items) }
+}
 
 impl Past for InfoClient {
     fn page(&self, stream: StreamKey, piece: Span) -> BoxFuture<'_, Result<Page, FetchError>> {
@@ -129,4 +176,26 @@ fn nothing(stream: StreamKey, piece: Span) -> Page {
         StreamKey::Funding(_) => Records::Funding(Vec::new()),
     };
     Page { records, proven: None, lost: Some(piece), next: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cost_of_the_past_is_that_of_its_pages() {
+        const MINUTE: i64 = 60_000;
+        let now = TimeMs(10_000 * MINUTE + 7);
+        let of = |stream: &str, from: i64, to: i64| {
+            let piece = Span::new(TimeMs(from * MINUTE), TimeMs(to * MINUTE));
+            let Cost { requests, weight } = cost(stream.parse().unwrap(), piece, now);
+            (requests, weight)
+        };
+        assert_eq!(of("candle/BTC/1m", 9_990, 10_000), (1, 21));
+        assert_eq!(of("candle/BTC/1m", 8_000, 10_000), (2, 40 + 34));
+        assert_eq!(of("candle/BTC/1m", 0, 10_000), (5, 100 + 84), "no more than is kept");
+        assert_eq!(of("candle/BTC/1m", 0, 1_000), (1, 20), "nothing of it is kept");
+        assert_eq!(of("funding/BTC", 0, 60_060), (1, 20 + 9), "166 hours until now");
+        assert_eq!((of("trades/BTC", 0, 9), of("mids", 0, 9)), ((1, 21), (0, 0)));
+    }
 }

@@ -148,6 +148,8 @@ struct Inner {
     /// The system clock, which all processes of one machine share: estimates of exchange time differ.
     clock: Arc<dyn Clock>,
     window: Mutex<Window>,
+    /// Until when a request waits for room.
+    waits_until: Mutex<Option<Instant>>,
 }
 
 /// The weight ledger of one address, as one process sees it.
@@ -168,7 +170,8 @@ impl Weights {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let window = Window { spent: VecDeque::new(), count: 0, ledger: Ledger::Answers, said: None };
-        let inner = Inner { ledger, address, mono, clock, window: Mutex::new(window) };
+        let (window, waits_until) = (Mutex::new(window), Mutex::default());
+        let inner = Inner { ledger, address, mono, clock, window, waits_until };
         Self { inner: Arc::new(inner), asking: Arc::default() }
     }
 
@@ -180,9 +183,17 @@ impl Weights {
             if again > deadline {
                 return false;
             }
+            *self.inner.waits_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(again);
             tokio::time::sleep_until(again).await;
         }
         true
+    }
+
+    /// Until when a request waits for room in the window, where that lies ahead. There may be none then, and longer to wait.
+    #[must_use]
+    pub fn waits_until(&self) -> Option<Instant> {
+        let until = *self.inner.waits_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.filter(|until| *until > Instant::now())
     }
 
     /// Books the weight, or says how long to wait before the next attempt.

@@ -131,7 +131,10 @@ impl Candles {
                 let Some(from) = from.map(|from| self.at_or_after(from)).or(first) else { return tally };
                 // Polls sample: each answer has to join anew.
                 live.unproven.get_or_insert(Cause::Sampled);
-                common.edge.get_or_insert(from);
+                // Also where nothing was traded: what lies before it is nobody's but a backfill's.
+                if common.edge.is_none() {
+                    common.advance(from, out);
+                }
                 self.begin(common, live, from, out);
                 let newest = bars.iter().map(|b| b.time).max();
                 let bars = self.cut(common, bars, &mut tally);

@@ -1,7 +1,8 @@
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hl_core::ledger::{Change, Span};
+use hl_core::ledger::{Cause, Change, Span};
 use hl_core::seam::BoxFuture;
 use hl_core::source::Past;
 use hl_core::store::{Store, StoreError};
@@ -20,6 +21,11 @@ const AGAIN: Duration = Duration::from_secs(20);
 /// A gap in a stream without a past is given up when its end is this old: until then a promoted ring may fill it.
 const RING_LIMIT_MS: i64 = 90_000;
 
+/// A look ends after this time, and the next begins at once: what is short and new then goes before what is long.
+const LOOK_LIMIT: Duration = Duration::from_secs(60);
+
+/// The streams that this process collects.
+pub type Collected = Box<dyn Fn() -> Vec<StreamKey> + Send + Sync>;
 /// Told of everything that the job has committed.
 pub type Committed = Box<dyn Fn(StreamKey, &Change) + Send + Sync>;
 
@@ -32,6 +38,15 @@ pub struct BackfillGaps {
     exchange_now: Box<dyn Fn() -> TimeMs + Send + Sync>,
     committed: Committed,
     due: Mutex<Option<Instant>>,
+    past_wanted: Option<PastWanted>,
+}
+
+/// A past that is wanted of every stream of bars, however new.
+struct PastWanted {
+    reach_ms: i64,
+    collected: Collected,
+    /// Of which streams it is in the ledger by now.
+    asked: Mutex<BTreeSet<StreamKey>>,
 }
 
 impl BackfillGaps {
@@ -54,7 +69,16 @@ impl BackfillGaps {
             exchange_now,
             committed,
             due: Mutex::new(Some(Instant::now() + FIRST_LOOK)),
+            past_wanted: None,
         }
+    }
+
+    /// Also asks for the bars of the last `reach_ms` of every stream of bars that is `collected`: what of them is not known
+    /// yet becomes a gap, once the stream has an edge, and is filled like any other.
+    #[must_use]
+    pub fn reaching_back(mut self, reach_ms: i64, collected: Collected) -> Self {
+        self.past_wanted = Some(PastWanted { reach_ms, collected, asked: Mutex::default() });
+        self
     }
 
     fn due(&self) -> MutexGuard<'_, Option<Instant>> {
@@ -63,15 +87,55 @@ impl BackfillGaps {
 
     /// A gap was opened. Wake the runner after this.
     pub fn gaps_opened(&self) {
-        self.due().get_or_insert_with(|| Instant::now() + FIRST_LOOK);
+        self.due_within(FIRST_LOOK);
     }
 
-    async fn look(&self) -> Result<bool, StoreError> {
+    fn due_within(&self, pause: Duration) {
+        let soon = Instant::now() + pause;
+        let mut due = self.due();
+        *due = Some(due.map_or(soon, |due| due.min(soon)));
+    }
+
+    /// Fills what is open, the shortest first. Returns when to look again, where something is left.
+    async fn look(&self) -> Result<Option<Duration>, StoreError> {
+        let begun = Instant::now();
+        let waits = self.ask_past().await?;
+        let mut open = self.store.open_gaps().await?;
+        open.sort_by_key(|(_, _, span)| span.ms());
         let mut left = false;
-        for (stream, _, span) in self.store.open_gaps().await? {
+        for (stream, _, span) in open {
+            if begun.elapsed() >= LOOK_LIMIT {
+                return Ok(Some(Duration::ZERO));
+            }
             left |= self.fill(stream, span).await?;
         }
-        Ok(left)
+        Ok(match (waits, left) {
+            (true, _) => Some(FIRST_LOOK),
+            (false, true) => Some(AGAIN),
+            (false, false) => None,
+        })
+    }
+
+    /// Opens gaps over what is not known yet of the past that is wanted. Returns whether a stream has no edge yet, below
+    /// which that could be.
+    async fn ask_past(&self) -> Result<bool, StoreError> {
+        let Some(PastWanted { reach_ms, collected, asked }) = &self.past_wanted else { return Ok(false) };
+        let now = (self.exchange_now)();
+        let mut waits = false;
+        for stream in collected() {
+            let StreamKey::Candle(_, interval) = stream else { continue };
+            if asked.lock().unwrap_or_else(PoisonError::into_inner).contains(&stream) {
+                continue;
+            }
+            let span = Span::new(interval.open_of(now - *reach_ms), now);
+            match self.store.ask(stream, span, Cause::NotCollected).await? {
+                Some(_) => {
+                    asked.lock().unwrap_or_else(PoisonError::into_inner).insert(stream);
+                }
+                None => waits = true,
+            }
+        }
+        Ok(waits)
     }
 
     /// Returns whether something stays open.
@@ -120,12 +184,12 @@ impl Job for BackfillGaps {
     fn run(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             *self.due() = None;
-            let left = self.look().await.unwrap_or_else(|error| {
+            let again = self.look().await.unwrap_or_else(|error| {
                 warn!(%error, "the gaps cannot be looked at now");
-                true
+                Some(AGAIN)
             });
-            if left {
-                self.due().get_or_insert_with(|| Instant::now() + AGAIN);
+            if let Some(pause) = again {
+                self.due_within(pause);
             }
         })
     }

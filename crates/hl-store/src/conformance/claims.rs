@@ -17,7 +17,7 @@ pub fn what_is_asked_for_is_what_is_unknown(new: New<'_>) {
     run(async {
         let btc = trades("BTC");
         let store = holder(&*subject, &[btc]).await;
-        store.ask(btc, span(0, 50), Cause::NotCollected).await.unwrap();
+        assert_eq!(store.ask(btc, span(0, 50), Cause::NotCollected).await.unwrap(), None);
         let gaps = async || {
             let gaps = subject.inspect().await.unwrap().gaps(Some(btc)).await.unwrap();
             gaps.into_iter().map(|gap| (gap.span, gap.cause)).collect::<Vec<_>>()
@@ -43,8 +43,49 @@ pub fn what_is_asked_for_is_what_is_unknown(new: New<'_>) {
                 (span(20, 24), Cause::Outage)
             ]
         );
-        other.ask(btc, span(30, 40), Cause::NotCollected).await.unwrap();
+        let reached = other.ask(btc, span(30, 40), Cause::NotCollected).await.unwrap();
         assert_eq!(gaps().await.len(), 3, "above the edge nothing is missing yet");
+        assert_eq!(reached, Some(TimeMs(30)), "up to the edge");
+    });
+}
+
+/// What nobody had asked for and the exchange no longer has is no loss where it lies before all that is stored.
+pub fn what_lies_before_history_is_told_from_what_was_lost(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let stream = StreamKey::Funding(coin("BTC"));
+        let store = holder(&*subject, &[stream]).await;
+        let claim = epoch(store.token(), 1);
+        let opened = |from, to, cause| Change::GapOpened { span: span(from, to), cause };
+        let lost = |from, to| Change::GapLost { span: span(from, to) };
+        let row = |time| Records::Funding(vec![settlement("BTC", time)]);
+        let changes = vec![
+            opened(0, 40, Cause::NotCollected),
+            lost(0, 30),
+            filled(claim, span(30, 40), row(30)),
+            opened(40, 60, Cause::NotCollected),
+            opened(60, 70, Cause::Outage),
+            lost(40, 70),
+            Change::Edge(TimeMs(70)),
+        ];
+        let gaps = async || {
+            let inspect = subject.inspect().await.unwrap();
+            let gaps = inspect.gaps(Some(stream)).await.unwrap();
+            let lost = gaps.into_iter().filter(|gap| gap.state == GapState::Unrecoverable);
+            (lost.map(|gap| (gap.span, gap.cause)).collect::<Vec<_>>(), inspect.unfilled().await.unwrap())
+        };
+        commit(&store, store.token(), stream, changes.clone()).await.unwrap();
+        let expected = [
+            (span(0, 30), Cause::BeforeHistory),
+            (span(40, 60), Cause::NotCollected),
+            (span(60, 70), Cause::Outage),
+        ];
+        assert_eq!(gaps().await, (expected.to_vec(), [(stream, 2)].into()), "a hole between is one");
+        commit(&store, store.token(), stream, changes).await.unwrap();
+        assert_eq!(gaps().await.0, expected, "the same batch again changes nothing");
+        // More of the past is asked for, and is not there either.
+        assert_eq!(store.ask(stream, span(0, 99), Cause::NotCollected).await.unwrap(), Some(TimeMs(70)));
+        assert_eq!(gaps().await.0, expected);
     });
 }
 

@@ -85,6 +85,7 @@ macro_rules! conformance_tests {
             covered_bars_are_whole_and_bounded
             fills_match_a_model
             what_is_asked_for_is_what_is_unknown
+            what_lies_before_history_is_told_from_what_was_lost
             claims_are_disjoint
             open_gaps_are_counted
             neighbouring_gaps_are_opened_once_each

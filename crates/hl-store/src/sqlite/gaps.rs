@@ -1,7 +1,8 @@
 //! Gaps and covered pieces: splitting, filling, claiming.
 //!
-//! A gap never shrinks: filling or claiming a part of it splits it, and every piece keeps its cause. One outage is one
-//! gap: where a gap of half-open pieces begins at the end of one with the same cause, that one grows. With
+//! A gap never shrinks: filling or claiming a part of it splits it, and every piece keeps its cause, but for what turns
+//! out to lie before the exchange's history. One outage is one gap: where a gap of half-open pieces begins at the end of one
+//! with the same cause, that one grows. With
 //! [`Borders::Shared`] the pieces share their border blocks, and a gap of length zero is one border block.
 
 use hl_core::ledger::{Cause, GapState, Span};
@@ -89,7 +90,7 @@ impl Scope<'_> {
         }
         let borders = stream.spec().borders;
         let mut near = self.gaps_near(&stream.to_string(), span)?;
-        near.retain(|gap| gap.cause == cause);
+        near.retain(|gap| gap.cause.came_from(cause));
         // A repeated batch may find its gap split by now, or grown.
         if Span::joined(near.iter().filter_map(|gap| borders.part(gap.span, span))) == [span] {
             return Ok(());
@@ -211,13 +212,19 @@ impl Scope<'_> {
 
     /// Gives open gaps inside `span` up.
     pub(super) fn lose(&self, stream: StreamKey, span: Span, token: Token) -> Result<(), StoreError> {
-        for gap in self.gaps_near(&stream.to_string(), span)? {
+        let name = stream.to_string();
+        let first = first_covered(self.tx, &name)?;
+        for gap in self.gaps_near(&name, span)? {
             let ours = gap.claim.is_none_or(|c| c.token == token || !self.is_alive(c.token));
             if gap.state == GapState::Open
                 && ours
                 && let Some(part) = stream.spec().borders.part(gap.span, span)
             {
                 self.carve(&gap, part, GapState::Unrecoverable, None)?;
+                self.tx
+                    .prepare_cached("UPDATE gaps SET cause = ?2 WHERE id = ?1")
+                    .and_then(|mut s| s.execute(params![gap.id, gap.cause.given_up(part, first).as_str()]))
+                    .step("giving a gap up")?;
             }
         }
         Ok(())
@@ -366,7 +373,12 @@ impl Scope<'_> {
     }
 
     /// Opens a gap over what is unknown of `span` below the edge.
-    pub(super) fn ask(&self, stream: StreamKey, span: Span, cause: Cause) -> Result<(), StoreError> {
+    pub(super) fn ask(
+        &self,
+        stream: StreamKey,
+        span: Span,
+        cause: Cause,
+    ) -> Result<Option<TimeMs>, StoreError> {
         const STEP: &str = "asking for a piece";
         let name = stream.to_string();
         let row: Option<(Option<i64>, Option<u32>)> = self
@@ -378,13 +390,14 @@ impl Scope<'_> {
         let to = match edge {
             Some(edge) => span.to.min(TimeMs(edge)),
             // Its holder is about to say where its past ends.
-            None if token.is_some_and(|token| self.is_alive(Token(token))) => return Ok(()),
+            None if token.is_some_and(|token| self.is_alive(Token(token))) => return Ok(None),
             None => span.to,
         };
         if to <= span.from {
-            return Ok(());
+            return Ok(Some(to));
         }
-        self.open_unknown(stream, Span { from: span.from, to }, cause)
+        self.open_unknown(stream, Span { from: span.from, to }, cause)?;
+        Ok(Some(to))
     }
 
     /// Opens a gap over what the store has lost: `span` lies between its edge and what goes on.
@@ -432,6 +445,14 @@ impl Scope<'_> {
             .step("giving claims back")?;
         Ok(())
     }
+}
+
+/// Where the first covered piece of a stream begins.
+fn first_covered(conn: &Connection, stream: &str) -> Result<Option<TimeMs>, StoreError> {
+    conn.prepare_cached("SELECT min(from_time) FROM coverage WHERE stream = ?1")
+        .and_then(|mut s| s.query_row([stream], |r| r.get::<_, Option<i64>>(0)))
+        .map(|first| first.map(TimeMs))
+        .step("reading the beginning of a ledger")
 }
 
 /// The covered bars whose open time lies in `span`, with their trades.

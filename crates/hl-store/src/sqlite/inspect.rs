@@ -300,10 +300,10 @@ pub(super) fn gaps(conn: &Connection, stream: Option<StreamKey>) -> Result<Vec<G
 fn unfilled(conn: &Connection) -> Result<BTreeMap<StreamKey, u64>, StoreError> {
     const STEP: &str = "counting gaps";
     let mut statement = conn
-        .prepare_cached("SELECT stream, count(*) FROM gaps WHERE state <> ?1 GROUP BY stream")
+        .prepare_cached("SELECT stream, count(*) FROM gaps WHERE state <> ?1 AND cause <> ?2 GROUP BY stream")
         .step(STEP)?;
     let counts = statement
-        .query_map([GapState::Backfilled.as_str()], |r| {
+        .query_map([GapState::Backfilled.as_str(), Cause::BeforeHistory.as_str()], |r| {
             Ok((word(r, 0, |s| s.parse().ok())?, r.get::<_, i64>(1)?.cast_unsigned()))
         })
         .step(STEP)?;

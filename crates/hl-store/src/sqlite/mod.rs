@@ -210,7 +210,7 @@ impl Store for SqliteStore {
         stream: StreamKey,
         span: Span,
         cause: Cause,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
+    ) -> BoxFuture<'a, Result<Option<TimeMs>, StoreError>> {
         Box::pin(self.write("asking for a piece", move |scope| scope.ask(stream, span, cause)))
     }
 

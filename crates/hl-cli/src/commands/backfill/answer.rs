@@ -17,6 +17,8 @@ pub(super) struct Measure {
     pub(super) open_ms: i64,
     pub(super) lost: u64,
     pub(super) lost_ms: i64,
+    /// Before the exchange's history: not lost.
+    pub(super) before_ms: i64,
 }
 
 impl Sub for Measure {
@@ -27,6 +29,7 @@ impl Sub for Measure {
             open_ms: (self.open_ms - earlier.open_ms).max(0),
             lost: self.lost.saturating_sub(earlier.lost),
             lost_ms: (self.lost_ms - earlier.lost_ms).max(0),
+            before_ms: (self.before_ms - earlier.before_ms).max(0),
         }
     }
 }
@@ -43,6 +46,8 @@ pub(super) struct StreamAnswer {
     pub(super) filled_ms: i64,
     /// Length of what the exchange no longer has, ms.
     pub(super) unrecoverable_ms: i64,
+    /// Length of what lies before everything that is stored, and before what the exchange has, ms.
+    pub(super) before_history_ms: i64,
     /// Length of what stays open, ms.
     pub(super) open_ms: i64,
     #[serde(skip)]
@@ -84,17 +89,22 @@ impl Answer {
         if self.streams.is_empty() {
             return "nothing to fill\n".to_owned();
         }
-        let mut table = human::table(&["stream", "from", "to", "rows", "filled", "unrecoverable", "open"]);
+        let is_lost = self.streams.iter().any(|s| s.unrecoverable_ms > 0);
+        let mut headings = vec!["stream", "from", "to", "rows", "filled", "open"];
+        // It is rarely there, and makes lines longer than a terminal.
+        headings.extend(is_lost.then_some("unrecoverable"));
+        let mut table = human::table(&headings);
         for s in &self.streams {
-            table.add_row([
+            let mut cells = vec![
                 s.stream.to_string(),
-                human::time(s.from),
-                human::time(s.to),
+                human::minute(s.from),
+                human::minute(s.to),
                 s.rows.to_string(),
                 human::length(s.filled_ms),
-                human::length(s.unrecoverable_ms),
                 human::length(s.open_ms),
-            ]);
+            ];
+            cells.extend(is_lost.then(|| human::length(s.unrecoverable_ms)));
+            table.add_row(cells);
         }
         let mut text = String::new();
         // Writing to a string cannot fail.
@@ -109,6 +119,13 @@ impl Answer {
         }
         for s in &self.streams {
             let stream = s.stream;
+            if s.before_history_ms > 0 {
+                let begins = human::second(s.from + s.before_history_ms);
+                eprintln!(
+                    "hl-cli: {stream}: the exchange's history begins at {begins}; what lies before is not missing, and \
+                     recorded as before_history"
+                );
+            }
             if s.measure.lost > 0 {
                 let length = human::length(s.unrecoverable_ms);
                 say!(

@@ -16,7 +16,7 @@ use hl_core::{Coin, Interval, StreamKey, TimeMs};
 use hl_scheduler::backfill::BackfillError;
 
 use self::progress::Progress;
-use self::work::{Target, Work};
+use self::work::{BEGIN_LIMIT, Target, Work};
 use super::exchange::{Exchange, ExchangeError, reachable};
 use super::{CommandError, Common, LocalArgs, Shell, interruptible, when};
 use crate::compose::shutdown;
@@ -40,8 +40,11 @@ Examples:
 It may run beside hl-daemon on the same store, and it may be stopped at any time: the same
 command goes on where it stopped.
 
+What lies before everything that is stored, and before the exchange's own history, is recorded with
+the cause before_history: nothing is missing there.
+
 Exit codes: 0 done, 1 failed, 2 usage, 3 held by another process, 4 the exchange no longer has
-a part of it, 130 interrupted.")]
+a part that was once collected around, 130 interrupted.")]
 pub(super) struct Args {
     #[command(subcommand)]
     what: What,
@@ -158,6 +161,14 @@ pub(super) enum BackfillFailure {
     /// The store.
     #[error("the store: {0}")]
     Store(#[from] StoreError),
+    /// A daemon has the stream, and has not come to collecting it.
+    #[error("{stream} is held by {holder}, which has not begun it in {BEGIN_LIMIT:?}; nothing was asked for")]
+    NotBegun {
+        /// The stream.
+        stream: StreamKey,
+        /// Who has it.
+        holder: String,
+    },
 }
 
 impl BackfillFailure {
@@ -166,6 +177,7 @@ impl BackfillFailure {
             Self::Coins(_) | Self::Range { .. } => Exit::Usage,
             Self::Exchange(error) => error.exit(),
             Self::Fill(_) | Self::Store(_) => Exit::Failed,
+            Self::NotBegun { .. } => Exit::Held,
         }
     }
 }
@@ -205,7 +217,7 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     let progress = Progress::new();
     let mut work = Work::new(store.as_ref(), inspect.as_ref(), &exchange, &progress);
     let working = carry_out(&asked, &network, &mut work);
-    let ended = interruptible(&mut stop, || progress.tick(), working).await;
+    let ended = interruptible(&mut stop, || progress.tick(exchange.client()), working).await;
     progress.finish();
     // Leases and claims are given back here, however it ended.
     store.close().await?;

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hl_collectors::rest::{Cost, cost};
 use hl_core::ledger::{Batch, Cause, Change, GapState, Span};
 use hl_core::store::{Holder, Store, StoreError};
 use hl_core::stream::History;
 use hl_core::{Epoch, Origin, StreamKey, TimeMs};
 use hl_scheduler::backfill::{self, BackfillError, Step};
 use hl_store::Inspect;
+use tokio::time::Instant;
 
 use super::super::exchange::Exchange;
 use super::answer::{Answer, Measure, StreamAnswer};
@@ -19,6 +21,10 @@ use crate::human;
 /// Another backfill keeps a lease for a moment only: how often it is waited for, and how long.
 const LEASE_TRIES: u32 = 20;
 const LEASE_PAUSE: Duration = Duration::from_millis(100);
+/// A daemon that has just taken a stream says within seconds where its past ends: how often it is looked for, and how
+/// long.
+const BEGIN_PAUSE: Duration = Duration::from_millis(200);
+pub(super) const BEGIN_LIMIT: Duration = Duration::from_secs(120);
 /// Until a gap of a stream without a past is this old, a daemon may still fill it from a ring.
 const RING_LIMIT_MS: i64 = 90_000;
 
@@ -130,8 +136,7 @@ impl<'a> Work<'a> {
                 self.store.release(&[stream]).await?;
             }
             Err(holder) => {
-                self.store.ask(stream, Span::new(span.from, TimeMs::MAX), Cause::NotCollected).await?;
-                let edge = self.end_of_ledger(stream).await?.unwrap_or(span.from);
+                let edge = self.ask_below_edge(stream, span, &holder).await?;
                 if edge < span.to {
                     let at = human::time(edge.max(span.from));
                     self.notes.push(format!(
@@ -150,6 +155,38 @@ impl<'a> Work<'a> {
             claimed: None,
         });
         Ok(())
+    }
+
+    /// Opens gaps over what is not known from the beginning of `span` up to the edge of a stream that somebody collects, so
+    /// that no hole is left between the range and what is known, and tells that edge. One that has just begun is waited for: below an edge that is not there yet nothing can be asked for.
+    async fn ask_below_edge(
+        &self,
+        stream: StreamKey,
+        span: Span,
+        holder: &Holder,
+    ) -> Result<TimeMs, BackfillFailure> {
+        let begun = Instant::now();
+        let mut told = false;
+        loop {
+            if let Some(reached) = self.store.ask(stream, span, Cause::NotCollected).await? {
+                let leases = self.inspect.leases().await?;
+                let edge =
+                    leases.into_iter().find(|lease| lease.stream == stream).and_then(|lease| lease.edge);
+                let edge = edge.unwrap_or(reached);
+                if edge > reached {
+                    self.store.ask(stream, Span::new(span.from, edge), Cause::NotCollected).await?;
+                }
+                return Ok(edge);
+            }
+            if begun.elapsed() >= BEGIN_LIMIT {
+                return Err(BackfillFailure::NotBegun { stream, holder: human::holder(holder) });
+            }
+            if !told {
+                told = true;
+                self.progress.waits_for(&format!("waiting for {} to begin {stream}", human::holder(holder)));
+            }
+            tokio::time::sleep(BEGIN_PAUSE).await;
+        }
     }
 
     /// Takes in what the exchange shows of the newest, where nobody collects the stream; then the open gaps.
@@ -232,19 +269,19 @@ impl<'a> Work<'a> {
     }
 
     async fn fill_planned(&mut self) -> Result<(), BackfillFailure> {
-        let mut total_ms = 0;
+        let mut total = Cost::default();
         for planned in &self.planned {
             if let Some(fill) = planned.fill {
-                total_ms += self.measure(planned.stream, fill).await?.open_ms;
+                total += self.cost(planned.stream, fill).await?;
             }
         }
-        self.progress.begin(total_ms);
+        self.progress.begin(total);
         let mut refused = None;
         for at in 0..self.planned.len() {
             let Planned { stream, fill: Some(fill), .. } = self.planned[at] else { continue };
             let epoch = self.mint();
             let told = |stream: StreamKey, step: Step<'_>| match step {
-                Step::Page { piece, done_ms, rows } => self.progress.page(stream, piece, done_ms, rows),
+                Step::Page { rows, .. } => self.progress.page(stream, rows),
                 Step::Committed(_) => {}
             };
             let past = self.exchange.past();
@@ -293,10 +330,22 @@ impl<'a> Work<'a> {
         Ok(if collected { Cause::DaemonDown } else { Cause::NotCollected })
     }
 
-    async fn end_of_ledger(&self, stream: StreamKey) -> Result<Option<TimeMs>, StoreError> {
-        let covered = self.inspect.coverage(Some(stream)).await?.into_iter().map(|piece| piece.span.to);
-        let gaps = self.inspect.gaps(Some(stream)).await?.into_iter().map(|gap| gap.span.to);
-        Ok(covered.chain(gaps).max())
+    /// What it costs to fill the open gaps of a piece.
+    async fn cost(&self, stream: StreamKey, fill: Span) -> Result<Cost, StoreError> {
+        let gaps = self.inspect.gaps(Some(stream)).await?;
+        let open = gaps.iter().filter(|gap| gap.state == GapState::Open);
+        let open: Vec<_> = open.filter_map(|gap| stream.spec().borders.part(gap.span, fill)).collect();
+        let now = self.exchange.now();
+        let mut total = Cost::default();
+        match stream.spec().history {
+            History::Bars(_) | History::All => {
+                open.iter().for_each(|piece| total += cost(stream, *piece, now))
+            }
+            // However many gaps there are, one answer is all there is.
+            History::Recent(_) | History::None if open.is_empty() => {}
+            History::Recent(_) | History::None => total += cost(stream, fill, now),
+        }
+        Ok(total)
     }
 
     /// What the ledger says of a piece.
@@ -313,6 +362,7 @@ impl<'a> Work<'a> {
                     measure.open += 1;
                     measure.open_ms += ms;
                 }
+                GapState::Unrecoverable if gap.cause == Cause::BeforeHistory => measure.before_ms += ms,
                 GapState::Unrecoverable => {
                     measure.lost += 1;
                     measure.lost_ms += ms;
@@ -354,6 +404,7 @@ impl<'a> Work<'a> {
                 rows: ours.iter().map(|piece| piece.rows).sum(),
                 filled_ms: ours.iter().map(|piece| piece.span.ms()).sum(),
                 unrecoverable_ms: lost.lost_ms,
+                before_history_ms: lost.before_ms,
                 open_ms: now.open_ms,
                 measure: Measure { open: now.open, open_ms: now.open_ms, ..lost },
                 held: *claimed == Some(0) && now.open > 0,

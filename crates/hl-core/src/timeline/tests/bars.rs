@@ -48,6 +48,19 @@ fn a_bar_is_final_only_after_a_later_bar_five_seconds_and_a_pong() {
 }
 
 #[test]
+fn a_first_answer_without_bars_has_an_edge_all_the_same() {
+    let mut line = bars_line(None);
+    let mut out = Vec::new();
+    let epoch = Epoch { token: Token(1), local: 1 };
+    let grant = Grant { epoch, source: SourceId::Rest, run: None, cause: Cause::DaemonDown };
+    line.handover(Some(grant), &NoWitness, &mut out);
+    let (from, asked) = (Some(TimeMs(8 * MINUTE)), TimeMs(10 * MINUTE + 30_000));
+    let content = Content::Answer { records: Records::Candles(Vec::new()), from, asked };
+    line.offer(Ticket::Claim(epoch), content, &NoWitness, &mut out);
+    assert_eq!(out, [Change::Edge(TimeMs(8 * MINUTE))], "nothing was traded yet");
+}
+
+#[test]
 fn minutes_without_trades_are_empty_and_let_the_edge_pass() {
     let mut line = bars_line(None);
     let run = Ticket::Run(RunId::first(1));

@@ -1,14 +1,16 @@
 //! `hl-cli backfill` as its user meets it: the real binaries, against a simulated exchange over TCP.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it fails")]
 
+mod beside;
+
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hl_core::ledger::{Batch, Cause, Change, GapState, Span};
-use hl_core::seam::Net as _;
-use hl_core::store::Store as _;
+use hl_core::seam::{Clock as _, Net as _};
+use hl_core::store::{Store as _, WeightLedger as _};
 use hl_core::{Coin, Interval, Records, StreamKey, TimeMs};
 use hl_runtime::{SystemClock, TcpNet};
 use hl_sim::{Fault, FaultKind, Sim, SimConfig};
@@ -100,9 +102,13 @@ async fn until<T>(what: &str, mut answer: impl AsyncFnMut() -> Option<T>) -> T {
 
 impl World {
     async fn new(speed: f64) -> Self {
+        Self::of(speed, 2).await
+    }
+
+    /// With so many coins: the last ones trade rarely.
+    async fn of(speed: f64, coins: usize) -> Self {
         let listener = TcpNet::new().listen("127.0.0.1:0").await.unwrap();
-        let config =
-            SimConfig { seed: 5, coins: 2, traders: 50, start: START, speed, ..SimConfig::default() };
+        let config = SimConfig { seed: 5, coins, traders: 50, start: START, speed, ..SimConfig::default() };
         Self { sim: Sim::start(config, listener).unwrap(), folder: tempfile::tempdir().unwrap() }
     }
 
@@ -126,6 +132,18 @@ impl World {
 
     async fn backfill(&self, arguments: &[&str]) -> Said {
         output(self.backfill_command(arguments)).await
+    }
+
+    /// Another command of `hl-cli` on the same store.
+    async fn cli(&self, arguments: &[&str]) -> Said {
+        let mut command = command(env!("CARGO_BIN_EXE_hl-cli"), arguments);
+        command.args(["--store", &self.store()]);
+        output(command).await
+    }
+
+    /// What `hl-cli coverage --json` answers.
+    async fn coverage(&self, arguments: &[&str]) -> Value {
+        self.cli(&[&["coverage", "--json"], arguments].concat()).await.exits(0).json()
     }
 
     fn begin(&self, arguments: &[&str]) -> Child {
@@ -171,33 +189,40 @@ fn ms(time: TimeMs) -> String {
 }
 
 #[tokio::test]
-async fn bars_that_are_there_are_filled_and_the_rest_is_recorded_as_lost() {
+async fn bars_that_are_there_are_filled_and_what_never_was_is_not_missing() {
     let world = World::new(1.0).await;
     let to = START.floor(MINUTE) - MINUTE;
     let from = to - 5_400 * MINUTE;
     let arguments = ["candles", "--coin", "BTC", "--from", &ms(from), "--to", &ms(to)];
-    let said = world.backfill(&arguments).await.exits(4);
-    assert!(said.err.contains("candle/BTC/1m: the exchange no longer has"), "{}", said.err);
+    let said = world.backfill(&arguments).await.exits(0);
+    assert!(said.err.contains("candle/BTC/1m: the exchange's history begins at "), "{}", said.err);
 
     let lost: Vec<_> = world.gaps(minutes()).await;
     let lost: Vec<_> = lost.iter().filter(|gap| gap.state == GapState::Unrecoverable).collect();
     let [lost] = lost.as_slice() else { panic!("{lost:?}") };
-    assert_eq!((lost.span.from, lost.cause), (from, Cause::NotCollected));
+    assert_eq!((lost.span.from, lost.cause), (from, Cause::BeforeHistory));
     let truth = world.sim.truth_candles(coin(), Interval::M1, lost.span.to, to - 1);
     assert!(truth.len() > 4_900, "{} bars", truth.len());
     assert_eq!(said.number("rows"), i64::try_from(truth.len()).unwrap());
     assert_eq!(world.rows(minutes(), from, to).await, Records::Candles(truth));
-    assert_eq!(said.number("unrecoverable_ms"), lost.span.ms());
+    assert_eq!((said.number("unrecoverable_ms"), said.number("before_history_ms")), (0, lost.span.ms()));
     assert_eq!(said.number("filled_ms"), to.since(lost.span.to));
     assert_eq!((said.number("from"), said.number("to"), said.number("open_ms")), (from.0, to.0, 0));
-    assert_eq!(said.json()["complete"], false);
+    assert_eq!(said.json()["complete"], true, "what never was is not missing");
 
     // The clock and the markets are asked for; nothing else is left to ask.
     let asked = world.sim.status().counters.info_requests;
-    let said = world.backfill(&arguments).await.exits(4);
+    let said = world.backfill(&arguments).await.exits(0);
     assert_eq!(world.sim.status().counters.info_requests, asked + 2);
     assert_eq!((said.number("rows"), said.number("filled_ms")), (0, 0));
-    assert_eq!(said.number("unrecoverable_ms"), lost.span.ms(), "still lost");
+    assert_eq!(said.number("before_history_ms"), lost.span.ms(), "once for all");
+    let said = world.coverage(&[]).await;
+    assert_eq!((&said["complete"], &said["gaps_to_look_at"]), (&1.0.into(), &0.into()), "{said:#}");
+    let report = world.cli(&["verify", "--json"]).await.exits(0).json();
+    assert!(report["gaps"].as_array().unwrap().iter().all(|gap| gap["state"] == "backfilled"), "{report:#}");
+    let words = ["export", "--stream", "candle/BTC/1m", "--from", &ms(from), "--format", "csv"];
+    let said = world.cli(&words).await.exits(0);
+    assert!(said.err.contains("before the exchange's history; 0 gaps inside"), "{}", said.err);
     world.verify().await;
     world.sim.stop().await;
 }
@@ -383,61 +408,28 @@ async fn every_open_gap_is_filled_or_given_up() {
 }
 
 #[tokio::test]
-async fn beside_a_daemon_only_what_lies_below_its_edge_is_touched() {
+async fn waiting_for_the_request_budget_is_said() {
     let world = World::new(1.0).await;
-    let daemon = world.daemon("candles,trades");
-    let held = until("the daemon's edge", async || world.edge(minutes()).await).await;
-    assert_eq!(held.1.as_deref(), Some("hl-daemon"));
-    let to = START.floor(MINUTE);
-    let from = to - 200 * MINUTE;
-    // Far beyond the edge, which stays the daemon's.
-    let beyond = ms(world.sim.now() + DAY);
-    let arguments = ["candles", "--coin", "BTC", "--from", &ms(from), "--to", &beyond];
-    // The daemon looks after open gaps as well, and may be at this one just now.
-    let said = until("its turn", async || {
-        let said = world.backfill(&arguments).await;
-        (said.code != Some(3)).then_some(said)
+    let to = START.floor(MINUTE) - MINUTE;
+    // Another process has used the budget up, for some seconds more.
+    let store = SqliteStore::open(SqliteOptions {
+        path: world.file(),
+        role: "another".to_owned(),
+        host: "here".to_owned(),
+        pid: 1,
+        writer: Writer::Inline { delay_ms: 0 },
+        clock: Arc::new(SystemClock),
     })
-    .await;
-    said.exits(0);
-    let truth = world.sim.truth_candles(coin(), Interval::M1, from, to - 1);
-    assert_eq!(world.rows(minutes(), from, to - 1).await, Records::Candles(truth));
-    let said = world.backfill(&["trades", "--coin", "BTC"]).await.exits(0);
-    assert!(said.err.contains("trades/BTC: the newest is collected by hl-daemon"), "{}", said.err);
-
-    let still = world.edge(minutes()).await.unwrap();
-    assert_eq!(still.1.as_deref(), Some("hl-daemon"), "the lease stays where it was");
-    assert!(held.0 <= still.0 && still.0 <= world.sim.now() + MINUTE, "{still:?}");
-    interrupt(daemon).await.exits(0);
-    world.verify().await;
-    world.sim.stop().await;
-}
-
-#[tokio::test]
-async fn a_daemon_that_comes_later_begins_at_the_edge() {
-    let world = World::new(1.0).await;
-    let from = START.floor(MINUTE) - 100 * MINUTE;
-    let said = world.backfill(&["candles", "--coin", "BTC", "--from", &ms(from)]).await.exits(0);
-    let end = TimeMs(said.number("to"));
-    assert_eq!(world.edge(minutes()).await.unwrap(), (end, None), "at the last final bar, and free");
-
-    let daemon = world.daemon("candles");
-    let edge = until("the daemon's edge", async || {
-        world.edge(minutes()).await.map(|(edge, _)| edge).filter(|edge| *edge > end)
-    })
-    .await;
-    interrupt(daemon).await.exits(0);
-    let inspect = SqliteStore::inspect(world.file()).unwrap();
-    let covered = inspect.coverage(Some(minutes())).await.unwrap().into_iter().map(|piece| piece.span);
-    let gaps = inspect.gaps(Some(minutes())).await.unwrap().into_iter().map(|gap| gap.span);
-    let mut known: Vec<_> = covered.chain(gaps).collect();
-    known.sort();
-    let reached = known.iter().fold(from, |reached, span| {
-        assert!(span.from <= reached, "a hole at {reached}: {known:?}");
-        reached.max(span.to)
-    });
-    assert!(reached >= edge, "{reached} {edge}");
-    world.verify().await;
+    .await
+    .unwrap();
+    let then = SystemClock.now() - 50_000;
+    store.reserve(&world.url(), then, 690, u32::MAX).await.unwrap();
+    store.close().await.unwrap();
+    let arguments = ["candles", "--coin", "BTC", "--from", &ms(to - 2_000 * MINUTE), "--to", &ms(to)];
+    let said = world.backfill(&arguments).await.exits(0);
+    let waits =
+        said.err.lines().find(|line| line.contains("waiting for the request budget: ")).unwrap_or_default();
+    assert!(waits.contains("s, 0 of 2 done, about ") && waits.ends_with(" left"), "{}", said.err);
     world.sim.stop().await;
 }
 

@@ -1,0 +1,167 @@
+//! Rows on their way into a file of one format.
+
+use std::io::{self, Write};
+
+use hl_core::archive::StoredRows;
+use hl_core::record::Level;
+use hl_core::{Decimal, StreamKey, TimeMs};
+use serde_json::{Map, Value};
+
+use super::{Format, Numbers, Options};
+use crate::ArchiveError;
+use crate::columns::{CoinColumn, Column, FloatLevel, Values, columns};
+use crate::parquet_file::Writing;
+
+/// Where rows are written.
+pub(super) struct Sink<W: Write + Send> {
+    form: Form<W>,
+    numbers: Numbers,
+}
+
+enum Form<W: Write + Send> {
+    Parquet(Box<Writing<W>>),
+    Csv(Box<csv::Writer<W>>),
+    Ndjson(W),
+}
+
+impl<W: Write + Send> Sink<W> {
+    pub(super) fn begin(stream: StreamKey, options: Options, out: W) -> Result<Self, ArchiveError> {
+        let none = written(stream, &StoredRows::none(stream), options.numbers);
+        let form = match options.format {
+            Format::Parquet => {
+                let writing = Writing::begin(out, stream, none).map_err(of_parquet)?;
+                Form::Parquet(Box::new(writing))
+            }
+            Format::Csv => {
+                let mut csv = csv::Writer::from_writer(out);
+                csv.write_record(none.iter().flat_map(names_of)).map_err(of_csv)?;
+                Form::Csv(Box::new(csv))
+            }
+            Format::Ndjson => Form::Ndjson(out),
+        };
+        Ok(Self { form, numbers: options.numbers })
+    }
+
+    pub(super) fn write(&mut self, stream: StreamKey, rows: &StoredRows) -> Result<(), ArchiveError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let columns = written(stream, rows, self.numbers);
+        match &mut self.form {
+            Form::Parquet(writing) => writing.write(columns).map_err(of_parquet),
+            Form::Csv(csv) => {
+                for at in 0..rows.len() {
+                    let mut cells = Vec::new();
+                    columns.iter().for_each(|column| cells_of(column, at, &mut cells));
+                    csv.write_record(&cells).map_err(of_csv)?;
+                }
+                Ok(())
+            }
+            Form::Ndjson(out) => {
+                for at in 0..rows.len() {
+                    let mut object = Map::new();
+                    columns.iter().for_each(|column| fields_of(column, at, &mut object));
+                    let line = serde_json::to_string(&object).map_err(io::Error::other);
+                    line.and_then(|line| writeln!(out, "{line}")).map_err(ArchiveError::Output)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn finish(self) -> Result<W, ArchiveError> {
+        let mut out = match self.form {
+            Form::Parquet(writing) => writing.finish().map_err(of_parquet)?,
+            Form::Csv(csv) => csv.into_inner().map_err(|error| ArchiveError::Output(error.into_error()))?,
+            Form::Ndjson(out) => out,
+        };
+        out.flush().map_err(ArchiveError::Output)?;
+        Ok(out)
+    }
+}
+
+/// The columns as they are written.
+fn written(stream: StreamKey, rows: &StoredRows, numbers: Numbers) -> Vec<Column> {
+    let columns = columns(stream, rows, CoinColumn::Always);
+    match numbers {
+        Numbers::Exact => columns,
+        Numbers::Float => {
+            let float = |Column { name, values }| Column { name, values: values.in_floats() };
+            columns.into_iter().map(float).collect()
+        }
+    }
+}
+
+fn of_parquet(error: parquet::errors::ParquetError) -> ArchiveError {
+    ArchiveError::Output(io::Error::other(error))
+}
+
+fn of_csv(error: csv::Error) -> ArchiveError {
+    ArchiveError::Output(match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    })
+}
+
+fn names_of(column: &Column) -> Vec<&'static str> {
+    match column.values {
+        Values::Time(_) => vec![column.name, "iso"],
+        _ => vec![column.name],
+    }
+}
+
+/// As text, without idle zeros: what the store has and what the archive has read the same.
+fn text(number: Decimal) -> String {
+    number.normalize().to_string()
+}
+
+fn iso(time: TimeMs) -> String {
+    jiff::Timestamp::from_millisecond(time.0).map_or_else(|_| String::new(), |time| format!("{time:.3}"))
+}
+
+fn levels(side: &[Level]) -> Value {
+    let level =
+        |level: &Level| Value::from(vec![text(level.px).into(), text(level.sz).into(), Value::from(level.n)]);
+    Value::Array(side.iter().map(level).collect())
+}
+
+fn float_levels(side: &[FloatLevel]) -> Value {
+    let level =
+        |level: &FloatLevel| Value::from(vec![level.px.into(), level.sz.into(), Value::from(level.n)]);
+    Value::Array(side.iter().map(level).collect())
+}
+
+fn cells_of(column: &Column, at: usize, cells: &mut Vec<String>) {
+    match &column.values {
+        Values::Text(all) => cells.push(all[at].to_string()),
+        Values::Time(all) => cells.extend([all[at].to_string(), iso(all[at])]),
+        Values::Int(all) => cells.push(all[at].to_string()),
+        Values::Count(all) => cells.push(all[at].map(|n| n.to_string()).unwrap_or_default()),
+        Values::Decimal(all) => cells.push(text(all[at])),
+        Values::DecimalOrNull(all) => cells.push(all[at].map(text).unwrap_or_default()),
+        Values::Levels(all) => cells.push(levels(&all[at]).to_string()),
+        Values::Float(all) => cells.push(all[at].to_string()),
+        Values::FloatOrNull(all) => cells.push(all[at].map(|number| number.to_string()).unwrap_or_default()),
+        Values::FloatLevels(all) => cells.push(float_levels(&all[at]).to_string()),
+    }
+}
+
+fn fields_of(column: &Column, at: usize, object: &mut Map<String, Value>) {
+    let value = match &column.values {
+        Values::Text(all) => Value::from(&*all[at]),
+        Values::Time(all) => {
+            object.insert(column.name.to_owned(), all[at].0.into());
+            object.insert("iso".to_owned(), iso(all[at]).into());
+            return;
+        }
+        Values::Int(all) => all[at].into(),
+        Values::Count(all) => all[at].into(),
+        Values::Decimal(all) => text(all[at]).into(),
+        Values::DecimalOrNull(all) => all[at].map(text).into(),
+        Values::Levels(all) => levels(&all[at]),
+        Values::Float(all) => all[at].into(),
+        Values::FloatOrNull(all) => all[at].into(),
+        Values::FloatLevels(all) => float_levels(&all[at]),
+    };
+    object.insert(column.name.to_owned(), value);
+}
