@@ -114,23 +114,22 @@ impl Writing {
     }
 }
 
+type Visit<'a> = &'a dyn Fn(&Path) -> String;
+
 #[tokio::test]
 async fn visitors_leave_the_log_of_a_store_in_use_in_place() {
     let mut writing = Writing::begin().await;
     let copy = beside(&writing.path, ".copy");
-    let visits: [(&str, Box<dyn Fn(&Path) -> String>); 9] = [
-        ("read", Box::new(|path| sqlite3(path, "SELECT count(*) FROM trades"))),
-        ("backup", Box::new(|path| sqlite3(path, &format!(".backup {}", copy.display())))),
-        ("dump", Box::new(|path| sqlite3(path, ".dump notes"))),
-        ("vacuum", Box::new(|path| sqlite3(path, "VACUUM"))),
-        ("checkpoint", Box::new(|path| sqlite3(path, "PRAGMA wal_checkpoint(TRUNCATE)"))),
-        ("journal mode", Box::new(|path| sqlite3(path, "PRAGMA journal_mode=DELETE"))),
-        ("Python reads", Box::new(|path| python(path, "c.execute('SELECT * FROM trades').fetchall()"))),
-        (
-            "Python writes",
-            Box::new(|path| python(path, "c.execute('UPDATE notes SET text = text'); c.commit()")),
-        ),
-        ("Python gives up", Box::new(|path| python(path, "c.execute('DELETE FROM trades'); c.rollback()"))),
+    let visits: [(&str, Visit<'_>); 9] = [
+        ("read", &|path| sqlite3(path, "SELECT count(*) FROM trades")),
+        ("backup", &|path| sqlite3(path, &format!(".backup {}", copy.display()))),
+        ("dump", &|path| sqlite3(path, ".dump notes")),
+        ("vacuum", &|path| sqlite3(path, "VACUUM")),
+        ("checkpoint", &|path| sqlite3(path, "PRAGMA wal_checkpoint(TRUNCATE)")),
+        ("journal mode", &|path| sqlite3(path, "PRAGMA journal_mode=DELETE")),
+        ("Python reads", &|path| python(path, "c.execute('SELECT * FROM trades').fetchall()")),
+        ("Python writes", &|path| python(path, "c.execute('UPDATE notes SET text = text'); c.commit()")),
+        ("Python gives up", &|path| python(path, "c.execute('DELETE FROM trades'); c.rollback()")),
     ];
     writing.block().await;
     let before = inodes(&writing.path);

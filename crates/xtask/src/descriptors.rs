@@ -39,7 +39,7 @@ const CRATES: [&str; 10] = [
 const ALLOWED: [(&str, &str); 8] = [
     ("crates/hl-archive/src/files.rs", "files of the archive, and their folders"),
     ("crates/hl-archive/src/parquet_file.rs", "files of the archive"),
-    ("crates/hl-cli/src/commands/export.rs", "the file of an export"),
+    ("crates/hl-cli/src/commands/outfile.rs", "pipes and devices that an export is written to"),
     ("crates/hl-cli/src/compose/shutdown.rs", "what the kernel says of signals"),
     ("crates/hl-cli/src/config/process.rs", "the configuration, before any store is open"),
     ("crates/hl-store/src/sqlite/backup.rs", "the folder of a backup"),

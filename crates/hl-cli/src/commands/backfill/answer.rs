@@ -121,7 +121,7 @@ impl Answer {
             let stream = s.stream;
             if s.before_history_ms > 0 {
                 let begins = human::second(s.from + s.before_history_ms);
-                eprintln!(
+                say!(
                     "hl-cli: {stream}: the exchange's history begins at {begins}; what lies before is not missing, and \
                      recorded as before_history"
                 );

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
 use crate::human;
+use crate::say::say;
 
 /// A shorter wait is not worth a word.
 const LEAST_WAIT: Duration = Duration::from_secs(2);
@@ -67,7 +68,7 @@ impl Progress {
     /// Says what is waited for before anything can be asked.
     pub(super) fn waits_for(&self, words: &str) {
         match self.bar.is_hidden() {
-            true => eprintln!("hl-cli: {words}"),
+            true => say!("hl-cli: {words}"),
             false => self.bar.set_message(words.to_owned()),
         }
     }
@@ -116,7 +117,7 @@ impl Progress {
                 && done.told.is_none_or(|told| told <= Instant::now());
             if is_new {
                 done.told = waits;
-                eprintln!("hl-cli: {words}");
+                say!("hl-cli: {words}");
             }
         } else {
             self.bar.set_message(words);

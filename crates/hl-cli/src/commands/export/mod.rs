@@ -21,6 +21,7 @@ use super::outfile::OutFile;
 use super::when::Bounds;
 use super::{ArchiveArgs, CommandError, Common, Shell};
 use crate::exit::Exit;
+use crate::say::say;
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -155,7 +156,7 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
         file.write(&wanted)?;
     }
     for line in holds::lines(exported, options.complete_only, &wanted) {
-        eprintln!("hl-cli: {line}");
+        say!("hl-cli: {line}");
     }
     let is_whole = wanted.iter().all(|wanted| wanted.holds.is_whole());
     if let Some(path) = &args.out {
