@@ -44,7 +44,7 @@ const ALLOWED: [(&str, &str); 8] = [
     ("crates/hl-cli/src/config/process.rs", "the configuration, before any store is open"),
     ("crates/hl-store/src/sqlite/backup.rs", "the folder of a backup"),
     ("crates/hl-store/src/sqlite/readers.rs", "what the kernel says of locks and processes"),
-    ("crates/hl-store/src/sqlite/session.rs", "lock files"),
+    ("crates/hl-store/src/sqlite/locks.rs", "lock files"),
 ];
 
 pub(crate) fn descriptors() -> Result<(), Failed> {

@@ -15,8 +15,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::error::Step as _;
 use super::file::Opened;
+use super::locks::Locks;
 use super::rows::{self, Place, span, word};
-use super::session::{self, Locks};
+use super::session;
 use super::{SqliteStore, alerts, archive, audit, file, place, runs, schema};
 use crate::{AlertRow, Audit, CoverageRow, GapRow, Inspect, LeaseRow, StreamRow};
 

@@ -12,6 +12,7 @@ mod error;
 pub(crate) mod file;
 mod gaps;
 mod inspect;
+mod locks;
 pub(crate) mod place;
 mod readers;
 mod rows;

@@ -1,12 +1,11 @@
 //! A session: the token, the lock that proves it alive, leases and notes.
 //!
-//! A session lives while somebody holds an exclusive lock of the operating system on `<database>.locks/<token>.lock`.
-//! A crash frees the lock at once; a process that is merely stopped keeps it and is not superseded. Whatever the
-//! lock says, the token in the stream's row decides who may write.
+//! Whether a session lives is said by its lock file (`locks.rs`). Whatever that says, the token in the stream's row decides
+//! which session may write.
 
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hl_core::seam::Clock;
@@ -18,6 +17,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 
 use super::error::{SqliteError, Step as _, permanent, temporary};
 use super::file::Opened;
+use super::locks::Locks;
 use super::place::{self, Displaced};
 use super::readers::readers;
 use super::{SqliteOptions, alerts, file, rows, schema};
@@ -461,62 +461,4 @@ fn forget(tx: &Transaction<'_>, token: Token, now: TimeMs) -> Result<(), StoreEr
     tx.execute("DELETE FROM archive_claims WHERE epoch >> 32 = ?1", [token.0]).step(STEP)?;
     tx.execute("DELETE FROM sessions WHERE token = ?1", [token.0]).step(STEP)?;
     alerts::end(tx, token, now)
-}
-
-/// The folder of lock files.
-pub(super) struct Locks {
-    folder: PathBuf,
-}
-
-impl Locks {
-    /// Those of a database, whose name is [`resolve`](place::resolve)d: two names are one folder.
-    pub(super) fn of(database: &Path) -> Self {
-        Self { folder: place::beside(database, ".locks") }
-    }
-
-    /// The same, and makes the folder where it is missing.
-    fn beside(database: &Path) -> Result<Self, StoreError> {
-        let locks = Self::of(database);
-        std::fs::create_dir_all(&locks.folder).map_err(|source| {
-            let path = locks.folder.clone();
-            permanent("making the folder of lock files", SqliteError::Unwritable { path, source })
-        })?;
-        Ok(locks)
-    }
-
-    /// Whether the file of a token is there.
-    fn has(&self, token: Token) -> bool {
-        self.file(token).exists()
-    }
-
-    fn file(&self, token: Token) -> PathBuf {
-        self.folder.join(format!("{}.lock", token.0))
-    }
-
-    /// Takes the lock of a token for as long as the file is kept.
-    fn hold(&self, token: Token) -> Result<File, StoreError> {
-        const STEP: &str = "locking the session's file";
-        let path = self.file(token);
-        let fail = |source| permanent(STEP, SqliteError::Lock { path: path.clone(), source });
-        let file = File::create(&path).map_err(fail)?;
-        file.try_lock().map_err(|error| fail(error.into()))?;
-        Ok(file)
-    }
-
-    /// Whether somebody holds the lock of a token. Where that cannot be found out, somebody is assumed to.
-    pub(super) fn is_held(&self, token: Token) -> bool {
-        match File::open(self.file(token)) {
-            Err(error) => error.kind() != std::io::ErrorKind::NotFound,
-            // Shared, so that two processes that look at the same time do not take each other for the holder.
-            Ok(file) => match file.try_lock_shared() {
-                Ok(()) => false,
-                Err(TryLockError::WouldBlock | TryLockError::Error(_)) => true,
-            },
-        }
-    }
-
-    fn remove(&self, token: Token) {
-        // A file that stays is looked at again when the next session opens.
-        let _ = std::fs::remove_file(self.file(token));
-    }
 }
