@@ -138,6 +138,9 @@ pub struct StoreCondition {
     pub log_held_by: Vec<String>,
 }
 
+/// The note that says of which network a store holds data.
+pub const NETWORK: &str = "network";
+
 /// The name of a note that each session has for itself, as [`Store::living`] finds it: `<name>/<token>`.
 #[must_use]
 pub fn note_of(name: &str, token: Token) -> String {

@@ -6,7 +6,7 @@ use hl_core::seam::Endpoint;
 use hl_core::store::{Store, StoreError};
 
 /// The note in the store that keeps it.
-pub const NOTE: &str = "network";
+pub const NOTE: &str = hl_core::store::NETWORK;
 /// The exchanges whose data must not be mixed with any other's. What else there is (simulations, proxies, nodes) has no
 /// name of its own.
 const REAL: [&str; 2] = ["mainnet", "testnet"];

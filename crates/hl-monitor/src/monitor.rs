@@ -268,17 +268,14 @@ impl Monitor {
             );
             tell(AlertKind::StoreReplaced, words);
         }
-        if let Some(since) = seen.store.log_held_since
-            && seen.store.log_bytes > LOG_LARGE
-        {
+        if seen.store.log_held_since.is_some() && seen.store.log_bytes > LOG_LARGE {
             let who = match &seen.store.log_held_by[..] {
                 [] => "a program".to_owned(),
                 named => named.join(", "),
             };
             let words = format!(
-                "the database's log has grown to {} MB, because {who} has kept a transaction open on it for {} s",
-                seen.store.log_bytes / 1_000_000,
-                seen.at.since(since).max(0) / 1_000
+                "the database's log has grown to {} MB, because {who} keeps a transaction open on it",
+                seen.store.log_bytes / 1_000_000
             );
             tell(AlertKind::WalGrowing, words);
         }

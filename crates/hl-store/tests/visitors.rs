@@ -10,6 +10,7 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::{block, open, span, trades};
 use hl_core::Token;
@@ -18,6 +19,9 @@ use hl_core::store::{BatchQueue as _, Store as _, StoreError};
 use hl_store::{Inspect as _, Spool, SqliteStore, Writer};
 use tempfile::TempDir;
 
+/// Far beyond what any wait takes on a busy machine: reaching it means "never".
+const NEVER: Duration = Duration::from_secs(120);
+
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(format!("{}{suffix}", path.display()))
 }
@@ -25,6 +29,13 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 /// The files of a database: which they are, not what they are called.
 fn inodes(path: &Path) -> [u64; 2] {
     [path.to_owned(), beside(path, "-wal")].map(|path| std::fs::metadata(path).unwrap().ino())
+}
+
+/// The files whose names begin with that of `path`.
+fn files(path: &Path) -> Vec<std::ffi::OsString> {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let all = std::fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
+    all.filter(|file| file.to_str().unwrap().starts_with(name)).collect()
 }
 
 /// Runs a program on the database to its end, and returns what it says.
@@ -96,9 +107,23 @@ impl Writing {
 
     /// Commits a block as the daemon does: a failure that may pass is tried again with the same batch.
     async fn block(&mut self) {
-        while let Err(error) = self.try_block().await {
-            assert!(error.is_temporary(), "{error}");
-        }
+        let tries = async {
+            while let Err(error) = self.try_block().await {
+                assert!(error.is_temporary(), "{error}");
+            }
+        };
+        tokio::time::timeout(NEVER, tries).await.unwrap();
+    }
+
+    /// Keeps small notes until it is so.
+    async fn until(&self, is_so: impl Fn() -> bool) {
+        let tries = async {
+            while !is_so() {
+                // A log that is full refuses them for a while.
+                let _ = self.store.put_note("small", "x").await;
+            }
+        };
+        tokio::time::timeout(NEVER, tries).await.unwrap();
     }
 
     /// The blocks that another program sees.
@@ -180,10 +205,7 @@ async fn rows_that_went_with_a_deleted_log_become_a_gap() {
     for suffix in ["-wal", "-shm"] {
         std::fs::remove_file(beside(&writing.path, suffix)).unwrap();
     }
-    let waits = writing.try_block().await.unwrap_err();
-    assert!(waits.is_temporary() && waits.to_string().contains("still has it open"), "{waits}");
-    // A reader that is kept closes the deleted log the next time it is used, and opens the new one once that is there.
-    let _ = kept.unfilled().await;
+    // A reader that is kept, and not used, gives the deleted log up.
     writing.block().await;
     kept.unfilled().await.unwrap();
     writing.block().await;
@@ -198,17 +220,71 @@ async fn rows_that_went_with_a_deleted_log_become_a_gap() {
 
 #[tokio::test]
 async fn an_older_copy_in_the_place_of_the_database_goes_on_with_a_gap() {
+    for is_of_an_earlier_run in [false, true] {
+        let mut writing = Writing::begin().await;
+        writing.block().await;
+        let copy = beside(&writing.path, ".copy");
+        sqlite3(&writing.path, &format!(".backup {}", copy.display()));
+        if is_of_an_earlier_run {
+            writing.store.close().await.unwrap();
+            writing.store = open(&writing.path).await.unwrap();
+            writing.store.lease(&[trades()]).await.unwrap();
+        }
+        writing.block().await;
+        std::fs::rename(&copy, &writing.path).unwrap();
+        writing.block().await;
+        assert_eq!(writing.seen(), 2);
+        assert_eq!(writing.gaps().await, [(span(10, 20), Cause::StoreLost)]);
+        let next = open(&writing.path).await.unwrap();
+        assert!(next.token() > writing.store.token(), "a token is never given out twice");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_this_store_is_left_alone() {
+    let mut writing = Writing::begin().await;
+    writing.store.put_note("network", "mainnet").await.unwrap();
+    writing.block().await;
+    let (away, other) = (beside(&writing.path, ".away"), beside(&writing.path, ".other"));
+    let others: [&dyn Fn(&Path); 4] = [
+        &|path| std::fs::write(path, "").unwrap(),
+        &|path| std::fs::write(path, "time,px\n1,2\n".repeat(500)).unwrap(),
+        &|path| drop(sqlite3(path, "CREATE TABLE mine (x)")),
+        &|path| drop(std::fs::copy(&other, path).unwrap()),
+    ];
+    let second = open(&other).await.unwrap();
+    second.put_note("network", "testnet").await.unwrap();
+    second.close().await.unwrap();
+    for put in others {
+        std::fs::rename(&writing.path, &away).unwrap();
+        put(&writing.path);
+        let before = std::fs::read(&writing.path).unwrap();
+        for _ in 0..2 {
+            let error = writing.try_block().await.unwrap_err();
+            assert!(error.is_temporary() && error.to_string().contains("is not this store"), "{error}");
+        }
+        assert!(writing.store.condition().gone.is_some());
+        assert_eq!(std::fs::read(&writing.path).unwrap(), before, "untouched");
+        std::fs::rename(&away, &writing.path).unwrap();
+        writing.block().await;
+        assert_eq!((writing.store.condition().gone, writing.gaps().await), (None, vec![]));
+    }
+}
+
+#[tokio::test]
+async fn a_session_whose_token_another_one_has_is_over() {
     let mut writing = Writing::begin().await;
     writing.block().await;
-    let copy = beside(&writing.path, ".copy");
-    sqlite3(&writing.path, &format!(".backup {}", copy.display()));
-    writing.block().await;
-    std::fs::rename(&copy, &writing.path).unwrap();
-    writing.block().await;
-    assert_eq!(writing.seen(), 2);
-    assert_eq!(writing.gaps().await, [(span(10, 20), Cause::StoreLost)]);
-    let next = open(&writing.path).await.unwrap();
-    assert!(next.token() > writing.store.token(), "a token is never given out twice");
+    for suffix in ["", "-wal", "-shm"] {
+        std::fs::remove_file(beside(&writing.path, suffix)).unwrap();
+    }
+    std::fs::remove_dir_all(beside(&writing.path, ".locks")).unwrap();
+    let second = open(&writing.path).await.unwrap();
+    assert_eq!(second.token(), writing.store.token());
+    assert_eq!(second.lease(&[trades()]).await.unwrap().granted.len(), 1);
+    assert!(matches!(writing.try_block().await, Err(StoreError::Superseded)));
+    second.commit(Arc::new(block(second.token(), 0, 10))).await.unwrap();
+    assert_eq!(writing.seen(), 1);
 }
 
 #[tokio::test]
@@ -298,18 +374,14 @@ async fn a_log_that_a_reader_holds_is_told_and_its_space_is_given_back() {
         writing.store.put_note("large", &text).await.unwrap();
     }
     assert!(log() > 16 << 20, "{}", log());
-    while writing.store.condition().log_held_since.is_none() {
-        writing.store.put_note("small", "x").await.unwrap();
-    }
+    writing.until(|| writing.store.condition().log_held_since.is_some()).await;
     let condition = writing.store.condition();
     assert!(condition.log_bytes > 16 << 20);
     if cfg!(target_os = "linux") {
         assert_eq!(condition.log_held_by, [format!("python3 (pid {})", reader.0.id())]);
     }
     drop(reader);
-    while writing.store.condition().log_held_since.is_some() {
-        writing.store.put_note("small", "x").await.unwrap();
-    }
+    writing.until(|| writing.store.condition().log_held_since.is_none()).await;
     assert!(log() <= 8 << 20, "the space is given back: {}", log());
 }
 
@@ -330,8 +402,8 @@ async fn a_log_that_a_reader_holds_does_not_grow_for_ever() {
     let log = || std::fs::metadata(beside(&writing.path, "-wal")).unwrap().len();
     assert!((1 << 30..3 << 29).contains(&log()), "{}", log());
     drop(reader);
-    while writing.store.put_note("small", "x").await.is_err() {}
-    assert!(log() < 1 << 20, "the space is given back: {}", log());
+    // The space is given back.
+    writing.until(|| log() < 1 << 20).await;
 }
 
 #[tokio::test]
@@ -369,7 +441,7 @@ async fn a_backup_is_one_state_of_a_store_in_use() {
         assert_eq!(i64::try_from(trades).unwrap(), edge / 10 * 3, "rows and ledger of one moment");
         assert_eq!(made.bytes, std::fs::metadata(&copy).unwrap().len());
         assert!(progress.is_checking() && progress.pages().0 == progress.pages().1);
-        assert!(!beside(&copy, ".part").exists() && !beside(&copy, "-wal").exists(), "one file");
+        assert_eq!(files(&copy), [copy.file_name().unwrap()], "one file");
     }
     let inspect = SqliteStore::inspect(&copy).unwrap();
     assert_eq!(inspect.audit().await.unwrap().problems, []);
@@ -377,6 +449,12 @@ async fn a_backup_is_one_state_of_a_store_in_use() {
     // It is a store: collecting goes on where it ended.
     let store = open(&copy).await.unwrap();
     assert!(store.lease(&[trades()]).await.unwrap().granted[0].edge.is_some());
+    store.close().await.unwrap();
+    // Of a database whose program was killed: SQLite would take it for that of the copy.
+    std::fs::write(beside(&copy, "-wal"), "x").unwrap();
+    let in_use = SqliteStore::backup(&writing.path, &copy, true, Arc::default()).await.unwrap_err();
+    assert!(in_use.to_string().contains("-wal belongs to a database"), "{in_use}");
+    std::fs::remove_file(beside(&copy, "-wal")).unwrap();
     let again = SqliteStore::backup(&writing.path, &copy, false, Arc::default()).await.unwrap_err();
     assert!(again.to_string().contains("exists"), "{again}");
     let itself = SqliteStore::backup(&writing.path, &writing.path, true, Arc::default()).await;
@@ -394,7 +472,7 @@ async fn a_backup_that_is_given_up_leaves_nothing() {
         let polled = std::future::poll_fn(|context| std::task::Poll::Ready(backup.as_mut().poll(context)));
         assert!(polled.await.is_pending(), "it has only begun");
     }
-    assert!(!beside(&copy, ".part").exists());
+    assert!(files(&copy).is_empty());
 }
 
 #[tokio::test]

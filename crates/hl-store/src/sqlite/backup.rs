@@ -104,8 +104,14 @@ fn back_up(
     if let Some(folder) = to.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(unwritable(folder))?;
     }
-    let part = Part(place::beside(to, ".part"));
-    part.remove();
+    // Of a database that lay there before: SQLite would take them for those of the copy.
+    for suffix in ["-wal", "-journal"] {
+        let left = place::beside(to, suffix);
+        if left.exists() {
+            return Err(permanent(STEP, SqliteError::InUse { path: to.to_owned(), left }));
+        }
+    }
+    let part = Part::of(to);
     place::may_write(&part.0).map_err(unwritable(&part.0))?;
     let state = source.unchecked_transaction().step(STEP)?;
     // The state is chosen by the first read.
@@ -113,6 +119,8 @@ fn back_up(
     let mut target = Connection::open(&part.0).step(STEP)?;
     target.pragma_update(None, "synchronous", "FULL").step(STEP)?;
     copy(&state, &mut target, progress)?;
+    // The log may be emptied again.
+    state.finish().step(STEP)?;
     // One file, which can be read where no program can write.
     target.pragma_update(None, "journal_mode", "DELETE").step(STEP)?;
     progress.checking.store(true, Ordering::Relaxed);
@@ -132,6 +140,13 @@ fn back_up(
 struct Part(PathBuf);
 
 impl Part {
+    /// A name that no other backup has, of this process or another one.
+    fn of(to: &Path) -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let (process, number) = (std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        Self(place::beside(to, &format!(".{process}-{number}.part")))
+    }
+
     fn remove(&self) {
         for path in [self.0.clone(), place::beside(&self.0, "-journal")] {
             let _ = std::fs::remove_file(path);

@@ -76,6 +76,19 @@ pub enum SqliteError {
         .0.display()
     )]
     DeletedLogOpen(PathBuf),
+    /// The log of a database that was moved away cannot be emptied yet.
+    #[error(
+        "another file lies at {}, and a reader keeps the log of the one that lay there before; it is waited for",
+        .0.display()
+    )]
+    LogHeld(PathBuf),
+    /// Another file lies in the place of the database that was open.
+    #[error(
+        "another file lies at {}, which is not this store; put the store back, and what is collected meanwhile enters from \
+         the spool beside it",
+        .0.display()
+    )]
+    OtherStore(PathBuf),
     /// The database file was deleted or moved away while it was open.
     #[error(
         "{} is not there any more: it was deleted or moved; put it back, and what is collected meanwhile enters from the \
@@ -109,6 +122,18 @@ pub enum SqliteError {
         database: PathBuf,
         /// The spool.
         spool: PathBuf,
+    },
+    /// A database is in use there, or was when its program was killed.
+    #[error(
+        "{} belongs to a database at {}, which is in use or was when its program was killed; choose another name, or \
+         remove both",
+        left.display(), path.display()
+    )]
+    InUse {
+        /// The database.
+        path: PathBuf,
+        /// Its log.
+        left: PathBuf,
     },
     /// There is a file of that name.
     #[error("{} exists; choose another name, or say that it may be replaced", .0.display())]

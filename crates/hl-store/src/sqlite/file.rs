@@ -110,6 +110,7 @@ pub(crate) fn open_for_writing(path: &Path, kind: Kind) -> Result<Opened, StoreE
     if place::names(path) > 1 {
         return Err(permanent(STEP, SqliteError::ManyNames(path.to_owned())));
     }
+    place::close_displaced();
     if place::has_deleted_log_open(path) {
         return Err(temporary(STEP, SqliteError::DeletedLogOpen(path.to_owned())));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use hl_core::archive::{Part, StoredRows};
 use hl_core::ledger::{Cause, GapState, Span};
@@ -14,8 +14,8 @@ use hl_core::{Coin, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::error::Step as _;
-use super::file::Opened;
 use super::locks::Locks;
+use super::place::Kept;
 use super::rows::{self, Place, span, word};
 use super::session;
 use super::{SqliteStore, alerts, archive, audit, file, place, runs, schema};
@@ -28,7 +28,7 @@ use crate::{AlertRow, Audit, CoverageRow, GapRow, Inspect, LeaseRow, StreamRow};
 /// meanwhile, the next call opens the new one.
 pub struct SqliteInspect {
     path: PathBuf,
-    file: Mutex<Option<Opened>>,
+    file: Arc<Kept>,
     locks: Locks,
 }
 
@@ -41,7 +41,7 @@ impl SqliteStore {
         let path = place::resolve(path.as_ref());
         let file = file::open_for_reading(&path, schema::KIND)?;
         let locks = Locks::of(&path);
-        Ok(SqliteInspect { path, file: Mutex::new(Some(file)), locks })
+        Ok(SqliteInspect { path, file: place::keep(file), locks })
     }
 
     /// A note of the store at `path`, read in place. None where nothing lies there, or an empty file; no text where the

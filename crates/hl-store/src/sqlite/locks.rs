@@ -4,6 +4,7 @@
 //! A crash frees the lock at once; a process that is merely stopped keeps it and is not superseded.
 
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use hl_core::Token;
@@ -31,6 +32,14 @@ impl Locks {
             permanent("making the folder of lock files", SqliteError::Unwritable { path, source })
         })?;
         Ok(locks)
+    }
+
+    /// Whether the file of a token is this one.
+    pub(super) fn is(&self, token: Token, file: &File) -> bool {
+        let of =
+            |found: std::io::Result<std::fs::Metadata>| found.map(|found| (found.dev(), found.ino())).ok();
+        let own = of(file.metadata());
+        own.is_some() && own == of(std::fs::metadata(self.file(token)))
     }
 
     /// Whether the file of a token is there.

@@ -15,6 +15,7 @@ mod inspect;
 mod locks;
 pub(crate) mod place;
 mod readers;
+mod ready;
 mod rows;
 mod runs;
 mod schema;
@@ -194,12 +195,12 @@ impl Store for SqliteStore {
 
     fn lease<'a>(&'a self, streams: &'a [StreamKey]) -> BoxFuture<'a, Result<Leases, StoreError>> {
         let streams = streams.to_vec();
-        Box::pin(self.write("taking leases", move |scope| scope.lease(&streams)))
+        Box::pin(async move { self.worker.call(move |session| session.lease(&streams)).await? })
     }
 
     fn release<'a>(&'a self, streams: &'a [StreamKey]) -> BoxFuture<'a, Result<(), StoreError>> {
         let streams = streams.to_vec();
-        Box::pin(self.write("giving leases back", move |scope| scope.release(&streams)))
+        Box::pin(async move { self.worker.call(move |session| session.release(&streams)).await? })
     }
 
     fn commit(&self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Ack, StoreError>> {

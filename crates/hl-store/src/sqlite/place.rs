@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rustix::fs::Access;
 
@@ -136,6 +136,37 @@ pub(crate) fn may_write(path: &Path) -> io::Result<()> {
             rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from)
         }
         answer => answer.map_err(io::Error::from),
+    }
+}
+
+/// A reader's connection that may be closed while it is not used.
+pub(crate) type Kept = Mutex<Option<super::file::Opened>>;
+
+/// The readers of this process.
+static KEPT: Mutex<Vec<Weak<Kept>>> = Mutex::new(Vec::new());
+
+/// Keeps a reader's connection where [`close_displaced`] finds it.
+pub(crate) fn keep(file: super::file::Opened) -> Arc<Kept> {
+    let kept = Arc::new(Mutex::new(Some(file)));
+    let mut all = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|reader| reader.strong_count() > 0);
+    all.push(Arc::downgrade(&kept));
+    kept
+}
+
+/// Closes the readers of this process whose files were replaced. One that is in use closes them itself, before it reads
+/// the next time.
+pub(crate) fn close_displaced() {
+    let readers: Vec<_> = {
+        let all = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter_map(Weak::upgrade).collect()
+    };
+    for reader in readers {
+        if let Ok(mut file) = reader.try_lock()
+            && file.as_ref().is_some_and(|file| file.look().is_err())
+        {
+            *file = None;
+        }
     }
 }
 

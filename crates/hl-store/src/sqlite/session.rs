@@ -3,7 +3,7 @@
 //! Whether a session lives is said by its lock file (`locks.rs`). Whatever that says, the token in the stream's row decides
 //! which session may write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,32 +18,27 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 use super::error::{SqliteError, Step as _, permanent, temporary};
 use super::file::Opened;
 use super::locks::Locks;
-use super::place::{self, Displaced};
-use super::readers::readers;
+use super::place;
 use super::{SqliteOptions, alerts, file, rows, schema};
 use crate::{rules, spool};
-
-/// A log that is larger than this is emptied when readers let it, bytes. In ordinary times it holds a quarter of that.
-const LOG_EMPTIED_ABOVE: u64 = 16 << 20;
-/// How often that is tried while a reader holds it, ms.
-const EMPTY_EVERY_MS: i64 = 1_000;
-/// A log that readers hold grows no further than this, bytes: the disk is not theirs. What is collected meanwhile waits in
-/// the spool.
-const LOG_MOST: u64 = 1 << 30;
 
 /// The one connection that writes, and who it is.
 pub(super) struct Session {
     // Dropped before the lock is. None while the database could not be opened anew.
-    file: Option<Opened>,
+    pub(super) file: Option<Opened>,
     pub(super) token: Token,
     pub(super) clock: Arc<dyn Clock>,
-    locks: Locks,
-    alive: File,
+    pub(super) locks: Locks,
+    pub(super) alive: File,
     /// What it is called in the table of sessions.
-    options: Arc<SqliteOptions>,
-    database: PathBuf,
-    condition: Arc<Mutex<StoreCondition>>,
-    emptied: TimeMs,
+    pub(super) options: Arc<SqliteOptions>,
+    pub(super) since: TimeMs,
+    pub(super) database: PathBuf,
+    /// The streams that it was granted, and has not given back.
+    pub(super) leased: BTreeSet<StreamKey>,
+    pub(super) condition: Arc<Mutex<StoreCondition>>,
+    /// When it was last tried to empty a log that a reader holds.
+    pub(super) emptied: TimeMs,
 }
 
 impl Session {
@@ -85,11 +80,25 @@ impl Session {
         let alive = locks.hold(token)?;
         let now = options.clock.now();
         tidy(&tx, &locks, now)?;
-        enter(&tx, token, &options)?;
+        tx.execute("UPDATE token_counter SET last = ?1", [token.0]).step(STEP)?;
+        enter(&tx, token, &options, now)?;
         tx.commit().step(STEP)?;
         let clock = Arc::clone(&options.clock);
         let file = Some(file);
-        Ok(Self { file, token, clock, locks, alive, options, database, condition, emptied: now })
+        let leased = BTreeSet::new();
+        Ok(Self {
+            file,
+            token,
+            clock,
+            locks,
+            alive,
+            options,
+            since: now,
+            database,
+            leased,
+            condition,
+            emptied: now,
+        })
     }
 
     /// Runs `work` in one transaction that holds the right to write from its start.
@@ -111,88 +120,7 @@ impl Session {
         }
     }
 
-    /// Sees to it that what is written goes into the database of that name.
-    fn make_ready(&mut self) -> Result<(), StoreError> {
-        const STEP: &str = "writing to the database";
-        let found = match &self.file {
-            Some(file) => file.look(),
-            None if self.database.exists() => Err(Displaced::Replaced),
-            None => Err(Displaced::Gone),
-        };
-        match found {
-            Ok(bytes) => self.bound_log(bytes)?,
-            Err(Displaced::Gone) => {
-                let error = SqliteError::Gone(self.database.clone());
-                if self.told().gone.replace(error.to_string()).is_none() {
-                    tracing::error!(%error, "the database is gone");
-                    // So that the file is whole where it lies now. The log stays: the file may come back to it.
-                    if let Some(Err(error)) = self.file.as_ref().map(Opened::empty_own_log) {
-                        tracing::warn!(%error, "its log could not be brought into it");
-                    }
-                }
-                return Err(temporary(STEP, error));
-            }
-            Err(Displaced::Replaced | Displaced::LogReplaced) => self.open_anew()?,
-        }
-        self.told().gone = None;
-        Ok(())
-    }
-
-    /// Goes on with the database that has the name now. What the earlier one had and this one has not is missing from the
-    /// ledger of this one too: the next batches show it.
-    fn open_anew(&mut self) -> Result<(), StoreError> {
-        const STEP: &str = "opening the database anew";
-        if let Some(old) = &self.file {
-            if !old.leave_whole()? {
-                return Err(temporary(STEP, SqliteError::DeletedLogOpen(self.database.clone())));
-            }
-            self.file = None;
-            self.told().replaced += 1;
-            tracing::error!(
-                database = %self.database.display(),
-                "another program replaced the database or its log: it is opened anew; rows that were lost become gaps \
-                 with the cause store_lost"
-            );
-        }
-        let mut file = file::open_for_writing(&self.database, schema::KIND)?;
-        file::quick_check(&mut file)?;
-        // The folder of lock files may have gone with the database.
-        self.locks = Locks::beside(&self.database)?;
-        if !self.locks.has(self.token) {
-            self.alive = self.locks.hold(self.token)?;
-        }
-        let tx = file.transaction_with_behavior(TransactionBehavior::Immediate).step(STEP)?;
-        enter(&tx, self.token, &self.options)?;
-        tx.commit().step(STEP)?;
-        self.file = Some(file);
-        Ok(())
-    }
-
-    /// Gives the space of a log back that a reader has held, and refuses to let it grow without end.
-    fn bound_log(&mut self, bytes: u64) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        let waited = now.since(self.emptied);
-        let is_due = !(0..EMPTY_EVERY_MS).contains(&waited);
-        self.told().log_bytes = bytes;
-        if bytes <= LOG_EMPTIED_ABOVE {
-            let mut told = self.told();
-            (told.log_held_since, told.log_held_by) = (None, Vec::new());
-        } else if is_due && let Some(file) = &self.file {
-            self.emptied = now;
-            let is_empty = file::empty_log(file)?;
-            let held_by = if is_empty { Vec::new() } else { readers(&self.database) };
-            let mut told = self.told();
-            told.log_held_since = (!is_empty).then(|| told.log_held_since.unwrap_or(now));
-            told.log_held_by = held_by;
-        }
-        if bytes > LOG_MOST && self.told().log_held_since.is_some() {
-            let path = self.database.clone();
-            return Err(temporary("writing to the database", SqliteError::LogFull { path, bytes }));
-        }
-        Ok(())
-    }
-
-    fn told(&self) -> MutexGuard<'_, StoreCondition> {
+    pub(super) fn told(&self) -> MutexGuard<'_, StoreCondition> {
         self.condition.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -235,6 +163,20 @@ impl Session {
             .collect()
     }
 
+    pub(super) fn lease(&mut self, streams: &[StreamKey]) -> Result<Leases, StoreError> {
+        let leases = self.write("taking leases", |scope| scope.lease(streams))?;
+        self.leased.extend(leases.granted.iter().map(|start| start.stream));
+        Ok(leases)
+    }
+
+    pub(super) fn release(&mut self, streams: &[StreamKey]) -> Result<(), StoreError> {
+        self.write("giving leases back", |scope| scope.release(streams))?;
+        for stream in streams {
+            self.leased.remove(stream);
+        }
+        Ok(())
+    }
+
     /// Gives up everything that the session holds.
     pub(super) fn finish(&mut self) -> Result<(), StoreError> {
         const STEP: &str = "closing the session";
@@ -248,16 +190,18 @@ impl Session {
     }
 }
 
-/// Enters the session among the living, unless it is there, and its token among those that were given out: an older copy
-/// of the database has given out fewer, and would give them out again.
-fn enter(tx: &Transaction<'_>, token: Token, options: &SqliteOptions) -> Result<(), StoreError> {
-    const STEP: &str = "entering the session";
-    tx.execute("UPDATE token_counter SET last = max(last, ?1)", [token.0]).step(STEP)?;
+/// Enters a session among the living.
+pub(super) fn enter(
+    tx: &Transaction<'_>,
+    token: Token,
+    options: &SqliteOptions,
+    since: TimeMs,
+) -> Result<(), StoreError> {
     tx.execute(
-        "INSERT OR IGNORE INTO sessions (token, pid, host, role, since) VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![token.0, options.pid, options.host, options.role, options.clock.now().0],
+        "INSERT INTO sessions (token, pid, host, role, since) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![token.0, options.pid, options.host, options.role, since.0],
     )
-    .step(STEP)?;
+    .step("entering a session")?;
     Ok(())
 }
 
@@ -389,7 +333,7 @@ pub(super) fn edge_of_ledger(conn: &Connection, stream: &str) -> Result<Option<i
 }
 
 /// Whether the holder of a token is alive, as the session `own` sees it: its own lock it does not ask for.
-fn is_alive(own: Token, locks: &Locks, token: Token) -> bool {
+pub(super) fn is_alive(own: Token, locks: &Locks, token: Token) -> bool {
     token == own || locks.is_held(token)
 }
 
