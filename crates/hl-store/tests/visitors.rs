@@ -246,11 +246,14 @@ async fn what_is_not_this_store_is_left_alone() {
     writing.store.put_note("network", "mainnet").await.unwrap();
     writing.block().await;
     let (away, other) = (beside(&writing.path, ".away"), beside(&writing.path, ".other"));
+    let foreign = beside(&writing.path, ".foreign");
+    sqlite3(&foreign, "CREATE TABLE mine (x)");
+    let copy_of = |from: &Path, to: &Path| assert!(std::fs::copy(from, to).unwrap() > 0);
     let others: [&dyn Fn(&Path); 4] = [
         &|path| std::fs::write(path, "").unwrap(),
         &|path| std::fs::write(path, "time,px\n1,2\n".repeat(500)).unwrap(),
-        &|path| drop(sqlite3(path, "CREATE TABLE mine (x)")),
-        &|path| drop(std::fs::copy(&other, path).unwrap()),
+        &|path| copy_of(&foreign, path),
+        &|path| copy_of(&other, path),
     ];
     let second = open(&other).await.unwrap();
     second.put_note("network", "testnet").await.unwrap();
