@@ -84,6 +84,8 @@ impl Spool {
     /// # Errors
     /// Temporary where [`MAX_SPOOLS`] processes have one; otherwise as for a store.
     pub async fn open_beside(database: &Path, writer: Writer, max_bytes: u64) -> Result<Self, StoreError> {
+        // A symbolic link is another name of the same store.
+        let database = &place::resolve(database);
         let mut n = 0;
         let spool = loop {
             match Self::open(Self::beside(database, n), writer, max_bytes).await {

@@ -146,7 +146,10 @@ impl Answer {
             format!("{}: {rows} rows, {}, checked: a copy of {from}\n", to.display(), DecimalBytes(*bytes));
         if *files > 0 {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{files} files of the archive stay where they are; copy that folder too");
+            let _ = writeln!(
+                text,
+                "{files} files of the archive stay where they are: copy that folder too, and name it with --archive"
+            );
         }
         text
     }

@@ -342,6 +342,7 @@ async fn collect(
         () = show => Ok(()),
         () = tell(config, outside, engine) => Ok(()),
     };
+    tally.store_gone = store.condition().gone;
     let snapshot = engine.snapshot();
     if !snapshot.streams.is_empty() {
         let gaps = Gaps::new(&config.store).counted().await;

@@ -22,6 +22,8 @@ pub(super) struct Tally {
     gaps_unfilled: Option<u64>,
     /// What was last seen to be in the way.
     pub(super) trouble: Option<String>,
+    /// Why nothing could be written to the store at the end, in words.
+    pub(super) store_gone: Option<String>,
 }
 
 impl Tally {
@@ -70,6 +72,8 @@ pub(super) struct Summary {
     gaps_unfilled: Option<u64>,
     /// Batches that wait in the spool for the next start.
     spooled_batches: u64,
+    /// Why nothing could be written to the store at the end, in words.
+    store_gone: Option<String>,
     #[serde(skip)]
     words: &'static str,
     /// How to name the store to `hl-cli`.
@@ -92,6 +96,7 @@ impl Summary {
             gaps_opened: tally.gaps_opened,
             gaps_unfilled: tally.gaps_unfilled,
             spooled_batches: tally.spooled_batches,
+            store_gone: tally.store_gone.clone(),
             flags: config.store_flags(&ThisMachine),
         }
     }
@@ -114,6 +119,14 @@ impl Summary {
             None => "the store does not say how many are not filled".to_owned(),
         };
         let _ = writeln!(text, "gaps: {gaps_opened} opened in this run; {unfilled}");
+        if let Some(gone) = &self.store_gone {
+            let _ = writeln!(
+                text,
+                "{spooled_batches} batches wait in the spool; the next start stores them once the store is back"
+            );
+            let _ = writeln!(text, "next: {gone}");
+            return text;
+        }
         if *spooled_batches > 0 {
             let _ = writeln!(text, "{spooled_batches} batches wait in the spool; the next start stores them");
         }
@@ -134,6 +147,7 @@ mod tests {
     fn summary(records: u64, spooled_batches: u64) -> Summary {
         Summary {
             ended: Why::Interrupted.as_str(),
+            store_gone: None,
             words: Why::Interrupted.words(),
             at: TimeMs(9),
             ran_ms: 78_000,

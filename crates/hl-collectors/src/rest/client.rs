@@ -165,10 +165,13 @@ struct State {
     penalty_ms: i64,
     /// Why the last attempt brought no answer, where none has come since.
     trouble: Option<String>,
+    /// Whether the last attempt did not even get a connection.
+    unreachable: bool,
 }
 
 /// The client. Cheap to share; all users slow down together on a 429.
 pub struct InfoClient {
+    net: Arc<dyn Net>,
     http: Client<Connector, Full<Bytes>>,
     options: RestOptions,
     weights: Weights,
@@ -188,13 +191,14 @@ impl InfoClient {
         mono: MonoClock,
         rng: fastrand::Rng,
     ) -> Self {
-        let connector = Connector { net, endpoint: options.endpoint.clone() };
+        let connector = Connector { net: net.clone(), endpoint: options.endpoint.clone() };
         let http = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_LIMIT)
             .pool_max_idle_per_host(4)
             .build(connector);
         Self {
+            net,
             http,
             options,
             weights,
@@ -332,6 +336,19 @@ impl InfoClient {
         }
     }
 
+    /// Whether a connection can be made. It is not kept.
+    async fn reach(&self, request: &InfoRequest) -> Result<(), RestError> {
+        let connected = tokio::time::timeout(REQUEST_LIMIT, self.net.connect(&self.options.endpoint)).await;
+        let connected = connected.map_err(|_| RestError::Limit { request: request.name() })?;
+        connected.map_err(|source| RestError::Network {
+            request: request.name(),
+            endpoint: self.options.endpoint.clone(),
+            source: source.into(),
+        })?;
+        self.state().unreachable = false;
+        Ok(())
+    }
+
     async fn attempt(
         &self,
         request: &InfoRequest,
@@ -342,6 +359,10 @@ impl InfoClient {
         let name = || request.name();
         let deadline = Instant::now() + limit;
         self.wait_out_penalty(request, deadline).await?;
+        if self.state().unreachable {
+            // What never reaches the exchange costs nothing there: no weight is taken before there is a connection.
+            self.reach(request).await?;
+        }
         if !self.weights.take(weight, urgency, deadline - Instant::now()).await {
             return Err(RestError::Budget { request: name() });
         }
@@ -361,7 +382,10 @@ impl InfoClient {
             .map_err(|e| network(e.into()))?;
         let sent = self.mono.now();
         let answer = tokio::time::timeout(REQUEST_LIMIT, async {
-            let response = self.http.request(http).await.map_err(|e| network(root_cause(e)))?;
+            let response = self.http.request(http).await.map_err(|error| {
+                self.state().unreachable = error.is_connect();
+                network(root_cause(error))
+            })?;
             let status = response.status();
             let body = self.bodies.read(response).await.map_err(|error| match error {
                 BodyError::Broken(source) => network(source.into()),

@@ -1,7 +1,7 @@
 //! States: books, best bids and offers, mids, contexts. Each record replaces the one before.
 //!
-//! The edge is the last record. A hole is a longer time without one than the kind's cadence allows; inside one
-//! healthy subscription a kind that is only pushed on change may be silent for any time.
+//! The edge is the last record. A hole is a longer time without one than the kind's cadence allows. A kind that is only
+//! pushed on change may be silent for any time inside one healthy subscription, and between two runs any time is a hole.
 
 use std::collections::BTreeMap;
 
@@ -57,7 +57,12 @@ impl States {
             return tally;
         };
         let first = common.edge.map_or(first, |edge| first.max(edge));
-        let hole_ms = common.key.spec().hole_ms;
+        let spec = common.key.spec();
+        // What is pushed at every change may have changed in any pause between two runs, however short.
+        let hole_ms = match live.unproven {
+            Some(cause) if !spec.steady && cause != Cause::Sampled => 0,
+            _ => spec.hole_ms,
+        };
         let begin = match (common.edge, live.unproven.take()) {
             (None, _) => first,
             (Some(edge), None) if !self.is_steady() || first.since(edge) <= hole_ms => edge,

@@ -98,11 +98,11 @@ fn back_up(
         return Err(permanent(STEP, SqliteError::Folder(to.to_owned())));
     }
     let source = file::open_for_reading(from, schema::KIND)?;
-    if to.exists() && (!replace || place::is_same(from, to)) {
-        return Err(permanent(STEP, SqliteError::Exists(to.to_owned())));
+    if place::is_same(from, to) {
+        return Err(permanent(STEP, SqliteError::Itself(to.to_owned())));
     }
-    if let Some(folder) = to.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(unwritable(folder))?;
+    if to.exists() && !replace {
+        return Err(permanent(STEP, SqliteError::Exists(to.to_owned())));
     }
     // Of a database that lay there before: SQLite would take them for those of the copy.
     for suffix in ["-wal", "-journal"] {

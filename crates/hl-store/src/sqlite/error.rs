@@ -138,6 +138,9 @@ pub enum SqliteError {
     /// There is a file of that name.
     #[error("{} exists; choose another name, or say that it may be replaced", .0.display())]
     Exists(PathBuf),
+    /// The store itself was named as the place of its copy.
+    #[error("{} is the store itself; choose another name", .0.display())]
+    Itself(PathBuf),
     /// A copy has not as many rows as what was copied.
     #[error("the copy at {} does not have the rows of the store; it was removed", .0.display())]
     Uneven(PathBuf),
