@@ -218,6 +218,14 @@ pub trait Store: WeightLedger {
         epoch: Epoch,
     ) -> BoxFuture<'_, Result<Vec<Span>, StoreError>>;
 
+    /// Like [`Store::claim_gaps`], but leaves out gaps that stick out of `span`: no gap is split.
+    fn claim_whole_gaps(
+        &self,
+        stream: StreamKey,
+        span: Span,
+        epoch: Epoch,
+    ) -> BoxFuture<'_, Result<Vec<Span>, StoreError>>;
+
     /// Gives back what is left of the claims of `epoch`.
     fn unclaim(&self, epoch: Epoch) -> BoxFuture<'_, Result<(), StoreError>>;
 
