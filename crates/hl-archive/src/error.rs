@@ -67,7 +67,7 @@ pub enum ArchiveError {
     #[error("the part {0:?} is recorded, and names no file inside the archive")]
     Path(String),
     /// A living process archives the day.
-    #[error("{day} of {stream} is being archived by {} (pid {} on {})", holder.role, holder.pid, holder.host)]
+    #[error("{day} of {stream} is being archived by {holder}")]
     Held {
         /// The stream.
         stream: StreamKey,

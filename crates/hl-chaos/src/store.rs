@@ -187,6 +187,15 @@ impl<S: Store> Store for RoughStore<S> {
         self.rough(self.inner.claim_gaps(stream, span, epoch))
     }
 
+    fn claim_whole_gaps(
+        &self,
+        stream: StreamKey,
+        span: Span,
+        epoch: Epoch,
+    ) -> BoxFuture<'_, Result<Vec<Span>, StoreError>> {
+        self.rough(self.inner.claim_whole_gaps(stream, span, epoch))
+    }
+
     fn unclaim(&self, epoch: Epoch) -> BoxFuture<'_, Result<(), StoreError>> {
         self.rough(self.inner.unclaim(epoch))
     }

@@ -4,7 +4,6 @@ use std::io::IsTerminal as _;
 
 use comfy_table::{CellAlignment, Table, presets};
 use hl_core::TimeMs;
-use hl_core::store::Holder;
 
 /// The width of a page, where there is no terminal.
 const DEFAULT_WIDTH: usize = 80;
@@ -64,18 +63,6 @@ pub fn length(ms: i64) -> String {
         _ => format!("{}d {}h", hours / 24, hours % 24),
     };
     format!("{sign}{text}")
-}
-
-/// A process on a store: `hl-daemon (pid 77 on here)`.
-#[must_use]
-pub fn process(role: &str, pid: u32, host: &str) -> String {
-    format!("{role} (pid {pid} on {host})")
-}
-
-/// The same of one that holds something.
-#[must_use]
-pub fn holder(holder: &Holder) -> String {
-    process(&holder.role, holder.pid, &holder.host)
 }
 
 /// A table with these headings; every column but the first is aligned right.

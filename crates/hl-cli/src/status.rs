@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use hl_core::alert::Alert;
-use hl_core::store::note_of;
+use hl_core::store::{Holder, note_of};
 use hl_core::{StreamKey, TimeMs, Token};
 use hl_monitor::{Reception, TotalReception};
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,16 @@ pub struct StatusReport {
     /// Open alerts, oldest first.
     #[serde(default)]
     pub alerts: Vec<Alert>,
+}
+
+impl StatusReport {
+    /// The daemon, as the store names it.
+    #[must_use]
+    pub fn holder(&self) -> Holder {
+        let Self { token, pid, host, role, .. } = self;
+        let since = self.at - self.uptime_ms;
+        Holder { token: *token, pid: *pid, host: host.clone(), role: role.clone(), since }
+    }
 }
 
 /// Who collects a stream.

@@ -284,6 +284,26 @@ async fn three_processes_without_a_ledger_stay_below_the_limit_of_the_exchange()
     }
 }
 
+/// The newest trades weigh 21, a page of bars more: each more than what is left in any case.
+#[tokio::test(start_paused = true)]
+async fn a_process_that_has_spent_nothing_for_a_minute_sends_one_request_of_any_weight() {
+    for weight in [21, 104] {
+        let mut world = World::new().await;
+        world.ledger.be(Mood::Fails);
+        let process = world.process();
+        assert!(world.take(&process, weight, Duration::ZERO).await, "{weight}");
+        let first = Instant::now();
+        assert!(!world.take(&process, 1, Duration::ZERO).await, "one request, {weight}");
+        assert!(world.take(&process, weight, MINUTE).await, "{weight}");
+        assert_eq!(first.elapsed(), MINUTE, "as soon as the first has left the window");
+    }
+    let mut world = World::new().await;
+    world.ledger.be(Mood::Fails);
+    let process = world.process();
+    let more = Urgency::Live.ceiling() + 1;
+    assert!(!world.take(&process, more, Duration::ZERO).await, "what the ledger would never grant");
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_that_starts_without_a_ledger_leaves_room_for_what_was_spent_before_it() {
     let mut world = World::new().await;

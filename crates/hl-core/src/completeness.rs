@@ -28,7 +28,8 @@ pub struct Completeness {
     /// The range, ms.
     #[serde(flatten)]
     pub range: Span,
-    /// The block at which collecting began, where earlier rows of that block may not be known.
+    /// The block at which collecting of the stream began, where it lies in the range and earlier rows of that block may not
+    /// be known.
     #[serde(skip)]
     pub begun: Option<TimeMs>,
     /// What is covered.
@@ -71,20 +72,21 @@ pub fn extent(
 }
 
 impl Completeness {
-    /// What `range` holds, of a stream whose ledger has these covered pieces and these gaps, in any order.
+    /// What `range` holds, of a stream whose whole ledger has these covered pieces and these gaps, in any order.
     #[must_use]
     pub fn of(
         range: Span,
         covered: impl IntoIterator<Item = Span>,
         gaps: impl IntoIterator<Item = (Span, Cause, GapState)>,
     ) -> Self {
+        let covered: Vec<_> = covered.into_iter().collect();
+        let first = covered.iter().map(|piece| piece.from).min();
         let covered = within(range, covered);
         let unfilled = gaps.into_iter().filter(|(.., state)| *state != GapState::Backfilled);
         let (missing, before): (Vec<_>, Vec<_>) =
             unfilled.partition(|(_, cause, state)| is_missing(*cause, *state));
         let missing = within(range, missing.into_iter().map(|gap| gap.0));
         // The block at which collecting began may hold earlier rows; nothing of it is missing that was to be there.
-        let first = covered.first().map(|piece| piece.from);
         let is_border = |gap: &Span| gap.ms() == 0 && first.is_none_or(|first| gap.to <= first);
         let begun = missing.iter().find(|gap| is_border(gap)).map(|gap| gap.to);
         let missing: Vec<_> = missing.into_iter().filter(|gap| !is_border(gap)).collect();
@@ -273,6 +275,9 @@ mod tests {
         assert!(begun.is_whole());
         let proven = [4, 5, 6].map(|time| begun.proves(Borders::Shared, TimeMs(time)));
         assert_eq!(proven, [false, false, true]);
+        // Not so where collecting began earlier, and only the range begins at that block.
+        let later = of(span(5, 300 * day), &covered, &[(span(5, 5), LOST)]);
+        assert_eq!((later.begun, &later.missing[..], later.is_whole()), (None, &[span(5, 5)][..], false));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Implementations live in `hl-store`. Everything that must be atomic is one call here: rows, edge, ledger and the
 //! check of the lease token are [`Store::commit`]; moving the token and reading the edge are [`Store::lease`].
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,18 @@ pub struct Holder {
     pub role: String,
     /// When it opened the store, ms.
     pub since: TimeMs,
+}
+
+/// `hl-daemon (pid 77 on here)`, and with `{:#}` `hl-daemon (pid 77 on here, token 9)`.
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { token, pid, host, role, .. } = self;
+        write!(f, "{role} (pid {pid} on {host}")?;
+        if f.alternate() {
+            write!(f, ", token {}", token.0)?;
+        }
+        f.write_str(")")
+    }
 }
 
 /// A living session, and what it says of itself.
@@ -221,6 +234,14 @@ pub trait Store: WeightLedger {
         epoch: Epoch,
     ) -> BoxFuture<'_, Result<Vec<Span>, StoreError>>;
 
+    /// Like [`Store::claim_gaps`], but leaves out gaps that stick out of `span`: no gap is split.
+    fn claim_whole_gaps(
+        &self,
+        stream: StreamKey,
+        span: Span,
+        epoch: Epoch,
+    ) -> BoxFuture<'_, Result<Vec<Span>, StoreError>>;
+
     /// Gives back what is left of the claims of `epoch`.
     fn unclaim(&self, epoch: Epoch) -> BoxFuture<'_, Result<(), StoreError>>;
 
@@ -354,4 +375,17 @@ pub trait BatchQueue: Send + Sync + 'static {
 
     /// Batches and bytes on disk.
     fn size(&self) -> (u64, u64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_named_alike_everywhere() {
+        let (host, role) = ("here".to_owned(), "hl-daemon".to_owned());
+        let holder = Holder { token: Token(9), pid: 77, host, role, since: TimeMs(5) };
+        assert_eq!(holder.to_string(), "hl-daemon (pid 77 on here)");
+        assert_eq!(format!("{holder:#}"), "hl-daemon (pid 77 on here, token 9)");
+    }
 }

@@ -103,10 +103,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn holders(holders: &[Holder]) -> String {
-    let words: Vec<_> = holders
-        .iter()
-        .map(|h| format!("{} (pid {} on {}, token {})", h.role, h.pid, h.host, h.token.0))
-        .collect();
+    let words: Vec<_> = holders.iter().map(|holder| format!("{holder:#}")).collect();
     words.join(", ")
 }
 

@@ -305,7 +305,7 @@ fn peer(living: Living) -> Peer {
     let note = note.and_then(|text| serde_json::from_str::<ProcessNote>(&text).ok());
     Peer {
         token: holder.token,
-        name: format!("{} (pid {} on {}, token {})", holder.role, holder.pid, holder.host, holder.token.0),
+        name: format!("{holder:#}"),
         at: note.as_ref().map(|note| note.at),
         weight_used: note.as_ref().map_or(0, |note| note.weight_used),
         streams: note.as_ref().map(|note| note.collects.clone()).unwrap_or_default(),

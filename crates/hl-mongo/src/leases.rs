@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::store::{Leases, RECENT_MS, Recent, StreamStart};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
-use hl_store::rules;
+use hl_store::rules::{self, Pieces};
 use mongodb::bson::{Document, doc};
 
 use crate::documents::{Read, date, date_or_null};
@@ -170,6 +170,7 @@ pub(crate) struct Claim {
     pub(crate) stream: StreamKey,
     pub(crate) span: Span,
     pub(crate) epoch: Epoch,
+    pub(crate) pieces: Pieces,
 }
 
 #[async_trait]
@@ -180,7 +181,7 @@ impl Work for Claim {
         let living: Vec<_> = tx.living().await?.keys().copied().collect();
         let mut sheets = one(tx, self.stream, self.span).await?;
         let claimed = match sheets.get_mut(&self.stream) {
-            Some(sheet) => sheet.claim(self.span, self.epoch, |token| living.contains(&token)),
+            Some(sheet) => sheet.claim(self.span, self.epoch, self.pieces, |token| living.contains(&token)),
             None => Vec::new(),
         };
         ledger::store(tx, &sheets).await?;

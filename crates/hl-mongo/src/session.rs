@@ -116,7 +116,7 @@ impl Session {
             let others = doc! { "$expr": { "$gt": ["$until", "$$NOW"] } };
             if let Some(other) = opened.members().find_one(others).await? {
                 let other = documents::holder(&other)?;
-                return Err(MongoError::Standalone(format!("{} (pid {})", other.role, other.pid)));
+                return Err(MongoError::Standalone(other.to_string()));
             }
             warn!(
                 "a standalone MongoDB serves one process, and a crash may cut a batch in two; use a replica set"

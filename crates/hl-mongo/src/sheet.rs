@@ -11,6 +11,7 @@ use hl_core::ledger::{Cause, Change, GapState, Span};
 use hl_core::record::Candle;
 use hl_core::stream::Borders;
 use hl_core::{Epoch, Origin, StreamKey, TimeMs, Token};
+use hl_store::rules::Pieces;
 use mongodb::bson::oid::ObjectId;
 
 use crate::rows::Bar;
@@ -291,13 +292,19 @@ impl Sheet {
     }
 
     /// Claims the free open gaps inside `span`.
-    pub(crate) fn claim(&mut self, span: Span, epoch: Epoch, is_alive: impl Fn(Token) -> bool) -> Vec<Span> {
+    pub(crate) fn claim(
+        &mut self,
+        span: Span,
+        epoch: Epoch,
+        wanted: Pieces,
+        is_alive: impl Fn(Token) -> bool,
+    ) -> Vec<Span> {
         let mut claimed = Vec::new();
         for gap in self.near(span) {
             let is_free = gap.claim.is_none_or(|claim| claim == epoch || !is_alive(claim.token));
             if gap.state == GapState::Open
                 && is_free
-                && let Some(part) = self.borders().part(gap.span, span)
+                && let Some(part) = wanted.of(self.borders(), gap.span, span)
             {
                 self.carve(&gap, part, GapState::Open, Some(epoch));
                 claimed.push(part);

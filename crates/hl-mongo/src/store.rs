@@ -12,6 +12,7 @@ use hl_core::seam::{BoxFuture, Clock};
 use hl_core::statistics::Figure;
 use hl_core::store::{Leases, Living, Reservation, Store, StoreError, WeightLedger, note_of};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
+use hl_store::rules::Pieces;
 use mongodb::bson::doc;
 use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, WriteConcern};
 use mongodb::{Client, Database};
@@ -288,7 +289,18 @@ impl Store for MongoStore {
         span: Span,
         epoch: Epoch,
     ) -> BoxFuture<'_, Result<Vec<Span>, StoreError>> {
-        Box::pin(self.write_among_the_living("claiming gaps", Claim { stream, span, epoch }))
+        let claim = Claim { stream, span, epoch, pieces: Pieces::Inside };
+        Box::pin(self.write_among_the_living("claiming gaps", claim))
+    }
+
+    fn claim_whole_gaps(
+        &self,
+        stream: StreamKey,
+        span: Span,
+        epoch: Epoch,
+    ) -> BoxFuture<'_, Result<Vec<Span>, StoreError>> {
+        let claim = Claim { stream, span, epoch, pieces: Pieces::Whole };
+        Box::pin(self.write_among_the_living("claiming gaps", claim))
     }
 
     fn unclaim(&self, epoch: Epoch) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use hl_core::ledger::{Ack, Batch, Cause, Change, Span};
+use hl_core::ledger::{Batch, Cause, Change, Span};
 use hl_core::source::{FetchError, Page, Past};
 use hl_core::store::{Store, StoreError};
 use hl_core::stream::History;
@@ -204,7 +204,8 @@ fn common_ms(pieces: &[Span], span: Span) -> i64 {
 }
 
 /// Gives up open gaps of a stream inside `span` for good, without asking: the exchange has no past of it. Those that end
-/// after `until` stay, whole: one outage is one gap. Returns whether there are any.
+/// after `until` stay, whole: one outage is one gap. They are not claimed either: a promotion may fill them meanwhile.
+/// Returns whether there are any, where `span` ends with the last open gap.
 ///
 /// # Errors
 /// When the store fails.
@@ -215,17 +216,18 @@ pub async fn give_up(
     span: Span,
     until: TimeMs,
 ) -> Result<bool, StoreError> {
-    let pieces = store.claim_gaps(stream, span, epoch).await?;
+    let stays = span.to > until;
+    if until < span.from {
+        return Ok(stays);
+    }
+    let old = Span { from: span.from, to: span.to.min(until) };
+    let pieces = store.claim_whole_gaps(stream, old, epoch).await?;
     if pieces.is_empty() {
-        return Ok(false);
+        return Ok(stays);
     }
-    let (old, young): (Vec<_>, Vec<_>) = pieces.into_iter().partition(|piece| piece.to <= until);
-    let mut committed = Ok(Ack::default());
-    if !old.is_empty() {
-        let changes = old.into_iter().map(|span| (stream, Change::GapLost { span })).collect();
-        committed = store.commit(Arc::new(Batch { token: store.token(), changes })).await;
-    }
+    let changes = pieces.into_iter().map(|span| (stream, Change::GapLost { span })).collect();
+    let committed = store.commit(Arc::new(Batch { token: store.token(), changes })).await;
     // Claims go back also where the store failed: they would stay for as long as this process lives.
     store.unclaim(epoch).await?;
-    committed.map(|_| !young.is_empty())
+    committed.map(|_| stays)
 }

@@ -11,7 +11,7 @@ use hl_core::record::{Candle, HexBytes, Side, Trade};
 use hl_core::seam::BoxFuture;
 use hl_core::source::{FetchError, Page, Past};
 use hl_core::store::Store;
-use hl_core::{Coin, Decimal, Epoch, Interval, Records, StreamKey, TimeMs};
+use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
 use hl_runtime::TokioClock;
 use hl_scheduler::backfill::{self, BackfillError, Filled, Step};
 use hl_store::{Inspect as _, SqliteStore};
@@ -224,18 +224,38 @@ async fn what_one_question_found_is_counted() {
     assert_eq!((filled.rows, filled.filled_ms, filled.open_ms), (3, 2 * MINUTE, 0));
 }
 
+/// A promoted ring may bring what a young gap lacks, at any moment.
+#[tokio::test(start_paused = true)]
+async fn a_young_gap_is_not_claimed_while_old_ones_are_given_up() {
+    let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Trades(coin()));
+    let store = store(&folder, stream, &[span(0, 5), span(20, 30)]).await;
+    let epoch = |local| Epoch { token: store.token(), local };
+    let records = Records::Trades(vec![trade(20), trade(25), trade(30)]);
+    let change = Change::Filled { epoch: epoch(1), origin: Origin::Ws, span: span(20, 30), records };
+    let promoted = Arc::new(Batch { token: store.token(), changes: vec![(stream, change)] });
+    // The store answers in turn: what was found has no chance to be given back before the promotion.
+    let until = TimeMs(29 * MINUTE);
+    let given_up = backfill::give_up(&store, epoch(7), stream, span(0, 30), until);
+    let (stays, ack) = tokio::join!(biased; given_up, store.commit(promoted));
+    assert_eq!(ack.unwrap().inserted, 3, "nothing is refused");
+    assert!(stays.unwrap());
+    use GapState::{Backfilled, Unrecoverable};
+    assert_eq!(states(&folder, stream).await, [(span(0, 5), Unrecoverable), (span(20, 30), Backfilled)]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_given_up_is_given_up_whole_and_nothing_stays_claimed() {
     let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Trades(coin()));
     let store = store(&folder, stream, &[span(0, 5), span(7, 9), span(20, 30)]).await;
     let until = |minute| TimeMs(minute * MINUTE);
     let epoch = Epoch { token: store.token(), local: 7 };
-    assert!(!backfill::give_up(&store, epoch, stream, span(0, 10), until(9)).await.unwrap());
-    assert!(!backfill::give_up(&store, epoch, stream, span(0, 10), until(9)).await.unwrap());
+    assert!(!backfill::give_up(&store, epoch, stream, span(0, 9), until(9)).await.unwrap());
+    assert!(!backfill::give_up(&store, epoch, stream, span(0, 9), until(9)).await.unwrap());
     assert!(
         backfill::give_up(&store, epoch, stream, span(0, 30), until(29)).await.unwrap(),
         "it stays, whole"
     );
+    assert!(backfill::give_up(&store, epoch, stream, span(20, 30), until(19)).await.unwrap());
     use GapState::{Open, Unrecoverable};
     assert_eq!(
         states(&folder, stream).await,

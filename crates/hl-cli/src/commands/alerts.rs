@@ -68,7 +68,7 @@ fn text(answer: &Answer, all: bool) -> String {
             lasts,
             alert.times.to_string(),
             match answer.holders.iter().find(|holder| holder.token == *token) {
-                Some(holder) => human::holder(holder),
+                Some(holder) => holder.to_string(),
                 None => format!("ended (token {})", token.0),
             },
             alert.words.clone(),

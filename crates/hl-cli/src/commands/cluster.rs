@@ -170,14 +170,13 @@ fn text(answer: &Answer, with_leases: bool) -> String {
     let mut table = human::table_of_words(&headings, 4);
     let length = |ms: Option<i64>| ms.map_or("-".to_owned(), human::length);
     for row in &answer.members {
-        let Holder { token, pid, host, role, since } = &row.holder;
         table.add_row([
-            token.0.to_string(),
-            human::process(role, *pid, host),
+            row.holder.token.0.to_string(),
+            row.holder.to_string(),
             row.address.clone().unwrap_or("-".to_owned()),
             row.state.to_owned(),
             row.weight.map_or("-".to_owned(), |weight| weight.to_string()),
-            human::length(answer.at.since(*since).max(0)),
+            human::length(answer.at.since(row.holder.since).max(0)),
             row.holds.to_string(),
             row.coming.to_string(),
             row.going.to_string(),

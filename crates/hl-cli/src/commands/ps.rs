@@ -68,13 +68,8 @@ fn text(answer: &Answer) -> String {
             None => "which does not tell what runs in it".to_owned(),
         };
         // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "{between}{}, token {}, for {}, {told}",
-            human::holder(holder),
-            holder.token.0,
-            ago(holder.since)
-        );
+        let _ =
+            writeln!(text, "{between}{holder}, token {}, for {}, {told}", holder.token.0, ago(holder.since));
         if runs.is_empty() {
             continue;
         }

@@ -93,7 +93,7 @@ fn text(answer: &Answer) -> String {
             line.rows.to_string(),
             line.newest.map_or("-".to_owned(), human::time),
             line.age_ms.map_or("-".to_owned(), human::length),
-            holder.map_or("-".to_owned(), human::holder),
+            holder.map_or("-".to_owned(), ToString::to_string),
         ]);
     }
     // Writing to a string cannot fail.
@@ -101,7 +101,7 @@ fn text(answer: &Answer) -> String {
     match (&answer.live, answer.holders.as_slice()) {
         (Some(live), _) => {
             for report in [live].into_iter().chain(&answer.others) {
-                let process = human::process(&report.role, report.pid, &report.host);
+                let process = report.holder();
                 let age = human::length(answer.at.since(report.at));
                 let table = view::table(report, usize::MAX, false);
                 let _ = write!(text, "{process}, as of {age} ago:\n{table}");
@@ -110,7 +110,7 @@ fn text(answer: &Answer) -> String {
         (None, []) => text.push_str("no process is at work on this store\n"),
         (None, holders) => {
             for h in holders {
-                let _ = writeln!(text, "{} at work since {}", human::holder(h), human::time(h.since));
+                let _ = writeln!(text, "{h} at work since {}", human::time(h.since));
             }
         }
     }

@@ -49,12 +49,12 @@ async fn beside_a_daemon_that_has_just_begun_a_quiet_coin_gets_its_past() {
         command(env!("CARGO_BIN_EXE_hl-daemon"), &["--coin", quiet.as_str(), "--streams", "candles"]);
     command.args(["--network", &world.url(), "--store", &world.store()]);
     let daemon = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let held = until("the daemon's lease", async || {
+    until("the daemon's lease", async || {
         let leases = SqliteStore::inspect(world.file()).ok()?.leases().await.ok()?;
         leases.into_iter().find(|lease| lease.stream == stream && lease.holder.is_some())
     })
     .await;
-    assert_eq!(held.edge, None, "it has not said yet where its past ends");
+    // Whether it has said by now where its past ends or not: the answer is the same.
     let to = START.floor(MINUTE) - MINUTE;
     let from = to - 300 * MINUTE;
     let arguments = ["candles", "--coin", quiet.as_str(), "--from", &ms(from), "--to", &ms(to)];

@@ -1,7 +1,8 @@
 //! Request weight: booked in the store, so that every process of one address on it stays inside the limit together.
 //!
 //! While the store does not answer, collecting goes on: a process then goes by its own window, up to what the last answer
-//! of the store leaves it, and books what it spent once the store answers again.
+//! of the store leaves it, and books what it spent once the store answers again. Where that is less than a request weighs,
+//! it sends one a minute.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -47,7 +48,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// While the ledger is away, a process adds to what it spent when the ledger last answered one part in so many of what was
 /// free then: so many processes of one address may begin to poll in the same moment.
 const SHARERS: u32 = 3;
-/// What a process may spend a minute in any case: its part of what lies between the exchange's limit and the highest ceiling.
+/// What a process may plan to spend a minute in any case: its part of what lies between the exchange's limit and the highest
+/// ceiling. Most requests weigh more: see [`Window::spend_alone`].
 const LEAST: u32 = 60 / SHARERS;
 
 /// Whether the ledger can be asked.
@@ -131,9 +133,14 @@ impl Window {
         }
     }
 
-    /// Spends without the ledger, or says how long to wait for room.
+    /// Spends without the ledger, or says how long to wait for room. A window that is empty has room for any request that
+    /// the ledger might grant: one that weighs more than the allowance would never be sent otherwise.
     fn spend_alone(&mut self, now: i64, weight: u32, ceiling: u32) -> Option<Duration> {
-        let wait = self.full(now, weight, self.allowance(now, ceiling));
+        let allowance = match self.spent.is_empty() {
+            true => ceiling,
+            false => self.allowance(now, ceiling),
+        };
+        let wait = self.full(now, weight, allowance);
         if wait.is_none() {
             self.spend(now, weight, true);
         }

@@ -157,7 +157,7 @@ impl Candles {
         }
         // At the very first start the bar in progress is the border: wanted, and left to REST.
         let edge = *common.edge.get_or_insert_with(|| {
-            self.cause = Cause::NotCollected;
+            self.cause = Cause::FirstStart;
             whole - self.interval.ms()
         });
         if edge < whole && guard!(WholeBars) {

@@ -127,6 +127,35 @@ pub fn claims_are_disjoint(new: New<'_>) {
     });
 }
 
+/// Whole gaps are claimed without those that stick out: what is too young stays free for a promotion.
+pub fn what_sticks_out_is_not_claimed_with_whole_gaps(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let stream = trades("BTC");
+        let store = holder(&*subject, &[stream]).await;
+        let other = subject.open().await.unwrap();
+        let gap = |from, to| Change::GapOpened { span: span(from, to), cause: Cause::Outage };
+        let gaps = [(0, 5), (7, 10), (12, 12), (20, 30)].map(|(from, to)| gap(from, to));
+        commit(&store, store.token(), stream, gaps.to_vec()).await.unwrap();
+        let theirs = epoch(other.token(), 1);
+        let claimed = other.claim_whole_gaps(stream, span(2, 25), theirs).await.unwrap();
+        assert_eq!(claimed, [span(7, 10), span(12, 12)]);
+
+        let answer = || Records::Trades((0..=30).map(|time| trade("BTC", time, 1)).collect());
+        let ours = epoch(store.token(), 1);
+        let young = vec![filled(ours, span(20, 30), answer())];
+        assert_eq!(commit(&store, store.token(), stream, young).await.unwrap().inserted, 11);
+        let claimed = vec![filled(ours, span(6, 12), answer())];
+        assert_eq!(commit(&store, store.token(), stream, claimed).await.unwrap().inserted, 0);
+        let gaps = subject.inspect().await.unwrap().gaps(Some(stream)).await.unwrap();
+        let spans: Vec<_> = gaps.into_iter().map(|gap| gap.span).collect();
+        assert_eq!(spans, [span(0, 5), span(7, 10), span(12, 12), span(20, 30)], "none is split");
+        assert_eq!(other.claim_whole_gaps(stream, span(0, 12), theirs).await.unwrap().len(), 3);
+        other.unclaim(theirs).await.unwrap();
+        assert_eq!(store.claim_whole_gaps(stream, span(0, 12), ours).await.unwrap().len(), 3);
+    });
+}
+
 /// The list of what a backfill could do.
 pub fn open_gaps_are_counted(new: New<'_>) {
     let subject = new();

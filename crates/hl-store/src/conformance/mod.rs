@@ -87,6 +87,7 @@ macro_rules! conformance_tests {
             what_is_asked_for_is_what_is_unknown
             what_lies_before_history_is_told_from_what_was_lost
             claims_are_disjoint
+            what_sticks_out_is_not_claimed_with_whole_gaps
             open_gaps_are_counted
             neighbouring_gaps_are_opened_once_each
             a_gap_that_nothing_can_fill_is_never_open

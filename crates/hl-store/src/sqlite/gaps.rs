@@ -15,7 +15,7 @@ use super::archive;
 use super::error::Step as _;
 use super::rows::{self, Stamp, Written, word};
 use super::session::Scope;
-use crate::rules;
+use crate::rules::{self, Pieces};
 
 /// A gap as it is stored.
 #[derive(Clone, Copy)]
@@ -425,12 +425,18 @@ impl Scope<'_> {
     }
 
     /// Claims the free open gaps inside `span`.
-    pub(super) fn claim(&self, stream: StreamKey, span: Span, epoch: Epoch) -> Result<Vec<Span>, StoreError> {
+    pub(super) fn claim(
+        &self,
+        stream: StreamKey,
+        span: Span,
+        epoch: Epoch,
+        wanted: Pieces,
+    ) -> Result<Vec<Span>, StoreError> {
         let mut pieces = Vec::new();
         for gap in self.gaps_near(&stream.to_string(), span)? {
             if gap.state == GapState::Open
                 && self.is_free(&gap, epoch)
-                && let Some(part) = stream.spec().borders.part(gap.span, span)
+                && let Some(part) = wanted.of(stream.spec().borders, gap.span, span)
             {
                 self.carve(&gap, part, GapState::Open, Some(epoch))?;
                 pieces.push(part);

@@ -45,6 +45,7 @@ pub use inspect::SqliteInspect;
 use session::{Scope, Session};
 
 use crate::Import;
+use crate::rules::Pieces;
 use crate::writer::{Worker, Writer};
 
 /// How long opening is tried again where the file is busy.
@@ -222,7 +223,16 @@ impl Store for SqliteStore {
         span: Span,
         epoch: Epoch,
     ) -> BoxFuture<'_, Result<Vec<Span>, StoreError>> {
-        Box::pin(self.write("claiming gaps", move |scope| scope.claim(stream, span, epoch)))
+        Box::pin(self.write("claiming gaps", move |scope| scope.claim(stream, span, epoch, Pieces::Inside)))
+    }
+
+    fn claim_whole_gaps(
+        &self,
+        stream: StreamKey,
+        span: Span,
+        epoch: Epoch,
+    ) -> BoxFuture<'_, Result<Vec<Span>, StoreError>> {
+        Box::pin(self.write("claiming gaps", move |scope| scope.claim(stream, span, epoch, Pieces::Whole)))
     }
 
     fn unclaim(&self, epoch: Epoch) -> BoxFuture<'_, Result<(), StoreError>> {

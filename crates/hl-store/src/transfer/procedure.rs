@@ -56,7 +56,7 @@ pub struct Copied {
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
     /// Somebody writes to one of the two.
-    #[error("the {side} is in use by {} (pid {} on {}); stop it first", holder.role, holder.pid, holder.host)]
+    #[error("the {side} is in use by {holder}; stop it first")]
     InUse {
         /// Source or target.
         side: &'static str,

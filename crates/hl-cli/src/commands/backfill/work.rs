@@ -139,10 +139,7 @@ impl<'a> Work<'a> {
                 let edge = self.ask_below_edge(stream, span, &holder).await?;
                 if edge < span.to {
                     let at = human::time(edge.max(span.from));
-                    self.notes.push(format!(
-                        "{stream}: from {at} on it is collected by {}",
-                        human::holder(&holder)
-                    ));
+                    self.notes.push(format!("{stream}: from {at} on it is collected by {holder}"));
                     span = Span::new(span.from, edge.max(span.from));
                 }
             }
@@ -179,11 +176,11 @@ impl<'a> Work<'a> {
                 return Ok(edge);
             }
             if begun.elapsed() >= BEGIN_LIMIT {
-                return Err(BackfillFailure::NotBegun { stream, holder: human::holder(holder) });
+                return Err(BackfillFailure::NotBegun { stream, holder: holder.to_string() });
             }
             if !told {
                 told = true;
-                self.progress.waits_for(&format!("waiting for {} to begin {stream}", human::holder(holder)));
+                self.progress.waits_for(&format!("waiting for {holder} to begin {stream}"));
             }
             tokio::time::sleep(BEGIN_PAUSE).await;
         }
@@ -199,7 +196,7 @@ impl<'a> Work<'a> {
                 (true, newest)
             }
             Err(holder) => {
-                self.notes.push(format!("{stream}: the newest is collected by {}", human::holder(&holder)));
+                self.notes.push(format!("{stream}: the newest is collected by {holder}"));
                 (false, None)
             }
         };
@@ -410,7 +407,7 @@ impl<'a> Work<'a> {
                 held: *claimed == Some(0) && now.open > 0,
             });
         }
-        let others = self.others().await?.iter().map(human::holder).collect();
+        let others = self.others().await?.iter().map(ToString::to_string).collect();
         Ok(Answer::new(streams, others, self.notes.clone()))
     }
 }

@@ -28,7 +28,7 @@ fn a_bar_is_final_only_after_a_later_bar_five_seconds_and_a_pong() {
     line.offer(run, frame(vec![bar(10, 5)]), &NoWitness, &mut out);
     line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
     assert!(
-        out.contains(&Change::GapOpened { span: minutes(10, 11), cause: Cause::NotCollected }),
+        out.contains(&Change::GapOpened { span: minutes(10, 11), cause: Cause::FirstStart }),
         "the bar in progress at the start is left to REST: {out:?}"
     );
     out.clear();
