@@ -205,6 +205,15 @@ async fn an_export_says_what_its_range_holds_and_overwrites_nothing() {
     ] {
         assert_eq!(export(wrong).await.0, Exit::Usage, "{wrong:?}");
     }
+    let link = file("link.csv");
+    std::os::unix::fs::symlink(&csv, &link).unwrap();
+    let before = std::fs::read(&csv).unwrap();
+    for same in [&csv, &link, &file("./m.csv")] {
+        assert_eq!(export(&["--out", &csv, "--gaps", same, "--force"]).await.0, Exit::Usage, "{same}");
+    }
+    assert_eq!(std::fs::read(&csv).unwrap(), before);
+    let new = file("new.csv");
+    assert_eq!(export(&["--out", &new, "--gaps", &new]).await.0, Exit::Usage);
     let unknown = ["export", "--stream", "trades", "--coin", "BTC", "--format", "csv"];
     assert_eq!(cli(&unknown, &path).await.0, Exit::Usage, "the store has no trades");
 }
