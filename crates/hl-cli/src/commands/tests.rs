@@ -249,6 +249,8 @@ async fn bars_are_derived_and_drawn_where_all_of_their_minutes_are_covered() {
     let (exit, text) = cli_at(&draw, &path, now).await;
     assert!(exit == Exit::Done && text.ends_with(&format!("5 bars in {svg}\n")), "{text}");
     assert!(std::fs::read_to_string(&svg).unwrap().contains(">outage 2m 0s</text>"));
+    let months = ["chart", "--coin", "BTC", "--interval", "1M"];
+    assert_eq!(cli_at(&months, &path, now).await.0, Exit::Usage, "they are not equally long");
     let (_, text) = cli_at(&["chart", "--coin", "BTC", "--json"], &path, now).await;
     let picture: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(
