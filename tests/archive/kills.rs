@@ -17,7 +17,7 @@ const LONGEST_LIFE_MS: u64 = 250;
 
 fn setting(name: &str, short: u64) -> u64 {
     std::env::var(name)
-        .map_or(short, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: no number")))
+        .map_or(short, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: not a number")))
 }
 
 async fn all(store: &StoreFile, streams: &[StreamKey]) -> Vec<StoredRows> {
@@ -57,7 +57,7 @@ async fn a_run_that_is_killed_at_any_moment_loses_nothing_and_doubles_nothing() 
     let place = ["--store", store.uri.as_str()];
     let proof = answer(&[&["archive", "verify"], &place[..]].concat()).await;
     assert_eq!((&proof["clean"], &proof["doubled"], &proof["unread"]), (&true.into(), &0.into(), &0.into()));
-    assert_eq!(proof["unrecorded"], serde_json::json!([]), "what crashes left was removed");
+    assert_eq!(proof["unrecorded"], serde_json::json!([]), "what crashes left was removed or set aside");
     let listed = answer(&[&["archive", "list"], &place[..]].concat()).await;
     let parts = listed["parts"].as_array().unwrap();
     let rows: u64 = parts.iter().map(|part| part["rows"].as_u64().unwrap()).sum();

@@ -59,6 +59,15 @@ async fn polars_pandas_and_duckdb_read_the_archive() {
     let words = [&["archive", "run", "--store", &store.uri, "--retention", "book=1d"][..], &ALL[..]].concat();
     let done = answer(&words).await;
     assert!(done["total"]["archived"].as_u64().unwrap() > 0, "{done:#}");
+    // What was set aside counts for none of them.
+    let listed = answer(&["archive", "list", "--store", &store.uri]).await;
+    for part in listed["parts"].as_array().unwrap() {
+        let part = store.folder().join("archive").join(part["path"].as_str().unwrap());
+        let name = part.file_name().unwrap().to_str().unwrap();
+        std::fs::copy(&part, part.with_file_name(format!("_{name}.unrecorded"))).unwrap();
+    }
+    let listed = answer(&["archive", "list", "--store", &store.uri]).await;
+    assert_eq!(listed["aside"].as_array().unwrap().len(), listed["parts"].as_array().unwrap().len());
     let exported = store.folder().join("trades.parquet");
     let export = [
         "export", "--store", &store.uri, "--stream", "trades", "--coin", "BTC", "--format", "parquet",

@@ -26,7 +26,10 @@ pub enum ArchiveError {
     /// A recorded part that is not there.
     #[error("{} is recorded, and is not there; is --archive the right folder?", .0.display())]
     Missing(PathBuf),
-    /// The folder belongs to another store, whose parts would be taken for what a crash left.
+    /// The place of a new part has a file already.
+    #[error("{} is there already, and is not overwritten; nothing was removed from the store", .0.display())]
+    Taken(PathBuf),
+    /// The folder belongs to another store, whose parts would be set aside.
     #[error("{} is the archive of another store; name another folder with --archive", .0.display())]
     OtherStore(PathBuf),
     /// A recorded part whose file is another one than was written: a damaged disk, or a hand. None of its rows are read.
@@ -76,7 +79,7 @@ pub enum ArchiveError {
         /// Who.
         holder: Holder,
     },
-    /// The claim was taken over: the day is somebody else's by now.
+    /// The claim was taken over: the day is another process's by now.
     #[error(
         "{day} of {stream} was taken over while it was archived; what was not recorded stays in the store"
     )]

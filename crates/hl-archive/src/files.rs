@@ -1,6 +1,7 @@
-//! The files of an archive: written beside their place, moved into it, read back; and what a crash left is removed.
+//! The files of an archive: written beside their place, moved into it, read back. Of the files that no record
+//! names, unfinished ones are removed, and whole ones set aside: nothing here deletes or overwrites a row.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -33,7 +34,48 @@ pub struct Files {
 
 /// A file that no record names.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Leftover(pub PathBuf);
+pub struct Leftover {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: LeftoverKind,
+}
+
+/// What a file is that no record names.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum LeftoverKind {
+    /// It was never finished; its rows are in the store. The next run that works on its day removes it.
+    Unfinished,
+    /// It has the name of a part. The next run that works on its day sets it aside.
+    Unrecorded,
+    /// An earlier run set it aside. It stays.
+    Aside,
+}
+
+impl fmt::Display for Leftover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            LeftoverKind::Unfinished => "not finished; the next run that works on its day removes it",
+            LeftoverKind::Unrecorded => {
+                "not recorded in this store; the next run that works on its day sets it aside"
+            }
+            LeftoverKind::Aside => {
+                "set aside, since its rows are not recorded in this store. If the store was put back from a backup, this \
+                 may be the only copy of them: look into it with any Parquet reader before you delete it"
+            }
+        };
+        write!(f, "{}: {what}", self.path.display())
+    }
+}
+
+/// What became of the files of a day that no record names.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Tidied {
+    /// They were not finished.
+    pub(crate) removed: Vec<PathBuf>,
+    /// Their old and their new places.
+    pub(crate) aside: Vec<(PathBuf, PathBuf)>,
+}
 
 /// Length and SHA-256 of a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -111,8 +153,8 @@ impl Files {
         &self.root
     }
 
-    /// Takes the folder for the store with this name, where it is nobody's yet: two stores in one folder would take each
-    /// other's parts for what a crash left.
+    /// Takes the folder for the store with this name, where it has no owner yet: each of two stores in one folder would set
+    /// the other's parts aside.
     pub(crate) fn take_for(&self, store: &str) -> Result<(), ArchiveError> {
         let path = self.root.join(OWNER);
         let named = match fs::read_to_string(&path) {
@@ -136,25 +178,31 @@ impl Files {
         }
     }
 
-    /// Removes the files of a day that no part names: what died before its part was recorded. Only for whoever has the
-    /// claim on the day.
-    pub(crate) fn tidy(
-        &self,
-        stream: StreamKey,
-        day: Day,
-        parts: &[Part],
-    ) -> Result<Vec<Leftover>, ArchiveError> {
+    /// Clears a day of the files that no part names, under the claim on the day: unfinished ones are removed, whole ones set
+    /// aside. A run that died before it recorded its part leaves such a one, whose rows are in the store; but of a store that
+    /// was put back from a backup it may be the only copy.
+    pub(crate) fn tidy(&self, stream: StreamKey, day: Day, parts: &[Part]) -> Result<Tidied, ArchiveError> {
         let folder = self.root.join(layout::folder(stream, day));
-        let recorded: Vec<PathBuf> =
-            parts.iter().filter_map(|part| part.path.as_ref()).map(|path| self.root.join(path)).collect();
-        let mut removed = Vec::new();
-        for file in ours(&folder)? {
-            if !recorded.contains(&file) {
-                fs::remove_file(&file).map_err(ArchiveError::file("removing what a crash left", &file))?;
-                removed.push(Leftover(file));
+        let recorded = self.recorded(parts);
+        let mut tidied = Tidied::default();
+        for path in entries(&folder)? {
+            let Some(name) = name(&path).filter(|name| layout::is_ours(name)) else { continue };
+            if recorded.contains(&path) || path.is_dir() {
+                continue;
+            }
+            if is_unfinished(&path, name)? {
+                fs::remove_file(&path).map_err(ArchiveError::file("removing an unfinished file", &path))?;
+                tidied.removed.push(path);
+            } else {
+                let aside = set_aside(&path, &folder, name)?;
+                tidied.aside.push((path, aside));
             }
         }
-        Ok(removed)
+        Ok(tidied)
+    }
+
+    fn recorded(&self, parts: &[Part]) -> BTreeSet<PathBuf> {
+        parts.iter().filter_map(|part| part.path.as_ref()).map(|path| self.root.join(path)).collect()
     }
 
     /// Writes rows to a file beside the place of `relative`, and waits until it is on the disk.
@@ -185,10 +233,12 @@ impl Files {
         file.sync_all().map_err(ArchiveError::file("writing to the disk", &path))
     }
 
-    /// Moves what was written into its place, and waits until the folders on the disk say so.
+    /// Moves what was written into its place, where there is no other file, and waits until the folders on the disk say so.
     pub(crate) fn place(&self, relative: &str) -> Result<(), ArchiveError> {
         let (from, to) = (self.unfinished(relative)?, layout::inside(&self.root, relative)?);
-        fs::rename(&from, &to).map_err(ArchiveError::file("moving into place", &to))?;
+        if !moved(&from, &to)? {
+            return Err(ArchiveError::Taken(to));
+        }
         // Any of the folders may be new, and so may the archive's own.
         let depth = Path::new(relative).components().count() + 1;
         for folder in to.ancestors().skip(1).take(depth) {
@@ -263,22 +313,31 @@ impl Files {
         self.proven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Files of this program that no part names: the next run that works on their day removes them.
+    /// Files of this program that no part names.
     ///
     /// # Errors
     /// When a folder cannot be read.
     pub fn leftovers(&self, parts: &[Part]) -> Result<Vec<Leftover>, ArchiveError> {
-        let recorded: std::collections::BTreeSet<PathBuf> =
-            parts.iter().filter_map(|part| part.path.as_ref()).map(|path| self.root.join(path)).collect();
+        let recorded = self.recorded(parts);
         let mut folders = vec![self.root.clone()];
         let mut found = Vec::new();
         while let Some(folder) = folders.pop() {
-            for entry in entries(&folder)? {
-                if entry.is_dir() {
-                    folders.push(entry);
-                } else if is_ours(&entry) && !recorded.contains(&entry) {
-                    found.push(Leftover(entry));
+            for path in entries(&folder)? {
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
                 }
+                let kind = match name(&path) {
+                    Some(name) if layout::is_aside(name) => LeftoverKind::Aside,
+                    Some(name) if layout::is_ours(name) && !recorded.contains(&path) => {
+                        match is_unfinished(&path, name)? {
+                            true => LeftoverKind::Unfinished,
+                            false => LeftoverKind::Unrecorded,
+                        }
+                    }
+                    _ => continue,
+                };
+                found.push(Leftover { path, kind });
             }
         }
         found.sort();
@@ -290,12 +349,43 @@ impl Files {
     }
 }
 
-fn is_ours(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(layout::is_ours)
+fn name(path: &Path) -> Option<&str> {
+    path.file_name().and_then(|name| name.to_str())
 }
 
-fn ours(folder: &Path) -> Result<Vec<PathBuf>, ArchiveError> {
-    Ok(entries(folder)?.into_iter().filter(|path| is_ours(path)).collect())
+/// Whether a file of ours cannot hold a row: it has not the name of a part yet, or that name and nothing else.
+fn is_unfinished(path: &Path, name: &str) -> Result<bool, ArchiveError> {
+    if name.ends_with(UNFINISHED) {
+        return Ok(true);
+    }
+    match fs::symlink_metadata(path) {
+        Ok(of) => Ok(of.is_file() && of.len() == 0),
+        Err(source) => Err(ArchiveError::File { step: READING, path: path.to_owned(), source }),
+    }
+}
+
+/// Moves a file to a name that no other file has.
+fn set_aside(path: &Path, folder: &Path, name: &str) -> Result<PathBuf, ArchiveError> {
+    let mut number = 1;
+    loop {
+        let to = folder.join(layout::aside(name, number));
+        if moved(path, &to)? {
+            return Ok(to);
+        }
+        number += 1;
+    }
+}
+
+/// Moves a file where there is no other one: `false` where there is. The name is taken by an empty file first, since a file
+/// that is renamed would replace another; not every file system can do both at once.
+fn moved(from: &Path, to: &Path) -> Result<bool, ArchiveError> {
+    match File::create_new(to) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+        Err(source) => return Err(ArchiveError::File { step: "making", path: to.to_owned(), source }),
+    }
+    fs::rename(from, to).map_err(ArchiveError::file("moving into place", to))?;
+    Ok(true)
 }
 
 /// What a folder has; nothing where there is no such folder.

@@ -11,6 +11,9 @@ use crate::ArchiveError;
 /// The end of the name of a file that is not complete.
 pub(crate) const UNFINISHED: &str = ".tmp";
 
+/// In the name of a file that was set aside.
+const ASIDE: &str = ".unrecorded";
+
 /// The value of `stream=` in the path.
 pub(crate) fn stream_word(stream: StreamKey) -> String {
     match stream {
@@ -36,7 +39,8 @@ pub(crate) fn folder(stream: StreamKey, day: Day) -> String {
     }
 }
 
-/// The file of a claim's part, relative to the archive. Epochs are never reused, and neither are names.
+/// The file of a claim's part, relative to the archive. A store never mints an epoch twice; one that was put back from a
+/// backup does, so that the name may be taken.
 pub(crate) fn file(stream: StreamKey, day: Day, epoch: Epoch, number: u32) -> String {
     format!("{}/part-{}-{}-{number}.parquet", folder(stream, day), epoch.token.0, epoch.local)
 }
@@ -45,6 +49,21 @@ pub(crate) fn file(stream: StreamKey, day: Day, epoch: Epoch, number: u32) -> St
 pub(crate) fn is_ours(name: &str) -> bool {
     let name = name.strip_suffix(UNFINISHED).unwrap_or(name);
     name.strip_prefix("part-").is_some_and(|rest| rest.ends_with(".parquet"))
+}
+
+/// Where a part goes that no record names: a name that neither this program nor another reader takes for a part. Those
+/// that read whole folders pass over names with an underscore in front.
+pub(crate) fn aside(name: &str, number: u32) -> String {
+    match number {
+        ..=1 => format!("_{name}{ASIDE}"),
+        _ => format!("_{name}{ASIDE}-{number}"),
+    }
+}
+
+/// Whether it is a name of [`aside`].
+pub(crate) fn is_aside(name: &str) -> bool {
+    let name = name.strip_prefix('_').and_then(|name| name.rsplit_once(ASIDE));
+    name.is_some_and(|(name, number)| is_ours(name) && (number.is_empty() || number.starts_with('-')))
 }
 
 fn escaped(coin: &str) -> String {
@@ -101,5 +120,10 @@ mod tests {
         }
         assert!(is_ours("part-1-2-3.parquet") && is_ours("part-1-2-3.parquet.tmp"));
         assert!(!is_ours("notes.txt") && !is_ours("mine.parquet"));
+        for number in [1, 2, 10] {
+            let name = aside("part-1-2-3.parquet", number);
+            assert!(is_aside(&name) && !is_ours(&name) && !name.ends_with(".parquet"), "{name}");
+        }
+        assert!(!is_aside("part-1-2-3.parquet") && !is_aside("_notes.unrecorded"));
     }
 }

@@ -39,7 +39,7 @@ mod whole;
 
 pub use error::ArchiveError;
 pub use examine::{Examined, examine};
-pub use files::{Files, Leftover, Sum};
+pub use files::{Files, Leftover, LeftoverKind, Sum};
 pub use procedure::{Archiver, DayDone, Due, Told, due};
 pub use retention::{Class, Retention, RetentionError, Rule};
 pub use whole::Whole;

@@ -115,9 +115,9 @@ impl Rule {
     }
 }
 
-/// Words that are no rule.
+/// Words that are not a rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no retention; write it like 90d, 7d:delete, or off")]
+#[error("{0:?} is not a retention; write it like 90d, 7d:delete, or off")]
 pub struct RetentionError(String);
 
 impl FromStr for Rule {

@@ -121,7 +121,7 @@ impl<W: Write> Drop for View<W> {
 }
 
 /// A report as a terminal of so many columns and rows shows it: nothing pushes its first line off the screen, and what
-/// somebody should read is not cut.
+/// is worth reading is not cut.
 fn screen(
     report: &StatusReport,
     warnings: &[String],

@@ -70,7 +70,7 @@ impl Format {
 
 /// The word names no format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no format; it can be parquet, csv or ndjson")]
+#[error("{0:?} is not a format; it can be parquet, csv or ndjson")]
 pub struct FormatError(String);
 
 impl FromStr for Format {

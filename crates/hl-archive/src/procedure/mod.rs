@@ -4,14 +4,15 @@
 //! 1. *read* the page: nothing;
 //! 2. *sort out*: rows that an earlier part has, equal, are removed from the store at once; those that it has otherwise
 //!    stay there, and so do rows that the format cannot hold;
-//! 3. *write* the rest to a file beside its place, and to the disk: a file that no record names;
-//! 4. *place* it: the same;
+//! 3. *write* the rest to a file beside its place, and to the disk: an unfinished file;
+//! 4. *place* it: a whole file that no record names;
 //! 5. *compare*: the file is read back, and is equal row by row, or nothing is removed;
 //! 6. *commit*: in one transaction of the store the claim is checked, the part recorded, and the rows removed that are
 //!    still exactly what was compared.
 //!
-//! Files that no record names are removed by whoever claims the day next. So at every moment a row is in the store, or
-//! in a recorded part, or in both and equal; readers of both take it once.
+//! Of the files that no record names, the next claim of the day removes the unfinished ones, and sets the whole ones
+//! aside: it cannot tell what a crash left from a part that was recorded in a store which was since put back from a backup.
+//! So at every moment a row is in the store, or in a recorded part, or in both and equal; readers of both take it once.
 
 #[cfg(test)]
 mod tests;
@@ -94,6 +95,8 @@ pub struct DayDone {
     pub unfit: u64,
     /// Rows that stay because they were changed while they were archived.
     pub changed: u64,
+    /// Files that the store does not record, moved to another name.
+    pub aside: u64,
 }
 
 impl DayDone {
@@ -107,6 +110,7 @@ impl DayDone {
         self.conflicting += other.conflicting;
         self.unfit += other.unfit;
         self.changed += other.changed;
+        self.aside += other.aside;
     }
 
     /// Rows that stay in the store although they were due.
@@ -151,13 +155,14 @@ impl<'a> Archiver<'a> {
     /// Moves what is due of a day.
     ///
     /// # Errors
-    /// When somebody else is at it, the store or the disk fails, or a file does not hold what was written to it. What was
+    /// When another process is at it, the store or the disk fails, or a file does not hold what was written to it. What was
     /// recorded before stays so, and everything else stays in the store.
     pub async fn archive(&self, due: Due, told: &(dyn Fn(Told) + Sync)) -> Result<DayDone, ArchiveError> {
         let work = self.claim(due).await?;
+        let aside = work.aside;
         let done = work.all(told).await;
         let given_back = work.give_back().await;
-        let done = done?;
+        let done = DayDone { aside, ..done? };
         given_back?;
         Ok(done)
     }
@@ -177,7 +182,7 @@ impl<'a> Archiver<'a> {
         self.files.call(move |files| files.take_for(&name)).await?
     }
 
-    /// Claims the day, and removes what a crash left there.
+    /// Claims the day, and clears it of the files that no record names.
     async fn claim(&self, due: Due) -> Result<Work<'_>, ArchiveError> {
         let Due { stream, day, rule, .. } = due;
         self.own(rule).await?;
@@ -187,12 +192,22 @@ impl<'a> Archiver<'a> {
             return Err(ArchiveError::Held { stream, day, holder });
         }
         let parts = self.store.day_parts(stream, day).await?;
-        let work = Work { of: self, stream, day, rule, epoch, parts: Arc::new(parts) };
-        let earlier = work.parts.clone();
-        for left in self.files.call(move |files| files.tidy(stream, day, &earlier)).await?? {
-            warn!(file = %left.0.display(), "removed what a crash had left; its rows are in the store");
+        let parts = Arc::new(parts);
+        let earlier = parts.clone();
+        let tidied = self.files.call(move |files| files.tidy(stream, day, &earlier)).await??;
+        for file in &tidied.removed {
+            warn!(file = %file.display(), "removed a file that a crash had left unfinished; its rows are in the store");
         }
-        Ok(work)
+        for (file, aside) in &tidied.aside {
+            warn!(
+                file = %file.display(), aside = %aside.display(),
+                "set a file aside, since its rows are not recorded in this store. A run that was killed leaves such a file, \
+                 and its rows are in the store; but if the store was put back from a backup, it may be the only copy of them: \
+                 look into it with any Parquet reader before you delete it"
+            );
+        }
+        let aside = tidied.aside.len() as u64;
+        Ok(Work { of: self, stream, day, rule, epoch, parts, aside })
     }
 }
 
@@ -205,6 +220,8 @@ struct Work<'a> {
     epoch: Epoch,
     /// What was recorded of the day before this claim.
     parts: Arc<Vec<Part>>,
+    /// Files that were set aside.
+    aside: u64,
 }
 
 /// A page of rows, by what is to be done with them.

@@ -11,7 +11,8 @@ use hl_store::{Inspect as _, SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 
 use super::*;
-use crate::files::EVER;
+use crate::files::{EVER, LeftoverKind};
+use crate::parquet_file::Reading;
 use crate::{Whole, examine};
 
 const DAY: i64 = hl_core::time::DAY_MS;
@@ -223,7 +224,8 @@ async fn a_crash_after_any_step_loses_nothing_and_doubles_nothing() {
         let left = world.files().len() - if step >= 5 { 2 } else { 1 };
         assert_eq!(left, usize::from((2..5).contains(&step)), "step {step}");
 
-        world.archive(trades(), 10).await;
+        let done = world.archive(trades(), 10).await;
+        assert_eq!(done.aside, u64::from((3..5).contains(&step)), "step {step}: a whole file is not deleted");
         assert_eq!((world.all(trades()).await, world.hot(trades()).await), (before, 0), "step {step}");
         assert_eq!(world.problems().await, [], "step {step}");
         let parts = world.whole().parts(None, EVER).await.unwrap();
@@ -232,7 +234,7 @@ async fn a_crash_after_any_step_loses_nothing_and_doubles_nothing() {
             .filter_map(|part| part.path.as_ref()?.rsplit('/').next().map(str::to_owned))
             .collect();
         recorded.sort();
-        assert_eq!(world.files(), recorded, "step {step}: what the crash left is gone");
+        assert_eq!(world.files(), recorded, "step {step}: what the crash left is not taken for a part");
     }
 }
 
@@ -357,6 +359,49 @@ async fn damage_to_a_part_is_found() {
     assert_eq!(world.problems().await, []);
 }
 
+/// Going back to a backup makes parts that the lost store had recorded the only copy of their rows, and the run that comes
+/// next mints the same names.
+#[tokio::test]
+async fn a_store_put_back_from_a_backup_loses_no_part() {
+    let world = World::new();
+    // Before the folder was taken, a store knows nothing of it, and is refused there.
+    world.archive(trades(), 100).await;
+    world.collect(trades(), some(0..25)).await;
+    let backup = std::fs::read(world.path()).unwrap();
+    world.collect(trades(), some(25..40)).await;
+    let before = world.all(trades()).await;
+    assert_eq!((before.len(), world.archive(trades(), 100).await.archived), (40, 40));
+    let name = world.files();
+
+    for again in 1..=2 {
+        for end in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(world.folder.path().join(format!("hl.db{end}")));
+        }
+        std::fs::write(world.path(), &backup).unwrap();
+        world.session().await.close().await.unwrap();
+        let leftovers = Files::new(world.root()).leftovers(&[]).unwrap();
+        assert_eq!(leftovers.len(), again);
+        assert!(leftovers.iter().any(|left| left.kind == LeftoverKind::Unrecorded), "{leftovers:?}");
+        let done = world.archive(trades(), 100).await;
+        assert_eq!((done.archived, done.aside), (25, 1));
+        assert_eq!(world.files(), name, "the test is of a name that comes again");
+    }
+
+    let parts = world.whole().parts(None, EVER).await.unwrap();
+    let aside = world.whole().files().leftovers(&parts).unwrap();
+    assert_eq!(aside.iter().map(|left| left.kind).collect::<Vec<_>>(), [LeftoverKind::Aside; 2]);
+    let read = |path: &Path| -> Vec<usize> {
+        let file = std::fs::File::open(path).unwrap();
+        Reading::open(file, path.to_owned(), trades(), EVER)
+            .unwrap()
+            .map(|read| read.unwrap().len())
+            .collect()
+    };
+    assert_eq!(read(&aside[0].path), [40], "every row of before");
+    assert_eq!(read(&aside[1].path), [25]);
+    assert_eq!((world.all(trades()).await.len(), world.problems().await), (25, vec![]));
+}
+
 /// A file that lost a row before it was compared is never recorded.
 #[tokio::test]
 async fn what_does_not_come_back_equal_is_not_recorded() {
@@ -366,10 +411,15 @@ async fn what_does_not_come_back_equal_is_not_recorded() {
     let archiver = world.archiver(&store).await;
     let work = archiver.claim(due_of(trades())).await.unwrap();
     let rows = Arc::new(work.read(None).await.unwrap());
+    let mut number = 0;
     for wrong in [rows.pick(&[0, 1, 2, 3]), rows.pick(&[0, 1, 2, 3, 3]), rows.pick(&[1, 0, 2, 3, 4])] {
-        let path = layout::file(trades(), today(), work.epoch, 1);
+        number += 1;
+        let path = layout::file(trades(), today(), work.epoch, number);
         work.write(&path, &Arc::new(wrong)).await.unwrap();
         work.place(&path).await.unwrap();
+        assert!(matches!(work.compare(&path, &rows).await, Err(ArchiveError::Differs(_))));
+        work.write(&path, &rows).await.unwrap();
+        assert!(matches!(work.place(&path).await, Err(ArchiveError::Taken(_))), "no part replaces another");
         assert!(matches!(work.compare(&path, &rows).await, Err(ArchiveError::Differs(_))));
     }
 }
@@ -384,7 +434,7 @@ async fn a_folder_is_the_archive_of_one_store_only() {
     one.archiver(&store).await.archive(due_of(trades()), &|_| ()).await.unwrap();
     store.close().await.unwrap();
 
-    // Its parts are none of the other's, which would remove them as what a crash left.
+    // Its parts are none of the other's, which would set them aside.
     let store = other.session().await;
     let writer = Writer::Inline { delay_ms: 0 };
     let archiver =

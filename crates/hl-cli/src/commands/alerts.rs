@@ -1,4 +1,4 @@
-//! `hl-cli alerts`: what somebody should look at.
+//! `hl-cli alerts`: what needs attention.
 
 use hl_core::TimeMs;
 use hl_core::store::Holder;

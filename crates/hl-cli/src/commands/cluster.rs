@@ -15,7 +15,7 @@ use super::{CommandError, Common, Shell};
 use crate::exit::Exit;
 use crate::human;
 
-/// A stream that moves is held by nobody for a moment.
+/// A stream that moves is held by no process for a moment.
 const ON_THE_WAY: Duration = Duration::from_secs(3);
 
 #[derive(clap::Args, Debug)]
@@ -26,8 +26,8 @@ Examples:
   hl-cli cluster --json | jq '.leases[] | select(.holder == null)'
 
 How far a stream is behind is how long its settled past lies behind now: at most a bar for bars,
-and for quiet streams as long as nothing happens. Exit code 1: a stream that somebody wants is held
-by nobody.")]
+and for quiet streams as long as nothing happens. Exit code 1: a stream that is to be
+collected is held by no process.")]
 pub(super) struct Args {
     /// List every stream, too
     #[arg(long)]
@@ -73,7 +73,7 @@ struct Lease {
     holder: Option<Token>,
     /// Whether a living process is to collect it.
     wanted: bool,
-    /// Who is to have it; none where nobody wants it, or has room for it.
+    /// Who is to have it; none where no process wants it, or has room for it.
     given: Option<Token>,
     /// The past below this time is settled, ms.
     edge: Option<TimeMs>,
@@ -82,7 +82,7 @@ struct Lease {
 }
 
 impl Answer {
-    /// Streams that somebody is to collect, and that nobody holds.
+    /// Streams that a process is to collect, and that none holds.
     fn unheld(&self) -> impl Iterator<Item = &Lease> {
         self.leases.iter().filter(|lease| lease.wanted && lease.holder.is_none())
     }
@@ -184,7 +184,7 @@ fn text(answer: &Answer, with_leases: bool) -> String {
         ]);
     }
     let mut text = format!("{}\n", table.trim_fmt());
-    for (words, has_room) in [("held by nobody", true), ("no room for", false)] {
+    for (words, has_room) in [("held by no process", true), ("no room for", false)] {
         let unheld = answer.unheld().filter(|lease| lease.given.is_some() == has_room);
         let unheld: Vec<_> = unheld.map(|lease| lease.stream.to_string()).collect();
         if !unheld.is_empty() {

@@ -43,7 +43,8 @@ Examples:
 Copied is all that the store knows: rows of every kind, covered pieces, gaps and what became of
 them, edges, recorded parts of the archive, runs of jobs, statistics, alerts, notes. Not copied are
 files: those of the archive (give the collector the same --archive as before), raw frames and the
-spool. Files of the archive that are on this machine are compared with their records. A spool that is not empty is drained by whoever collects into the source once more.
+spool. Files of the archive that are on this machine are compared with their records. A
+spool that is not empty is drained by a collector that is started on the source once more.
 
 Both stores are to be left alone meanwhile: stop the collectors first, and let them go on with the
 copy. The source is only read. The target has to be empty, or hold an interrupted copy of the same

@@ -63,7 +63,7 @@ Examples:
   hl-cli backfill candles --coin BTC --from 2026-11-01
   hl-cli jobs list                                 which jobs there are, and when they run
   hl-cli ps                                        what runs, and how it gets on
-  hl-cli alerts                                    what somebody should look at
+  hl-cli alerts                                    what needs attention
   hl-cli archive run --dry-run                     which old rows would go to Parquet files
   hl-cli export --stream candles --coin BTC --interval 5m --out btc.parquet
   hl-cli backup --to backup.db                     the store of a running daemon as one file
@@ -77,7 +77,7 @@ it was seen.";
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// What somebody should look at: open alerts, newest first
+    /// What needs attention: open alerts, newest first
     Alerts(alerts::Args),
     /// Moves old rows to Parquet files, lists them, and proves them
     Archive(archive::Args),

@@ -37,9 +37,37 @@ impl OutFileError {
     }
 }
 
+/// The file that a path leads to, whether it is there or not. What cannot be resolved stays as it is.
+pub(super) fn resolved(path: &Path) -> PathBuf {
+    /// As many as Linux follows.
+    const LINKS: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        if let Ok(whole) = path.canonicalize() {
+            return whole;
+        }
+        // A link to what is not there yet.
+        match path.read_link() {
+            Ok(to) => path = folder(&path).join(to),
+            Err(_) => break,
+        }
+    }
+    match (folder(&path).canonicalize(), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path,
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// A file that is being written, beside its place; dropping it leaves no trace.
 pub(super) struct OutFile {
+    /// As it was named.
     path: PathBuf,
+    /// Where that leads to.
+    to: PathBuf,
     force: bool,
     out: BufWriter<Place>,
 }
@@ -55,6 +83,7 @@ impl OutFile {
     /// Begins a file. Nothing is at its place until [`OutFile::finish`].
     pub(super) fn begin(path: &Path, force: bool) -> Result<Self, OutFileError> {
         let failed = |source| OutFileError::File { path: path.to_owned(), source };
+        let to = resolved(path);
         let place = match std::fs::metadata(path) {
             Ok(known) if known.is_dir() => return Err(OutFileError::Folder(path.to_owned())),
             Ok(known) if known.is_file() && !force => return Err(OutFileError::Exists(path.to_owned())),
@@ -62,25 +91,24 @@ impl OutFile {
                 Place::Itself(File::options().write(true).open(path).map_err(failed)?)
             }
             Ok(_) | Err(_) => {
-                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
                 let mut file = tempfile::Builder::new();
                 // As any new file: what others may do with it is left to the umask.
                 file.prefix(".").suffix(".tmp").permissions(Permissions::from_mode(0o666));
-                Place::Beside(file.tempfile_in(folder.unwrap_or(Path::new("."))).map_err(failed)?)
+                Place::Beside(file.tempfile_in(folder(&to)).map_err(failed)?)
             }
         };
-        Ok(Self { path: path.to_owned(), force, out: BufWriter::new(place) })
+        Ok(Self { path: path.to_owned(), to, force, out: BufWriter::new(place) })
     }
 
     /// Moves what was written to its place.
     pub(super) fn finish(self) -> Result<(), OutFileError> {
-        let Self { path, force, out } = self;
+        let Self { path, to, force, out } = self;
         let failed = |source| OutFileError::File { path: path.clone(), source };
         match out.into_inner().map_err(|error| failed(error.into_error()))? {
             Place::Itself(_) => Ok(()),
             Place::Beside(file) => {
                 file.as_file().sync_all().map_err(failed)?;
-                let placed = if force { file.persist(&path) } else { file.persist_noclobber(&path) };
+                let placed = if force { file.persist(&to) } else { file.persist_noclobber(&to) };
                 placed.map(drop).map_err(|error| match error.error.kind() {
                     io::ErrorKind::AlreadyExists => OutFileError::Exists(path.clone()),
                     _ => failed(error.error),
@@ -119,6 +147,22 @@ impl Write for OutFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_stays_a_link_and_its_file_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, other) = (folder.path().join("link.csv"), folder.path().join("other"));
+        std::fs::create_dir(&other).unwrap();
+        std::os::unix::fs::symlink("other/x.csv", &link).unwrap();
+        for (force, words) in [(false, b"one"), (true, b"two")] {
+            let mut file = OutFile::begin(&link, force).unwrap();
+            file.write_all(words).unwrap();
+            file.finish().unwrap();
+            assert!(link.is_symlink());
+            assert_eq!(std::fs::read(other.join("x.csv")).unwrap(), words);
+        }
+        assert!(matches!(OutFile::begin(&link, false), Err(OutFileError::Exists(_))));
+    }
 
     #[test]
     fn a_file_is_whole_or_not_there_and_another_one_stays() {

@@ -205,6 +205,15 @@ async fn an_export_says_what_its_range_holds_and_overwrites_nothing() {
     ] {
         assert_eq!(export(wrong).await.0, Exit::Usage, "{wrong:?}");
     }
+    let link = file("link.csv");
+    std::os::unix::fs::symlink(&csv, &link).unwrap();
+    let before = std::fs::read(&csv).unwrap();
+    for same in [&csv, &link, &file("./m.csv")] {
+        assert_eq!(export(&["--out", &csv, "--gaps", same, "--force"]).await.0, Exit::Usage, "{same}");
+    }
+    assert_eq!(std::fs::read(&csv).unwrap(), before);
+    let new = file("new.csv");
+    assert_eq!(export(&["--out", &new, "--gaps", &new]).await.0, Exit::Usage);
     let unknown = ["export", "--stream", "trades", "--coin", "BTC", "--format", "csv"];
     assert_eq!(cli(&unknown, &path).await.0, Exit::Usage, "the store has no trades");
 }
@@ -240,6 +249,8 @@ async fn bars_are_derived_and_drawn_where_all_of_their_minutes_are_covered() {
     let (exit, text) = cli_at(&draw, &path, now).await;
     assert!(exit == Exit::Done && text.ends_with(&format!("5 bars in {svg}\n")), "{text}");
     assert!(std::fs::read_to_string(&svg).unwrap().contains(">outage 2m 0s</text>"));
+    let months = ["chart", "--coin", "BTC", "--interval", "1M"];
+    assert_eq!(cli_at(&months, &path, now).await.0, Exit::Usage, "they are not equally long");
     let (_, text) = cli_at(&["chart", "--coin", "BTC", "--json"], &path, now).await;
     let picture: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(

@@ -103,7 +103,7 @@ fn parse(text: &str) -> Result<When, ValueError> {
     let digits = text.len() >= LEAST_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
     let ms = if digits { text.parse().ok() } else { instant(text) };
     ms.map(|ms| When::At(TimeMs(ms))).ok_or_else(|| ValueError::Malformed {
-        what: "time",
+        what: "a time",
         text: text.to_owned(),
         example: "2026-11-01, 2026-11-01T12:00, 2026-11-01T12:00:00Z, now, '24h ago' or 1793534400000"
             .to_owned(),

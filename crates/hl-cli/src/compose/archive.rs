@@ -63,8 +63,8 @@ impl ArchiveAll {
                 }
             }
         }
-        let DayDone { parts, archived, bytes, deleted, .. } = all;
-        info!(days = days.len(), parts, archived, bytes, deleted, stay = all.kept(), "archived");
+        let DayDone { parts, archived, bytes, deleted, aside, .. } = all;
+        info!(days = days.len(), parts, archived, bytes, deleted, aside, stay = all.kept(), "archived");
         match failed {
             Some(error) => Err(TaskError { step: "archiving", source: Box::new(error) }),
             None => Ok(archived + all.doubled + deleted),

@@ -13,7 +13,7 @@ pub(super) const DEFAULT_HTTP: &str = "127.0.0.1:9847";
 
 pub(super) fn http(text: &str) -> Result<SocketAddr, ValueError> {
     text.parse().map_err(|_| ValueError::Malformed {
-        what: "address to listen on",
+        what: "an address to listen on",
         text: text.to_owned(),
         example: DEFAULT_HTTP.to_owned(),
     })
@@ -33,7 +33,7 @@ impl FromStr for Webhook {
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
         let malformed = || ValueError::Malformed {
-            what: "URL of a webhook",
+            what: "a URL of a webhook",
             text: masked(text),
             example: "https://example.com/hooks/1".to_owned(),
         };

@@ -27,7 +27,7 @@ pub(super) fn retention(words: &[Sourced]) -> Result<Retention, (Place, ValueErr
         let fail = |problem| (word.place.clone(), problem);
         let (kind, rule) = word.text.split_once('=').ok_or_else(|| {
             fail(ValueError::Malformed {
-                what: "retention",
+                what: "a retention",
                 text: word.text.clone(),
                 example: "trades=90d, bbo=7d:delete or mids=off".to_owned(),
             })
@@ -59,9 +59,9 @@ mod tests {
         assert_eq!(rule(&["trades = 5d", "trades=off"], "trades/BTC").as_deref(), Ok("off"));
         assert_eq!(rule(&["candles/1h=3d:delete"], "candle/BTC/1h").as_deref(), Ok("3d:delete"));
         for (word, told) in [
-            ("trades", "--retention: \"trades\" is no retention; write it like trades=90d"),
+            ("trades", "--retention: \"trades\" is not a retention; write it like trades=90d"),
             ("tades=9d", "did you mean \"trades\"?"),
-            ("trades=12h", "\"12h\" is no retention; write it like 90d, 7d:delete, or off"),
+            ("trades=12h", "\"12h\" is not a retention; write it like 90d, 7d:delete, or off"),
         ] {
             let error = said(&[word]).unwrap_err();
             assert!(error.contains(told), "{error}");

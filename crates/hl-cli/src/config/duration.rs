@@ -10,7 +10,7 @@ use super::ValueError;
 /// When the text has another form, a unit is missing, or the sum is zero or beyond counting.
 pub fn parse_duration(text: &str) -> Result<Duration, ValueError> {
     let fail = || ValueError::Malformed {
-        what: "duration",
+        what: "a duration",
         text: text.to_owned(),
         example: "90s, 5m, 2h or 1h30m".to_owned(),
     };

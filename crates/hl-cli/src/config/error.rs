@@ -31,7 +31,7 @@ pub enum ConfigError {
         /// Why.
         source: io::Error,
     },
-    /// The configuration file is no TOML.
+    /// The configuration file is not TOML.
     #[error("{place}: {message}")]
     Syntax {
         /// File and line.
@@ -71,9 +71,9 @@ pub enum ValueError {
         hint: Hint,
     },
     /// The text has not the form of such a value.
-    #[error("{text:?} is no {what}; write it like {example}")]
+    #[error("{text:?} is not {what}; write it like {example}")]
     Malformed {
-        /// What was expected.
+        /// What was expected, with its article.
         what: &'static str,
         /// The text, passwords masked.
         text: String,
@@ -84,7 +84,7 @@ pub enum ValueError {
     #[error("the value is empty")]
     Empty,
     /// The variable is not valid UTF-8.
-    #[error("the value is no text")]
+    #[error("the value is not text")]
     NotText,
     /// The value in the file is of another type.
     #[error("{key} is {expected}, not {found}")]

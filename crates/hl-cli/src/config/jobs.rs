@@ -22,7 +22,7 @@ impl Jobs {
             let fail = |problem| (word.place.clone(), problem);
             let (id, schedule) = word.text.split_once('=').ok_or_else(|| {
                 fail(ValueError::Malformed {
-                    what: "plan of a job",
+                    what: "a plan of a job",
                     text: word.text.clone(),
                     example: format!("{}='every 8h'", CollectFunding::ID),
                 })

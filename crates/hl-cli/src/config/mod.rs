@@ -338,7 +338,7 @@ where
 {
     let number = text.parse().ok().filter(|n| *n >= least && *n <= most);
     number.ok_or_else(|| ValueError::Malformed {
-        what: "number in range",
+        what: "a number in range",
         text: text.to_owned(),
         example: example.to_owned(),
     })
@@ -348,7 +348,7 @@ where
 fn amount(text: &str, most: Decimal, example: &str) -> Result<Decimal, ValueError> {
     let amount = Decimal::from_str_exact(text).ok().filter(|n| *n > Decimal::ZERO && *n <= most);
     amount.ok_or_else(|| ValueError::Malformed {
-        what: "amount in range",
+        what: "an amount in range",
         text: text.to_owned(),
         example: example.to_owned(),
     })
@@ -362,7 +362,7 @@ fn name(text: &str) -> Result<String, ValueError> {
         return Ok(text.to_owned());
     }
     Err(ValueError::Malformed {
-        what: "name of a machine",
+        what: "a name of a machine",
         text: text.to_owned(),
         example: "collector-2: letters, digits, - . _, at most 64".to_owned(),
     })
@@ -370,7 +370,7 @@ fn name(text: &str) -> Result<String, ValueError> {
 
 fn local_address(text: &str) -> Result<IpAddr, ValueError> {
     text.parse().map_err(|_| ValueError::Malformed {
-        what: "IP address",
+        what: "an IP address",
         text: text.to_owned(),
         example: "192.0.2.7".to_owned(),
     })

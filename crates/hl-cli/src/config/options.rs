@@ -133,7 +133,7 @@ pub(super) const OPTIONS: [Opt; 24] = [
         default: None,
         value: "N",
         help: "Share the streams with the other daemons of the store, this one's part being N, 1 to 100 [default: 1 with \
-               mongodb://; with sqlite: not shared, it collects what nobody else holds]",
+               mongodb://; with sqlite: not shared, it collects what no other process holds]",
     },
     Opt {
         key: "name",

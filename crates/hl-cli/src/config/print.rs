@@ -34,7 +34,7 @@ fn unsaid(opt: &Opt, settings: &Layer) -> &'static str {
         "coin" if said("network") == "sim" => "every coin of the simulated market",
         "coin" => "BTC",
         "weight" if said("store").starts_with("mongodb") => "1",
-        "weight" => "not shared: it collects what nobody else holds",
+        "weight" => "not shared: it collects what no other process holds",
         _ => opt.unsaid(),
     }
 }

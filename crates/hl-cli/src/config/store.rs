@@ -56,7 +56,8 @@ impl fmt::Debug for MongoUri {
 impl FromStr for StoreUri {
     type Err = ValueError;
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        let malformed = |example: String| ValueError::Malformed { what: "store", text: mask(text), example };
+        let malformed =
+            |example: String| ValueError::Malformed { what: "a store", text: mask(text), example };
         match text.split_once(':') {
             _ if text.is_empty() => Err(ValueError::Empty),
             Some(("sqlite", path)) => match path.strip_prefix("//").unwrap_or(path) {
@@ -135,7 +136,7 @@ mod tests {
     #[test]
     fn what_is_no_store_says_how_to_write_one() {
         let error = |text: &str| text.parse::<StoreUri>().unwrap_err().to_string();
-        assert_eq!(error("x.db"), r#""x.db" is no store; write it like sqlite:x.db"#);
+        assert_eq!(error("x.db"), r#""x.db" is not a store; write it like sqlite:x.db"#);
         assert_eq!(error("sqlit:x.db"), r#"unknown kind of store "sqlit"; did you mean "sqlite"?"#);
         assert_eq!(error(""), "the value is empty");
     }

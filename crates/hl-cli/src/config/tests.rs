@@ -105,11 +105,11 @@ fn errors_name_the_place_and_the_nearest_right_word() {
     assert_eq!(error(&[], &[("HL_COIN", "")], ""), "HL_COIN: the value is empty");
     assert_eq!(
         error(&["--for", "90"], &[], ""),
-        r#"--for: "90" is no duration; write it like 90s, 5m, 2h or 1h30m"#
+        r#"--for: "90" is not a duration; write it like 90s, 5m, 2h or 1h30m"#
     );
     assert_eq!(
         error(&["--sim-coins", "0"], &[], ""),
-        r#"--sim-coins: "0" is no number in range; write it like 5, at most 1000"#
+        r#"--sim-coins: "0" is not a number in range; write it like 5, at most 1000"#
     );
     assert!(error(&["--netwrok", "sim"], &[], "").contains("--network"));
     assert!(error(&["--config", "none.toml"], &[], "").starts_with("none.toml: cannot be read: "));
@@ -124,7 +124,7 @@ fn a_past_is_asked_for_by_its_length_and_only_with_candles() {
         error(&["--streams", "trades", "--backfill", "3d"], &[], ""),
         "--backfill: the past that can be fetched is that of candles, and --streams leaves them out"
     );
-    assert!(error(&["--backfill", "yes"], &[], "").starts_with("--backfill: \"yes\" is no duration"));
+    assert!(error(&["--backfill", "yes"], &[], "").starts_with("--backfill: \"yes\" is not a duration"));
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn what_is_not_said_is_printed_as_it_comes_to() {
     let lines = |printed: &str| printed.lines().map(str::to_owned).collect::<Vec<_>>();
     let plain = lines(&printed(&[]));
     for line in [
-        "# weight = not shared: it collects what nobody else holds  # default",
+        "# weight = not shared: it collects what no other process holds  # default",
         "# local-address = as the system routes  # default",
         "# for = run until stopped  # default",
         "# coin = BTC  # default",

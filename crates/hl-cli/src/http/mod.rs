@@ -1,7 +1,7 @@
-//! What a daemon answers over HTTP: whether it is healthy, what runs in it, what somebody should look at.
+//! What a daemon answers over HTTP: whether it is healthy, what runs in it, what needs attention.
 //!
 //! The server has a thread and a runtime of its own, so that collecting, however busy, cannot keep it from answering; it
-//! reads what the engine last published, and asks nobody. Connections are few, short and answered once; nothing but GET
+//! reads what the engine last published, and asks no other task. Connections are few, short and answered once; nothing but GET
 //! is understood, and no body is read.
 
 mod answer;
@@ -55,7 +55,7 @@ impl Server {
         published: watch::Receiver<Published>,
     ) -> io::Result<Self> {
         if !address.ip().is_loopback() {
-            warn!(%address, "everybody who reaches this address sees what runs here; there is no password");
+            warn!(%address, "every program that reaches this address sees what runs here; there is no password");
         }
         let answers = Answers { host: host.into(), published };
         let (stop, stopped) = watch::channel(false);

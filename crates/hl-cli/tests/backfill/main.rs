@@ -451,7 +451,7 @@ async fn what_is_wrong_is_said_with_the_nearest_right_word() {
     let said = candles(&["--coin", "BTC", "--interval", "7m"]).await.exits(2);
     assert!(said.err.contains("--interval: ") && said.err.contains("1m 3m 5m"), "{}", said.err);
     let said = candles(&["--coin", "BTC", "--to", "tomorow"]).await.exits(2);
-    assert!(said.err.contains(r#"--to: "tomorow" is no time; write it like"#), "{}", said.err);
+    assert!(said.err.contains(r#"--to: "tomorow" is not a time; write it like"#), "{}", said.err);
     let said = candles(&["--coin", "BTC", "--to", &ms(START - 2 * DAY)]).await.exits(2);
     assert!(said.err.contains("--from: ") && said.err.contains("is not before"), "{}", said.err);
     let said = world.backfill(&["funding", "--coin", "BTC", "--from", &ms(START + DAY)]).await.exits(2);

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use hl_archive::{DayDone, Due};
+use hl_archive::{ArchiveError, DayDone, Due, LeftoverKind, Whole};
 use hl_core::StreamKey;
-use hl_core::archive::Day;
+use hl_core::archive::{Day, Part};
 use serde::Serialize;
 
 use crate::human;
@@ -38,12 +38,42 @@ pub(super) struct Counts {
     conflicting: u64,
     unfit: u64,
     changed: u64,
+    /// Files that this store does not record, moved to another name.
+    aside: u64,
 }
 
 impl From<DayDone> for Counts {
     fn from(done: DayDone) -> Self {
-        let DayDone { parts, archived, bytes, doubled, deleted, conflicting, unfit, changed } = done;
-        Self { parts, archived, bytes, doubled, deleted, conflicting, unfit, changed }
+        let DayDone { parts, archived, bytes, doubled, deleted, conflicting, unfit, changed, aside } = done;
+        Self { parts, archived, bytes, doubled, deleted, conflicting, unfit, changed, aside }
+    }
+}
+
+/// Files of the archive that no record names.
+#[derive(Default, Serialize)]
+pub(super) struct Leftovers {
+    /// The next run that works on their day removes them, or sets them aside.
+    unrecorded: Vec<String>,
+    /// An earlier run set them aside; they stay.
+    aside: Vec<String>,
+    /// A line for each, with what to do.
+    #[serde(skip)]
+    pub(super) text: String,
+}
+
+impl Leftovers {
+    pub(super) fn of(whole: &Whole, parts: &[Part]) -> Result<Self, ArchiveError> {
+        let mut all = Self::default();
+        for left in whole.files().leftovers(parts)? {
+            // Writing to a string cannot fail.
+            let _ = writeln!(all.text, "{left}");
+            let list = match left.kind {
+                LeftoverKind::Aside => &mut all.aside,
+                LeftoverKind::Unfinished | LeftoverKind::Unrecorded => &mut all.unrecorded,
+            };
+            list.push(left.path.display().to_string());
+        }
+        Ok(all)
     }
 }
 
@@ -90,7 +120,7 @@ impl Answer {
                 let _ = writeln!(text, "{} {}: {error}", row.stream, row.day);
             }
         }
-        let Counts { parts, archived, bytes, doubled, deleted, .. } = &self.total;
+        let Counts { parts, archived, bytes, doubled, deleted, aside, .. } = &self.total;
         let days = self.days.len();
         let _ = match self.dry_run {
             true => writeln!(text, "{days} days are due; nothing was done"),
@@ -101,6 +131,13 @@ impl Answer {
                 self.archive
             ),
         };
+        if *aside > 0 {
+            let _ = writeln!(
+                text,
+                "files set aside, since this store does not record them: {aside}. `hl-cli archive list` names them, and \
+                 says what to do"
+            );
+        }
         text
     }
 }

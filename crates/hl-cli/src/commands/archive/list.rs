@@ -10,6 +10,7 @@ use hl_store::Inspect as _;
 use serde::Serialize;
 
 use super::PlaceArgs;
+use super::answer::Leftovers;
 use crate::commands::{CommandError, Shell};
 use crate::exit::Exit;
 use crate::human;
@@ -21,8 +22,8 @@ struct Answer {
     /// The folder of the archive.
     archive: String,
     parts: Vec<Part>,
-    /// Files of the archive that no record names; the next run that works on their day removes them.
-    unrecorded: Vec<String>,
+    #[serde(flatten)]
+    leftovers: Leftovers,
 }
 
 pub(super) async fn run(
@@ -33,11 +34,11 @@ pub(super) async fn run(
     let stream: Option<StreamKey> = stream.map(str::parse).transpose()?;
     let whole = shell.open_whole(&args.common, &args.archive).await?;
     let all = whole.parts(None, EVER).await?;
-    let leftovers = whole.files().leftovers(&all)?;
+    let leftovers = Leftovers::of(&whole, &all)?;
     let answer = Answer {
         archive: whole.files().root().display().to_string(),
         parts: all.into_iter().filter(|part| stream.is_none_or(|stream| stream == part.stream)).collect(),
-        unrecorded: leftovers.into_iter().map(|left| left.0.display().to_string()).collect(),
+        leftovers,
     };
     shell.answer(&args.common, &answer, &text(&answer))?;
     Ok(Exit::Done)
@@ -69,8 +70,6 @@ fn text(answer: &Answer) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{}", table.trim_fmt());
     }
-    for file in &answer.unrecorded {
-        let _ = writeln!(text, "not recorded, and removed by the next run that works on its day: {file}");
-    }
+    text.push_str(&answer.leftovers.text);
     text
 }

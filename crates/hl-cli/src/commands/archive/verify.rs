@@ -8,6 +8,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::PlaceArgs;
+use super::answer::Leftovers;
 use crate::commands::{CommandError, Shell};
 use crate::exit::Exit;
 
@@ -23,8 +24,8 @@ struct Answer {
     doubled: u64,
     minutes_compared: u64,
     problems: Vec<Problem>,
-    /// Files of the archive that no record names; the next run that works on their day removes them.
-    unrecorded: Vec<String>,
+    #[serde(flatten)]
+    leftovers: Leftovers,
 }
 
 pub(super) async fn run(args: &PlaceArgs, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
@@ -36,7 +37,7 @@ pub(super) async fn run(args: &PlaceArgs, shell: &mut Shell<'_>) -> Result<Exit,
     let bar = ProgressBar::new(recorded);
     let examined = examine(&whole, &|rows| bar.inc(rows)).await?;
     bar.finish_and_clear();
-    let leftovers = whole.files().leftovers(&parts)?;
+    let leftovers = Leftovers::of(&whole, &parts)?;
     let Examined { parts, rows, bytes, unread, doubled, minutes_compared, problems } = examined;
     let answer = Answer {
         clean: problems.is_empty(),
@@ -47,7 +48,7 @@ pub(super) async fn run(args: &PlaceArgs, shell: &mut Shell<'_>) -> Result<Exit,
         doubled,
         minutes_compared,
         problems,
-        unrecorded: leftovers.into_iter().map(|left| left.0.display().to_string()).collect(),
+        leftovers,
     };
     shell.answer(&args.common, &answer, &text(&answer))?;
     Ok(if answer.clean { Exit::Done } else { Exit::Failed })
@@ -60,9 +61,7 @@ fn text(answer: &Answer) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{stream}: {check}: {count} ({example})");
     }
-    for file in &answer.unrecorded {
-        let _ = writeln!(text, "not recorded, and removed by the next run that works on its day: {file}");
-    }
+    text.push_str(&answer.leftovers.text);
     let Answer { parts, rows, bytes, unread, doubled, minutes_compared, .. } = answer;
     let clean = if answer.clean { "clean" } else { "NOT CLEAN" };
     let _ = writeln!(

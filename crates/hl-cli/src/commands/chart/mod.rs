@@ -49,7 +49,7 @@ pub(super) struct Args {
     /// The coin
     #[arg(long, value_name = "COIN")]
     coin: String,
-    /// The interval of the candles, 1m to 1M [default: the shortest that fits]
+    /// The interval of the candles, 1m to 1w [default: the shortest that fits]
     #[arg(long, value_name = "INTERVAL")]
     interval: Option<String>,
     /// Where to begin, UTC: 2026-11-01, 2026-11-01T12:00, RFC 3339, '24h ago', or milliseconds since 1970 [default: where
@@ -73,6 +73,9 @@ pub(super) enum ChartFailure {
     /// Another format.
     #[error("--out: {} should be called .svg: that is what is drawn", .0.display())]
     NotSvg(PathBuf),
+    /// Bars that are not equally long.
+    #[error("--interval: 1M is not drawn, since months are not equally long; take 1w")]
+    Months,
     /// No candles of the coin.
     #[error(
         "the store has no candles of {0}; collect them with `hl-daemon --coin {0} --streams candles`, or get their past with `hl-cli backfill candles --coin {0} --from '3d ago'`"
@@ -86,7 +89,7 @@ pub(super) enum ChartFailure {
 impl ChartFailure {
     pub(super) fn exit(&self) -> Exit {
         match self {
-            Self::NotSvg(_) => Exit::Usage,
+            Self::NotSvg(_) | Self::Months => Exit::Usage,
             Self::NoCandles(_) | Self::NoBars(_) => Exit::Failed,
         }
     }
@@ -102,6 +105,9 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
         place: Place::Flag("interval"),
         problem: ValueError::Interval(problem),
     })?;
+    if interval == Some(Interval::Month) {
+        return Err(ChartFailure::Months.into());
+    }
     let bounds = Bounds::parse(args.from.as_deref(), args.to.as_deref())?;
     let now = shell.clock.now();
     let ends = bounds.at(now)?;
@@ -150,7 +156,7 @@ fn fitting(
     let collected = |interval: &Interval| ledgers.0.contains_key(&StreamKey::Candle(coin, *interval));
     let has_minutes = collected(&Interval::M1);
     let there = |interval: &Interval| collected(interval) || (has_minutes && is_derivable(*interval));
-    let all = || Interval::ALL.into_iter().filter(there);
+    let all = || Interval::ALL.into_iter().filter(|interval| *interval != Interval::Month).filter(there);
     let shortest = all().next().ok_or(ChartFailure::NoCandles(coin))?;
     let extent = ledgers.0.get(&StreamKey::Candle(coin, shortest)).and_then(|ledger| ledger.extent());
     let begin = from.or(extent.map(|extent| extent.from)).unwrap_or(now);

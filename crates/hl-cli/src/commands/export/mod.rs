@@ -17,7 +17,7 @@ use serde::Serialize;
 use self::gaps::GapFile;
 use self::wish::Wanted;
 use super::ledgers::Ledgers;
-use super::outfile::OutFile;
+use super::outfile::{OutFile, resolved};
 use super::when::Bounds;
 use super::{ArchiveArgs, CommandError, Common, Shell};
 use crate::exit::Exit;
@@ -101,6 +101,9 @@ pub(super) enum ExportFailure {
     /// The list of gaps has a format of its own.
     #[error("--gaps: {} should be called .csv, .ndjson or .jsonl", .0.display())]
     GapFormat(PathBuf),
+    /// One of the two files would replace the other.
+    #[error("--gaps: {} is the file of --out; name another one", .0.display())]
+    SameFile(PathBuf),
 }
 
 impl ExportFailure {
@@ -133,6 +136,11 @@ struct Holds {
 pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
     let options = options(args)?;
     let gap_format = args.gaps.as_deref().map(gaps::format).transpose()?;
+    if let (Some(out), Some(gaps)) = (&args.out, &args.gaps)
+        && resolved(out) == resolved(gaps)
+    {
+        return Err(ExportFailure::SameFile(gaps.clone()).into());
+    }
     let wish = wish::understand(&args.stream, &args.coins, args.interval.as_deref())?;
     let bounds = Bounds::parse(args.from.as_deref(), args.to.as_deref())?;
     let now = shell.clock.now();

@@ -51,8 +51,8 @@ pub(super) async fn run(
     let ended = interruptible(&mut stop, || progress.tick(), waiting).await;
     progress.finish_and_clear();
     if !matches!(ended, Some(Ok(_))) {
-        // Taken back, if nobody has begun it.
-        store.end_run(job.id, named, Report::skipped(&"taken back by whoever asked for it")).await?;
+        // Taken back, unless a daemon has begun it.
+        store.end_run(job.id, named, Report::skipped(&"taken back by the command that asked for it")).await?;
     }
     store.close().await?;
     let Some(ended) = ended else {

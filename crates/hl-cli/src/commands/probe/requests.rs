@@ -43,7 +43,7 @@ pub(super) const ALL: &[Assumption] = &[
         id: "weight",
         assumed: "a request weighs what we count for it",
         tried: "no answer says 429; the limit itself is never tried",
-        otherwise: "Everybody waits after a 429, longer each time, and nothing is lost. The address may be in use by \
+        otherwise: "All requests wait after a 429, longer each time, and nothing is lost. The address may be in use by \
                     others: give them one store to share, or an address of their own.",
         judge: |e| {
             let ((weight, ms), limited) = (e.weight, e.rate_limited);
