@@ -231,7 +231,7 @@ async fn impostor(year: i32) -> (String, Arc<AtomicU64>, JoinSet<()>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_that_nobody_known_signed_is_never_accepted() {
-    for (year, words) in [(4000, "signed by nobody known"), (2020, "has expired")] {
+    for (year, words) in [(4000, "signed by no known authority"), (2020, "has expired")] {
         let (base, trusted, _server) = impostor(year).await;
         let store = StoreFile::new();
         let mut daemon = store.daemon_at(&base, &COINS);

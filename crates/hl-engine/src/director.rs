@@ -112,8 +112,10 @@ impl Director {
                 self.seen(stream).is_none_or(|seen| seen < newest)
             }
             Ok(Ok(None)) => false,
-            // Nobody was asked, so nothing is known: the silence goes on, and so does the doubt.
-            Ok(Err(cause)) => return debug!(%stream, cause = cause.as_str(), "nobody could be asked"),
+            // The exchange was not asked, so nothing is known: the silence goes on, and so does the doubt.
+            Ok(Err(cause)) => {
+                return debug!(%stream, cause = cause.as_str(), "the exchange could not be asked");
+            }
             Err(_) => return debug!(%stream, "no answer in time"),
         };
         self.guard.report(self.mono.now(), Event::Probed { stream, run, missed });

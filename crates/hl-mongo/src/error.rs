@@ -38,7 +38,7 @@ pub enum MongoError {
     #[error("no answer within {0} s")]
     Late(u64),
     /// Something was not as this session had written it.
-    #[error("a document in {0} was changed by somebody else")]
+    #[error("a document in {0} was changed by another process")]
     Changed(&'static str),
     /// Somebody else has ended this session: its lease ran out while it could not renew it.
     #[error("the session was ended by another process")]

@@ -115,7 +115,7 @@ fn distrusted(host: &str, error: io::Error) -> io::Error {
         }
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             format!(
-                "the certificate of {host} is signed by nobody known: a proxy in between, or a hijacked name"
+                "the certificate of {host} is signed by no known authority: a proxy in between, or a hijacked name"
             )
         }
         other => format!("the certificate of {host} is not accepted: {other}"),
@@ -248,7 +248,7 @@ mod tests {
         for (server, words) in [
             (known.server("localhost", 2020), "has expired, or the clock"),
             (known.server("example.org", 4000), "certificate of another name"),
-            (unknown.server("localhost", 4000), "signed by nobody known"),
+            (unknown.server("localhost", 4000), "signed by no known authority"),
         ] {
             let (client, served) = shaken(&net, server).await;
             let error = client.err().unwrap().to_string();

@@ -150,7 +150,7 @@ pub enum SimError {
         source: io::Error,
     },
     /// A line of the recording is no frame.
-    #[error("line {line} of the recording {path} is no frame: {reason}")]
+    #[error("line {line} of the recording {path} is not a frame: {reason}")]
     Frame {
         /// The file.
         path: PathBuf,

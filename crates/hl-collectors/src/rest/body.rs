@@ -18,7 +18,7 @@ pub(super) enum BodyError {
     #[error("the answer has more than {MAX_BODY_BYTES} bytes")]
     TooLong,
     /// Compressed. We ask for no such thing, so it would be somebody between us and the exchange.
-    #[error("the answer is compressed ({0}), and nobody asked for that")]
+    #[error("the answer is compressed ({0}), and that was not asked for")]
     Encoded(String),
     /// The connection broke.
     #[error("reading the answer: {0}")]

@@ -401,7 +401,7 @@ impl InfoClient {
             }
             StatusCode::TOO_MANY_REQUESTS => {
                 let wait_ms = self.penalise();
-                warn!(wait_ms, "the exchange says 429: too much weight on this address; everybody waits");
+                warn!(wait_ms, "the exchange says 429: too much weight on this address; all requests wait");
                 Err(RestError::RateLimited { request: name(), wait_ms })
             }
             // A 500 whose body is `null` is how it says that it does not know a coin or a dex.

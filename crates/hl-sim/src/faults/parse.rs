@@ -115,7 +115,7 @@ fn number(
             Some(n) => Ok(Some(n)),
             None => Err(wrong(
                 name,
-                format!("{value} is no whole number from {} to {}", range.start(), range.end()),
+                format!("{value} is not a whole number from {} to {}", range.start(), range.end()),
             )),
         },
     }

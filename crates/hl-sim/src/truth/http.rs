@@ -37,7 +37,7 @@ impl Query<'_> {
             v.parse().map_err(|_| Wrong {
                 status: 400,
                 field,
-                reason: format!("{v:?} is no time in milliseconds"),
+                reason: format!("{v:?} is not a time in milliseconds"),
             })
         })
     }
@@ -188,7 +188,7 @@ fn holdings(exchange: &Exchange, query: &Query<'_>) -> Result<Reply, Wrong> {
         Some(v) => Some(Address::parse(v).ok_or_else(|| Wrong {
             status: 400,
             field: "user",
-            reason: format!("{v:?} is no address"),
+            reason: format!("{v:?} is not an address"),
         })?),
     };
     let coin = query.0.get("coin");

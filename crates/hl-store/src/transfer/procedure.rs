@@ -71,7 +71,7 @@ pub enum CopyError {
     OtherCopy(String),
     /// The source is not what it was when the copy began.
     #[error(
-        "the source was written to since this copy began; remove the target, and copy again while nobody collects"
+        "the source was written to since this copy began; remove the target, and copy again while no process collects"
     )]
     SourceMoved,
     /// The source is itself a copy that was interrupted.
