@@ -140,8 +140,11 @@ fn cells_of(column: &Column, at: usize, cells: &mut Vec<String>) {
         Values::Decimal(all) => cells.push(text(all[at])),
         Values::DecimalOrNull(all) => cells.push(all[at].map(text).unwrap_or_default()),
         Values::Levels(all) => cells.push(levels(&all[at]).to_string()),
-        Values::Float(all) => cells.push(all[at].to_string()),
-        Values::FloatOrNull(all) => cells.push(all[at].map(|number| number.to_string()).unwrap_or_default()),
+        // With a point also where the number is whole: readers guess a column's type from its first rows.
+        Values::Float(all) => cells.push(format!("{:?}", all[at])),
+        Values::FloatOrNull(all) => {
+            cells.push(all[at].map(|number| format!("{number:?}")).unwrap_or_default())
+        }
         Values::FloatLevels(all) => cells.push(float_levels(&all[at]).to_string()),
     }
 }

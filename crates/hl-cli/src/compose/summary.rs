@@ -178,6 +178,15 @@ mod tests {
     }
 
     #[test]
+    fn where_the_store_is_gone_that_comes_first() {
+        let gone = Some("the file is not there; put it back".to_owned());
+        let text = Summary { store_gone: gone, ..summary(5, 2) }.text(false);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[3..], ["next: the file is not there; put it back"], "{text}");
+        assert!(lines[2].contains("once the store is back"), "{text}");
+    }
+
+    #[test]
     fn for_programs_it_is_one_object_on_one_line() {
         let text = summary(5, 0).text(true);
         assert_eq!(text.lines().count(), 1);
@@ -185,7 +194,7 @@ mod tests {
         let expected = serde_json::json!({ "summary": {
             "ended": "interrupted", "at": 9, "ran_ms": 78_000, "network": "sim",
             "store": "sqlite:./data/hyperliquid-sim.db", "streams": 26, "records": 5, "rows_written": 1_234,
-            "gaps_opened": 1, "gaps_unfilled": 2, "spooled_batches": 0,
+            "gaps_opened": 1, "gaps_unfilled": 2, "spooled_batches": 0, "store_gone": null,
         }});
         assert_eq!(object, expected);
     }

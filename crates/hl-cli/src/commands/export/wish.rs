@@ -66,8 +66,11 @@ pub(crate) fn understand(
     interval: Option<&str>,
 ) -> Result<Wish, CommandError> {
     let value = |flag, problem| ConfigError::Value { place: Place::Flag(flag), problem };
+    // `book/fast` is a kind, and of a coin named `fast` a stream.
+    let is_kind = !coins.is_empty() && stream.parse::<StreamChoice>().is_ok();
     if let Ok(stream) = stream.parse::<StreamKey>()
         && (coins.is_empty() || stream.coin().is_some())
+        && !is_kind
     {
         return if coins.is_empty() {
             Ok(Wish::One(stream))
@@ -149,4 +152,18 @@ fn wanted(
     let span = Span { from: from.unwrap_or(TimeMs(0)), to: to.unwrap_or(now) - 1 };
     let known = ledger.completeness(extent.unwrap_or(range));
     Ok(Wanted { selection: Selection { stream, source, span, known }, holds, gaps })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fast_books_are_a_kind_of_some_coins() {
+        let of_coins = understand("book/fast", &["BTC".to_owned()], None);
+        assert!(matches!(of_coins, Ok(Wish::Each(StreamChoice(Kind::BookFast), ..))));
+        let one = understand("book/BTC/fast", &[], None);
+        assert!(matches!(one, Ok(Wish::One(stream)) if stream.to_string() == "book/BTC/fast"));
+        assert!(understand("book/BTC", &["BTC".to_owned()], None).is_err(), "it names its coin already");
+    }
 }
