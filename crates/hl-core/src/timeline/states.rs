@@ -32,11 +32,11 @@ impl States {
         content: Content,
         out: &mut Vec<Change>,
     ) -> Tally {
-        let records = match content {
-            Content::Frame(records) => records,
+        let (records, is_pushed) = match content {
+            Content::Frame(records) => (records, true),
             Content::Answer { records, .. } => {
                 live.unproven.get_or_insert(Cause::Sampled);
-                records
+                (records, false)
             }
             Content::Started { .. }
             | Content::Broken { .. }
@@ -53,7 +53,11 @@ impl States {
         };
         let Some((first, last)) = records.ends() else { return tally };
         let Some(records) = newer(records, common.edge, &mut tally) else {
-            // Seen again at the same time: the stream lives, and nothing is new.
+            // Seen again at the same time: the stream lives, and nothing is new. A run that begins with the state of the edge,
+            // or with an earlier one, misses nothing after it.
+            if is_pushed {
+                live.unproven = None;
+            }
             return tally;
         };
         let first = common.edge.map_or(first, |edge| first.max(edge));

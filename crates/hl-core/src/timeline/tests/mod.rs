@@ -375,6 +375,19 @@ fn a_state_that_is_pushed_at_every_change_never_joins_across_a_handover() {
 }
 
 #[test]
+fn a_subscription_that_begins_with_the_state_of_the_edge_misses_nothing() {
+    for begins in [500, 1_000] {
+        let mut line = bbo_line(Some(1_000));
+        let mut out = Vec::new();
+        line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
+        for time in [begins, 1_300, 90_000] {
+            line.offer(Ticket::Run(RunId::first(1)), bbo(time), &NoWitness, &mut out);
+        }
+        assert!(!out.iter().any(|c| matches!(c, Change::GapOpened { .. })), "{out:?}");
+    }
+}
+
+#[test]
 fn a_quiet_best_bid_inside_one_subscription_is_no_gap() {
     let mut line = bbo_line(None);
     let mut out = Vec::new();
