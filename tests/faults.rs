@@ -68,10 +68,6 @@ impl Story {
         lasting
             .map(|gap| {
                 let gap = Span::new(time(gap, "from"), time(gap, "to"));
-                if stream.starts_with("bbo/") && within(gap) > 0 {
-                    // It begins at the last change before the fault, and a quiet coin has few.
-                    return 0;
-                }
                 if !stream.starts_with("candle/") {
                     return gap.ms() - within(gap);
                 }

@@ -1,7 +1,7 @@
 //! States: books, best bids and offers, mids, contexts. Each record replaces the one before.
 //!
-//! The edge is the last record. A hole is a longer time without one than the kind's cadence allows. A kind that is only
-//! pushed on change may be silent for any time inside one healthy subscription, and between two runs any time is a hole.
+//! The edge is the last record. A hole is a longer time without one than the kind's cadence allows; inside one
+//! healthy subscription a kind that is only pushed on change may be silent for any time.
 
 use std::collections::BTreeMap;
 
@@ -32,11 +32,11 @@ impl States {
         content: Content,
         out: &mut Vec<Change>,
     ) -> Tally {
-        let (records, is_pushed) = match content {
-            Content::Frame(records) => (records, true),
+        let records = match content {
+            Content::Frame(records) => records,
             Content::Answer { records, .. } => {
                 live.unproven.get_or_insert(Cause::Sampled);
-                (records, false)
+                records
             }
             Content::Started { .. }
             | Content::Broken { .. }
@@ -53,20 +53,11 @@ impl States {
         };
         let Some((first, last)) = records.ends() else { return tally };
         let Some(records) = newer(records, common.edge, &mut tally) else {
-            // Seen again at the same time: the stream lives, and nothing is new. A run that begins with the state of the edge,
-            // or with an earlier one, misses nothing after it.
-            if is_pushed {
-                live.unproven = None;
-            }
+            // Seen again at the same time: the stream lives, and nothing is new.
             return tally;
         };
         let first = common.edge.map_or(first, |edge| first.max(edge));
-        let spec = common.key.spec();
-        // What is pushed at every change may have changed in any pause between two runs, however short.
-        let hole_ms = match live.unproven {
-            Some(cause) if !spec.steady && cause != Cause::Sampled => 0,
-            _ => spec.hole_ms,
-        };
+        let hole_ms = common.key.spec().hole_ms;
         let begin = match (common.edge, live.unproven.take()) {
             (None, _) => first,
             (Some(edge), None) if !self.is_steady() || first.since(edge) <= hole_ms => edge,
