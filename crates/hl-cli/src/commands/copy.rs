@@ -252,7 +252,7 @@ impl Answer {
         }
     }
 
-    /// Compares the files of the archive with what is recorded of them: whoever moves a store looks at it for the last time.
+    /// Compares the files of the archive with what is recorded of them: a user who moves a store looks at it for the last time.
     async fn look_at(&mut self, files: &Files, parts: &[Part], bar: &ProgressBar) {
         bar.set_message("files of the archive:");
         bar.set_style(style("{msg} {pos}"));

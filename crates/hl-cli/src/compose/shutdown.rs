@@ -107,7 +107,7 @@ fn watch(at_once: &'static str, run_for: Option<Duration>) -> Shutdown {
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    /// None where whoever started the process wants it to go on without a terminal: `nohup`.
+    /// None where the user who started the process wants it to go on without a terminal: `nohup`.
     hang_up: Option<Signal>,
 }
 

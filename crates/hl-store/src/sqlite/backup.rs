@@ -1,7 +1,7 @@
 //! A copy of a store in use, as one file, by SQLite's online backup.
 //!
-//! One read transaction lies under the whole of it, so the copy is one state of the store however long it takes, and the
-//! writer is not held up. The log cannot be emptied meanwhile.
+//! One read transaction lies under all that is copied, so the copy is one state of the store however long it takes, and the
+//! writer is not held up. The log cannot be emptied until the copying is done; checking the copy does not keep it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -146,17 +146,13 @@ impl Part {
         let (process, number) = (std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         Self(place::beside(to, &format!(".{process}-{number}.part")))
     }
-
-    fn remove(&self) {
-        for path in [self.0.clone(), place::beside(&self.0, "-journal")] {
-            let _ = std::fs::remove_file(path);
-        }
-    }
 }
 
 impl Drop for Part {
     fn drop(&mut self) {
-        self.remove();
+        for path in [self.0.clone(), place::beside(&self.0, "-journal")] {
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 

@@ -53,12 +53,10 @@ impl Session {
             let (name, database) = (options.path.display(), database.display());
             tracing::info!(%name, %database, "the store's name is a link; its log, locks and spool lie beside the file");
         }
-        if !database.exists()
-            && let Some(spool) = spool::left_alone(&database)
-        {
-            return Err(permanent("opening the database", SqliteError::SpoolAlone { database, spool }));
-        }
         if !database.exists() {
+            if let Some(spool) = spool::left_alone(&database) {
+                return Err(permanent("opening the database", SqliteError::SpoolAlone { database, spool }));
+            }
             // SQLite does not say why a file cannot be made; a folder beside it says so.
             Locks::beside(&database)?;
         }

@@ -154,7 +154,7 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Opens gaps over what is not known from the beginning of `span` up to the edge of a stream that somebody collects, so
+    /// Opens gaps over what is not known from the beginning of `span` up to the edge of a stream that a process collects, so
     /// that no hole is left between the range and what is known, and tells that edge. One that has just begun is waited for: below an edge that is not there yet nothing can be asked for.
     async fn ask_below_edge(
         &self,
