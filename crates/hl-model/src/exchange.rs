@@ -4,7 +4,7 @@ use hl_core::ledger::Span;
 use hl_core::past::{self, BarsQuestion, Page, WIDEST};
 use hl_core::record::{Candle, HexBytes, Side, Trade};
 use hl_core::symbol::CoinError;
-use hl_core::{Coin, Decimal, Interval, StreamKey, TimeMs};
+use hl_core::{Coin, Decimal, Interval, Records, StreamKey, TimeMs};
 
 const INTERVAL: Interval = Interval::M1;
 
