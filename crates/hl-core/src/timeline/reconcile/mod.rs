@@ -52,6 +52,11 @@ pub enum Verdict {
 pub trait Witness {
     /// What is known of a bar of `stream` that counts `trades`.
     fn judge(&self, stream: StreamKey, bar: Span, trades: u64) -> Verdict;
+
+    /// How many trades are stored in the time of a bar of `stream`, at least.
+    fn stored(&self, _stream: StreamKey, _bar: Span) -> u64 {
+        0
+    }
 }
 
 /// A witness that knows nothing.
@@ -258,6 +263,15 @@ impl Witness for Reconciler {
             // To read it again would bring the same.
             Stored::Whole(_) if coins.trust[By::Socket.index()].is_refuted() => Verdict::Unknown,
             Stored::Whole(_) => Verdict::Stale,
+        }
+    }
+
+    fn stored(&self, stream: StreamKey, bar: Span) -> u64 {
+        match stream {
+            StreamKey::Candle(coin, interval) if interval.is_fixed() => {
+                self.coins.get(&coin).map_or(0, |coins| coins.count(bar))
+            }
+            _ => 0,
         }
     }
 }
