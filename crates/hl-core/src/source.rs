@@ -150,6 +150,9 @@ pub struct Page {
     pub proven: Option<Span>,
     /// The part of it that the exchange no longer has.
     pub lost: Option<Span>,
+    /// Parts of what is proven in which rows lie that the exchange has and that cannot be read, oldest first: these parts are
+    /// not proven.
+    pub unreadable: Vec<Span>,
     /// Where to go on; none when the piece is done.
     pub next: Option<TimeMs>,
 }

@@ -78,12 +78,12 @@ impl Universe {
         let mut universe = Self { perps: perps(client, None).await?, others: Vec::new() };
         if everything {
             let dexes =
-                client.ask(&InfoRequest::PerpDexs, 0, Urgency::Question, PATIENCE, decode::perp_dexs).await?;
+                client.read(&InfoRequest::PerpDexs, Urgency::Question, PATIENCE, decode::perp_dexs).await?;
             for dex in dexes.into_iter().flatten() {
                 universe.others.extend(perps(client, Some(dex.name)).await?);
             }
             let spot =
-                client.ask(&InfoRequest::SpotMeta, 0, Urgency::Question, PATIENCE, decode::spot_meta).await?;
+                client.read(&InfoRequest::SpotMeta, Urgency::Question, PATIENCE, decode::spot_meta).await?;
             universe.others.extend(spot.universe.into_iter().map(|pair| pair.name));
         }
         Ok(universe)
@@ -92,6 +92,6 @@ impl Universe {
 
 async fn perps(client: &InfoClient, dex: Option<String>) -> Result<Vec<Coin>, RestError> {
     let request = InfoRequest::Meta { dex };
-    let meta = client.ask(&request, 0, Urgency::Question, PATIENCE, decode::meta).await?;
+    let meta = client.read(&request, Urgency::Question, PATIENCE, decode::meta).await?;
     Ok(meta.universe.into_iter().filter(|asset| asset.is_live()).map(|asset| asset.name).collect())
 }

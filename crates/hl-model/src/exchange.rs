@@ -188,7 +188,13 @@ impl Script {
                 let mut bars = self.versions(happened);
                 bars.retain(|bar| bar.time >= piece.from && bar.time < settled);
                 let proven = (piece.from < settled).then(|| Span::new(piece.from, settled));
-                Page { records: Records::Candles(bars), proven, lost: None, next: None }
+                Page {
+                    records: Records::Candles(bars),
+                    proven,
+                    lost: None,
+                    unreadable: Vec::new(),
+                    next: None,
+                }
             }
             _ => {
                 let mut trades = self.recent(happened);
@@ -200,7 +206,7 @@ impl Script {
                 trades.retain(|trade| piece.contains(trade.time));
                 let lost = (piece.from < first || proven.is_none())
                     .then(|| Span::new(piece.from, proven.map_or(piece.to, |p| p.from)));
-                Page { records: Records::Trades(trades), proven, lost, next: None }
+                Page { records: Records::Trades(trades), proven, lost, unreadable: Vec::new(), next: None }
             }
         }
     }

@@ -28,6 +28,8 @@ pub struct Filled {
     pub lost_ms: i64,
     /// Gaps or parts of gaps given up as unrecoverable.
     pub lost: u64,
+    /// Time that the exchange has and that cannot be read, recorded as unrecoverable, ms.
+    pub unreadable_ms: i64,
     /// Time that stays open: it is too young, or somebody else is at it, ms.
     pub open_ms: i64,
 }
@@ -127,9 +129,11 @@ impl Job<'_> {
                 changes.push(Change::GapLost { span });
             }
             if let Some(span) = page.proven {
-                filled.filled_ms += span.ms();
+                let unreadable_ms = common_ms(&page.unreadable, span);
+                filled.unreadable_ms += unreadable_ms;
+                filled.filled_ms += span.ms() - unreadable_ms;
                 done_to = done_to.max(span.to);
-                changes.push(self.proven(span, page.records));
+                changes.extend(proven(self.epoch, span, page.records, &page.unreadable));
             }
             filled.rows += self.commit(changes).await?;
             let done_ms = done_to.since(piece.from);
@@ -150,9 +154,16 @@ impl Job<'_> {
         let mut settled_ms = 0;
         // What is proven first, so that no more than the rest is given up.
         if let Some(span) = page.proven {
-            changes.push(self.proven(span, page.records));
+            let unreadable_ms: i64 = page
+                .unreadable
+                .iter()
+                .filter_map(|part| part.intersect(span))
+                .map(|part| common_ms(pieces, part))
+                .sum();
+            changes.extend(proven(self.epoch, span, page.records, &page.unreadable));
             settled_ms += common_ms(pieces, span);
-            filled.filled_ms += common_ms(pieces, span);
+            filled.filled_ms += common_ms(pieces, span) - unreadable_ms;
+            filled.unreadable_ms += unreadable_ms;
         }
         if let Some(lost) = page.lost {
             for span in pieces.iter().filter_map(|piece| piece.intersect(lost)) {
@@ -180,10 +191,6 @@ impl Job<'_> {
         }
     }
 
-    fn proven(&self, span: Span, records: Records) -> Change {
-        Change::Filled { epoch: self.epoch, origin: Origin::Backfill, span, records }
-    }
-
     async fn commit(&self, changes: Vec<Change>) -> Result<u64, StoreError> {
         if changes.is_empty() {
             return Ok(0);
@@ -196,6 +203,35 @@ impl Job<'_> {
         }
         Ok(ack.inserted)
     }
+}
+
+/// The changes that an answer makes which proves `span` but for the parts of it that cannot be read, oldest first.
+#[must_use]
+pub fn proven(epoch: Epoch, span: Span, records: Records, unreadable: &[Span]) -> Vec<Change> {
+    let parts = Span::joined(unreadable.iter().filter_map(|part| part.intersect(span)));
+    if parts.is_empty() {
+        return vec![Change::Filled { epoch, origin: Origin::Backfill, span, records }];
+    }
+    let fill = |from: TimeMs, to: TimeMs| {
+        let mut records = records.clone();
+        let span = Span::new(from, to);
+        // Whether a row at the end of a piece belongs to it is the store's to say.
+        records.retain_time(|time| span.contains(time));
+        Change::Filled { epoch, origin: Origin::Backfill, span, records }
+    };
+    let mut changes = Vec::with_capacity(2 * parts.len() + 1);
+    let mut from = span.from;
+    for part in parts {
+        if from < part.from {
+            changes.push(fill(from, part.from));
+        }
+        changes.push(Change::GapUnreadable { span: part });
+        from = part.to;
+    }
+    if from < span.to {
+        changes.push(fill(from, span.to));
+    }
+    changes
 }
 
 /// How much of the pieces lies in `span`, ms.

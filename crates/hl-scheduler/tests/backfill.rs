@@ -5,6 +5,7 @@ mod common;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use hl_core::ledger::{Batch, Cause, Change, GapState, Span};
 use hl_core::record::{Candle, HexBytes, Side, Trade};
@@ -13,8 +14,11 @@ use hl_core::source::{FetchError, Page, Past};
 use hl_core::store::Store;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
 use hl_runtime::TokioClock;
+use hl_scheduler::Job as _;
 use hl_scheduler::backfill::{self, BackfillError, Filled, Step};
+use hl_scheduler::jobs::BackfillGaps;
 use hl_store::{Inspect as _, SqliteStore};
+use tokio::time::Instant;
 
 const MINUTE: i64 = 60_000;
 
@@ -53,7 +57,13 @@ fn coin() -> Coin {
 }
 
 fn bars(proven: Span, next: Option<TimeMs>) -> Page {
-    Page { records: Records::Candles(Vec::new()), proven: Some(proven), lost: None, next }
+    Page {
+        records: Records::Candles(Vec::new()),
+        proven: Some(proven),
+        lost: None,
+        unreadable: Vec::new(),
+        next,
+    }
 }
 
 /// A store with these open gaps, and a daemon gone.
@@ -113,6 +123,7 @@ async fn where_only_the_newest_exists_one_question_answers_for_every_gap() {
         records: Records::Trades(Vec::new()),
         proven: Some(span(4, 10)),
         lost: Some(span(0, 4)),
+        unreadable: Vec::new(),
         next: None,
     })]);
     let filled = fill(&store, &past, stream, span(0, 12)).await.unwrap();
@@ -138,8 +149,13 @@ async fn nothing_is_asked_where_nothing_is_open() {
     let past = Script::of([]);
     let filled = fill(&store, &past, stream, span(6, 9)).await.unwrap();
     assert_eq!((filled, past.asked()), (Filled::default(), vec![]));
-    let page =
-        Page { records: Records::Trades(vec![trade(1)]), proven: None, lost: Some(span(0, 5)), next: None };
+    let page = Page {
+        records: Records::Trades(vec![trade(1)]),
+        proven: None,
+        lost: Some(span(0, 5)),
+        unreadable: Vec::new(),
+        next: None,
+    };
     let filled = fill(&store, &Script::of([Ok(page)]), stream, span(0, 5)).await.unwrap();
     assert_eq!((filled.rows, filled.lost_ms), (0, 5 * MINUTE), "what is not proven is not written");
 }
@@ -180,7 +196,13 @@ async fn what_the_pages_of_a_piece_brought_adds_up() {
     let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Candle(coin(), Interval::M1));
     let store = store(&folder, stream, &[span(0, 10)]).await;
     let page = |proven, records, lost, next: Option<i64>| {
-        Ok(Page { records, proven, lost, next: next.map(|next| TimeMs(next * MINUTE)) })
+        Ok(Page {
+            records,
+            proven,
+            lost,
+            unreadable: Vec::new(),
+            next: next.map(|next| TimeMs(next * MINUTE)),
+        })
     };
     let past = Script::of([
         page(None, minutes([]), Some(span(0, 1)), Some(1)),
@@ -219,7 +241,13 @@ async fn what_one_question_found_is_counted() {
     let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Trades(coin()));
     let store = store(&folder, stream, &[span(0, 2)]).await;
     let records = Records::Trades(vec![trade(0), trade(1), trade(2)]);
-    let past = Script::of([Ok(Page { records, proven: Some(span(0, 2)), lost: None, next: None })]);
+    let past = Script::of([Ok(Page {
+        records,
+        proven: Some(span(0, 2)),
+        lost: None,
+        unreadable: Vec::new(),
+        next: None,
+    })]);
     let filled = fill(&store, &past, stream, span(0, 2)).await.unwrap();
     assert_eq!((filled.rows, filled.filled_ms, filled.open_ms), (3, 2 * MINUTE, 0));
 }
@@ -263,4 +291,72 @@ async fn what_is_given_up_is_given_up_whole_and_nothing_stays_claimed() {
     );
     let other = Epoch { token: store.token(), local: 8 };
     assert_eq!(store.claim_gaps(stream, span(0, 40), other).await.unwrap(), [span(20, 30)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_past_holds_and_cannot_be_read_is_a_gap_of_its_own_and_not_asked_for_again() {
+    let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Candle(coin(), Interval::M1));
+    let store = store(&folder, stream, &[span(0, 10)]).await;
+    let page = Page { unreadable: vec![span(2, 3), span(6, 8)], ..bars(span(0, 10), None) };
+    let past = Script::of([Ok(page)]);
+    let filled = fill(&store, &past, stream, span(0, 10)).await.unwrap();
+    assert_eq!([filled.filled_ms, filled.unreadable_ms, filled.open_ms].map(|ms| ms / MINUTE), [7, 3, 0]);
+    let inspect = SqliteStore::inspect(folder.path().join("hl.db")).unwrap();
+    let gaps = inspect.gaps(Some(stream)).await.unwrap();
+    let lost: Vec<_> = gaps
+        .iter()
+        .filter(|gap| gap.state != GapState::Backfilled)
+        .map(|gap| (gap.span, gap.cause, gap.state))
+        .collect();
+    let unreadable = |from, to| (span(from, to), Cause::Undecodable, GapState::Unrecoverable);
+    assert_eq!(lost, [unreadable(2, 3), unreadable(6, 8)]);
+    let covered: Vec<_> =
+        inspect.coverage(Some(stream)).await.unwrap().into_iter().map(|piece| piece.span).collect();
+    assert_eq!(covered, [span(0, 2), span(3, 6), span(8, 10)]);
+    // Nothing is left to ask for.
+    let past = Script::of([]);
+    assert_eq!(fill(&store, &past, stream, span(0, 10)).await.unwrap().claimed, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_for_ever_is_asked_for_ever_less_often_and_told() {
+    for (cause, asked_in_a_day) in [(Cause::Undecodable, 20..60), (Cause::Outage, 1_400..3_000)] {
+        let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Candle(coin(), Interval::M1));
+        let store = Arc::new(store(&folder, stream, &[span(0, 10)]).await);
+        let past = Arc::new(Failing { cause, asked: Mutex::default() });
+        let epoch = Epoch { token: store.token(), local: 7 };
+        let now = Box::new(|| TimeMs(MINUTE * 100));
+        let job = BackfillGaps::new(store.clone(), past.clone(), epoch, now, Box::new(|_, _| ()));
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(86_400) {
+            tokio::time::sleep_until(job.next_due().unwrap()).await;
+            job.run().await;
+        }
+        let asked = past.asked.lock().unwrap().clone();
+        assert!(asked_in_a_day.contains(&asked.len()), "{cause:?}: {}", asked.len());
+        // A gap that is opened now is not forgotten meanwhile, and neither is it asked for at once.
+        job.gaps_opened();
+        assert!(job.next_due().unwrap() <= Instant::now() + Duration::from_secs(2));
+        let failing = job.failing().unwrap();
+        assert_eq!(failing.times as usize, asked.len());
+        assert!(
+            failing.words.contains("candle/BTC/1m") && failing.words.contains("no use"),
+            "{}",
+            failing.words
+        );
+    }
+}
+
+/// A past that fails in one way.
+struct Failing {
+    cause: Cause,
+    asked: Mutex<Vec<Instant>>,
+}
+
+impl Past for Failing {
+    fn page(&self, _: StreamKey, _: Span) -> BoxFuture<'_, Result<Page, FetchError>> {
+        self.asked.lock().unwrap().push(Instant::now());
+        let error = FetchError { step: "asking", reason: "no use".to_owned(), cause: self.cause };
+        Box::pin(async move { Err(error) })
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hl_core::decode::rest as decode;
+use hl_core::decode::{Rows, rest as decode};
 use hl_core::ledger::Span;
 use hl_core::message::info::{CandleRange, InfoRequest};
 use hl_core::seam::BoxFuture;
@@ -106,19 +106,37 @@ impl InfoClient {
         // The bars that are final, asked for after the time in which they could still change.
         let settled = end.min(interval.open_of(asked - BAR_LAG_MS));
         if settled <= start && start <= from {
-            return Ok(Page { records: Records::Candles(Vec::new()), proven: None, lost: None, next: None });
+            return Ok(Page {
+                records: Records::Candles(Vec::new()),
+                proven: None,
+                lost: None,
+                unreadable: Vec::new(),
+                next: None,
+            });
         }
         let req = CandleRange { coin, interval, start_time: from, end_time: Some(end - 1) };
         let request = InfoRequest::CandleSnapshot { req };
         let items = usize::try_from(end.since(start) / step + 1).unwrap_or(usize::MAX);
-        let mut bars = self.ask(&request, items, Urgency::Backfill, PATIENCE, decode::candles).await?;
+        let rows = self.ask(&request, items, Urgency::Backfill, PATIENCE, decode::candles).await?;
+        self.tell_rows(StreamKey::Candle(coin, interval), &rows);
+        let unreadable = unreadable(
+            &rows,
+            |bar| (bar.time, bar.time + step),
+            |time| {
+                let open = interval.open_of(time);
+                (open, open + step)
+            },
+        );
+        let mut bars = rows.rows;
         bars.retain(|bar| bar.time >= from && bar.time < settled);
         // The exchange may keep some more bars than it says.
         let start = bars.first().map_or(start, |bar| bar.time.min(start));
+        let proven = (start < settled).then(|| Span::new(start, settled));
         Ok(Page {
             records: Records::Candles(bars),
-            proven: (start < settled).then(|| Span::new(start, settled)),
+            proven,
             lost: (from < start).then(|| Span::new(piece.from, start)),
+            unreadable: within(&unreadable, proven),
             next: (settled == end && end < piece.to).then_some(end),
         })
     }
@@ -127,18 +145,31 @@ impl InfoClient {
         let asked = self.asked().await?;
         let start_time = piece.from.max(TimeMs(0));
         let request = InfoRequest::FundingHistory { coin, start_time, end_time: Some(piece.to - 1) };
-        let mut rows = self.ask(&request, PAGE_FUNDING, Urgency::Backfill, PATIENCE, decode::funding).await?;
-        rows.retain(|row| row.time >= piece.from && row.time < piece.to);
-        let last = rows.last().map(|row| row.time);
+        let rows = self.ask(&request, PAGE_FUNDING, Urgency::Backfill, PATIENCE, decode::funding).await?;
+        self.tell_rows(StreamKey::Funding(coin), &rows);
+        let unreadable = unreadable(
+            &rows,
+            |row| (row.time, row.time + 1),
+            |time| {
+                let hour = time.floor(FUNDING_MS);
+                (hour, hour + FUNDING_MS)
+            },
+        );
         let full = rows.len() >= PAGE_FUNDING;
+        let last_unread = rows.holes.last().and_then(|hole| hole.times).map(|times| times.to);
+        let mut rows = rows.rows;
+        rows.retain(|row| row.time >= piece.from && row.time < piece.to);
+        let last = rows.last().map(|row| row.time).max(last_unread.filter(|last| piece.contains(*last)));
         let proven_to = match last {
             Some(last) if full => last + 1,
             _ => piece.to.min((asked - FUNDING_LAG_MS).max(last.map_or(TimeMs::MIN, |last| last + 1))),
         };
+        let proven = (piece.from < proven_to).then(|| Span::new(piece.from, proven_to));
         Ok(Page {
             records: Records::Funding(rows),
-            proven: (piece.from < proven_to).then(|| Span::new(piece.from, proven_to)),
+            proven,
             lost: None,
+            unreadable: within(&unreadable, proven),
             next: (full && proven_to < piece.to).then_some(proven_to),
         })
     }
@@ -146,20 +177,31 @@ impl InfoClient {
     async fn trades(&self, coin: Coin, piece: Span) -> Result<Page, RestError> {
         let asked = self.asked().await?;
         let request = InfoRequest::RecentTrades { coin };
-        let mut trades =
+        let rows =
             self.ask(&request, RECENT_TRADES, Urgency::Backfill, PATIENCE, decode::recent_trades).await?;
-        let first = match trades.first() {
-            Some(first) if trades.len() >= RECENT_TRADES => first.time,
+        self.tell_rows(StreamKey::Trades(coin), &rows);
+        let is_hole = |at: usize| rows.holes.iter().any(|hole| hole.at == at);
+        let first = match rows.rows.first() {
+            Some(first) if rows.len() >= RECENT_TRADES || is_hole(0) => first.time,
             // Fewer than it could give: that is all there ever was.
             _ => TimeMs::MIN,
         };
-        let proven = Span::new(first, asked.max(first)).intersect(piece);
+        let last = rows.rows.last().map(|trade| trade.time).filter(|_| is_hole(rows.rows.len()));
+        let proven = Span::new(first, last.unwrap_or(asked).max(first)).intersect(piece);
+        // Blocks that may hold what cannot be read are borders of a gap.
+        let mut unreadable = unreadable(&rows, |trade| (trade.time, trade.time), |time| (time, time));
+        // A gap has to have an inside.
+        for part in unreadable.iter_mut().filter(|part| part.ms() == 0) {
+            *part = Span::new(part.from - 1, part.to + 1);
+        }
+        let mut trades = rows.rows;
         trades.retain(|trade| piece.contains(trade.time));
         Ok(Page {
             records: Records::Trades(trades),
             proven,
             lost: (piece.from < first || proven.is_none())
                 .then(|| Span::new(piece.from, proven.map_or(piece.to, |p| p.from))),
+            unreadable: within(&unreadable, proven),
             next: None,
         })
     }
@@ -175,7 +217,30 @@ fn nothing(stream: StreamKey, piece: Span) -> Page {
         StreamKey::Context(_) => Records::Contexts(Vec::new()),
         StreamKey::Funding(_) => Records::Funding(Vec::new()),
     };
-    Page { records, proven: None, lost: Some(piece), next: None }
+    Page { records, proven: None, lost: Some(piece), unreadable: Vec::new(), next: None }
+}
+
+/// Where rows lie that cannot be read: from the end of the row before to the beginning of the row after, or closer, where
+/// their own times say so. `of` is what a row takes, `at` what a row of that time takes.
+fn unreadable<T>(
+    rows: &Rows<T>,
+    of: impl Fn(&T) -> (TimeMs, TimeMs),
+    at: impl Fn(TimeMs) -> (TimeMs, TimeMs),
+) -> Vec<Span> {
+    let span = |hole| {
+        let (before, after) = rows.neighbours(hole);
+        let from = before.map_or(TimeMs::MIN, |row| of(row).1);
+        let to = after.map_or(TimeMs::MAX, |row| of(row).0);
+        let near = hole.times.map(|times| Span::new(at(times.from).0, at(times.to).1));
+        near.and_then(|near| near.intersect(Span::new(from, to))).unwrap_or(Span::new(from, to))
+    };
+    rows.holes.iter().map(span).collect()
+}
+
+/// What of these pieces lies in what is proven.
+fn within(pieces: &[Span], proven: Option<Span>) -> Vec<Span> {
+    let Some(proven) = proven else { return Vec::new() };
+    pieces.iter().filter_map(|piece| piece.intersect(proven)).collect()
 }
 
 #[cfg(test)]

@@ -247,11 +247,10 @@ impl<'a> Work<'a> {
         // Where the answer holds all there ever was, nothing before it can be missing.
         let whole_from = if page.lost.is_some() { first } else { begin };
         let reach = Span::new(begin, last);
-        let (epoch, origin) = (self.mint(), Origin::Backfill);
-        let mut changes = vec![
-            Change::GapOpened { span: reach, cause },
-            Change::Filled { epoch, origin, span: Span::new(whole_from, last), records: page.records },
-        ];
+        let mut changes = vec![Change::GapOpened { span: reach, cause }];
+        let whole = Span::new(whole_from, last);
+        let filled = backfill::proven(self.mint(), whole, page.records, &page.unreadable);
+        changes.extend(filled);
         if edge.is_some() && begin <= whole_from && page.lost.is_some() {
             // Records of the edge's own block may be lost as well, where the answer begins in it.
             let span = Span::new(begin, whole_from);
