@@ -359,7 +359,7 @@ impl InfoClient {
         }
     }
 
-    /// Asks for a listing, as [`InfoClient::ask`] does. What cannot be read of it is left out and counted.
+    /// Asks for a listing, as [`InfoClient::ask`] does. What cannot be read of it is counted.
     ///
     /// # Errors
     /// As [`InfoClient::ask`].
@@ -369,10 +369,10 @@ impl InfoClient {
         urgency: Urgency,
         limit: Duration,
         decode: impl Fn(&mut [u8]) -> Result<Read<T>, DecodeError>,
-    ) -> Result<T, RestError> {
-        let Read { value, unread } = self.ask(request, 0, urgency, limit, decode).await?;
-        self.tell_unread(&request.name(), &unread);
-        Ok(value)
+    ) -> Result<Read<T>, RestError> {
+        let read = self.ask(request, 0, urgency, limit, decode).await?;
+        self.tell_unread(&request.name(), &read.unread);
+        Ok(read)
     }
 
     fn note(&self, error: Option<&RestError>) {

@@ -125,7 +125,7 @@ impl AuditBars {
             return from;
         }
         let piece = Span::new(from, to);
-        let page = match self.past.page(stream, piece).await {
+        let page = match self.past.page(stream, piece, 0).await {
             Ok(page) => page,
             // The next look is at the same piece again.
             Err(error) => {
@@ -142,8 +142,12 @@ impl AuditBars {
                 return from;
             }
         };
-        let Records::Candles(bars) = page.records else { return from };
-        for bar in bars {
+        let Some(reached) = page.reached else { return from };
+        let bars = page.proven.into_iter().filter_map(|(_, records)| match records {
+            Records::Candles(bars) => Some(bars),
+            _ => None,
+        });
+        for bar in bars.flatten() {
             // What is not covered is open still, or a gap, which is read from the same history.
             if covered.get(&bar.time).is_some_and(|trades| *trades < bar.trades) {
                 (self.stale)(stream, Span::new(bar.time, bar.time + interval.ms()));
@@ -151,7 +155,7 @@ impl AuditBars {
         }
         // A quiet coin's last bars are covered only when a later one was seen.
         let end = covered.last_key_value().map(|(bar, _)| *bar + interval.ms());
-        end.map_or(from, |end| end.min(page.next.unwrap_or(to)))
+        end.map_or(from, |end| end.min(reached.to))
     }
 }
 
