@@ -26,8 +26,10 @@ pub enum AlertKind {
     NoProgress,
     /// Planned runs of a job are skipped, one after another.
     JobSkipped,
-    /// Planned runs of a job fail, one after another.
+    /// Planned runs of a job fail, one after another; or what a job that runs when it is needed tries fails again and again.
     JobFailing,
+    /// Something that the exchange sends cannot be read.
+    Undecodable,
     /// The database was deleted or moved away.
     StoreGone,
     /// Another program replaced the database or its log.
@@ -40,7 +42,7 @@ pub enum AlertKind {
 
 impl AlertKind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::JobTwice,
         Self::TwoOwners,
         Self::NoOwner,
@@ -50,6 +52,7 @@ impl AlertKind {
         Self::NoProgress,
         Self::JobSkipped,
         Self::JobFailing,
+        Self::Undecodable,
         Self::StoreGone,
         Self::StoreReplaced,
         Self::WalGrowing,
@@ -69,6 +72,7 @@ impl AlertKind {
             Self::NoProgress => "no_progress",
             Self::JobSkipped => "job_skipped",
             Self::JobFailing => "job_failing",
+            Self::Undecodable => "undecodable",
             Self::StoreGone => "store_gone",
             Self::StoreReplaced => "store_replaced",
             Self::WalGrowing => "wal_growing",
@@ -95,6 +99,7 @@ impl AlertKind {
             | Self::RateHigh
             | Self::JobSkipped
             | Self::JobFailing
+            | Self::Undecodable
             | Self::WalGrowing
             | Self::NotListed => Severity::Warning,
         }
@@ -133,7 +138,7 @@ impl Severity {
 pub struct Alert {
     /// What is wrong.
     pub kind: AlertKind,
-    /// With what: a stream, a job, `ws`, `rest`, `writer`, `store`, a session.
+    /// With what: a stream, a kind of answer, a job, `ws`, `rest`, `writer`, `store`, a session.
     pub subject: String,
     /// How bad it is.
     pub severity: Severity,
