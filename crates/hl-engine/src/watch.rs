@@ -154,6 +154,8 @@ fn observe(engine: &Engine, order: &[StreamKey], peers: Vec<Peer>) -> (Observati
             held_by,
             subscribed: engine.has_socket(*key),
             records: meter.tally.admitted,
+            moves: meter.moves,
+            moved_by: meter.moved_by,
             reception: snapshot.receptions.get(key).copied().unwrap_or_default(),
         };
         (*key, seen)
