@@ -99,7 +99,7 @@ impl AuditBars {
             return from;
         }
         let piece = Span::new(from, to);
-        let page = match self.past.page(stream, piece).await {
+        let page = match self.past.page(stream, piece, 0).await {
             Ok(page) => page,
             // The next look is at the same piece again.
             Err(error) => {
@@ -114,16 +114,20 @@ impl AuditBars {
                 return from;
             }
         };
-        let Records::Candles(bars) = page.records else { return from };
+        let Some(reached) = page.reached else { return from };
+        let bars = page.proven.into_iter().filter_map(|(_, records)| match records {
+            Records::Candles(bars) => Some(bars),
+            _ => None,
+        });
         // What is not covered is open still, or a gap, which is read from the same history.
-        let audited = bars.iter().filter_map(|bar| {
+        let audited = bars.flatten().filter_map(|bar| {
             let stored = *covered.get(&bar.time)?;
             Some(Audited { time: bar.time, counted: bar.trades, stored })
         });
         (self.told)(stream, audited.collect());
         // A quiet coin's last bars are covered only when a later one was seen.
         let end = covered.last_key_value().map(|(bar, _)| *bar + interval.ms());
-        end.map_or(from, |end| end.min(page.next.unwrap_or(to)))
+        end.map_or(from, |end| end.min(reached.to))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Checks that look at rows one by one, wherever these lie: in a store or in its archive; and those of a ledger.
 
 mod ledger;
+mod minutes;
 
 use hl_core::archive::Provenance;
 use hl_core::ledger::{GapState, Span};
@@ -9,6 +10,7 @@ use hl_core::stream::Borders;
 use hl_core::{Interval, Origin, StreamKey, TimeMs};
 
 pub use self::ledger::ledger;
+pub use self::minutes::{Compared, Minutes, Sum};
 use crate::{Audit, CoverageRow, GapRow, Problem};
 
 /// The check for two rows with one natural key.
@@ -74,12 +76,13 @@ impl Finding {
 
 /// An audit of these findings.
 #[must_use]
-pub fn audit(findings: Vec<Finding>, minutes_compared: u64, unread: u64) -> Audit {
+pub fn audit(findings: Vec<Finding>, minutes: Compared, unread: u64) -> Audit {
     let total = |check| findings.iter().filter(|f| f.check() == check).map(Finding::count).sum();
     Audit {
         duplicates: total(DUPLICATE_KEYS),
         overlapping_claims: total(ledger::OVERLAPPING_CLAIMS),
-        minutes_compared,
+        minutes_compared: minutes.known,
+        minutes_unknown: minutes.unknown,
         unread,
         problems: findings.into_iter().filter_map(Finding::into_problem).collect(),
     }
