@@ -74,6 +74,11 @@ impl Foundations {
         self.audited.agree(trades);
     }
 
+    /// Whether the exchange's history of bars is what was stored, in general.
+    pub(super) fn is_history_known(self) -> bool {
+        self.audited.is_laid()
+    }
+
     /// Whether the bars of a source count the public trades, in general. Whole bars of REST are seldom; but it counts them
     /// where it agrees with bars that do.
     pub(super) fn is_laid(self, by: By) -> bool {
