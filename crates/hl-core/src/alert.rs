@@ -18,6 +18,8 @@ pub enum AlertKind {
     NoOwner,
     /// The exchange answered 429 while our own ledger had room: somebody else asks from this address.
     ForeignWeight,
+    /// A stream changes its owner again and again.
+    Flapping,
     /// Far fewer rows of a stream come than lately.
     RateLow,
     /// Far more rows of a stream come than lately.
@@ -47,6 +49,7 @@ impl AlertKind {
         Self::TwoOwners,
         Self::NoOwner,
         Self::ForeignWeight,
+        Self::Flapping,
         Self::RateLow,
         Self::RateHigh,
         Self::NoProgress,
@@ -67,6 +70,7 @@ impl AlertKind {
             Self::TwoOwners => "two_owners",
             Self::NoOwner => "no_owner",
             Self::ForeignWeight => "foreign_weight",
+            Self::Flapping => "flapping",
             Self::RateLow => "rate_low",
             Self::RateHigh => "rate_high",
             Self::NoProgress => "no_progress",
@@ -95,6 +99,7 @@ impl AlertKind {
             }
             Self::JobTwice
             | Self::ForeignWeight
+            | Self::Flapping
             | Self::RateLow
             | Self::RateHigh
             | Self::JobSkipped

@@ -8,6 +8,7 @@ use hl_core::stream::Conflation;
 use hl_core::{SourceId, StreamKey, TimeMs};
 
 use crate::band::{Band, Verdict};
+use crate::flapping::{Flapping, MANY};
 use crate::process::token_words;
 use crate::progress::{Attempts, Counter};
 use crate::standing::{Condition, Patience, Standing};
@@ -67,6 +68,7 @@ fn patience(kind: AlertKind) -> Patience {
         | AlertKind::StoreReplaced
         | AlertKind::WalGrowing
         | AlertKind::ForeignWeight
+        | AlertKind::Flapping
         | AlertKind::RateLow
         | AlertKind::RateHigh
         | AlertKind::JobSkipped
@@ -106,6 +108,7 @@ struct Again {
 pub struct Monitor {
     standing: BTreeMap<(AlertKind, String), Standing>,
     rated: BTreeMap<StreamKey, Rated>,
+    flapping: BTreeMap<StreamKey, Flapping>,
     minute: Option<i64>,
     last: Option<Mono>,
     frames: Option<Counter>,
@@ -153,6 +156,7 @@ impl Monitor {
         let trouble = self.progress(seen, &mut conditions);
         self.store(seen, &mut conditions);
         self.owners(seen, &mut conditions);
+        self.flapping(seen, &mut conditions);
         let missing = seen.missing.iter().map(|(subject, words)| (subject.clone(), words.clone()));
         conditions.extend(missing.map(|(subject, words)| Condition {
             kind: AlertKind::NotListed,
@@ -332,6 +336,32 @@ impl Monitor {
                 },
             };
             conditions.push(Condition { kind: AlertKind::NoOwner, subject: key.to_string(), words });
+        }
+    }
+
+    /// Streams that change their owner again and again.
+    fn flapping(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) {
+        self.flapping.retain(|key, _| seen.streams.contains_key(key));
+        let mut flapping = Vec::new();
+        for (key, stream) in &seen.streams {
+            let of = self.flapping.entry(*key).or_insert_with(|| Flapping::new(stream.moves));
+            if let Some(words) = of.words(seen.mono, stream.moves, stream.moved_by) {
+                flapping.push((key.to_string(), words));
+            }
+        }
+        // What moves many streams is one trouble, and stays so until the last of them is at rest.
+        let (subject, kind) = ("ws".to_owned(), AlertKind::Flapping);
+        let was_told = self.standing.contains_key(&(kind, subject.clone()));
+        if flapping.len() >= MANY || was_told && !flapping.is_empty() {
+            let (first, words) = flapping.swap_remove(0);
+            let words = match flapping.len() {
+                0 => format!("{first}: {words}"),
+                others => format!("{first} and {others} more streams: {words}"),
+            };
+            conditions.push(Condition { kind, subject, words });
+        } else {
+            let of = |(subject, words)| Condition { kind, subject, words };
+            conditions.extend(flapping.into_iter().map(of));
         }
     }
 

@@ -96,6 +96,50 @@ fn nothing_is_told_of_a_process_that_gets_on() {
     assert_eq!(world.monitor.open(), []);
 }
 
+/// Moves the streams of these names there and back every so many seconds.
+fn moving<'a>(names: &'a [&str], every_s: i64) -> impl FnMut(&mut Observation) + 'a {
+    move |seen| {
+        fine(seen);
+        if seen.mono % (every_s * 1_000) == 0 {
+            for name in names {
+                seen.streams.get_mut(&key(name)).unwrap().moves += 2;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_changes_its_owner_again_and_again_is_told_once() {
+    let mut world = World::new();
+    world.run(600, moving(&["trades/BTC"], 120));
+    assert_eq!(world.told(), Vec::<String>::new(), "an outage every other minute");
+    world.run(600, moving(&["trades/BTC"], 60));
+    let words = world.monitor.open()[0].words.clone();
+    assert!(words.starts_with("changes its owner 2."), "{words}");
+    world.run(600, fine);
+    assert_eq!(
+        world.told(),
+        ["720 raised", "1320 still", "1440 resolved"].map(|told| format!("{told} flapping trades/BTC"))
+    );
+}
+
+#[test]
+fn what_moves_many_streams_is_one_alert() {
+    let mut world = World::new();
+    let names = ["trades/BTC", "book/BTC", "bbo/BTC", "mids"];
+    for name in &names[2..] {
+        world.seen.streams.insert(key(name), world.seen.streams[&key("book/BTC")]);
+    }
+    world.run(600, moving(&names, 20));
+    world.run(600, moving(&names[..1], 20));
+    assert_eq!(world.monitor.open().len(), 1, "one is left, and it is the same trouble");
+    world.run(600, fine);
+    assert_eq!(
+        world.told(),
+        ["80 raised", "680 still", "1280 still", "1480 resolved"].map(|told| format!("{told} flapping ws"))
+    );
+}
+
 #[test]
 fn sockets_that_stay_down_are_told_once_and_the_rates_are_not() {
     let mut world = World::new();
