@@ -42,7 +42,7 @@ pub enum AlertKind {
 
 impl AlertKind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::JobTwice,
         Self::TwoOwners,
         Self::NoOwner,

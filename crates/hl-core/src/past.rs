@@ -53,7 +53,14 @@ impl Page {
     /// An answer that says nothing.
     #[must_use]
     pub fn nothing(about: Option<Span>) -> Self {
-        Self { proven: Vec::new(), lost: Vec::new(), unreadable: Vec::new(), about, reached: None, wider: false }
+        Self {
+            proven: Vec::new(),
+            lost: Vec::new(),
+            unreadable: Vec::new(),
+            about,
+            reached: None,
+            wider: false,
+        }
     }
 
     /// Everything that was asked for is gone.

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hl_collectors::Unreadable;
 use hl_collectors::mono::MonoClock;
 use hl_collectors::pipeline::{Inbox, InboxStats, Meter, Meters, Pipeline, PipelineCounters, PipelineEvent};
 use hl_collectors::rest::{InfoClient, RestCounters, RestOptions, RestSource, Weights};

@@ -188,13 +188,19 @@ mod tests {
         // By its own time, or between its neighbours.
         let parted = vec![(span(9_900, 9_904), 2), (span(9_905, 9_910), 2)];
         let answer = [9_899, 9_902, 9_903, 9_906, 9_909, 9_911];
-        assert_eq!(page(&answer, &[hole(3, 1, Some((9_904, 9_904)))]), (parted, vec![span(9_904, 9_905)], vec![]));
+        assert_eq!(
+            page(&answer, &[hole(3, 1, Some((9_904, 9_904)))]),
+            (parted, vec![span(9_904, 9_905)], vec![])
+        );
         assert_eq!(page(&answer, &[hole(3, 1, None)]).1, [span(9_904, 9_906)]);
         // At an end only its own time says where it lies, and no further than it reaches.
         assert_eq!(page(&[9_899, 9_907], &[hole(2, 2, Some((9_908, 9_909)))]).1, [span(9_908, 9_910)]);
         assert_eq!(page(&[9_899, 9_907], &[hole(2, 2, Some((9_908, 9_999)))]).1, []);
         assert_eq!(page(&[9_899, 9_907], &[hole(2, 1, None)]).1, []);
-        assert_eq!(page(&[], &[hole(0, 1, Some((9_903, 9_903)))]), (vec![], vec![span(9_903, 9_904)], vec![]));
+        assert_eq!(
+            page(&[], &[hole(0, 1, Some((9_903, 9_903)))]),
+            (vec![], vec![span(9_903, 9_904)], vec![])
+        );
     }
 
     #[test]

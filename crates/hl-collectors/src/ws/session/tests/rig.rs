@@ -187,7 +187,7 @@ impl Rig {
             what: channel.to_owned(),
             path: None,
             at: 0,
-            excerpt: String::new(),
+            excerpt: Box::default(),
             fault: Fault::Rule("nonsense"),
             coin: coin.map(|name| Coin::new(name).unwrap()),
             well_formed: true,
