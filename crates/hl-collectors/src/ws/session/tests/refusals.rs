@@ -241,3 +241,24 @@ fn of_a_frame_of_trades_what_can_be_read_is_taken_and_the_run_goes_on() {
     assert!(rig.take_reports().is_empty());
     assert_eq!((rig.session.counters().unreadable, rig.session.counters().renewed), (2, 0));
 }
+
+#[test]
+fn a_frame_that_came_whole_ends_a_run_only_with_others_like_it() {
+    let mut rig = Rig::live(&["trades/BTC"]);
+    let run = rig.live[&key("trades/BTC")];
+    rig.take_reports();
+    for _ in 0..20 {
+        rig.offers.clear();
+        rig.unreadable("trades", Some("BTC"), true);
+        rig.unreadable("trades", Some("BTC"), true);
+        assert_eq!(rig.offers.len(), 2);
+        assert!(rig.offers.iter().all(|offer| matches!(offer.content, Content::Broken { .. })));
+        rig.data("trades/BTC");
+    }
+    assert_eq!((rig.live[&key("trades/BTC")], rig.session.counters().renewed), (run, 0));
+    for _ in 0..3 {
+        rig.unreadable("trades", Some("BTC"), true);
+    }
+    assert_eq!(rig.take_reports().last(), Some(&down("trades/BTC", Some(run), Cause::Undecodable)));
+    assert_eq!(rig.session.counters().renewed, 1);
+}
