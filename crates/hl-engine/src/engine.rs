@@ -486,7 +486,7 @@ impl Engine {
             self.rest.clone(),
             Box::new(move || lock(&leased).iter().copied().collect()),
             Box::new(move || mono.exchange()),
-            Box::new(move |stream, span| inbox.stale(stream, span)),
+            Box::new(move |stream, bars| inbox.audited(stream, bars)),
         )))?;
         for spec in &self.jobs {
             let task = self.task(spec.id.as_str());
