@@ -355,6 +355,7 @@ impl Session {
         }
         *last = Some(now);
         self.counters.frames += 1;
+        sub.renewals.read();
         sub.data_limit = FIRST_DATA_LIMIT_MS;
         out.push(offer(stream, run, Content::Frame(records)));
         if first {

@@ -314,7 +314,7 @@ enum Op {
     Read,
     LoseAnswer,
     Data(usize),
-    Garbage(&'static str),
+    Garbage(&'static str, Option<&'static str>),
     Renew(usize),
     Forget(usize),
     Words(&'static str),
@@ -335,7 +335,11 @@ fn op() -> impl Strategy<Value = Op> {
         8 => Just(Op::Read),
         1 => Just(Op::LoseAnswer),
         8 => which.clone().prop_map(Op::Data),
-        1 => prop::sample::select(vec!["trades", "bbo", "l2Book", "candle", "?"]).prop_map(Op::Garbage),
+        1 => (
+            prop::sample::select(vec!["trades", "bbo", "l2Book", "candle", "?"]),
+            prop::sample::select(vec![None, Some("BTC"), Some("ETH"), Some("DOGE")]),
+        )
+            .prop_map(|(channel, coin)| Op::Garbage(channel, coin)),
         1 => which.clone().prop_map(Op::Renew),
         1 => which.clone().prop_map(Op::Forget),
         1 => prop::sample::select(vec![
@@ -376,7 +380,7 @@ proptest! {
                 Op::Read => rig.read_all(),
                 Op::LoseAnswer => drop(rig.unread.pop_front()),
                 Op::Data(i) => if rig.socket == Socket::Open { rig.data(STREAMS[i]) },
-                Op::Garbage(channel) => if rig.socket == Socket::Open { rig.garbage(channel) },
+                Op::Garbage(channel, coin) => if rig.socket == Socket::Open { rig.garbage(channel, coin) },
                 Op::Renew(i) => rig.renew(key(STREAMS[i])),
                 Op::Forget(i) => drop(rig.subscribed.remove(&key(STREAMS[i]))),
                 Op::Words(words) => if rig.socket == Socket::Open { rig.frame(Frame::Error(words.into())) },
