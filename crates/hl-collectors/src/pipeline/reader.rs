@@ -211,9 +211,12 @@ impl Pipeline {
                     self.reconciler.note(self.mono.now(), stream, &change);
                     self.take_doubts();
                 }
-                Entry::Stale { stream, span } => {
-                    warn!(%stream, ?span, "the exchange counts more trades in a final bar: it is read again");
-                    self.doubt(stream, span);
+                Entry::Audited { stream, bars } => {
+                    for (stream, span) in self.reconciler.audited(stream, &bars) {
+                        warn!(%stream, ?span, "the exchange counts more trades in a final bar: it is read again");
+                        self.doubt(stream, span);
+                    }
+                    self.take_doubts();
                 }
                 Entry::Handover { stream, grant } => {
                     self.reconciler.handover(stream);
@@ -234,6 +237,9 @@ impl Pipeline {
                     if let Some(line) = self.warm.get_mut(&offer.stream) {
                         line.offer(offer.ticket, offer.content, &self.reconciler, &mut changes);
                         continue;
+                    }
+                    if let Content::Frame(Records::Candles(bars)) = &offer.content {
+                        self.reconciler.bars(self.mono.now(), offer.stream, bars);
                     }
                     let Some(line) = self.lines.get_mut(&offer.stream) else { continue };
                     let aside = aside(line, &offer);

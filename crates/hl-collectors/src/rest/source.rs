@@ -10,17 +10,18 @@ use hl_core::backoff::Backoff;
 use hl_core::decode::rest as decode;
 use hl_core::ledger::{Cause, Span};
 use hl_core::message::info::{CandleRange, InfoRequest};
+use hl_core::past::{KEPT_BARS, Page};
 use hl_core::record::{Bbo, Book};
 use hl_core::seam::BoxFuture;
 use hl_core::source::{
-    Content, DataSource, FetchError, Offer, Page, Past, Polled, Polls, Prober, Role, Sink, Ticket,
+    Content, DataSource, FetchError, Offer, Past, Polled, Polls, Prober, Role, Sink, Ticket,
 };
 use hl_core::stream::BookVariant;
 use hl_core::{Coin, Epoch, Kind, Records, RunId, SourceId, StreamKey, TimeMs};
 use tracing::{debug, warn};
 
 use super::client::{InfoClient, RestError};
-use super::past::{KEPT_BARS, RECENT_TRADES};
+use super::past::RECENT_TRADES;
 use super::weights::Urgency;
 
 /// How long a poll waits for room in the budget.
@@ -457,7 +458,7 @@ impl Prober for RestSource {
 }
 
 impl Past for RestSource {
-    fn page(&self, stream: StreamKey, piece: Span) -> BoxFuture<'_, Result<Page, FetchError>> {
-        self.client.page(stream, piece)
+    fn page(&self, stream: StreamKey, piece: Span, effort: u32) -> BoxFuture<'_, Result<Page, FetchError>> {
+        self.client.page(stream, piece, effort)
     }
 }

@@ -17,7 +17,7 @@ mod trades;
 #[cfg(test)]
 mod tests;
 
-pub use reconcile::{NoWitness, Reconciler, Verdict, Witness};
+pub use reconcile::{Audited, NoWitness, Reconciler, Verdict, Witness};
 use ring::Ring;
 
 use crate::ledger::{Cause, Change, Span};
