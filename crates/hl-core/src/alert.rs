@@ -34,11 +34,13 @@ pub enum AlertKind {
     StoreReplaced,
     /// A reader keeps the database's log from being emptied, and it grows.
     WalGrowing,
+    /// More came than memory, spool and store took: some of it was dropped.
+    Overload,
 }
 
 impl AlertKind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::JobTwice,
         Self::TwoOwners,
         Self::NoOwner,
@@ -51,6 +53,7 @@ impl AlertKind {
         Self::StoreGone,
         Self::StoreReplaced,
         Self::WalGrowing,
+        Self::Overload,
     ];
 
     /// Its name in tables and JSON.
@@ -69,6 +72,7 @@ impl AlertKind {
             Self::StoreGone => "store_gone",
             Self::StoreReplaced => "store_replaced",
             Self::WalGrowing => "wal_growing",
+            Self::Overload => "overload",
         }
     }
 
@@ -82,9 +86,12 @@ impl AlertKind {
     #[must_use]
     pub fn severity(self) -> Severity {
         match self {
-            Self::TwoOwners | Self::NoOwner | Self::NoProgress | Self::StoreGone | Self::StoreReplaced => {
-                Severity::Critical
-            }
+            Self::TwoOwners
+            | Self::NoOwner
+            | Self::NoProgress
+            | Self::StoreGone
+            | Self::StoreReplaced
+            | Self::Overload => Severity::Critical,
             Self::JobTwice
             | Self::ForeignWeight
             | Self::RateLow

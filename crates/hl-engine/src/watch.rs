@@ -196,6 +196,7 @@ fn observe(engine: &Engine, order: &[StreamKey], peers: Vec<Peer>) -> (Observati
             commits: snapshot.pipeline.commits,
             failures: snapshot.pipeline.failures,
             spooled: snapshot.spool.0,
+            dropped: snapshot.inbox.conflated + snapshot.pipeline.spool_full,
         },
         store: engine.store.condition(),
         jobs: snapshot.jobs.iter().map(job).collect(),

@@ -146,7 +146,9 @@ impl Candles {
                 }
                 tally
             }
-            Content::Frame(_) | Content::Answer { .. } | Content::Unanswered { .. } => Tally::default(),
+            Content::Frame(_) | Content::Answer { .. } | Content::Dropped | Content::Unanswered { .. } => {
+                Tally::default()
+            }
         }
     }
 

@@ -18,11 +18,13 @@ pub(super) struct Ring {
     contents: VecDeque<Content>,
     records: u64,
     bytes: usize,
+    /// States were dropped before the oldest that is left.
+    dropped: bool,
 }
 
 impl Ring {
     pub(super) fn new(run: RunId) -> Self {
-        Self { run, started: None, contents: VecDeque::new(), records: 0, bytes: 0 }
+        Self { run, started: None, contents: VecDeque::new(), records: 0, bytes: 0, dropped: false }
     }
 
     pub(super) fn push(&mut self, content: Content) -> Tally {
@@ -40,6 +42,10 @@ impl Ring {
                 let before = self.contents.len();
                 self.contents.retain(|kept| !matches!(kept, Content::Proof { .. }));
                 self.bytes -= (before - self.contents.len()) * content.bytes();
+                self.bytes += content.bytes();
+                self.contents.push_back(content);
+            }
+            Content::Dropped => {
                 self.bytes += content.bytes();
                 self.contents.push_back(content);
             }
@@ -61,6 +67,11 @@ impl Ring {
     /// Returns how many records went.
     fn drop_oldest(&mut self) -> Option<u64> {
         let oldest = self.contents.pop_front()?;
+        // Whether events join, and bars are whole, is seen from what is left of them.
+        self.dropped |= matches!(
+            oldest.records(),
+            Some(Records::Books(_) | Records::Bbos(_) | Records::Mids(_) | Records::Contexts(_))
+        );
         self.records -= count(&oldest);
         self.bytes -= oldest.bytes();
         Some(count(&oldest))
@@ -81,11 +92,12 @@ impl Ring {
 
     fn clear(&mut self) {
         self.contents.clear();
-        (self.records, self.bytes) = (0, 0);
+        (self.records, self.bytes, self.dropped) = (0, 0, false);
     }
 
     pub(super) fn into_contents(self) -> impl Iterator<Item = Content> {
-        self.started.map(|at| Content::Started { at }).into_iter().chain(self.contents)
+        let started = self.started.map(|at| Content::Started { at });
+        started.into_iter().chain(self.dropped.then_some(Content::Dropped)).chain(self.contents)
     }
 }
 

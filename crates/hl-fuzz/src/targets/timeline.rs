@@ -104,6 +104,7 @@ impl World {
             (0, _) => Content::Started { at: records::time(u, self.now)? },
             (1, _) => Content::Broken { at: records::time(u, self.now)? },
             (2 | 3, _) => Content::Proof { sent: self.now },
+            (4, Ticket::Run(_)) => Content::Dropped,
             (_, Ticket::Run(_)) => Content::Frame(records::records(u, of, self.now)?),
             (4, Ticket::Claim(_)) => Content::Unanswered { cause: Cause::Outage },
             (_, Ticket::Claim(_)) => Content::Answer {
@@ -116,6 +117,7 @@ impl World {
             Content::Frame(records) | Content::Answer { records, .. } => records.len() as u64,
             Content::Started { .. }
             | Content::Broken { .. }
+            | Content::Dropped
             | Content::Proof { .. }
             | Content::Unanswered { .. } => 0,
         };

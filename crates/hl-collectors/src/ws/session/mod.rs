@@ -24,9 +24,9 @@ const LONGEST_BACKOFF_MS: i64 = 30_000;
 /// A connection was healthy when it lived this long and brought data: only then does the back-off start anew.
 const HEALTHY_MS: i64 = 30_000;
 const CONNECT_LIMIT_MS: i64 = 10_000;
-/// How often to ping: with bars the pong is the proof that they are final, so more often.
+/// How often to ping: where the pong is a proof ([`needs_proof`]), more often.
 const PING_MS: i64 = 20_000;
-const PING_WITH_BARS_MS: i64 = 5_000;
+const PING_FOR_PROOF_MS: i64 = 5_000;
 /// The exchange answers a ping in 0.1 s; no answer for this long is a half-open connection.
 const PONG_LIMIT_MS: i64 = 10_000;
 /// The limit of the exchange is 2,000 messages a minute for all sockets of an IP.
@@ -372,7 +372,7 @@ impl Session {
         self.stood_still.take_if(|until| *until <= at);
         for (stream, sub) in &self.subs {
             if let State::Live { run, .. } = sub.state
-                && stream.kind() == Kind::Candle
+                && needs_proof(stream.kind())
             {
                 out.push(offer(*stream, run, Content::Proof { sent }));
             }
@@ -528,9 +528,14 @@ impl Session {
     }
 
     fn ping_ms(&self) -> i64 {
-        let bars = self.subs.keys().any(|stream| stream.kind() == Kind::Candle);
-        if bars { PING_WITH_BARS_MS } else { PING_MS }
+        let proves = self.subs.keys().any(|stream| needs_proof(stream.kind()));
+        if proves { PING_FOR_PROOF_MS } else { PING_MS }
     }
+}
+
+/// Of which kinds a pong proves something: that bars are final, and that the best bid and offer did not change.
+fn needs_proof(kind: Kind) -> bool {
+    matches!(kind, Kind::Candle | Kind::Bbo)
 }
 
 fn offer(stream: StreamKey, run: RunId, content: Content) -> Action {

@@ -152,18 +152,19 @@ fn an_attempt_to_connect_has_a_limit() {
 }
 
 #[test]
-fn no_pong_closes_and_a_pong_proves_bars_only() {
-    let mut rig = Rig::live(&["candle/BTC/1m", "bbo/BTC"]);
-    rig.pass(PING_WITH_BARS_MS);
-    let sent = TimeMs(EPOCH + PING_WITH_BARS_MS);
+fn no_pong_closes_and_a_pong_proves_bars_and_best_bids() {
+    let mut rig = Rig::live(&["candle/BTC/1m", "bbo/BTC", "mids"]);
+    rig.pass(PING_FOR_PROOF_MS);
+    let sent = TimeMs(EPOCH + PING_FOR_PROOF_MS);
     rig.pass(100);
     rig.offers.clear();
     rig.read_all();
     let offers: Vec<_> = rig.offers.iter().map(|o| (o.stream, o.content.clone())).collect();
-    assert_eq!(offers, [(key("candle/BTC/1m"), Content::Proof { sent })], "stamped when the ping was sent");
+    let proven = ["bbo/BTC", "candle/BTC/1m"].map(|stream| (key(stream), Content::Proof { sent }));
+    assert_eq!(offers, proven, "stamped when the ping was sent");
 
     rig.answers_pings = false;
-    rig.pass(PING_WITH_BARS_MS + PONG_LIMIT_MS);
+    rig.pass(PING_FOR_PROOF_MS + PONG_LIMIT_MS);
     assert_eq!((rig.socket, rig.session.counters().half_open), (Socket::None, 1));
 }
 
