@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use hl_core::alert::AlertKind;
 use hl_core::{SourceId, StreamKey, TimeMs, Token};
 
 use super::*;

@@ -181,7 +181,8 @@ impl Timeline {
     /// edge fill gaps. `None` ends the claim with no successor.
     pub fn handover(&mut self, grant: Option<Grant>, witness: &dyn Witness, out: &mut Vec<Change>) -> Tally {
         let mut tally = Tally::default();
-        self.body.release();
+        let (live, cause) = (self.live.as_ref(), grant.map(|grant| grant.cause));
+        self.body.release(&mut self.common, live, cause, out);
         let Some(grant) = grant else {
             self.live = None;
             return tally;
@@ -284,11 +285,17 @@ impl Body {
     }
 
     /// The claim ends: forget what only its holder could still prove.
-    fn release(&mut self) {
+    fn release(
+        &mut self,
+        common: &mut Common,
+        live: Option<&Live>,
+        cause: Option<Cause>,
+        out: &mut Vec<Change>,
+    ) {
         match self {
             Self::Trades(_) => {}
             Self::Candles(body) => body.release(),
-            Self::States(_) => {}
+            Self::States(body) => body.release(common, live, cause, out),
         }
     }
 }

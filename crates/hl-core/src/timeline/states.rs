@@ -12,19 +12,11 @@ use crate::ledger::{Cause, Change, Span};
 use crate::record::Context;
 use crate::source::Content;
 use crate::stream::Conflation;
-use crate::{Coin, Decimal, Epoch, Kind, Origin, Records, TimeMs};
+use crate::{Coin, Decimal, Kind, Records, TimeMs};
 
 /// How much later, ms, than the fastest of them a frame may leave the exchange: what bears an earlier time than a ping has
 /// been seen once its pong is there.
 const LEAVES_LATE_MS: i64 = 1_000;
-
-/// A run has brought everything that happened up to a time.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Whole {
-    to: TimeMs,
-    epoch: Epoch,
-    origin: Origin,
-}
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct States {
@@ -33,14 +25,13 @@ pub(super) struct States {
     mids: BTreeMap<Coin, Decimal>,
     /// The last stored context.
     context: Option<Context>,
-    /// How far the last run that owned the stream is known to have brought everything, of a kind that is pushed at every
-    /// change.
-    whole: Option<Whole>,
+    /// Up to when the run that owns the stream is known to have brought everything, of a kind that is pushed at every change.
+    whole_to: Option<TimeMs>,
 }
 
 impl States {
     pub(super) fn new(kind: Kind) -> Self {
-        Self { kind, mids: BTreeMap::new(), context: None, whole: None }
+        Self { kind, mids: BTreeMap::new(), context: None, whole_to: None }
     }
 
     pub(super) fn admit(
@@ -86,7 +77,8 @@ impl States {
             (None, _) => first,
             (Some(edge), cause) if self.joins(cause, first.since(edge)) => edge,
             (Some(edge), cause) => {
-                let from = self.seen_up_to(Span::new(edge, first), out);
+                self.settle(common, live, first, out);
+                let from = common.edge.unwrap_or(edge);
                 common.open_gap(Span::new(from, first), cause.unwrap_or(Cause::Silence), out);
                 first
             }
@@ -120,19 +112,33 @@ impl States {
     /// Every frame that left the exchange before a ping has been seen.
     fn prove(&mut self, live: &Live, sent: TimeMs) {
         if self.is_pushed_at_every_change() && live.unproven.is_none() {
-            let to = sent - LEAVES_LATE_MS;
-            self.whole = Some(Whole { to, epoch: live.grant.epoch, origin: live.origin() });
+            self.whole_to = Some(sent - LEAVES_LATE_MS);
         }
     }
 
-    /// How far into a pause nothing was missed; what was not is covered.
-    fn seen_up_to(&mut self, pause: Span, out: &mut Vec<Change>) -> TimeMs {
-        match self.whole.take() {
-            Some(Whole { to, epoch, origin }) if pause.from < to && to < pause.to => {
-                out.push(Change::Covered { epoch, origin, span: Span::new(pause.from, to) });
-                to
-            }
-            _ => pause.from,
+    /// The claim ends, for a reason: what its run is known to have brought whole is covered. A run that was convicted of
+    /// silence answered pings too.
+    pub(super) fn release(
+        &mut self,
+        common: &mut Common,
+        live: Option<&Live>,
+        cause: Option<Cause>,
+        out: &mut Vec<Change>,
+    ) {
+        if let Some(live) = live.filter(|_| cause != Some(Cause::Silence)) {
+            self.settle(common, live, TimeMs::MAX, out);
+        }
+        self.whole_to = None;
+    }
+
+    /// Covers what is known to be whole, where that is `before` the next record.
+    fn settle(&mut self, common: &mut Common, live: &Live, before: TimeMs, out: &mut Vec<Change>) {
+        if let (Some(edge), Some(to)) = (common.edge, self.whole_to.take())
+            && edge < to
+            && to < before
+        {
+            out.push(live.covered(Span::new(edge, to)));
+            common.advance(to, out);
         }
     }
 

@@ -133,18 +133,22 @@ impl World {
         step: impl FnOnce(&mut Timeline, &Reconciler, &mut Vec<Change>) -> Tally,
     ) -> Tally {
         let Some((line, _)) = self.lines.get_mut(&stream) else { return Tally::default() };
-        let before = line.edge();
+        let (before, claim) = (line.edge(), line.claim().map(|grant| grant.epoch));
         let mut out = Vec::new();
         let tally = step(line, &self.reconciler, &mut out);
         assert!(line.edge() >= before, "{stream}: the edge went from {before:?} to {:?}", line.edge());
+        let now = line.claim().map(|grant| grant.epoch);
         for change in out {
-            self.tell(stream, &change);
+            // A claim that ends says how far its run is known to be whole.
+            let last_word = matches!(change, Change::Covered { epoch, .. } if Some(epoch) == claim);
+            self.tell(stream, &change, if last_word { claim } else { now });
         }
         self.reconciler.take_missed(self.now.since(START));
         for (doubted, span) in self.reconciler.take_doubts() {
             let Some((line, _)) = self.lines.get_mut(&doubted) else { continue };
             line.doubted(span);
-            self.tell(doubted, &Change::Doubted { span, cause: Cause::Silence });
+            let standing = line.claim().map(|grant| grant.epoch);
+            self.tell(doubted, &Change::Doubted { span, cause: Cause::Silence }, standing);
         }
         for (line, ledger) in self.lines.values() {
             ledger.check(line.edge());
@@ -152,10 +156,10 @@ impl World {
         tally
     }
 
-    fn tell(&mut self, stream: StreamKey, change: &Change) {
+    fn tell(&mut self, stream: StreamKey, change: &Change, standing: Option<Epoch>) {
         self.reconciler.note(self.now.since(START), stream, change);
-        if let Some((line, ledger)) = self.lines.get_mut(&stream) {
-            ledger.apply(change, line.claim().map(|grant| grant.epoch));
+        if let Some((_, ledger)) = self.lines.get_mut(&stream) {
+            ledger.apply(change, standing);
         }
     }
 }

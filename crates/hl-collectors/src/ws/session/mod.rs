@@ -141,6 +141,8 @@ pub struct Session {
     next_run: u64,
     ping_due: Mono,
     ping_sent: Option<(Mono, TimeMs)>,
+    /// The newest best bid and offer on this socket, by its own time.
+    newest_bbo: Option<TimeMs>,
     /// The process stood still until then: what comes before the answer to a later ping may have waited meanwhile.
     stood_still: Option<Mono>,
     /// Sends that may go out at once, and when one more is earned.
@@ -162,6 +164,7 @@ impl Session {
             next_run: u64::from(slot) << 40,
             ping_due: 0,
             ping_sent: None,
+            newest_bbo: None,
             stood_still: None,
             send_credit: SENDS_AT_ONCE,
             credit_at: 0,
@@ -232,6 +235,7 @@ impl Session {
         self.link = Link::Up { since: now, data: None };
         self.counters.connects += 1;
         self.ping_sent = None;
+        self.newest_bbo = None;
         self.stood_still = None;
         self.ping_due = now + self.ping_ms();
         self.unsubscribes.clear();
@@ -312,7 +316,10 @@ impl Session {
             Frame::Book(book) => {
                 self.data(now, StreamKey::Book(book.coin, book.variant), Records::Books(vec![book]), out);
             }
-            Frame::Bbo(bbo) => self.data(now, StreamKey::Bbo(bbo.coin), Records::Bbos(vec![bbo]), out),
+            Frame::Bbo(bbo) => {
+                self.newest_bbo = self.newest_bbo.max(Some(bbo.time));
+                self.data(now, StreamKey::Bbo(bbo.coin), Records::Bbos(vec![bbo]), out);
+            }
             Frame::Candle(bar) => {
                 self.data(now, StreamKey::Candle(bar.coin, bar.interval), Records::Candles(vec![bar]), out);
             }
@@ -371,9 +378,14 @@ impl Session {
         let Some((at, sent)) = self.ping_sent.take() else { return };
         self.stood_still.take_if(|until| *until <= at);
         for (stream, sub) in &self.subs {
-            if let State::Live { run, .. } = sub.state
-                && needs_proof(stream.kind())
-            {
+            let sent = match stream.kind() {
+                Kind::Candle => Some(sent),
+                // The exchange may answer pings and be behind with its pushes: how far they have come is seen from all of the
+                // kind together.
+                Kind::Bbo => self.newest_bbo.map(|newest| newest.min(sent)),
+                _ => None,
+            };
+            if let (State::Live { run, .. }, Some(sent)) = (sub.state, sent) {
                 out.push(offer(*stream, run, Content::Proof { sent }));
             }
         }

@@ -126,6 +126,18 @@ fn a_pause_of_a_quiet_coin_begins_where_its_run_was_last_proven() {
 }
 
 #[test]
+fn a_pong_proves_nothing_of_a_run_that_a_witness_convicted() {
+    let mut line = Line::bbo(1_000);
+    line.grant(1);
+    line.push(1, bbo(1_000));
+    line.push(1, pong(80_000));
+    let grant = Grant { cause: Cause::Silence, ..ws_grant(2, 2) };
+    line.line.handover(Some(grant), &NoWitness, &mut line.out);
+    line.push(2, bbo(90_000));
+    assert_eq!(line.gaps(), [(1_000, 90_000, Cause::Silence)]);
+}
+
+#[test]
 fn a_pong_proves_nothing_of_a_run_that_has_not_joined() {
     let mut line = Line::bbo(1_000);
     line.grant(1);
