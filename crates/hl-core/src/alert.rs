@@ -36,11 +36,13 @@ pub enum AlertKind {
     WalGrowing,
     /// More came than memory, spool and store took: some of it was dropped.
     Overload,
+    /// The exchange does not list a coin that was asked for, or a list of its markets cannot be read.
+    NotListed,
 }
 
 impl AlertKind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::JobTwice,
         Self::TwoOwners,
         Self::NoOwner,
@@ -54,6 +56,7 @@ impl AlertKind {
         Self::StoreReplaced,
         Self::WalGrowing,
         Self::Overload,
+        Self::NotListed,
     ];
 
     /// Its name in tables and JSON.
@@ -73,6 +76,7 @@ impl AlertKind {
             Self::StoreReplaced => "store_replaced",
             Self::WalGrowing => "wal_growing",
             Self::Overload => "overload",
+            Self::NotListed => "not_listed",
         }
     }
 
@@ -98,7 +102,8 @@ impl AlertKind {
             | Self::RateHigh
             | Self::JobSkipped
             | Self::JobFailing
-            | Self::WalGrowing => Severity::Warning,
+            | Self::WalGrowing
+            | Self::NotListed => Severity::Warning,
         }
     }
 }
