@@ -38,6 +38,8 @@ pub enum AlertKind {
     StoreReplaced,
     /// A reader keeps the database's log from being emptied, and it grows.
     WalGrowing,
+    /// More came than memory, spool and store took: some of it was dropped.
+    Overload,
     /// The exchange does not list a coin that was asked for, or a list of its markets cannot be read.
     NotListed,
 }
@@ -59,6 +61,7 @@ impl AlertKind {
         Self::StoreGone,
         Self::StoreReplaced,
         Self::WalGrowing,
+        Self::Overload,
         Self::NotListed,
     ];
 
@@ -80,6 +83,7 @@ impl AlertKind {
             Self::StoreGone => "store_gone",
             Self::StoreReplaced => "store_replaced",
             Self::WalGrowing => "wal_growing",
+            Self::Overload => "overload",
             Self::NotListed => "not_listed",
         }
     }
@@ -94,9 +98,12 @@ impl AlertKind {
     #[must_use]
     pub fn severity(self) -> Severity {
         match self {
-            Self::TwoOwners | Self::NoOwner | Self::NoProgress | Self::StoreGone | Self::StoreReplaced => {
-                Severity::Critical
-            }
+            Self::TwoOwners
+            | Self::NoOwner
+            | Self::NoProgress
+            | Self::StoreGone
+            | Self::StoreReplaced
+            | Self::Overload => Severity::Critical,
             Self::JobTwice
             | Self::ForeignWeight
             | Self::Flapping
