@@ -46,7 +46,7 @@ pub enum AlertKind {
 
 impl AlertKind {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::JobTwice,
         Self::TwoOwners,
         Self::NoOwner,
