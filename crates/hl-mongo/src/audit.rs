@@ -10,7 +10,9 @@ use hl_core::ledger::Span;
 use hl_core::record::Candle;
 use hl_core::thinning::{self, BOOKS_NOTE, NOTE, ThinnedBooks};
 use hl_core::{Coin, Decimal, Interval, Origin, Records, StreamKey, TimeMs};
-use hl_store::checks::{self, LeftOut, MINUTE_MS as MINUTE, MINUTE_WITHOUT_BAR, Minutes, Rhythm, derived, words};
+use hl_store::checks::{
+    self, LeftOut, MINUTE_MS as MINUTE, MINUTE_WITHOUT_BAR, Minutes, Rhythm, derived, words,
+};
 use hl_store::{Audit, CoverageRow, Finding, GapRow, LedgerCheck};
 use mongodb::Database;
 use mongodb::bson::{Bson, doc};
