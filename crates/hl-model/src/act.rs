@@ -4,6 +4,8 @@ use std::fmt;
 
 use hl_core::Lane;
 
+use crate::exchange::Wrong;
+
 /// One step. The number is the process that takes it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Act {
@@ -29,8 +31,12 @@ pub(crate) enum Act {
     Deadline(usize),
     /// A subscription is acknowledged.
     Subscribe(usize, Lane),
+    /// A subscription is acknowledged whose replay ends some time ago; then the stream goes on.
+    SubscribeStale(usize, Lane),
     /// The subscription brings what it has not brought yet.
     Deliver(usize, Lane),
+    /// It brings the newest of that first, and the rest afterwards.
+    DeliverTurned(usize, Lane),
     /// A pong, behind everything that the exchange has sent.
     Pong(usize, Lane),
     /// What the subscription has not brought yet cannot be decoded.
@@ -45,6 +51,8 @@ pub(crate) enum Act {
     Probed(usize),
     /// REST is asked.
     Ask(usize),
+    /// REST is asked, and the exchange errs.
+    AskWrong(usize, Wrong),
     /// The n-th answer arrives.
     Answered(usize, usize),
     /// The n-th answer arrives, and will arrive once more.
@@ -55,6 +63,8 @@ pub(crate) enum Act {
     Spool(usize),
     /// A backfill claims the open gaps and is answered.
     Backfill(usize),
+    /// A backfill claims the open gaps, and the exchange errs.
+    BackfillWrong(usize, Wrong),
     /// What the backfill brought is committed.
     Filled(usize),
 }
@@ -77,6 +87,12 @@ impl fmt::Display for Act {
             Self::CarryOut(p) => write!(f, "process {p}: carries out the selector's next effect"),
             Self::Deadline(p) => write!(f, "process {p}: a deadline falls"),
             Self::Subscribe(p, l) => write!(f, "process {p}: subscribed on the {} lane", lane(l)),
+            Self::SubscribeStale(p, l) => {
+                write!(f, "process {p}: subscribed on the {} lane, with a replay that is old", lane(l))
+            }
+            Self::DeliverTurned(p, l) => {
+                write!(f, "process {p}: the {} lane brings what happened, the newest first", lane(l))
+            }
             Self::Deliver(p, l) => write!(f, "process {p}: the {} lane brings what happened", lane(l)),
             Self::Pong(p, l) => {
                 write!(f, "process {p}: the {} lane brings what happened, and a pong", lane(l))
@@ -87,11 +103,15 @@ impl fmt::Display for Act {
             Self::Silent(p, l) => write!(f, "process {p}: the {} lane is found silent", lane(l)),
             Self::Probed(p) => write!(f, "process {p}: the probe is answered"),
             Self::Ask(p) => write!(f, "process {p}: REST is asked"),
+            Self::AskWrong(p, wrong) => write!(f, "process {p}: REST is asked, and the answer {wrong}"),
             Self::Answered(p, n) => write!(f, "process {p}: answer {n} arrives"),
             Self::AnsweredTwice(p, n) => write!(f, "process {p}: answer {n} arrives, and will arrive again"),
             Self::Commit(p) => write!(f, "process {p}: commits"),
             Self::Spool(p) => write!(f, "process {p}: spools"),
             Self::Backfill(p) => write!(f, "process {p}: a backfill claims the gaps and is answered"),
+            Self::BackfillWrong(p, wrong) => {
+                write!(f, "process {p}: a backfill claims the gaps, and the answer {wrong}")
+            }
             Self::Filled(p) => write!(f, "process {p}: the backfill commits"),
         }
     }

@@ -1,5 +1,7 @@
 //! The exchange of the model: a script of what happens, and what it answers at any point of it.
 
+use std::fmt;
+
 use hl_core::ledger::Span;
 use hl_core::past::{self, BarsQuestion, Page, WIDEST};
 use hl_core::record::{Candle, HexBytes, Side, Trade};
@@ -28,6 +30,31 @@ impl Happening {
             Self::Trade(trade) => trade.time,
             Self::Bar(at, _) | Self::Nothing(at) => at,
         }
+    }
+}
+
+/// How an answer errs.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Wrong {
+    /// It has only the newest record.
+    Newest,
+    /// It has none.
+    Empty,
+    /// It lacks the newest two things that happened.
+    Stale,
+    /// It lacks what lies between its oldest and its newest record, something that is stored among that: otherwise nobody
+    /// could see it.
+    Holed,
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Newest => "has only the newest record",
+            Self::Empty => "is empty",
+            Self::Stale => "is old",
+            Self::Holed => "has a hole",
+        })
     }
 }
 
@@ -162,6 +189,25 @@ impl Script {
         }
     }
 
+    /// The answer where the exchange errs. Its bars are never stale: an old version of a bar is not to be told from the last.
+    pub(crate) fn answer_wrong(
+        &self,
+        happened: usize,
+        edge: Option<TimeMs>,
+        wrong: Wrong,
+    ) -> (Records, Option<TimeMs>) {
+        let as_of = if wrong == Wrong::Stale { happened.saturating_sub(2) } else { happened };
+        let (records, from) = self.answer(as_of, edge);
+        let records = match records {
+            Records::Trades(trades) => {
+                Records::Trades(wrong.leaves(trades, |trade| Some(trade.time) <= edge))
+            }
+            Records::Candles(bars) => Records::Candles(wrong.leaves(bars, |bar| Some(bar.time) < edge)),
+            other => other,
+        };
+        (records, from)
+    }
+
     /// REST shows a block once it is whole.
     fn recent(&self, happened: usize) -> Vec<Trade> {
         let growing = match self.happenings.get(happened) {
@@ -174,20 +220,47 @@ impl Script {
     }
 
     /// The page of the past that a backfill of `piece` gets.
-    pub(crate) fn page(&self, happened: usize, piece: Span) -> Page {
+    pub(crate) fn page(&self, happened: usize, piece: Span, wrong: Option<Wrong>) -> Page {
         let asked = self.now(happened);
+        let as_of = if wrong == Some(Wrong::Stale) { happened.saturating_sub(2) } else { happened };
         match self.stream {
             StreamKey::Candle(coin, interval) => {
                 match BarsQuestion::new(coin, interval, piece, asked, WIDEST) {
-                    Some(question) => question.page(self.versions(happened)),
+                    Some(question) => question.page(left(wrong, self.versions(happened))),
                     None => Page::nothing(None),
                 }
             }
             stream => match stream.coin() {
-                Some(coin) => past::trades(coin, piece, self.recent(happened), self.recent),
+                Some(coin) => past::trades(coin, piece, left(wrong, self.recent(as_of)), self.recent),
                 None => Page::gone(piece),
             },
         }
+    }
+}
+
+impl Wrong {
+    /// What is left of the records of an answer, oldest first.
+    fn leaves<T>(self, mut records: Vec<T>, stored: impl Fn(&T) -> bool) -> Vec<T> {
+        let len = records.len();
+        match self {
+            Self::Newest => drop(records.drain(..len.saturating_sub(1))),
+            Self::Empty => records.clear(),
+            Self::Stale => {}
+            Self::Holed => {
+                let between = 1..len.saturating_sub(1);
+                if records.get(between.clone()).is_some_and(|hole| hole.iter().any(stored)) {
+                    records.drain(between);
+                }
+            }
+        }
+        records
+    }
+}
+
+fn left<T>(wrong: Option<Wrong>, records: Vec<T>) -> Vec<T> {
+    match wrong {
+        Some(wrong) => wrong.leaves(records, |_| false),
+        None => records,
     }
 }
 

@@ -3,7 +3,7 @@
 use hl_core::selector::Places;
 use hl_core::symbol::CoinError;
 
-use crate::exchange::Script;
+use crate::exchange::{Script, Wrong};
 use crate::world::{Faults, Left, Setup};
 
 /// How far a check goes.
@@ -32,6 +32,10 @@ pub enum Name {
     Bars,
     /// The same, every state followed into calm.
     BarsCalm,
+    /// Trades of an exchange that errs.
+    ErringTrades,
+    /// Bars of an exchange that errs.
+    ErringBars,
     /// Two processes, leases and spools.
     Leases,
     /// The same, every state followed into calm.
@@ -46,13 +50,15 @@ pub enum Name {
 
 impl Name {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Trades,
         Self::TradesCalm,
         Self::Standby,
         Self::StandbyCalm,
         Self::Bars,
         Self::BarsCalm,
+        Self::ErringTrades,
+        Self::ErringBars,
         Self::Leases,
         Self::LeasesCalm,
         Self::Moves,
@@ -70,6 +76,8 @@ impl Name {
             Self::StandbyCalm => "standby-calm",
             Self::Bars => "bars",
             Self::BarsCalm => "bars-calm",
+            Self::ErringTrades => "erring-trades",
+            Self::ErringBars => "erring-bars",
             Self::Leases => "leases",
             Self::LeasesCalm => "leases-calm",
             Self::Moves => "moves",
@@ -111,6 +119,16 @@ impl Name {
                 Reach::Full => (Script::bars(LATE)?, bounds([0, 0, 1, 1, 1, 1])),
                 Reach::Deep => (Script::bars(LATE)?, bounds([1, 0, 1, 1, 2, 1])),
             },
+            Self::ErringTrades => match reach {
+                Reach::Short => (Script::trades(&[1, 1, 1, 1], 2, 4)?, bounds([1, 0, 2, 0, 1, 0])),
+                Reach::Full => (Script::trades(&[1, 1, 1, 1], 2, 4)?, bounds([2, 0, 2, 0, 2, 0])),
+                Reach::Deep => (Script::trades(&[1, 2, 1, 1], 3, 4)?, bounds([3, 0, 3, 0, 2, 0])),
+            },
+            Self::ErringBars => match reach {
+                Reach::Short => (Script::bars(LATE)?, bounds([1, 0, 1, 1, 1, 1])),
+                Reach::Full => (Script::bars(LATE)?, bounds([2, 0, 2, 1, 1, 1])),
+                Reach::Deep => (Script::bars(LATE_TWICE)?, bounds([2, 0, 3, 2, 2, 2])),
+            },
             Self::Leases => match reach {
                 Reach::Short => (Script::trades(&[1, 1], 2, 1)?, bounds([1, 0, 0, 0, 2, 0])),
                 Reach::Full => (Script::trades(&[1, 2], 2, 1)?, bounds([2, 0, 1, 1, 2, 0])),
@@ -137,6 +155,14 @@ impl Name {
         let (places, processes, faults) = match self {
             Self::Standby | Self::StandbyCalm => (Places::Two, 1, Faults { deafen: true, ..one }),
             Self::Bars | Self::BarsCalm => (Places::One, 1, Faults { twice: true, ..one }),
+            Self::ErringTrades => {
+                let wrong = &[Wrong::Newest, Wrong::Empty, Wrong::Stale, Wrong::Holed];
+                (Places::One, 1, Faults { wrong, stale: true, turned: true, die: true, ..Faults::default() })
+            }
+            Self::ErringBars => {
+                let wrong = &[Wrong::Newest, Wrong::Empty];
+                (Places::One, 1, Faults { wrong, die: true, ..Faults::default() })
+            }
             Self::Leases | Self::LeasesCalm | Self::Moves | Self::MovesCalm => {
                 (Places::One, 2, Faults { crash: true, spool: true, steal: true, ..Faults::default() })
             }

@@ -9,7 +9,7 @@ use hl_core::source::{Content, Ticket};
 use hl_core::timeline::{NoWitness, Timeline};
 use hl_core::{Epoch, Lane, Origin, Records, RunId, SourceId, StreamKey, TimeMs, Token};
 
-use crate::exchange::Script;
+use crate::exchange::{Script, Wrong};
 use crate::ledger::Ledger;
 use crate::rule::{Held, Rule};
 
@@ -337,6 +337,40 @@ impl Process {
         self.offer(Ticket::Run(run), Content::Started { at: script.now(happened) })
     }
 
+    /// The replay of a new subscription lacks the newest that happened, and comes at once; then the stream goes on.
+    pub(crate) fn subscribe_stale(&mut self, lane: Lane, script: &Script, happened: usize) -> Held {
+        self.subscribe(lane, script, happened)?;
+        let shown = happened.saturating_sub(1);
+        let Some(socket) = self.sockets[lane.index()].as_mut() else { return Ok(()) };
+        let replay = script.pushed(script.replay_from(shown), shown);
+        (socket.from, socket.next, socket.reported) = (happened, happened, replay.is_some());
+        let run = socket.run;
+        let Some(replay) = replay else { return Ok(()) };
+        self.offer(Ticket::Run(run), Content::Frame(replay))?;
+        self.report(Event::Up { stream: self.stream, run })
+    }
+
+    /// The socket brings the newest of what it has not brought yet, and the rest behind it.
+    pub(crate) fn deliver_turned(&mut self, lane: Lane, script: &Script, happened: usize) -> Held {
+        let Some(socket) = self.sockets[lane.index()].as_mut().filter(|s| !s.deaf) else { return Ok(()) };
+        let (run, next, first) = (socket.run, socket.next, !socket.reported);
+        socket.next = happened;
+        socket.reported = true;
+        let last = happened.saturating_sub(1);
+        for (from, to) in [(last, happened), (next, last)] {
+            if let Some(records) = script.pushed(from, to) {
+                self.offer(Ticket::Run(run), Content::Frame(records))?;
+            }
+        }
+        if first { self.report(Event::Up { stream: self.stream, run }) } else { Ok(()) }
+    }
+
+    /// Whether the lane's socket has several things that it has not brought yet.
+    pub(crate) fn has_several_unseen(&self, lane: Lane, script: &Script, happened: usize) -> bool {
+        let unseen = |s: &Socket| script.pushed(s.next, happened.saturating_sub(1)).is_some();
+        self.has_unseen(lane, script, happened) && self.socket(lane).as_ref().is_some_and(unseen)
+    }
+
     /// The socket brings all that it has not brought yet.
     pub(crate) fn deliver(&mut self, lane: Lane, script: &Script, happened: usize) -> Held {
         let Some(socket) = self.sockets[lane.index()].as_mut().filter(|s| !s.deaf) else { return Ok(()) };
@@ -397,10 +431,13 @@ impl Process {
         self.report(Event::Probed { stream: self.stream, run, missed: newest > seen })
     }
 
-    pub(crate) fn ask(&mut self, script: &Script, happened: usize) {
+    pub(crate) fn ask(&mut self, script: &Script, happened: usize, wrong: Option<Wrong>) {
         let edge = self.line.as_ref().and_then(Timeline::edge);
         if let Some(epoch) = self.wanted {
-            let (records, from) = script.answer(happened, edge);
+            let (records, from) = match wrong {
+                None => script.answer(happened, edge),
+                Some(wrong) => script.answer_wrong(happened, edge, wrong),
+            };
             self.answers.push(Answer { epoch, records, from, asked: script.now(happened) });
         }
     }
@@ -438,7 +475,13 @@ impl Process {
     }
 
     /// A backfill claims the open gaps and is answered.
-    pub(crate) fn backfill(&mut self, ledger: &mut Ledger, script: &Script, happened: usize) {
+    pub(crate) fn backfill(
+        &mut self,
+        ledger: &mut Ledger,
+        script: &Script,
+        happened: usize,
+        wrong: Option<Wrong>,
+    ) {
         let pieces = ledger.claim_gaps(self.fill_epoch);
         let mut changes = Vec::new();
         let filled = |span, records| Change::Filled {
@@ -450,13 +493,14 @@ impl Process {
         match (self.stream, pieces.first(), pieces.last()) {
             (StreamKey::Candle(..), ..) => {
                 for piece in pieces {
-                    let page = script.page(happened, piece);
+                    let page = script.page(happened, piece, wrong);
                     changes.extend(page.lost.into_iter().map(|span| Change::GapLost { span }));
                     changes.extend(page.proven.into_iter().map(|(span, records)| filled(span, records)));
                 }
             }
             (_, Some(first), Some(last)) => {
-                let page = script.page(happened, hl_core::ledger::Span::new(first.from, last.to));
+                let hull = hl_core::ledger::Span::new(first.from, last.to);
+                let page = script.page(happened, hull, wrong);
                 changes.extend(page.proven.into_iter().map(|(span, records)| filled(span, records)));
                 for lost in page.lost {
                     let parts = pieces.iter().filter_map(|piece| piece.intersect(lost));

@@ -5,7 +5,7 @@ use hl_core::selector::Places;
 use stateright::{Model, Property};
 
 use crate::act::Act;
-use crate::exchange::Script;
+use crate::exchange::{Script, Wrong};
 use crate::ledger::Ledger;
 use crate::process::{Process, Spool};
 use crate::rule::{Held, Rule};
@@ -39,6 +39,12 @@ pub(crate) struct Faults {
     pub(crate) crash: bool,
     pub(crate) spool: bool,
     pub(crate) steal: bool,
+    /// How answers may err.
+    pub(crate) wrong: &'static [Wrong],
+    /// A replay may be old.
+    pub(crate) stale: bool,
+    /// Frames may change places.
+    pub(crate) turned: bool,
 }
 
 /// A model: a script, how many processes with how many places on sockets, and the bounds.
@@ -135,7 +141,9 @@ impl World {
             | Act::CarryOut(p)
             | Act::Deadline(p)
             | Act::Subscribe(p, _)
+            | Act::SubscribeStale(p, _)
             | Act::Deliver(p, _)
+            | Act::DeliverTurned(p, _)
             | Act::Pong(p, _)
             | Act::Garble(p, _)
             | Act::Die(p, _)
@@ -143,11 +151,13 @@ impl World {
             | Act::Silent(p, _)
             | Act::Probed(p)
             | Act::Ask(p)
+            | Act::AskWrong(p, _)
             | Act::Answered(p, _)
             | Act::AnsweredTwice(p, _)
             | Act::Commit(p)
             | Act::Spool(p)
             | Act::Backfill(p)
+            | Act::BackfillWrong(p, _)
             | Act::Filled(p) => p,
         };
         let Some(host) = self.hosts.get_mut(p) else { return Ok(()) };
@@ -189,7 +199,12 @@ impl World {
                 left.subscribes = left.subscribes.saturating_sub(1);
                 process.subscribe(lane, script, happened)
             }
+            Act::SubscribeStale(_, lane) => {
+                left.subscribes = left.subscribes.saturating_sub(1);
+                process.subscribe_stale(lane, script, happened)
+            }
             Act::Deliver(_, lane) => process.deliver(lane, script, happened),
+            Act::DeliverTurned(_, lane) => process.deliver_turned(lane, script, happened),
             Act::Pong(_, lane) => {
                 left.pongs = left.pongs.saturating_sub(1);
                 process.pong(lane, script, happened)
@@ -205,9 +220,9 @@ impl World {
                 process.silent(lane)
             }
             Act::Probed(_) => process.probed(script, happened),
-            Act::Ask(_) => {
+            Act::Ask(_) | Act::AskWrong(..) => {
                 left.asks = left.asks.saturating_sub(1);
-                process.ask(script, happened);
+                process.ask(script, happened, wrong(act));
                 Ok(())
             }
             Act::Answered(_, nth) => process.answered(nth, false),
@@ -217,9 +232,9 @@ impl World {
                 process.spool(&mut host.spool);
                 Ok(())
             }
-            Act::Backfill(_) => {
+            Act::Backfill(_) | Act::BackfillWrong(..) => {
                 left.backfills = left.backfills.saturating_sub(1);
-                process.backfill(ledger, script, happened);
+                process.backfill(ledger, script, happened, wrong(act));
                 Ok(())
             }
             Act::Filled(_) => process.filled(ledger),
@@ -264,7 +279,11 @@ impl World {
         for lane in setup.lanes() {
             push(left.subscribes > 0 && process.may_subscribe(lane), Act::Subscribe(p, lane));
             let unseen = process.has_unseen(lane, script, happened);
+            let may_subscribe = left.subscribes > 0 && process.may_subscribe(lane);
+            push(may_fail && faults.stale && may_subscribe, Act::SubscribeStale(p, lane));
             push(unseen, Act::Deliver(p, lane));
+            let several = may_fail && faults.turned && process.has_several_unseen(lane, script, happened);
+            push(several, Act::DeliverTurned(p, lane));
             let Some(socket) = process.socket(lane) else { continue };
             push(left.pongs > 0 && !socket.deaf, Act::Pong(p, lane));
             push(may_fail && faults.garble && unseen, Act::Garble(p, lane));
@@ -274,6 +293,9 @@ impl World {
         }
         push(process.has_probe(), Act::Probed(p));
         push(left.asks > 0 && process.may_ask(), Act::Ask(p));
+        for wrong in faults.wrong {
+            push(may_fail && left.asks > 0 && process.may_ask(), Act::AskWrong(p, *wrong));
+        }
         for nth in 0..process.answers() {
             push(true, Act::Answered(p, nth));
             push(may_fail && faults.twice, Act::AnsweredTwice(p, nth));
@@ -281,7 +303,11 @@ impl World {
         push(process.has_pending() || !host.spool.is_empty(), Act::Commit(p));
         push(process.has_pending() && may_fail && faults.spool, Act::Spool(p));
         let claimable = || self.ledger.has_claimable(process.fill_epoch());
-        push(left.backfills > 0 && !process.is_filling() && claimable(), Act::Backfill(p));
+        let may_fill = left.backfills > 0 && !process.is_filling() && claimable();
+        push(may_fill, Act::Backfill(p));
+        for wrong in faults.wrong {
+            push(may_fail && may_fill, Act::BackfillWrong(p, *wrong));
+        }
         push(process.is_filling(), Act::Filled(p));
     }
 }
@@ -296,7 +322,18 @@ fn is_fault(act: Act) -> bool {
             | Act::Deafen(..)
             | Act::AnsweredTwice(..)
             | Act::Spool(_)
+            | Act::SubscribeStale(..)
+            | Act::DeliverTurned(..)
+            | Act::AskWrong(..)
+            | Act::BackfillWrong(..)
     )
+}
+
+fn wrong(act: Act) -> Option<Wrong> {
+    match act {
+        Act::AskWrong(_, wrong) | Act::BackfillWrong(_, wrong) => Some(wrong),
+        _ => None,
+    }
 }
 
 /// Whether the rule with this number has not broken.

@@ -25,6 +25,12 @@ fn no_order_of_events_breaks_a_rule_of_bars() {
 }
 
 #[test]
+fn no_order_of_events_breaks_a_rule_though_the_exchange_errs() {
+    holds(Name::ErringTrades);
+    holds(Name::ErringBars);
+}
+
+#[test]
 fn no_order_of_events_breaks_a_rule_between_two_processes() {
     holds(Name::Leases);
 }
