@@ -34,11 +34,13 @@ pub enum AlertKind {
     StoreReplaced,
     /// A reader keeps the database's log from being emptied, and it grows.
     WalGrowing,
+    /// Rows of a stream say something else than the ones stored under their keys.
+    RowsDiffer,
 }
 
 impl AlertKind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::JobTwice,
         Self::TwoOwners,
         Self::NoOwner,
@@ -51,6 +53,7 @@ impl AlertKind {
         Self::StoreGone,
         Self::StoreReplaced,
         Self::WalGrowing,
+        Self::RowsDiffer,
     ];
 
     /// Its name in tables and JSON.
@@ -69,6 +72,7 @@ impl AlertKind {
             Self::StoreGone => "store_gone",
             Self::StoreReplaced => "store_replaced",
             Self::WalGrowing => "wal_growing",
+            Self::RowsDiffer => "rows_differ",
         }
     }
 
@@ -91,7 +95,8 @@ impl AlertKind {
             | Self::RateHigh
             | Self::JobSkipped
             | Self::JobFailing
-            | Self::WalGrowing => Severity::Warning,
+            | Self::WalGrowing
+            | Self::RowsDiffer => Severity::Warning,
         }
     }
 }

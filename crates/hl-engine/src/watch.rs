@@ -154,6 +154,7 @@ fn observe(engine: &Engine, order: &[StreamKey], peers: Vec<Peer>) -> (Observati
             held_by,
             subscribed: engine.has_socket(*key),
             records: meter.tally.admitted,
+            differing: meter.differing,
             reception: snapshot.receptions.get(key).copied().unwrap_or_default(),
         };
         (*key, seen)

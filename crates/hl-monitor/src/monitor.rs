@@ -68,7 +68,8 @@ fn patience(kind: AlertKind) -> Patience {
         | AlertKind::RateLow
         | AlertKind::RateHigh
         | AlertKind::JobSkipped
-        | AlertKind::JobFailing => (0, 0),
+        | AlertKind::JobFailing
+        | AlertKind::RowsDiffer => (0, 0),
     };
     Patience { raise_ms, resolve_ms }
 }
@@ -116,6 +117,8 @@ pub struct Monitor {
     again: BTreeMap<String, Again>,
     /// How often the store was replaced, and when it last was.
     replaced: Option<(u32, Mono)>,
+    /// How many rows of a stream differed from what is stored, and when the last did.
+    differing: BTreeMap<StreamKey, (u64, Mono)>,
 }
 
 impl Monitor {
@@ -149,6 +152,7 @@ impl Monitor {
         self.store(seen, &mut conditions);
         self.owners(seen, &mut conditions);
         self.jobs(seen, &mut conditions);
+        self.contents(seen, &mut conditions);
         self.rates(seen, trouble, stood_still, &mut conditions);
         self.settle(seen, conditions)
     }
@@ -358,6 +362,23 @@ impl Monitor {
                     ),
                 };
                 conditions.push(Condition { kind, subject: job.id.clone(), words });
+            }
+        }
+    }
+
+    /// Streams of which the exchange says now this, now that.
+    fn contents(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) {
+        self.differing.retain(|key, _| seen.streams.contains_key(key));
+        for (key, stream) in seen.streams.iter().filter(|(_, stream)| stream.differing > 0) {
+            let (rows, at) = self.differing.entry(*key).or_insert((0, seen.mono));
+            if stream.differing != *rows {
+                (*rows, *at) = (stream.differing, seen.mono);
+            }
+            if seen.mono - *at < EVENT_MS {
+                let words = format!(
+                    "{rows} rows so far bear a key that is stored, and say something else; what came first is kept"
+                );
+                conditions.push(Condition { kind: AlertKind::RowsDiffer, subject: key.to_string(), words });
             }
         }
     }

@@ -44,6 +44,8 @@ pub struct StreamSeen {
     pub subscribed: bool,
     /// Records admitted.
     pub records: u64,
+    /// Rows that said something else than the ones stored under their keys.
+    pub differing: u64,
     /// Whether data of it is received, where this process owns it.
     pub reception: Reception,
 }
