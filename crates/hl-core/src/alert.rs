@@ -36,11 +36,13 @@ pub enum AlertKind {
     WalGrowing,
     /// Rows of a stream say something else than the ones stored under their keys.
     RowsDiffer,
+    /// The exchange does not list a coin that was asked for, or a list of its markets cannot be read.
+    NotListed,
 }
 
 impl AlertKind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::JobTwice,
         Self::TwoOwners,
         Self::NoOwner,
@@ -54,6 +56,7 @@ impl AlertKind {
         Self::StoreReplaced,
         Self::WalGrowing,
         Self::RowsDiffer,
+        Self::NotListed,
     ];
 
     /// Its name in tables and JSON.
@@ -73,6 +76,7 @@ impl AlertKind {
             Self::StoreReplaced => "store_replaced",
             Self::WalGrowing => "wal_growing",
             Self::RowsDiffer => "rows_differ",
+            Self::NotListed => "not_listed",
         }
     }
 
@@ -96,7 +100,8 @@ impl AlertKind {
             | Self::JobSkipped
             | Self::JobFailing
             | Self::WalGrowing
-            | Self::RowsDiffer => Severity::Warning,
+            | Self::RowsDiffer
+            | Self::NotListed => Severity::Warning,
         }
     }
 }

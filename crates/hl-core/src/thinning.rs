@@ -134,6 +134,12 @@ impl Thinner {
         self.left_out
     }
 
+    /// Whether trades are left out: then what the store holds is not all that was brought.
+    #[must_use]
+    pub fn leaves_out_trades(&self) -> bool {
+        self.policy.min_trade_usd.is_some()
+    }
+
     /// The change without the rows that are left out.
     #[must_use]
     pub fn thin(&mut self, stream: StreamKey, mut change: Change) -> Change {

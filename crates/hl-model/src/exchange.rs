@@ -158,11 +158,7 @@ impl Script {
                 bars.retain(|bar| bar.time >= from);
                 (Records::Candles(bars), Some(from))
             }
-            _ => {
-                let trades = self.recent(happened);
-                let from = (trades.len() < self.recent).then_some(TimeMs::MIN);
-                (Records::Trades(trades), from)
-            }
+            _ => (Records::Trades(self.recent(happened)), None),
         }
     }
 

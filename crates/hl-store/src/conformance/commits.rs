@@ -329,7 +329,8 @@ pub fn a_minute_in_doubt_is_one_gap(new: New<'_>) {
         let claim = epoch(store.token(), 1);
         let at = |n: i64| Records::Trades((0..=n).map(|n| trade("BTC", 10 * n, 1)).collect());
         commit(&store, store.token(), deals, live(claim, at(20), span(0, 200))).await.unwrap();
-        let doubt = |from: i64, to: i64| Change::Doubted { span: span(10 * from, 10 * to), cause: Cause::Silence };
+        let doubt =
+            |from: i64, to: i64| Change::Doubted { span: span(10 * from, 10 * to), cause: Cause::Silence };
         let pieces = |range: std::ops::Range<i64>| range.map(|n| doubt(n, n + 1)).collect::<Vec<_>>();
         let gaps = async |stream| {
             let gaps = subject.inspect().await.unwrap().gaps(Some(stream)).await.unwrap();
