@@ -18,6 +18,8 @@ pub enum AlertKind {
     NoOwner,
     /// The exchange answered 429 while our own ledger had room: somebody else asks from this address.
     ForeignWeight,
+    /// A stream changes its owner again and again.
+    Flapping,
     /// Far fewer rows of a stream come than lately.
     RateLow,
     /// Far more rows of a stream come than lately.
@@ -26,8 +28,10 @@ pub enum AlertKind {
     NoProgress,
     /// Planned runs of a job are skipped, one after another.
     JobSkipped,
-    /// Planned runs of a job fail, one after another.
+    /// Planned runs of a job fail, one after another; or what a job that runs when it is needed tries fails again and again.
     JobFailing,
+    /// Something that the exchange sends cannot be read.
+    Undecodable,
     /// The database was deleted or moved away.
     StoreGone,
     /// Another program replaced the database or its log.
@@ -42,16 +46,18 @@ pub enum AlertKind {
 
 impl AlertKind {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::JobTwice,
         Self::TwoOwners,
         Self::NoOwner,
         Self::ForeignWeight,
+        Self::Flapping,
         Self::RateLow,
         Self::RateHigh,
         Self::NoProgress,
         Self::JobSkipped,
         Self::JobFailing,
+        Self::Undecodable,
         Self::StoreGone,
         Self::StoreReplaced,
         Self::WalGrowing,
@@ -67,11 +73,13 @@ impl AlertKind {
             Self::TwoOwners => "two_owners",
             Self::NoOwner => "no_owner",
             Self::ForeignWeight => "foreign_weight",
+            Self::Flapping => "flapping",
             Self::RateLow => "rate_low",
             Self::RateHigh => "rate_high",
             Self::NoProgress => "no_progress",
             Self::JobSkipped => "job_skipped",
             Self::JobFailing => "job_failing",
+            Self::Undecodable => "undecodable",
             Self::StoreGone => "store_gone",
             Self::StoreReplaced => "store_replaced",
             Self::WalGrowing => "wal_growing",
@@ -95,10 +103,12 @@ impl AlertKind {
             }
             Self::JobTwice
             | Self::ForeignWeight
+            | Self::Flapping
             | Self::RateLow
             | Self::RateHigh
             | Self::JobSkipped
             | Self::JobFailing
+            | Self::Undecodable
             | Self::WalGrowing
             | Self::RowsDiffer
             | Self::NotListed => Severity::Warning,
@@ -138,7 +148,7 @@ impl Severity {
 pub struct Alert {
     /// What is wrong.
     pub kind: AlertKind,
-    /// With what: a stream, a job, `ws`, `rest`, `writer`, `store`, a session.
+    /// With what: a stream, a kind of answer, a job, `ws`, `rest`, `writer`, `store`, a session.
     pub subject: String,
     /// How bad it is.
     pub severity: Severity,

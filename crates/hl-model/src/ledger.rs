@@ -158,7 +158,7 @@ impl Ledger {
             // Only a witness doubts, and the model has none.
             Change::Doubted { .. } => {}
             Change::Filled { epoch, span, records, .. } => self.fill(*epoch, *span, records)?,
-            Change::GapLost { span } => self.lose(*span, token),
+            Change::GapLost { span } | Change::GapUnreadable { span } => self.lose(*span, token),
             Change::Edge(to) => self.edge = self.edge.max(Some(*to)),
         }
         Ok(())

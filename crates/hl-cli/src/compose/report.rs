@@ -140,6 +140,7 @@ fn counters(snapshot: &Snapshot) -> BTreeMap<String, u64> {
         ("rest_requests", snapshot.rest.requests),
         ("rest_failures", snapshot.rest.failures),
         ("rest_429", snapshot.rest.rate_limited),
+        ("unreadable", snapshot.unreadable.values().map(|seen| seen.count).sum()),
     ]);
     for m in snapshot.streams.values() {
         *counters.entry("records_admitted").or_default() += m.tally.admitted;

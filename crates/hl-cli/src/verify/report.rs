@@ -22,6 +22,8 @@ pub struct Report {
     pub overlapping_claims: u64,
     /// Whole minutes of which trades and candles were compared with each other.
     pub minutes_compared: u64,
+    /// Whole minutes of which nothing is known: their candles do not count the trades, and those around them neither.
+    pub minutes_unknown: u64,
     /// Rows in the archive that were not read.
     pub unread: u64,
     /// What is wrong.
@@ -142,6 +144,7 @@ impl Report {
             duplicates,
             overlapping_claims: audit.overlapping_claims,
             minutes_compared: audit.minutes_compared,
+            minutes_unknown: audit.minutes_unknown,
             unread: audit.unread,
             problems,
             gaps: gaps
@@ -203,6 +206,13 @@ impl Report {
             self.overlapping_claims,
             self.minutes_compared,
         );
+        if self.minutes_unknown > 0 {
+            let _ = writeln!(
+                text,
+                "{} minutes of trades are unknown: their candles count something else, and so do those around them",
+                self.minutes_unknown,
+            );
+        }
         if self.unread > 0 {
             let _ = writeln!(text, "{} archived rows were not read: nothing is said of them", self.unread);
         }

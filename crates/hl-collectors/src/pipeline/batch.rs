@@ -117,6 +117,7 @@ impl Pending {
                 change @ (Change::GapOpened { .. }
                 | Change::Doubted { .. }
                 | Change::GapLost { .. }
+                | Change::GapUnreadable { .. }
                 | Change::Edge(_)) => {
                     self.push(stream, change);
                 }
@@ -160,6 +161,7 @@ fn merge(waiting: &mut [Change], change: Change) -> Option<Change> {
                 | Change::Doubted { .. }
                 | Change::Filled { .. }
                 | Change::GapLost { .. }
+                | Change::GapUnreadable { .. }
         )
     };
     let open = waiting.rsplit_mut(barrier).next().unwrap_or_default();

@@ -26,6 +26,10 @@ pub struct Meter {
     pub heard: Option<i64>,
     /// Why the last request of its owner got no answer, where none has since.
     pub unanswered: Option<Cause>,
+    /// How often it was given to an owner.
+    pub moves: u64,
+    /// Why it last was, where it did not only go back.
+    pub moved_by: Option<Cause>,
     /// When it got its owner, on the monotonic clock, ms; when it began, where it has none yet.
     pub since: i64,
 }

@@ -9,7 +9,7 @@ use hl_core::source::{Content, Offer, Ticket};
 use hl_core::store::{BatchQueue, Store};
 use hl_core::thinning::{Policy, Thinner};
 use hl_core::timeline::{Reconciler, Tally, Timeline};
-use hl_core::{Records, RunId, StreamKey, TimeMs};
+use hl_core::{Epoch, Records, RunId, StreamKey, TimeMs};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -227,6 +227,10 @@ impl Pipeline {
                     let since = self.mono.now();
                     self.meters.stream(stream, |m| {
                         (m.owner, m.since, m.unanswered) = (grant.map(|g| g.source), since, None);
+                        m.moves += u64::from(grant.is_some());
+                        // Going back to where it belongs is no reason of its own.
+                        let why = grant.map(|g| g.cause).filter(|cause| *cause != Cause::Handover);
+                        m.moved_by = why.or(m.moved_by);
                     });
                     self.meter(stream, edge, tally);
                     self.gather(stream, &mut changes);
@@ -247,8 +251,8 @@ impl Pipeline {
                     let tally = line.offer(offer.ticket, offer.content, &self.reconciler, &mut changes);
                     let edge = line.edge();
                     self.meter(offer.stream, edge, tally);
-                    if let Some(unanswered) = answer {
-                        self.hear(offer.stream, unanswered);
+                    if let Some((epoch, unanswered)) = answer {
+                        self.hear(offer.stream, epoch, unanswered);
                     }
                     self.gather(offer.stream, &mut changes);
                     if let Some((run, keys)) = aside.filter(|_| tally.ringed > 0) {
@@ -275,14 +279,19 @@ impl Pipeline {
     }
 
     /// The request of a stream's owner was answered, with no record perhaps, or was not.
-    fn hear(&self, stream: StreamKey, unanswered: Option<Cause>) {
+    fn hear(&mut self, stream: StreamKey, epoch: Epoch, unanswered: Option<Cause>) {
         let now = self.mono.now();
+        let mut begins = false;
         self.meters.stream(stream, |m| {
+            begins = m.unanswered.is_some() != unanswered.is_some();
             m.unanswered = unanswered;
             if unanswered.is_none() {
                 m.heard = Some(now);
             }
         });
+        if begins {
+            self.untold.answers(stream, epoch, unanswered.is_some());
+        }
     }
 
     /// Records from the future are not taken, and what follows has to join anew: a time line never goes back.
@@ -535,12 +544,15 @@ impl Pipeline {
     }
 }
 
-/// Whether the owner's request was answered: why not, where not. None where it is no request of the owner.
-fn answered(line: &Timeline, offer: &Offer) -> Option<Option<Cause>> {
+/// Whether the owner's request was answered: under which claim, and why not, where not. None where it is no request of the
+/// owner.
+fn answered(line: &Timeline, offer: &Offer) -> Option<(Epoch, Option<Cause>)> {
     let epoch = line.claim()?.epoch;
     match (&offer.content, offer.ticket) {
-        (Content::Answer { .. }, ticket) if ticket == Ticket::Claim(epoch) => Some(None),
-        (Content::Unanswered { cause }, ticket) if ticket == Ticket::Claim(epoch) => Some(Some(*cause)),
+        (Content::Answer { .. }, ticket) if ticket == Ticket::Claim(epoch) => Some((epoch, None)),
+        (Content::Unanswered { cause }, ticket) if ticket == Ticket::Claim(epoch) => {
+            Some((epoch, Some(*cause)))
+        }
         _ => None,
     }
 }

@@ -4,6 +4,10 @@ use std::fmt;
 
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess};
 
+use super::parser;
+use crate::Coin;
+use crate::symbol::MAX_COIN_BYTES;
+
 /// Longest excerpt kept of a text that failed, bytes.
 const EXCERPT_BYTES: usize = 80;
 
@@ -22,6 +26,10 @@ pub struct DecodeError {
     pub at: usize,
     /// The text around that byte, at most 80 bytes.
     pub excerpt: String,
+    /// Whose frame it is, as far as can be read, where its channel is one of a coin: a coin that is known already.
+    pub coin: Option<Coin>,
+    /// Whether the text is JSON, whole: then it is what the other side meant to send, and would send again.
+    pub well_formed: bool,
     /// What went wrong.
     #[source]
     pub fault: Fault,
@@ -49,7 +57,8 @@ impl fmt::Display for Field<'_> {
 /// The error of a frame whose shape is right.
 pub(super) fn refused(text: &[u8], fault: Fault) -> DecodeError {
     let what = channel(text).unwrap_or_default();
-    DecodeError { what, path: None, at: 0, excerpt: excerpt(text, 0), fault }
+    let coin = coin(&what, text);
+    DecodeError { what, path: None, at: 0, excerpt: excerpt(text, 0), fault, coin, well_formed: true }
 }
 
 /// The error of a text that failed to become a `T`: decodes once more, slowly, to find the field.
@@ -64,7 +73,22 @@ pub(super) fn locate<T: DeserializeOwned>(what: Option<String>, text: &[u8], fau
         Fault::Rule(_) => 0,
     };
     let what = what.unwrap_or_else(|| "a frame without a channel".to_owned());
-    DecodeError { what, path, at, excerpt: excerpt(text, at), fault }
+    let (coin, well_formed) = (coin(&what, text), parser::is_json(text));
+    DecodeError { what, path, at, excerpt: excerpt(text, at), fault, coin, well_formed }
+}
+
+/// The coin of a frame that cannot be read: the first that it names, since a frame is of one coin. Nothing but that place
+/// has to be whole.
+fn coin(channel: &str, text: &[u8]) -> Option<Coin> {
+    let field: &[u8] = match channel {
+        "trades" | "l2Book" | "bbo" | "activeAssetCtx" | "activeSpotAssetCtx" => b"\"coin\"",
+        "candle" => b"\"s\"",
+        _ => return None,
+    };
+    let at = text.windows(field.len()).position(|piece| piece == field)? + field.len();
+    let name = text[at..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+    let end = name.iter().take(MAX_COIN_BYTES + 1).position(|byte| *byte == b'"')?;
+    Coin::known(std::str::from_utf8(&name[..end]).ok()?)
 }
 
 /// The channel of a frame, as far as it can be read. Stops there, so that a broken rest does not hide it.

@@ -16,6 +16,7 @@ use hl_core::selector::{Event, Mono};
 use hl_core::source::{Content, Offer, Ticket};
 use hl_core::{Kind, Lane, Records, RunId, StreamKey, TimeMs};
 
+use self::refusals::Renewals;
 use super::rhythm::Rhythm;
 
 /// First pause before connecting again, ms; doubles, jittered.
@@ -95,6 +96,7 @@ struct Sub {
     unsubscribe: bool,
     /// The exchange may have it on this socket: a subscribe went out, and no unsubscribe since.
     there: bool,
+    renewals: Renewals,
 }
 
 impl Sub {
@@ -122,6 +124,8 @@ pub struct SessionCounters {
     pub errors: u64,
     /// Frames that could not be decoded.
     pub undecodable: u64,
+    /// Trades that could not be read, in frames of which others could.
+    pub unreadable: u64,
     /// Channels nobody knows.
     pub unknown: u64,
     /// Subscriptions put into quarantine.
@@ -204,6 +208,7 @@ impl Session {
             data_limit: FIRST_DATA_LIMIT_MS,
             unsubscribe: false,
             there: false,
+            renewals: Renewals::new(),
         });
     }
 
@@ -309,6 +314,7 @@ impl Session {
                     self.data(now, StreamKey::Trades(coin), Records::Trades(trades), out);
                 }
             }
+            Frame::SomeTrades(trades) => self.some_trades(now, exchange, trades, out),
             Frame::Book(book) => {
                 self.data(now, StreamKey::Book(book.coin, book.variant), Records::Books(vec![book]), out);
             }
@@ -318,7 +324,7 @@ impl Session {
             }
             // Other dexes' mids are not asked for.
             Frame::Mids { dex: Some(_), .. } => self.counters.unrouted += 1,
-            Frame::Mids { dex: None, mids } => self.data(now, StreamKey::Mids, Records::Mids(mids), out),
+            Frame::Mids { dex: None, mids, .. } => self.data(now, StreamKey::Mids, Records::Mids(mids), out),
             Frame::Context(context) => {
                 self.data(now, StreamKey::Context(context.coin), Records::Contexts(vec![context]), out);
             }
