@@ -40,13 +40,15 @@ pub enum AlertKind {
     WalGrowing,
     /// Rows of a stream say something else than the ones stored under their keys.
     RowsDiffer,
+    /// More came than memory, spool and store took: some of it was dropped.
+    Overload,
     /// The exchange does not list a coin that was asked for, or a list of its markets cannot be read.
     NotListed,
 }
 
 impl AlertKind {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::JobTwice,
         Self::TwoOwners,
         Self::NoOwner,
@@ -62,6 +64,7 @@ impl AlertKind {
         Self::StoreReplaced,
         Self::WalGrowing,
         Self::RowsDiffer,
+        Self::Overload,
         Self::NotListed,
     ];
 
@@ -84,6 +87,7 @@ impl AlertKind {
             Self::StoreReplaced => "store_replaced",
             Self::WalGrowing => "wal_growing",
             Self::RowsDiffer => "rows_differ",
+            Self::Overload => "overload",
             Self::NotListed => "not_listed",
         }
     }
@@ -98,9 +102,12 @@ impl AlertKind {
     #[must_use]
     pub fn severity(self) -> Severity {
         match self {
-            Self::TwoOwners | Self::NoOwner | Self::NoProgress | Self::StoreGone | Self::StoreReplaced => {
-                Severity::Critical
-            }
+            Self::TwoOwners
+            | Self::NoOwner
+            | Self::NoProgress
+            | Self::StoreGone
+            | Self::StoreReplaced
+            | Self::Overload => Severity::Critical,
             Self::JobTwice
             | Self::ForeignWeight
             | Self::Flapping

@@ -200,6 +200,7 @@ fn observe(engine: &Engine, peers: Vec<Peer>) -> (Observation, TotalReception) {
             commits: snapshot.pipeline.commits,
             failures: snapshot.pipeline.failures,
             spooled: snapshot.spool.0,
+            dropped: snapshot.inbox.conflated + snapshot.pipeline.spool_full,
         },
         store: engine.store.condition(),
         unreadable: snapshot

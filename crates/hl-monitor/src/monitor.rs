@@ -67,6 +67,7 @@ fn patience(kind: AlertKind) -> Patience {
         AlertKind::StoreGone
         | AlertKind::StoreReplaced
         | AlertKind::WalGrowing
+        | AlertKind::Overload
         | AlertKind::ForeignWeight
         | AlertKind::Flapping
         | AlertKind::RateLow
@@ -127,6 +128,8 @@ pub struct Monitor {
     replaced: Option<(u32, Mono)>,
     /// How many rows of a stream differed from what is stored, and when the last did.
     differing: BTreeMap<StreamKey, (u64, Mono)>,
+    /// How many records were dropped, and when the last of them.
+    dropped: Option<(u64, Mono)>,
 }
 
 impl Monitor {
@@ -255,6 +258,7 @@ impl Monitor {
             );
             stuck("writer".to_owned(), words);
         }
+        self.overload(seen, conditions);
         if let Some((_, booked)) = self.foreign {
             conditions.push(Condition {
                 kind: AlertKind::ForeignWeight,
@@ -266,6 +270,22 @@ impl Monitor {
             });
         }
         trouble
+    }
+
+    /// Records that neither memory nor the spool had room for.
+    fn overload(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) {
+        if seen.writer.dropped > self.dropped.map_or(0, |(count, _)| count) {
+            self.dropped = Some((seen.writer.dropped, seen.mono));
+        }
+        let Some((count, _)) = self.dropped.filter(|(_, at)| seen.mono - at < EVENT_MS) else { return };
+        conditions.push(Condition {
+            kind: AlertKind::Overload,
+            subject: "writer".to_owned(),
+            words: format!(
+                "more came than could be taken in: {count} records were dropped so far, and are gaps with the cause overload \
+                 or store_full"
+            ),
+        });
     }
 
     /// The place where the rows lie.

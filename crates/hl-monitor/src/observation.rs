@@ -109,6 +109,8 @@ pub struct WriterSeen {
     pub failures: u64,
     /// Batches that wait in the spool.
     pub spooled: u64,
+    /// Records that were dropped, for want of memory or of room in the spool: inside gaps.
+    pub dropped: u64,
 }
 
 /// A job.

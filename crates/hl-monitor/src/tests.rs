@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use hl_core::alert::AlertKind;
 use hl_core::{SourceId, StreamKey, TimeMs, Token};
 
 use super::*;
@@ -509,6 +510,21 @@ fn what_other_programs_do_to_the_store_is_told() {
     let kinds: Vec<_> = of_store.map(|told| told.split(' ').nth(2).unwrap()).collect();
     let both = |kind| [kind, kind];
     assert_eq!(kinds, ["store_gone", "store_replaced", "wal_growing"].map(both).concat(), "{:?}", world.told);
+}
+
+#[test]
+fn what_is_dropped_is_told_at_once_and_for_a_while() {
+    let mut world = World::new();
+    world.run(60, |_| {});
+    world.run(5, |seen| seen.writer.dropped = 7);
+    world.run(60, |_| {});
+    world.run(5, |seen| seen.writer.dropped = 9);
+    let open = world.monitor.open();
+    let alert = open.iter().find(|alert| alert.kind == AlertKind::Overload).unwrap();
+    assert!(alert.words.contains("9 records were dropped"), "{}", alert.words);
+    world.run(600, |_| {});
+    let of_kind = world.told.iter().filter(|told| told.ends_with("overload writer"));
+    assert_eq!(of_kind.count(), 2, "one rise, one end: {:?}", world.told);
 }
 
 /// Above this a log that a reader holds is told of, bytes.

@@ -213,6 +213,7 @@ async fn what_the_pages_of_a_piece_brought_adds_up() {
         filled_ms: 6 * MINUTE,
         lost_ms: 3 * MINUTE,
         lost: 2,
+        unreadable_ms: 0,
         open_ms: MINUTE,
         asked: vec![span(0, 10)],
         stuck: vec![],

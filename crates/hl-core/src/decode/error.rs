@@ -21,11 +21,11 @@ pub struct DecodeError {
     /// What was being decoded: the channel of a frame, or the name of a request.
     pub what: String,
     /// The field, such as `data[3].px`, where the text is JSON.
-    pub path: Option<String>,
+    pub path: Option<Box<str>>,
     /// Byte offset of the failure in the text.
     pub at: usize,
     /// The text around that byte, at most 80 bytes.
-    pub excerpt: String,
+    pub excerpt: Box<str>,
     /// Whose frame it is, as far as can be read, where its channel is one of a coin: a coin that is known already.
     pub coin: Option<Coin>,
     /// Whether the text is JSON, whole: then it is what the other side meant to send, and would send again.
@@ -67,7 +67,8 @@ pub(super) fn locate<T: DeserializeOwned>(what: Option<String>, text: &[u8], fau
     let path = serde_path_to_error::deserialize::<_, T>(&mut deserializer)
         .err()
         .map(|e| bounded(&e.path().to_string()))
-        .filter(|path| path != ".");
+        .filter(|path| path != ".")
+        .map(String::into_boxed_str);
     let at = match &fault {
         Fault::Json(error) => offset(text, error.line(), error.column()),
         Fault::Rule(_) => 0,
@@ -133,8 +134,8 @@ fn offset(text: &[u8], line: usize, column: usize) -> usize {
     start.saturating_add(column.saturating_sub(1)).min(text.len())
 }
 
-fn excerpt(text: &[u8], at: usize) -> String {
+fn excerpt(text: &[u8], at: usize) -> Box<str> {
     let from = at.saturating_sub(EXCERPT_BYTES / 2);
     let to = from.saturating_add(EXCERPT_BYTES).min(text.len());
-    String::from_utf8_lossy(&text[from..to]).into_owned()
+    String::from_utf8_lossy(&text[from..to]).into()
 }

@@ -244,7 +244,7 @@ fn unlike(what: &str, fault: Fault) -> DecodeError {
         what: what.to_owned(),
         path: None,
         at: 0,
-        excerpt: String::new(),
+        excerpt: Box::default(),
         fault,
         coin: None,
         well_formed: true,

@@ -61,8 +61,7 @@ mod tests {
             buyer: HexBytes([1; 20]),
             seller: HexBytes([2; 20]),
         };
-        let rows: Vec<_> = times.iter().map(trade).collect();
-        let page = trades(coin, span(10, 20), rows, most);
+        let page = trades(coin, span(10, 20), times.iter().map(trade).collect::<Vec<_>>(), most);
         (page.proven.into_iter().map(|(span, records)| (span, records.len())).collect(), page.lost)
     }
 

@@ -121,7 +121,7 @@ impl World {
                     what: channel.to_owned(),
                     path: None,
                     at: 0,
-                    excerpt: String::new(),
+                    excerpt: Box::default(),
                     fault: Fault::Rule("of no use"),
                     coin,
                     well_formed: true,

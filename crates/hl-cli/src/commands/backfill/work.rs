@@ -363,6 +363,9 @@ impl<'a> Work<'a> {
                 GapState::Unrecoverable => {
                     measure.lost += 1;
                     measure.lost_ms += ms;
+                    if gap.cause == Cause::Undecodable {
+                        measure.unreadable_ms += ms;
+                    }
                 }
                 GapState::Backfilled => {}
             }

@@ -25,21 +25,34 @@ pub(super) const OVER_LIMIT_PAUSE_MS: i64 = 5_000;
 const FIRST_RENEWAL_MS: i64 = 1_000;
 const LONGEST_RENEWAL_MS: i64 = 600_000;
 
+/// So many frames in a row that came whole and cannot be read end a run: over REST its rows may be readable. After fewer it
+/// goes on, since a replay would bring the same.
+const UNREAD_IN_A_ROW: u32 = 3;
+
 /// When a subscription may next be made anew because a frame of it could not be read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Renewals {
     due: Mono,
     pause_ms: i64,
+    /// Frames in a row that could not be read.
+    unread: u32,
 }
 
 impl Renewals {
     pub(super) fn new() -> Self {
-        Self { due: Mono::MIN, pause_ms: FIRST_RENEWAL_MS }
+        Self { due: Mono::MIN, pause_ms: FIRST_RENEWAL_MS, unread: 0 }
     }
 
-    /// Whether it may be made anew now; then the next pause is longer, unless there was none to be made for long.
-    fn take(&mut self, now: Mono) -> bool {
-        if now < self.due {
+    /// A frame could be read.
+    pub(super) fn read(&mut self) {
+        self.unread = 0;
+    }
+
+    /// A frame could not be read. Whether the subscription is to be made anew now; then the next pause is longer, unless
+    /// there was none to be made for long.
+    fn unread(&mut self, now: Mono, well_formed: bool) -> bool {
+        self.unread = self.unread.saturating_add(1);
+        if now < self.due || (well_formed && self.unread < UNREAD_IN_A_ROW) {
             return false;
         }
         if self.due.saturating_add(LONGEST_RENEWAL_MS) < now {
@@ -73,8 +86,8 @@ impl Session {
     }
 
     /// A frame could not be decoded. It ends the run that it belongs to, where the coin can be read, else the runs that it
-    /// may have belonged to. Trades are subscribed anew, as often as their back-off allows, since the replay is the best
-    /// filler of the hole; all others go on, and their time lines know of it.
+    /// may have belonged to. Where it did not come whole, trades are subscribed anew, as often as their back-off allows,
+    /// since the replay is the best filler of the hole; all others go on, and their time lines know of it.
     pub fn undecodable(&mut self, now: Mono, exchange: TimeMs, error: &DecodeError, out: &mut Vec<Action>) {
         self.counters.undecodable += 1;
         let channel = error.what.as_str();
@@ -93,7 +106,7 @@ impl Session {
             if !is_theirs(*stream) || (coin.is_some() && stream.coin() != coin) {
                 continue;
             }
-            if stream.kind() == Kind::Trades && sub.renewals.take(now) {
+            if stream.kind() == Kind::Trades && sub.renewals.unread(now, error.well_formed) {
                 sub.state = State::Due { at: now };
                 sub.unsubscribe = true;
                 self.counters.renewed += 1;

@@ -269,12 +269,11 @@ impl Witness for Reconciler {
     }
 
     fn stored(&self, stream: StreamKey, bar: Span) -> u64 {
-        match stream {
-            StreamKey::Candle(coin, interval) if interval.is_fixed() => {
-                self.coins.get(&coin).map_or(0, |coins| coins.count(bar).unsigned_abs())
-            }
-            _ => 0,
-        }
+        let StreamKey::Candle(coin, interval) = stream else { return 0 };
+        // Where bars do not count the trades, these contradict none.
+        let is_believed = |coins: &&Coins| !coins.trust[By::Socket.index()].is_refuted();
+        let coins = self.coins.get(&coin).filter(|_| interval.is_fixed()).filter(is_believed);
+        coins.map_or(0, |coins| coins.count(bar).unsigned_abs())
     }
 }
 

@@ -164,22 +164,23 @@ fn garbage_ends_runs_of_trades_and_breaks_the_others() {
 
 #[test]
 fn what_cannot_be_read_of_one_coin_costs_no_other_its_run() {
-    let mut rig = Rig::live(&["trades/BTC", "trades/ETH", "bbo/BTC", "bbo/ETH", "candle/BTC/1m"]);
-    let eth = rig.live[&key("trades/ETH")];
+    let mut rig = Rig::live(&["trades/BTC", "trades/ETH", "bbo/BTC", "candle/BTC/1m"]);
+    let (btc, eth) = (rig.live[&key("trades/BTC")], rig.live[&key("trades/ETH")]);
+    rig.take_reports();
     rig.offers.clear();
     rig.garbage("trades", Some("BTC"));
-    assert_eq!(rig.take_reports().len(), 1);
+    assert_eq!(rig.take_reports(), [down("trades/BTC", Some(btc), Cause::Undecodable)]);
     assert!(rig.offers.is_empty());
-    rig.garbage("bbo", Some("ETH"));
+    rig.garbage("bbo", Some("BTC"));
     rig.garbage("candle", Some("BTC"));
     let broken: Vec<_> = rig.offers.iter().map(|offer| offer.stream.to_string()).collect();
-    assert_eq!(broken, ["bbo/ETH", "candle/BTC/1m"]);
+    assert_eq!(broken, ["bbo/BTC", "candle/BTC/1m"]);
     assert_eq!(rig.live.get(&key("trades/ETH")), Some(&eth));
 
     // A name that none of ours has was damaged: it may have been anybody's.
     rig.offers.clear();
     rig.garbage("bbo", Some("BTD"));
-    assert_eq!(rig.offers.len(), 2);
+    assert_eq!(rig.offers.len(), 1);
     // What carries no stream takes nothing with it.
     rig.offers.clear();
     rig.garbage("subscriptionResponse", None);
@@ -217,6 +218,9 @@ fn what_is_never_readable_is_renewed_ever_less_often() {
 fn of_a_frame_of_trades_what_can_be_read_is_taken_and_the_run_goes_on() {
     let mut rig = Rig::live(&["trades/BTC"]);
     let run = rig.live[&key("trades/BTC")];
+    rig.take_reports();
+    rig.data("trades/BTC");
+    rig.take_reports();
     let trade = |tid| {
         let Frame::Trades(trades) = super::rig::data(key("trades/BTC"), 0) else { panic!("trades") };
         hl_core::record::Trade { tid, ..trades[0] }
@@ -236,4 +240,25 @@ fn of_a_frame_of_trades_what_can_be_read_is_taken_and_the_run_goes_on() {
     assert!(rig.offers.iter().all(|offer| offer.ticket == Ticket::Run(run)));
     assert!(rig.take_reports().is_empty());
     assert_eq!((rig.session.counters().unreadable, rig.session.counters().renewed), (2, 0));
+}
+
+#[test]
+fn a_frame_that_came_whole_ends_a_run_only_with_others_like_it() {
+    let mut rig = Rig::live(&["trades/BTC"]);
+    let run = rig.live[&key("trades/BTC")];
+    rig.take_reports();
+    for _ in 0..20 {
+        rig.offers.clear();
+        rig.unreadable("trades", Some("BTC"), true);
+        rig.unreadable("trades", Some("BTC"), true);
+        assert_eq!(rig.offers.len(), 2);
+        assert!(rig.offers.iter().all(|offer| matches!(offer.content, Content::Broken { .. })));
+        rig.data("trades/BTC");
+    }
+    assert_eq!((rig.live[&key("trades/BTC")], rig.session.counters().renewed), (run, 0));
+    for _ in 0..3 {
+        rig.unreadable("trades", Some("BTC"), true);
+    }
+    assert_eq!(rig.take_reports().last(), Some(&down("trades/BTC", Some(run), Cause::Undecodable)));
+    assert_eq!(rig.session.counters().renewed, 1);
 }

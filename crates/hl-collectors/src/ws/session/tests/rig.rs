@@ -183,14 +183,18 @@ impl Rig {
 
     /// A frame of a coin that cannot be read, or of none that can be told.
     pub(super) fn garbage(&mut self, channel: &str, coin: Option<&str>) {
+        self.unreadable(channel, coin, false);
+    }
+
+    pub(super) fn unreadable(&mut self, channel: &str, coin: Option<&str>, well_formed: bool) {
         let error = DecodeError {
             what: channel.to_owned(),
             path: None,
             at: 0,
-            excerpt: String::new(),
+            excerpt: Box::default(),
             fault: Fault::Rule("nonsense"),
             coin: coin.map(|name| Coin::new(name).unwrap()),
-            well_formed: true,
+            well_formed,
         };
         let mut out = Vec::new();
         self.session.undecodable(self.now, self.exchange(), &error, &mut out);
