@@ -38,6 +38,8 @@ pub enum AlertKind {
     StoreReplaced,
     /// A reader keeps the database's log from being emptied, and it grows.
     WalGrowing,
+    /// Rows of a stream say something else than the ones stored under their keys.
+    RowsDiffer,
     /// More came than memory, spool and store took: some of it was dropped.
     Overload,
     /// The exchange does not list a coin that was asked for, or a list of its markets cannot be read.
@@ -46,7 +48,7 @@ pub enum AlertKind {
 
 impl AlertKind {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::JobTwice,
         Self::TwoOwners,
         Self::NoOwner,
@@ -61,6 +63,7 @@ impl AlertKind {
         Self::StoreGone,
         Self::StoreReplaced,
         Self::WalGrowing,
+        Self::RowsDiffer,
         Self::Overload,
         Self::NotListed,
     ];
@@ -83,6 +86,7 @@ impl AlertKind {
             Self::StoreGone => "store_gone",
             Self::StoreReplaced => "store_replaced",
             Self::WalGrowing => "wal_growing",
+            Self::RowsDiffer => "rows_differ",
             Self::Overload => "overload",
             Self::NotListed => "not_listed",
         }
@@ -113,6 +117,7 @@ impl AlertKind {
             | Self::JobFailing
             | Self::Undecodable
             | Self::WalGrowing
+            | Self::RowsDiffer
             | Self::NotListed => Severity::Warning,
         }
     }

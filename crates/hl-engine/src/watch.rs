@@ -153,6 +153,7 @@ fn observe(engine: &Engine, peers: Vec<Peer>) -> (Observation, TotalReception) {
             held_by,
             subscribed: engine.has_socket(*key),
             records: meter.tally.admitted,
+            differing: meter.differing,
             moves: meter.moves,
             moved_by: meter.moved_by,
             reception: snapshot.receptions.get(key).copied().unwrap_or_default(),

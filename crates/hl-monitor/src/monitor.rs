@@ -74,6 +74,7 @@ fn patience(kind: AlertKind) -> Patience {
         | AlertKind::RateHigh
         | AlertKind::JobSkipped
         | AlertKind::JobFailing
+        | AlertKind::RowsDiffer
         | AlertKind::Undecodable => (0, 0),
     };
     Patience { raise_ms, resolve_ms }
@@ -125,6 +126,8 @@ pub struct Monitor {
     unreadable: BTreeMap<String, (u64, Mono)>,
     /// How often the store was replaced, and when it last was.
     replaced: Option<(u32, Mono)>,
+    /// How many rows of a stream differed from what is stored, and when the last did.
+    differing: BTreeMap<StreamKey, (u64, Mono)>,
     /// How many records were dropped, and when the last of them.
     dropped: Option<(u64, Mono)>,
 }
@@ -167,6 +170,7 @@ impl Monitor {
             words,
         }));
         self.jobs(seen, &mut conditions);
+        self.contents(seen, &mut conditions);
         self.unreadable(seen, &mut conditions);
         self.rates(seen, trouble, stood_still, &mut conditions);
         self.settle(seen, conditions)
@@ -440,6 +444,23 @@ impl Monitor {
             if seen.mono - *at < EVENT_MS {
                 let words = format!("{} so far could not be read; the last: {}", now.count, now.reason);
                 conditions.push(Condition { kind: AlertKind::Undecodable, subject: subject.clone(), words });
+            }
+        }
+    }
+
+    /// Streams of which the exchange says now this, now that.
+    fn contents(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) {
+        self.differing.retain(|key, _| seen.streams.contains_key(key));
+        for (key, stream) in seen.streams.iter().filter(|(_, stream)| stream.differing > 0) {
+            let (rows, at) = self.differing.entry(*key).or_insert((0, seen.mono));
+            if stream.differing != *rows {
+                (*rows, *at) = (stream.differing, seen.mono);
+            }
+            if seen.mono - *at < EVENT_MS {
+                let words = format!(
+                    "{rows} rows so far bear a key that is stored, and say something else; what came first is kept"
+                );
+                conditions.push(Condition { kind: AlertKind::RowsDiffer, subject: key.to_string(), words });
             }
         }
     }

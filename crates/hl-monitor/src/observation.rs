@@ -49,6 +49,8 @@ pub struct StreamSeen {
     pub subscribed: bool,
     /// Records admitted.
     pub records: u64,
+    /// Rows that said something else than the ones stored under their keys.
+    pub differing: u64,
     /// How often it was given to an owner.
     pub moves: u64,
     /// Why it last was, where it did not only go back.

@@ -531,6 +531,25 @@ fn what_is_dropped_is_told_at_once_and_for_a_while() {
 const LARGE: u64 = 32 << 20;
 
 #[test]
+fn rows_that_say_something_else_under_a_known_key_are_told_once() {
+    let mut world = World::new();
+    world.run(60, |_| {});
+    let differ = |seen: &mut Observation, rows| {
+        seen.streams.get_mut(&key("trades/BTC")).unwrap().differing = rows;
+    };
+    world.run(10, |seen| differ(seen, 3));
+    let open = world.monitor.open();
+    let alert = open.iter().find(|alert| alert.kind.as_str() == "rows_differ").unwrap();
+    assert!(alert.words.starts_with("3 rows so far"), "{}", alert.words);
+    world.run(200, |seen| differ(seen, 4));
+    world.run(600, |_| {});
+    let of_kind: Vec<_> =
+        world.told.iter().filter(|told| told.contains("rows_differ") && !told.contains("still")).collect();
+    assert_eq!(of_kind.len(), 2, "one rise and one end: {of_kind:?}");
+    assert!(of_kind[1].contains("resolved rows_differ trades/BTC"), "{of_kind:?}");
+}
+
+#[test]
 fn what_cannot_be_read_is_told_and_is_over_some_time_after_the_last() {
     let mut world = World::new();
     world.run(60, fine);

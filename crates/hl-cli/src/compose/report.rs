@@ -131,6 +131,7 @@ fn counters(snapshot: &Snapshot) -> BTreeMap<String, u64> {
         ("commit_failures", pipeline.failures),
         ("rows_inserted", pipeline.inserted),
         ("rows_existing", pipeline.existing),
+        ("rows_differing", pipeline.differing),
         ("rows_refused", pipeline.refused),
         ("states_conflated", snapshot.inbox.conflated),
         ("rows_thinned", pipeline.thinned),

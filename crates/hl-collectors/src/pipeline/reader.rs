@@ -13,7 +13,7 @@ use hl_core::{Epoch, Records, RunId, StreamKey, TimeMs};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::batch::Pending;
 use super::committer::{self, Done, Job};
@@ -520,7 +520,12 @@ impl Pipeline {
                     c.inserted += ack.inserted;
                     c.existing += ack.existing;
                     c.refused += ack.refused;
+                    c.differing += ack.differing.values().sum::<u64>();
                 });
+                for (stream, rows) in ack.differing {
+                    debug!(%stream, rows, "rows say something else than those stored under their keys");
+                    self.meters.stream(stream, |meter| meter.differing += rows);
+                }
                 for stream in ack.superseded {
                     warn!(%stream, "another process holds the stream by now; its rows of this batch were refused");
                     self.untold.superseded(stream);
