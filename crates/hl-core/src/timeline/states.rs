@@ -2,9 +2,18 @@
 //!
 //! The edge is the last record. A hole is a longer time without one than the kind's cadence allows; inside one
 //! healthy subscription a kind that is only pushed on change may be silent for any time.
+//!
+//! **What comes below the edge** under the standing claim, and bears a time of the exchange, is stored under that time:
+//! frames came out of order, or the exchange's clock was set back. An earlier claim may have covered that time, and has
+//! missed it then. In a recorded gap it proves nothing, and is left out; so is what waited in a ring while another
+//! source stored newer ones, and what lies before all that this process knows of.
+//!
+//! **Where the exchange stands still**, its front may push what bears no time on and on, unchanged. That is no news, and
+//! covers nothing.
 
 use std::collections::BTreeMap;
 
+use super::below::Seen;
 use super::{Common, Live, Tally};
 use crate::ledger::{Cause, Change, Span};
 use crate::record::Context;
@@ -18,11 +27,39 @@ pub(super) struct States {
     mids: BTreeMap<Coin, Decimal>,
     /// The last stored context.
     context: Option<Context>,
+    seen: Seen,
+    pulse: Pulse,
+}
+
+/// Whether the exchange goes on, of a kind that bears no times.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Pulse {
+    GoesOn,
+    StandsStill,
+    /// It stood still, and nothing has come since.
+    Back,
 }
 
 impl States {
-    pub(super) fn new(kind: Kind) -> Self {
-        Self { kind, mids: BTreeMap::new(), context: None }
+    pub(super) fn new(kind: Kind, edge: Option<TimeMs>) -> Self {
+        let seen = Seen::after(edge);
+        Self { kind, mids: BTreeMap::new(), context: None, seen, pulse: Pulse::GoesOn }
+    }
+
+    pub(super) fn stand_still(&mut self, common: &Common, at: TimeMs, out: &mut Vec<Change>) {
+        if self.kind.spec().timed || self.pulse == Pulse::StandsStill {
+            return;
+        }
+        self.pulse = Pulse::StandsStill;
+        if let Some(edge) = common.edge.filter(|edge| at < *edge) {
+            out.push(Change::Doubted { span: Span::new(at, edge), cause: Cause::Outage });
+        }
+    }
+
+    pub(super) fn go_on(&mut self) {
+        if self.pulse == Pulse::StandsStill {
+            self.pulse = Pulse::Back;
+        }
     }
 
     pub(super) fn admit(
@@ -52,21 +89,30 @@ impl States {
             None => records,
         };
         let Some((first, last)) = records.ends() else { return tally };
-        let Some(records) = newer(records, common.edge, &mut tally) else {
+        let Some(records) = self.newer(common, live, records, &mut tally, out) else {
             // Seen again at the same time: the stream lives, and nothing is new.
             return tally;
         };
+        if self.pulse == Pulse::StandsStill && !self.differ(&records) {
+            return tally;
+        }
         let first = common.edge.map_or(first, |edge| first.max(edge));
         let hole_ms = common.key.spec().hole_ms;
         let begin = match (common.edge, live.unproven.take()) {
             (None, _) => first,
+            (Some(edge), _) if self.pulse != Pulse::GoesOn => {
+                self.open_gap(common, Span::new(edge, first), Cause::Outage, out);
+                first
+            }
             (Some(edge), None) if !self.is_steady() || first.since(edge) <= hole_ms => edge,
             (Some(edge), Some(_)) if first.since(edge) <= hole_ms => edge,
             (Some(edge), cause) => {
-                common.open_gap(Span::new(edge, first), cause.unwrap_or(Cause::Silence), out);
+                self.open_gap(common, Span::new(edge, first), cause.unwrap_or(Cause::Silence), out);
                 first
             }
         };
+        self.pulse = Pulse::GoesOn;
+        self.seen.begin(first);
         let changed = self.changed(records);
         if !changed.is_empty() {
             out.push(live.rows(changed));
@@ -79,6 +125,50 @@ impl States {
     /// Pushed also where nothing changed, so that silence inside a subscription is a hole.
     fn is_steady(&self) -> bool {
         self.kind.spec().steady
+    }
+
+    fn open_gap(&mut self, common: &mut Common, span: Span, cause: Cause, out: &mut Vec<Change>) {
+        self.seen.hole(span);
+        common.open_gap(span, cause, out);
+    }
+
+    /// What is newer than the edge; none where nothing is. What is older is stored under its own time.
+    fn newer(
+        &self,
+        common: &Common,
+        live: &Live,
+        mut records: Records,
+        tally: &mut Tally,
+        out: &mut Vec<Change>,
+    ) -> Option<Records> {
+        let Some(edge) = common.edge else { return Some(records) };
+        let mut is_any_stored = false;
+        let is_stored =
+            |time| time < edge && self.kind.spec().timed && !live.promoting && self.seen.covers(time);
+        records.each_time(|time| {
+            tally.known += u64::from(time == edge);
+            tally.late += u64::from(time < edge);
+            is_any_stored |= is_stored(time);
+        });
+        tally.admitted -= tally.known + tally.late;
+        if is_any_stored {
+            let mut late = records.clone();
+            late.retain_time(is_stored);
+            out.push(live.rows(late));
+        }
+        records.retain_time(|time| time > edge);
+        (!records.is_empty()).then_some(records)
+    }
+
+    /// Whether a record differs from the last stored state, for the kinds that are stored on change.
+    fn differ(&self, records: &Records) -> bool {
+        match records {
+            Records::Mids(mids) => mids.iter().any(|mid| self.mids.get(&mid.coin) != Some(&mid.px)),
+            Records::Contexts(contexts) => {
+                contexts.iter().any(|new| self.context.is_none_or(|last| !last.same_values(new)))
+            }
+            _ => true,
+        }
     }
 
     /// Keeps what differs from the last stored state, for the kinds that are stored on change.
@@ -108,16 +198,4 @@ fn restamp(mut records: Records, at_least: TimeMs) -> Records {
         _ => {}
     }
     records
-}
-
-/// Drops what is not newer than the edge; none where nothing is left.
-fn newer(mut records: Records, edge: Option<TimeMs>, tally: &mut Tally) -> Option<Records> {
-    let before = records.len();
-    if let Some(edge) = edge {
-        records.retain_time(|time| time > edge);
-    }
-    let dropped = (before - records.len()) as u64;
-    tally.late += dropped;
-    tally.admitted -= dropped;
-    (!records.is_empty()).then_some(records)
 }
