@@ -153,6 +153,7 @@ fn observe(engine: &Engine, peers: Vec<Peer>) -> (Observation, TotalReception) {
             held_by,
             subscribed: engine.has_socket(*key),
             records: meter.tally.admitted,
+            late: meter.late,
             moves: meter.moves,
             moved_by: meter.moved_by,
             reception: snapshot.receptions.get(key).copied().unwrap_or_default(),
@@ -182,6 +183,7 @@ fn observe(engine: &Engine, peers: Vec<Peer>) -> (Observation, TotalReception) {
         trouble: socket.trouble.clone(),
         connects: socket.counters.connects,
         frames: socket.counters.frames,
+        delay_ms: socket.delay_ms,
     });
     let observation = Observation {
         at: snapshot.at,

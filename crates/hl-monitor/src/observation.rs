@@ -49,6 +49,8 @@ pub struct StreamSeen {
     pub subscribed: bool,
     /// Records admitted.
     pub records: u64,
+    /// Records that came live, and older than what is stored.
+    pub late: u64,
     /// How often it was given to an owner.
     pub moves: u64,
     /// Why it last was, where it did not only go back.
@@ -74,6 +76,8 @@ pub struct SessionSeen {
     pub connects: u64,
     /// Frames of data that it brought.
     pub frames: u64,
+    /// How late they arrive, ms.
+    pub delay_ms: i64,
 }
 
 /// Requests to `/info`.
