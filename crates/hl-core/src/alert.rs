@@ -24,6 +24,10 @@ pub enum AlertKind {
     RateLow,
     /// Far more rows of a stream come than lately.
     RateHigh,
+    /// What comes of a stream is older than what is stored of it.
+    Late,
+    /// The frames of a socket arrive long after they were sent.
+    Behind,
     /// A source, a session or the writer makes no progress.
     NoProgress,
     /// Planned runs of a job are skipped, one after another.
@@ -48,7 +52,7 @@ pub enum AlertKind {
 
 impl AlertKind {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::JobTwice,
         Self::TwoOwners,
         Self::NoOwner,
@@ -56,6 +60,8 @@ impl AlertKind {
         Self::Flapping,
         Self::RateLow,
         Self::RateHigh,
+        Self::Late,
+        Self::Behind,
         Self::NoProgress,
         Self::JobSkipped,
         Self::JobFailing,
@@ -79,6 +85,8 @@ impl AlertKind {
             Self::Flapping => "flapping",
             Self::RateLow => "rate_low",
             Self::RateHigh => "rate_high",
+            Self::Late => "late",
+            Self::Behind => "behind",
             Self::NoProgress => "no_progress",
             Self::JobSkipped => "job_skipped",
             Self::JobFailing => "job_failing",
@@ -113,6 +121,8 @@ impl AlertKind {
             | Self::Flapping
             | Self::RateLow
             | Self::RateHigh
+            | Self::Late
+            | Self::Behind
             | Self::JobSkipped
             | Self::JobFailing
             | Self::Undecodable

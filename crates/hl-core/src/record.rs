@@ -363,6 +363,11 @@ impl Records {
         }
     }
 
+    /// Hands out each time, in order of arrival.
+    pub(crate) fn each_time(&self, see: impl FnMut(TimeMs)) {
+        self.over_times(|times| times.for_each(see));
+    }
+
     /// Keeps the records whose time satisfies `keep`.
     pub fn retain_time(&mut self, mut keep: impl FnMut(TimeMs) -> bool) {
         match self {

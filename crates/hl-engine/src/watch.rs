@@ -154,6 +154,7 @@ fn observe(engine: &Engine, peers: Vec<Peer>) -> (Observation, TotalReception) {
             subscribed: engine.has_socket(*key),
             records: meter.tally.admitted,
             differing: meter.differing,
+            late: meter.late,
             moves: meter.moves,
             moved_by: meter.moved_by,
             reception: snapshot.receptions.get(key).copied().unwrap_or_default(),
@@ -183,6 +184,7 @@ fn observe(engine: &Engine, peers: Vec<Peer>) -> (Observation, TotalReception) {
         trouble: socket.trouble.clone(),
         connects: socket.counters.connects,
         frames: socket.counters.frames,
+        delay_ms: socket.delay_ms,
     });
     let observation = Observation {
         at: snapshot.at,

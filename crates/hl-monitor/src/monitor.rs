@@ -22,6 +22,13 @@ const FRESH_MS: i64 = 60_000;
 const SILENT_MS: i64 = 30_000;
 /// A writer that has something to write and does not stands after this, ms.
 const STUCK_MS: i64 = 10_000;
+/// Frames of a socket that arrive so late, ms, are late: the exchange pushes some of them only every 5 s, and a network
+/// takes less than a second.
+const BEHIND_MS: i64 = 5_000;
+/// So many late records of a stream in a minute are more than replays bring …
+const LATE: u64 = 60;
+/// … where they are this part of all at least.
+const LATE_PART: u64 = 4;
 /// Requests fail when so many did since the last answer, over so many ms.
 const FAILURES: u64 = 3;
 const FAILING_MS: i64 = 30_000;
@@ -60,6 +67,7 @@ fn patience(kind: AlertKind) -> Patience {
         AlertKind::NoOwner => (60_000, 10_000),
         // Where a stream moves, the word of its old owner is as old as two rounds of notes, and a look.
         AlertKind::TwoOwners => (30_000, 20_000),
+        AlertKind::Behind => (30_000, 30_000),
         AlertKind::JobTwice => (20_000, 20_000),
         // A list may be short for a moment.
         AlertKind::NotListed => (60_000, 0),
@@ -72,6 +80,7 @@ fn patience(kind: AlertKind) -> Patience {
         | AlertKind::Flapping
         | AlertKind::RateLow
         | AlertKind::RateHigh
+        | AlertKind::Late
         | AlertKind::JobSkipped
         | AlertKind::JobFailing
         | AlertKind::RowsDiffer
@@ -89,6 +98,10 @@ struct Rated {
     owner: Option<SourceId>,
     /// Whether something happened within the minute that makes it say nothing.
     disturbed: bool,
+    /// Late records at its beginning.
+    late: u64,
+    /// The last minute with many late ones: when it ended, and how many of how many they were.
+    overdue: Option<(Mono, u64, u64)>,
 }
 
 /// Which source is in trouble, as far as rates go.
@@ -187,6 +200,11 @@ impl Monitor {
 
     /// Sources, sessions and the writer.
     fn progress(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) -> Trouble {
+        for session in seen.sessions.iter().filter(|session| session.delay_ms >= BEHIND_MS) {
+            let (tenths, subject) = (session.delay_ms / 100, format!("session/{}", session.slot));
+            let words = format!("frames arrive {}.{} s after they were sent", tenths / 10, tenths % 10);
+            conditions.push(Condition { kind: AlertKind::Behind, subject, words });
+        }
         let mut stuck = |subject: String, words: String| {
             conditions.push(Condition { kind: AlertKind::NoProgress, subject, words });
         };
@@ -482,6 +500,8 @@ impl Monitor {
                 records: stream.records,
                 owner: stream.owner,
                 disturbed: true,
+                late: stream.late,
+                overdue: None,
             });
             let in_trouble = match stream.owner {
                 Some(SourceId::Ws) => trouble.ws && stream.records == rated.records,
@@ -490,6 +510,14 @@ impl Monitor {
             };
             rated.disturbed |= stood_still || in_trouble || stream.owner != rated.owner;
             if is_over {
+                let late = stream.late.saturating_sub(rated.late);
+                // Versions of a bar that another source reads whole are late until the bar is over.
+                let late = if key.spec().conflation == Conflation::PerKey { 0 } else { late };
+                let all = late + stream.records.saturating_sub(rated.records);
+                if late >= LATE && late >= all / LATE_PART && !rated.disturbed {
+                    rated.overdue = Some((seen.mono, late, all));
+                }
+                rated.late = stream.late;
                 match (rated.owner, stream.records.checked_sub(rated.records)) {
                     (Some(source), Some(records)) if !rated.disturbed => {
                         rated.band.minute(source, records);
@@ -497,6 +525,14 @@ impl Monitor {
                     _ => rated.band.pause(),
                 }
                 (rated.records, rated.owner, rated.disturbed) = (stream.records, stream.owner, false);
+            }
+            rated.overdue = rated.overdue.filter(|(at, ..)| seen.mono - at < EVENT_MS);
+            if let Some((_, late, all)) = rated.overdue {
+                let words = format!(
+                    "{late} of {all} records in a minute were older than what is stored: the clock of the exchange was \
+                     set back, or frames come out of order"
+                );
+                conditions.push(Condition { kind: AlertKind::Late, subject: key.to_string(), words });
             }
             let over = stream.owner.map_or(String::new(), |source| format!(", over {source}"));
             let (kind, words) = match rated.band.verdict() {

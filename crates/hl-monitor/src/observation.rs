@@ -51,6 +51,8 @@ pub struct StreamSeen {
     pub records: u64,
     /// Rows that said something else than the ones stored under their keys.
     pub differing: u64,
+    /// Records that came live, and older than what is stored.
+    pub late: u64,
     /// How often it was given to an owner.
     pub moves: u64,
     /// Why it last was, where it did not only go back.
@@ -76,6 +78,8 @@ pub struct SessionSeen {
     pub connects: u64,
     /// Frames of data that it brought.
     pub frames: u64,
+    /// How late they arrive, ms.
+    pub delay_ms: i64,
 }
 
 /// Requests to `/info`.

@@ -14,6 +14,9 @@ pub struct Meter {
     pub owner: Option<SourceId>,
     /// Records by what became of them.
     pub tally: Tally,
+    /// Records that a subscription brought live, and that were older than what is stored. What waited in a ring is not
+    /// among them.
+    pub late: u64,
     /// Gaps opened by this process.
     pub gaps: u64,
     /// Rows that said something else than the ones stored under their keys.

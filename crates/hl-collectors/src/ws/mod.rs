@@ -10,6 +10,7 @@
 //! What does not live here: who owns a stream, and what is stored.
 
 mod connection;
+mod delay;
 mod message;
 pub mod plan;
 pub mod pool;

@@ -1,9 +1,9 @@
 //! The tasks of the WebSocket source: one per slot, and the source that the director talks to.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use hl_core::exchange_time::Voice;
 use hl_core::seam::{BoxFuture, Endpoint, Net, Seed, sleep_until, stopped};
 use hl_core::selector::{Guard, Places};
 use hl_core::source::{DataSource, Role, Sink};
@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use super::connection::{Connection, ConnectionError, Incoming};
+use super::delay::Delay;
 use super::plan::{Plan, SLOTS};
 use super::session::{Action, Session, SessionCounters};
 use crate::complaints::Complaints;
@@ -50,8 +51,18 @@ pub struct SocketView {
     pub wanted: usize,
     /// Why it is not open, in words.
     pub trouble: Option<String>,
+    /// How late its frames arrive, ms.
+    pub delay_ms: i64,
     /// What its session counted.
     pub counters: SessionCounters,
+}
+
+/// What the frames of one connection say of the time.
+#[derive(Default)]
+struct Stamps {
+    /// The newest of each stream.
+    newest: BTreeMap<StreamKey, TimeMs>,
+    delay: Delay,
 }
 
 #[derive(Default)]
@@ -160,7 +171,7 @@ impl WsPool {
         let mut link: Option<Connection> = None;
         let mut opening: Option<BoxFuture<'static, Result<Connection, ConnectionError>>> = None;
         let mut actions = VecDeque::new();
-        let mut seen = BTreeMap::new();
+        let mut stamps = Stamps::default();
         let mut complaints = Complaints::default();
         let mut out = Vec::new();
         let mut beat = self.mono.now();
@@ -198,7 +209,7 @@ impl WsPool {
                     actions.extend(out.drain(..));
                 }
             }
-            self.publish(slot, &session, None);
+            self.publish(slot, &session, stamps.delay, None);
             let look_again = link.is_some().then_some(beat + BEAT_MS);
             let deadline = session.next_deadline().into_iter().chain(look_again).min();
             let deadline = deadline.map(|at| self.mono.instant(at));
@@ -212,6 +223,7 @@ impl WsPool {
                         Ok(connection) => {
                             info!(slot = index, endpoint = %self.options.endpoint, "socket open");
                             link = Some(connection);
+                            stamps = Stamps::default();
                             lock(&slot.view).trouble = None;
                             beat = self.mono.now();
                             session.connected(beat);
@@ -222,7 +234,7 @@ impl WsPool {
                 incoming = next(link.as_mut()) => match incoming {
                     Incoming::Text(mut text) => {
                         self.beat(&mut beat, &mut session);
-                        self.text(&mut session, &mut seen, &mut complaints, &mut text, &mut out);
+                        self.text(&mut session, &mut stamps, &mut complaints, &mut text, &mut out);
                     },
                     Incoming::Ping(payload) => {
                         if let Some(connection) = link.as_mut()
@@ -269,36 +281,34 @@ impl WsPool {
         }
     }
 
-    /// Learns exchange time from what has just happened: the first of a stream may be hours old, and a replayed trade may
-    /// come once more.
-    fn observe(&self, seen: &mut BTreeMap<StreamKey, TimeMs>, stream: StreamKey, time: TimeMs) {
-        match seen.entry(stream) {
-            Entry::Vacant(first) => {
-                first.insert(time);
-            }
-            Entry::Occupied(mut newest) if *newest.get() < time => {
-                newest.insert(time);
-                self.mono.observe(time);
-            }
-            Entry::Occupied(_) => {}
+    /// Learns exchange time from what has just happened, and how late it arrives. The first of a stream may be hours old, and
+    /// the same once more says nothing.
+    fn observe(&self, stamps: &mut Stamps, voice: Voice, stream: StreamKey, time: TimeMs) {
+        let Some(before) = stamps.newest.insert(stream, time).filter(|before| *before != time) else {
+            return;
+        };
+        self.mono.observe(voice, time);
+        if before < time && self.mono.can_be(time) {
+            stamps.delay.frame(self.mono.exchange().since(time), self.mono.now());
         }
     }
 
     fn text(
         &self,
         session: &mut Session,
-        seen: &mut BTreeMap<StreamKey, TimeMs>,
+        stamps: &mut Stamps,
         complaints: &mut Complaints,
         text: &mut [u8],
         out: &mut Vec<Action>,
     ) {
         let now = self.mono.now();
-        match decode::frame(text, self.mono.exchange()) {
+        // What bears no time is as late as what does.
+        match decode::frame(text, self.mono.exchange() - stamps.delay.excess(now)) {
             Ok(frame) => {
                 match &frame {
                     decode::Frame::Trades(trades) => {
                         if let Some(last) = trades.last() {
-                            self.observe(seen, StreamKey::Trades(last.coin), last.time);
+                            self.observe(stamps, Voice::Trades, StreamKey::Trades(last.coin), last.time);
                         }
                     }
                     decode::Frame::SomeTrades(trades) => {
@@ -306,14 +316,23 @@ impl WsPool {
                             let stream = StreamKey::Trades(last.coin);
                             let reason = trades.reason.as_deref().unwrap_or_default();
                             self.unreadables.note(&stream.to_string(), trades.unreadable(), reason);
-                            self.observe(seen, stream, last.time);
+                            self.observe(stamps, Voice::Trades, stream, last.time);
                         }
                     }
                     decode::Frame::Mids { dex: None, unread, .. } => {
                         self.unreadables.note_coins(&StreamKey::Mids.to_string(), unread);
                     }
-                    decode::Frame::Book(book) => self.mono.observe(book.time),
-                    decode::Frame::Bbo(bbo) => self.observe(seen, StreamKey::Bbo(bbo.coin), bbo.time),
+                    decode::Frame::Book(book) => {
+                        self.observe(
+                            stamps,
+                            Voice::Books,
+                            StreamKey::Book(book.coin, book.variant),
+                            book.time,
+                        );
+                    }
+                    decode::Frame::Bbo(bbo) => {
+                        self.observe(stamps, Voice::Bbos, StreamKey::Bbo(bbo.coin), bbo.time);
+                    }
                     decode::Frame::Error(words) => match complaints.due(now) {
                         Some(untold) => warn!(%words, untold, "the exchange refused something"),
                         None => debug!(%words, "the exchange refused something"),
@@ -359,14 +378,15 @@ impl WsPool {
             debug!(%trouble, "socket not open yet");
         }
         session.closed(self.mono.now(), out);
-        self.publish(slot, session, Some(trouble));
+        self.publish(slot, session, Delay::default(), Some(trouble));
     }
 
-    fn publish(&self, slot: &Slot, session: &Session, trouble: Option<String>) {
+    fn publish(&self, slot: &Slot, session: &Session, delay: Delay, trouble: Option<String>) {
         let (up, live, wanted) = session.view();
         let mut view = lock(&slot.view);
         let trouble = trouble.or_else(|| view.trouble.take().filter(|_| !up));
-        *view = SocketView { slot: slot.number, up, live, wanted, trouble, counters: session.counters() };
+        let (delay_ms, counters) = (delay.now(self.mono.now()), session.counters());
+        *view = SocketView { slot: slot.number, up, live, wanted, trouble, delay_ms, counters };
     }
 
     fn order(&self, stream: StreamKey, lane: Lane, give: impl FnOnce(&mut Orders)) {
