@@ -410,6 +410,25 @@ fn an_answer_makes_final_what_it_contains_and_what_lies_between() {
 }
 
 #[test]
+fn bars_before_the_edge_that_an_answer_brings_along_are_not_doubted() {
+    let mut line = bars_line(Some(7));
+    let epoch = Epoch { token: Token(1), local: 1 };
+    let grant = Grant { epoch, source: SourceId::Rest, run: None, cause: Cause::Outage };
+    let mut out = Vec::new();
+    line.handover(Some(grant), &NoWitness, &mut out);
+    for last in 8..10 {
+        let content = Content::Answer {
+            records: Records::Candles((3..=last).map(|minute| bar(minute, 5)).collect()),
+            from: Some(TimeMs((last - 1) * MINUTE)),
+            asked: TimeMs(last * MINUTE + 30_000),
+        };
+        line.offer(Ticket::Claim(epoch), content, &NoWitness, &mut out);
+    }
+    assert!(!out.iter().any(|change| matches!(change, Change::Doubted { .. })), "{out:?}");
+    assert_eq!(line.edge(), Some(TimeMs(9 * MINUTE)));
+}
+
+#[test]
 fn the_trades_say_what_an_answer_leaves_open_and_contradict_it() {
     let stored = Stored(BTreeMap::from([(7, 0), (8, 0)]));
     assert_eq!(answered(&[(9, 1), (10, 1)], &stored), (vec![(7, 10)], vec![]), "nobody traded then");
