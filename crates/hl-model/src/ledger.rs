@@ -157,7 +157,7 @@ impl Ledger {
             Change::GapOpened { span, .. } => self.open_gap(*span),
             Change::Doubted { span, .. } => self.doubt(*span),
             Change::Filled { epoch, span, records, .. } => self.fill(*epoch, *span, records)?,
-            Change::GapLost { span } => self.lose(*span, token),
+            Change::GapLost { span } | Change::GapUnreadable { span } => self.lose(*span, token),
             Change::Edge(to) => self.edge = self.edge.max(Some(*to)),
         }
         Ok(())
