@@ -361,9 +361,12 @@ impl Witness for Stored {
     }
 }
 
+/// Pieces, in minutes.
+type Minutes = Vec<(i64, i64)>;
+
 /// What an answer to the question for bars from minute 7 on, asked for in minute 10, does: minutes that become final, and
 /// minutes that become a gap.
-fn answered(bars: &[(i64, u64)], witness: &dyn Witness) -> (Vec<(i64, i64)>, Vec<(i64, i64)>) {
+fn answered(bars: &[(i64, u64)], witness: &dyn Witness) -> (Minutes, Minutes) {
     let mut line = bars_line(Some(7));
     let epoch = Epoch { token: Token(1), local: 1 };
     let mut out = Vec::new();
