@@ -18,6 +18,8 @@ pub enum AlertKind {
     NoOwner,
     /// The exchange answered 429 while our own ledger had room: somebody else asks from this address.
     ForeignWeight,
+    /// A stream changes its owner again and again.
+    Flapping,
     /// Far fewer rows of a stream come than lately.
     RateLow,
     /// Far more rows of a stream come than lately.
@@ -36,17 +38,20 @@ pub enum AlertKind {
     StoreReplaced,
     /// A reader keeps the database's log from being emptied, and it grows.
     WalGrowing,
+    /// More came than memory, spool and store took: some of it was dropped.
+    Overload,
     /// The exchange does not list a coin that was asked for, or a list of its markets cannot be read.
     NotListed,
 }
 
 impl AlertKind {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::JobTwice,
         Self::TwoOwners,
         Self::NoOwner,
         Self::ForeignWeight,
+        Self::Flapping,
         Self::RateLow,
         Self::RateHigh,
         Self::NoProgress,
@@ -56,6 +61,7 @@ impl AlertKind {
         Self::StoreGone,
         Self::StoreReplaced,
         Self::WalGrowing,
+        Self::Overload,
         Self::NotListed,
     ];
 
@@ -67,6 +73,7 @@ impl AlertKind {
             Self::TwoOwners => "two_owners",
             Self::NoOwner => "no_owner",
             Self::ForeignWeight => "foreign_weight",
+            Self::Flapping => "flapping",
             Self::RateLow => "rate_low",
             Self::RateHigh => "rate_high",
             Self::NoProgress => "no_progress",
@@ -76,6 +83,7 @@ impl AlertKind {
             Self::StoreGone => "store_gone",
             Self::StoreReplaced => "store_replaced",
             Self::WalGrowing => "wal_growing",
+            Self::Overload => "overload",
             Self::NotListed => "not_listed",
         }
     }
@@ -90,11 +98,15 @@ impl AlertKind {
     #[must_use]
     pub fn severity(self) -> Severity {
         match self {
-            Self::TwoOwners | Self::NoOwner | Self::NoProgress | Self::StoreGone | Self::StoreReplaced => {
-                Severity::Critical
-            }
+            Self::TwoOwners
+            | Self::NoOwner
+            | Self::NoProgress
+            | Self::StoreGone
+            | Self::StoreReplaced
+            | Self::Overload => Severity::Critical,
             Self::JobTwice
             | Self::ForeignWeight
+            | Self::Flapping
             | Self::RateLow
             | Self::RateHigh
             | Self::JobSkipped

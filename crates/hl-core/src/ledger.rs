@@ -106,6 +106,8 @@ pub enum Cause {
     Undecodable,
     /// The store and the spool were full.
     StoreFull,
+    /// More came than this process could take in: what waited in memory was replaced by what is newer, or dropped.
+    Overload,
     /// Nobody had asked for it yet when a backfill did.
     NotCollected,
     /// It was stored, and the store has it no more: its files were replaced by another program.
@@ -119,7 +121,7 @@ pub enum Cause {
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Outage,
         Self::Silence,
         Self::Refused,
@@ -129,6 +131,7 @@ impl Cause {
         Self::Handover,
         Self::Undecodable,
         Self::StoreFull,
+        Self::Overload,
         Self::NotCollected,
         Self::StoreLost,
         Self::FirstStart,
@@ -148,6 +151,7 @@ impl Cause {
             Self::Handover => "handover",
             Self::Undecodable => "undecodable",
             Self::StoreFull => "store_full",
+            Self::Overload => "overload",
             Self::NotCollected => "not_collected",
             Self::StoreLost => "store_lost",
             Self::FirstStart => "first_start",

@@ -395,6 +395,9 @@ impl Engine {
                     Some(PipelineEvent::Missed { stream, run }) => {
                         self.guard.report(self.mono.now(), Event::Missed { stream, run });
                     }
+                    Some(PipelineEvent::Answers { stream, epoch, fail }) => {
+                        self.guard.report(self.mono.now(), Event::Answers { stream, epoch, fail });
+                    }
                     Some(PipelineEvent::GapsOpened) => {
                         backfill.gaps_opened();
                         self.runner.wake();

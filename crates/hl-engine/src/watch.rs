@@ -153,6 +153,8 @@ fn observe(engine: &Engine, peers: Vec<Peer>) -> (Observation, TotalReception) {
             held_by,
             subscribed: engine.has_socket(*key),
             records: meter.tally.admitted,
+            moves: meter.moves,
+            moved_by: meter.moved_by,
             reception: snapshot.receptions.get(key).copied().unwrap_or_default(),
         };
         (*key, seen)
@@ -197,6 +199,7 @@ fn observe(engine: &Engine, peers: Vec<Peer>) -> (Observation, TotalReception) {
             commits: snapshot.pipeline.commits,
             failures: snapshot.pipeline.failures,
             spooled: snapshot.spool.0,
+            dropped: snapshot.inbox.conflated + snapshot.pipeline.spool_full,
         },
         store: engine.store.condition(),
         unreadable: snapshot

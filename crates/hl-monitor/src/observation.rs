@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hl_core::ledger::Cause;
 use hl_core::selector::Mono;
 use hl_core::store::StoreCondition;
 use hl_core::{SourceId, StreamKey, TimeMs, Token};
@@ -48,6 +49,10 @@ pub struct StreamSeen {
     pub subscribed: bool,
     /// Records admitted.
     pub records: u64,
+    /// How often it was given to an owner.
+    pub moves: u64,
+    /// Why it last was, where it did not only go back.
+    pub moved_by: Option<Cause>,
     /// Whether data of it is received, where this process owns it.
     pub reception: Reception,
 }
@@ -102,6 +107,8 @@ pub struct WriterSeen {
     pub failures: u64,
     /// Batches that wait in the spool.
     pub spooled: u64,
+    /// Records that were dropped, for want of memory or of room in the spool: inside gaps.
+    pub dropped: u64,
 }
 
 /// A job.

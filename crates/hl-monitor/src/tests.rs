@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use hl_core::alert::AlertKind;
 use hl_core::{SourceId, StreamKey, TimeMs, Token};
 
 use super::*;
@@ -94,6 +95,50 @@ fn nothing_is_told_of_a_process_that_gets_on() {
     world.run(7_200, fine);
     assert_eq!(world.told(), Vec::<String>::new());
     assert_eq!(world.monitor.open(), []);
+}
+
+/// Moves the streams of these names there and back every so many seconds.
+fn moving<'a>(names: &'a [&str], every_s: i64) -> impl FnMut(&mut Observation) + 'a {
+    move |seen| {
+        fine(seen);
+        if seen.mono % (every_s * 1_000) == 0 {
+            for name in names {
+                seen.streams.get_mut(&key(name)).unwrap().moves += 2;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_changes_its_owner_again_and_again_is_told_once() {
+    let mut world = World::new();
+    world.run(600, moving(&["trades/BTC"], 120));
+    assert_eq!(world.told(), Vec::<String>::new(), "an outage every other minute");
+    world.run(600, moving(&["trades/BTC"], 60));
+    let words = world.monitor.open()[0].words.clone();
+    assert!(words.starts_with("changes its owner 2."), "{words}");
+    world.run(600, fine);
+    assert_eq!(
+        world.told(),
+        ["720 raised", "1320 still", "1440 resolved"].map(|told| format!("{told} flapping trades/BTC"))
+    );
+}
+
+#[test]
+fn what_moves_many_streams_is_one_alert() {
+    let mut world = World::new();
+    let names = ["trades/BTC", "book/BTC", "bbo/BTC", "mids"];
+    for name in &names[2..] {
+        world.seen.streams.insert(key(name), world.seen.streams[&key("book/BTC")]);
+    }
+    world.run(600, moving(&names, 20));
+    world.run(600, moving(&names[..1], 20));
+    assert_eq!(world.monitor.open().len(), 1, "one is left, and it is the same trouble");
+    world.run(600, fine);
+    assert_eq!(
+        world.told(),
+        ["80 raised", "680 still", "1280 still", "1480 resolved"].map(|told| format!("{told} flapping ws"))
+    );
 }
 
 #[test]
@@ -465,6 +510,21 @@ fn what_other_programs_do_to_the_store_is_told() {
     let kinds: Vec<_> = of_store.map(|told| told.split(' ').nth(2).unwrap()).collect();
     let both = |kind| [kind, kind];
     assert_eq!(kinds, ["store_gone", "store_replaced", "wal_growing"].map(both).concat(), "{:?}", world.told);
+}
+
+#[test]
+fn what_is_dropped_is_told_at_once_and_for_a_while() {
+    let mut world = World::new();
+    world.run(60, |_| {});
+    world.run(5, |seen| seen.writer.dropped = 7);
+    world.run(60, |_| {});
+    world.run(5, |seen| seen.writer.dropped = 9);
+    let open = world.monitor.open();
+    let alert = open.iter().find(|alert| alert.kind == AlertKind::Overload).unwrap();
+    assert!(alert.words.contains("9 records were dropped"), "{}", alert.words);
+    world.run(600, |_| {});
+    let of_kind = world.told.iter().filter(|told| told.ends_with("overload writer"));
+    assert_eq!(of_kind.count(), 2, "one rise, one end: {:?}", world.told);
 }
 
 /// Above this a log that a reader holds is told of, bytes.

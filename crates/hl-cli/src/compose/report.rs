@@ -132,7 +132,7 @@ fn counters(snapshot: &Snapshot) -> BTreeMap<String, u64> {
         ("rows_inserted", pipeline.inserted),
         ("rows_existing", pipeline.existing),
         ("rows_refused", pipeline.refused),
-        ("states_conflated", pipeline.conflated + snapshot.inbox.conflated),
+        ("states_conflated", snapshot.inbox.conflated),
         ("rows_thinned", pipeline.thinned),
         ("batches_spooled", pipeline.spooled),
         ("rows_given_up", pipeline.spool_full),
