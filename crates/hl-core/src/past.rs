@@ -18,7 +18,7 @@ mod pace;
 mod trades;
 
 pub use bars::{BarsQuestion, KEPT_BARS, PAGE_BARS};
-pub use funding::{FUNDING_MS, FundingQuestion, PAGE_FUNDING};
+pub use funding::{FUNDING_MS, FundingQuestion, HOURLY_SINCE, PAGE_FUNDING};
 pub use pace::Patience;
 pub use trades::trades;
 

@@ -159,9 +159,7 @@ impl Script {
                 (Records::Candles(bars), Some(from))
             }
             _ => {
-                let trades = self.recent(happened);
-                let from = (trades.len() < self.recent).then_some(TimeMs::MIN);
-                (Records::Trades(trades), from)
+                (Records::Trades(self.recent(happened)), None)
             }
         }
     }

@@ -11,7 +11,7 @@ pub const PAGE_FUNDING: i64 = 500;
 /// A row was seen up to 24 minutes after its hour.
 const LAG_MS: i64 = 30 * 60_000;
 /// Until the 8th of June 2023 funding was settled every eight hours (PROTOCOL section 3.1).
-const HOURLY_SINCE: TimeMs = TimeMs(19_517 * DAY_MS);
+pub const HOURLY_SINCE: TimeMs = TimeMs(19_517 * DAY_MS);
 const RARE_MS: i64 = 8 * FUNDING_MS;
 
 /// A question for settled funding: the first page of a piece.

@@ -138,7 +138,7 @@ impl World {
             self.reconciler.bars(self.now.since(START), stream, bars);
         }
         let tally = self.change(stream, |line, reconciler, out| line.offer(ticket, content, reconciler, out));
-        let counted = tally.admitted + tally.ringed + tally.fenced + tally.late;
+        let counted = tally.admitted + tally.ringed + tally.fenced + tally.late + tally.known;
         assert_eq!(counted, offered, "{stream}: every record is accounted for: {tally:?}");
         Ok(())
     }

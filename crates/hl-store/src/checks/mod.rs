@@ -1,7 +1,9 @@
 //! Checks that look at rows one by one, wherever these lie: in a store or in its archive; and those of a ledger.
 
+mod ahead;
 mod ledger;
 mod minutes;
+mod rhythm;
 
 use hl_core::archive::Provenance;
 use hl_core::ledger::{GapState, Span};
@@ -9,8 +11,10 @@ use hl_core::record::Candle;
 use hl_core::stream::Borders;
 use hl_core::{Interval, Origin, StreamKey, TimeMs};
 
+pub use self::ahead::beyond_now;
 pub use self::ledger::ledger;
 pub use self::minutes::{Compared, Minutes, Sum};
+pub use self::rhythm::{LeftOut, MINUTE_WITHOUT_BAR, Rhythm};
 use crate::{Audit, CoverageRow, GapRow, Problem};
 
 /// The check for two rows with one natural key.

@@ -52,6 +52,11 @@ pub enum Verdict {
 pub trait Witness {
     /// What is known of a bar of `stream` that counts `trades`.
     fn judge(&self, stream: StreamKey, bar: Span, trades: u64) -> Verdict;
+
+    /// How many trades are stored in the time of a bar of `stream`, at least.
+    fn stored(&self, _stream: StreamKey, _bar: Span) -> u64 {
+        0
+    }
 }
 
 /// A witness that knows nothing.
@@ -260,6 +265,18 @@ impl Witness for Reconciler {
             // To read it again would bring the same.
             Stored::Whole(_) if coins.trust[By::Socket.index()].is_refuted() => Verdict::Unknown,
             Stored::Whole(_) => Verdict::Stale,
+        }
+    }
+
+    fn stored(&self, stream: StreamKey, bar: Span) -> u64 {
+        match stream {
+            StreamKey::Candle(coin, interval) if interval.is_fixed() => {
+                let Some(coins) = self.coins.get(&coin) else { return 0 };
+                let stored = coins.count(bar).unsigned_abs();
+                // Bars that count otherwise say no more than whether anything was traded.
+                if coins.trust[By::Socket.index()].is_refuted() { stored.min(1) } else { stored }
+            }
+            _ => 0,
         }
     }
 }
