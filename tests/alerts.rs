@@ -16,7 +16,7 @@ use hl_monitor::{Change, Reception};
 use hl_scheduler::jobs::CollectFunding;
 use hl_scheduler::plan::{Retry, Spec};
 use hl_sim::{Fault, FaultKind, SimConfig};
-use hl_store::{Inspect as _, SqliteStore};
+use hl_store::{GapRow, Inspect as _, SqliteStore};
 use support::{World, assert_clean, streams, verified};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::TryRecvError;
@@ -339,7 +339,10 @@ async fn outage(seed: u64, refused: bool) {
         let of_outage: Vec<_> = gaps.iter().filter(|gap| gap.cause == Cause::Outage).collect();
         // Bars that REST still had are no loss, and the one in progress at the change of hands is read again.
         let lost = gaps.iter().filter(|gap| gap.state != GapState::Backfilled);
-        let meets = lost.filter(|gap| gap.span.overlaps(outage) && gap.cause != Cause::Outage);
+        // What the socket replays reaches as far as its newest trade: on a slow coin a pause lies behind it.
+        let is_pause = |gap: &GapRow| stream.kind() == Kind::Trades && gap.span.ms() < 10_000;
+        let meets =
+            lost.filter(|gap| gap.span.overlaps(outage) && gap.cause != Cause::Outage && !is_pause(gap));
         assert_eq!(meets.count(), 0, "{stream}: {gaps:#?}");
         match (stream.kind(), of_outage.as_slice()) {
             // A quiet coin's replay may join.
@@ -351,7 +354,7 @@ async fn outage(seed: u64, refused: bool) {
                 assert!((70_000..120_000).contains(&gap.span.ms()), "{stream}: {gap:?}");
             }
             (Kind::Trades, gaps) => {
-                let lost = gaps.iter().filter(|gap| gap.state != GapState::Backfilled);
+                let lost = gaps.iter().filter(|gap| gap.state != GapState::Backfilled && !is_pause(gap));
                 let states: Vec<_> = lost.map(|gap| gap.state).collect();
                 assert!(matches!(states[..], [] | [GapState::Unrecoverable]), "{stream}: {gaps:#?}");
             }

@@ -67,12 +67,14 @@ fn patience(kind: AlertKind) -> Patience {
         AlertKind::StoreGone
         | AlertKind::StoreReplaced
         | AlertKind::WalGrowing
+        | AlertKind::Overload
         | AlertKind::ForeignWeight
         | AlertKind::Flapping
         | AlertKind::RateLow
         | AlertKind::RateHigh
         | AlertKind::JobSkipped
-        | AlertKind::JobFailing => (0, 0),
+        | AlertKind::JobFailing
+        | AlertKind::Undecodable => (0, 0),
     };
     Patience { raise_ms, resolve_ms }
 }
@@ -119,8 +121,12 @@ pub struct Monitor {
     /// The last 429 while there was room, and what was booked then.
     foreign: Option<(Mono, u32)>,
     again: BTreeMap<String, Again>,
+    /// How much could not be read, by subject, and when it last became more.
+    unreadable: BTreeMap<String, (u64, Mono)>,
     /// How often the store was replaced, and when it last was.
     replaced: Option<(u32, Mono)>,
+    /// How many records were dropped, and when the last of them.
+    dropped: Option<(u64, Mono)>,
 }
 
 impl Monitor {
@@ -161,6 +167,7 @@ impl Monitor {
             words,
         }));
         self.jobs(seen, &mut conditions);
+        self.unreadable(seen, &mut conditions);
         self.rates(seen, trouble, stood_still, &mut conditions);
         self.settle(seen, conditions)
     }
@@ -247,6 +254,7 @@ impl Monitor {
             );
             stuck("writer".to_owned(), words);
         }
+        self.overload(seen, conditions);
         if let Some((_, booked)) = self.foreign {
             conditions.push(Condition {
                 kind: AlertKind::ForeignWeight,
@@ -258,6 +266,22 @@ impl Monitor {
             });
         }
         trouble
+    }
+
+    /// Records that neither memory nor the spool had room for.
+    fn overload(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) {
+        if seen.writer.dropped > self.dropped.map_or(0, |(count, _)| count) {
+            self.dropped = Some((seen.writer.dropped, seen.mono));
+        }
+        let Some((count, _)) = self.dropped.filter(|(_, at)| seen.mono - at < EVENT_MS) else { return };
+        conditions.push(Condition {
+            kind: AlertKind::Overload,
+            subject: "writer".to_owned(),
+            words: format!(
+                "more came than could be taken in: {count} records were dropped so far, and are gaps with the cause overload \
+                 or store_full"
+            ),
+        });
     }
 
     /// The place where the rows lie.
@@ -392,10 +416,30 @@ impl Monitor {
                     ),
                     None => (
                         AlertKind::JobFailing,
-                        format!("{} planned runs in a row or more did not succeed", job.in_vain),
+                        format!(
+                            "{} planned runs in a row or more did not succeed: `hl-cli jobs history {}` has the errors",
+                            job.in_vain, job.id
+                        ),
                     ),
                 };
                 conditions.push(Condition { kind, subject: job.id.clone(), words });
+            } else if let Some((times, what)) = &job.failing {
+                let words = format!("failed {times} times in a row, and is tried ever less often: {what}");
+                conditions.push(Condition { kind: AlertKind::JobFailing, subject: job.id.clone(), words });
+            }
+        }
+    }
+
+    /// What cannot be read. What was seen once is over some time after.
+    fn unreadable(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) {
+        for (subject, now) in &seen.unreadable {
+            let (count, at) = self.unreadable.entry(subject.clone()).or_insert((0, seen.mono));
+            if now.count > *count {
+                (*count, *at) = (now.count, seen.mono);
+            }
+            if seen.mono - *at < EVENT_MS {
+                let words = format!("{} so far could not be read; the last: {}", now.count, now.reason);
+                conditions.push(Condition { kind: AlertKind::Undecodable, subject: subject.clone(), words });
             }
         }
     }

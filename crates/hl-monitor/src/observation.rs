@@ -28,6 +28,8 @@ pub struct Observation {
     pub writer: WriterSeen,
     /// The place where the rows lie.
     pub store: StoreCondition,
+    /// What could not be read so far, by stream or kind of answer.
+    pub unreadable: BTreeMap<String, UnreadableSeen>,
     /// Every job.
     pub jobs: Vec<JobSeen>,
     /// The other living processes on the store.
@@ -87,6 +89,15 @@ pub struct RestSeen {
     pub weight_used: u32,
 }
 
+/// What could not be read of one subject.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct UnreadableSeen {
+    /// Rows, frames and answers.
+    pub count: u64,
+    /// Why the last of them could not be read.
+    pub reason: String,
+}
+
 /// What writes into the store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct WriterSeen {
@@ -96,6 +107,8 @@ pub struct WriterSeen {
     pub failures: u64,
     /// Batches that wait in the spool.
     pub spooled: u64,
+    /// Records that were dropped, for want of memory or of room in the spool: inside gaps.
+    pub dropped: u64,
 }
 
 /// A job.
@@ -117,6 +130,8 @@ pub struct JobSeen {
     pub in_vain: u32,
     /// Why the last of these was skipped, in words; none where it ran and failed.
     pub skipped: Option<String>,
+    /// What of a job that runs when it is needed fails again and again, and how often in a row it did.
+    pub failing: Option<(u32, String)>,
 }
 
 /// Another living process on the store.

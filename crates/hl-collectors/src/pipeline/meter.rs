@@ -43,15 +43,13 @@ pub struct PipelineCounters {
     pub existing: u64,
     /// Rows that the store refused as outside of their claim.
     pub refused: u64,
-    /// States conflated because the store was behind.
-    pub conflated: u64,
     /// Rows left out on purpose.
     pub thinned: u64,
     /// Failed attempts to commit.
     pub failures: u64,
     /// Batches that went through the spool.
     pub spooled: u64,
-    /// Records given up because the spool was full: inside a gap with that cause.
+    /// Records given up because store and spool were full: inside a gap with that cause.
     pub spool_full: u64,
 }
 

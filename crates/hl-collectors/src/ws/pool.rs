@@ -17,6 +17,7 @@ use super::plan::{Plan, SLOTS};
 use super::session::{Action, Session, SessionCounters};
 use crate::complaints::Complaints;
 use crate::mono::MonoClock;
+use crate::unreadable::{Unreadable, Unreadables};
 
 /// New connections a minute. The exchange takes 30; but each may subscribe a hundred streams, and it takes 2,000 messages
 /// a minute from all sockets together.
@@ -86,6 +87,7 @@ pub struct WsPool {
     plan: Mutex<Plan>,
     slots: Vec<Slot>,
     connects: Mutex<VecDeque<i64>>,
+    unreadables: Unreadables,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -113,6 +115,7 @@ impl WsPool {
             plan: Mutex::default(),
             slots: (0..).take(SLOTS).map(Slot::new).collect(),
             connects: Mutex::default(),
+            unreadables: Unreadables::default(),
         }
     }
 
@@ -133,6 +136,11 @@ impl WsPool {
     /// Every slot that has subscriptions.
     pub fn sockets(&self) -> Vec<SocketView> {
         self.slots.iter().map(|slot| lock(&slot.view).clone()).filter(|view| view.wanted > 0).collect()
+    }
+
+    /// What could not be read, by stream, or by channel where the stream cannot be told.
+    pub fn unreadables(&self) -> BTreeMap<String, Unreadable> {
+        self.unreadables.all()
     }
 
     /// Runs until `stop` turns true; sockets are closed then.
@@ -293,6 +301,17 @@ impl WsPool {
                             self.observe(seen, StreamKey::Trades(last.coin), last.time);
                         }
                     }
+                    decode::Frame::SomeTrades(trades) => {
+                        if let Some(last) = trades.rows.last() {
+                            let stream = StreamKey::Trades(last.coin);
+                            let reason = trades.reason.as_deref().unwrap_or_default();
+                            self.unreadables.note(&stream.to_string(), trades.unreadable(), reason);
+                            self.observe(seen, stream, last.time);
+                        }
+                    }
+                    decode::Frame::Mids { dex: None, unread, .. } => {
+                        self.unreadables.note_coins(&StreamKey::Mids.to_string(), unread);
+                    }
                     decode::Frame::Book(book) => self.mono.observe(book.time),
                     decode::Frame::Bbo(bbo) => self.observe(seen, StreamKey::Bbo(bbo.coin), bbo.time),
                     decode::Frame::Error(words) => match complaints.due(now) {
@@ -309,7 +328,8 @@ impl WsPool {
                     Some(untold) => warn!(%error, untold, "a frame could not be decoded"),
                     None => debug!(%error, "a frame could not be decoded"),
                 }
-                session.undecodable(now, self.mono.exchange(), &error.what, out);
+                self.unreadables.note(&subject(&error), 1, &error.to_string());
+                session.undecodable(now, self.mono.exchange(), &error, out);
             }
         }
     }
@@ -387,6 +407,18 @@ impl DataSource for WsPool {
     fn calm(&self, stream: StreamKey, run: RunId) {
         self.order(stream, run.lane, |orders| orders.calm.push((stream, run)));
     }
+}
+
+/// Whose frame it was that cannot be read, as far as that can be: the kind of stream and the coin.
+fn subject(error: &decode::DecodeError) -> String {
+    let kind = match error.what.as_str() {
+        "trades" | "bbo" | "candle" => error.what.as_str(),
+        "l2Book" => "book",
+        "allMids" => "mids",
+        "activeAssetCtx" | "activeSpotAssetCtx" => "context",
+        _ => return "ws".to_owned(),
+    };
+    error.coin.map_or_else(|| kind.to_owned(), |coin| format!("{kind}/{coin}"))
 }
 
 async fn maybe<T>(future: Option<&mut BoxFuture<'static, T>>) -> T {

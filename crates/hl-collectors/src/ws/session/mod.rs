@@ -16,6 +16,7 @@ use hl_core::selector::{Event, Mono};
 use hl_core::source::{Content, Offer, Ticket};
 use hl_core::{Kind, Lane, Records, RunId, StreamKey, TimeMs};
 
+use self::refusals::Renewals;
 use super::rhythm::Rhythm;
 
 /// First pause before connecting again, ms; doubles, jittered.
@@ -24,9 +25,9 @@ const LONGEST_BACKOFF_MS: i64 = 30_000;
 /// A connection was healthy when it lived this long and brought data: only then does the back-off start anew.
 const HEALTHY_MS: i64 = 30_000;
 const CONNECT_LIMIT_MS: i64 = 10_000;
-/// How often to ping: with bars the pong is the proof that they are final, so more often.
+/// How often to ping: where the pong is a proof ([`needs_proof`]), more often.
 const PING_MS: i64 = 20_000;
-const PING_WITH_BARS_MS: i64 = 5_000;
+const PING_FOR_PROOF_MS: i64 = 5_000;
 /// The exchange answers a ping in 0.1 s; no answer for this long is a half-open connection.
 const PONG_LIMIT_MS: i64 = 10_000;
 /// The limit of the exchange is 2,000 messages a minute for all sockets of an IP.
@@ -95,6 +96,7 @@ struct Sub {
     unsubscribe: bool,
     /// The exchange may have it on this socket: a subscribe went out, and no unsubscribe since.
     there: bool,
+    renewals: Renewals,
 }
 
 impl Sub {
@@ -122,6 +124,8 @@ pub struct SessionCounters {
     pub errors: u64,
     /// Frames that could not be decoded.
     pub undecodable: u64,
+    /// Trades that could not be read, in frames of which others could.
+    pub unreadable: u64,
     /// Channels nobody knows.
     pub unknown: u64,
     /// Subscriptions put into quarantine.
@@ -141,6 +145,8 @@ pub struct Session {
     next_run: u64,
     ping_due: Mono,
     ping_sent: Option<(Mono, TimeMs)>,
+    /// The newest best bid and offer on this socket, by its own time.
+    newest_bbo: Option<TimeMs>,
     /// The process stood still until then: what comes before the answer to a later ping may have waited meanwhile.
     stood_still: Option<Mono>,
     /// Sends that may go out at once, and when one more is earned.
@@ -162,6 +168,7 @@ impl Session {
             next_run: u64::from(slot) << 40,
             ping_due: 0,
             ping_sent: None,
+            newest_bbo: None,
             stood_still: None,
             send_credit: SENDS_AT_ONCE,
             credit_at: 0,
@@ -204,6 +211,7 @@ impl Session {
             data_limit: FIRST_DATA_LIMIT_MS,
             unsubscribe: false,
             there: false,
+            renewals: Renewals::new(),
         });
     }
 
@@ -232,6 +240,7 @@ impl Session {
         self.link = Link::Up { since: now, data: None };
         self.counters.connects += 1;
         self.ping_sent = None;
+        self.newest_bbo = None;
         self.stood_still = None;
         self.ping_due = now + self.ping_ms();
         self.unsubscribes.clear();
@@ -309,16 +318,20 @@ impl Session {
                     self.data(now, StreamKey::Trades(coin), Records::Trades(trades), out);
                 }
             }
+            Frame::SomeTrades(trades) => self.some_trades(now, exchange, trades, out),
             Frame::Book(book) => {
                 self.data(now, StreamKey::Book(book.coin, book.variant), Records::Books(vec![book]), out);
             }
-            Frame::Bbo(bbo) => self.data(now, StreamKey::Bbo(bbo.coin), Records::Bbos(vec![bbo]), out),
+            Frame::Bbo(bbo) => {
+                self.newest_bbo = self.newest_bbo.max(Some(bbo.time));
+                self.data(now, StreamKey::Bbo(bbo.coin), Records::Bbos(vec![bbo]), out);
+            }
             Frame::Candle(bar) => {
                 self.data(now, StreamKey::Candle(bar.coin, bar.interval), Records::Candles(vec![bar]), out);
             }
             // Other dexes' mids are not asked for.
             Frame::Mids { dex: Some(_), .. } => self.counters.unrouted += 1,
-            Frame::Mids { dex: None, mids } => self.data(now, StreamKey::Mids, Records::Mids(mids), out),
+            Frame::Mids { dex: None, mids, .. } => self.data(now, StreamKey::Mids, Records::Mids(mids), out),
             Frame::Context(context) => {
                 self.data(now, StreamKey::Context(context.coin), Records::Contexts(vec![context]), out);
             }
@@ -349,6 +362,7 @@ impl Session {
         }
         *last = Some(now);
         self.counters.frames += 1;
+        sub.renewals.read();
         sub.data_limit = FIRST_DATA_LIMIT_MS;
         out.push(offer(stream, run, Content::Frame(records)));
         if first {
@@ -371,9 +385,14 @@ impl Session {
         let Some((at, sent)) = self.ping_sent.take() else { return };
         self.stood_still.take_if(|until| *until <= at);
         for (stream, sub) in &self.subs {
-            if let State::Live { run, .. } = sub.state
-                && stream.kind() == Kind::Candle
-            {
+            let sent = match stream.kind() {
+                Kind::Candle => Some(sent),
+                // The exchange may answer pings and be behind with its pushes: how far they have come is seen from all of the
+                // kind together.
+                Kind::Bbo => self.newest_bbo.map(|newest| newest.min(sent)),
+                _ => None,
+            };
+            if let (State::Live { run, .. }, Some(sent)) = (sub.state, sent) {
                 out.push(offer(*stream, run, Content::Proof { sent }));
             }
         }
@@ -528,9 +547,14 @@ impl Session {
     }
 
     fn ping_ms(&self) -> i64 {
-        let bars = self.subs.keys().any(|stream| stream.kind() == Kind::Candle);
-        if bars { PING_WITH_BARS_MS } else { PING_MS }
+        let proves = self.subs.keys().any(|stream| needs_proof(stream.kind()));
+        if proves { PING_FOR_PROOF_MS } else { PING_MS }
     }
+}
+
+/// Of which kinds a pong proves something: that bars are final, and that the best bid and offer did not change.
+fn needs_proof(kind: Kind) -> bool {
+    matches!(kind, Kind::Candle | Kind::Bbo)
 }
 
 fn offer(stream: StreamKey, run: RunId, content: Content) -> Action {
