@@ -24,6 +24,8 @@ pub enum AlertKind {
     RateHigh,
     /// A source, a session or the writer makes no progress.
     NoProgress,
+    /// A name, or one of its streams, ends sockets or is refused: it is left alone for a while.
+    Quarantined,
     /// Planned runs of a job are skipped, one after another.
     JobSkipped,
     /// Planned runs of a job fail, one after another.
@@ -38,7 +40,7 @@ pub enum AlertKind {
 
 impl AlertKind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::JobTwice,
         Self::TwoOwners,
         Self::NoOwner,
@@ -46,6 +48,7 @@ impl AlertKind {
         Self::RateLow,
         Self::RateHigh,
         Self::NoProgress,
+        Self::Quarantined,
         Self::JobSkipped,
         Self::JobFailing,
         Self::StoreGone,
@@ -64,6 +67,7 @@ impl AlertKind {
             Self::RateLow => "rate_low",
             Self::RateHigh => "rate_high",
             Self::NoProgress => "no_progress",
+            Self::Quarantined => "quarantined",
             Self::JobSkipped => "job_skipped",
             Self::JobFailing => "job_failing",
             Self::StoreGone => "store_gone",
@@ -89,6 +93,7 @@ impl AlertKind {
             | Self::ForeignWeight
             | Self::RateLow
             | Self::RateHigh
+            | Self::Quarantined
             | Self::JobSkipped
             | Self::JobFailing
             | Self::WalGrowing => Severity::Warning,

@@ -19,6 +19,8 @@ pub struct Observation {
     pub streams: BTreeMap<StreamKey, StreamSeen>,
     /// Every socket that has subscriptions.
     pub sessions: Vec<SessionSeen>,
+    /// What no socket subscribes for a while.
+    pub quarantined: Vec<QuarantineSeen>,
     /// Requests.
     pub rest: RestSeen,
     /// What writes into the store.
@@ -65,6 +67,21 @@ pub struct SessionSeen {
     pub connects: u64,
     /// Frames of data that it brought.
     pub frames: u64,
+}
+
+/// A name, or one stream, that ended sockets or was refused.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct QuarantineSeen {
+    /// A coin, or a stream.
+    pub subject: String,
+    /// Its streams.
+    pub streams: Vec<StreamKey>,
+    /// Why, in words.
+    pub why: String,
+    /// When it is tried again, on the monotonic clock, ms.
+    pub next: Mono,
+    /// How many trials it has failed in a row.
+    pub failed: u32,
 }
 
 /// Requests to `/info`.

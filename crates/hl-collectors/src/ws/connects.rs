@@ -17,6 +17,8 @@ const LIVELY: usize = 15;
 const LIVELY_OF_ONE: usize = 10;
 /// Attempts a minute that leave room for a trial: sockets that carry streams come first.
 const ATTEMPTS_BEFORE_TRIAL: usize = 14;
+/// A dead socket may still count at the exchange for so long, ms: where all places are in use, a trial waits for it.
+const DEAD_COUNTS_MS: i64 = 5_000;
 /// While no socket lives, the time between two attempts, ms.
 pub(super) const SCOUT_MS: i64 = 3_000;
 
@@ -28,6 +30,8 @@ pub(super) struct Connects {
     living: BTreeSet<u32>,
     /// The last attempt, where one came to nothing since a socket lived.
     in_vain: Option<Mono>,
+    /// When a socket was last lost.
+    loss: Option<Mono>,
 }
 
 impl Connects {
@@ -59,12 +63,16 @@ impl Connects {
         Ok(())
     }
 
-    /// Whether a trial may open a socket now. If so, it is counted.
+    /// Whether a trial may open a socket now. If so, it is counted. `full`: every slot has streams, and only the exchange's
+    /// last connection is left.
     ///
     /// # Errors
     /// With the time before which it need not ask again.
-    pub(super) fn ask_for_trial(&mut self, now: Mono) -> Result<(), Mono> {
+    pub(super) fn ask_for_trial(&mut self, now: Mono, full: bool) -> Result<(), Mono> {
         self.prune(now);
+        if let Some(until) = self.loss.map(|at| at + DEAD_COUNTS_MS).filter(|until| full && now < *until) {
+            return Err(until);
+        }
         let surplus = self.attempts.len().checked_sub(ATTEMPTS_BEFORE_TRIAL);
         if let Some(at) = surplus.and_then(|i| self.attempts.get(i)) {
             return Err(at + MINUTE_MS);
@@ -83,8 +91,14 @@ impl Connects {
         is_first
     }
 
+    /// The trial's socket is gone.
+    pub(super) fn lost_trial(&mut self, now: Mono) {
+        self.loss = Some(now);
+    }
+
     /// The slot's socket is gone, or could not be opened.
     pub(super) fn lost(&mut self, now: Mono, slot: u32) {
+        self.loss = Some(now);
         let lived = self.living.remove(&slot);
         if !lived && self.living.is_empty() && self.in_vain.is_none() {
             self.in_vain = Some(self.attempts.back().copied().unwrap_or(now));
@@ -153,7 +167,7 @@ mod tests {
                 }
                 connects.lost(now, slot);
             }
-            if now % 50 == 0 && connects.ask_for_trial(now).is_ok() {
+            if now % 50 == 0 && connects.ask_for_trial(now, false).is_ok() {
                 made.push(now);
             }
         }
@@ -187,9 +201,13 @@ mod tests {
         for at in 0..14 {
             connects.ask(at, 0).unwrap();
         }
-        assert_eq!(connects.ask_for_trial(20), Err(MINUTE_MS));
+        assert_eq!(connects.ask_for_trial(20, false), Err(MINUTE_MS));
         assert_eq!(connects.ask(20, 0), Ok(()), "which go on");
-        assert_eq!(connects.ask_for_trial(MINUTE_MS), Err(MINUTE_MS + 1), "{connects:?}");
-        assert_eq!(connects.ask_for_trial(2 * MINUTE_MS), Ok(()));
+        assert_eq!(connects.ask_for_trial(MINUTE_MS, false), Err(MINUTE_MS + 1), "{connects:?}");
+        assert_eq!(connects.ask_for_trial(2 * MINUTE_MS, false), Ok(()));
+        connects.lost(3 * MINUTE_MS, 0);
+        let later = 3 * MINUTE_MS + DEAD_COUNTS_MS;
+        assert_eq!(connects.ask_for_trial(3 * MINUTE_MS, true), Err(later), "the dead socket may still count");
+        assert_eq!(connects.ask_for_trial(later, true), Ok(()));
     }
 }
