@@ -207,7 +207,11 @@ mod tests {
         assert_eq!(connects.ask_for_trial(2 * MINUTE_MS, false), Ok(()));
         connects.lost(3 * MINUTE_MS, 0);
         let later = 3 * MINUTE_MS + DEAD_COUNTS_MS;
-        assert_eq!(connects.ask_for_trial(3 * MINUTE_MS, true), Err(later), "the dead socket may still count");
+        assert_eq!(
+            connects.ask_for_trial(3 * MINUTE_MS, true),
+            Err(later),
+            "the dead socket may still count"
+        );
         assert_eq!(connects.ask_for_trial(later, true), Ok(()));
     }
 }

@@ -221,7 +221,7 @@ impl WsPool {
                     }
                     Action::Suspect(death) => {
                         let of_coin = |coin| lock(&self.plan).of_coin(coin);
-                        lock(&self.trials).suspect(&death, of_coin);
+                        lock(&self.trials).suspect(self.mono.now(), &death, of_coin);
                         debug!(suspects = ?death.suspects, "a socket ended while these were subscribed");
                         self.tell_of_trials();
                         None
@@ -495,17 +495,37 @@ mod tests {
     use super::*;
     use crate::pipeline::Inbox;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_socket_keeps_its_number_when_another_ends() {
+    fn pool() -> WsPool {
         let endpoint = Endpoint { host: "exchange".to_owned(), port: 1, tls: false };
-        let pool = WsPool::new(
+        WsPool::new(
             Arc::new(MemoryNet::new()),
             WsOptions { endpoint, path: "/ws".to_owned() },
             Arc::new(Inbox::new()),
             Arc::new(Guard::new(Selector::new(Token(1), Timing::default()))),
             MonoClock::new(Arc::new(TokioClock::starting_at(TimeMs(1_790_000_000_000)))),
             Seed(1),
-        );
+        )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_hears_of_a_coin_that_was_found_guilty_whenever_it_asked() {
+        let pool = pool();
+        let convict = |name: &str| {
+            let mut acts = Vec::new();
+            lock(&pool.trials).refused(0, name.parse().unwrap(), "no", &mut acts);
+            pool.tell(acts);
+        };
+        convict("bbo/BTC");
+        convict("mids");
+        assert_eq!(pool.suspected().await, [Coin::new("BTC").unwrap()].into());
+        let (heard, ()) = tokio::join!(pool.suspected(), async { convict("trades/ETH") });
+        assert_eq!(heard, [Coin::new("ETH").unwrap()].into());
+        assert_eq!(pool.quarantined().len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_socket_keeps_its_number_when_another_ends() {
+        let pool = pool();
         let numbers = || pool.sockets().iter().map(|socket| socket.slot).collect::<Vec<_>>();
         for slot in &pool.slots[..3] {
             lock(&slot.view).wanted = 1;

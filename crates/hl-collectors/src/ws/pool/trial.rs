@@ -109,7 +109,14 @@ impl WsPool {
                 Act::Convicted(case) => {
                     let again_s = (case.next - self.mono.now()) / 1_000;
                     let (name, streams) = (case.subject, case.streams);
-                    warn!(name, ?streams, why = case.why, failed = case.failed, again_s, "in quarantine: over REST meanwhile");
+                    warn!(
+                        name,
+                        ?streams,
+                        why = case.why,
+                        failed = case.failed,
+                        again_s,
+                        "in quarantine: over REST meanwhile"
+                    );
                     self.convicted.notify_one();
                 }
                 Act::Cleared(name) => info!(name, "no longer in quarantine"),

@@ -477,7 +477,7 @@ impl Session {
             Beat::Ping => out.push(Action::Send(Request::Ping.to_text())),
             Beat::HalfOpen => {
                 self.counters.half_open += 1;
-                return self.close(now, "nothing comes, nor an answer to a ping", out);
+                return self.close(now, "no answer to a ping in time", out);
             }
         }
         self.counters.unanswered += u64::from(answered && pings.are_unanswered());
@@ -564,7 +564,8 @@ impl Session {
                     true => self.credit_at + SEND_EVERY_MS,
                     false => since,
                 };
-                let subscribe = self.subs.next_ready().map(|_| if careful { since + CAREFUL_MS } else { earned(2) });
+                let subscribe =
+                    self.subs.next_ready().map(|_| if careful { since + CAREFUL_MS } else { earned(2) });
                 let unsubscribe = (!self.unsubscribes.is_empty()).then(|| earned(1));
                 let others = [subscribe, unsubscribe, self.stalled_at(data), self.subs.next_look()];
                 others.into_iter().flatten().chain([pings.deadline()]).min()

@@ -196,7 +196,11 @@ impl Subs {
         }
         if facts.ready {
             let key = (Reverse(stream.spec().value), stream);
-            if counts { self.ready.insert(key) } else { self.ready.remove(&key) };
+            if counts {
+                self.ready.insert(key)
+            } else {
+                self.ready.remove(&key)
+            };
         }
     }
 

@@ -78,7 +78,10 @@ impl Case {
     /// The stream to be tried next: the one that has done least.
     fn next(&self) -> Option<StreamKey> {
         let value = |stream: &StreamKey| std::cmp::Reverse(stream.spec().value);
-        let next = self.held.iter().min_by_key(|(stream, held)| (held.strikes, !held.itself, value(stream), **stream));
+        let next = self
+            .held
+            .iter()
+            .min_by_key(|(stream, held)| (held.strikes, !held.itself, value(stream), **stream));
         next.map(|(stream, _)| *stream)
     }
 

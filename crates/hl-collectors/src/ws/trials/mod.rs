@@ -19,9 +19,12 @@ use hl_core::message::{Method, Request, Subscription};
 use hl_core::selector::Mono;
 use hl_core::{Coin, StreamKey};
 
-use self::cases::{Cases, Name};
 pub use self::cases::Quarantined;
+use self::cases::{Cases, Name};
 use super::session::{BLAME_MS, CONNECT_LIMIT_MS, Death, Hold, names};
+
+/// Once everything was seen to die, for so long nothing is suspected.
+const OUTAGE_MS: i64 = 10_000;
 
 /// What the shell is to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,6 +83,8 @@ pub struct Trials {
     on_the_way: Option<(Probe, Mono)>,
     /// The last socket died with this alone on the way: another subscription has to live before that means anything.
     accused: Option<StreamKey>,
+    /// Everything dies, or did a moment ago: until then nothing is suspected.
+    outage_until: Mono,
     /// Grows with every change of what is held.
     version: u64,
     /// Coins that were found guilty and not yet asked about.
@@ -93,6 +98,7 @@ impl Default for Trials {
             cases: Cases::default(),
             on_the_way: None,
             accused: None,
+            outage_until: Mono::MIN,
             version: 0,
             convicted: BTreeSet::new(),
         }
@@ -102,12 +108,16 @@ impl Default for Trials {
 impl Trials {
     /// A socket that lived died with subscriptions on the way. All streams of a coin are suspected together, unless
     /// something of the coin was acknowledged a moment before; `of_coin` names those that are wanted.
-    pub fn suspect(&mut self, death: &Death, of_coin: impl Fn(Coin) -> Vec<StreamKey>) {
+    pub fn suspect(&mut self, now: Mono, death: &Death, of_coin: impl Fn(Coin) -> Vec<StreamKey>) {
+        // Whoever asks hears of it also where nothing is held.
+        self.version += 1;
+        if now < self.outage_until {
+            return;
+        }
         for stream in &death.suspects {
             let whole = stream.coin().filter(|coin| !death.proved.contains(coin));
             self.cases.suspect(*stream, whole.map(&of_coin));
         }
-        self.version += 1;
     }
 
     /// The exchange refused a stream, in words that quote it: no evidence is needed.
@@ -172,6 +182,7 @@ impl Trials {
             // Also what nobody accuses does not live: everything dies, and no name is guilty.
             _ => {
                 self.accused = None;
+                self.outage_until = now + OUTAGE_MS;
                 self.cases.let_go(now);
                 self.version += 1;
             }

@@ -5,16 +5,8 @@ use std::collections::BTreeSet;
 use super::cases::{FIRST_PAUSE_MS, LONGEST_PAUSE_MS};
 use super::*;
 
-const STREAMS: [&str; 8] = [
-    "trades/BTC",
-    "bbo/BTC",
-    "book/BTC",
-    "trades/ETH",
-    "candle/ETH/1m",
-    "bbo/ETH",
-    "book/ETH",
-    "mids",
-];
+const STREAMS: [&str; 8] =
+    ["trades/BTC", "bbo/BTC", "book/BTC", "trades/ETH", "candle/ETH/1m", "bbo/ETH", "book/ETH", "mids"];
 
 fn key(name: &str) -> StreamKey {
     name.parse().unwrap()
@@ -72,7 +64,7 @@ impl Rig {
 
     fn suspect(&mut self, suspects: &[&str], proved: &[&str]) {
         let of_coin = |coin| keys(&STREAMS).into_iter().filter(|s| s.coin() == Some(coin)).collect();
-        self.trials.suspect(&death(suspects, proved), of_coin);
+        self.trials.suspect(self.now, &death(suspects, proved), of_coin);
     }
 
     fn held(&self) -> Vec<StreamKey> {
@@ -130,7 +122,8 @@ impl Rig {
             return self.answer(Frame::Pong);
         }
         let all = keys(&STREAMS).into_iter();
-        let request = |stream: StreamKey| Subscription::for_stream(stream).map(|s| Request::subscribe(&s).to_text());
+        let request =
+            |stream: StreamKey| Subscription::for_stream(stream).map(|s| Request::subscribe(&s).to_text());
         let Some(stream) = all.into_iter().find(|stream| request(*stream).as_deref() == Some(text)) else {
             assert!(text.contains("unsubscribe"), "{text}");
             return;
@@ -159,7 +152,10 @@ const ETH: [&str; 4] = ["trades/ETH", "candle/ETH/1m", "bbo/ETH", "book/ETH"];
 fn a_name_that_ends_sockets_is_left_alone_whole_and_nothing_else_is() {
     let mut rig = Rig::new(&ETH);
     rig.suspect(&["trades/ETH", "bbo/BTC", "book/BTC", "mids"], &["BTC"]);
-    assert_eq!(rig.held(), keys(&["bbo/BTC", "book/BTC", "trades/ETH", "candle/ETH/1m", "bbo/ETH", "book/ETH", "mids"]));
+    assert_eq!(
+        rig.held(),
+        keys(&["bbo/BTC", "book/BTC", "trades/ETH", "candle/ETH/1m", "bbo/ETH", "book/ETH", "mids"])
+    );
     rig.pass(2_000);
     assert_eq!(rig.held(), keys(&ETH), "the others are back at once");
     assert_eq!((rig.convicted.len(), rig.opened, rig.open), (1, 3, false));
@@ -228,6 +224,13 @@ fn where_everything_dies_no_name_is_guilty() {
             rig.pass(100);
             assert_eq!((rig.held(), rig.convicted.len()), (vec![], 0), "{ill:?} {suspects:?}");
             assert!(rig.opened <= 2);
+            let opened = rig.opened;
+            rig.suspect(suspects, &[]);
+            rig.pass(OUTAGE_MS);
+            assert_eq!((rig.held(), rig.opened), (vec![], opened), "it is known to be an outage");
+            rig.suspect(suspects, &[]);
+            rig.pass(100);
+            assert!(rig.opened > opened, "which is over some time");
         }
     }
 }
@@ -243,7 +246,10 @@ fn an_outage_does_not_lengthen_a_quarantine_nor_end_it() {
     rig.ill = Ill::Nothing;
     rig.pass(FIRST_PAUSE_MS + 2_000);
     assert_eq!(rig.convicted.len(), 2);
-    assert_eq!(rig.convicted[1].next - rig.now, 2 * FIRST_PAUSE_MS - (rig.now - (rig.convicted[1].next - 2 * FIRST_PAUSE_MS)));
+    assert_eq!(
+        rig.convicted[1].next - rig.now,
+        2 * FIRST_PAUSE_MS - (rig.now - (rig.convicted[1].next - 2 * FIRST_PAUSE_MS))
+    );
 }
 
 #[test]
