@@ -245,7 +245,7 @@ mod tests {
     fn bytes_of_any_kind_reach_the_streams() {
         let mut rng = fastrand::Rng::with_seed(1);
         let heard = (0..50).filter(|_| {
-            let input: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(2_000).collect();
+            let input: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(4_000).collect();
             frames(&input) > 0
         });
         let heard = heard.count();

@@ -226,7 +226,7 @@ fn where_everything_dies_no_name_is_guilty() {
             assert!(rig.opened <= 2);
             let opened = rig.opened;
             rig.suspect(suspects, &[]);
-            rig.pass(OUTAGE_MS);
+            rig.pass(OUTAGE_MS + 200);
             assert_eq!((rig.held(), rig.opened), (vec![], opened), "it is known to be an outage");
             rig.suspect(suspects, &[]);
             rig.pass(100);
