@@ -7,16 +7,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hl_collectors::rest::{RestError, RestOptions};
+use hl_collectors::rest::RestOptions;
 use hl_collectors::ws::WsOptions;
 use hl_core::alert::Alert;
-use hl_core::seam::{Clock, Endpoint, Seed};
+use hl_core::seam::{Clock, Endpoint, Seed, stopped};
 use hl_core::store::{Store as _, StoreError};
 use hl_core::stream::StreamKeyError;
 use hl_core::symbol::CoinError;
 use hl_core::{Coin, Kind, StreamKey};
+use hl_engine::markets::{Markets, NeverListed, Unread, Wish};
 use hl_engine::network::{NOTE, NetworkError, belong, usual_store};
-use hl_engine::universe::Universe;
 use hl_engine::{Endpoints, Engine, EngineError, Parts, Snapshot};
 use hl_monitor::Change;
 use hl_runtime::{SystemClock, TcpNet};
@@ -59,7 +59,7 @@ pub enum CollectError {
         /// Which exchange.
         network: String,
         /// The cause.
-        source: RestError,
+        source: Unread,
     },
     /// The store could not be opened or closed.
     #[error("the store {}: {source}", path.display())]
@@ -174,19 +174,22 @@ impl Builder {
             jobs: Vec::new(),
             tasks: Vec::new(),
         });
-        let checked = match belong(store.as_ref(), &network).await {
-            Ok(()) => check(&engine, store.as_ref(), &network, &streams).await,
+        let looked = match belong(store.as_ref(), &network).await {
+            Ok(()) => look(&engine, store.as_ref(), &network, &streams).await,
             Err(error) => Err(error.into()),
         };
-        if let Err(error) = checked {
-            store.close().await.map_err(failed)?;
-            return Err(error);
-        }
-        let (stop, stopped) = watch::channel(false);
+        let markets = match looked {
+            Ok(markets) => markets,
+            Err(error) => {
+                store.close().await.map_err(failed)?;
+                return Err(error);
+            }
+        };
+        let (stop, told) = watch::channel(false);
         let mut task = JoinSet::new();
         let running = engine.clone();
         task.spawn(async move {
-            let ended = running.run(&streams, &standby, stopped).await;
+            let ended = collect(&running, markets, &streams, &standby, told).await;
             let closed = store.close().await;
             ended?;
             closed.map_err(|source| CollectError::Store { path, source })
@@ -195,21 +198,58 @@ impl Builder {
     }
 }
 
-async fn check(
+/// Finds out which of the markets there are.
+async fn look(
     engine: &Engine,
     store: &SqliteStore,
     network: &str,
     streams: &[StreamKey],
-) -> Result<(), CollectError> {
+) -> Result<Markets, CollectError> {
+    let named: BTreeSet<Coin> = streams.iter().filter_map(|stream| stream.coin()).collect();
+    let wish = Wish { all: false, named: named.into_iter().collect() };
+    let mut markets = Markets::recall(store, network, wish).await;
+    let sorted = markets.look(engine).await.map_err(|never| unknown(&never, streams))?;
+    let is_silent = sorted.listed.is_empty() && !sorted.waiting.is_empty();
+    match markets.take_failure().filter(|_| is_silent) {
+        Some(source) => Err(CollectError::Exchange { network: network.to_owned(), source }),
+        None => Ok(markets),
+    }
+}
+
+fn unknown(NeverListed(unknown): &NeverListed, streams: &[StreamKey]) -> CollectError {
     let mut named = streams.iter().filter_map(|stream| Some((*stream, stream.coin()?)));
-    // The names of builder dexes' and spot markets cost four more requests.
-    let everything = named.clone().any(|(_, coin)| coin.as_str().contains([':', '@', '/', '#']));
-    let universe = Universe::read_or_recall(engine.client(), store, network, everything)
-        .await
-        .map_err(|source| CollectError::Exchange { network: network.to_owned(), source })?;
-    match named.find(|(_, coin)| !universe.has(*coin)) {
-        Some((stream, coin)) => Err(CollectError::UnknownCoin { coin, stream }),
-        None => Ok(()),
+    match named.find(|(_, coin)| unknown.contains(coin)) {
+        Some((stream, coin)) => CollectError::UnknownCoin { coin, stream },
+        None => CollectError::NoStreams,
+    }
+}
+
+/// Collects what is listed, and the rest once it is.
+async fn collect(
+    engine: &Arc<Engine>,
+    mut markets: Markets,
+    streams: &[StreamKey],
+    standby: &BTreeSet<Coin>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), CollectError> {
+    let of = |coins: &[Coin]| {
+        let mine = |stream: &&StreamKey| stream.coin().is_none_or(|coin| coins.contains(&coin));
+        let standby = standby.iter().filter(|coin| coins.contains(coin)).copied().collect();
+        (streams.iter().filter(mine).copied().collect::<Vec<_>>(), standby)
+    };
+    if of(&markets.sorted().listed).0.is_empty() {
+        let begun = tokio::select! {
+            biased;
+            () = stopped(&mut stop) => return Ok(()),
+            begun = markets.begin(engine) => begun,
+        };
+        begun.map_err(|never| unknown(&never, streams))?;
+    }
+    let (listed, doubled) = of(&markets.sorted().listed);
+    tokio::select! {
+        biased;
+        ended = engine.run(&listed, &doubled, stop) => Ok(ended?),
+        never = markets.follow(engine, &of) => match never {},
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) async fn verified(world: &World) -> Report {
     let inspect = SqliteStore::inspect(world.store_path()).unwrap();
     let net: Arc<dyn Net> = Arc::new(world.net.clone());
     let truth = HttpTruth::new(net, world.sim.endpoint());
-    verify(&inspect, Some(&truth)).await.unwrap()
+    verify(&inspect, Some(&truth), None).await.unwrap()
 }
 
 /// Fails with everything that was found, and keeps the store for whoever looks into it.

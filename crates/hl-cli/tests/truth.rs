@@ -134,7 +134,7 @@ impl World {
         store.close().await.unwrap();
         let truth = HttpTruth::new(Arc::new(self.net.clone()), self.sim.endpoint());
         let inspect = SqliteStore::inspect(&path).unwrap();
-        verify(&Whole::new(Box::new(inspect), root), Some(&truth)).await.unwrap()
+        verify(&Whole::new(Box::new(inspect), root), Some(&truth), None).await.unwrap()
     }
 }
 

@@ -36,11 +36,13 @@ pub enum AlertKind {
     StoreReplaced,
     /// A reader keeps the database's log from being emptied, and it grows.
     WalGrowing,
+    /// The exchange does not list a coin that was asked for, or a list of its markets cannot be read.
+    NotListed,
 }
 
 impl AlertKind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::JobTwice,
         Self::TwoOwners,
         Self::NoOwner,
@@ -54,6 +56,7 @@ impl AlertKind {
         Self::StoreGone,
         Self::StoreReplaced,
         Self::WalGrowing,
+        Self::NotListed,
     ];
 
     /// Its name in tables and JSON.
@@ -73,6 +76,7 @@ impl AlertKind {
             Self::StoreGone => "store_gone",
             Self::StoreReplaced => "store_replaced",
             Self::WalGrowing => "wal_growing",
+            Self::NotListed => "not_listed",
         }
     }
 
@@ -96,7 +100,8 @@ impl AlertKind {
             | Self::Quarantined
             | Self::JobSkipped
             | Self::JobFailing
-            | Self::WalGrowing => Severity::Warning,
+            | Self::WalGrowing
+            | Self::NotListed => Severity::Warning,
         }
     }
 }

@@ -23,6 +23,7 @@ pub mod exchange_time;
 pub mod interval;
 pub mod ledger;
 pub mod message;
+pub mod past;
 pub mod record;
 pub mod runs;
 pub mod seam;

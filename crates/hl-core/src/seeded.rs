@@ -60,11 +60,19 @@ mod broken {
         WholeBars,
         /// A bar is final only under proof that nothing is in flight.
         FinalBars,
+        /// What lacks a stored trade inside itself proves nothing (rule 5).
+        Contained,
+        /// A replay reaches as far as its newest trade (rule 5).
+        Replay,
+        /// A trade that comes below the claim's own piece, and is not stored, is stored all the same (rule 6).
+        Late,
+        /// Nothing is final before the first bar of an answer (rule 5).
+        AnsweredBars,
     }
 
     impl Guard {
         /// All of them.
-        pub const ALL: [Self; 12] = [
+        pub const ALL: [Self; 16] = [
             Self::Gate,
             Self::Epoch,
             Self::Fallback,
@@ -77,6 +85,10 @@ mod broken {
             Self::StoredEdge,
             Self::WholeBars,
             Self::FinalBars,
+            Self::Contained,
+            Self::Replay,
+            Self::Late,
+            Self::AnsweredBars,
         ];
 
         /// Its name on a command line.
@@ -95,6 +107,10 @@ mod broken {
                 Self::StoredEdge => "stored-edge",
                 Self::WholeBars => "whole-bars",
                 Self::FinalBars => "final-bars",
+                Self::Contained => "contained",
+                Self::Replay => "replay",
+                Self::Late => "late",
+                Self::AnsweredBars => "answered-bars",
             }
         }
     }

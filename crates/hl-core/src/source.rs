@@ -7,6 +7,7 @@
 use bytes::Bytes;
 
 use crate::ledger::{Cause, Span};
+use crate::past::Page;
 use crate::seam::BoxFuture;
 use crate::{Epoch, Records, RunId, SourceId, StreamKey, TimeMs};
 
@@ -141,19 +142,6 @@ pub trait Prober: Send + Sync + 'static {
     fn newest(&self, stream: StreamKey) -> BoxFuture<'_, Result<Option<TimeMs>, Cause>>;
 }
 
-/// One page of the past.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Page {
-    /// The records found inside the piece that was asked for, oldest first.
-    pub records: Records,
-    /// The part of it that is proven by this answer: what lies in it and is not among the records never was.
-    pub proven: Option<Span>,
-    /// The part of it that the exchange no longer has.
-    pub lost: Option<Span>,
-    /// Where to go on; none when the piece is done.
-    pub next: Option<TimeMs>,
-}
-
 /// A request for the past failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{step}: {reason}")]
@@ -168,8 +156,9 @@ pub struct FetchError {
 
 /// Reads the past of a stream, page by page, inside the weight budget.
 pub trait Past: Send + Sync + 'static {
-    /// The page of `piece` that begins at its start.
-    fn page(&self, stream: StreamKey, piece: Span) -> BoxFuture<'_, Result<Page, FetchError>>;
+    /// What one question for the first page of `piece` brings. The question is the wider the more `effort`, up to
+    /// [`WIDEST`](crate::past::WIDEST); what it proves is said by [`past`](crate::past).
+    fn page(&self, stream: StreamKey, piece: Span, effort: u32) -> BoxFuture<'_, Result<Page, FetchError>>;
 }
 
 /// A source that is polled by jobs: the selector sets its roles, a scheduler's job asks when it is due.

@@ -14,6 +14,9 @@ use crate::{Decimal, Records, StreamKey, TimeMs};
 /// The name of the note that says when trades were thinned: a JSON array of [`Thinned`].
 pub const NOTE: &str = "thinned_trades";
 
+/// The name of the note that says when books were thinned: a JSON array of [`ThinnedBooks`].
+pub const BOOKS_NOTE: &str = "thinned_books";
+
 /// What is left out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Policy {
@@ -42,6 +45,44 @@ impl Thinned {
     pub fn span(&self) -> Span {
         Span { from: self.from, to: self.to.unwrap_or(TimeMs::MAX) }
     }
+}
+
+/// A piece of time in which books that say nothing new were left out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ThinnedBooks {
+    /// From here on, ms.
+    pub from: TimeMs,
+    /// To here, ms; none while it goes on.
+    pub to: Option<TimeMs>,
+}
+
+impl ThinnedBooks {
+    /// The piece.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        Span { from: self.from, to: self.to.unwrap_or(TimeMs::MAX) }
+    }
+}
+
+/// What the note [`BOOKS_NOTE`] says; nothing where there is none.
+///
+/// # Errors
+/// When it is no such note.
+pub fn told_of_books(note: Option<&str>) -> Result<Vec<ThinnedBooks>, serde_json::Error> {
+    note.map_or(Ok(Vec::new()), serde_json::from_str)
+}
+
+/// What holds of books from `now` on, added to what was.
+#[must_use]
+pub fn continued_for_books(mut before: Vec<ThinnedBooks>, policy: Policy, now: TimeMs) -> Vec<ThinnedBooks> {
+    let thins = policy.book_move_percent.is_some() || policy.book_every_ms.is_some();
+    let open = before.iter_mut().find(|piece| piece.to.is_none());
+    match (open, thins) {
+        (Some(open), false) => open.to = Some(now),
+        (None, true) => before.push(ThinnedBooks { from: now, to: None }),
+        (Some(_), true) | (None, false) => {}
+    }
+    before
 }
 
 /// What the note [`NOTE`] says; nothing where there is none.
@@ -91,6 +132,12 @@ impl Thinner {
     #[must_use]
     pub fn left_out(&self) -> u64 {
         self.left_out
+    }
+
+    /// Whether trades are left out: then what the store holds is not all that was brought.
+    #[must_use]
+    pub fn leaves_out_trades(&self) -> bool {
+        self.policy.min_trade_usd.is_some()
     }
 
     /// The change without the rows that are left out.
@@ -257,6 +304,19 @@ mod tests {
         assert_eq!(thinner.left_out(), 2);
         let edge = Change::Edge(TimeMs(7));
         assert_eq!(thinner.thin(stream, edge.clone()), edge);
+    }
+
+    #[test]
+    fn it_is_remembered_when_books_were_thinned() {
+        let at = |every| Policy { book_every_ms: every, ..Policy::default() };
+        let none = continued_for_books(Vec::new(), at(None), TimeMs(1));
+        assert_eq!(none, []);
+        let one = continued_for_books(none, at(Some(60_000)), TimeMs(2));
+        assert_eq!(continued_for_books(one.clone(), at(Some(9_000)), TimeMs(3)), one, "it goes on");
+        let ended = continued_for_books(one, at(None), TimeMs(6));
+        assert_eq!(ended[0].span(), Span { from: TimeMs(2), to: TimeMs(6) });
+        let note = serde_json::to_string(&ended).unwrap();
+        assert_eq!(told_of_books(Some(&note)).unwrap(), ended);
     }
 
     #[test]

@@ -21,11 +21,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use crate::capacity::{self, OverCapacity};
+use crate::capacity::OverCapacity;
 use crate::director::Director;
 use crate::reception;
 use crate::rounds::{Returned, Returns, Rounds};
 use crate::sharing::{self, Share, Sharing};
+use crate::wanted::Wanted;
 use crate::watch::{self as watching, Board, Published};
 use crate::{spooled, thinned};
 
@@ -168,6 +169,7 @@ pub struct Engine {
     backfill_ms: Option<i64>,
     jobs: Vec<Spec>,
     tasks: Vec<(Spec, Arc<dyn Task>)>,
+    pub(crate) wanted: Arc<Wanted>,
     leased: Arc<Mutex<BTreeSet<StreamKey>>>,
     held: Mutex<Vec<(StreamKey, Holder)>>,
     /// What the pipeline said of leases and the rounds have not seen yet.
@@ -228,6 +230,7 @@ impl Engine {
             pool,
             rest,
             runner: Arc::new(runner),
+            wanted: Arc::default(),
             leased: Arc::default(),
             held: Mutex::default(),
             returned: Returns::default(),
@@ -301,12 +304,8 @@ impl Engine {
         if let Some(coin) = standby.iter().find(|coin| !streams.contains(&StreamKey::Trades(**coin))) {
             return Err(EngineError::NoTrades(*coin));
         }
-        let order = match self.sharing {
-            // What one address has no room for may be another's.
-            Some(_) => capacity::order(streams, standby),
-            None => capacity::plan(streams, standby)?,
-        };
-        let doubled: BTreeSet<_> = standby.iter().map(|coin| StreamKey::Trades(*coin)).collect();
+        self.wanted.add(streams, standby, self.shares())?;
+        let (order, doubled) = (self.wanted.order(), self.wanted.doubled());
         // Before any token moves: what an earlier process left in the spool is still the leaseholder's own.
         spooled::drain(self.store.as_ref(), self.spool.as_ref(), || self.guard.mint()).await?;
         let share =
@@ -324,7 +323,7 @@ impl Engine {
         };
         let knows_time = self.learn_time().await;
         thinned::note(self.store.as_ref(), self.policy, self.mono.exchange()).await?;
-        let backfill = self.register_jobs(streams).await?;
+        let backfill = self.register_jobs().await?;
         self.wait_for(&leases.held);
         self.begin(leases, &doubled);
 
@@ -357,8 +356,7 @@ impl Engine {
             "the socket pool"
         });
         let (told, untold) = watching::channel();
-        let look =
-            watching::look(self.clone(), self.board.clone(), order.clone(), told, sources_stop.clone());
+        let look = watching::look(self.clone(), self.board.clone(), told, sources_stop.clone());
         sources.spawn(async move {
             look.await;
             "the watch"
@@ -376,7 +374,7 @@ impl Engine {
         // The store is asked in a task of its own: what the pipeline reports waits for no answer of the store.
         let (leave, leaves) = watch::channel(false);
         let mut rounds = JoinSet::new();
-        let leases = Rounds::new(self.clone(), order, doubled, share, knows_time);
+        let leases = Rounds::new(self.clone(), share, knows_time);
         rounds.spawn(leases.run(leaves));
 
         let mut leave_until = None;
@@ -460,7 +458,7 @@ impl Engine {
         false
     }
 
-    async fn register_jobs(&self, streams: &[StreamKey]) -> Result<Arc<BackfillGaps>, EngineError> {
+    async fn register_jobs(&self) -> Result<Arc<BackfillGaps>, EngineError> {
         for id in FALLBACKS {
             self.runner.register(Arc::new(Poll::new(id, self.rest.clone(), self.zero)))?;
         }
@@ -485,10 +483,10 @@ impl Engine {
             self.rest.clone(),
             Box::new(move || lock(&leased).iter().copied().collect()),
             Box::new(move || mono.exchange()),
-            Box::new(move |stream, span| inbox.stale(stream, span)),
+            Box::new(move |stream, bars| inbox.audited(stream, bars)),
         )))?;
         for spec in &self.jobs {
-            let task = self.task(spec.id.as_str(), streams);
+            let task = self.task(spec.id.as_str());
             let task = task.ok_or_else(|| EngineError::NoJob(spec.id.to_string()))?;
             self.runner.plan(spec.clone(), task).await?;
         }
@@ -499,17 +497,16 @@ impl Engine {
     }
 
     /// What the planned job with this id does.
-    fn task(&self, id: &str, streams: &[StreamKey]) -> Option<Arc<dyn Task>> {
+    fn task(&self, id: &str) -> Option<Arc<dyn Task>> {
         match id {
             CollectFunding::ID => {
                 let (guard, mono) = (self.guard.clone(), self.mono.clone());
-                let coins = streams.iter().filter_map(|stream| stream.coin());
-                let coins: BTreeSet<Coin> = coins.filter(|coin| coin.is_perpetual()).collect();
+                let wanted = self.wanted.clone();
                 Some(Arc::new(CollectFunding::new(
                     self.store.clone(),
                     self.rest.clone(),
                     Box::new(move || guard.mint()),
-                    Box::new(move || coins.iter().copied().collect()),
+                    Box::new(move || wanted.perpetuals().into_iter().collect()),
                     Box::new(move || mono.exchange()),
                 )))
             }
@@ -572,11 +569,25 @@ impl Engine {
         self.hold(held.to_vec());
     }
 
+    /// Collects these as well from now on, the trades of the coins in `standby` twice. What does not fit beside what is
+    /// collected already is said, and left out.
+    pub fn join(&self, streams: &[StreamKey], standby: &BTreeSet<Coin>) {
+        if let Err(error) = self.wanted.add(streams, standby, self.shares()) {
+            warn!(%error, "new markets are not collected");
+        }
+    }
+
+    /// What was asked for and the exchange does not list, by name, and why: an alert stands while there is any.
+    pub(crate) fn say_missing(&self, missing: BTreeMap<String, String>) {
+        self.wanted.say_missing(missing);
+    }
+
     /// Asks for the leases that it has not, or has lost.
-    pub(crate) async fn lease_again(&self, order: &[StreamKey], doubled: &BTreeSet<StreamKey>) {
+    pub(crate) async fn lease_again(&self) {
+        let doubled = self.wanted.doubled();
         let wanted: Vec<_> = {
             let leased = self.leased();
-            order.iter().filter(|stream| !leased.contains(stream)).copied().collect()
+            self.wanted.order().into_iter().filter(|stream| !leased.contains(stream)).collect()
         };
         if wanted.is_empty() {
             return;
@@ -584,7 +595,7 @@ impl Engine {
         match self.store.lease(&wanted).await {
             Ok(leases) => {
                 self.wait_for(&leases.held);
-                self.begin(leases, doubled);
+                self.begin(leases, &doubled);
             }
             Err(error) => warn!(%error, "leases could not be asked for"),
         }

@@ -1,8 +1,8 @@
 //! The collector wired together: what the daemon runs, and what an application embeds.
 //!
 //! [`Engine`] composes sources, selector, pipeline, scheduler and store; `director` carries out what the selector
-//! decides; [`capacity`] is the arithmetic of what fits; [`universe`] is what there is to collect, [`Endpoints`]
-//! where, and [`network`] which exchange a store belongs to. `rounds` asks the store for leases, and `sharing` moves streams between its processes. `watch` looks at all of it for `hl-monitor`, and tells.
+//! decides; [`capacity`] is the arithmetic of what fits; [`universe`] is what there is to collect, which [`markets`]
+//! follows, [`Endpoints`] where, and [`network`] which exchange a store belongs to. `rounds` asks the store for leases, and `sharing` moves streams between its processes. `watch` looks at all of it for `hl-monitor`, and tells.
 //!
 //! What does not live here: any decision about claims, joins or gaps, configuration, and the terminal.
 
@@ -13,6 +13,7 @@ pub mod capacity;
 mod director;
 mod endpoints;
 mod engine;
+pub mod markets;
 mod moved;
 pub mod network;
 mod reception;
@@ -21,6 +22,7 @@ mod sharing;
 mod spooled;
 mod thinned;
 pub mod universe;
+mod wanted;
 mod watch;
 
 pub use endpoints::{Endpoints, Target};

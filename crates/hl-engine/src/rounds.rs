@@ -2,7 +2,6 @@
 //!
 //! A task of its own: while the store does not answer, only the next round waits.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -54,10 +53,6 @@ impl Returns {
 /// The rounds of one process.
 pub(crate) struct Rounds {
     engine: Arc<Engine>,
-    /// Every stream that is to be collected, the most valuable first.
-    order: Vec<StreamKey>,
-    /// Those of them that are to have a standby.
-    doubled: BTreeSet<StreamKey>,
     /// Its part among the others, where it shares.
     share: Option<Share>,
     /// Whether the exchange has said what time it is.
@@ -67,14 +62,8 @@ pub(crate) struct Rounds {
 }
 
 impl Rounds {
-    pub(crate) fn new(
-        engine: Arc<Engine>,
-        order: Vec<StreamKey>,
-        doubled: BTreeSet<StreamKey>,
-        share: Option<Share>,
-        knows_time: bool,
-    ) -> Self {
-        Self { engine, order, doubled, share, knows_time, asked: Instant::now() }
+    pub(crate) fn new(engine: Arc<Engine>, share: Option<Share>, knows_time: bool) -> Self {
+        Self { engine, share, knows_time, asked: Instant::now() }
     }
 
     /// Goes on until `leave` turns true and the others have taken over what they can.
@@ -98,6 +87,7 @@ impl Rounds {
                     again.reset_immediately();
                 }
                 () = engine.returned.put.notified() => self.take_back(),
+                () = engine.wanted.grown() => again.reset_immediately(),
                 _ = again.tick() => {
                     let done = tokio::select! {
                         biased;
@@ -138,9 +128,9 @@ impl Rounds {
             self.knows_time = self.engine.learn_time().await;
         }
         match &mut self.share {
-            Some(share) => self.engine.share(share, &self.order).await,
+            Some(share) => self.engine.share(share).await,
             None => {
-                self.engine.lease_again(&self.order, &self.doubled).await;
+                self.engine.lease_again().await;
                 Ok(true)
             }
         }

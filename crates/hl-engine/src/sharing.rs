@@ -123,8 +123,8 @@ impl Engine {
     ///
     /// # Errors
     /// When the store fails for good.
-    pub(crate) async fn share(&self, share: &mut Share, order: &[StreamKey]) -> Result<bool, StoreError> {
-        match self.try_share(share, order).await {
+    pub(crate) async fn share(&self, share: &mut Share) -> Result<bool, StoreError> {
+        match self.try_share(share).await {
             Ok(()) => Ok(true),
             Err(error) if error.is_temporary() => {
                 warn!(%error, "the others cannot be asked; everything stays where it is");
@@ -134,7 +134,11 @@ impl Engine {
         }
     }
 
-    async fn try_share(&self, share: &mut Share, order: &[StreamKey]) -> Result<(), StoreError> {
+    async fn try_share(&self, share: &mut Share) -> Result<(), StoreError> {
+        let order = self.wanted.order();
+        if share.me.wants.len() != order.len() {
+            (share.me.wants, share.me.doubled) = (order.iter().copied().collect(), self.wanted.doubled());
+        }
         self.pay(share).await?;
         self.tell(share).await?;
         let living = self.store.living(Member::NAME).await?;
@@ -143,7 +147,7 @@ impl Engine {
         share.heirs =
             members.iter().filter(|(of, member)| **of != token && member.able && !member.leaving).count();
         let given = share.drawn.given(&members, LIMITS);
-        say_what_has_no_room(share, order, &given);
+        say_what_has_no_room(share, &order, &given);
 
         let leased = self.leased().clone();
         let mine = |stream: &StreamKey| given.get(stream).filter(|given| given.to == token);

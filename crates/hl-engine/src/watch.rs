@@ -98,7 +98,6 @@ pub(crate) struct Told {
 pub(crate) async fn look(
     engine: Arc<Engine>,
     board: Arc<Board>,
-    order: Vec<StreamKey>,
     told: Told,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -116,7 +115,7 @@ pub(crate) async fn look(
             board.health.send_modify(|published| published.reception = reception);
             continue;
         }
-        let (seen, reception) = observe(&engine, &order, board.peers());
+        let (seen, reception) = observe(&engine, board.peers());
         for change in monitor.step(&seen) {
             tell(&change);
             if told.alerts.try_send(change.alert().clone()).is_err() {
@@ -145,7 +144,7 @@ fn tell(change: &Change) {
     }
 }
 
-fn observe(engine: &Engine, order: &[StreamKey], peers: Vec<Peer>) -> (Observation, TotalReception) {
+fn observe(engine: &Engine, peers: Vec<Peer>) -> (Observation, TotalReception) {
     let snapshot = engine.snapshot();
     let stream = |key: &StreamKey| {
         let meter = snapshot.streams.get(key).copied().unwrap_or_default();
@@ -185,7 +184,8 @@ fn observe(engine: &Engine, order: &[StreamKey], peers: Vec<Peer>) -> (Observati
     let observation = Observation {
         at: snapshot.at,
         mono: snapshot.mono,
-        streams: order.iter().map(stream).collect(),
+        streams: engine.wanted.order().iter().map(stream).collect(),
+        missing: engine.wanted.missing(),
         sessions: sessions.collect(),
         quarantined: engine.pool.quarantined().into_iter().map(quarantine).collect(),
         rest: RestSeen {

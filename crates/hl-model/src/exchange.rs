@@ -1,14 +1,12 @@
 //! The exchange of the model: a script of what happens, and what it answers at any point of it.
 
 use hl_core::ledger::Span;
+use hl_core::past::{self, BarsQuestion, Page, WIDEST};
 use hl_core::record::{Candle, HexBytes, Side, Trade};
-use hl_core::source::Page;
 use hl_core::symbol::CoinError;
 use hl_core::{Coin, Decimal, Interval, Records, StreamKey, TimeMs};
 
 const INTERVAL: Interval = Interval::M1;
-/// A bar may change for this long after its end.
-const BAR_LAG_MS: i64 = 5_000;
 
 /// From one block to the next: so long that a ring's memory of what is stored runs out within a few of them.
 const BLOCK_MS: i64 = 200_000;
@@ -161,9 +159,7 @@ impl Script {
                 (Records::Candles(bars), Some(from))
             }
             _ => {
-                let trades = self.recent(happened);
-                let from = (trades.len() < self.recent).then_some(TimeMs::MIN);
-                (Records::Trades(trades), from)
+                (Records::Trades(self.recent(happened)), None)
             }
         }
     }
@@ -183,25 +179,16 @@ impl Script {
     pub(crate) fn page(&self, happened: usize, piece: Span) -> Page {
         let asked = self.now(happened);
         match self.stream {
-            StreamKey::Candle(_, interval) => {
-                let settled = piece.to.min(interval.open_of(asked - BAR_LAG_MS));
-                let mut bars = self.versions(happened);
-                bars.retain(|bar| bar.time >= piece.from && bar.time < settled);
-                let proven = (piece.from < settled).then(|| Span::new(piece.from, settled));
-                Page { records: Records::Candles(bars), proven, lost: None, next: None }
+            StreamKey::Candle(coin, interval) => {
+                match BarsQuestion::new(coin, interval, piece, asked, WIDEST) {
+                    Some(question) => question.page(self.versions(happened)),
+                    None => Page::nothing(None),
+                }
             }
-            _ => {
-                let mut trades = self.recent(happened);
-                let first = match trades.first() {
-                    Some(first) if trades.len() >= self.recent => first.time,
-                    _ => TimeMs::MIN,
-                };
-                let proven = Span::new(first, asked.max(first)).intersect(piece);
-                trades.retain(|trade| piece.contains(trade.time));
-                let lost = (piece.from < first || proven.is_none())
-                    .then(|| Span::new(piece.from, proven.map_or(piece.to, |p| p.from)));
-                Page { records: Records::Trades(trades), proven, lost, next: None }
-            }
+            stream => match stream.coin() {
+                Some(coin) => past::trades(coin, piece, self.recent(happened), self.recent),
+                None => Page::gone(piece),
+            },
         }
     }
 }

@@ -445,14 +445,17 @@ impl Process {
             (StreamKey::Candle(..), ..) => {
                 for piece in pieces {
                     let page = script.page(happened, piece);
-                    changes.extend(page.proven.map(|span| filled(span, page.records)));
+                    changes.extend(page.lost.into_iter().map(|span| Change::GapLost { span }));
+                    changes.extend(page.proven.into_iter().map(|(span, records)| filled(span, records)));
                 }
             }
             (_, Some(first), Some(last)) => {
                 let page = script.page(happened, hl_core::ledger::Span::new(first.from, last.to));
-                changes.extend(page.proven.map(|span| filled(span, page.records)));
-                let lost = pieces.iter().filter_map(|piece| piece.intersect(page.lost?));
-                changes.extend(lost.map(|span| Change::GapLost { span }));
+                changes.extend(page.proven.into_iter().map(|(span, records)| filled(span, records)));
+                for lost in page.lost {
+                    let parts = pieces.iter().filter_map(|piece| piece.intersect(lost));
+                    changes.extend(parts.map(|span| Change::GapLost { span }));
+                }
             }
             _ => {}
         }

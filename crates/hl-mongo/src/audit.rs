@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use hl_core::archive::{Day, Provenance, RowKey};
 use hl_core::ledger::Span;
 use hl_core::record::Candle;
-use hl_core::thinning::{self, NOTE};
+use hl_core::thinning::{self, BOOKS_NOTE, NOTE, ThinnedBooks};
 use hl_core::{Coin, Decimal, Interval, Origin, Records, StreamKey, TimeMs};
-use hl_store::checks::{self, MINUTE_MS as MINUTE, derived, words};
+use hl_store::checks::{self, LeftOut, MINUTE_MS as MINUTE, MINUTE_WITHOUT_BAR, Rhythm, derived, words};
 use hl_store::{Audit, CoverageRow, Finding, GapRow, LedgerCheck};
 use mongodb::Database;
 use mongodb::bson::{Bson, doc};
@@ -25,6 +25,8 @@ use crate::{archive, notes, rows};
 const PAGE: i64 = 5_000;
 /// How many minutes are looked at at a time.
 const MOST_MINUTES: i64 = 24 * 60;
+/// How many pieces without a bar are looked at at a time.
+const PIECES_AT_A_TIME: usize = 200;
 
 /// Checks the whole store.
 pub(crate) async fn audit(db: &Database) -> Result<Audit, MongoError> {
@@ -33,6 +35,9 @@ pub(crate) async fn audit(db: &Database) -> Result<Audit, MongoError> {
     // Where trades were left out on purpose, bars cannot be checked against them.
     let note = notes::note(db, NOTE).await?;
     let thinned = thinning::told(note.as_deref()).unwrap_or_default();
+    let books = notes::note(db, BOOKS_NOTE).await?;
+    let thinned_books = thinning::told_of_books(books.as_deref()).unwrap_or_default();
+    let thinned_books: Vec<_> = thinned_books.iter().map(ThinnedBooks::span).collect();
     let mut unread = 0;
     for stream in streams(db).await? {
         unread += archive::archived(db, stream).await?.0;
@@ -40,7 +45,23 @@ pub(crate) async fn audit(db: &Database) -> Result<Audit, MongoError> {
         let pieces = coverage(db, Some(stream)).await?;
         let gaps = gaps(db, Some(stream)).await?;
         findings.extend(checks::ledger(stream, &pieces, &gaps, edge));
-        findings.extend(outside_claim_and_in_gap(db, stream, &pieces, &gaps, edge).await?);
+        let left_out = match stream {
+            StreamKey::Candle(coin, _) => {
+                let archived = touched(db, [stream, StreamKey::Trades(coin)]).await?;
+                LeftOut { archived, ..LeftOut::default() }
+            }
+            _ => {
+                let thins = matches!(stream, StreamKey::Book(..));
+                let thinned = if thins { thinned_books.clone() } else { Vec::new() };
+                LeftOut { archived: archive::touched_days(db, stream).await?, thinned }
+            }
+        };
+        let rhythm = Rhythm::new(stream, &pieces, &left_out);
+        let (found, empty) = against_the_ledger(db, stream, (&pieces, &gaps, edge), rhythm).await?;
+        findings.extend(found);
+        if let StreamKey::Candle(coin, _) = stream {
+            findings.push(without_bar(db, stream, coin, &empty).await?);
+        }
         match stream {
             StreamKey::Book(..) | StreamKey::Bbo(_) => findings.push(crossed_book(db, stream).await?),
             StreamKey::Candle(coin, interval) => {
@@ -70,14 +91,17 @@ async fn touched(db: &Database, streams: [StreamKey; 2]) -> Result<BTreeSet<Day>
     Ok(days)
 }
 
-/// Rows below the edge that lie in no covered piece of their claim, and rows inside gaps that are not filled.
-async fn outside_claim_and_in_gap(
+/// The ledger of a stream: covered pieces, gaps and edge.
+type Ledger<'a> = (&'a [CoverageRow], &'a [GapRow], Option<TimeMs>);
+
+/// Rows below the edge that lie in no covered piece of their claim, rows inside gaps that are not filled, and what is covered
+/// against the rhythm of its kind; and covered pieces without a bar.
+async fn against_the_ledger(
     db: &Database,
     stream: StreamKey,
-    pieces: &[CoverageRow],
-    gaps: &[GapRow],
-    edge: Option<TimeMs>,
-) -> Result<[Finding; 2], MongoError> {
+    (pieces, gaps, edge): Ledger<'_>,
+    mut rhythm: Rhythm<'_>,
+) -> Result<([Finding; 3], Vec<Span>), MongoError> {
     let collection = rows::collection(stream);
     // Bars that may still change are nobody's proof: the filter leaves them out.
     let (filter, fields) = (rows::span_filter(stream, EVER), doc! { "source": 1, "epoch": 1 });
@@ -87,9 +111,46 @@ async fn outside_claim_and_in_gap(
         let row = Read::of(collection, &row);
         let key = row.inner("_id")?;
         let origin = row.word("source", Origin::parse)?;
-        check.see(key.text("coin")?, key.time("time")?, Provenance { origin, epoch: row.epoch("epoch")? });
+        let time = key.time("time")?;
+        check.see(key.text("coin")?, time, Provenance { origin, epoch: row.epoch("epoch")? });
+        rhythm.see(time);
     }
-    Ok(check.findings())
+    let ([outside, in_gap], (silence, empty)) = (check.findings(), rhythm.finish());
+    Ok(([outside, in_gap, silence], empty))
+}
+
+/// Minutes of the `empty` pieces, which are covered and have no bar, in which trades are stored.
+async fn without_bar(
+    db: &Database,
+    stream: StreamKey,
+    coin: Coin,
+    empty: &[Span],
+) -> Result<Finding, MongoError> {
+    let mut finding = Finding::none(MINUTE_WITHOUT_BAR, stream);
+    let trades = StreamKey::Trades(coin);
+    let collection = rows::collection(trades);
+    for pieces in empty.chunks(PIECES_AT_A_TIME) {
+        // The end of a filter's span belongs to it.
+        let of_piece = |piece: &Span| rows::span_filter(trades, Span { from: piece.from, to: piece.to - 1 });
+        let any: Vec<_> = pieces.iter().map(of_piece).collect();
+        let pipeline = vec![
+            doc! { "$match": { "$or": any, "source": { "$ne": Origin::Import.as_str() } } },
+            doc! { "$group": { "_id": minute(), "trades": { "$sum": 1_i64 } } },
+            doc! { "$sort": { "_id": 1 } },
+        ];
+        for found in AT_LENGTH.aggregate(db, collection, pipeline).await? {
+            let read = Read::of(collection, &found);
+            let (minute, trades) = (read.time("_id")?, read.count("trades")?);
+            finding.add(|| format!("minute {minute}: covered without a bar, and {trades} trades are stored"));
+        }
+    }
+    Ok(finding)
+}
+
+/// The minute of a row, for the server.
+fn minute() -> Bson {
+    let beyond = doc! { "$mod": [{ "$toLong": "$_id.time" }, MINUTE] };
+    doc! { "$subtract": ["$_id.time", beyond] }.into()
 }
 
 /// Books whose best bid is at or above their best ask.
@@ -225,11 +286,9 @@ async fn trades_by_minute(
 ) -> Result<BTreeMap<TimeMs, (u64, Decimal)>, MongoError> {
     let stream = StreamKey::Trades(coin);
     let collection = rows::collection(stream);
-    let beyond = doc! { "$mod": [{ "$toLong": "$_id.time" }, MINUTE] };
-    let minute = doc! { "$subtract": ["$_id.time", beyond] };
     let pipeline = vec![
         doc! { "$match": rows::span_filter(stream, span) },
-        doc! { "$group": { "_id": minute, "trades": { "$sum": 1_i64 }, "volume": { "$sum": "$sz" } } },
+        doc! { "$group": { "_id": minute(), "trades": { "$sum": 1_i64 }, "volume": { "$sum": "$sz" } } },
     ];
     let mut sums = BTreeMap::new();
     for found in AT_LENGTH.aggregate(db, collection, pipeline).await? {

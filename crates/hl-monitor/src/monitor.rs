@@ -60,6 +60,8 @@ fn patience(kind: AlertKind) -> Patience {
         // Where a stream moves, the word of its old owner is as old as two rounds of notes, and a look.
         AlertKind::TwoOwners => (30_000, 20_000),
         AlertKind::JobTwice => (20_000, 20_000),
+        // A list may be short for a moment.
+        AlertKind::NotListed => (60_000, 0),
         // These have their own patience.
         AlertKind::Quarantined
         | AlertKind::StoreGone
@@ -150,6 +152,12 @@ impl Monitor {
         quarantined(seen, &mut conditions);
         self.store(seen, &mut conditions);
         self.owners(seen, &mut conditions);
+        let missing = seen.missing.iter().map(|(subject, words)| (subject.clone(), words.clone()));
+        conditions.extend(missing.map(|(subject, words)| Condition {
+            kind: AlertKind::NotListed,
+            subject,
+            words,
+        }));
         self.jobs(seen, &mut conditions);
         self.rates(seen, trouble, stood_still, &mut conditions);
         self.settle(seen, conditions)

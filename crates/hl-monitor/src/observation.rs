@@ -17,6 +17,8 @@ pub struct Observation {
     pub mono: Mono,
     /// Every stream that this process was told to collect.
     pub streams: BTreeMap<StreamKey, StreamSeen>,
+    /// What was asked for and the exchange does not list, by name, and why, in words.
+    pub missing: BTreeMap<String, String>,
     /// Every socket that has subscriptions.
     pub sessions: Vec<SessionSeen>,
     /// What no socket subscribes for a while.

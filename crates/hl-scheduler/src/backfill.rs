@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use hl_core::ledger::{Batch, Cause, Change, Span};
-use hl_core::source::{FetchError, Page, Past};
+use hl_core::past::{self, Page};
+use hl_core::source::{FetchError, Past};
 use hl_core::store::{Store, StoreError};
 use hl_core::stream::History;
 use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs};
@@ -16,10 +17,10 @@ use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs};
 const TRIES: u32 = 3;
 
 /// What a backfill did to a stream.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Filled {
-    /// Open gaps, or parts of them, that nobody else was at.
-    pub claimed: u64,
+    /// Open gaps, or parts of them, that no other session was at.
+    pub claimed: Vec<Span>,
     /// Rows that were new.
     pub rows: u64,
     /// Time that is covered now, ms.
@@ -28,8 +29,12 @@ pub struct Filled {
     pub lost_ms: i64,
     /// Gaps or parts of gaps given up as unrecoverable.
     pub lost: u64,
-    /// Time that stays open: it is too young, or somebody else is at it, ms.
+    /// Time that stays open: it is too young, or no answer settled it, ms.
     pub open_ms: i64,
+    /// What was asked for, and what of it no answer settled, however wide the question.
+    pub asked: Vec<Span>,
+    /// See `asked`.
+    pub stuck: Vec<Span>,
 }
 
 /// A backfill stopped early. What was filled stays filled.
@@ -53,9 +58,9 @@ pub enum BackfillError {
 pub enum Step<'a> {
     /// A page is done.
     Page {
-        /// The piece that is being filled.
+        /// The hull of what is asked for.
         piece: Span,
-        /// How far it is, ms from the start of the piece.
+        /// What is settled of the stream so far, ms.
         done_ms: i64,
         /// Rows so far.
         rows: u64,
@@ -81,10 +86,29 @@ pub async fn fill(
     span: Span,
     told: Told<'_>,
 ) -> Result<Filled, BackfillError> {
-    let pieces = store.claim_gaps(stream, span, epoch).await?;
-    let mut filled = Filled { claimed: pieces.len() as u64, ..Filled::default() };
+    fill_due(store, past, epoch, stream, span, &|pieces| pieces.to_vec(), told).await
+}
+
+/// Which parts of the open gaps of a stream are to be asked for now.
+pub type Due<'a> = &'a (dyn Fn(&[Span]) -> Vec<Span> + Send + Sync);
+
+/// [`fill`], of the parts that are `due`.
+///
+/// # Errors
+/// As [`fill`].
+pub async fn fill_due(
+    store: &dyn Store,
+    past: &dyn Past,
+    epoch: Epoch,
+    stream: StreamKey,
+    span: Span,
+    due: Due<'_>,
+    told: Told<'_>,
+) -> Result<Filled, BackfillError> {
+    let claimed = store.claim_gaps(stream, span, epoch).await?;
+    let mut filled = Filled { claimed, ..Filled::default() };
     let job = Job { store, past, epoch, stream, told };
-    let done = job.pieces(&pieces, &mut filled).await;
+    let done = job.pieces(due, &mut filled).await;
     store.unclaim(epoch).await?;
     done.map(|()| filled)
 }
@@ -98,63 +122,103 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    async fn pieces(&self, pieces: &[Span], filled: &mut Filled) -> Result<(), BackfillError> {
+    async fn pieces(&self, due: Due<'_>, filled: &mut Filled) -> Result<(), BackfillError> {
+        let pieces = filled.claimed.clone();
         let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else { return Ok(()) };
         match self.stream.spec().history {
             History::Bars(_) | History::All => {
-                for piece in pieces {
-                    self.piece(*piece, filled).await?;
-                }
-                Ok(())
+                filled.open_ms = past::length(&pieces);
+                let due = due(&pieces);
+                filled.asked.clone_from(&due);
+                self.pages(due, filled).await
             }
             // However many gaps there are, every answer would be the same.
             History::Recent(_) | History::None => {
-                self.at_once(pieces, Span::new(first.from, last.to), filled).await
+                self.at_once(&pieces, Span::new(first.from, last.to), filled).await
             }
         }
     }
 
-    async fn piece(&self, piece: Span, filled: &mut Filled) -> Result<(), BackfillError> {
-        let mut at = piece.from;
-        loop {
-            let page = self.page(Span::new(at, piece.to)).await?;
-            let mut changes = Vec::new();
-            let mut done_to = at;
-            if let Some(span) = page.lost {
-                filled.lost_ms += span.ms();
-                filled.lost += 1;
-                done_to = done_to.max(span.to);
-                changes.push(Change::GapLost { span });
-            }
-            if let Some(span) = page.proven {
-                filled.filled_ms += span.ms();
-                done_to = done_to.max(span.to);
-                changes.push(self.proven(span, page.records));
-            }
-            filled.rows += self.commit(changes).await?;
-            let done_ms = done_to.since(piece.from);
-            (self.told)(self.stream, Step::Page { piece, done_ms, rows: filled.rows });
-            match page.next {
-                Some(next) if next > at => at = next,
-                _ => {
-                    filled.open_ms += piece.to.since(done_to).max(0);
-                    return Ok(());
+    /// Page after page over all of the pieces, so that one question serves many small ones; then wider questions for what
+    /// no answer settled.
+    async fn pages(&self, mut todo: Vec<Span>, filled: &mut Filled) -> Result<(), BackfillError> {
+        for effort in 0..=past::WIDEST {
+            let mut again = Vec::new();
+            while let (Some(first), Some(last)) = (todo.first(), todo.last()) {
+                let hull = Span::new(first.from, last.to);
+                let page = self.page(hull, effort).await?;
+                let Some(about) = page.about else { break };
+                let (reached, wider) = (page.reached, page.wider);
+                let before = past::length(&todo);
+                todo = self.settle(page, todo, filled).await?;
+                let done_ms = filled.filled_ms + filled.lost_ms;
+                (self.told)(self.stream, Step::Page { piece: hull, done_ms, rows: filled.rows });
+                // An answer that settled something may have been cut short: what it did not reach is asked for again.
+                let answered = match past::length(&todo) < before {
+                    true => reached,
+                    false => Some(about),
+                };
+                if let Some(answered) = answered {
+                    let stays = past::inside(&todo, answered);
+                    todo = past::without(&todo, answered);
+                    if wider { again.extend(stays) } else { filled.stuck.extend(stays) }
+                }
+                if past::length(&todo) == before {
+                    break;
                 }
             }
+            if again.is_empty() {
+                break;
+            }
+            again.sort_unstable();
+            todo = Span::joined(again);
         }
+        filled.stuck.sort_unstable();
+        filled.stuck = Span::joined(std::mem::take(&mut filled.stuck));
+        Ok(())
+    }
+
+    /// Commits what a page settles of the pieces, and returns what is left of them.
+    async fn settle(
+        &self,
+        page: Page,
+        pieces: Vec<Span>,
+        filled: &mut Filled,
+    ) -> Result<Vec<Span>, BackfillError> {
+        let mut left = pieces;
+        let mut changes = Vec::new();
+        for span in page.lost {
+            for part in past::inside(&left, span) {
+                filled.lost_ms += part.ms();
+                filled.lost += 1;
+                changes.push(Change::GapLost { span: part });
+            }
+            left = past::without(&left, span);
+        }
+        for (span, records) in page.proven {
+            let parts = past::inside(&left, span);
+            if !parts.is_empty() {
+                filled.filled_ms += past::length(&parts);
+                changes.push(self.proven(span, records));
+            }
+            left = past::without(&left, span);
+        }
+        filled.rows += self.commit(changes).await?;
+        filled.open_ms = past::length(&filled.claimed) - filled.filled_ms - filled.lost_ms;
+        Ok(left)
     }
 
     async fn at_once(&self, pieces: &[Span], hull: Span, filled: &mut Filled) -> Result<(), BackfillError> {
-        let page = self.page(hull).await?;
+        let page = self.page(hull, 0).await?;
         let mut changes = Vec::new();
         let mut settled_ms = 0;
         // What is proven first, so that no more than the rest is given up.
-        if let Some(span) = page.proven {
-            changes.push(self.proven(span, page.records));
+        for (span, records) in page.proven {
+            changes.push(self.proven(span, records));
             settled_ms += common_ms(pieces, span);
             filled.filled_ms += common_ms(pieces, span);
         }
-        if let Some(lost) = page.lost {
+        for lost in page.lost {
             for span in pieces.iter().filter_map(|piece| piece.intersect(lost)) {
                 changes.push(Change::GapLost { span });
                 filled.lost += 1;
@@ -169,10 +233,10 @@ impl Job<'_> {
     }
 
     /// A page; where the budget has no room, once more: other processes may have taken it.
-    async fn page(&self, piece: Span) -> Result<Page, BackfillError> {
+    async fn page(&self, piece: Span, effort: u32) -> Result<Page, BackfillError> {
         let mut tries = 1;
         loop {
-            match self.past.page(self.stream, piece).await {
+            match self.past.page(self.stream, piece, effort).await {
                 Ok(page) => return Ok(page),
                 Err(error) if error.cause == Cause::OverCapacity && tries < TRIES => tries += 1,
                 Err(source) => return Err(BackfillError::Fetch { stream: self.stream, source }),

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hl_core::ledger::{Cause, Span};
+use hl_core::past::Page;
 use hl_core::seam::{BoxFuture, Clock as _};
-use hl_core::source::{FetchError, Page, Past};
-use hl_core::{Coin, Interval, Records, StreamKey, TimeMs};
+use hl_core::source::{FetchError, Past};
+use hl_core::{Coin, Interval, StreamKey, TimeMs};
 use hl_runtime::TokioClock;
 use hl_scheduler::Job as _;
 use hl_scheduler::jobs::AuditBars;
@@ -21,14 +22,14 @@ use tokio::time::Instant;
 struct Asked(Mutex<Vec<(Instant, StreamKey)>>);
 
 impl Past for Asked {
-    fn page(&self, stream: StreamKey, _: Span) -> BoxFuture<'_, Result<Page, FetchError>> {
+    fn page(&self, stream: StreamKey, _: Span, _: u32) -> BoxFuture<'_, Result<Page, FetchError>> {
         self.0.lock().unwrap().push((Instant::now(), stream));
         Box::pin(async move {
             match stream.coin().map(Coin::as_str) {
                 Some("SOL") => {
                     Err(FetchError { step: "asking", reason: "told to".to_owned(), cause: Cause::Refused })
                 }
-                _ => Ok(Page { records: Records::Candles(Vec::new()), proven: None, lost: None, next: None }),
+                _ => Ok(Page::nothing(None)),
             }
         })
     }

@@ -7,9 +7,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use hl_core::ledger::{Batch, Cause, Change, GapState, Span};
+use hl_core::past::Page;
 use hl_core::record::{Candle, HexBytes, Side, Trade};
 use hl_core::seam::BoxFuture;
-use hl_core::source::{FetchError, Page, Past};
+use hl_core::source::{FetchError, Past};
 use hl_core::store::Store;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
 use hl_runtime::TokioClock;
@@ -22,7 +23,7 @@ const MINUTE: i64 = 60_000;
 #[derive(Default)]
 struct Script {
     answers: Mutex<VecDeque<Result<Page, Cause>>>,
-    asked: Mutex<Vec<Span>>,
+    asked: Mutex<Vec<(Span, u32)>>,
 }
 
 impl Script {
@@ -31,13 +32,17 @@ impl Script {
     }
 
     fn asked(&self) -> Vec<Span> {
-        self.asked.lock().unwrap().clone()
+        self.asked.lock().unwrap().iter().map(|(piece, _)| *piece).collect()
+    }
+
+    fn efforts(&self) -> Vec<u32> {
+        self.asked.lock().unwrap().iter().map(|(_, effort)| *effort).collect()
     }
 }
 
 impl Past for Script {
-    fn page(&self, _: StreamKey, piece: Span) -> BoxFuture<'_, Result<Page, FetchError>> {
-        self.asked.lock().unwrap().push(piece);
+    fn page(&self, _: StreamKey, piece: Span, effort: u32) -> BoxFuture<'_, Result<Page, FetchError>> {
+        self.asked.lock().unwrap().push((piece, effort));
         let answer = self.answers.lock().unwrap().pop_front().expect("an answer for every question");
         let failed = |cause| FetchError { step: "asking", reason: "told to".to_owned(), cause };
         Box::pin(async move { answer.map_err(failed) })
@@ -52,8 +57,10 @@ fn coin() -> Coin {
     Coin::new("BTC").unwrap()
 }
 
-fn bars(proven: Span, next: Option<TimeMs>) -> Page {
-    Page { records: Records::Candles(Vec::new()), proven: Some(proven), lost: None, next }
+/// An answer to a question about `about` that proves `proven`.
+fn bars(about: Span, proven: Span) -> Page {
+    let records = Records::Candles(Vec::new());
+    Page { proven: vec![(proven, records)], reached: Some(proven), ..Page::nothing(Some(about)) }
 }
 
 /// A store with these open gaps, and a daemon gone.
@@ -92,7 +99,7 @@ async fn a_budget_without_room_is_tried_again_and_no_longer_than_that() {
     assert_eq!(past.asked(), [span(0, 10); 3]);
 
     // What failed gave its claim back; pages follow each other, and a refusal is final at once.
-    let past = Script::of([none(), Ok(bars(span(0, 4), Some(TimeMs(4 * MINUTE)))), Err(Cause::Refused)]);
+    let past = Script::of([none(), Ok(bars(span(0, 10), span(0, 4))), Err(Cause::Refused)]);
     fill(&store, &past, stream, span(0, 10)).await.unwrap_err();
     assert_eq!(past.asked(), [span(0, 10), span(0, 10), span(4, 10)]);
     assert_eq!(
@@ -100,9 +107,10 @@ async fn a_budget_without_room_is_tried_again_and_no_longer_than_that() {
         [(span(0, 4), GapState::Backfilled), (span(4, 10), GapState::Open)]
     );
 
-    let past = Script::of([Ok(bars(span(4, 9), None))]);
+    let past = Script::of([Ok(bars(span(4, 9), span(4, 9))), Ok(Page::nothing(None))]);
     let filled = fill(&store, &past, stream, span(0, 10)).await.unwrap();
-    assert_eq!((filled.claimed, filled.filled_ms, filled.open_ms), (1, 5 * MINUTE, MINUTE));
+    assert_eq!((filled.claimed, filled.filled_ms, filled.open_ms), (vec![span(4, 10)], 5 * MINUTE, MINUTE));
+    assert_eq!(filled.stuck, [], "what is too young waits, and nothing more");
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,15 +118,14 @@ async fn where_only_the_newest_exists_one_question_answers_for_every_gap() {
     let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Trades(coin()));
     let store = store(&folder, stream, &[span(0, 1), span(2, 6), span(7, 8), span(9, 12)]).await;
     let past = Script::of([Ok(Page {
-        records: Records::Trades(Vec::new()),
-        proven: Some(span(4, 10)),
-        lost: Some(span(0, 4)),
-        next: None,
+        proven: vec![(span(4, 10), Records::Trades(Vec::new()))],
+        lost: vec![span(0, 4)],
+        ..Page::nothing(Some(span(0, 12)))
     })]);
     let filled = fill(&store, &past, stream, span(0, 12)).await.unwrap();
     assert_eq!(past.asked(), [span(0, 12)]);
     let minutes = [filled.filled_ms, filled.lost_ms, filled.open_ms].map(|ms| ms / MINUTE);
-    assert_eq!((filled.claimed, filled.lost, minutes), (4, 2, [4, 3, 2]));
+    assert_eq!((filled.claimed.len(), filled.lost, minutes), (4, 2, [4, 3, 2]));
     use GapState::{Backfilled, Open, Unrecoverable};
     let expected = [
         (span(0, 1), Unrecoverable),
@@ -138,10 +145,8 @@ async fn nothing_is_asked_where_nothing_is_open() {
     let past = Script::of([]);
     let filled = fill(&store, &past, stream, span(6, 9)).await.unwrap();
     assert_eq!((filled, past.asked()), (Filled::default(), vec![]));
-    let page =
-        Page { records: Records::Trades(vec![trade(1)]), proven: None, lost: Some(span(0, 5)), next: None };
-    let filled = fill(&store, &Script::of([Ok(page)]), stream, span(0, 5)).await.unwrap();
-    assert_eq!((filled.rows, filled.lost_ms), (0, 5 * MINUTE), "what is not proven is not written");
+    let filled = fill(&store, &Script::of([Ok(Page::gone(span(0, 5)))]), stream, span(0, 5)).await.unwrap();
+    assert_eq!((filled.rows, filled.lost_ms), (0, 5 * MINUTE));
 }
 
 fn trade(minute: i64) -> Trade {
@@ -179,39 +184,90 @@ fn minutes(minutes: impl IntoIterator<Item = i64>) -> Records {
 async fn what_the_pages_of_a_piece_brought_adds_up() {
     let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Candle(coin(), Interval::M1));
     let store = store(&folder, stream, &[span(0, 10)]).await;
-    let page = |proven, records, lost, next: Option<i64>| {
-        Ok(Page { records, proven, lost, next: next.map(|next| TimeMs(next * MINUTE)) })
+    let page = |about, proven: Option<(Span, Records)>, lost: Option<Span>| {
+        let reached = proven.as_ref().map(|(span, _)| *span);
+        let (proven, lost) = (proven.into_iter().collect(), lost.into_iter().collect());
+        Ok(Page { proven, lost, reached, ..Page::nothing(Some(about)) })
     };
     let past = Script::of([
-        page(None, minutes([]), Some(span(0, 1)), Some(1)),
-        page(Some(span(3, 5)), minutes(3..5), Some(span(1, 3)), Some(5)),
-        page(Some(span(5, 9)), minutes([5, 8]), None, None),
+        page(span(0, 9), None, Some(span(0, 1))),
+        page(span(1, 9), Some((span(3, 5), minutes(3..5))), Some(span(1, 3))),
+        page(span(5, 9), Some((span(5, 9), minutes([5, 8]))), None),
+        Ok(Page::nothing(None)),
     ]);
     let steps = Mutex::new(Vec::new());
     let told = |_: StreamKey, step: Step<'_>| {
-        if let Step::Page { piece, done_ms, rows } = step {
-            assert_eq!(piece, span(0, 10));
+        if let Step::Page { done_ms, rows, .. } = step {
             steps.lock().unwrap().push((done_ms / MINUTE, rows));
         }
     };
     let epoch = Epoch { token: store.token(), local: 7 };
     let filled = backfill::fill(&store, &past, epoch, stream, span(0, 10), &told).await.unwrap();
-    assert_eq!(
-        filled,
-        Filled { claimed: 1, rows: 4, filled_ms: 6 * MINUTE, lost_ms: 3 * MINUTE, lost: 2, open_ms: MINUTE }
-    );
+    let expected = Filled {
+        claimed: vec![span(0, 10)],
+        rows: 4,
+        filled_ms: 6 * MINUTE,
+        lost_ms: 3 * MINUTE,
+        lost: 2,
+        open_ms: MINUTE,
+        asked: vec![span(0, 10)],
+        stuck: vec![],
+    };
+    assert_eq!(filled, expected);
     assert_eq!(*steps.lock().unwrap(), [(1, 0), (5, 2), (9, 4)]);
+    assert_eq!(past.asked(), [span(0, 10), span(1, 10), span(5, 10), span(9, 10)]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_that_does_not_move_on_is_the_last() {
+async fn a_short_answer_is_followed_by_a_question_for_the_rest() {
     let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Candle(coin(), Interval::M1));
     let store = store(&folder, stream, &[span(0, 10)]).await;
-    let page = |to: i64, next: i64| Ok(bars(span(to - 2, to), Some(TimeMs(next * MINUTE))));
-    let past = Script::of([page(2, 2), page(4, 2)]);
+    // It gives the oldest of what was asked for, then the newest, then nothing more.
+    let past = Script::of([
+        Ok(bars(span(0, 10), span(0, 2))),
+        Ok(bars(span(2, 10), span(7, 10))),
+        Ok(Page::nothing(Some(span(2, 7)))),
+    ]);
     let filled = fill(&store, &past, stream, span(0, 10)).await.unwrap();
-    assert_eq!(past.asked(), [span(0, 10), span(2, 10)], "it would ask the same again");
-    assert_eq!((filled.filled_ms, filled.open_ms), (4 * MINUTE, 6 * MINUTE));
+    assert_eq!(past.asked(), [span(0, 10), span(2, 10), span(2, 7)]);
+    assert_eq!((filled.filled_ms, filled.open_ms, filled.stuck), (5 * MINUTE, 5 * MINUTE, vec![span(2, 7)]));
+    assert_eq!(states(&folder, stream).await[1], (span(2, 7), GapState::Open));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_answer_settles_is_asked_for_by_wider_questions_and_then_left() {
+    let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Candle(coin(), Interval::M1));
+    let store = store(&folder, stream, &[span(0, 5), span(8, 10)]).await;
+    let wider = |about| Page { wider: true, ..Page::nothing(Some(about)) };
+    let past = Script::of([
+        Ok(Page { wider: true, ..bars(span(0, 10), span(0, 4)) }),
+        Ok(wider(span(4, 10))),
+        Ok(wider(span(4, 10))),
+        Ok(Page { wider: false, ..bars(span(4, 10), span(8, 10)) }),
+        Ok(Page::nothing(Some(span(4, 5)))),
+    ]);
+    let filled = fill(&store, &past, stream, span(0, 10)).await.unwrap();
+    assert_eq!(past.efforts(), [0, 0, 1, 2, 2]);
+    assert_eq!(past.asked(), [span(0, 10), span(4, 10), span(4, 10), span(4, 10), span(4, 5)]);
+    assert_eq!((filled.filled_ms, filled.stuck), (6 * MINUTE, vec![span(4, 5)]));
+}
+
+/// Rows on each side, and one missing between: the rest of the answer is taken, and the hole is not asked for at once again.
+#[tokio::test(start_paused = true)]
+async fn a_hole_inside_an_answer_stays_open() {
+    let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Funding(coin()));
+    let store = store(&folder, stream, &[span(0, 300)]).await;
+    let records = || Records::Funding(Vec::new());
+    let past = Script::of([Ok(Page {
+        proven: vec![(span(0, 60), records()), (span(120, 300), records())],
+        reached: Some(span(0, 300)),
+        ..Page::nothing(Some(span(0, 300)))
+    })]);
+    let filled = fill(&store, &past, stream, span(0, 300)).await.unwrap();
+    assert_eq!((filled.filled_ms, filled.stuck), (240 * MINUTE, vec![span(60, 120)]));
+    use GapState::{Backfilled, Open};
+    let expected = [(span(0, 60), Backfilled), (span(60, 120), Open), (span(120, 300), Backfilled)];
+    assert_eq!(states(&folder, stream).await, expected);
 }
 
 #[tokio::test(start_paused = true)]
@@ -219,7 +275,8 @@ async fn what_one_question_found_is_counted() {
     let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Trades(coin()));
     let store = store(&folder, stream, &[span(0, 2)]).await;
     let records = Records::Trades(vec![trade(0), trade(1), trade(2)]);
-    let past = Script::of([Ok(Page { records, proven: Some(span(0, 2)), lost: None, next: None })]);
+    let past =
+        Script::of([Ok(Page { proven: vec![(span(0, 2), records)], ..Page::nothing(Some(span(0, 2))) })]);
     let filled = fill(&store, &past, stream, span(0, 2)).await.unwrap();
     assert_eq!((filled.rows, filled.filled_ms, filled.open_ms), (3, 2 * MINUTE, 0));
 }

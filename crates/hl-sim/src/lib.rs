@@ -36,7 +36,9 @@ mod ws;
 
 pub use assumptions::{ASSUMPTIONS, AssumeError, Assumption, Assumptions};
 pub use config::{Limits, SimConfig, SimError};
-pub use faults::{ActiveFault, BodyFault, Fault, FaultError, FaultKind};
+pub use faults::{
+    ActiveFault, AnswerFault, BodyFault, FAULTS, Falsified, Fault, FaultError, FaultKind, Part, Way,
+};
 pub use replay::ReplayStatus;
 pub use sim::Sim;
 pub use truth::{Holding, Status, StatusCounters};

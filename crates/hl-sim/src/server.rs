@@ -137,6 +137,9 @@ fn open_socket(
         return Ok(respond(Reply::text(400, "Expected a WebSocket upgrade")));
     }
     let now = Instant::now();
+    if let Some(status) = shared.with(|s| s.hub.faults.handshake(now)) {
+        return Ok(respond(Reply::null(status)));
+    }
     let admitted = shared.with(|s| {
         if s.hub.faults.refuses(now) {
             s.hub.counters.refused += 1;
@@ -222,7 +225,7 @@ fn post_info(shared: &Shared, request: Read) -> Reply {
         let Ok(request) = &parsed else {
             return Reply::text(400, "Failed to parse the request body as JSON");
         };
-        let reply = s.answer(request);
+        let reply = s.answer(request, now);
         s.hub.usage.add_weight(now, reply.extra_weight);
         reply
     })
@@ -253,6 +256,9 @@ fn control(shared: &Shared, name: &str, request: Read) -> Reply {
         ("faults", &Method::DELETE) => Reply::json(&json!({"cleared": shared.clear_faults()})),
         ("faults", &Method::POST) => post_fault(shared, &request),
         (_, &Method::GET) => match name.strip_prefix("truth/") {
+            Some("falsified") => {
+                Reply::json(&shared.with(|s| s.hub.faults.falsified().copied().collect::<Vec<_>>()))
+            }
             Some(what) => shared.current(|s| match &mut s.source {
                 Source::Market(exchange) => truth::answer(exchange, what, &request.query),
                 Source::Replay(_) => Reply::json(&json!([])),

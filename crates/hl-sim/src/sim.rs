@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant};
 
 use crate::config::{SimConfig, SimError};
-use crate::faults::{ActiveFault, Fault};
+use crate::faults::{ActiveFault, Falsified, Fault, FaultKind, Way};
 use crate::info::{self, Reply};
 use crate::limits::Usage;
 use crate::market::spec::BLOCK_MS;
@@ -20,6 +20,7 @@ use crate::market::{Block, Exchange};
 use crate::replay::Replay;
 use crate::server;
 use crate::truth::{self, Holding, Status, StatusCounters};
+use crate::wire;
 use crate::ws::hub::{Hub, Opened};
 use crate::ws::push::{self, CandlePushes};
 
@@ -59,27 +60,66 @@ pub(crate) struct State {
 
 impl State {
     /// Answers an `/info` request, its weight aside.
-    pub(crate) fn answer(&mut self, request: &Value) -> Reply {
-        match &mut self.source {
-            Source::Market(exchange) => info::answer(exchange, request),
+    pub(crate) fn answer(&mut self, request: &Value, now: Instant) -> Reply {
+        let answered = self.hub.faults.answers(now, request);
+        if let Some(status) = answered.status {
+            return Reply::null(status);
+        }
+        let reply = match &mut self.source {
+            Source::Market(exchange) => {
+                exchange.behind_ms = answered.behind_ms.cast_signed();
+                let reply = info::answer(exchange, request);
+                exchange.behind_ms = 0;
+                reply
+            }
             Source::Replay(replay) => {
                 info::answer_replay(|dex| replay.meta(dex), &replay.perp_dexs(), request)
             }
+        };
+        let stream = info::stream(request);
+        let falsifies = self.hub.faults.may_falsify(now, Way::Rest, stream);
+        if reply.status != 200 || !(answered.cuts() || falsifies) {
+            return reply;
+        }
+        let Ok(mut data) = serde_json::from_slice(&reply.body) else { return reply };
+        let cut = answered.cut(&mut data);
+        let changed = self.hub.faults.falsify(now, Way::Rest, stream, &mut data);
+        if cut || changed { Reply { body: wire::json(&data), ..reply } } else { reply }
+    }
+
+    /// Starts a fault, and strikes where it strikes at once.
+    pub(crate) fn inject(&mut self, fault: Fault, now: Instant) -> u64 {
+        let kind = fault.kind.clone();
+        let id = self.hub.inject(fault, now);
+        if let (FaultKind::Clock { by_ms }, Source::Market(exchange)) = (kind, &mut self.source) {
+            exchange.set_clock(by_ms);
+            self.hub.faults.struck(now, id, 1);
+            self.hub.faults.end(id);
+        }
+        self.follow_faults(now);
+        id
+    }
+
+    /// The market does as the faults at work say.
+    pub(crate) fn follow_faults(&mut self, now: Instant) {
+        if let Source::Market(exchange) = &mut self.source {
+            exchange.follow(self.hub.faults.unlisted(now), self.hub.faults.is_halted(now));
         }
     }
 
     /// Catches up with simulated time. Whether more blocks are due at once.
     fn tick(&mut self, sim_now: i64, now: Instant) -> bool {
         self.hub.refresh(now);
+        self.follow_faults(now);
         match &mut self.source {
             Source::Market(exchange) => {
                 let mut next_push = push::next(exchange, &self.hub, &self.candles);
                 for _ in 0..BLOCKS_IN_A_ROW {
-                    if exchange.time() + BLOCK_MS > sim_now {
+                    if exchange.made() + BLOCK_MS > sim_now {
                         return false;
                     }
                     exchange.advance(&mut self.block);
-                    if !self.block.is_idle() || next_push <= exchange.time() {
+                    if !self.block.is_idle() || next_push <= exchange.made() {
                         push::block(exchange, &mut self.hub, &mut self.candles, &self.block, now);
                         next_push = push::next(exchange, &self.hub, &self.candles);
                     }
@@ -142,9 +182,9 @@ impl Shared {
                 let next = exchange.next_event().min(push::next(exchange, &s.hub, &s.candles));
                 // The first block at or after it.
                 let blocks =
-                    (next.saturating_sub(exchange.time()) + BLOCK_MS - 1).div_euclid(BLOCK_MS).max(1);
+                    (next.saturating_sub(exchange.made()) + BLOCK_MS - 1).div_euclid(BLOCK_MS).max(1);
                 let blocks = blocks.min(LONGEST_NAP);
-                let ahead = (exchange.time() + blocks * BLOCK_MS - self.resumed.0).max(0) as f64;
+                let ahead = (exchange.made() + blocks * BLOCK_MS - self.resumed.0).max(0) as f64;
                 let block = self.begun + Duration::from_secs_f64(ahead / 1_000.0 / self.config.speed);
                 s.hub.next_refresh().map_or(block, |refresh| refresh.min(block))
             }
@@ -196,7 +236,7 @@ impl Shared {
     }
 
     pub(crate) fn inject(&self, fault: Fault) -> u64 {
-        self.current(|s| s.hub.inject(fault, Instant::now()))
+        self.current(|s| s.inject(fault, Instant::now()))
     }
 
     pub(crate) fn faults(&self) -> Vec<ActiveFault> {
@@ -207,6 +247,7 @@ impl Shared {
         self.current(|s| {
             let cleared = s.hub.faults.clear();
             s.hub.refresh(Instant::now());
+            s.follow_faults(Instant::now());
             cleared
         })
     }
@@ -268,10 +309,14 @@ impl Sim {
         self.endpoint.clone()
     }
 
-    /// Simulated time.
+    /// Simulated time, as the exchange's clock says.
     #[must_use]
     pub fn now(&self) -> TimeMs {
-        self.shared.now()
+        let now = self.shared.now();
+        self.shared.with(|s| match &s.source {
+            Source::Market(exchange) => now + exchange.clock_ms(),
+            Source::Replay(_) => now,
+        })
     }
 
     /// Starts a fault, at once. Returns its number.
@@ -318,6 +363,12 @@ impl Sim {
             let now = exchange.time();
             Some(truth::candles(exchange.markets.get_mut(i)?, interval, now, from.0, to.0))
         })
+    }
+
+    /// The rows that faults made the exchange show otherwise than they were, oldest first; of a long run the newest.
+    #[must_use]
+    pub fn falsified(&self) -> Vec<Falsified> {
+        self.shared.with(|s| s.hub.faults.falsified().copied().collect())
     }
 
     /// Settled funding.

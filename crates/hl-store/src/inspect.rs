@@ -108,7 +108,11 @@ pub struct Problem {
     /// - `crossed_book`: the best bid is at or above the best ask;
     /// - `candle_nesting`: a longer bar disagrees with its one-minute bars;
     /// - `archive_…`: what an examination of the archive says of its parts;
-    /// - `candle_trades`: a one-minute bar disagrees with the trades of a minute that one subscription covered.
+    /// - `candle_trades`: a one-minute bar disagrees with the trades of a minute that one subscription covered;
+    /// - `minute_without_bar`: trades are stored of a minute that is covered as a bar, and no bar is;
+    /// - `covered_silence`: books, which are pushed by a clock, are covered without a row for ten times their longest hole;
+    /// - `settlement_missing`: an hour between two settlements is covered, and has none;
+    /// - `beyond_now`: an edge, a covered piece or a row of a time that has not come yet.
     pub check: &'static str,
     /// The stream; none where it is the whole store.
     pub stream: Option<StreamKey>,

@@ -11,6 +11,7 @@ use hl_core::source::Past;
 use hl_core::store::Store;
 use hl_engine::network::{NetworkError, belong};
 use hl_engine::universe::Universe;
+use tracing::warn;
 
 use crate::config::{Coins, Endpoints, Network, Target};
 use crate::exit::Exit;
@@ -57,6 +58,7 @@ pub(super) fn reachable(network: &Network) -> Result<Endpoints, ExchangeError> {
 pub(super) struct Exchange {
     network: String,
     client: InfoClient,
+    store: Arc<dyn Store>,
 }
 
 impl Exchange {
@@ -72,12 +74,12 @@ impl Exchange {
         let name = network.name();
         belong(store.as_ref(), &name).await?;
         let mono = MonoClock::new(clock.clone());
-        let weights = Weights::new(store, address, mono.clone(), Arc::clone(&clock));
+        let weights = Weights::new(store.clone(), address, mono.clone(), Arc::clone(&clock));
         // Two processes must not jitter alike.
         let rng = Seed(clock.now().0.unsigned_abs()).derive(&std::process::id().to_string()).rng("hl-cli");
         let options = RestOptions { endpoint: info.endpoint, path: info.path };
         let client = InfoClient::new(net, options, weights, mono, rng);
-        Ok(Self { network: name, client })
+        Ok(Self { network: name, client, store })
     }
 
     fn failed(&self) -> impl Fn(RestError) -> ExchangeError {
@@ -95,9 +97,17 @@ impl Exchange {
         self.client.mono().exchange()
     }
 
-    /// The markets that `coins` may name.
-    pub(super) async fn universe(&self, coins: &Coins) -> Result<Universe, ExchangeError> {
-        Universe::read(&self.client, coins.reach_beyond_the_first_dex()).await.map_err(self.failed())
+    /// The markets that `coins` may name. Of a list that cannot be read, what the store remembers of it serves.
+    pub(super) async fn universe(&self, coins: &Coins, network: &Network) -> Result<Universe, ExchangeError> {
+        let mut universe = Universe::recall(self.store.as_ref(), &self.network).await;
+        for part in coins.wish(network).parts() {
+            match universe.read(&self.client, &part).await {
+                Ok(_) => {}
+                Err(error) if universe.names().next().is_none() => return Err(self.failed()(error)),
+                Err(error) => warn!(%error, "{part} cannot be listed: what was known of them serves"),
+            }
+        }
+        Ok(universe)
     }
 
     /// The client behind it.

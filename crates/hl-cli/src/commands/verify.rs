@@ -29,7 +29,10 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     let base: Option<Endpoint> = args.truth.as_deref().map(str::parse).transpose()?;
     let store = shell.open_whole(&args.common, &args.archive).await?;
     let truth = base.map(|base| HttpTruth::new(Arc::clone(&shell.net), base));
-    let report = verify(&store, truth.as_ref().map(|truth| truth as &dyn Truth)).await?;
+    let truth = truth.as_ref().map(|truth| truth as &dyn Truth);
+    // A simulated exchange has a time of its own.
+    let now = truth.is_none().then(|| shell.clock.now());
+    let report = verify(&store, truth, now).await?;
     shell.answer(&args.common, &report, &report.text())?;
     Ok(if report.clean { Exit::Done } else { Exit::Failed })
 }

@@ -25,8 +25,8 @@ use hl_core::seam::{Clock, Net, Seed, stopped};
 use hl_core::source::Files;
 use hl_core::store::{Store, StoreError};
 use hl_core::{Coin, StreamKey};
+use hl_engine::markets::{Markets, NeverListed};
 use hl_engine::network::{NetworkError, belong};
-use hl_engine::universe::Universe;
 use hl_engine::{Engine, EngineError, Parts, Sharing};
 use hl_runtime::{SystemClock, TcpNet};
 use hl_scheduler::Task;
@@ -53,9 +53,6 @@ use crate::{human, status};
 
 /// The spool holds at most this much: hours of a busy market.
 const SPOOL_BYTES: u64 = 1 << 30;
-/// First pause before the exchange is asked again what it has; doubles, jittered.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// How often the view is shown, and the status kept in the store.
 const VIEW_EVERY: Duration = Duration::from_secs(1);
 const NOTE_EVERY_VIEWS: u64 = 2;
@@ -364,17 +361,43 @@ async fn collect_all(
     mut stop: watch::Receiver<bool>,
     trouble: &mut Option<String>,
 ) -> Result<(), DaemonError> {
-    let Some(coins) = coins(config, engine, store, &mut stop, trouble).await? else { return Ok(()) };
-    let streams: Vec<StreamKey> = config.stream_keys(&coins);
-    let standby = config.standby.resolve(&coins)?;
+    let network = config.network.name();
+    let mut markets = Markets::recall(store, &network, config.coins.wish(&config.network)).await;
+    info!(%network, "asking which markets there are");
+    let begun = tokio::select! {
+        biased;
+        () = stopped(&mut stop) => None,
+        begun = markets.begin(engine) => Some(begun),
+    };
+    let sorted = match begun {
+        Some(Ok(sorted)) => sorted,
+        Some(Err(NeverListed(coins))) => {
+            let unknown = coins.first().map(|coin| config.coins.unknown(*coin, markets.universe()));
+            return Err(unknown.unwrap_or(CoinsError::NoMarkets).into());
+        }
+        None => {
+            *trouble =
+                markets.failed().values().next().map(|error| format!("cannot reach {network}: {error}"));
+            return Ok(());
+        }
+    };
+    // A coin that is not listed yet may have a standby once it is.
+    let wanted: Vec<_> = sorted.listed.iter().chain(&sorted.waiting).copied().collect();
+    config.standby.resolve(&wanted)?;
+    let of = |coins: &[Coin]| (config.stream_keys(coins), config.standby.among(coins));
+    let (streams, standby) = of(&sorted.listed);
     info!(
-        network = config.network.name(),
-        coins = coins.len(),
+        %network,
+        coins = sorted.listed.len(),
         streams = streams.len(),
         standbys = standby.len(),
         "collecting"
     );
-    Ok(engine.run(&streams, &standby, stop).await?)
+    tokio::select! {
+        biased;
+        ended = engine.run(&streams, &standby, stop) => Ok(ended?),
+        never = markets.follow(engine, &of) => match never {},
+    }
 }
 
 /// Answers over HTTP, on a thread of its own.
@@ -399,47 +422,6 @@ async fn tell(config: &Config, outside: &Outside, engine: &Engine) {
         webhook::run(outside.net.as_ref(), to, &sender, engine.alerts(), rng).await;
     }
     std::future::pending().await
-}
-
-/// The coins to collect. Asks until the exchange answers; what was known the last time serves meanwhile. None when
-/// told to stop before.
-async fn coins(
-    config: &Config,
-    engine: &Engine,
-    store: &dyn Store,
-    stop: &mut watch::Receiver<bool>,
-    trouble: &mut Option<String>,
-) -> Result<Option<Vec<Coin>>, DaemonError> {
-    let everything = config.coins.reach_beyond_the_first_dex();
-    let network = config.network.name();
-    let mut pause = FIRST_RETRY;
-    let mut rng = Seed(std::process::id().into()).rng("universe");
-    // An exchange that does not answer is given half a minute before anything is said about it.
-    info!(%network, "asking which markets there are");
-    loop {
-        let read = tokio::select! {
-            biased;
-            () = stopped(stop) => return Ok(None),
-            read = Universe::read_or_recall(engine.client(), store, &network, everything) => read,
-        };
-        match read {
-            Ok(universe) => {
-                *trouble = None;
-                return Ok(Some(config.coins.resolve(&config.network, &universe)?));
-            }
-            Err(error) => {
-                warn!(%error, retry_in = ?pause, "cannot reach {network}");
-                *trouble = Some(format!("cannot reach {network}: {error}"));
-            }
-        }
-        let jittered = pause.mul_f64(0.5 + rng.f64() / 2.0);
-        tokio::select! {
-            biased;
-            () = stopped(stop) => return Ok(None),
-            () = tokio::time::sleep(jittered) => {}
-        }
-        pause = (pause * 2).min(LONGEST_RETRY);
-    }
 }
 
 /// Shows what the engine does, and keeps it in the store, until it is to stop. Never ends by itself: the terminal is given

@@ -3,10 +3,14 @@
 use std::collections::BTreeSet;
 
 use hl_core::Coin;
+use hl_engine::markets::Wish;
 use hl_engine::universe::Universe;
 
 use super::place::Sourced;
 use super::{ConfigError, Network, Place, ValueError};
+
+/// The coin where nothing is said.
+const USUAL: &str = "BTC";
 
 /// The coins to collect.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -82,57 +86,50 @@ impl Coins {
         Ok(if all { Self::All(named) } else { Self::Named(named) })
     }
 
-    /// Whether one of them can only be a market of a builder dex or a spot pair: the names of those cost four more
-    /// requests.
+    /// What is asked of the exchange's markets.
     #[must_use]
-    pub fn reach_beyond_the_first_dex(&self) -> bool {
+    pub fn wish(&self, network: &Network) -> Wish {
+        let names = |named: &[NamedCoin]| named.iter().map(|named| named.coin).collect();
         match self {
-            Self::Named(coins) | Self::All(coins) => {
-                coins.iter().any(|c| c.coin.as_str().contains([':', '@', '/', '#']))
-            }
-            Self::Default => false,
+            Self::Default if *network == Network::Sim => Wish { all: true, named: Vec::new() },
+            Self::Default => Wish { all: false, named: Coin::new(USUAL).into_iter().collect() },
+            Self::All(named) => Wish { all: true, named: names(named) },
+            Self::Named(named) => Wish { all: false, named: names(named) },
         }
     }
 
-    /// The coins, each checked against what exists.
+    /// What to say of a coin that the exchange has never listed.
+    #[must_use]
+    pub fn unknown(&self, coin: Coin, universe: &Universe) -> CoinsError {
+        let named = match self {
+            Self::Default => &[][..],
+            Self::All(named) | Self::Named(named) => named,
+        };
+        let place = named.iter().find(|named| named.coin == coin).map(|named| named.place.clone());
+        let nearest = crate::nearest(coin.as_str(), universe.names().map(Coin::as_str));
+        let nearest = universe.names().find(|known| Some(known.as_str()) == nearest);
+        CoinsError::Unknown { coin, place: place.unwrap_or(Place::Default), nearest }
+    }
+
+    /// The coins that a command is about: those that the exchange lists, then those that it listed once, or whose list
+    /// could not be read.
     ///
     /// # Errors
-    /// When a coin does not exist, or none does.
+    /// When the exchange has never listed one of them, or lists none.
     pub fn resolve(&self, network: &Network, universe: &Universe) -> Result<Vec<Coin>, CoinsError> {
-        let exists = |coin: Coin, place: &Place| {
-            let mut all = universe.perps.iter().chain(&universe.others);
-            if all.any(|&known| known == coin) {
-                return Ok(coin);
-            }
-            let names = || universe.perps.iter().chain(&universe.others);
-            let nearest = crate::nearest(coin.as_str(), names().map(|known| known.as_str()));
-            let nearest = names().find(|known| Some(known.as_str()) == nearest).copied();
-            Err(CoinsError::Unknown { coin, place: place.clone(), nearest })
-        };
-        match self {
-            Self::Named(named) => named.iter().map(|n| exists(n.coin, &n.place)).collect(),
-            Self::Default if *network != Network::Sim => {
-                let bitcoin = universe.perps.iter().find(|coin| coin.as_str() == "BTC");
-                bitcoin.map(|&coin| vec![coin]).ok_or(CoinsError::NoMarkets)
-            }
-            Self::Default | Self::All(_) if universe.perps.is_empty() => Err(CoinsError::NoMarkets),
-            Self::Default => Ok(universe.perps.clone()),
-            Self::All(named) => {
-                let mut coins = universe.perps.clone();
-                for one in named {
-                    let coin = exists(one.coin, &one.place)?;
-                    if !coins.contains(&coin) {
-                        coins.push(coin);
-                    }
-                }
-                Ok(coins)
-            }
+        let sorted = self.wish(network).sorted(universe, &BTreeSet::new());
+        if let Some(&coin) = sorted.unknown.first() {
+            return Err(self.unknown(coin, universe));
         }
+        let coins: Vec<_> = sorted.listed.into_iter().chain(sorted.waiting).collect();
+        if coins.is_empty() { Err(CoinsError::NoMarkets) } else { Ok(coins) }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use hl_engine::universe::Part;
+
     use super::*;
 
     fn coins(names: &[&str]) -> Vec<Coin> {
@@ -145,13 +142,20 @@ mod tests {
 
     #[test]
     fn what_is_collected_where_nothing_is_said() {
-        let universe = Universe { perps: coins(&["BTC", "ETH"]), others: coins(&["@1"]) };
+        let mut universe = Universe::default();
+        universe.learn(Part::Perpetuals, coins(&["BTC", "ETH"]), coins(&["OLD"]));
+        universe.learn(Part::Spot, coins(&["@1"]), Vec::new());
         let resolve = |coins: Coins, network| coins.resolve(&network, &universe).unwrap();
         assert_eq!(resolve(Coins::Default, Network::Mainnet), coins(&["BTC"]));
         assert_eq!(resolve(Coins::Default, Network::Sim), coins(&["BTC", "ETH"]));
         assert_eq!(resolve(named("all"), Network::Mainnet), coins(&["BTC", "ETH"]));
         assert_eq!(resolve(named("@1,all,ETH"), Network::Mainnet), coins(&["BTC", "ETH", "@1"]));
         assert_eq!(resolve(named("@1,ETH,@1"), Network::Mainnet), coins(&["@1", "ETH"]));
+        assert_eq!(
+            resolve(named("OLD,BTC"), Network::Mainnet),
+            coins(&["BTC", "OLD"]),
+            "delisted: it has a past"
+        );
         assert_eq!(
             named("all").resolve(&Network::Mainnet, &Universe::default()),
             Err(CoinsError::NoMarkets),
@@ -160,17 +164,9 @@ mod tests {
     }
 
     #[test]
-    fn a_market_of_another_dex_beside_all_is_asked_for() {
-        for (names, beyond) in
-            [("all", false), ("all,BTC", false), ("all,xyz:NVDA", true), ("@107,all", true)]
-        {
-            assert_eq!(named(names).reach_beyond_the_first_dex(), beyond, "{names}");
-        }
-    }
-
-    #[test]
     fn an_unknown_coin_names_the_flag_and_the_nearest() {
-        let universe = Universe { perps: coins(&["BTC", "kPEPE"]), others: coins(&[]) };
+        let mut universe = Universe::default();
+        universe.learn(Part::Perpetuals, coins(&["BTC", "kPEPE"]), Vec::new());
         let error = |names| named(names).resolve(&Network::Mainnet, &universe).unwrap_err().to_string();
         assert_eq!(error("BTC,btc"), r#"--coin: the exchange has no coin "btc"; did you mean "BTC"?"#);
         assert_eq!(error("PEPE"), r#"--coin: the exchange has no coin "PEPE"; did you mean "kPEPE"?"#);

@@ -46,6 +46,17 @@ impl Standby {
             Self::Named(named) => named.iter().map(checked).collect(),
         }
     }
+
+    /// Those of these coins that are to have one.
+    #[must_use]
+    pub fn among(&self, coins: &[Coin]) -> BTreeSet<Coin> {
+        let has_one = |coin: &&Coin| match self {
+            Self::None => false,
+            Self::All(_) => true,
+            Self::Named(named) => named.iter().any(|named| named.coin == **coin),
+        };
+        coins.iter().filter(has_one).copied().collect()
+    }
 }
 
 #[cfg(test)]

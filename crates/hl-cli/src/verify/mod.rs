@@ -12,7 +12,7 @@ use hl_core::ledger::Span;
 use hl_core::store::StoreError;
 use hl_core::thinning::{self, NOTE};
 use hl_core::{Kind, Records, StreamKey, TimeMs};
-use hl_store::{GapRow, Inspect, StreamRow};
+use hl_store::{GapRow, Inspect, StreamRow, checks};
 
 pub use compare::{Finding, Gaps, Piece, States, Tally};
 pub use report::{Compared, Found, Gap, Report, Stream};
@@ -35,13 +35,22 @@ pub enum VerifyError {
     Truth(#[from] TruthError),
 }
 
-/// Audits a store and, where the truth is given, compares every stream with it from its first claim to its edge.
+/// Audits a store and, where the truth is given, compares every stream with it from its first claim to its edge. Where the
+/// time is given, nothing may bear a later one.
 ///
 /// # Errors
 /// When the store or the truth cannot be read.
-pub async fn verify(store: &dyn Inspect, truth: Option<&dyn Truth>) -> Result<Report, VerifyError> {
-    let audit = store.audit().await?;
+pub async fn verify(
+    store: &dyn Inspect,
+    truth: Option<&dyn Truth>,
+    now: Option<TimeMs>,
+) -> Result<Report, VerifyError> {
+    let mut audit = store.audit().await?;
     let streams = store.streams().await?;
+    if let Some(now) = now {
+        let coverage = store.coverage(None).await?;
+        audit.problems.extend(checks::beyond_now(&streams, &coverage, now));
+    }
     let gaps = store.gaps(None).await?;
     let oldest = match truth {
         Some(truth) => Some(truth.oldest().await?),

@@ -144,7 +144,7 @@ async fn an_hour_that_agrees_is_clean_and_comes_in_pages() {
     let rows = Rows::from([(mids_key, Records::Mids(mids)), (trades_key, Records::Trades(trades))]);
     let truth = MemoryTruth::of(&rows, 0);
     let store = Memory { rows, edge: 59 * MINUTE, ..Memory::default() };
-    let report = verify(&store, Some(&truth)).await.unwrap();
+    let report = verify(&store, Some(&truth), None).await.unwrap();
     assert!(report.clean, "{}", report.text());
     let compared: Vec<_> = report.streams.iter().filter_map(|s| s.compared.clone()).collect();
     assert_eq!(compared.len(), 2);
@@ -167,14 +167,14 @@ async fn what_is_missing_outside_a_gap_is_not_clean_and_inside_one_is() {
     stored.retain(|t| !(590_000..=610_000).contains(&t.time.0));
     let rows = Rows::from([(key, Records::Trades(stored))]);
     let mut store = Memory { rows, edge: 59 * MINUTE, ..Memory::default() };
-    let report = verify(&store, Some(&truth)).await.unwrap();
+    let report = verify(&store, Some(&truth), None).await.unwrap();
     assert!(!report.clean);
     assert_eq!(report.problems.len(), 1);
     assert_eq!((report.problems[0].check, report.problems[0].count), ("missing", 21));
     assert_eq!(report.problems[0].example, "first at 590000, 1970-01-01T00:09:50.000Z");
 
     store.gaps = vec![gap(key, 589_000, 611_000)];
-    let report = verify(&store, Some(&truth)).await.unwrap();
+    let report = verify(&store, Some(&truth), None).await.unwrap();
     assert!(report.clean, "{}", report.text());
     let compared = report.streams[0].compared.clone().unwrap();
     assert_eq!((compared.missing, compared.missing_in_gaps), (Some(0), 21));
@@ -189,7 +189,7 @@ async fn the_truth_is_not_asked_for_what_it_has_forgotten() {
     known.get_mut(&key).unwrap().retain_time(|time| time.0 >= 30 * MINUTE);
     let truth = MemoryTruth::of(&known, 30 * MINUTE);
     let store = Memory { rows, edge: 59 * MINUTE, ..Memory::default() };
-    let report = verify(&store, Some(&truth)).await.unwrap();
+    let report = verify(&store, Some(&truth), None).await.unwrap();
     assert!(report.clean, "{}", report.text());
     let compared = report.streams[0].compared.clone().unwrap();
     assert_eq!(compared.span.from, TimeMs(30 * MINUTE), "and the report says from where on");
@@ -201,11 +201,11 @@ async fn without_a_truth_the_audit_decides() {
     let problem = Problem { check: "rows_in_gap", stream: Some(key), count: 3, example: "one".to_owned() };
     let rows = Rows::from([(key, Records::Trades(trades))]);
     let mut store = Memory { rows, edge: 1, problems: vec![problem], ..Memory::default() };
-    let report = verify(&store, None).await.unwrap();
+    let report = verify(&store, None, None).await.unwrap();
     assert!(!report.clean && report.streams[0].compared.is_none());
     assert!(report.text().contains("trades/BTC: rows_in_gap: 3 (one)"), "{}", report.text());
     store.problems.clear();
-    let clean = verify(&store, None).await.unwrap();
+    let clean = verify(&store, None, None).await.unwrap();
     let json = serde_json::to_value(&clean).unwrap();
     assert_eq!(
         json,
@@ -214,7 +214,7 @@ async fn without_a_truth_the_audit_decides() {
             "gaps": [], "streams": [{"stream": "trades/BTC", "rows": 3600, "duplicates": 0}],
         })
     );
-    let with_truth = verify(&store, Some(&MemoryTruth::of(&store.rows, 0))).await.unwrap();
+    let with_truth = verify(&store, Some(&MemoryTruth::of(&store.rows, 0)), None).await.unwrap();
     let json = serde_json::to_value(&with_truth.streams[0]).unwrap();
     for key in ["truth", "missing", "missing_in_gaps", "extra", "different", "pending"] {
         assert!(json[key].is_u64(), "{key}: {json}");

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hl_core::StreamKey;
-use hl_core::ledger::{Change, Span};
+use hl_core::ledger::Change;
 use hl_core::seam::BoxFuture;
 use hl_core::source::{Content, Offer, Sink, Ticket};
 use hl_core::store::StreamStart;
 use hl_core::stream::Conflation;
-use hl_core::timeline::Grant;
+use hl_core::timeline::{Audited, Grant};
 use tokio::sync::Notify;
 
 /// Entries that the inbox holds before offers wait.
@@ -36,8 +36,8 @@ pub(super) enum Entry {
     Release(StreamKey),
     /// A backfill has written this.
     Filled { stream: StreamKey, change: Change },
-    /// An audit found that this covered piece is not what the exchange has.
-    Stale { stream: StreamKey, span: Span },
+    /// An audit read these final bars once more.
+    Audited { stream: StreamKey, bars: Vec<Audited> },
     /// Data.
     Offer(Offer),
 }
@@ -53,7 +53,7 @@ impl Entry {
             | Self::Warm(_)
             | Self::Release(_)
             | Self::Filled { .. }
-            | Self::Stale { .. } => 0,
+            | Self::Audited { .. } => 0,
         }
     }
 }
@@ -115,9 +115,9 @@ impl Inbox {
         self.push_now(Entry::Filled { stream, change });
     }
 
-    /// An audit found that this covered piece is not what the exchange has. Does not wait: an audit is slow.
-    pub fn stale(&self, stream: StreamKey, span: Span) {
-        self.push_now(Entry::Stale { stream, span });
+    /// An audit read these final bars once more. Does not wait: an audit is slow.
+    pub fn audited(&self, stream: StreamKey, bars: Vec<Audited>) {
+        self.push_now(Entry::Audited { stream, bars });
     }
 
     /// The lease of a stream is gone.
@@ -339,13 +339,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_the_process_says_comes_out_in_order() {
         let inbox = Inbox::new();
-        let (coin, span) = (Coin::new("BTC").unwrap(), Span::new(TimeMs(1), TimeMs(2)));
-        let stream = StreamKey::Trades(coin);
+        let stream = StreamKey::Trades(Coin::new("BTC").unwrap());
+        let bar = Audited { time: TimeMs(1), counted: 3, stored: 2 };
         inbox.start(StreamStart { stream, edge: None, recent: hl_core::store::Recent::default() });
         inbox.handover(stream, None);
         inbox.offer(trade()).await;
         inbox.filled(stream, Change::Edge(TimeMs(1)));
-        inbox.stale(stream, span);
+        inbox.audited(stream, vec![bar]);
         inbox.forget(stream);
         let taken = inbox.take(10).await.unwrap();
         assert!(
@@ -356,9 +356,9 @@ mod tests {
                     Entry::Handover { .. },
                     Entry::Offer(_),
                     Entry::Filled { change: Change::Edge(TimeMs(1)), .. },
-                    Entry::Stale { span: at, .. },
+                    Entry::Audited { bars, .. },
                     Entry::Forget(_)
-                ] if *at == span
+                ] if *bars == [bar]
             ),
             "{taken:?}"
         );

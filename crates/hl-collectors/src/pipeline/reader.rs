@@ -176,8 +176,12 @@ impl Pipeline {
         let mut changes = Vec::new();
         for entry in entries {
             match entry {
-                Entry::Start(start) => {
+                Entry::Start(mut start) => {
                     let stream = start.stream;
+                    if self.thinner.leaves_out_trades() {
+                        // What was left out was not missed.
+                        start.recent.since = start.edge;
+                    }
                     let since = self.mono.now();
                     self.meters.stream(stream, |m| (m.edge, m.since) = (start.edge, since));
                     self.reconciler.start(&start);
@@ -207,9 +211,12 @@ impl Pipeline {
                     self.reconciler.note(self.mono.now(), stream, &change);
                     self.take_doubts();
                 }
-                Entry::Stale { stream, span } => {
-                    warn!(%stream, ?span, "the exchange counts more trades in a final bar: it is read again");
-                    self.doubt(stream, span);
+                Entry::Audited { stream, bars } => {
+                    for (stream, span) in self.reconciler.audited(stream, &bars) {
+                        warn!(%stream, ?span, "the exchange counts more trades in a final bar: it is read again");
+                        self.doubt(stream, span);
+                    }
+                    self.take_doubts();
                 }
                 Entry::Handover { stream, grant } => {
                     self.reconciler.handover(stream);
@@ -230,6 +237,9 @@ impl Pipeline {
                     if let Some(line) = self.warm.get_mut(&offer.stream) {
                         line.offer(offer.ticket, offer.content, &self.reconciler, &mut changes);
                         continue;
+                    }
+                    if let Content::Frame(Records::Candles(bars)) = &offer.content {
+                        self.reconciler.bars(self.mono.now(), offer.stream, bars);
                     }
                     let Some(line) = self.lines.get_mut(&offer.stream) else { continue };
                     let aside = aside(line, &offer);
@@ -255,10 +265,10 @@ impl Pipeline {
             m.edge = edge;
             m.tally += tally;
             // What comes too late to be stored is a sign of life all the same.
-            if tally.admitted + tally.late > 0 {
+            if tally.admitted + tally.late + tally.known > 0 {
                 m.last = Some(now);
             }
-            if tally.admitted + tally.late + tally.ringed > 0 {
+            if tally.admitted + tally.late + tally.known + tally.ringed > 0 {
                 m.heard = Some(now);
             }
         });
@@ -303,7 +313,8 @@ impl Pipeline {
     }
 
     fn gather(&mut self, stream: StreamKey, changes: &mut Vec<Change>) {
-        let gaps = changes.iter().filter(|c| matches!(c, Change::GapOpened { .. })).count() as u64;
+        let is_gap = |c: &&Change| matches!(c, Change::GapOpened { .. } | Change::Doubted { .. });
+        let gaps = changes.iter().filter(is_gap).count() as u64;
         if gaps > 0 {
             self.meters.stream(stream, |m| m.gaps += gaps);
         }

@@ -5,28 +5,19 @@ use std::time::Duration;
 use hl_core::decode::rest as decode;
 use hl_core::ledger::Span;
 use hl_core::message::info::{CandleRange, InfoRequest};
+use hl_core::past::{
+    self, BarsQuestion, FUNDING_MS, FundingQuestion, KEPT_BARS, PAGE_BARS, PAGE_FUNDING, Page,
+};
 use hl_core::seam::BoxFuture;
-use hl_core::source::{FetchError, Page, Past};
-use hl_core::{Coin, Interval, Records, StreamKey, TimeMs};
+use hl_core::source::{FetchError, Past};
+use hl_core::{Coin, Interval, StreamKey, TimeMs};
 
 use super::client::{InfoClient, RestError};
 use super::weights::Urgency;
 
 /// A backfill waits this long for room in the budget before it says so.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Bars of an interval that the exchange keeps.
-pub(super) const KEPT_BARS: i64 = 5_000;
-/// Bars asked for at a time: weight 20 + 1 for each 60.
-const PAGE_BARS: i64 = 1_200;
-/// Funding is settled every hour.
-const FUNDING_MS: i64 = 3_600_000;
-/// Funding rows of a full page.
-const PAGE_FUNDING: usize = 500;
-/// A funding row was seen up to 24 minutes after its hour.
-const FUNDING_LAG_MS: i64 = 30 * 60_000;
-/// A bar may change for this long after its end.
-const BAR_LAG_MS: i64 = 5_000;
-/// `recentTrades` gives this many, unless a coin has never traded more.
+/// `recentTrades` gives this many, unless a coin has never traded more (PROTOCOL section 3.1).
 pub(super) const RECENT_TRADES: usize = 10;
 
 /// What reading a piece of the past costs at least.
@@ -60,7 +51,7 @@ pub fn cost(stream: StreamKey, piece: Span, now: TimeMs) -> Cost {
         }
         StreamKey::Funding(coin) => {
             let request = InfoRequest::FundingHistory { coin, start_time, end_time };
-            (request, piece.to.min(now).since(start_time) / FUNDING_MS, PAGE_FUNDING as u64)
+            (request, piece.to.min(now).since(start_time) / FUNDING_MS, PAGE_FUNDING.unsigned_abs())
         }
         StreamKey::Trades(coin) => (InfoRequest::RecentTrades { coin }, 10, RECENT_TRADES as u64),
         // Nothing is asked: there is nothing to be had.
@@ -75,15 +66,15 @@ pub fn cost(stream: StreamKey, piece: Span, now: TimeMs) -> Cost {
 }
 
 impl Past for InfoClient {
-    fn page(&self, stream: StreamKey, piece: Span) -> BoxFuture<'_, Result<Page, FetchError>> {
+    fn page(&self, stream: StreamKey, piece: Span, effort: u32) -> BoxFuture<'_, Result<Page, FetchError>> {
         Box::pin(async move {
             let page = match stream {
-                StreamKey::Candle(coin, interval) => self.candles(coin, interval, piece).await,
-                StreamKey::Funding(coin) => self.funding(coin, piece).await,
+                StreamKey::Candle(coin, interval) => self.candles(coin, interval, piece, effort).await,
+                StreamKey::Funding(coin) => self.funding(coin, piece, effort).await,
                 StreamKey::Trades(coin) => self.trades(coin, piece).await,
                 // The exchange has no past of states.
                 StreamKey::Book(..) | StreamKey::Bbo(_) | StreamKey::Mids | StreamKey::Context(_) => {
-                    return Ok(nothing(stream, piece));
+                    Ok(Page::gone(piece))
                 }
             };
             page.map_err(|error| FetchError {
@@ -96,86 +87,42 @@ impl Past for InfoClient {
 }
 
 impl InfoClient {
-    async fn candles(&self, coin: Coin, interval: Interval, piece: Span) -> Result<Page, RestError> {
-        let step = interval.ms();
+    async fn candles(
+        &self,
+        coin: Coin,
+        interval: Interval,
+        piece: Span,
+        effort: u32,
+    ) -> Result<Page, RestError> {
         let asked = self.asked().await?;
-        let kept_from = interval.open_of(asked) - (KEPT_BARS - 1) * step;
-        let from = piece.from.max(TimeMs(0));
-        let start = if from < kept_from { kept_from.min(piece.to) } else { from };
-        let end = piece.to.min(start + PAGE_BARS * step);
-        // The bars that are final, asked for after the time in which they could still change.
-        let settled = end.min(interval.open_of(asked - BAR_LAG_MS));
-        if settled <= start && start <= from {
-            return Ok(Page { records: Records::Candles(Vec::new()), proven: None, lost: None, next: None });
-        }
-        let req = CandleRange { coin, interval, start_time: from, end_time: Some(end - 1) };
+        let Some(question) = BarsQuestion::new(coin, interval, piece, asked, effort) else {
+            return Ok(Page::nothing(None));
+        };
+        let Span { from: start_time, to } = question.request;
+        let req = CandleRange { coin, interval, start_time, end_time: Some(to) };
         let request = InfoRequest::CandleSnapshot { req };
-        let items = usize::try_from(end.since(start) / step + 1).unwrap_or(usize::MAX);
-        let mut bars = self.ask(&request, items, Urgency::Backfill, PATIENCE, decode::candles).await?;
-        bars.retain(|bar| bar.time >= from && bar.time < settled);
-        // The exchange may keep some more bars than it says.
-        let start = bars.first().map_or(start, |bar| bar.time.min(start));
-        Ok(Page {
-            records: Records::Candles(bars),
-            proven: (start < settled).then(|| Span::new(start, settled)),
-            lost: (from < start).then(|| Span::new(piece.from, start)),
-            next: (settled == end && end < piece.to).then_some(end),
-        })
+        let bars = self.ask(&request, question.items(), Urgency::Backfill, PATIENCE, decode::candles).await?;
+        Ok(question.page(bars))
     }
 
-    async fn funding(&self, coin: Coin, piece: Span) -> Result<Page, RestError> {
+    async fn funding(&self, coin: Coin, piece: Span, effort: u32) -> Result<Page, RestError> {
         let asked = self.asked().await?;
-        let start_time = piece.from.max(TimeMs(0));
-        let request = InfoRequest::FundingHistory { coin, start_time, end_time: Some(piece.to - 1) };
-        let mut rows = self.ask(&request, PAGE_FUNDING, Urgency::Backfill, PATIENCE, decode::funding).await?;
-        rows.retain(|row| row.time >= piece.from && row.time < piece.to);
-        let last = rows.last().map(|row| row.time);
-        let full = rows.len() >= PAGE_FUNDING;
-        let proven_to = match last {
-            Some(last) if full => last + 1,
-            _ => piece.to.min((asked - FUNDING_LAG_MS).max(last.map_or(TimeMs::MIN, |last| last + 1))),
+        let Some(question) = FundingQuestion::new(coin, piece, asked, effort) else {
+            return Ok(Page::nothing(None));
         };
-        Ok(Page {
-            records: Records::Funding(rows),
-            proven: (piece.from < proven_to).then(|| Span::new(piece.from, proven_to)),
-            lost: None,
-            next: (full && proven_to < piece.to).then_some(proven_to),
-        })
+        let Span { from: start_time, to } = question.request;
+        let request = InfoRequest::FundingHistory { coin, start_time, end_time: Some(to) };
+        let items = usize::try_from(PAGE_FUNDING).unwrap_or_default();
+        let rows = self.ask(&request, items, Urgency::Backfill, PATIENCE, decode::funding).await?;
+        Ok(question.page(asked, rows))
     }
 
     async fn trades(&self, coin: Coin, piece: Span) -> Result<Page, RestError> {
-        let asked = self.asked().await?;
         let request = InfoRequest::RecentTrades { coin };
-        let mut trades =
+        let trades =
             self.ask(&request, RECENT_TRADES, Urgency::Backfill, PATIENCE, decode::recent_trades).await?;
-        let first = match trades.first() {
-            Some(first) if trades.len() >= RECENT_TRADES => first.time,
-            // Fewer than it could give: that is all there ever was.
-            _ => TimeMs::MIN,
-        };
-        let proven = Span::new(first, asked.max(first)).intersect(piece);
-        trades.retain(|trade| piece.contains(trade.time));
-        Ok(Page {
-            records: Records::Trades(trades),
-            proven,
-            lost: (piece.from < first || proven.is_none())
-                .then(|| Span::new(piece.from, proven.map_or(piece.to, |p| p.from))),
-            next: None,
-        })
+        Ok(past::trades(coin, piece, trades, RECENT_TRADES))
     }
-}
-
-fn nothing(stream: StreamKey, piece: Span) -> Page {
-    let records = match stream {
-        StreamKey::Trades(_) => Records::Trades(Vec::new()),
-        StreamKey::Book(..) => Records::Books(Vec::new()),
-        StreamKey::Bbo(_) => Records::Bbos(Vec::new()),
-        StreamKey::Candle(..) => Records::Candles(Vec::new()),
-        StreamKey::Mids => Records::Mids(Vec::new()),
-        StreamKey::Context(_) => Records::Contexts(Vec::new()),
-        StreamKey::Funding(_) => Records::Funding(Vec::new()),
-    };
-    Page { records, proven: None, lost: Some(piece), next: None }
 }
 
 #[cfg(test)]

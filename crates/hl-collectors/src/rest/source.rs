@@ -10,17 +10,18 @@ use hl_core::backoff::Backoff;
 use hl_core::decode::rest as decode;
 use hl_core::ledger::{Cause, Span};
 use hl_core::message::info::{CandleRange, InfoRequest};
+use hl_core::past::{KEPT_BARS, Page};
 use hl_core::record::{Bbo, Book};
 use hl_core::seam::BoxFuture;
 use hl_core::source::{
-    Content, DataSource, FetchError, Offer, Page, Past, Polled, Polls, Prober, Role, Sink, Ticket,
+    Content, DataSource, FetchError, Offer, Past, Polled, Polls, Prober, Role, Sink, Ticket,
 };
 use hl_core::stream::BookVariant;
 use hl_core::{Coin, Epoch, Kind, Records, RunId, SourceId, StreamKey, TimeMs};
 use tracing::{debug, warn};
 
 use super::client::{InfoClient, RestError};
-use super::past::{KEPT_BARS, RECENT_TRADES};
+use super::past::RECENT_TRADES;
 use super::weights::Urgency;
 
 /// How long a poll waits for room in the budget.
@@ -38,6 +39,8 @@ const FAST_LEVELS: usize = 5;
 const STAMP_LIMIT_MS: i64 = 1_500;
 /// Bars before the edge that a poll of candles asks for as well, when nothing is stored yet.
 const FIRST_BARS: i64 = 2;
+/// Bars before the edge that a poll of candles asks for in any case: an hour of minutes, which weighs as much as one.
+const ANCHOR_BARS: i64 = 60;
 
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
@@ -175,8 +178,7 @@ impl RestSource {
                 let spec = Kind::Trades.spec();
                 let span = trades.first().map_or(spec.poll_ms, |first| asked.since(first.time));
                 let desired = (span * 6 / 10).clamp(spec.fastest_poll_ms, spec.poll_ms);
-                let from = (trades.len() < RECENT_TRADES).then_some(TimeMs::MIN);
-                self.offer(streams, asked, from, |_| Some(Records::Trades(trades.clone()))).await;
+                self.offer(streams, asked, None, |_| Some(Records::Trades(trades.clone()))).await;
                 Ok(Some(desired))
             }
             Query::Candles(stream) => {
@@ -184,8 +186,10 @@ impl RestSource {
                 let asked = client.asked().await?;
                 let start = (self.edge_of)(*stream)
                     .unwrap_or_else(|| interval.open_of(asked) - FIRST_BARS * interval.ms());
-                let req = CandleRange { coin, interval, start_time: start.max(TimeMs(0)), end_time: None };
-                let bars = usize::try_from(asked.since(start) / interval.ms() + 2).unwrap_or(0).min(5_000);
+                // With bars before the edge: minutes without trades are empty where the answer has a bar on each side.
+                let anchor = start - ANCHOR_BARS * interval.ms();
+                let req = CandleRange { coin, interval, start_time: anchor.max(TimeMs(0)), end_time: None };
+                let bars = usize::try_from(asked.since(anchor) / interval.ms() + 2).unwrap_or(0).min(5_000);
                 let request = InfoRequest::CandleSnapshot { req };
                 let bars = client.ask(&request, bars, Urgency::Live, PATIENCE, decode::candles).await?;
                 // Only the most recent exist: what lies before them is not in the answer, traded or not.
@@ -454,7 +458,7 @@ impl Prober for RestSource {
 }
 
 impl Past for RestSource {
-    fn page(&self, stream: StreamKey, piece: Span) -> BoxFuture<'_, Result<Page, FetchError>> {
-        self.client.page(stream, piece)
+    fn page(&self, stream: StreamKey, piece: Span, effort: u32) -> BoxFuture<'_, Result<Page, FetchError>> {
+        self.client.page(stream, piece, effort)
     }
 }

@@ -4,11 +4,17 @@
 //! passed, and proof came that nothing is in flight: the pong to a ping sent after those seconds, on a subscription
 //! older than the bar, or a REST answer asked for after them. Minutes absent under that proof are empty. Every bar
 //! from the edge to a new run's first bar was touched by the handover: it becomes a gap, which REST fills.
+//!
+//! An answer proves only what it contains: the bars in it, and that a minute without one was empty where it has a bar on
+//! each side of it. Nothing is final behind its last bar, and nothing before its first, unless the trades say that nobody
+//! traded then. So it is asked for from some bars before the edge. A bar that counts fewer trades than are stored is not
+//! final, whoever brought it; and one that was final and turns out to count more is doubted.
 
 use std::collections::BTreeMap;
 
 use super::{Common, Live, Tally, Verdict, Witness};
 use crate::ledger::{Cause, Change, Span};
+use crate::record::Candle;
 use crate::seeded::guard;
 use crate::source::Content;
 use crate::{Interval, Records, TimeMs};
@@ -21,6 +27,8 @@ const START_MARGIN_MS: i64 = 2_000;
 /// Bars before the newest that are judged: a week of minutes. A time from the wire may lie millions of years ahead, and
 /// nothing is known of the trades of so many minutes anyway.
 const MOST_JUDGED: i64 = 10_000;
+/// Bars below the edge whose counts are remembered.
+const MOST_FINALS: u8 = 64;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Candles {
@@ -32,6 +40,9 @@ pub(super) struct Candles {
     cause: Cause,
     /// Open bars of the owning run.
     seen: BTreeMap<TimeMs, Seen>,
+    /// The last bars below the edge, and what their best versions count: those that became final, and those that came
+    /// although they lie in a gap.
+    finals: BTreeMap<TimeMs, u64>,
     /// The newest proof: what was sent before it has been seen.
     now: TimeMs,
 }
@@ -66,6 +77,7 @@ impl Candles {
             first: First::Awaited,
             cause: Cause::Handover,
             seen: BTreeMap::new(),
+            finals: BTreeMap::new(),
             now: TimeMs::MIN,
         }
     }
@@ -109,7 +121,7 @@ impl Candles {
                     self.first = if whole < first { First::Late(first) } else { First::Settled };
                 }
                 let mut tally = Tally { admitted: bars.len() as u64, ..Tally::default() };
-                let bars = self.cut(common, bars, &mut tally);
+                let bars = self.cut(common, bars, &mut tally, out);
                 for bar in &bars {
                     let at = self.now.max(bar.time);
                     let seen = self.seen.entry(bar.time).or_insert(Seen { at, trades: 0 });
@@ -126,28 +138,73 @@ impl Candles {
                 Tally::default()
             }
             Content::Answer { records: Records::Candles(bars), from, asked } => {
-                let mut tally = Tally { admitted: bars.len() as u64, ..Tally::default() };
-                let first = bars.iter().map(|b| b.time).min();
-                let Some(from) = from.map(|from| self.at_or_after(from)).or(first) else { return tally };
-                // Polls sample: each answer has to join anew.
-                live.unproven.get_or_insert(Cause::Sampled);
-                // Also where nothing was traded: what lies before it is nobody's but a backfill's.
-                if common.edge.is_none() {
-                    common.advance(from, out);
-                }
-                self.begin(common, live, from, out);
-                let newest = bars.iter().map(|b| b.time).max();
-                let bars = self.cut(common, bars, &mut tally);
-                if !bars.is_empty() {
-                    out.push(live.rows(Records::Candles(bars)));
-                }
-                if let Some(newest) = newest {
-                    self.settle(common, live, newest.min(self.open_of(asked - SETTLE_MS)), out);
-                }
-                tally
+                self.answer(common, live, bars, from, asked, witness, out)
             }
             Content::Frame(_) | Content::Answer { .. } | Content::Unanswered { .. } => Tally::default(),
         }
+    }
+
+    /// A REST answer. `from`: it was asked for from there on, or from earlier.
+    #[allow(clippy::too_many_arguments, reason = "what an answer has, and where it goes")]
+    fn answer(
+        &mut self,
+        common: &mut Common,
+        live: &mut Live,
+        mut bars: Vec<Candle>,
+        from: Option<TimeMs>,
+        asked: TimeMs,
+        witness: &dyn Witness,
+        out: &mut Vec<Change>,
+    ) -> Tally {
+        let offered = bars.len() as u64;
+        // The time at which it was asked for is a low estimate. A bar that cannot have begun yet is not taken.
+        let last = self.next(self.open_of(asked));
+        bars.retain(|bar| bar.interval == self.interval && bar.time <= last);
+        let mut tally = Tally { admitted: bars.len() as u64, ..Tally::default() };
+        tally.late = offered - tally.admitted;
+        let first = bars.iter().map(|bar| bar.time).min();
+        let Some(from) = from.map(|from| self.at_or_after(from)).or(first) else { return tally };
+        // Polls sample: each answer has to join anew.
+        live.unproven.get_or_insert(Cause::Sampled);
+        // Also where nothing was traded: what lies before it is nobody's but a backfill's.
+        if common.edge.is_none() {
+            common.advance(from, out);
+        }
+        self.begin(common, live, from, out);
+        let newest = bars.iter().map(|bar| bar.time).max();
+        let edge = common.edge.unwrap_or(from);
+        tally.known = bars.iter().filter(|bar| bar.time < edge).count() as u64;
+        let bars = self.cut(common, bars, &mut tally, out);
+        tally.late -= tally.known;
+        let counts: BTreeMap<_, _> = bars.iter().map(|bar| (bar.time, bar.trades)).collect();
+        if !bars.is_empty() {
+            out.push(live.rows(Records::Candles(bars)));
+        }
+        let (Some(first), Some(newest)) = (first, newest) else { return tally };
+        let to = newest.min(self.open_of(asked - SETTLE_MS));
+        let oldest = to - MOST_JUDGED * self.interval.ms();
+        if edge < oldest {
+            common.open_gap(Span::new(edge, oldest), self.cause, out);
+            common.advance(oldest, out);
+        }
+        let mut bar = edge.max(oldest);
+        while bar < to {
+            let piece = Span::new(bar, self.next(bar));
+            let count = counts.get(&bar).copied().unwrap_or_default();
+            let is_answered = first <= bar
+                || witness.judge(common.key, piece, 0) == Verdict::Plausible
+                || !guard!(AnsweredBars);
+            let is_short = witness.stored(common.key, piece) > count;
+            if !is_answered || is_short {
+                self.settle(common, live, bar, &counts, out);
+                let cause = if is_short { Cause::Silence } else { self.cause };
+                common.open_gap(piece, cause, out);
+                common.advance(piece.to, out);
+            }
+            bar = piece.to;
+        }
+        self.settle(common, live, to, &counts, out);
+        tally
     }
 
     /// The owner sees bars whole from `whole` on. What lies between the edge and there is a gap.
@@ -167,17 +224,32 @@ impl Candles {
         self.whole_from = Some(whole);
     }
 
-    /// Drops bars that are final already or lie in a gap.
+    /// Drops bars that are final already or lie in a gap. One that was over and goes on counting is doubted, whoever proved
+    /// it final: a gap that is still open stays as it is.
     fn cut(
-        &self,
-        common: &Common,
-        mut bars: Vec<crate::record::Candle>,
+        &mut self,
+        common: &mut Common,
+        mut bars: Vec<Candle>,
         tally: &mut Tally,
-    ) -> Vec<crate::record::Candle> {
-        let before = bars.len();
-        bars.retain(|bar| bar.interval == self.interval && common.edge.is_none_or(|edge| bar.time >= edge));
-        tally.late += (before - bars.len()) as u64;
-        tally.admitted -= (before - bars.len()) as u64;
+        out: &mut Vec<Change>,
+    ) -> Vec<Candle> {
+        let offered = tally.admitted;
+        bars.retain(|bar| {
+            let is_open = common.edge.is_none_or(|edge| bar.time >= edge);
+            if bar.interval == self.interval && !is_open {
+                let end = bar.time + self.interval.ms();
+                let count = self.finals.entry(bar.time).or_default();
+                if *count < bar.trades && end + SETTLE_MS <= self.now {
+                    let span = Span::new(bar.time, end);
+                    out.push(Change::Doubted { span, cause: Cause::Silence });
+                }
+                *count = bar.trades.max(*count);
+            }
+            bar.interval == self.interval && is_open
+        });
+        self.forget_finals();
+        tally.admitted = bars.len() as u64;
+        tally.late += offered - tally.admitted;
         bars
     }
 
@@ -201,33 +273,55 @@ impl Candles {
         let settled = |bar: TimeMs, seen: Seen| bar.max(seen.at) + SETTLE_MS <= sent || !guard!(FinalBars);
         let newest = self.seen.iter().rev().find(|&(&bar, &seen)| bar >= whole && settled(bar, seen));
         let Some((&newest, _)) = newest else { return };
+        let counts: BTreeMap<_, _> = self.seen.iter().map(|(bar, seen)| (*bar, seen.trades)).collect();
         // A bar that the trades contradict has lost its last version: it is left to REST.
         let oldest = newest - MOST_JUDGED * self.interval.ms();
         let mut bar = common.edge.unwrap_or(newest).max(oldest);
         while bar < newest {
             let next = self.next(bar);
             let trades = self.seen.get(&bar).map_or(0, |seen| seen.trades);
-            if witness.judge(common.key, Span::new(bar, next), trades) == Verdict::Stale {
-                self.settle(common, live, bar, out);
-                common.open_gap(Span::new(bar, next), Cause::Silence, out);
+            let piece = Span::new(bar, next);
+            let is_short = witness.stored(common.key, piece) > trades;
+            if is_short || witness.judge(common.key, piece, trades) == Verdict::Stale {
+                self.settle(common, live, bar, &counts, out);
+                common.open_gap(piece, Cause::Silence, out);
                 common.advance(next, out);
                 self.seen.remove(&bar);
             }
             bar = next;
         }
-        self.settle(common, live, newest, out);
+        self.settle(common, live, newest, &counts, out);
     }
 
-    /// Bars below `to` are final; minutes without a bar are empty.
-    fn settle(&mut self, common: &mut Common, live: &Live, to: TimeMs, out: &mut Vec<Change>) {
+    /// Bars below `to` are final; minutes without a bar are empty. `counts`: the trades in bars.
+    fn settle(
+        &mut self,
+        common: &mut Common,
+        live: &Live,
+        to: TimeMs,
+        counts: &BTreeMap<TimeMs, u64>,
+        out: &mut Vec<Change>,
+    ) {
         let Some(edge) = common.edge else { return };
         if edge >= to {
             return;
         }
+        let mut bar = edge.max(to - i64::from(MOST_FINALS) * self.interval.ms());
+        while bar < to {
+            self.finals.insert(bar, counts.get(&bar).copied().unwrap_or_default());
+            bar = self.next(bar);
+        }
+        self.forget_finals();
         out.push(Change::Final { span: Span::new(edge, to) });
         out.push(live.covered(Span::new(edge, to)));
         common.advance(to, out);
         self.seen.retain(|bar, _| *bar >= to);
+    }
+
+    fn forget_finals(&mut self) {
+        while self.finals.len() > usize::from(MOST_FINALS) {
+            self.finals.pop_first();
+        }
     }
 
     fn open_of(&self, time: TimeMs) -> TimeMs {

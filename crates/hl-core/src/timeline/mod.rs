@@ -7,6 +7,7 @@
 //! What does not live here: who should own a stream (the selector), and how changes become batches (the pipeline).
 
 mod candles;
+mod known;
 mod reconcile;
 mod ring;
 mod standby;
@@ -16,7 +17,7 @@ mod trades;
 #[cfg(test)]
 mod tests;
 
-pub use reconcile::{NoWitness, Reconciler, Verdict, Witness};
+pub use reconcile::{Audited, NoWitness, Reconciler, Verdict, Witness};
 use ring::Ring;
 
 use crate::ledger::{Cause, Change, Span};
@@ -49,8 +50,11 @@ pub struct Tally {
     pub ringed: u64,
     /// Turned away: a late answer, a second socket, a run that is nobody's candidate.
     pub fenced: u64,
-    /// Under the standing claim, but below what is settled: a bar that is final, a state older than the last.
+    /// Under the standing claim, but below what is settled: a bar that is final, a state older than the last, a trade that
+    /// whoever covered that time has missed.
     pub late: u64,
+    /// Under the standing claim, and stored already: what replays and answers have in common with what was there.
+    pub known: u64,
     /// Dropped from a full ring, oldest first.
     pub overflowed: u64,
 }
@@ -61,6 +65,7 @@ impl std::ops::AddAssign for Tally {
         self.ringed += other.ringed;
         self.fenced += other.fenced;
         self.late += other.late;
+        self.known += other.known;
         self.overflowed += other.overflowed;
     }
 }
@@ -75,6 +80,10 @@ struct Live {
     piece: Option<TimeMs>,
     /// The last block that its run brought, below the edge or above; none before the first.
     reached: Option<TimeMs>,
+    /// Exchange time when its run began or broke, or when its last answer was asked for.
+    heard_at: Option<TimeMs>,
+    /// The next frame is what the run replays.
+    replay: bool,
 }
 
 /// What the kinds share: the edge, the open gaps of this process, and where changes are written.
@@ -82,8 +91,10 @@ struct Live {
 struct Common {
     key: StreamKey,
     edge: Option<TimeMs>,
-    /// Gaps opened by this process that a promoted ring may still fill, oldest first, at most [`MAX_HOLES`].
+    /// Gaps of trades that a promoted ring may still fill, the last found at the end, at most [`MAX_HOLES`].
     holes: Vec<Span>,
+    /// Where the newest of those ends for which there was no room.
+    forgotten: Option<TimeMs>,
 }
 
 /// How far a standby's ring reaches back beyond the edge while a run owns the stream, ms: longer than any witness takes
@@ -100,7 +111,7 @@ impl Common {
             return;
         }
         if self.holes.len() == MAX_HOLES {
-            self.holes.remove(0);
+            self.forgotten = self.forgotten.max(Some(self.holes.remove(0).to));
         }
         self.holes.push(hole);
     }
@@ -151,7 +162,11 @@ impl Timeline {
             | StreamKey::Funding(_) => Body::States(states::States::new(key.kind())),
         };
         let edge = start.edge.filter(|_| guard!(StoredEdge));
-        Self { common: Common { key, edge, holes: Vec::new() }, live: None, rings: [None, None], body }
+        let mut common = Common { key, edge, holes: Vec::new(), forgotten: None };
+        for gap in start.recent.gaps {
+            common.remember(gap);
+        }
+        Self { common, live: None, rings: [None, None], body }
     }
 
     /// The time line as the store knows it, with what waited before the store was asked.
@@ -191,7 +206,14 @@ impl Timeline {
         let cause = self.live.and_then(Live::missed).unwrap_or(grant.cause);
         let grant = Grant { cause, ..grant };
         let unproven = guard!(Handover).then_some(cause);
-        let live = self.live.insert(Live { grant, unproven, piece: None, reached: None });
+        let live = self.live.insert(Live {
+            grant,
+            unproven,
+            piece: None,
+            reached: None,
+            heard_at: None,
+            replay: false,
+        });
         let Some(run) = grant.run else { return tally };
         let ring = self.rings[run.lane.index()].take_if(|ring| ring.run == run);
         for content in ring.filter(|_| guard!(Ring)).into_iter().flat_map(Ring::into_contents) {
@@ -300,6 +322,10 @@ impl Live {
 
     fn covered(&self, span: Span) -> Change {
         Change::Covered { epoch: self.grant.epoch, origin: self.origin(), span }
+    }
+
+    fn filled(&self, span: Span, records: Records) -> Change {
+        Change::Filled { epoch: self.grant.epoch, origin: self.origin(), span, records }
     }
 
     fn origin(&self) -> Origin {

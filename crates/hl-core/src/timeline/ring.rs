@@ -1,8 +1,13 @@
 //! What a run brings before it owns the stream: kept, fenced, admitted at promotion. Full, it drops its oldest.
+//!
+//! Frames of trades may come in another order than that in which they were sent. So what is admitted of them is the
+//! replay, and then all that came after it as one stretch, in order of time, of which everything is left out that is not
+//! newer than what was dropped: from there on it holds all that the run brought.
 
 use std::collections::VecDeque;
 
 use super::{Tally, count};
+use crate::record::Trade;
 use crate::source::Content;
 use crate::{Records, RunId, TimeMs};
 
@@ -16,13 +21,15 @@ pub(super) struct Ring {
     pub(super) run: RunId,
     started: Option<TimeMs>,
     contents: VecDeque<Content>,
+    /// The newest trade that was dropped.
+    dropped: Option<TimeMs>,
     records: u64,
     bytes: usize,
 }
 
 impl Ring {
     pub(super) fn new(run: RunId) -> Self {
-        Self { run, started: None, contents: VecDeque::new(), records: 0, bytes: 0 }
+        Self { run, started: None, contents: VecDeque::new(), dropped: None, records: 0, bytes: 0 }
     }
 
     pub(super) fn push(&mut self, content: Content) -> Tally {
@@ -63,6 +70,9 @@ impl Ring {
         let oldest = self.contents.pop_front()?;
         self.records -= count(&oldest);
         self.bytes -= oldest.bytes();
+        if let Content::Frame(records @ Records::Trades(_)) = &oldest {
+            self.dropped = self.dropped.max(records.ends().map(|(_, last)| last));
+        }
         Some(count(&oldest))
     }
 
@@ -81,11 +91,35 @@ impl Ring {
 
     fn clear(&mut self) {
         self.contents.clear();
+        self.dropped = None;
         (self.records, self.bytes) = (0, 0);
     }
 
     pub(super) fn into_contents(self) -> impl Iterator<Item = Content> {
-        self.started.map(|at| Content::Started { at }).into_iter().chain(self.contents)
+        let started = self.started.map(|at| Content::Started { at });
+        let is_trades = |content: &Content| matches!(content, Content::Frame(Records::Trades(_)));
+        let (trades, mut others): (Vec<_>, Vec<_>) = self.contents.into_iter().partition(is_trades);
+        let mut trades: Vec<_> = trades.into_iter().filter_map(newer_than(self.dropped)).collect();
+        // The first frame is the replay, unless it was overtaken.
+        let oldest = |(at, trades): &(usize, &Vec<Trade>)| (trades.iter().map(|t| t.time).min(), *at);
+        let replay = trades.iter().enumerate().take(2).min_by_key(oldest).map(|(at, _)| at);
+        let replay = replay.map(|at| trades.remove(at));
+        let mut stretch: Vec<_> = trades.into_iter().flatten().collect();
+        stretch.sort_by_key(|trade| trade.time);
+        let stretches = replay.into_iter().chain([stretch]).filter(|trades| !trades.is_empty());
+        others.extend(stretches.map(|trades| Content::Frame(Records::Trades(trades))));
+        started.into_iter().chain(others)
+    }
+}
+
+/// The trades of a frame that came after the given time; none where there are none.
+fn newer_than(dropped: Option<TimeMs>) -> impl Fn(Content) -> Option<Vec<Trade>> {
+    move |content| match content {
+        Content::Frame(Records::Trades(mut trades)) => {
+            trades.retain(|trade| Some(trade.time) > dropped);
+            (!trades.is_empty()).then_some(trades)
+        }
+        _ => None,
     }
 }
 

@@ -1,7 +1,30 @@
 //! Trades: blocks that join by proof, or leave a gap from the edge block to the oldest new block.
 //!
 //! The edge is the last admitted block, inclusive, since that block may not be complete.
+//!
+//! What is offered proves only what it contains. A stretch of trades (an answer, a replay, what waited in a ring) joins
+//! what is stored by a trade that both have: of the edge block, where it reaches behind that block or comes from the source
+//! that wrote it. And it must not lack a stored trade between its first block and its last. However short it is, it
+//! joins by that; however long it is, it does not without. Where no trade of the edge block is known, nothing joins.
+//!
+//! **A replay reaches as far as its newest trade.** The frames after it are continuous from the acknowledgement on.
+//! Between the two lies nothing only where the newest trade is as young as the acknowledgement ([`YOUNG_MS`]), or where
+//! both share a trade. Otherwise the piece between is a gap, also on a coin that is only quiet: there a request for
+//! the last trades reaches behind it, and closes it.
+//!
+//! **Trades that come below the claim's own piece** and are not stored were missed by whoever covered that time: the
+//! piece between the stored blocks beside them is doubted, and filled with them. So a frame that was overtaken by later
+//! ones loses nothing.
+//!
+//! **The exchange's clock may be set back.** Then what comes lies below the edge, and is not stored. Inside one run
+//! nothing is missing, and trades are added as above. Otherwise something may be missing on both sides: before the
+//! first of them, by the new clock, and behind the edge, by the old one; both as far as the time that passed reaches.
+//! The edge stays where it is: it is the largest stamp that was admitted, and until stamps have passed it the newest
+//! of these blocks is what the next answer has to join.
 
+use std::collections::BTreeMap;
+
+use super::known::{Key, Known};
 use super::{Common, Live, Tally};
 use crate::ledger::{Cause, Change, Span};
 use crate::record::Trade;
@@ -10,18 +33,27 @@ use crate::source::Content;
 use crate::store::Recent;
 use crate::{Records, SourceId, TimeMs};
 
+/// A replay whose newest trade is no older than this when the subscription is acknowledged reaches up to the frames
+/// that follow it, ms. The time of the acknowledgement is a low estimate, and the slower a trade arrives the older it is.
+const YOUNG_MS: i64 = 1_000;
+/// How long trades may have been missing where the exchange's clock was set back and nothing says since when, ms.
+const SET_BACK_MS: i64 = 60_000;
+
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Trades {
-    /// The tids stored at the edge block.
-    edge_tids: Vec<u64>,
+    /// What is stored, by every source.
+    known: Known,
     /// Who wrote the edge block. The order inside a block is only known to be the same within one source.
     edge_source: Option<SourceId>,
+    /// The newest block that came since the exchange's stamps went back below the edge; none once they have passed it.
+    back: Option<TimeMs>,
+    /// Up to here blocks above the edge may have been missed before the stamps went back, and why.
+    doubtful: Option<(TimeMs, Cause)>,
 }
 
 impl Trades {
     pub(super) fn new(edge: Option<TimeMs>, recent: &Recent) -> Self {
-        let at_edge = recent.keys.iter().filter(|(time, _)| Some(*time) == edge);
-        Self { edge_tids: at_edge.map(|(_, tid)| *tid).collect(), edge_source: None }
+        Self { known: Known::stored(edge, recent), edge_source: None, back: None, doubtful: None }
     }
 
     pub(super) fn admit(
@@ -32,12 +64,33 @@ impl Trades {
         out: &mut Vec<Change>,
     ) -> Tally {
         match content {
-            Content::Frame(Records::Trades(trades)) => self.run(common, live, trades, None, out),
-            Content::Answer { records: Records::Trades(trades), from, .. } => {
+            Content::Started { at } => {
+                (live.heard_at, live.replay) = (Some(at), true);
+                Tally::default()
+            }
+            // What follows a break is no replay, and goes on from nothing.
+            Content::Broken { at } => {
+                (live.heard_at, live.replay, live.reached) = (Some(at), false, None);
+                Tally::default()
+            }
+            Content::Frame(Records::Trades(trades)) => {
+                let newest = trades.iter().map(|t| t.time).max();
+                let tally = self.run(common, live, trades, out);
+                if let (true, Some(newest), Some(at)) = (live.replay, newest, live.heard_at) {
+                    live.replay = false;
+                    if newest < at - YOUNG_MS && guard!(Replay) {
+                        live.unproven.get_or_insert(live.grant.cause);
+                        live.reached = None;
+                    }
+                }
+                tally
+            }
+            Content::Answer { records: Records::Trades(trades), asked, .. } => {
                 // Polls sample: each answer has to join anew.
                 live.unproven.get_or_insert(Cause::Sampled);
                 live.reached = None;
-                let tally = self.run(common, live, trades, from, out);
+                live.heard_at = Some(asked);
+                let tally = self.run(common, live, trades, out);
                 live.unproven = None;
                 tally
             }
@@ -45,110 +98,247 @@ impl Trades {
         }
     }
 
-    /// One continuous stretch of trades. `from`: it holds everything since then.
+    /// One continuous stretch of trades.
     fn run(
         &mut self,
         common: &mut Common,
         live: &mut Live,
         mut trades: Vec<Trade>,
-        from: Option<TimeMs>,
         out: &mut Vec<Change>,
     ) -> Tally {
-        let mut tally = Tally { admitted: trades.len() as u64, ..Tally::default() };
-        let (Some(first), Some(last)) =
-            (trades.iter().map(|t| t.time).min(), trades.iter().map(|t| t.time).max())
+        trades.sort_by_key(|trade| trade.time);
+        let (Some(first), Some(last)) = (trades.first().map(|t| t.time), trades.last().map(|t| t.time))
         else {
-            return tally;
+            return Tally::default();
+        };
+        let Some(edge) = common.edge else {
+            self.known.begin(first);
+            live.unproven = None;
+            live.reached = Some(last);
+            return self.append(common, live, trades, first, out);
         };
         // A run that passes over a stored block has missed it, and may have missed more.
-        if let (Some(edge), Some(reached)) = (common.edge, live.reached)
-            && reached < edge
-            && edge < first
-        {
+        if live.reached.is_some_and(|reached| reached < edge) && edge < first && self.back.is_none() {
             live.unproven.get_or_insert(Cause::Silence);
         }
-        let begin = match (common.edge, live.unproven.take()) {
-            (None, _) => first,
-            (Some(edge), None) => {
-                // The run goes on below the edge: it is continuous from the block it had reached.
-                if let Some(reached) = live.reached.filter(|reached| *reached <= first && *reached < edge) {
-                    self.fill(common, live, &trades, Span::new(reached, edge.min(last)), out);
-                }
-                edge
-            }
-            (Some(edge), Some(cause)) => {
-                let joins = first < edge
-                    || from.is_some_and(|from| from <= edge)
-                    || (first == edge && self.shares_a_key(live, &trades, edge))
-                    || !guard!(Join);
-                if joins {
-                    self.fill(common, live, &trades, Span::new(first, edge.min(last)), out);
-                    edge
-                } else {
-                    common.open_gap(Span::new(edge, first), cause, out);
-                    live.piece = None;
-                    first
-                }
-            }
-        };
+        // Below the edge, too, the run goes on from the block that it had reached.
+        let from = live.reached.filter(|reached| *reached < first).unwrap_or(first);
         live.reached = Some(live.reached.map_or(last, |reached| reached.max(last)));
-        let piece = *live.piece.get_or_insert(begin);
-        // Below this claim's own piece the past is settled: those rows are stored, or filled a gap just now. Inside
-        // the piece a frame that comes out of order is still the claim's, and the store knows the keys it has.
-        let before = trades.len();
-        trades.retain(|t| t.time >= piece);
-        tally.late = (before - trades.len()) as u64;
-        tally.admitted -= tally.late;
-        if last < begin {
-            if !trades.is_empty() {
+        match live.unproven.take() {
+            // What comes is older than all that is remembered: the store knows whether it has it.
+            cause if last < edge && self.known.has_forgotten(last) && !self.shares_any(&trades) => {
+                live.unproven = Some(cause.unwrap_or(Cause::Silence));
+                let late = trades.len() as u64;
                 out.push(live.rows(Records::Trades(trades)));
+                Tally { late, ..Tally::default() }
             }
+            Some(cause) if !self.joins(live, &trades, edge) => {
+                self.fill(common, live, &trades, from, out);
+                self.apart(common, live, trades, cause, out)
+            }
+            _ => {
+                self.fill(common, live, &trades, from, out);
+                self.append(common, live, trades, edge, out)
+            }
+        }
+    }
+
+    fn shares_any(&self, trades: &[Trade]) -> bool {
+        trades.iter().any(|trade| self.known.has(trade))
+    }
+
+    /// Whether nothing lies between what is stored and a stretch.
+    fn joins(&self, live: &Live, trades: &[Trade], edge: TimeMs) -> bool {
+        if !guard!(Join) {
+            return true;
+        }
+        let same_source = self.edge_source == Some(live.grant.source);
+        let shares = |block| trades.iter().any(|trade| trade.time == block && self.known.has(trade));
+        let joins = |block| {
+            let reaches_behind = trades.first().is_some_and(|first| first.time < block);
+            (reaches_behind || same_source) && shares(block)
+        };
+        let is_whole = || {
+            let (Some(first), Some(last)) = (trades.first(), trades.last()) else { return false };
+            self.has_all(trades, first.time, last.time.min(edge + 1))
+        };
+        // Of the edge block nothing is stored where trades are left out on purpose.
+        let newest = self.known.newest().filter(|block| *block <= edge);
+        self.back.is_some_and(joins) || (newest.is_some_and(joins) && is_whole())
+    }
+
+    /// Whether the trades hold all that are stored strictly between two blocks.
+    fn has_all(&self, trades: &[Trade], after: TimeMs, before: TimeMs) -> bool {
+        let block = |time| {
+            let from = trades.partition_point(|trade| trade.time < time);
+            trades[from..].iter().take_while(move |trade| trade.time == time)
+        };
+        let has = |(time, tid): Key| block(time).any(|trade| trade.tid == tid);
+        self.known.between(after, before).all(has) || !guard!(Contained)
+    }
+
+    /// A stretch that does not join.
+    fn apart(
+        &mut self,
+        common: &mut Common,
+        live: &mut Live,
+        trades: Vec<Trade>,
+        cause: Cause,
+        out: &mut Vec<Change>,
+    ) -> Tally {
+        let (Some(edge), Some(first)) = (common.edge, trades.first().map(|t| t.time)) else {
+            return Tally::default();
+        };
+        let above = trades.iter().map(|t| t.time).find(|time| edge < *time);
+        let next = if first == edge { Some(first) } else { above };
+        if let Some(next) = next {
+            if let Some(back) = self.back {
+                self.doubt(common, Span::new(back, first.min(edge)), cause, out);
+            }
+            common.open_gap(Span::new(edge, next), cause, out);
+            live.piece = None;
+            return self.append(common, live, trades, next, out);
+        }
+        if !trades.iter().any(|trade| self.is_new(common, trade)) {
+            // Older than what is stored: it proves nothing of what comes next.
+            live.unproven = Some(cause);
+            return self.late(common, live, trades, out);
+        }
+        let passed = live.heard_at.map_or(0, |at| at.since(edge));
+        let before = match self.back {
+            Some(back) if back < first => back,
+            _ => first - if passed > 0 { passed } else { SET_BACK_MS },
+        };
+        self.doubtful = self.doubtful.max((passed > 0).then_some((edge + passed, cause)));
+        let tally = self.append(common, live, trades, edge, out);
+        self.doubt(common, Span::new(before, first), cause, out);
+        tally
+    }
+
+    /// Stores a stretch that is continuous from `begin`, the edge or the block behind a gap.
+    fn append(
+        &mut self,
+        common: &mut Common,
+        live: &mut Live,
+        mut trades: Vec<Trade>,
+        begin: TimeMs,
+        out: &mut Vec<Change>,
+    ) -> Tally {
+        let set_back = trades.iter().rev().find(|trade| self.is_new(common, trade)).map(|trade| trade.time);
+        let piece = live.piece.unwrap_or(begin);
+        let own = trades.split_off(trades.partition_point(|trade| trade.time < piece));
+        let mut tally = self.late(common, live, trades, out);
+        tally.admitted += own.len() as u64;
+        let last = own.last().map(|trade| trade.time);
+        match common.edge {
+            Some(edge) if last.is_none_or(|last| last <= edge) => self.back = set_back.or(self.back),
+            _ => self.back = None,
+        }
+        let Some(last) = last else { return tally };
+        live.piece = Some(piece);
+        self.known.add(&own);
+        let blocks: Vec<_> = own.iter().map(|trade| trade.time).filter(|time| begin < *time).collect();
+        // Inside the piece a frame that comes out of order is still the claim's, and the store knows the keys it has.
+        out.push(live.rows(Records::Trades(own)));
+        if last < begin {
             return tally;
         }
-        if common.edge != Some(last) {
-            self.edge_tids.clear();
-        }
-        let edge_tids = trades.iter().filter(|t| t.time == last).map(|t| t.tid);
-        self.edge_tids.extend(edge_tids);
-        self.edge_tids.sort_unstable();
-        self.edge_tids.dedup();
         self.edge_source = Some(live.grant.source);
-        out.push(live.rows(Records::Trades(trades)));
-        out.push(live.covered(Span::new(begin, last)));
+        let mut from = begin;
+        if let Some((to, cause)) = self.doubtful {
+            for block in blocks {
+                if from < block && from < to {
+                    out.push(live.covered(Span::new(from, from)));
+                    common.open_gap(Span::new(from, block), cause, out);
+                    from = block;
+                    live.piece = Some(block);
+                }
+            }
+            self.doubtful = self.doubtful.filter(|_| from < to);
+        }
+        out.push(live.covered(Span::new(from, last)));
         common.advance(last, out);
         tally
     }
 
-    fn shares_a_key(&self, live: &Live, trades: &[Trade], edge: TimeMs) -> bool {
-        // After a restart nobody knows which source wrote the block: only an older block proves the join then.
-        self.edge_source == Some(live.grant.source)
-            && trades.iter().any(|t| t.time == edge && self.edge_tids.contains(&t.tid))
+    /// Whether a trade below the edge is not stored, although all that was traded then is said to be.
+    fn is_new(&self, common: &Common, trade: &Trade) -> bool {
+        let settled = common.edge.is_some_and(|edge| trade.time < edge)
+            && self.known.reaches(trade.time)
+            && common.forgotten.is_none_or(|forgotten| forgotten < trade.time);
+        settled && !self.known.has(trade) && !common.holes.iter().any(|hole| hole.contains(trade.time))
     }
 
-    /// Gaps that the stretch reaches into are filled by it: blocks strictly inside are proven. But the borders of a gap are
-    /// blocks that exist: a stretch that passes over one has a hole of its own, and proves nothing.
+    /// Trades below the claim's own piece. Most are stored; those that lie in a gap are missing there already.
+    fn late(&mut self, common: &Common, live: &Live, trades: Vec<Trade>, out: &mut Vec<Change>) -> Tally {
+        let mut tally = Tally::default();
+        let mut missed = BTreeMap::<Span, Vec<Trade>>::new();
+        for trade in trades {
+            if self.known.has(&trade) {
+                tally.known += 1;
+                continue;
+            }
+            tally.late += 1;
+            if self.is_new(common, &trade)
+                && let Some(span) = self.known.around(trade.time)
+                && guard!(Late)
+            {
+                missed.entry(span).or_default().push(trade);
+            }
+        }
+        for (span, trades) in missed {
+            self.known.add(&trades);
+            out.push(Change::Doubted { span, cause: Cause::Silence });
+            out.push(live.filled(span, Records::Trades(trades)));
+        }
+        tally
+    }
+
+    /// What was covered between stored blocks is not proven any more.
+    fn doubt(&self, common: &mut Common, span: Span, cause: Cause, out: &mut Vec<Change>) {
+        for piece in self.known.pieces(span) {
+            if !common.holes.iter().any(|hole| hole.overlaps(piece)) {
+                common.remember(piece);
+                out.push(Change::Doubted { span: piece, cause });
+            }
+        }
+    }
+
+    /// Gaps that a stretch reaches into are filled by it, from the block `from` on: blocks strictly inside are proven. It has
+    /// to be anchored in what is stored, and to have all that is stored in between: a stretch that passes over a stored
+    /// block, or over the border of a gap, has a hole of its own, and proves nothing.
     fn fill(
         &mut self,
         common: &mut Common,
         live: &Live,
         trades: &[Trade],
-        proven: Span,
+        from: TimeMs,
         out: &mut Vec<Change>,
     ) {
-        let holes = || common.holes.iter().filter(|hole| hole.touches(proven));
-        let is_missed = |border: TimeMs| {
-            proven.from < border && border <= proven.to && trades.iter().all(|t| t.time != border)
+        let (Some(edge), Some(first), Some(last)) = (common.edge, trades.first(), trades.last()) else {
+            return;
         };
-        if holes().next().is_none() || holes().any(|hole| is_missed(hole.from) || is_missed(hole.to)) {
+        let to = last.time.min(edge);
+        if edge <= from || to < from || self.back.is_some() {
             return;
         }
-        let below = trades.iter().copied().filter(|t| proven.contains(t.time)).collect();
-        out.push(Change::Filled {
-            epoch: live.grant.epoch,
-            origin: live.origin(),
-            span: proven,
-            records: Records::Trades(below),
-        });
+        let proven = Span::new(from, to);
+        let holes = || common.holes.iter().filter(|hole| hole.touches(proven));
+        let has_block = |time: TimeMs| trades.iter().any(|trade| trade.time == time);
+        let is_missed = |border: TimeMs| proven.from < border && border <= proven.to && !has_block(border);
+        let is_anchored = || from < first.time || self.shares_any(trades);
+        if holes().next().is_none()
+            || holes().any(|hole| is_missed(hole.from) || is_missed(hole.to))
+            || !is_anchored()
+            || !self.has_all(trades, from, last.time.min(edge + 1))
+        {
+            return;
+        }
+        let below: Vec<_> = trades.iter().copied().filter(|t| proven.contains(t.time)).collect();
+        let mut stored = below.clone();
+        stored.retain(|trade| holes().any(|hole| hole.contains(trade.time)));
+        self.known.add(&stored);
+        out.push(live.filled(proven, Records::Trades(below)));
         common.holes = std::mem::take(&mut common.holes)
             .into_iter()
             .flat_map(|hole| {

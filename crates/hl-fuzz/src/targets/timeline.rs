@@ -9,8 +9,8 @@ use arbitrary::{Result, Unstructured};
 use hl_core::ledger::{Cause, Change};
 use hl_core::source::{Content, Ticket};
 use hl_core::store::{Recent, StreamStart};
-use hl_core::timeline::{Grant, Reconciler, Tally, Timeline};
-use hl_core::{Epoch, Lane, RunId, SourceId, StreamKey, TimeMs, Token};
+use hl_core::timeline::{Audited, Grant, Reconciler, Tally, Timeline};
+use hl_core::{Epoch, Lane, Records, RunId, SourceId, StreamKey, TimeMs, Token};
 
 use crate::model::Ledger;
 use crate::{Target, records};
@@ -72,7 +72,22 @@ impl World {
             0 | 1 => self.now = self.now + i64::from(u.arbitrary::<u8>()?) * 100,
             2 => self.now = self.now + 60_000,
             3 | 4 => self.handover(u, stream)?,
+            5 => self.audit(u, stream)?,
             _ => self.offer(u, stream)?,
+        }
+        Ok(())
+    }
+
+    fn audit(&mut self, u: &mut Unstructured<'_>, stream: StreamKey) -> Result<()> {
+        let mut bars = Vec::new();
+        for _ in 0..u.int_in_range(0..=3)? {
+            let time = records::time(u, self.now)?;
+            bars.push(Audited { time, counted: u.arbitrary()?, stored: u.arbitrary()? });
+        }
+        for (stream, span) in self.reconciler.audited(stream, &bars) {
+            let Some((line, _)) = self.lines.get_mut(&stream) else { continue };
+            line.doubted(span);
+            self.tell(stream, &Change::Doubted { span, cause: Cause::Silence });
         }
         Ok(())
     }
@@ -119,8 +134,11 @@ impl World {
             | Content::Proof { .. }
             | Content::Unanswered { .. } => 0,
         };
+        if let Content::Frame(Records::Candles(bars)) = &content {
+            self.reconciler.bars(self.now.since(START), stream, bars);
+        }
         let tally = self.change(stream, |line, reconciler, out| line.offer(ticket, content, reconciler, out));
-        let counted = tally.admitted + tally.ringed + tally.fenced + tally.late;
+        let counted = tally.admitted + tally.ringed + tally.fenced + tally.late + tally.known;
         assert_eq!(counted, offered, "{stream}: every record is accounted for: {tally:?}");
         Ok(())
     }

@@ -6,6 +6,7 @@ use hl_core::ledger::Span;
 use hl_core::seam::BoxFuture;
 use hl_core::source::Past;
 use hl_core::store::{RECENT_MS, Store};
+use hl_core::timeline::Audited;
 use hl_core::{Interval, Records, StreamKey, TimeMs};
 use tokio::time::Instant;
 use tracing::{debug, warn};
@@ -28,18 +29,19 @@ const KEPT_MS: i64 = 3_600_000;
 /// Of long bars so many are looked at in any case.
 const LOOK_BACK_BARS: i64 = 3;
 
-/// Told of a final bar, by its stream and piece, that the exchange counts more trades in.
-pub type Stale = Box<dyn Fn(StreamKey, Span) + Send + Sync>;
+/// Told of final bars of a stream that were read once more.
+pub type Told = Box<dyn Fn(StreamKey, Vec<Audited>) + Send + Sync>;
 
-/// Reads the bars of the last minutes once more and compares their counts with the final ones that are stored.
+/// Reads the bars of the last minutes once more, and tells their counts beside those of the final ones that are stored.
 ///
-/// Bars and trades that were muted together agree with each other; only the exchange's own history tells.
+/// Bars and trades that were muted together agree with each other; only the exchange's own history tells. Which of them is
+/// right the reconciler decides.
 pub struct AuditBars {
     store: Arc<dyn Store>,
     past: Arc<dyn Past>,
     streams: Box<dyn Fn() -> Vec<StreamKey> + Send + Sync>,
     exchange_now: Box<dyn Fn() -> TimeMs + Send + Sync>,
-    stale: Stale,
+    told: Told,
     state: Mutex<State>,
 }
 
@@ -61,10 +63,10 @@ impl AuditBars {
         past: Arc<dyn Past>,
         streams: Box<dyn Fn() -> Vec<StreamKey> + Send + Sync>,
         exchange_now: Box<dyn Fn() -> TimeMs + Send + Sync>,
-        stale: Stale,
+        told: Told,
     ) -> Self {
         let state = Mutex::new(State { due: Instant::now() + FIRST, done: BTreeMap::new(), runs: 0 });
-        Self { store, past, streams, exchange_now, stale, state }
+        Self { store, past, streams, exchange_now, told, state }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -97,7 +99,7 @@ impl AuditBars {
             return from;
         }
         let piece = Span::new(from, to);
-        let page = match self.past.page(stream, piece).await {
+        let page = match self.past.page(stream, piece, 0).await {
             Ok(page) => page,
             // The next look is at the same piece again.
             Err(error) => {
@@ -112,16 +114,20 @@ impl AuditBars {
                 return from;
             }
         };
-        let Records::Candles(bars) = page.records else { return from };
-        for bar in bars {
-            // What is not covered is open still, or a gap, which is read from the same history.
-            if covered.get(&bar.time).is_some_and(|trades| *trades < bar.trades) {
-                (self.stale)(stream, Span::new(bar.time, bar.time + interval.ms()));
-            }
-        }
+        let Some(reached) = page.reached else { return from };
+        let bars = page.proven.into_iter().filter_map(|(_, records)| match records {
+            Records::Candles(bars) => Some(bars),
+            _ => None,
+        });
+        // What is not covered is open still, or a gap, which is read from the same history.
+        let audited = bars.flatten().filter_map(|bar| {
+            let stored = *covered.get(&bar.time)?;
+            Some(Audited { time: bar.time, counted: bar.trades, stored })
+        });
+        (self.told)(stream, audited.collect());
         // A quiet coin's last bars are covered only when a later one was seen.
         let end = covered.last_key_value().map(|(bar, _)| *bar + interval.ms());
-        end.map_or(from, |end| end.min(page.next.unwrap_or(to)))
+        end.map_or(from, |end| end.min(reached.to))
     }
 }
 

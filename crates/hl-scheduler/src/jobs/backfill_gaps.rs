@@ -3,21 +3,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hl_core::ledger::{Cause, Change, Span};
+use hl_core::past::{self, Patience};
 use hl_core::seam::BoxFuture;
 use hl_core::source::Past;
 use hl_core::store::{Store, StoreError};
 use hl_core::stream::History;
 use hl_core::{Epoch, StreamKey, TimeMs};
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::Job;
-use crate::backfill::{self, Step};
+use crate::backfill::{self, Filled, Step};
 
 /// How soon after a gap was opened the job looks at it.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
 /// How often it looks while gaps stay open: a bar has to end first, a budget to have room.
 const AGAIN: Duration = Duration::from_secs(20);
+/// How often it looks where it knows of none: another process may have opened some.
+const IDLE: Duration = Duration::from_secs(600);
 /// A gap in a stream without a past is given up when its end is this old: until then a promoted ring may fill it.
 const RING_LIMIT_MS: i64 = 90_000;
 
@@ -38,6 +41,8 @@ pub struct BackfillGaps {
     exchange_now: Box<dyn Fn() -> TimeMs + Send + Sync>,
     committed: Committed,
     due: Mutex<Option<Instant>>,
+    /// What no answer settled, and when it is asked for again.
+    patience: Mutex<Patience>,
     past_wanted: Option<PastWanted>,
 }
 
@@ -69,6 +74,7 @@ impl BackfillGaps {
             exchange_now,
             committed,
             due: Mutex::new(Some(Instant::now() + FIRST_LOOK)),
+            patience: Mutex::default(),
             past_wanted: None,
         }
     }
@@ -96,24 +102,30 @@ impl BackfillGaps {
         *due = Some(due.map_or(soon, |due| due.min(soon)));
     }
 
-    /// Fills what is open, the shortest first. Returns when to look again, where something is left.
-    async fn look(&self) -> Result<Option<Duration>, StoreError> {
+    /// Fills what is open, the shortest first. Returns when to look again.
+    async fn look(&self) -> Result<Duration, StoreError> {
         let begun = Instant::now();
         let waits = self.ask_past().await?;
         let mut open = self.store.open_gaps().await?;
+        self.patience().retain(|stream| open.iter().any(|(of, ..)| *of == stream));
         open.sort_by_key(|(_, _, span)| span.ms());
         let mut left = false;
         for (stream, _, span) in open {
             if begun.elapsed() >= LOOK_LIMIT {
-                return Ok(Some(Duration::ZERO));
+                return Ok(Duration::ZERO);
             }
             left |= self.fill(stream, span).await?;
         }
-        Ok(match (waits, left) {
-            (true, _) => Some(FIRST_LOOK),
-            (false, true) => Some(AGAIN),
-            (false, false) => None,
+        let stuck = self.patience().next().map(|due| due.since((self.exchange_now)()).max(0).unsigned_abs());
+        Ok(match (waits, left, stuck) {
+            (true, ..) => FIRST_LOOK,
+            (false, true, _) => AGAIN,
+            (false, false, stuck) => stuck.map_or(IDLE, Duration::from_millis).clamp(AGAIN, IDLE),
         })
+    }
+
+    fn patience(&self) -> MutexGuard<'_, Patience> {
+        self.patience.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens gaps over what is not known yet of the past that is wanted. Returns whether a stream has no edge yet, below
@@ -152,14 +164,15 @@ impl BackfillGaps {
                     Step::Committed(change) => (self.committed)(stream, change),
                     Step::Page { .. } => {}
                 };
-                match backfill::fill(self.store.as_ref(), self.past.as_ref(), epoch, stream, span, &told)
-                    .await
-                {
+                let now = (self.exchange_now)();
+                let due = |pieces: &[Span]| self.patience().due(stream, pieces, now);
+                let (store, past) = (self.store.as_ref(), self.past.as_ref());
+                match backfill::fill_due(store, past, epoch, stream, span, &due, &told).await {
                     Ok(filled) => {
                         if filled.rows > 0 {
                             info!(%stream, rows = filled.rows, "gap filled from the exchange's past");
                         }
-                        Ok(filled.open_ms > 0)
+                        self.wait_for(stream, &filled).await
                     }
                     Err(backfill::BackfillError::Store(error)) => Err(error),
                     Err(error @ backfill::BackfillError::Fetch { .. }) => {
@@ -169,6 +182,23 @@ impl BackfillGaps {
                 }
             }
         }
+    }
+}
+
+impl BackfillGaps {
+    /// Notes what no answer settled, and gives up what was asked for in vain for long enough. Returns whether something
+    /// is left that is only too young.
+    async fn wait_for(&self, stream: StreamKey, filled: &Filled) -> Result<bool, StoreError> {
+        let now = (self.exchange_now)();
+        let given_up = self.patience().settle(stream, &filled.claimed, &filled.asked, &filled.stuck, now);
+        for span in &given_up {
+            backfill::give_up(self.store.as_ref(), self.epoch, stream, *span, span.to).await?;
+        }
+        if !filled.stuck.is_empty() {
+            debug!(%stream, pieces = filled.stuck.len(), "no answer settles these pieces; asking more rarely");
+        }
+        let waits = past::length(&filled.claimed) - past::length(&filled.asked);
+        Ok(filled.open_ms > past::length(&filled.stuck) + waits)
     }
 }
 
@@ -186,11 +216,9 @@ impl Job for BackfillGaps {
             *self.due() = None;
             let again = self.look().await.unwrap_or_else(|error| {
                 warn!(%error, "the gaps cannot be looked at now");
-                Some(AGAIN)
+                AGAIN
             });
-            if let Some(pause) = again {
-                self.due_within(pause);
-            }
+            self.due_within(again);
         })
     }
 }

@@ -73,15 +73,14 @@ impl CollectFunding {
             self.store.commit(Arc::new(Batch { token: self.store.token(), changes })).await?;
         }
         self.store.release(&[stream]).await?;
-        if piece.from >= piece.to {
-            return Ok(0);
-        }
         let told = |_: StreamKey, step: Step<'_>| {
             if let Step::Page { .. } = step {
                 weight.fetch_add(u64::from(stream.spec().poll_weight), Ordering::Relaxed);
             }
         };
-        let filled = backfill::fill(&*self.store, &*self.past, (self.mint)(), stream, piece, &told).await?;
+        // What an earlier run left open is tried again with it.
+        let open = Span { from: TimeMs(0), to };
+        let filled = backfill::fill(&*self.store, &*self.past, (self.mint)(), stream, open, &told).await?;
         Ok(filled.rows)
     }
 }

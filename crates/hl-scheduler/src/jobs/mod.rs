@@ -13,7 +13,7 @@ mod collect_daily_stats;
 mod collect_funding;
 mod poll;
 
-pub use audit_bars::{AuditBars, Stale};
+pub use audit_bars::{AuditBars, Told};
 pub use backfill_gaps::{BackfillGaps, Collected, Committed};
 pub use catalog::{ARCHIVE_ALL_COLLECTIONS, KNOWN, Known};
 pub use collect_daily_stats::CollectDailyStats;

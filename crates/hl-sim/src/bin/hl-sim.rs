@@ -12,7 +12,7 @@ use clap::Parser;
 use hl_core::TimeMs;
 use hl_core::seam::{Clock as _, Net as _};
 use hl_runtime::{SystemClock, TcpNet};
-use hl_sim::{ASSUMPTIONS, Sim, SimConfig};
+use hl_sim::{ASSUMPTIONS, FAULTS, Sim, SimConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 const EXAMPLES: &str = "Examples:
@@ -66,6 +66,10 @@ fn help() -> String {
     for a in ASSUMPTIONS {
         let believed = format!("{}={}", a.name, a.believed);
         text.push_str(&format!("  {believed:<22} {}\n", a.means));
+    }
+    text.push_str("\nWhat POST /sim/faults takes, each with for_ms, how long it lasts, and times, how often it strikes:\n");
+    for (json, means) in FAULTS {
+        text.push_str(&format!("  {json:<75} {means}\n"));
     }
     text.push_str("`hl-cli probe --network URL` names what differs.");
     text

@@ -3,131 +3,21 @@
 //! Faults of sockets touch `/ws` only, `http` faults touch `/info` and the files only; `/sim/*` is never faulted.
 //! Durations follow the client's time.
 
+mod falsify;
+mod kind;
 mod parse;
 
-use hl_core::StreamKey;
+use std::collections::BTreeSet;
+
+use hl_core::{Coin, StreamKey};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{Duration, Instant};
 
-pub use parse::FaultError;
-
-/// What breaks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum FaultKind {
-    /// Every open socket is dropped without a close frame; with a duration also each one that opens meanwhile.
-    Drop,
-    /// One of the open sockets is dropped without a close frame.
-    DropOne {
-        /// Which, by age from 0, the oldest; counted on from the oldest where there are fewer.
-        socket: u64,
-    },
-    /// Connections to `/ws` are cut before an answer.
-    Refuse,
-    /// Data is lost, not delayed, a replay included; acknowledgements and pongs still flow.
-    Mute {
-        /// Only this stream; all data where absent.
-        stream: Option<StreamKey>,
-    },
-    /// Data is lost on one of the sockets open now, a replay included, as if the server had forgotten the subscription.
-    MuteOne {
-        /// Which, as with `drop_one`.
-        socket: u64,
-        /// Only this stream; all data where absent.
-        stream: Option<StreamKey>,
-    },
-    /// Subscriptions are gone without a word: on every socket open now, until they are made anew.
-    Forget {
-        /// Only this stream; all streams where absent.
-        stream: Option<StreamKey>,
-    },
-    /// The sockets open now stay open, but nothing is sent on them any more, not even pongs.
-    HalfOpen,
-    /// Bytes leave every socket one by one.
-    SlowDrip {
-        /// Milliseconds between two bytes.
-        every_ms: u64,
-    },
-    /// Data frames are sent twice.
-    Duplicate {
-        /// Only this stream; all data where absent.
-        stream: Option<StreamKey>,
-    },
-    /// Every second data frame of a socket is sent before the one that it follows.
-    Reorder {
-        /// Only this stream; all data where absent.
-        stream: Option<StreamKey>,
-    },
-    /// Data frames are cut in half: invalid JSON, and what they carried is lost.
-    Garbage {
-        /// Only this stream; all data where absent.
-        stream: Option<StreamKey>,
-    },
-    /// One frame of this size to every open socket; with a duration also to each one that opens meanwhile.
-    GiantFrame {
-        /// Size of the frame, bytes; 1 to 134,217,728.
-        bytes: usize,
-    },
-    /// A socket is dropped when it subscribes.
-    KillOnSubscribe {
-        /// Only when it subscribes this stream; any where absent.
-        stream: Option<StreamKey>,
-    },
-    /// Answers of `/info` and of the files are wrong or late. What is absent stays as it is.
-    Http {
-        /// 429, 500 or 502.
-        status: Option<u16>,
-        /// What becomes of the body.
-        body: Option<BodyFault>,
-        /// Milliseconds before the answer.
-        delay_ms: Option<u64>,
-    },
-}
-
-/// What becomes of the body of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BodyFault {
-    /// It is `null`.
-    Null,
-    /// Its second half is missing.
-    Truncated,
-}
-
-/// A fault and how long it lasts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Fault {
-    /// What breaks.
-    #[serde(flatten)]
-    pub kind: FaultKind,
-    /// Milliseconds of the client's time. Absent: `drop` and `giant_frame` strike once, others last until cleared.
-    /// `drop_one` and `forget` strike once in any case.
-    pub for_ms: Option<u64>,
-}
-
-impl Fault {
-    /// A fault that lasts until it is cleared, or strikes once where it is one that strikes.
-    #[must_use]
-    pub fn new(kind: FaultKind) -> Self {
-        Self { kind, for_ms: None }
-    }
-
-    /// A fault of limited duration.
-    #[must_use]
-    pub fn lasting(kind: FaultKind, for_ms: u64) -> Self {
-        Self { kind, for_ms: Some(for_ms) }
-    }
-
-    /// Reads a fault from JSON, as `POST /sim/faults` takes it.
-    ///
-    /// # Errors
-    /// When the kind or a field is unknown, or a value is out of its range; the error names the field.
-    pub fn from_json(value: &Value) -> Result<Self, FaultError> {
-        parse::fault(value)
-    }
-}
+pub use falsify::Falsified;
+use kind::name;
+pub use kind::{AnswerFault, BodyFault, Fault, FaultKind, Part, Way};
+pub use parse::{FAULTS, FaultError};
 
 /// A fault at work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -147,7 +37,35 @@ struct Entry {
     id: u64,
     fault: Fault,
     applied: u64,
+    begun: Instant,
     until: Option<Instant>,
+}
+
+impl Entry {
+    fn is_over(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until <= now)
+            || self.fault.times.is_some_and(|times| self.applied >= times)
+    }
+}
+
+/// What the faults at work make of the answer to a question.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Answered {
+    pub(crate) status: Option<u16>,
+    /// How old it is, ms of the client's time.
+    pub(crate) behind_ms: u64,
+    cuts: Vec<AnswerFault>,
+}
+
+impl Answered {
+    /// Takes out of an answer what it is to lack. Whether it changed anything.
+    pub(crate) fn cut(&self, data: &mut Value) -> bool {
+        self.cuts.iter().fold(false, |changed, fault| fault.cut(data) | changed)
+    }
+
+    pub(crate) fn cuts(&self) -> bool {
+        !self.cuts.is_empty()
+    }
 }
 
 /// The faults at work and the counters of those that were.
@@ -157,6 +75,7 @@ pub(crate) struct Faults {
     next_id: u64,
     /// By kind, ended ones included.
     applied: std::collections::BTreeMap<&'static str, u64>,
+    falsified: falsify::Memory,
 }
 
 impl Faults {
@@ -164,7 +83,7 @@ impl Faults {
     pub(crate) fn add(&mut self, fault: Fault, now: Instant) -> u64 {
         self.next_id += 1;
         let until = fault.for_ms.map(|ms| now + Duration::from_millis(ms));
-        self.active.push(Entry { id: self.next_id, fault, applied: 0, until });
+        self.active.push(Entry { id: self.next_id, fault, applied: 0, begun: now, until });
         self.next_id
     }
 
@@ -180,7 +99,7 @@ impl Faults {
     }
 
     pub(crate) fn expire(&mut self, now: Instant) {
-        self.active.retain(|e| e.until.is_none_or(|until| until > now));
+        self.active.retain(|e| !e.is_over(now));
     }
 
     /// When the first of them ends.
@@ -193,7 +112,7 @@ impl Faults {
     }
 
     pub(crate) fn list(&self, now: Instant) -> Vec<ActiveFault> {
-        let live = self.active.iter().filter(|e| e.until.is_none_or(|until| until > now));
+        let live = self.active.iter().filter(|e| !e.is_over(now));
         let remaining = |until: Instant| until.saturating_duration_since(now).as_millis() as u64;
         live.map(|e| ActiveFault {
             id: e.id,
@@ -211,7 +130,7 @@ impl Faults {
     /// The first active fault that `test` accepts, counted as applied `times`.
     fn strike<T>(&mut self, now: Instant, times: u64, test: impl Fn(&FaultKind) -> Option<T>) -> Option<T> {
         for entry in &mut self.active {
-            if entry.until.is_some_and(|until| until <= now) {
+            if entry.is_over(now) {
                 continue;
             }
             if let Some(found) = test(&entry.fault.kind) {
@@ -246,7 +165,7 @@ impl Faults {
                 FaultKind::MuteOne { stream, .. } => stream,
                 _ => return false,
             };
-            chosen.contains(&e.id) && e.until.is_none_or(|until| until > now) && hits(stream, of).is_some()
+            chosen.contains(&e.id) && !e.is_over(now) && hits(stream, of).is_some()
         });
         let Some(entry) = muted else { return false };
         entry.applied += 1;
@@ -339,28 +258,116 @@ impl Faults {
         });
         (status, body, delay)
     }
+
+    /// What becomes of the answer to a question; what is counted here strikes it.
+    pub(crate) fn answers(&mut self, now: Instant, question: &Value) -> Answered {
+        let mut answered = Answered::default();
+        for entry in &mut self.active {
+            let FaultKind::Answer(fault) = &entry.fault.kind else { continue };
+            if entry.is_over(now) || !fault.asked(question) {
+                continue;
+            }
+            entry.applied += 1;
+            *self.applied.entry(name(&entry.fault.kind)).or_default() += 1;
+            answered.status = answered.status.or(fault.status);
+            let frozen_ms = now.duration_since(entry.begun).as_millis() as u64;
+            let behind_ms = if fault.frozen { frozen_ms } else { fault.behind_ms.unwrap_or(0) };
+            answered.behind_ms = answered.behind_ms.max(behind_ms);
+            if fault.part.is_some() || fault.without.is_some() {
+                answered.cuts.push(fault.clone());
+            }
+        }
+        answered
+    }
+
+    /// Whether something may change the rows of a frame or an answer.
+    pub(crate) fn may_falsify(&self, now: Instant, way: Way, stream: Option<StreamKey>) -> bool {
+        self.active.iter().any(|e| !e.is_over(now) && falsify::concerns(&e.fault.kind, way, stream))
+    }
+
+    /// Changes the rows of a frame or an answer. Whether anything was changed.
+    pub(crate) fn falsify(
+        &mut self,
+        now: Instant,
+        way: Way,
+        stream: Option<StreamKey>,
+        data: &mut Value,
+    ) -> bool {
+        let mut changed = false;
+        for entry in &mut self.active {
+            let kind = &entry.fault.kind;
+            if entry.is_over(now) || !falsify::concerns(kind, way, stream) {
+                continue;
+            }
+            if falsify::falsify(kind, stream, data, &mut self.falsified) {
+                *self.applied.entry(name(kind)).or_default() += 1;
+                entry.applied += 1;
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    /// The rows that were shown otherwise than they were.
+    pub(crate) fn falsified(&self) -> impl Iterator<Item = &Falsified> {
+        self.falsified.iter()
+    }
+
+    /// How long before now the replay of a new subscription ends, ms.
+    pub(crate) fn stale_replay(&mut self, now: Instant, of: Option<StreamKey>) -> Option<u64> {
+        self.strike(now, 1, |k| match k {
+            FaultKind::StaleReplay { stream, behind_ms } => hits(*stream, of).map(|()| *behind_ms),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn swallows_pong(&mut self, now: Instant) -> bool {
+        self.strike(now, 1, |k| matches!(k, FaultKind::NoPong).then_some(())).is_some()
+    }
+
+    pub(crate) fn swallows_ack(&mut self, now: Instant) -> bool {
+        self.strike(now, 1, |k| matches!(k, FaultKind::NoAck).then_some(())).is_some()
+    }
+
+    /// The status with which a handshake is answered.
+    pub(crate) fn handshake(&mut self, now: Instant) -> Option<u16> {
+        self.strike(now, 1, |k| match k {
+            FaultKind::Handshake { status } => Some(*status),
+            _ => None,
+        })
+    }
+
+    /// How late a frame comes.
+    pub(crate) fn late(&mut self, now: Instant) -> Duration {
+        let ms = self.strike(now, 1, |k| match k {
+            FaultKind::Late { by_ms } => Some(*by_ms),
+            _ => None,
+        });
+        Duration::from_millis(ms.unwrap_or(0))
+    }
+
+    /// Counts a fault that strikes once, at once.
+    pub(crate) fn struck(&mut self, now: Instant, id: u64, times: u64) {
+        if let Some(entry) = self.active.iter_mut().find(|e| e.id == id && !e.is_over(now)) {
+            entry.applied += times;
+            *self.applied.entry(name(&entry.fault.kind)).or_default() += times;
+        }
+    }
+
+    pub(crate) fn unlisted(&self, now: Instant) -> BTreeSet<Coin> {
+        let live = self.active.iter().filter(|e| !e.is_over(now));
+        live.filter_map(|e| match e.fault.kind {
+            FaultKind::Unlist { coin } => Some(coin),
+            _ => None,
+        })
+        .collect()
+    }
+
+    pub(crate) fn is_halted(&self, now: Instant) -> bool {
+        self.active.iter().any(|e| !e.is_over(now) && e.fault.kind == FaultKind::Halt)
+    }
 }
 
 fn hits(wanted: Option<StreamKey>, of: Option<StreamKey>) -> Option<()> {
     (wanted.is_none() || wanted == of).then_some(())
-}
-
-/// The kind, as JSON names it.
-fn name(kind: &FaultKind) -> &'static str {
-    match kind {
-        FaultKind::Drop => "drop",
-        FaultKind::DropOne { .. } => "drop_one",
-        FaultKind::Refuse => "refuse",
-        FaultKind::Mute { .. } => "mute",
-        FaultKind::MuteOne { .. } => "mute_one",
-        FaultKind::Forget { .. } => "forget",
-        FaultKind::HalfOpen => "half_open",
-        FaultKind::SlowDrip { .. } => "slow_drip",
-        FaultKind::Duplicate { .. } => "duplicate",
-        FaultKind::Reorder { .. } => "reorder",
-        FaultKind::Garbage { .. } => "garbage",
-        FaultKind::GiantFrame { .. } => "giant_frame",
-        FaultKind::KillOnSubscribe { .. } => "kill_on_subscribe",
-        FaultKind::Http { .. } => "http",
-    }
 }

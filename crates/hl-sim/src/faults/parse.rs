@@ -1,9 +1,64 @@
 //! Faults from JSON, strictly: an error names the field that is wrong.
 
-use hl_core::StreamKey;
+use hl_core::{Coin, StreamKey};
 use serde_json::{Map, Value};
 
+use super::kind::{AnswerFault, Part, Way};
 use super::{BodyFault, Fault, FaultKind};
+
+/// Faults as `POST /sim/faults` takes them, and what they do. Each may have `for_ms`, how long it lasts, and `times`, how
+/// often it strikes.
+pub const FAULTS: &[(&str, &str)] = &[
+    (r#"{"kind":"drop"}"#, "every socket is cut; with for_ms also each one that opens meanwhile"),
+    (r#"{"kind":"drop_one","socket":0}"#, "one of them, by age"),
+    (r#"{"kind":"expire"}"#, "every socket is closed with a frame that says so"),
+    (r#"{"kind":"refuse"}"#, "no socket can be opened"),
+    (r#"{"kind":"handshake","status":502}"#, "a handshake is answered with an error"),
+    (r#"{"kind":"mute","stream":"trades/BTC"}"#, "data is lost"),
+    (r#"{"kind":"mute_one","socket":0,"stream":"trades/BTC"}"#, "on one socket"),
+    (r#"{"kind":"forget","stream":"trades/BTC"}"#, "a subscription ends without a word"),
+    (r#"{"kind":"half_open"}"#, "nothing is sent on the sockets that are open"),
+    (r#"{"kind":"slow_drip","every_ms":5}"#, "byte by byte"),
+    (r#"{"kind":"late","by_ms":4000}"#, "frames come late"),
+    (r#"{"kind":"duplicate"}"#, "frames come twice"),
+    (r#"{"kind":"reorder"}"#, "frames change places"),
+    (r#"{"kind":"garbage"}"#, "frames are cut in half"),
+    (r#"{"kind":"giant_frame","bytes":20000000}"#, "one huge frame"),
+    (r#"{"kind":"no_pong"}"#, "pings are not answered"),
+    (r#"{"kind":"no_ack"}"#, "subscriptions are not acknowledged"),
+    (r#"{"kind":"kill_on_subscribe","stream":"trades/BTC"}"#, "who subscribes is cut off"),
+    (r#"{"kind":"stale_replay","behind_ms":4000}"#, "a replay ends some time ago, then the stream goes on"),
+    (
+        r#"{"kind":"http","status":502,"delay_ms":500}"#,
+        "every answer fails or is late; body: null or truncated",
+    ),
+    (r#"{"kind":"answer","request":"meta","dex":"xyz","status":500}"#, "the answer to one question fails"),
+    (r#"{"kind":"answer","request":"recentTrades","newest":2}"#, "it has only so many rows; also oldest"),
+    (
+        r#"{"kind":"answer","request":"candleSnapshot","without_newest":3}"#,
+        "it lacks rows; also without_oldest, _middle",
+    ),
+    (r#"{"kind":"answer","request":"meta","without":"ETH"}"#, "it lacks a market"),
+    (r#"{"kind":"answer","behind_ms":5000}"#, "it is as old as that"),
+    (r#"{"kind":"answer","request":"exchangeStatus","frozen":true}"#, "it stays the same"),
+    (
+        r#"{"kind":"stamp","stream":"book/BTC","by_ms":3600000,"times":1}"#,
+        "wrong times; rows: newest only; on: ws, rest",
+    ),
+    (
+        r#"{"kind":"value","field":"premium","value":"NaN","one_in":24}"#,
+        "a field holds something else; on: ws, rest",
+    ),
+    (r#"{"kind":"exponent","stream":"trades/DOGE","field":"sz"}"#, "a number is written as in 12e-4"),
+    (r#"{"kind":"same_tid"}"#, "another trade with the same tid and time"),
+    (r#"{"kind":"bars","coin":"BTC","factor":2}"#, "bars count so often; more: so many more; on: ws, rest"),
+    (
+        r#"{"kind":"unlist","coin":"SOL","for_ms":20000}"#,
+        "a coin is not listed; from the start: it is listed later",
+    ),
+    (r#"{"kind":"clock","by_ms":-20000}"#, "the exchange's clock is set"),
+    (r#"{"kind":"halt","for_ms":30000}"#, "the exchange stands still"),
+];
 
 /// Longest duration, delay or spacing: a day.
 const MOST_MS: u64 = 86_400_000;
@@ -32,8 +87,19 @@ pub(super) fn fault(value: &Value) -> Result<Fault, FaultError> {
         None => return Err(wrong("kind", "it is missing")),
     };
     let known: &[&str] = match kind {
-        "drop" | "refuse" | "half_open" => &[],
-        "mute" | "forget" | "duplicate" | "reorder" | "garbage" | "kill_on_subscribe" => &["stream"],
+        "drop" | "refuse" | "half_open" | "no_pong" | "no_ack" | "expire" | "halt" => &[],
+        "mute" | "forget" | "duplicate" | "reorder" | "garbage" | "kill_on_subscribe" | "same_tid" => {
+            &["stream"]
+        }
+        "answer" => &ANSWER,
+        "stamp" => &["stream", "by_ms", "rows", "on"],
+        "value" => &["stream", "field", "value", "one_in", "on"],
+        "exponent" => &["stream", "field"],
+        "bars" => &["coin", "factor", "more", "on"],
+        "stale_replay" => &["stream", "behind_ms"],
+        "handshake" => &["status"],
+        "late" | "clock" => &["by_ms"],
+        "unlist" => &["coin"],
         "drop_one" => &["socket"],
         "mute_one" => &["socket", "stream"],
         "slow_drip" => &["every_ms"],
@@ -41,16 +107,18 @@ pub(super) fn fault(value: &Value) -> Result<Fault, FaultError> {
         "http" => &["status", "body", "delay_ms"],
         other => {
             let kinds = "drop, drop_one, refuse, mute, mute_one, forget, half_open, slow_drip, duplicate, reorder, \
-                         garbage, giant_frame, kill_on_subscribe, http";
+                         garbage, giant_frame, kill_on_subscribe, http, answer, stamp, value, exponent, same_tid, \
+                         bars, stale_replay, no_pong, no_ack, handshake, expire, late, unlist, clock, halt";
             return Err(wrong("kind", format!("{other:?} is unknown; kinds are {kinds}")));
         }
     };
-    if let Some(odd) =
-        fields.keys().find(|f| !["kind", "for_ms"].contains(&f.as_str()) && !known.contains(&f.as_str()))
+    if let Some(odd) = fields
+        .keys()
+        .find(|f| !["kind", "for_ms", "times"].contains(&f.as_str()) && !known.contains(&f.as_str()))
     {
         return Err(wrong(
             odd,
-            format!("{kind} has no such field; it takes for_ms {}", known.join(" ")).trim_end(),
+            format!("{kind} has no such field; it takes for_ms times {}", known.join(" ")).trim_end(),
         ));
     }
     let kind = match kind {
@@ -69,9 +137,148 @@ pub(super) fn fault(value: &Value) -> Result<Fault, FaultError> {
         }
         "slow_drip" => FaultKind::SlowDrip { every_ms: required(fields, "every_ms", 1..=MOST_MS)? },
         "giant_frame" => FaultKind::GiantFrame { bytes: required(fields, "bytes", 1..=MOST_BYTES)? as usize },
+        "answer" => FaultKind::Answer(answer(fields)?),
+        "stamp" => FaultKind::Stamp {
+            stream: stream(fields)?,
+            by_ms: signed(fields, "by_ms")?,
+            rows: count(fields, "rows")?,
+            on: way(fields)?,
+        },
+        "value" => FaultKind::Value {
+            stream: stream(fields)?,
+            field: required_text(fields, "field")?,
+            value: fields.get("value").cloned().ok_or_else(|| wrong("value", "it is missing"))?,
+            one_in: number(fields, "one_in", 1..=u64::MAX)?,
+            on: way(fields)?,
+        },
+        "exponent" => FaultKind::Exponent { stream: stream(fields)?, field: required_text(fields, "field")? },
+        "same_tid" => FaultKind::SameTid { stream: stream(fields)? },
+        "bars" => FaultKind::Bars {
+            coin: coin(fields)?,
+            factor: number(fields, "factor", 0..=1_000)?.unwrap_or(1),
+            more: number(fields, "more", 0..=1_000_000)?.unwrap_or(0),
+            on: way(fields)?,
+        },
+        "stale_replay" => FaultKind::StaleReplay {
+            stream: stream(fields)?,
+            behind_ms: required(fields, "behind_ms", 1..=MOST_MS)?,
+        },
+        "no_pong" => FaultKind::NoPong,
+        "no_ack" => FaultKind::NoAck,
+        "handshake" => match status(fields)? {
+            Some(status) => FaultKind::Handshake { status },
+            None => return Err(wrong("status", "it is missing")),
+        },
+        "expire" => FaultKind::Expire,
+        "late" => FaultKind::Late { by_ms: required(fields, "by_ms", 1..=MOST_MS)? },
+        "unlist" => FaultKind::Unlist { coin: coin(fields)?.ok_or_else(|| wrong("coin", "it is missing"))? },
+        "clock" => FaultKind::Clock { by_ms: signed(fields, "by_ms")? },
+        "halt" => FaultKind::Halt,
         _ => http(fields)?,
     };
-    Ok(Fault { kind, for_ms: number(fields, "for_ms", 1..=MOST_MS)? })
+    let (for_ms, times) = (number(fields, "for_ms", 1..=MOST_MS)?, number(fields, "times", 1..=u64::MAX)?);
+    Ok(Fault { kind, for_ms, times })
+}
+
+/// The fields of an `answer`.
+const ANSWER: [&str; 12] = [
+    "request",
+    "coin",
+    "dex",
+    "status",
+    "newest",
+    "oldest",
+    "without_newest",
+    "without_oldest",
+    "without_middle",
+    "without",
+    "behind_ms",
+    "frozen",
+];
+
+fn answer(fields: &Map<String, Value>) -> Result<AnswerFault, FaultError> {
+    let mut part = None;
+    for name in ["newest", "oldest", "without_newest", "without_oldest", "without_middle"] {
+        let Some(n) = count(fields, name)? else { continue };
+        let this = match name {
+            "newest" => Part::Newest(n),
+            "oldest" => Part::Oldest(n),
+            "without_newest" => Part::WithoutNewest(n),
+            "without_oldest" => Part::WithoutOldest(n),
+            _ => Part::WithoutMiddle(n),
+        };
+        if part.replace(this).is_some() {
+            return Err(wrong(name, "only one part can be left"));
+        }
+    }
+    let frozen = match fields.get("frozen") {
+        None | Some(Value::Null) => false,
+        Some(value) => value.as_bool().ok_or_else(|| wrong("frozen", "it must be true or false"))?,
+    };
+    let fault = AnswerFault {
+        request: text(fields, "request")?,
+        coin: coin(fields)?,
+        dex: text(fields, "dex")?,
+        status: status(fields)?,
+        part,
+        without: text(fields, "without")?,
+        behind_ms: number(fields, "behind_ms", 1..=MOST_MS)?,
+        frozen,
+    };
+    let AnswerFault { status, part, without, behind_ms, .. } = &fault;
+    if status.is_none() && part.is_none() && without.is_none() && behind_ms.is_none() && !frozen {
+        return Err(wrong("status", "answer takes at least one of what can be wrong with it"));
+    }
+    Ok(fault)
+}
+
+fn status(fields: &Map<String, Value>) -> Result<Option<u16>, FaultError> {
+    match number(fields, "status", 0..=u64::MAX)? {
+        None => Ok(None),
+        Some(s @ (403 | 429 | 500 | 502 | 503)) => Ok(Some(s as u16)),
+        Some(other) => Err(wrong("status", format!("{other} is not 403, 429, 500, 502 or 503"))),
+    }
+}
+
+fn way(fields: &Map<String, Value>) -> Result<Option<Way>, FaultError> {
+    match text(fields, "on")?.as_deref() {
+        None => Ok(None),
+        Some("ws") => Ok(Some(Way::Ws)),
+        Some("rest") => Ok(Some(Way::Rest)),
+        Some(other) => Err(wrong("on", format!("{other:?} is not \"ws\" or \"rest\""))),
+    }
+}
+
+fn coin(fields: &Map<String, Value>) -> Result<Option<Coin>, FaultError> {
+    let name = text(fields, "coin")?;
+    name.map(|name| Coin::new(&name).map_err(|e| wrong("coin", e.to_string()))).transpose()
+}
+
+fn text(fields: &Map<String, Value>, name: &str) -> Result<Option<String>, FaultError> {
+    match fields.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(wrong(name, "it must be text")),
+    }
+}
+
+fn required_text(fields: &Map<String, Value>, name: &str) -> Result<String, FaultError> {
+    text(fields, name)?.ok_or_else(|| wrong(name, "it is missing"))
+}
+
+fn count(fields: &Map<String, Value>, name: &str) -> Result<Option<usize>, FaultError> {
+    Ok(number(fields, name, 0..=1_000_000)?.map(|n| n as usize))
+}
+
+fn signed(fields: &Map<String, Value>, name: &str) -> Result<i64, FaultError> {
+    let most = MOST_MS.cast_signed();
+    match fields.get(name) {
+        None | Some(Value::Null) => Err(wrong(name, "it is missing")),
+        Some(value) => value
+            .as_i64()
+            .filter(|ms| (-most..=most).contains(ms))
+            .ok_or_else(|| wrong(name, format!("{value} is not a whole number from -{most} to {most}"))),
+    }
 }
 
 fn http(fields: &Map<String, Value>) -> Result<FaultKind, FaultError> {
@@ -151,6 +358,45 @@ mod tests {
             ),
             (json!({"kind": "forget"}), Fault::new(FaultKind::Forget { stream: None })),
             (json!({"kind": "slow_drip", "every_ms": 5}), Fault::new(FaultKind::SlowDrip { every_ms: 5 })),
+            (
+                json!({"kind": "answer", "request": "recentTrades", "newest": 2, "times": 3}),
+                Fault::times(
+                    FaultKind::Answer(AnswerFault {
+                        request: Some("recentTrades".into()),
+                        part: Some(Part::Newest(2)),
+                        ..AnswerFault::default()
+                    }),
+                    3,
+                ),
+            ),
+            (
+                json!({"kind": "stamp", "stream": "book/BTC", "by_ms": -5, "on": "ws", "times": 1}),
+                Fault::times(
+                    FaultKind::Stamp {
+                        stream: Some("book/BTC".parse().unwrap()),
+                        by_ms: -5,
+                        rows: None,
+                        on: Some(Way::Ws),
+                    },
+                    1,
+                ),
+            ),
+            (
+                json!({"kind": "value", "field": "premium", "value": "NaN", "one_in": 24}),
+                Fault::new(FaultKind::Value {
+                    stream: None,
+                    field: "premium".into(),
+                    value: json!("NaN"),
+                    one_in: Some(24),
+                    on: None,
+                }),
+            ),
+            (
+                json!({"kind": "unlist", "coin": "SOL"}),
+                Fault::new(FaultKind::Unlist { coin: Coin::new("SOL").unwrap() }),
+            ),
+            (json!({"kind": "clock", "by_ms": -20000}), Fault::new(FaultKind::Clock { by_ms: -20_000 })),
+            (json!({"kind": "handshake", "status": 502}), Fault::new(FaultKind::Handshake { status: 502 })),
             (json!({"kind": "giant_frame", "bytes": 9}), Fault::new(FaultKind::GiantFrame { bytes: 9 })),
             (
                 json!({"kind": "http", "body": "truncated"}),
@@ -170,6 +416,20 @@ mod tests {
     }
 
     #[test]
+    fn every_listed_fault_is_one_and_every_kind_is_listed() {
+        let kinds: std::collections::BTreeSet<_> = FAULTS
+            .iter()
+            .map(|(json, _)| {
+                let read = fault(&serde_json::from_str(json).unwrap());
+                super::super::kind::name(&read.unwrap_or_else(|e| panic!("{json}: {e}")).kind)
+            })
+            .collect();
+        let known = fault(&json!({"kind": "?"})).unwrap_err().reason;
+        let known = known.split_once("kinds are ").unwrap().1.split(", ");
+        assert_eq!(known.collect::<std::collections::BTreeSet<_>>(), kinds);
+    }
+
+    #[test]
     fn names_the_field_that_is_wrong() {
         for (json, field) in [
             (json!([]), "body"),
@@ -184,6 +444,13 @@ mod tests {
             (json!({"kind": "http", "status": 404}), "status"),
             (json!({"kind": "http"}), "status"),
             (json!({"kind": "http", "body": "odd"}), "body"),
+            (json!({"kind": "answer", "request": "meta"}), "status"),
+            (json!({"kind": "answer", "newest": 1, "oldest": 1}), "oldest"),
+            (json!({"kind": "stamp"}), "by_ms"),
+            (json!({"kind": "stamp", "by_ms": 1, "on": "tape"}), "on"),
+            (json!({"kind": "value", "field": "px"}), "value"),
+            (json!({"kind": "unlist"}), "coin"),
+            (json!({"kind": "handshake", "status": 200}), "status"),
         ] {
             assert_eq!(fault(&json).unwrap_err().field, field, "{json}");
         }

@@ -1,10 +1,12 @@
 //! Market requests.
 
+use hl_core::TimeMs;
 use serde_json::{Value, json};
 
 use super::{Answer, Fields, Refusal, Reply};
 use crate::assumptions::Assumptions;
 use crate::market::Exchange;
+use crate::market::bars::{Bar, MINUTE};
 use crate::market::funding::{HOUR, RATE_DECIMALS};
 use crate::market::num::Num;
 use crate::market::spec::BUILDER_DEX;
@@ -31,7 +33,7 @@ pub(super) fn answer(exchange: &mut Exchange, kind: &str, fields: Fields<'_>) ->
         "fundingHistory" => funding(exchange, fields),
         "predictedFundings" => Ok(predicted(exchange)),
         "exchangeStatus" => {
-            let time = exchange.time() - i64::from(exchange.assumptions.status_clock);
+            let time = exchange.answers_as_of() - i64::from(exchange.assumptions.status_clock);
             Ok(Reply::json(&json!({"time": time, "specialStatuses": null})))
         }
         "perpsAtOpenInterestCap" => fields.dex().map(|_| nothing()),
@@ -65,7 +67,7 @@ fn book(exchange: &Exchange, fields: Fields<'_>) -> Answer {
     if coin == exchange.delisted {
         return Ok(Reply::json(&wire::empty_book(coin, exchange.book_time(), options)));
     }
-    let by = exchange.time() - i64::from(exchange.assumptions.rest_book);
+    let by = exchange.answers_as_of() - i64::from(exchange.assumptions.rest_book);
     let found = exchange.market(coin).zip(exchange.book_by(coin, by));
     let Some((market, (time, packed))) = found else { return unknown() };
     Ok(Reply::json(&wire::book(market, time.0, &packed, options)))
@@ -79,9 +81,23 @@ fn candles(exchange: &mut Exchange, fields: Fields<'_>) -> Answer {
     if coin == Some(exchange.delisted) {
         return Ok(nothing());
     }
+    let (by, behind_ms) = (exchange.answers_as_of(), exchange.behind_ms);
     let market = coin.and_then(|coin| exchange.market_mut(coin)).ok_or(Refusal::Broken)?;
     let to = if market.assumptions.candle_range { to } else { to.saturating_sub(1) };
-    let bars = market.bars.range(interval, from, to);
+    let bars = if behind_ms == 0 {
+        market.bars.range(interval, from, to)
+    } else {
+        let minute = TimeMs(by).floor(MINUTE).0;
+        let mut partial: Option<Bar> = None;
+        for trade in market.trades.iter().filter(|t| (minute..=by).contains(&t.time)) {
+            let one = Bar::of_trade(minute, trade.px, trade.sz);
+            match &mut partial {
+                Some(bar) => bar.absorb(&one),
+                None => partial = Some(one),
+            }
+        }
+        market.bars.range_as_of(interval, from, to, by, partial)
+    };
     let bars: Vec<_> = bars.iter().map(|b| wire::candle(market, interval, b)).collect();
     Ok(Reply::counted(&bars, 60))
 }
@@ -93,7 +109,8 @@ fn recent_trades(exchange: &Exchange, fields: Fields<'_>) -> Answer {
         _ => coin.and_then(|coin| exchange.market(coin)).ok_or(Refusal::Broken)?,
     };
     let Assumptions { recent_trades, block_order, .. } = exchange.assumptions;
-    let mut trades: Vec<_> = market.trades.iter().rev().take(recent_trades).collect();
+    let by = if exchange.behind_ms == 0 { i64::MAX } else { exchange.answers_as_of() };
+    let mut trades: Vec<_> = market.trades_by(by).rev().take(recent_trades).collect();
     if !block_order {
         trades.reverse();
         trades.sort_by_key(|t| std::cmp::Reverse(t.time));
@@ -111,7 +128,7 @@ fn funding(exchange: &Exchange, fields: Fields<'_>) -> Answer {
     let market = coin.and_then(|coin| exchange.market(coin));
     let funding = market.and_then(|m| m.funding.as_ref()).ok_or(Refusal::Broken)?;
     let rows: Vec<_> = funding
-        .range(from, to.min(exchange.time()))
+        .range(from, to.min(exchange.answers_as_of()))
         .take(exchange.assumptions.funding_page)
         .map(|r| {
             json!({

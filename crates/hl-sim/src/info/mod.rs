@@ -8,7 +8,8 @@ mod market;
 
 use bytes::Bytes;
 use hl_core::record::Address;
-use hl_core::{Coin, Interval};
+use hl_core::stream::BookVariant;
+use hl_core::{Coin, Interval, StreamKey};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -137,6 +138,20 @@ pub(crate) fn weight(request: &Value) -> u32 {
         Some("userRole") => 60,
         _ => DEFAULT_WEIGHT,
     }
+}
+
+/// The stream of which an answer has rows, as faults name it.
+pub(crate) fn stream(request: &Value) -> Option<StreamKey> {
+    let inner = request.get("req").unwrap_or(request);
+    let coin = || Coin::new(inner.get("coin")?.as_str()?).ok();
+    Some(match request.get("type")?.as_str()? {
+        "recentTrades" => StreamKey::Trades(coin()?),
+        "candleSnapshot" => StreamKey::Candle(coin()?, inner.get("interval")?.as_str()?.parse().ok()?),
+        "l2Book" => StreamKey::Book(coin()?, BookVariant::Default),
+        "fundingHistory" => StreamKey::Funding(coin()?),
+        "allMids" => StreamKey::Mids,
+        _ => return None,
+    })
 }
 
 /// Answers a request.

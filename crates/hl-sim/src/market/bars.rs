@@ -33,12 +33,12 @@ pub(crate) struct Bar {
 }
 
 impl Bar {
-    fn of_trade(t: i64, px: i64, sz: i64) -> Self {
+    pub(crate) fn of_trade(t: i64, px: i64, sz: i64) -> Self {
         Self { t, o: px, h: px, l: px, c: px, n: 1, v: sz, q: px * sz }
     }
 
     /// Appends what came later.
-    fn absorb(&mut self, later: &Self) {
+    pub(crate) fn absorb(&mut self, later: &Self) {
         self.h = self.h.max(later.h);
         self.l = self.l.min(later.l);
         self.c = later.c;
@@ -125,6 +125,14 @@ impl Bars {
         let minute = Bar::of_trade(TimeMs(time).floor(MINUTE).0, px, sz);
         match self.minutes.back_mut() {
             Some(last) if last.t == minute.t => last.absorb(&minute),
+            // The clock was set back: an older minute goes on.
+            Some(last) if last.t > minute.t => {
+                let at = self.minutes.partition_point(|bar| bar.t < minute.t);
+                match self.minutes.get_mut(at) {
+                    Some(bar) if bar.t == minute.t => bar.absorb(&minute),
+                    _ => self.minutes.insert(at, minute),
+                }
+            }
             _ => self.minutes.push_back(minute),
         }
         self.day_v += sz;
@@ -134,6 +142,8 @@ impl Bars {
             let open = open_of(interval, time);
             if bar.t == open {
                 bar.absorb(&minute);
+            } else if open < bar.t {
+                *before = sum(&self.minutes, open, next_open(interval, open));
             } else {
                 *before = Some(*bar);
                 *bar = Bar { t: open, ..minute };
@@ -179,6 +189,33 @@ impl Bars {
         bars
     }
 
+    /// The bars that [`Self::range`] gave at the time `by`; `partial` is the minute that was open then, made of the trades
+    /// that there were.
+    pub(crate) fn range_as_of(
+        &mut self,
+        interval: Interval,
+        from: i64,
+        to: i64,
+        by: i64,
+        partial: Option<Bar>,
+    ) -> Vec<Bar> {
+        let minute = TimeMs(by).floor(MINUTE).0;
+        let mut bars = self.range(interval, from, to.min(by));
+        let open = open_of(interval, by);
+        if let Some(at) = bars.iter().position(|bar| bar.t == open) {
+            let whole = sum(&self.minutes, open, minute);
+            bars.truncate(at);
+            bars.extend(match (whole, partial) {
+                (Some(mut bar), Some(partial)) => {
+                    bar.absorb(&partial);
+                    Some(bar)
+                }
+                (whole, partial) => whole.or(partial.map(|bar| Bar { t: open, ..bar })),
+            });
+        }
+        bars
+    }
+
     /// Volume of the last 24 hours in size and notional units: the minutes that lie in them whole, and the open one.
     pub(crate) fn day(&mut self, now: i64) -> (i64, i64) {
         let from = TimeMs(now).floor(MINUTE).0 - DAY + MINUTE;
@@ -193,7 +230,7 @@ impl Bars {
                 self.day_q -= bar.q;
             }
         }
-        self.day_from = from;
+        self.day_from = self.day_from.max(from);
         (self.day_v, self.day_q)
     }
 
@@ -218,6 +255,17 @@ impl Bars {
             self.past.next -= MINUTE;
         }
     }
+}
+
+/// The bar of the minutes in `from..to`, where they have trades.
+fn sum(minutes: &VecDeque<Bar>, from: i64, to: i64) -> Option<Bar> {
+    let first = minutes.partition_point(|bar| bar.t < from);
+    let inside = minutes.range(first..).take_while(|bar| bar.t < to);
+    inside.fold(None, |sum: Option<Bar>, minute| {
+        let mut bar = sum.unwrap_or(Bar { t: from, n: 0, v: 0, q: 0, ..*minute });
+        bar.absorb(minute);
+        Some(bar)
+    })
 }
 
 impl Past {

@@ -19,6 +19,9 @@ pub(crate) struct Floor<'a> {
     pub(crate) traders: &'a mut [Trader],
     pub(crate) next_oid: &'a mut u64,
     pub(crate) orders: &'a mut Vec<OrderEvent>,
+    /// Simulated time, which the pulse follows.
+    pub(crate) made: i64,
+    /// The exchange's time, which everything that happens bears.
     pub(crate) time: i64,
     pub(crate) market: usize,
 }
@@ -56,10 +59,10 @@ impl Floor<'_> {
 
 /// One block of one market.
 pub(crate) fn step(market: &mut Market, floor: &mut Floor<'_>) {
-    if floor.time < market.pulse.next() {
+    if floor.made < market.pulse.next() {
         return;
     }
-    let beat = market.pulse.beat(floor.time);
+    let beat = market.pulse.beat(floor.made);
     if beat.quote {
         quote(market, floor);
     }

@@ -1,8 +1,8 @@
 //! The market: a pure function of seed, start and size, made block by block.
 //!
 //! What lives here: order books, order flow, traders with their positions, bars, funding, contexts, and what is
-//! retained of all that. What does not: sockets, text on the wire, clients, faults. Nothing a client does changes
-//! the market.
+//! retained of all that. What does not: sockets, text on the wire, clients, most faults. Nothing a client does changes
+//! the market; what does is a clock that is set, an exchange that stands still, and a coin that is not listed.
 
 pub(crate) mod bars;
 pub(crate) mod book;
@@ -17,7 +17,7 @@ pub(crate) mod traders;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hl_core::record::Address;
@@ -73,7 +73,16 @@ pub(crate) struct Exchange {
     pub(crate) retention_ms: i64,
     pub(crate) assumptions: Assumptions,
     pub(crate) blocks: u64,
-    time: i64,
+    /// How old what is answered shall be, ms.
+    pub(crate) behind_ms: i64,
+    /// Simulated time up to which blocks are made. It goes on whatever happens to the exchange's clock.
+    made: i64,
+    /// How far the exchange's clock is ahead of it.
+    clock_ms: i64,
+    /// The exchange's time since when it stands still.
+    stands: Option<i64>,
+    /// Coins that are not listed now.
+    unlisted: BTreeSet<Coin>,
     next_oid: u64,
 }
 
@@ -102,21 +111,58 @@ impl Exchange {
             retention_ms: config.retention_ms,
             assumptions: config.assumptions,
             blocks: 0,
-            time: start,
+            behind_ms: 0,
+            made: start,
+            clock_ms: 0,
+            stands: None,
+            unlisted: BTreeSet::new(),
             next_oid: 310_000_000_000,
         };
         exchange.warm_up();
         Ok(exchange)
     }
 
-    /// The time of the newest block.
+    /// The time of the newest block, as the exchange's clock says.
     pub(crate) fn time(&self) -> i64 {
-        self.time
+        self.stands.unwrap_or(self.made + self.clock_ms)
+    }
+
+    /// Simulated time up to which blocks are made, whatever the exchange's clock says.
+    pub(crate) fn made(&self) -> i64 {
+        self.made
+    }
+
+    /// How far the exchange's clock is ahead of simulated time, ms.
+    pub(crate) fn clock_ms(&self) -> i64 {
+        self.clock_ms
+    }
+
+    /// Sets the exchange's clock.
+    pub(crate) fn set_clock(&mut self, by_ms: i64) {
+        self.clock_ms += by_ms;
+        for market in &mut self.markets {
+            market.set_back |= by_ms < 0;
+        }
+    }
+
+    /// Follows the faults: which coins are not listed, and whether everything stands still.
+    pub(crate) fn follow(&mut self, unlisted: BTreeSet<Coin>, halted: bool) {
+        self.unlisted = unlisted;
+        self.stands = halted.then(|| self.time());
+    }
+
+    pub(crate) fn is_halted(&self) -> bool {
+        self.stands.is_some()
+    }
+
+    /// The time as of which it answers.
+    pub(crate) fn answers_as_of(&self) -> i64 {
+        self.time() - self.behind_ms
     }
 
     /// The oldest time of which everything is retained.
     pub(crate) fn retained_from(&self) -> i64 {
-        self.start.max(self.time - self.retention_ms)
+        self.start.max(self.time() - self.retention_ms)
     }
 
     /// Enough trades before the start that every replay is full, in the order of their times.
@@ -137,6 +183,7 @@ impl Exchange {
                 traders: &mut self.traders,
                 next_oid: &mut self.next_oid,
                 orders: &mut orders,
+                made: time,
                 time,
                 market: i,
             };
@@ -162,8 +209,8 @@ impl Exchange {
     /// Makes the next block.
     pub(crate) fn advance(&mut self, block: &mut Block) {
         self.blocks += 1;
-        self.time += BLOCK_MS;
-        let time = self.time;
+        self.made += BLOCK_MS;
+        let (made, time) = (self.made, self.time());
         block.time = time;
         block.trades.clear();
         block.bbos.clear();
@@ -171,12 +218,19 @@ impl Exchange {
         block.funded.clear();
         block.books = self.blocks.is_multiple_of(BOOK_BLOCKS);
         block.contexts = self.blocks.is_multiple_of(CONTEXT_BLOCKS);
+        if self.is_halted() {
+            return;
+        }
         for (i, market) in self.markets.iter_mut().enumerate() {
+            if self.unlisted.contains(&market.spec.coin) {
+                continue;
+            }
             let first = market.next_seq();
             let mut floor = Floor {
                 traders: &mut self.traders,
                 next_oid: &mut self.next_oid,
                 orders: &mut block.orders,
+                made,
                 time,
                 market: i,
             };
@@ -198,7 +252,7 @@ impl Exchange {
                 block.funded.push(i);
             }
         }
-        if time.rem_euclid(MINUTE) < BLOCK_MS {
+        if made.rem_euclid(MINUTE) < BLOCK_MS {
             let before = time - self.retention_ms;
             for market in &mut self.markets {
                 market.forget(before);
@@ -213,12 +267,24 @@ impl Exchange {
         }
     }
 
+    /// A listed market.
     pub(crate) fn market(&self, coin: Coin) -> Option<&Market> {
-        self.markets.get(*self.by_coin.get(&coin)?)
+        self.markets.get(self.place(coin)?)
     }
 
+    /// A listed market.
     pub(crate) fn market_mut(&mut self, coin: Coin) -> Option<&mut Market> {
-        self.markets.get_mut(*self.by_coin.get(&coin)?)
+        let place = self.place(coin)?;
+        self.markets.get_mut(place)
+    }
+
+    fn place(&self, coin: Coin) -> Option<usize> {
+        self.by_coin.get(&coin).copied().filter(|_| !self.unlisted.contains(&coin))
+    }
+
+    /// Markets that are listed.
+    pub(crate) fn listed(&self) -> impl Iterator<Item = (usize, &Market)> {
+        self.markets.iter().enumerate().filter(|(_, m)| !self.unlisted.contains(&m.spec.coin))
     }
 
     pub(crate) fn trader(&self, address: &Address) -> Option<(usize, &Trader)> {
@@ -229,16 +295,16 @@ impl Exchange {
     /// The markets of a perpetual dex in the order of its universe.
     pub(crate) fn dex(&self, name: &str) -> impl Iterator<Item = (usize, &Market)> {
         let venue = if name.is_empty() { Venue::Perp } else { Venue::Builder };
-        self.markets.iter().enumerate().filter(move |(_, m)| m.spec.venue == venue)
+        self.listed().filter(move |(_, m)| m.spec.venue == venue)
     }
 
     pub(crate) fn spot(&self) -> impl Iterator<Item = (usize, &Market)> {
-        self.markets.iter().enumerate().filter(|(_, m)| m.spec.is_spot())
+        self.listed().filter(|(_, m)| m.spec.is_spot())
     }
 
     /// Whether a name can be subscribed: listed, delisted ones included.
     pub(crate) fn lists(&self, coin: Coin) -> bool {
-        coin == self.delisted || self.by_coin.contains_key(&coin)
+        coin == self.delisted || self.place(coin).is_some()
     }
 
     /// Time of the newest retained books: one for all markets.

@@ -113,6 +113,8 @@ pub(crate) struct Market {
     /// The book changed since the last look at its top, and since the last snapshot.
     pub(crate) touched: bool,
     pub(crate) unsnapped: bool,
+    /// Whether the clock was ever set back: what is retained is not in the order of its times then.
+    pub(crate) set_back: bool,
     /// What it shows of trades and bars.
     pub(crate) assumptions: Assumptions,
 }
@@ -143,6 +145,7 @@ impl Market {
             mids: VecDeque::new(),
             touched: true,
             unsnapped: true,
+            set_back: false,
             assumptions,
             spec,
         }
@@ -257,6 +260,21 @@ impl Market {
         px
     }
 
+    /// The trades as of a time, oldest first.
+    pub(crate) fn trades_by(&self, time: i64) -> impl DoubleEndedIterator<Item = &Trade> {
+        self.trades.iter().filter(move |t| t.time <= time)
+    }
+
+    /// The context of `behind_ms` ago.
+    pub(crate) fn context(&self, now: i64, behind_ms: i64) -> Option<&Context> {
+        as_of(&self.contexts, now, behind_ms, |c| c.time)
+    }
+
+    /// The mid of `behind_ms` ago, half ticks.
+    pub(crate) fn mid(&self, now: i64, behind_ms: i64) -> Option<i64> {
+        as_of(&self.mids, now, behind_ms, |m| m.0).map(|m| m.1)
+    }
+
     /// Forgets what is older than `before`, but what answers for the present.
     pub(crate) fn forget(&mut self, before: i64) {
         while self.trades.len() > REPLAY && self.trades.front().is_some_and(|t| t.time < before) {
@@ -268,6 +286,14 @@ impl Market {
         trim(&mut self.contexts, |c| c.time < before);
         trim(&mut self.mids, |m| m.0 < before);
     }
+}
+
+/// The state of `behind_ms` ago; the newest where that is now, whatever its time, since a clock may be set back.
+fn as_of<T>(states: &VecDeque<T>, now: i64, behind_ms: i64, time: impl Fn(&T) -> i64) -> Option<&T> {
+    if behind_ms == 0 {
+        return states.back();
+    }
+    states.iter().rev().find(|s| time(s) <= now - behind_ms).or_else(|| states.front())
 }
 
 /// Drops old states; the newest one stays, and so does the one that was in force at the border.

@@ -132,7 +132,9 @@ fn build(exchange: &mut Exchange, name: &str, query: &Query<'_>) -> Result<Reply
     Ok(match name {
         "trades" => {
             let rows = each.flat_map(|m| {
-                within(&m.trades, from, to, |t| t.time).map(move |t| wire::trade(exchange, m, t))
+                within(m, &m.trades, from, to, |t| t.time)
+                    .into_iter()
+                    .map(move |t| wire::trade(exchange, m, &t))
             });
             Reply::json(&rows.collect::<Vec<_>>())
         }
@@ -150,32 +152,35 @@ fn build(exchange: &mut Exchange, name: &str, query: &Query<'_>) -> Result<Reply
         }
         "books" => {
             let rows = each.flat_map(|m| {
-                let books = within(&m.books, from, to, |b| b.0);
-                books.map(|(time, packed)| wire::book(m, *time, packed, BookOptions::default()))
+                let books = within(m, &m.books, from, to, |b| b.0);
+                books.into_iter().map(|(time, packed)| wire::book(m, time, &packed, BookOptions::default()))
             });
             Reply::json(&rows.collect::<Vec<_>>())
         }
         "bbo" => {
-            let rows = each.flat_map(|m| states(&m.bbos, from, to, |b| b.time).map(|b| wire::bbo(m, b)));
+            let rows = each
+                .flat_map(|m| states(m, &m.bbos, from, to, |b| b.time).into_iter().map(|b| wire::bbo(m, &b)));
             Reply::json(&rows.collect::<Vec<_>>())
         }
         "mids" => {
             let rows = each.flat_map(|m| {
-                states(&m.mids, from, to, |s| s.0)
-                    .map(|(time, half)| json!({"coin": m.spec.coin, "time": time, "px": m.half_px(*half)}))
+                states(m, &m.mids, from, to, |s| s.0)
+                    .into_iter()
+                    .map(|(time, half)| json!({"coin": m.spec.coin, "time": time, "px": m.half_px(half)}))
             });
             Reply::json(&rows.collect::<Vec<_>>())
         }
         "contexts" => {
             let rows = each.flat_map(|m| {
-                states(&m.contexts, from, to, |c| c.time)
-                    .map(|c| json!({"coin": m.spec.coin, "time": c.time, "ctx": wire::context(m, c)}))
+                states(m, &m.contexts, from, to, |c| c.time)
+                    .into_iter()
+                    .map(|c| json!({"coin": m.spec.coin, "time": c.time, "ctx": wire::context(m, &c)}))
             });
             Reply::json(&rows.collect::<Vec<_>>())
         }
         "positions" => holdings(exchange, query)?,
         _ => {
-            let known = "trades candles funding positions books bbo mids contexts";
+            let known = "trades candles funding positions books bbo mids contexts falsified";
             let reason = format!("{name:?} is unknown; there are {known}");
             return Err(Wrong { status: 404, field: "path", reason });
         }

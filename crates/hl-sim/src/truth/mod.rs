@@ -1,7 +1,8 @@
 //! The truth: what really happened in the market, for whoever verifies a collector. Never faulted, never limited.
 //!
 //! States (best bid and offer, mids, contexts) are kept on change; a range starts with the state that was in force
-//! at its beginning. Books are kept on a grid of 490 ms, and every `l2Book` ever sent or served is one of them.
+//! at its beginning. Where faults make the exchange show a row otherwise than it was, the truth stays, and `falsified` lists
+//! the row. Books are kept on a grid of 490 ms, and every `l2Book` ever sent or served is one of them.
 
 mod http;
 mod records;

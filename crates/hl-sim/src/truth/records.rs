@@ -1,5 +1,6 @@
 //! The truth as the core's own records.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use hl_core::record::{Address, Bbo, Book, Candle, Context, Funding, Level, Mid, Trade};
@@ -28,27 +29,52 @@ pub struct Holding {
 /// The part of a series of states that tells everything about a range: the state in force at its beginning, and
 /// those that began inside it.
 pub(super) fn states<T>(
+    market: &Market,
     all: &VecDeque<T>,
     from: i64,
     to: i64,
     time: impl Fn(&T) -> i64,
-) -> impl Iterator<Item = &T> {
+) -> Vec<T>
+where
+    T: Clone,
+{
+    let all = in_order(market, all, &time);
     let after = all.partition_point(|s| time(s) <= from);
-    all.range(after.saturating_sub(1)..).take_while(move |s| time(s) <= to)
+    all.range(after.saturating_sub(1)..).take_while(|s| time(s) <= to).cloned().collect()
 }
 
 /// The part of a series inside a range, both ends inclusive.
 pub(super) fn within<T>(
+    market: &Market,
     all: &VecDeque<T>,
     from: i64,
     to: i64,
     time: impl Fn(&T) -> i64,
-) -> impl Iterator<Item = &T> {
-    all.range(all.partition_point(|s| time(s) < from)..).take_while(move |s| time(s) <= to)
+) -> Vec<T>
+where
+    T: Clone,
+{
+    let all = in_order(market, all, &time);
+    all.range(all.partition_point(|s| time(s) < from)..).take_while(|s| time(s) <= to).cloned().collect()
+}
+
+/// A series in the order of its times, which is that of its rows unless the clock was ever set back.
+fn in_order<'a, T: Clone>(
+    market: &Market,
+    all: &'a VecDeque<T>,
+    time: impl Fn(&T) -> i64,
+) -> Cow<'a, VecDeque<T>> {
+    if !market.set_back {
+        return Cow::Borrowed(all);
+    }
+    let mut sorted: Vec<T> = all.iter().cloned().collect();
+    sorted.sort_by_key(time);
+    Cow::Owned(sorted.into())
 }
 
 pub(crate) fn trades(exchange: &Exchange, market: &Market, from: i64, to: i64) -> Vec<Trade> {
-    within(&market.trades, from, to, |t| t.time)
+    within(market, &market.trades, from, to, |t| t.time)
+        .iter()
         .map(|t| Trade {
             coin: market.spec.coin,
             time: TimeMs(t.time),
@@ -98,7 +124,8 @@ fn level(market: &Market, l: &book::Level) -> Level {
 }
 
 pub(crate) fn books(market: &Market, from: i64, to: i64) -> Vec<Book> {
-    within(&market.books, from, to, |b| b.0)
+    within(market, &market.books, from, to, |b| b.0)
+        .iter()
         .map(|(time, packed)| {
             let [bids, asks] = packed.levels().map(|side| side.iter().map(|l| level(market, l)).collect());
             Book { coin: market.spec.coin, variant: BookVariant::Default, time: TimeMs(*time), bids, asks }
@@ -108,13 +135,15 @@ pub(crate) fn books(market: &Market, from: i64, to: i64) -> Vec<Book> {
 
 pub(crate) fn bbos(market: &Market, from: i64, to: i64) -> Vec<Bbo> {
     let side = |l: &Option<book::Level>| l.as_ref().map(|l| level(market, l));
-    states(&market.bbos, from, to, |b| b.time)
+    states(market, &market.bbos, from, to, |b| b.time)
+        .iter()
         .map(|b| Bbo { coin: market.spec.coin, time: TimeMs(b.time), bid: side(&b.bid), ask: side(&b.ask) })
         .collect()
 }
 
 pub(crate) fn mids(market: &Market, from: i64, to: i64) -> Vec<Mid> {
-    states(&market.mids, from, to, |m| m.0)
+    states(market, &market.mids, from, to, |m| m.0)
+        .iter()
         .map(|(time, half)| Mid {
             coin: market.spec.coin,
             time: TimeMs(*time),
@@ -125,7 +154,8 @@ pub(crate) fn mids(market: &Market, from: i64, to: i64) -> Vec<Mid> {
 
 pub(crate) fn contexts(market: &Market, from: i64, to: i64) -> Vec<Context> {
     let perp = !market.spec.is_spot();
-    states(&market.contexts, from, to, |c| c.time)
+    states(market, &market.contexts, from, to, |c| c.time)
+        .iter()
         .map(|c| Context {
             coin: market.spec.coin,
             time: TimeMs(c.time),

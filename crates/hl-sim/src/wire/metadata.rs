@@ -10,6 +10,7 @@ use super::{Ctx, PerpCtx, SpotCtx};
 use crate::market::Exchange;
 use crate::market::num::{Num, mix};
 use crate::market::spec::{BUILDER_DEX, Venue};
+use crate::market::state::{Context, Market};
 
 /// Last price of the delisted market, with five decimals.
 pub(crate) const DELISTED_PX: i64 = 38_215;
@@ -45,10 +46,19 @@ pub(crate) fn margin_table(leverage: u64) -> Value {
     json!({"description": "", "marginTiers": [{"lowerBound": "0.0", "maxLeverage": leverage}]})
 }
 
+/// Markets and the contexts that they show.
+fn shown<'a>(
+    markets: impl Iterator<Item = (usize, &'a Market)>,
+    exchange: &Exchange,
+) -> impl Iterator<Item = (&'a Market, &'a Context)> {
+    let (now, behind_ms) = (exchange.time(), exchange.behind_ms);
+    markets.filter_map(move |(_, m)| m.context(now, behind_ms).map(|c| (m, c)))
+}
+
 /// The contexts of a dex, positional to its universe.
 pub(crate) fn contexts(exchange: &Exchange, dex: &str) -> Vec<PerpCtx> {
     let mut out: Vec<_> =
-        exchange.dex(dex).filter_map(|(_, m)| m.contexts.back().map(|c| super::perp_context(m, c))).collect();
+        shown(exchange.dex(dex), exchange).map(|(m, c)| super::perp_context(m, c)).collect();
     if dex.is_empty() {
         out.push(super::delisted_context());
     }
@@ -88,8 +98,7 @@ fn token(name: &str, sz_decimals: u32, index: u32) -> Value {
 
 /// Spot contexts in an order of their own: they are joined by coin, never by position.
 pub(crate) fn spot_contexts(exchange: &Exchange) -> Vec<SpotCtx> {
-    let mut out: Vec<_> =
-        exchange.spot().filter_map(|(_, m)| m.contexts.back().map(|c| super::spot_context(m, c))).collect();
+    let mut out: Vec<_> = shown(exchange.spot(), exchange).map(|(m, c)| super::spot_context(m, c)).collect();
     out.reverse();
     out
 }
@@ -108,7 +117,9 @@ pub(crate) fn mids(exchange: &Exchange, dex: &str) -> BTreeMap<Coin, Num> {
     let mut mids: BTreeMap<_, _> = exchange
         .dex(dex)
         .chain(exchange.spot().filter(|_| dex.is_empty()))
-        .filter_map(|(_, m)| m.mids.back().map(|(_, half)| (m.spec.coin, m.half_px(*half))))
+        .filter_map(|(_, m)| {
+            m.mid(exchange.time(), exchange.behind_ms).map(|half| (m.spec.coin, m.half_px(half)))
+        })
         .collect();
     if dex.is_empty() {
         mids.insert(exchange.delisted, Num::new(DELISTED_PX, 5));
@@ -133,9 +144,8 @@ pub(crate) fn perp_dexs(exchange: &Exchange) -> Value {
 /// A mark and mid of every market, as `fastAssetCtxs` carries them.
 pub(crate) fn fast_contexts(exchange: &Exchange) -> BTreeMap<Coin, FastCtx> {
     exchange
-        .markets
-        .iter()
-        .filter_map(|m| {
+        .listed()
+        .filter_map(|(_, m)| {
             let c = m.contexts.back()?;
             let ctx = FastCtx { mark_px: m.fine_px(c.mark), mid_px: c.mid.map(|mid| m.half_px(mid)) };
             Some((m.spec.coin, ctx))

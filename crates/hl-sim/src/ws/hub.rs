@@ -8,14 +8,19 @@ use bytes::Bytes;
 use hl_core::record::Address;
 use hl_core::seam::Seed;
 use hl_core::{Coin, StreamKey};
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, Instant};
 
 use super::topic::{Clock, Topic};
 use crate::assumptions::Assumptions;
-use crate::faults::{Fault, FaultKind, Faults};
+use crate::faults::{Fault, FaultKind, Faults, Way};
 use crate::limits::Usage;
+use crate::wire;
 use crate::wire::metadata::FastCtx;
+
+/// The code of a socket that is closed in good order.
+const EXPIRED: u16 = 1_000;
 
 /// Something for a socket's writer.
 #[derive(Debug)]
@@ -251,6 +256,8 @@ impl Hub {
         if self.faults.mutes_one(now, chosen, stream) || self.faults.mutes(now, stream) {
             return;
         }
+        let falsified = self.falsified(stream, text, now);
+        let text = falsified.as_ref().unwrap_or(text);
         let text = if self.faults.garbles(now, stream) { text.slice(..text.len() / 2) } else { text.clone() };
         let copies = if self.faults.duplicates(now, stream) { 2 } else { 1 };
         let Some(socket) = self.sockets.get_mut(&id) else { return };
@@ -263,10 +270,21 @@ impl Hub {
         self.enqueue(id, held, now);
     }
 
+    /// The frame that faults make of this one, where they change its rows.
+    fn falsified(&mut self, stream: Option<StreamKey>, text: &Bytes, now: Instant) -> Option<Bytes> {
+        if !self.faults.may_falsify(now, Way::Ws, stream) {
+            return None;
+        }
+        let mut frame: Value = serde_json::from_slice(text).ok()?;
+        let changed = self.faults.falsify(now, Way::Ws, stream, frame.get_mut("data")?);
+        changed.then(|| wire::json(&frame))
+    }
+
     fn enqueue(&mut self, id: u64, frames: impl IntoIterator<Item = Bytes>, now: Instant) {
         let Some(socket) = self.sockets.get_mut(&id) else { return };
         for text in frames {
-            if socket.queue.try_send(Out::Text(text, now + self.latency)).is_err() {
+            let due = now + self.latency + self.faults.late(now);
+            if socket.queue.try_send(Out::Text(text, due)).is_err() {
                 self.counters.not_reading += 1;
                 return self.close(id, now);
             }
@@ -358,6 +376,15 @@ impl Hub {
             FaultKind::Forget { stream } => {
                 let forgotten = self.forget(stream);
                 self.faults.forgot(now, forgotten);
+                self.faults.end(id);
+            }
+            FaultKind::Expire => {
+                self.faults.struck(now, id, self.sockets.len() as u64);
+                for socket in self.ids() {
+                    let mut reason = EXPIRED.to_be_bytes().to_vec();
+                    reason.extend_from_slice(b"Expired");
+                    self.send_raw(socket, Out::Close(reason));
+                }
                 self.faults.end(id);
             }
             FaultKind::HalfOpen => self.sockets.values_mut().for_each(|s| s.half_open = true),

@@ -17,7 +17,7 @@ use super::user;
 use crate::assumptions::Assumptions;
 use crate::market::bars::{self, Bar};
 use crate::market::spec::BLOCK_MS;
-use crate::market::state::Market;
+use crate::market::state::{Market, Trade};
 use crate::market::{Block, Exchange};
 use crate::wire::metadata::{self, DEXES};
 use crate::wire::{self};
@@ -25,22 +25,26 @@ use crate::wire::{self};
 /// Blocks between two pushes of a market's bars.
 const CANDLE_BLOCKS: u64 = 7;
 
-/// What subscribing brings at once. `resend`: the newest replayed trade comes twice, as its first live message.
+/// What subscribing brings at once. `resend`: the newest replayed trade comes twice, as its first live message. `stale_ms`:
+/// a replay ends so long ago.
 pub(crate) fn first_frames(
     exchange: &mut Exchange,
     hub: &mut Hub,
     id: u64,
     topic: &Topic,
     resend: bool,
+    stale_ms: Option<u64>,
 ) -> Vec<Bytes> {
     match topic {
         Topic::Trades(coin) => {
             let Some(market) = exchange.market(*coin) else { return Vec::new() };
             let Assumptions { replay, trade_order, .. } = exchange.assumptions;
-            let skip = market.trades.len().saturating_sub(replay);
-            let frames = [Some(skip), resend.then_some(market.trades.len().saturating_sub(1))];
+            let shown = stale_ms.map(|ms| exchange.time().saturating_sub_unsigned(ms));
+            let known = |t: &&Trade| shown.is_none_or(|by| t.time <= by);
+            let end = market.trades.len() - market.trades.iter().rev().take_while(|t| !known(t)).count();
+            let frames = [Some(end.saturating_sub(replay)), resend.then_some(end.saturating_sub(1))];
             let frame = |from: usize| {
-                let mut trades: Vec<_> = market.trades.range(from..).collect();
+                let mut trades: Vec<_> = market.trades.range(from..end).collect();
                 if !trade_order {
                     trades.sort_by_key(|t| std::cmp::Reverse(t.time));
                 }
@@ -135,13 +139,13 @@ pub(crate) fn next(exchange: &Exchange, hub: &Hub, candles: &CandlePushes) -> i6
     let bars = |(i, pending): (usize, &Option<i64>)| {
         let owed = pending.is_some() || candles.late.iter().any(|(market, ..)| *market == i);
         let blocks = CANDLE_BLOCKS - (exchange.blocks + i as u64) % CANDLE_BLOCKS;
-        owed.then(|| exchange.time() + blocks.cast_signed() * BLOCK_MS)
+        owed.then(|| exchange.made() + blocks.cast_signed() * BLOCK_MS)
     };
     let bars = candles.pending.iter().enumerate().filter_map(bars).min();
     let (time, period) = (exchange.time(), i64::from(exchange.assumptions.bbo_cadence));
     let waits = |market: &Market| market.bbos.back().is_some_and(|bbo| bbo.time + period > time);
     let bbos = (period > BLOCK_MS && exchange.markets.iter().any(waits))
-        .then(|| (time.div_euclid(period) + 1) * period);
+        .then(|| (time.div_euclid(period) + 1) * period - time + exchange.made());
     bars.into_iter().chain(bbos).chain([hub.next_push()]).min().unwrap_or(i64::MAX)
 }
 
@@ -176,7 +180,7 @@ pub(crate) fn block(
     push_candles(exchange, hub, candles, now);
     user::block(exchange, hub, block, now);
     for id in hub.ids() {
-        for topic in hub.due(id, block.time) {
+        for topic in hub.due(id, exchange.made()) {
             let frame = match topic {
                 Topic::FastAssetCtxs => fast_contexts(exchange, hub, id),
                 _ => state_frame(exchange, &topic),
@@ -190,6 +194,9 @@ pub(crate) fn block(
 
 /// Best bids and offers that changed since the last push: every block, unless they are assumed to come more slowly.
 fn push_bbos(exchange: &Exchange, hub: &mut Hub, block: &Block, now: Instant) {
+    if exchange.is_halted() {
+        return;
+    }
     let period = i64::from(exchange.assumptions.bbo_cadence);
     if block.time.div_euclid(period) == (block.time - BLOCK_MS).div_euclid(period) {
         return;
@@ -237,7 +244,9 @@ fn push_candles(exchange: &mut Exchange, hub: &mut Hub, candles: &mut CandlePush
                 Some(bar) => send(&bar),
                 None => {}
             }
-            if candle_final || bars::next_open(interval, newest.t) - time > LEFT_OUT_MS {
+            // After the clock was set back, what trades is an older bar.
+            let trades = market.trades.back().is_some_and(|t| bars::open_of(interval, t.time) == newest.t);
+            if trades && (candle_final || bars::next_open(interval, newest.t) - time > LEFT_OUT_MS) {
                 send(&newest);
             }
         }

@@ -34,7 +34,7 @@ pub(crate) fn on_text(state: &mut State, id: u64, text: &str, now: Instant) -> N
     let answered = serde_json::from_str::<Value>(text).map_err(|_| Bad::Parse).and_then(|request| {
         match request.get("method").and_then(Value::as_str) {
             Some("ping") => {
-                if state.hub.assumptions.pong {
+                if state.hub.assumptions.pong && !state.hub.faults.swallows_pong(now) {
                     state.hub.send(id, What::Control, &Bytes::from_static(br#"{"channel":"pong"}"#), now);
                 }
                 Ok(Next::Continue)
@@ -78,6 +78,9 @@ fn error(state: &mut State, id: u64, text: &str, now: Instant) {
 }
 
 fn acknowledge(state: &mut State, id: u64, method: &str, topic: &Topic, now: Instant) {
+    if state.hub.faults.swallows_ack(now) {
+        return;
+    }
     // Composed as text: the order of the keys is the exchange's.
     let text = format!(
         r#"{{"channel":"subscriptionResponse","data":{{"method":"{method}","subscription":{}}}}}"#,
@@ -123,7 +126,11 @@ fn subscribe(state: &mut State, id: u64, topic: Topic, now: Instant) -> Result<N
         Source::Market(exchange) => {
             let socket_rng = state.hub.socket(id).map(|s| s.rng.u32(0..RESENT_ONE_IN));
             let resend = socket_rng == Some(0);
-            for frame in push::first_frames(exchange, &mut state.hub, id, &topic, resend) {
+            let stale_ms = match topic {
+                Topic::Trades(_) => state.hub.faults.stale_replay(now, topic.stream()),
+                _ => None,
+            };
+            for frame in push::first_frames(exchange, &mut state.hub, id, &topic, resend, stale_ms) {
                 state.hub.send(id, What::Data(topic.stream()), &frame, now);
             }
         }
@@ -150,7 +157,7 @@ fn post(state: &mut State, id: u64, request: &Value, now: Instant) -> Result<Nex
     let payload = inner.get("payload").ok_or(Bad::Parse)?;
     let response = match inner.get("type").and_then(Value::as_str) {
         Some("info") => {
-            let reply = state.answer(payload);
+            let reply = state.answer(payload, now);
             if reply.status == 200 {
                 let data: Value = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
                 json!({"type": "info", "payload": {"type": payload.get("type"), "data": data}})

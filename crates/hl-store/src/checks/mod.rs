@@ -1,6 +1,8 @@
 //! Checks that look at rows one by one, wherever these lie: in a store or in its archive; and those of a ledger.
 
+mod ahead;
 mod ledger;
+mod rhythm;
 
 use hl_core::archive::Provenance;
 use hl_core::ledger::{GapState, Span};
@@ -8,7 +10,9 @@ use hl_core::record::Candle;
 use hl_core::stream::Borders;
 use hl_core::{Interval, Origin, StreamKey, TimeMs};
 
+pub use self::ahead::beyond_now;
 pub use self::ledger::ledger;
+pub use self::rhythm::{LeftOut, MINUTE_WITHOUT_BAR, Rhythm};
 use crate::{Audit, CoverageRow, GapRow, Problem};
 
 /// The check for two rows with one natural key.

@@ -19,6 +19,7 @@ mod commits;
 mod fills;
 mod fixture;
 mod leases;
+mod plausible;
 mod runs;
 mod statistics;
 mod weight;
@@ -36,6 +37,7 @@ pub use claims::*;
 pub use commits::*;
 pub use fills::*;
 pub use leases::*;
+pub use plausible::*;
 pub use runs::*;
 pub use statistics::*;
 pub use weight::*;
@@ -110,6 +112,8 @@ macro_rules! conformance_tests {
             what_changed_meanwhile_stays
             rows_of_every_kind_leave_as_they_came
             archived_bars_are_not_audited
+            a_covered_minute_with_trades_has_its_bar
+            covered_time_has_the_rhythm_of_its_kind
         }
     };
     (@each $new:path: $($case:ident)*) => {

@@ -136,7 +136,10 @@ impl Answer {
                 say!("hl-cli: {stream}: held by {}", self.others.join(", "));
             } else if s.measure.open > 0 {
                 let length = human::length(s.open_ms);
-                say!("hl-cli: {stream}: {length} stay open: too young, or another process is at them");
+                say!(
+                    "hl-cli: {stream}: {length} stay open: too young, another process is at them, or the exchange showed no \
+                     row on each side; `hl-cli backfill gaps` or a daemon asks again"
+                );
             }
         }
     }

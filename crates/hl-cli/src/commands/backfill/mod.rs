@@ -278,7 +278,7 @@ async fn carry_out(asked: &Asked, network: &Network, work: &mut Work<'_>) -> Res
     }
     let now = work.exchange.learn_time().await?;
     let coins = async |coins: &Coins| -> Result<Vec<Coin>, BackfillFailure> {
-        Ok(coins.resolve(network, &work.exchange.universe(coins).await?)?)
+        Ok(coins.resolve(network, &work.exchange.universe(coins, network).await?)?)
     };
     let targets: Vec<Target> = match asked {
         Asked::Candles(names, intervals, range) => {

@@ -236,29 +236,30 @@ impl<'a> Work<'a> {
         stream: StreamKey,
         edge: Option<TimeMs>,
     ) -> Result<Option<Span>, BackfillFailure> {
-        let page = self.exchange.past().page(stream, everything()).await;
+        let page = self.exchange.past().page(stream, everything(), 0).await;
         let page = page.map_err(|source| BackfillError::Fetch { stream, source })?;
-        let Some((first, last)) = page.records.ends() else { return Ok(None) };
+        let is_full = !page.lost.is_empty();
+        let Some((answer, records)) = page.proven.into_iter().next() else { return Ok(None) };
+        let Span { from: first, to: last } = answer;
         if edge.is_some_and(|edge| last <= edge) {
             return Ok(None);
         }
         let cause = self.cause(stream).await?;
         let begin = edge.unwrap_or(first);
-        // Where the answer holds all there ever was, nothing before it can be missing.
-        let whole_from = if page.lost.is_some() { first } else { begin };
         let reach = Span::new(begin, last);
         let (epoch, origin) = (self.mint(), Origin::Backfill);
         let mut changes = vec![
             Change::GapOpened { span: reach, cause },
-            Change::Filled { epoch, origin, span: Span::new(whole_from, last), records: page.records },
+            Change::Filled { epoch, origin, span: answer, records },
         ];
-        if edge.is_some() && begin <= whole_from && page.lost.is_some() {
+        if edge.is_some() && begin <= first {
             // Records of the edge's own block may be lost as well, where the answer begins in it.
-            let span = Span::new(begin, whole_from);
-            if begin == whole_from {
+            let span = Span::new(begin, first);
+            if begin == first {
                 changes.push(Change::GapOpened { span, cause });
             }
-            changes.push(Change::GapLost { span });
+            // A short answer says nothing of what lies before it: that stays open.
+            changes.extend(is_full.then_some(Change::GapLost { span }));
         }
         changes.push(Change::Edge(last));
         self.commit(stream, changes).await?;
@@ -283,7 +284,7 @@ impl<'a> Work<'a> {
             };
             let past = self.exchange.past();
             match backfill::fill(self.store, past, epoch, stream, fill, &told).await {
-                Ok(filled) => self.planned[at].claimed = Some(filled.claimed),
+                Ok(filled) => self.planned[at].claimed = Some(filled.claimed.len() as u64),
                 // It says so of this stream; the others may be had.
                 Err(BackfillError::Fetch { stream, source }) if source.cause == Cause::Refused => {
                     refused.get_or_insert(BackfillError::Fetch { stream, source });

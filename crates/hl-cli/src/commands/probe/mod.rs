@@ -142,7 +142,7 @@ impl Subject {
 
     /// The coin, if the exchange has it: a name that it has not would end the socket.
     async fn coin(&self) -> Result<Coin, ProbeFailure> {
-        let universe = self.exchange.universe(&self.coins).await?;
+        let universe = self.exchange.universe(&self.coins, &self.network).await?;
         let coins = self.coins.resolve(&self.network, &universe)?;
         coins.first().copied().ok_or_else(|| CoinsError::NoMarkets.into())
     }

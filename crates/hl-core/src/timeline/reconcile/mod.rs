@@ -3,21 +3,31 @@
 //! A bar carries a count of trades. Where trades and bars of a coin are both collected, a final bar that counts more
 //! than was stored says that trades are missing, and roughly where: between two versions of the bar. A bar that
 //! counts fewer is stale: its last version was lost. That a bar counts the public trades is an assumption, so it is
-//! calibrated first: without enough bars that agreed, over all coins, nothing is doubted, and a coin of its own that
-//! disagrees too often is left alone. Bars come from the live streams and from backfills; trades from before a restart are
-//! known from the store.
+//! calibrated first, apart for each source of bars: without enough bars that agreed, over all coins, nothing is doubted,
+//! and a coin that disagrees too often is left alone until it agrees again (`trust.rs`). Bars come from the live streams and
+//! from backfills; trades from before a restart are known from the store.
 //!
-//! While a bar is open its count is also the cheapest witness: where it moves and no trade comes, the subscription of
-//! the trades has missed one.
+//! While a bar is open its count is also the cheapest witness (`open.rs`). Final bars are read once more over REST, and
+//! what the exchange counts then is compared with what is stored (`audit.rs`).
 //!
 //! Where the trades have a warm standby, the two subscriptions are each other's witnesses.
 //!
 //! Pure: it sees the changes of the time lines, in order, and the monotonic clock in ms.
 
+mod audit;
+mod open;
+mod trust;
+
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use audit::Audited;
+use audit::Audits;
+use open::OpenBars;
+use trust::{By, Foundation, Trust};
 
 use super::standby::{Compared, Key};
 use crate::ledger::{Change, Span};
+use crate::record::Candle;
 use crate::store::StreamStart;
 use crate::{Coin, Interval, Origin, Records, RunId, StreamKey, TimeMs};
 
@@ -27,15 +37,6 @@ const MEMORY_MS: i64 = 75 * 60_000;
 const MAX_KEYS: usize = 1_000_000;
 /// Versions of one bar that are remembered; a bar with more keeps every second one.
 const VERSIONS: usize = 4_096;
-/// The assumption is trusted after so many whole bars that agreed, with so many trades in them …
-const TRUSTED_BARS: u64 = 2;
-const TRUSTED_TRADES: u64 = 10;
-/// … and while a coin has no more bars that disagreed than that agreed, and these.
-const TOLERATED: u64 = 2;
-
-/// How long a trade may be on its way after a bar has counted it, ms.
-const ON_THE_WAY_MS: i64 = 2_000;
-
 /// What the trades say of a bar.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
@@ -51,6 +52,11 @@ pub enum Verdict {
 pub trait Witness {
     /// What is known of a bar of `stream` that counts `trades`.
     fn judge(&self, stream: StreamKey, bar: Span, trades: u64) -> Verdict;
+
+    /// How many trades are stored in the time of a bar of `stream`, at least.
+    fn stored(&self, _stream: StreamKey, _bar: Span) -> u64 {
+        0
+    }
 }
 
 /// A witness that knows nothing.
@@ -77,39 +83,30 @@ struct Coins {
     keys: BTreeSet<(TimeMs, u64)>,
     gaps: Vec<Span>,
     bars: BTreeMap<Interval, BTreeMap<TimeMs, Bar>>,
-    /// Final bars on which nothing could be said yet: the trades have not come so far, or nothing is calibrated.
+    /// Final bars on which nothing could be said yet: the trades have not come so far, or not all of them, or nothing is
+    /// calibrated.
     undecided: BTreeMap<(Interval, TimeMs), Bar>,
-    open: BTreeMap<Interval, Open>,
+    open: OpenBars,
     compared: Compared,
-    agreed: u64,
-    disagreed: u64,
+    /// How far its bars are believed, by who brought them.
+    trust: [Trust; 2],
 }
 
-/// The bar in progress, and whether it counts more than came.
-#[derive(Clone, Copy)]
-struct Open {
-    time: TimeMs,
-    trades: u64,
-    /// Trades that it counts and that were known to be missing before.
-    base: i64,
-    /// Since when it counts more, on the monotonic clock.
-    ahead_since: Option<i64>,
-}
-
-/// Bars that agreed, over all coins.
-#[derive(Clone, Copy, Default)]
-struct Calibration {
-    bars: u64,
-    trades: u64,
-}
-
-/// One bar: its newest count, and how the stored trades compared to its versions.
+/// One bar: its counts, and how the stored trades compared to its versions.
 #[derive(Default)]
 struct Bar {
-    trades: u64,
+    /// What it counts at most, by who brought it.
+    counts: [Option<u64>; 2],
     versions: Vec<Version>,
-    /// It was counted among those that disagreed.
-    disagreed: bool,
+    /// Whose count was judged already.
+    judged: [bool; 2],
+}
+
+impl Bar {
+    fn count(&mut self, by: By, trades: u64) {
+        let count = &mut self.counts[by.index()];
+        *count = (*count).max(Some(trades));
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -124,7 +121,8 @@ struct Version {
 #[derive(Default)]
 pub struct Reconciler {
     coins: BTreeMap<Coin, Coins>,
-    calibration: Calibration,
+    foundations: [Foundation; 2],
+    audits: Audits,
     doubts: Vec<(StreamKey, Span)>,
 }
 
@@ -158,10 +156,36 @@ impl Reconciler {
             StreamKey::Trades(coin) => self.coins.entry(coin).or_default().trades(now, change),
             StreamKey::Candle(coin, interval) if interval.is_fixed() => {
                 let Some(coins) = self.coins.get_mut(&coin) else { return };
-                let doubts = coins.candles(now, interval, change, &mut self.calibration);
+                let doubts = coins.candles(interval, change, &mut self.foundations);
                 self.doubts.extend(doubts.into_iter().map(|span| (StreamKey::Trades(coin), span)));
             }
             _ => {}
+        }
+    }
+
+    /// A socket brought versions of bars, whatever became of them: a bar that a handover touched is left to REST, and its
+    /// count is a witness all the same. To be told before what these versions change.
+    pub fn bars(&mut self, now: i64, stream: StreamKey, bars: &[Candle]) {
+        let StreamKey::Candle(coin, interval) = stream else { return };
+        let Some(coins) = self.coins.get_mut(&coin).filter(|_| interval.is_fixed()) else { return };
+        for bar in bars.iter().filter(|bar| bar.coin == coin && bar.interval == interval) {
+            coins.version(interval, bar.time, bar.trades);
+            coins.watch(now, interval, bar.time, signed(bar.trades));
+        }
+    }
+
+    /// What an audit says of the bars of REST.
+    fn learn(&mut self, stream: StreamKey, bars: &[Audited]) {
+        let StreamKey::Candle(coin, _) = stream else { return };
+        let mut coins = self.coins.get_mut(&coin);
+        for bar in bars {
+            let trust = coins.as_mut().map(|coins| &mut coins.trust[By::Rest.index()]);
+            if bar.counted == bar.stored {
+                self.foundations[By::Rest.index()].agree(bar.stored);
+                trust.into_iter().for_each(|trust| trust.agree(bar.stored));
+            } else if bar.counted > bar.stored {
+                trust.into_iter().for_each(Trust::differ);
+            }
         }
     }
 
@@ -198,8 +222,9 @@ impl Reconciler {
     /// brought it. Said once each. What is missing between blocks that came is among the doubts.
     pub fn take_missed(&mut self, now: i64) -> Vec<StreamKey> {
         let mut missed = Vec::new();
+        let founded = self.foundations[By::Socket.index()].is_laid();
         for (coin, coins) in &mut self.coins {
-            let by_bars = coins.missed(now);
+            let by_bars = coins.missed(now, founded);
             let by_standby = coins.missed_by_owner(now);
             if by_bars.is_some() || by_standby.is_some() {
                 coins.open.clear();
@@ -234,8 +259,19 @@ impl Witness for Reconciler {
             Stored::Unknown => Verdict::Unknown,
             // What made the hole in the trades may have swallowed the bar's last version too.
             Stored::Holed | Stored::NotYet => Verdict::Stale,
-            Stored::Whole(stored) if stored > trades => Verdict::Stale,
-            Stored::Whole(_) => Verdict::Plausible,
+            Stored::Whole(stored) if stored <= signed(trades) => Verdict::Plausible,
+            // To read it again would bring the same.
+            Stored::Whole(_) if coins.trust[By::Socket.index()].is_refuted() => Verdict::Unknown,
+            Stored::Whole(_) => Verdict::Stale,
+        }
+    }
+
+    fn stored(&self, stream: StreamKey, bar: Span) -> u64 {
+        match stream {
+            StreamKey::Candle(coin, interval) if interval.is_fixed() => {
+                self.coins.get(&coin).map_or(0, |coins| coins.count(bar))
+            }
+            _ => 0,
         }
     }
 }
@@ -245,7 +281,7 @@ enum Stored {
     /// The trades have not come so far.
     NotYet,
     Holed,
-    Whole(u64),
+    Whole(i64),
 }
 
 impl Coins {
@@ -268,7 +304,8 @@ impl Coins {
                     self.keys.insert(key);
                     self.compared.stored(key);
                 }
-                self.gaps.retain(|gap| !(span.from <= gap.from && gap.to <= span.to));
+                // Piece by piece: a promoted ring goes on frame by frame.
+                self.gaps = self.gaps.iter().flat_map(|gap| outside(*gap, *span)).collect();
             }
             Change::Covered { span, .. } => {
                 self.since.get_or_insert(span.from);
@@ -291,6 +328,7 @@ impl Coins {
                     *bars = bars.split_off(&old);
                 }
                 self.undecided.retain(|(_, time), _| *time >= old);
+                self.open.forget(old);
             }
             _ => {}
         }
@@ -333,21 +371,6 @@ impl Coins {
         pieces
     }
 
-    /// A bar that only ran ahead of its own trades is level with them now; one that misses a trade never is.
-    fn catch_up(&mut self) {
-        let ahead = |open: &Open| open.ahead_since.is_some();
-        let waiting: Vec<_> =
-            self.open.iter().filter(|(_, open)| ahead(open)).map(|(i, open)| (*i, *open)).collect();
-        for (interval, open) in waiting {
-            let stored = self.count(Span::new(open.time, open.time + interval.ms()));
-            if signed(open.trades).saturating_sub(signed(stored)) <= open.base
-                && let Some(open) = self.open.get_mut(&interval)
-            {
-                open.ahead_since = None;
-            }
-        }
-    }
-
     fn stored(&self, bar: Span) -> Stored {
         let remembered = self.forgotten.is_none_or(|forgotten| bar.from > forgotten);
         let Some(edge) = self.edge.filter(|_| remembered) else { return Stored::Unknown };
@@ -366,30 +389,21 @@ impl Coins {
         Stored::Whole(self.count(bar))
     }
 
-    fn count(&self, bar: Span) -> u64 {
-        self.keys.range((bar.from, 0)..(bar.to, 0)).count() as u64
+    fn count(&self, bar: Span) -> i64 {
+        signed(self.keys.range((bar.from, 0)..(bar.to, 0)).count() as u64)
     }
 
     fn candles(
         &mut self,
-        now: i64,
         interval: Interval,
         change: &Change,
-        calibration: &mut Calibration,
+        foundations: &mut [Foundation; 2],
     ) -> Vec<Span> {
         match change {
-            Change::Rows { origin: Origin::Ws, records: Records::Candles(bars), .. } => {
+            Change::Rows { origin, records: Records::Candles(bars), .. } => {
+                let by = if *origin == Origin::Ws { By::Socket } else { By::Rest };
                 for bar in bars {
-                    self.version(interval, bar.time, bar.trades);
-                    self.watch(now, interval, bar.time, bar.trades);
-                }
-                Vec::new()
-            }
-            // Polled bars have no versions that would tell when something went missing.
-            Change::Rows { records: Records::Candles(bars), .. } => {
-                for bar in bars {
-                    let known = self.bars.entry(interval).or_default().entry(bar.time).or_default();
-                    known.trades = known.trades.max(bar.trades);
+                    self.bars.entry(interval).or_default().entry(bar.time).or_default().count(by, bar.trades);
                 }
                 Vec::new()
             }
@@ -398,75 +412,29 @@ impl Coins {
                 let mut ended = bars.split_off(&span.from);
                 let later = ended.split_off(&span.to);
                 bars.extend(later);
-                self.check(interval, ended, calibration)
+                self.check(interval, ended, foundations)
             }
             Change::Filled { records: Records::Candles(filled), .. } => {
                 let bars = self.bars.entry(interval).or_default();
                 let ended = filled.iter().map(|filled| {
                     let mut bar = bars.remove(&filled.time).unwrap_or_default();
-                    bar.trades = bar.trades.max(filled.trades);
+                    bar.count(By::Rest, filled.trades);
                     (filled.time, bar)
                 });
                 let ended = ended.collect();
-                self.check(interval, ended, calibration)
+                self.check(interval, ended, foundations)
             }
             _ => Vec::new(),
         }
     }
 
-    /// The bar in progress moved.
-    fn watch(&mut self, now: i64, interval: Interval, time: TimeMs, trades: u64) {
-        if !self.pushed || self.open.get(&interval).is_some_and(|open| open.time > time) {
-            return;
-        }
-        let short = signed(trades).saturating_sub(signed(self.count(Span::new(time, time + interval.ms()))));
-        let whole =
-            self.since.is_some_and(|since| since < time) && self.gaps.iter().all(|gap| gap.to <= time);
-        let fresh = Open { time, trades, base: if whole { 0 } else { short }, ahead_since: None };
-        let open = self
-            .open
-            .entry(interval)
-            .and_modify(|open| {
-                if open.time < time {
-                    *open = fresh
-                }
-            })
-            .or_insert(fresh);
-        open.trades = open.trades.max(trades);
-        open.base = open.base.min(short);
-        open.ahead_since = (short > open.base).then(|| open.ahead_since.unwrap_or(now));
-    }
-
-    /// Where trades are missing, when an open bar has been ahead of them for too long.
-    fn missed(&mut self, now: i64) -> Option<Vec<Span>> {
-        let overdue: Vec<_> = self
-            .open
-            .iter()
-            .filter(|(_, open)| open.ahead_since.is_some_and(|since| since + ON_THE_WAY_MS <= now))
-            .map(|(interval, open)| (*interval, *open))
-            .collect();
-        let mut missed = None;
-        for (interval, open) in overdue {
-            // The trade may have come after the bar.
-            let piece = Span::new(open.time, open.time + interval.ms());
-            let ahead = signed(open.trades).saturating_sub(signed(self.count(piece))) > open.base;
-            if ahead {
-                let bar = self.bars.get(&interval).and_then(|bars| bars.get(&open.time));
-                let doubts = bar.map(|bar| self.missing(piece, bar, open.base));
-                missed.get_or_insert_with(Vec::new).extend(doubts.unwrap_or_default());
-            } else if let Some(open) = self.open.get_mut(&interval) {
-                open.ahead_since = None;
-            }
-        }
-        missed
-    }
-
+    /// A socket brought a version of a bar.
     fn version(&mut self, interval: Interval, time: TimeMs, trades: u64) {
         let span = Span::new(time, time + interval.ms());
         let Some(block) = self.edge else { return };
-        let short = signed(trades).saturating_sub(signed(self.count(span)));
+        let short = signed(trades).saturating_sub(self.count(span));
         let bar = self.bars.entry(interval).or_default().entry(time).or_default();
-        bar.trades = bar.trades.max(trades);
+        bar.count(By::Socket, trades);
         if bar.versions.len() == VERSIONS {
             let mut keep = false;
             bar.versions.retain(|_| {
@@ -482,51 +450,84 @@ impl Coins {
         &mut self,
         interval: Interval,
         ended: BTreeMap<TimeMs, Bar>,
-        calibration: &mut Calibration,
+        foundations: &mut [Foundation; 2],
     ) -> Vec<Span> {
         let mut doubts = Vec::new();
         self.undecided.extend(ended.into_iter().map(|(time, bar)| ((interval, time), bar)));
-        // The newest first: what it adds to the calibration may decide older ones.
+        // The newest first: what it adds to the foundations may decide older ones.
         for ((interval, time), mut bar) in std::mem::take(&mut self.undecided).into_iter().rev() {
             let piece = Span::new(time, time + interval.ms());
             let stored = match self.stored(piece) {
                 Stored::Whole(stored) => stored,
-                Stored::NotYet => {
+                // A hole may be filled yet.
+                Stored::NotYet | Stored::Holed => {
                     self.undecided.insert((interval, time), bar);
                     continue;
                 }
-                Stored::Holed | Stored::Unknown => continue,
+                Stored::Unknown => continue,
             };
-            let compared = bar.trades.cmp(&stored);
-            if compared.is_eq() {
-                self.agreed += 1;
-                calibration.bars += 1;
-                calibration.trades += stored;
-                continue;
-            }
-            self.disagreed += u64::from(!std::mem::replace(&mut bar.disagreed, true));
-            if compared.is_lt() {
-                continue;
-            }
+            self.learn(interval, time, &mut bar, stored, foundations);
             // Without a block behind it nobody can say how far the loss reaches.
             let is_closed = self.edge.is_some_and(|edge| edge >= piece.to);
-            if calibration.bars < TRUSTED_BARS || calibration.trades < TRUSTED_TRADES || !is_closed {
-                self.undecided.insert((interval, time), bar);
-            } else if self.disagreed <= self.agreed + TOLERATED {
-                doubts.extend(self.missing(piece, &bar, 0));
+            let more = By::ALL.into_iter().filter_map(|by| {
+                let count = bar.counts[by.index()].map(signed).filter(|count| *count > stored)?;
+                (!self.trust[by.index()].is_refuted()).then_some((by, count))
+            });
+            let more: Vec<_> = more.collect();
+            let founded = more.iter().filter(|(by, _)| foundations[by.index()].is_laid());
+            match founded.map(|(_, count)| *count).max().filter(|_| is_closed) {
+                Some(count) => doubts.extend(self.missing(piece, &bar, count, 0)),
+                None if !more.is_empty() => _ = self.undecided.insert((interval, time), bar),
+                None => {}
             }
+        }
+        let by_socket = self.trust[By::Socket.index()];
+        if by_socket.is_refuted() {
+            self.open.drop_suspicions();
+        } else if by_socket.has_agreed() && foundations[By::Socket.index()].is_laid() {
+            doubts.extend(self.take_suspicions());
         }
         doubts
     }
 
+    /// What a whole bar says of those who brought it. Each is judged once.
+    fn learn(
+        &mut self,
+        interval: Interval,
+        time: TimeMs,
+        bar: &mut Bar,
+        stored: i64,
+        foundations: &mut [Foundation; 2],
+    ) {
+        let counts = bar.counts.map(|count| count.map(signed));
+        let agrees = counts.contains(&Some(stored));
+        for by in By::ALL {
+            let Some(count) = counts[by.index()] else { continue };
+            // A version that the socket lost is no wrong count: the last one agrees.
+            if count < stored && agrees || std::mem::replace(&mut bar.judged[by.index()], true) {
+                continue;
+            }
+            let trust = &mut self.trust[by.index()];
+            if count == stored {
+                trust.agree(stored.unsigned_abs());
+                foundations[by.index()].agree(stored.unsigned_abs());
+                if by == By::Socket && stored > 0 {
+                    self.open.agree(interval, time);
+                }
+            } else {
+                trust.differ();
+            }
+        }
+    }
+
     /// Where trades went missing: each piece between two stored blocks in which a version began to count more for good.
-    /// `known`: so many were known to be missing before.
-    fn missing(&self, piece: Span, bar: &Bar, known: i64) -> Vec<Span> {
+    /// `count`: what it counts. `known`: so many were known to be missing before.
+    fn missing(&self, piece: Span, bar: &Bar, count: i64, known: i64) -> Vec<Span> {
         let mut blocks: Vec<_> = self.keys.iter().map(|(time, _)| *time).collect();
         blocks.dedup();
         let mut doubts = Vec::new();
         // From the last version back: what is short for good is the least that any later version was short of.
-        let mut least = signed(bar.trades).saturating_sub(signed(self.count(piece)));
+        let mut least = count.saturating_sub(self.count(piece));
         // What it counts lies before its end, so the first block after that closes the search.
         let mut later = self.edge.map_or(piece.to, |edge| edge.min(piece.to));
         for version in bar.versions.iter().rev() {
@@ -553,6 +554,18 @@ impl Coins {
 /// A count from the wire may be anything.
 fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// What is left of a gap where a piece of it is filled; blocks at its borders are not filled.
+fn outside(gap: Span, filled: Span) -> impl Iterator<Item = Span> {
+    let left = (gap.from < filled.from).then(|| Span::new(gap.from, gap.to.min(filled.from)));
+    let right = (filled.to < gap.to).then(|| Span::new(gap.from.max(filled.to), gap.to));
+    match gap.touches(filled) {
+        true => [left, right],
+        false => [Some(gap), None],
+    }
+    .into_iter()
+    .flatten()
 }
 
 /// The pieces between neighbouring blocks from the block at or before `from` to the first one after `to`: a version that

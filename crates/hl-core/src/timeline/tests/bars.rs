@@ -43,8 +43,30 @@ fn a_bar_is_final_only_after_a_later_bar_five_seconds_and_a_pong() {
     line.offer(run, Content::Proof { sent: TimeMs(12 * MINUTE + 36_000) }, &NoWitness, &mut out);
     assert!(out.contains(&Change::Final { span: minutes(11, 12) }), "{out:?}");
     out.clear();
-    let tally = line.offer(run, frame(vec![bar(11, 10)]), &NoWitness, &mut out);
+    let tally = line.offer(run, frame(vec![bar(11, 8)]), &NoWitness, &mut out);
     assert_eq!((tally.late, out.len()), (1, 0), "a late version never undoes a final bar");
+}
+
+#[test]
+fn a_bar_that_was_over_and_goes_on_counting_is_doubted() {
+    let mut line = bars_line(None);
+    let run = Ticket::Run(RunId::first(1));
+    let mut out = Vec::new();
+    line.offer(run, Content::Started { at: TimeMs(10 * MINUTE) }, &NoWitness, &mut out);
+    line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
+    line.offer(run, frame(vec![bar(10, 1), bar(11, 9), bar(13, 1)]), &NoWitness, &mut out);
+    line.offer(run, Content::Proof { sent: TimeMs(13 * MINUTE + 20_000) }, &NoWitness, &mut out);
+    assert!(out.contains(&Change::Final { span: minutes(11, 13) }), "{out:?}");
+    // The clock of the exchange was set back, and people go on trading in minutes that were over.
+    for (late, doubted) in [(bar(11, 10), 11), (bar(12, 1), 12), (bar(11, 12), 11), (bar(10, 2), 10)] {
+        out.clear();
+        let tally = line.offer(run, frame(vec![late]), &NoWitness, &mut out);
+        let doubt = Change::Doubted { span: minutes(doubted, doubted + 1), cause: Cause::Silence };
+        assert_eq!((tally.late, &out[..]), (1, &[doubt][..]));
+        out.clear();
+        line.offer(run, frame(vec![late]), &NoWitness, &mut out);
+        assert_eq!(out, [], "REST reads it again");
+    }
 }
 
 #[test]
@@ -320,4 +342,100 @@ fn each_bar_that_becomes_final_is_judged_once_and_a_stale_one_is_left_to_rest() 
             Change::Edge(TimeMs(14 * MINUTE)),
         ]
     );
+}
+
+/// Knows how many trades are stored in some minutes, and that they are whole.
+struct Stored(BTreeMap<i64, u64>);
+
+impl Witness for Stored {
+    fn judge(&self, _: StreamKey, bar: Span, trades: u64) -> Verdict {
+        match self.0.get(&(bar.from.0 / MINUTE)) {
+            None => Verdict::Unknown,
+            Some(stored) if *stored > trades => Verdict::Stale,
+            Some(_) => Verdict::Plausible,
+        }
+    }
+
+    fn stored(&self, _: StreamKey, bar: Span) -> u64 {
+        self.0.get(&(bar.from.0 / MINUTE)).copied().unwrap_or_default()
+    }
+}
+
+/// What an answer to the question for bars from minute 7 on, asked for in minute 10, does: minutes that become final, and
+/// minutes that become a gap.
+fn answered(bars: &[(i64, u64)], witness: &dyn Witness) -> (Vec<(i64, i64)>, Vec<(i64, i64)>) {
+    let mut line = bars_line(Some(7));
+    let epoch = Epoch { token: Token(1), local: 1 };
+    let mut out = Vec::new();
+    let grant = Grant { epoch, source: SourceId::Rest, run: None, cause: Cause::Outage };
+    line.handover(Some(grant), witness, &mut out);
+    let content = Content::Answer {
+        records: Records::Candles(bars.iter().map(|(minute, trades)| bar(*minute, *trades)).collect()),
+        from: Some(TimeMs(7 * MINUTE)),
+        asked: TimeMs(10 * MINUTE + 30_000),
+    };
+    let tally = line.offer(Ticket::Claim(epoch), content, witness, &mut out);
+    assert_eq!((tally.admitted + tally.late + tally.known) as usize, bars.len());
+    let minutes = |span: &Span| (span.from.0 / MINUTE, span.to.0 / MINUTE);
+    let settled = out.iter().filter_map(|change| match change {
+        Change::Final { span } => Some(minutes(span)),
+        _ => None,
+    });
+    let opened = out.iter().filter_map(|change| match change {
+        Change::GapOpened { span, .. } => Some(minutes(span)),
+        _ => None,
+    });
+    (settled.collect(), opened.collect())
+}
+
+#[test]
+fn an_answer_makes_final_what_it_contains_and_what_lies_between() {
+    for (bars, settled, gaps) in [
+        (&[(7, 1), (8, 1), (9, 1), (10, 1)][..], vec![(7, 10)], vec![]),
+        // A minute without trades has a bar on each side of it.
+        (&[(7, 1), (9, 1), (10, 1)], vec![(7, 10)], vec![]),
+        (&[(5, 1), (10, 1)], vec![(7, 10)], vec![]),
+        // Nothing behind the last bar …
+        (&[(7, 1), (8, 1)], vec![(7, 8)], vec![]),
+        (&[(5, 1)], vec![], vec![]),
+        (&[], vec![], vec![]),
+        // … and nothing before the first.
+        (&[(9, 1), (10, 1)], vec![(9, 10)], vec![(7, 8), (8, 9)]),
+        // A bar of the next hour is not on the other side of anything.
+        (&[(7, 1), (8, 1), (70, 1)], vec![(7, 8)], vec![]),
+        (&[(70, 1)], vec![], vec![]),
+    ] {
+        assert_eq!(answered(bars, &NoWitness), (settled, gaps), "{bars:?}");
+    }
+}
+
+#[test]
+fn the_trades_say_what_an_answer_leaves_open_and_contradict_it() {
+    let stored = Stored(BTreeMap::from([(7, 0), (8, 0)]));
+    assert_eq!(answered(&[(9, 1), (10, 1)], &stored), (vec![(7, 10)], vec![]), "nobody traded then");
+    let stored = Stored(BTreeMap::from([(7, 0), (8, 467)]));
+    assert_eq!(answered(&[(9, 1), (10, 1)], &stored), (vec![(7, 8), (9, 10)], vec![(8, 9)]));
+    assert_eq!(answered(&[(7, 1), (9, 1), (10, 1)], &stored), (vec![(7, 8), (9, 10)], vec![(8, 9)]));
+    assert_eq!(answered(&[(7, 1), (8, 466), (10, 1)], &stored), (vec![(7, 8), (9, 10)], vec![(8, 9)]));
+    assert_eq!(answered(&[(7, 1), (8, 467), (10, 1)], &stored), (vec![(7, 10)], vec![]));
+}
+
+#[test]
+fn a_minute_without_a_bar_in_which_trades_are_stored_is_not_empty() {
+    /// Of minute 12 some trades are stored; whether all are, is not known.
+    struct SomeIn12;
+    impl Witness for SomeIn12 {
+        fn judge(&self, _: StreamKey, _: Span, _: u64) -> Verdict {
+            Verdict::Unknown
+        }
+        fn stored(&self, _: StreamKey, bar: Span) -> u64 {
+            u64::from(bar.from.0 == 12 * MINUTE)
+        }
+    }
+    let (mut line, run) = whole_since_11();
+    let mut out = Vec::new();
+    line.offer(run, frame(vec![bar(11, 1), bar(13, 1)]), &SomeIn12, &mut out);
+    line.offer(run, Content::Proof { sent: TimeMs(13 * MINUTE + 30_000) }, &SomeIn12, &mut out);
+    let gap = Change::GapOpened { span: minutes(12, 13), cause: Cause::Silence };
+    assert!(out.contains(&gap) && out.contains(&Change::Final { span: minutes(11, 12) }), "{out:?}");
 }

@@ -112,9 +112,9 @@ fn what_comes_under_no_claim_is_counted_as_fenced() {
 
 #[test]
 fn tallies_add_up_count_by_count() {
-    let mut sum = Tally { admitted: 1, ringed: 2, fenced: 3, late: 4, overflowed: 5 };
-    sum += Tally { admitted: 10, ringed: 20, fenced: 30, late: 40, overflowed: 50 };
-    assert_eq!(sum, Tally { admitted: 11, ringed: 22, fenced: 33, late: 44, overflowed: 55 });
+    let mut sum = Tally { admitted: 1, ringed: 2, fenced: 3, late: 4, known: 5, overflowed: 6 };
+    sum += Tally { admitted: 10, ringed: 20, fenced: 30, late: 40, known: 50, overflowed: 60 };
+    assert_eq!(sum, Tally { admitted: 11, ringed: 22, fenced: 33, late: 44, known: 55, overflowed: 66 });
 }
 
 #[test]

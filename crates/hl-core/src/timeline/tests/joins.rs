@@ -42,10 +42,9 @@ impl Line {
         (tally, out)
     }
 
-    fn answer(&mut self, trades: &[(i64, u64)], from: Option<i64>) -> Vec<Change> {
+    fn answer(&mut self, trades: &[(i64, u64)]) -> Vec<Change> {
         let mut out = Vec::new();
-        let (records, from) = (keyed(trades), from.map(TimeMs));
-        let content = Content::Answer { records, from, asked: TimeMs(10_000) };
+        let content = Content::Answer { records: keyed(trades), from: None, asked: TimeMs(10_000) };
         let epoch = self.line.claim().unwrap().epoch;
         self.line.offer(Ticket::Claim(epoch), content, &NoWitness, &mut out);
         out
@@ -98,18 +97,60 @@ fn a_trade_of_an_older_block_or_of_another_source_proves_no_join() {
     line.own(1);
     line.frame(FIRST(1), &[(100, 1)]);
     line.grant(SourceId::Rest, None);
-    let out = line.answer(&[(100, 1), (110, 2)], None);
+    let out = line.answer(&[(100, 1), (110, 2)]);
     assert_eq!(gaps(&out), [span(100, 100)], "the order inside a block may differ between sources");
 }
 
 #[test]
-fn an_answer_that_holds_everything_since_the_edge_joins() {
-    for (from, expected) in [(99, vec![]), (100, vec![]), (101, vec![span(100, 150)])] {
+fn an_answer_joins_by_a_trade_that_is_stored_however_short_or_long_it_is() {
+    for (answer, expected) in [
+        (&[(100, 1), (150, 2)][..], vec![]),
+        (&[(90, 9), (100, 1), (150, 2)], vec![]),
+        (&[(150, 2)], vec![span(100, 150)]),
+        (&[(140, 3), (150, 2)], vec![span(100, 140)]),
+        (&[(80, 8), (90, 9), (150, 2)], vec![span(100, 150)]),
+        (&[(80, 8), (100, 1), (150, 2)], vec![span(100, 150)]),
+        (&[(90, 9), (100, 7), (150, 2)], vec![span(100, 150)]),
+    ] {
         let mut line = Line::new();
         line.grant(SourceId::Rest, None);
-        line.answer(&[(100, 1)], None);
-        let out = line.answer(&[(150, 2)], Some(from));
-        assert_eq!(gaps(&out), expected, "everything since {from}");
+        line.answer(&[(80, 8), (90, 9), (100, 1)]);
+        assert_eq!(gaps(&line.answer(answer)), expected, "{answer:?}");
+    }
+}
+
+#[test]
+fn an_answer_that_ends_before_the_edge_or_is_empty_proves_nothing() {
+    for answer in [&[][..], &[(80, 8), (90, 9)]] {
+        let mut line = Line::new();
+        line.own(1);
+        line.frame(FIRST(1), &[(80, 8), (90, 9), (100, 1)]);
+        line.own(2);
+        let (tally, out) = line.frame(FIRST(2), answer);
+        assert_eq!((tally.known, out), (answer.len() as u64, vec![]), "nothing yet");
+        assert_eq!(gaps(&line.frame(FIRST(2), &[(150, 2)]).1), [span(100, 150)]);
+    }
+}
+
+#[test]
+fn after_a_restart_an_answer_joins_by_what_the_store_has_and_by_nothing_else() {
+    for (keys, expected) in [
+        (vec![(90, 9), (100, 1)], vec![]),
+        // Of the edge block nothing was kept, on purpose.
+        (vec![(90, 9)], vec![]),
+        (vec![(80, 8)], vec![span(100, 150)]),
+        (vec![], vec![span(100, 150)]),
+    ] {
+        let recent = Recent {
+            since: Some(TimeMs(100)),
+            keys: keys.iter().map(|(time, tid)| (TimeMs(*time), *tid)).collect(),
+            gaps: Vec::new(),
+        };
+        let start = StreamStart { stream: StreamKey::Trades(coin()), edge: Some(TimeMs(100)), recent };
+        let mut line = Line { line: Timeline::new(start), local: 0 };
+        line.own(1);
+        let (_, out) = line.frame(FIRST(1), &[(85, 5), (90, 9), (100, 1), (150, 2)]);
+        assert_eq!(gaps(&out), expected, "{keys:?}");
     }
 }
 
@@ -161,20 +202,21 @@ fn holed(hole: Span, ringed: &[&[i64]]) -> Line {
 #[test]
 fn a_stretch_that_passes_over_one_border_of_a_gap_fills_nothing() {
     for (ringed, expected) in [
-        ([110, 120, 130, 140, 150], vec![span(110, 150)]),
-        ([110, 119, 130, 140, 150], vec![]),
-        ([110, 120, 130, 139, 150], vec![]),
-        ([120, 121, 130, 140, 150], vec![span(120, 150)]),
+        (&[110, 120, 130, 140, 150][..], vec![span(110, 150)]),
+        (&[110, 130, 140, 150], vec![]),
+        (&[110, 120, 130, 150], vec![]),
+        (&[120, 121, 130, 140, 150], vec![span(120, 150)]),
     ] {
-        let mut line = holed(span(120, 140), &[&ringed]);
+        let mut line = holed(span(120, 140), &[ringed]);
         assert_eq!(filled(&line.grant(SourceId::Ws, Some(RunId::second(1)))), expected, "{ringed:?}");
     }
 }
 
 #[test]
 fn a_stretch_that_passes_over_the_edge_block_fills_no_gap_before_it() {
-    for (ringed, expected) in [([180, 190, 200, 210], vec![span(180, 200)]), ([180, 190, 199, 210], vec![])] {
-        let mut line = holed(span(180, 200), &[&ringed]);
+    for (ringed, expected) in [(&[180, 190, 200, 210][..], vec![span(180, 200)]), (&[180, 190, 210], vec![])]
+    {
+        let mut line = holed(span(180, 200), &[ringed]);
         assert_eq!(filled(&line.grant(SourceId::Ws, Some(RunId::second(1)))), expected, "{ringed:?}");
     }
 }
@@ -189,14 +231,14 @@ fn what_is_left_of_a_gap_is_filled_later_and_what_was_filled_is_not_filled_again
 
     // The left part, and then nothing of it any more.
     line.own(2);
-    assert_eq!(filled(&line.frame(FIRST(2), &[(115, 1), (120, 1), (130, 1), (140, 1)]).1), [span(115, 140)]);
+    assert_eq!(filled(&line.frame(FIRST(2), &[(120, 1), (130, 1), (140, 1)]).1), [span(120, 140)]);
     line.own(3);
-    assert_eq!(filled(&line.frame(FIRST(3), &[(112, 1), (120, 1), (130, 1), (140, 1), (150, 1)]).1), []);
+    assert_eq!(filled(&line.frame(FIRST(3), &[(120, 1), (130, 1), (140, 1), (150, 1)]).1), []);
     // The right part, exactly, and then nothing of it any more.
     line.own(4);
     assert_eq!(filled(&line.frame(FIRST(4), &[(160, 1), (170, 1), (180, 1)]).1), [span(160, 180)]);
     line.own(5);
-    assert_eq!(filled(&line.frame(FIRST(5), &[(112, 1), (160, 1), (170, 1), (180, 1), (190, 1)]).1), []);
+    assert_eq!(filled(&line.frame(FIRST(5), &[(150, 1), (160, 1), (170, 1), (180, 1), (190, 1)]).1), []);
     // The other gap was left alone all the time.
     line.own(6);
     assert_eq!(filled(&line.frame(FIRST(6), &[(100, 1), (105, 1), (110, 1)]).1), [span(100, 110)]);

@@ -2,6 +2,7 @@
 
 mod bars;
 mod causes;
+mod errs;
 mod gate;
 mod joins;
 mod pair;
@@ -46,6 +47,18 @@ impl Ledger {
                     _ => self.covered.push((epoch, span)),
                 },
                 Change::GapOpened { span, .. } => self.gaps.push(span),
+                Change::Doubted { span, .. } => {
+                    if !self.covered.iter().any(|(_, piece)| piece.overlaps(span)) {
+                        continue;
+                    }
+                    let cut = |(epoch, piece): (Epoch, Span)| {
+                        let before = Span { from: piece.from, to: piece.to.min(span.from) };
+                        let after = Span { from: piece.from.max(span.to), to: piece.to };
+                        [before, after].into_iter().filter(|p| p.from <= p.to).map(move |part| (epoch, part))
+                    };
+                    self.covered = std::mem::take(&mut self.covered).into_iter().flat_map(cut).collect();
+                    self.gaps.push(span);
+                }
                 Change::Filled { epoch, span, records: Records::Trades(trades), .. } => {
                     let mut left = Vec::new();
                     for gap in self.gaps.drain(..) {
@@ -449,7 +462,7 @@ fn every_frame_of_a_promoted_ring_fills_what_polls_left() {
     line.handover(Some(grant), &NoWitness, &mut out);
     step(&mut line, Ticket::Claim(rest), poll(&[100, 110]));
     let run = Ticket::Run(RunId::first(1));
-    for times in [&[105, 110, 120][..], &[130], &[140], &[150], &[160]] {
+    for times in [&[100, 110, 120][..], &[130], &[140], &[150], &[160]] {
         step(&mut line, run, pushed(times));
     }
     step(&mut line, Ticket::Claim(rest), poll(&[150, 160]));

@@ -9,7 +9,7 @@ use hl_core::store::StoreError;
 use hl_core::{Coin, Decimal, Interval, Origin, Records, StreamKey, TimeMs};
 use rusqlite::{Connection, params};
 
-use crate::checks::{MINUTE_MS as MINUTE, derived, words};
+use crate::checks::{MINUTE_MS as MINUTE, MINUTE_WITHOUT_BAR, derived, words};
 use crate::sqlite::error::Step as _;
 use crate::sqlite::rows;
 use crate::{CoverageRow, Finding};
@@ -100,6 +100,28 @@ pub(super) fn against_trades(
         }
     }
     Ok((finding, compared))
+}
+
+/// Minutes of the `empty` pieces, which are covered and have no bar, in which trades are stored.
+pub(super) fn without_bar(
+    conn: &Connection,
+    stream: StreamKey,
+    coin: Coin,
+    empty: &[Span],
+) -> Result<Finding, StoreError> {
+    const STEP: &str = "looking for trades without a bar";
+    let mut finding = Finding::none(MINUTE_WITHOUT_BAR, stream);
+    let sql = "SELECT time / 60000 * 60000 AS minute, count(*) FROM trades
+        WHERE coin = ?1 AND time >= ?2 AND time < ?3 AND source <> 'import' GROUP BY minute ORDER BY minute";
+    let mut statement = conn.prepare_cached(sql).step(STEP)?;
+    for Span { from, to } in empty {
+        let mut minutes = statement.query(params![coin.as_str(), from.0, to.0]).step(STEP)?;
+        while let Some(minute) = minutes.next().step(STEP)? {
+            let (minute, trades): (i64, i64) = (minute.get(0).step(STEP)?, minute.get(1).step(STEP)?);
+            finding.add(|| format!("minute {minute}: covered without a bar, and {trades} trades are stored"));
+        }
+    }
+    Ok(finding)
 }
 
 fn trade(row: Option<&rusqlite::Row<'_>>) -> rusqlite::Result<Option<(i64, Decimal)>> {

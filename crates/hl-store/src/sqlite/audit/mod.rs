@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use hl_core::archive::Day;
 use hl_core::store::StoreError;
-use hl_core::thinning::{self, NOTE};
+use hl_core::thinning::{self, BOOKS_NOTE, NOTE, ThinnedBooks};
 use hl_core::{Interval, StreamKey};
 use rusqlite::Connection;
 
@@ -18,6 +18,7 @@ use super::archive;
 use super::error::Step as _;
 use super::inspect::{coverage, gaps, streams};
 use super::session;
+use crate::checks::{LeftOut, Rhythm};
 use crate::{Audit, CoverageRow, Finding, checks};
 
 /// Checks the whole store.
@@ -27,6 +28,9 @@ pub(super) fn audit(conn: &Connection) -> Result<Audit, StoreError> {
     // Where trades were left out on purpose, bars cannot be checked against them.
     let note = session::note(conn, NOTE)?;
     let thinned = thinning::told(note.as_deref()).unwrap_or_default();
+    let books = session::note(conn, BOOKS_NOTE)?;
+    let thinned_books = thinning::told_of_books(books.as_deref()).unwrap_or_default();
+    let thinned_books: Vec<_> = thinned_books.iter().map(ThinnedBooks::span).collect();
     let mut unread = 0;
     for stream in streams(conn)? {
         unread += archive::archived(conn, stream)?.0;
@@ -35,7 +39,23 @@ pub(super) fn audit(conn: &Connection) -> Result<Audit, StoreError> {
         let gaps = gaps(conn, Some(stream))?;
         findings.extend(checks::ledger(stream, &pieces, &gaps, edge));
         findings.push(rows::duplicate_keys(conn, stream)?);
-        findings.extend(rows::outside_claim_and_in_gap(conn, stream, &pieces, &gaps, edge)?);
+        let left_out = match stream {
+            StreamKey::Candle(coin, _) => {
+                let archived = touched(conn, [stream, StreamKey::Trades(coin)])?;
+                LeftOut { archived, ..LeftOut::default() }
+            }
+            _ => {
+                let thins = matches!(stream, StreamKey::Book(..));
+                let thinned = if thins { thinned_books.clone() } else { Vec::new() };
+                LeftOut { archived: archive::touched_days(conn, stream)?, thinned }
+            }
+        };
+        let rhythm = Rhythm::new(stream, &pieces, &left_out);
+        let (found, empty) = rows::against_the_ledger(conn, stream, (&pieces, &gaps, edge), rhythm)?;
+        findings.extend(found);
+        if let StreamKey::Candle(coin, _) = stream {
+            findings.push(candles::without_bar(conn, stream, coin, &empty)?);
+        }
         match stream {
             StreamKey::Book(..) | StreamKey::Bbo(_) => findings.push(rows::crossed_book(conn, stream)?),
             StreamKey::Candle(coin, interval) => {

@@ -1,11 +1,12 @@
 //! Checks of rows against their keys and the ledger.
 
 use hl_core::archive::Provenance;
+use hl_core::ledger::Span;
 use hl_core::store::StoreError;
 use hl_core::{Epoch, Origin, StreamKey, TimeMs};
 use rusqlite::Connection;
 
-use crate::checks::DUPLICATE_KEYS;
+use crate::checks::{DUPLICATE_KEYS, Rhythm};
 use crate::sqlite::error::Step as _;
 use crate::sqlite::rows::{Place, word};
 use crate::{CoverageRow, Finding, GapRow, LedgerCheck};
@@ -47,14 +48,17 @@ fn counted(
     Ok(finding.with(count.cast_unsigned(), example))
 }
 
-/// Rows below the edge that lie in no covered piece of their claim, and rows inside gaps that are not filled.
-pub(super) fn outside_claim_and_in_gap(
+/// The ledger of a stream: covered pieces, gaps and edge.
+type Ledger<'a> = (&'a [CoverageRow], &'a [GapRow], Option<TimeMs>);
+
+/// Rows below the edge that lie in no covered piece of their claim, rows inside gaps that are not filled, and what is covered
+/// against the rhythm of its kind; and covered pieces without a bar.
+pub(super) fn against_the_ledger(
     conn: &Connection,
     stream: StreamKey,
-    pieces: &[CoverageRow],
-    gaps: &[GapRow],
-    edge: Option<TimeMs>,
-) -> Result<[Finding; 2], StoreError> {
+    (pieces, gaps, edge): Ledger<'_>,
+    mut rhythm: Rhythm<'_>,
+) -> Result<([Finding; 3], Vec<Span>), StoreError> {
     const STEP: &str = "checking rows against the ledger";
     let Place { table, filter, key, .. } = Place::of(stream);
     // Bars that may still change are nobody's proof.
@@ -69,7 +73,10 @@ pub(super) fn outside_claim_and_in_gap(
         let coin = row.get_ref(0).step(STEP)?.as_str().map_err(rusqlite::Error::from).step(STEP)?;
         let origin = word(row, 2, Origin::parse).step(STEP)?;
         let epoch = Epoch::from_i64(row.get(3).step(STEP)?);
-        check.see(coin, TimeMs(row.get(1).step(STEP)?), Provenance { origin, epoch });
+        let time = TimeMs(row.get(1).step(STEP)?);
+        check.see(coin, time, Provenance { origin, epoch });
+        rhythm.see(time);
     }
-    Ok(check.findings())
+    let ([outside, in_gap], (silence, empty)) = (check.findings(), rhythm.finish());
+    Ok(([outside, in_gap, silence], empty))
 }

@@ -2,6 +2,7 @@
 
 mod open;
 mod whole;
+mod wrong;
 
 use super::*;
 use crate::Epoch;
@@ -23,8 +24,17 @@ fn bar(minute: i64, n: u64) -> Change {
 struct Run(Reconciler);
 
 impl Run {
-    /// Two calibrated minutes, 1 and 2, of six trades each; trades are whole since 50 s.
+    /// Two calibrated minutes, 1 and 2, of six trades each; trades are whole since 50 s, and REST counts as the socket does.
     fn calibrated() -> Self {
+        let mut run = Self::of_the_socket();
+        for minute in [1, 2] {
+            assert_eq!(run.audited(minute, 6, 6), [] as [i64; 0]);
+        }
+        run
+    }
+
+    /// The same, and nothing is known of the bars of REST.
+    fn of_the_socket() -> Self {
         let mut run = Self(Reconciler::new());
         run.trade(&[50_000]);
         for minute in [1, 2] {
@@ -45,6 +55,14 @@ impl Run {
         self.0.note(0, stream, &Change::Edge(span.to));
     }
 
+    /// A backfill or a ring brings what a piece held.
+    fn fill(&mut self, from: i64, to: i64, times: &[i64]) {
+        let Change::Rows { epoch, records, .. } = trades(times) else { unreachable!() };
+        let span = Span::new(TimeMs(from), TimeMs(to));
+        let filled = Change::Filled { epoch, origin: Origin::Ws, span, records };
+        self.0.note(0, StreamKey::Trades(coin()), &filled);
+    }
+
     /// Trades that a poll brought, and that join.
     fn polled(&mut self, times: &[i64]) {
         let Change::Rows { epoch, records, .. } = trades(times) else { unreachable!() };
@@ -56,7 +74,21 @@ impl Run {
     }
 
     fn bar(&mut self, minute: i64, n: u64) {
-        self.0.note(0, StreamKey::Candle(coin(), Interval::M1), &bar(minute, n));
+        self.bar_at(0, minute, n);
+    }
+
+    /// The socket brings a version of a bar.
+    fn bar_at(&mut self, now: i64, minute: i64, n: u64) {
+        let stream = StreamKey::Candle(coin(), Interval::M1);
+        self.0.bars(now, stream, &[records::bar(minute, n)]);
+        self.0.note(now, stream, &bar(minute, n));
+    }
+
+    /// The audit read a bar once more.
+    fn audited(&mut self, minute: i64, counted: u64, stored: u64) -> Vec<i64> {
+        let bar = Audited { time: TimeMs(minute * 60_000), counted, stored };
+        let wrong = self.0.audited(StreamKey::Candle(coin(), Interval::M1), &[bar]);
+        wrong.into_iter().map(|(_, span)| span.from.0 / 60_000).collect()
     }
 
     fn finish(&mut self, minute: i64) -> Vec<(i64, i64)> {
@@ -94,14 +126,13 @@ fn trades_lost_while_bars_went_on_are_found_between_two_blocks() {
 #[test]
 fn a_bar_that_moves_without_its_trade_is_a_witness() {
     let mut run = Run::calibrated();
-    let candle = StreamKey::Candle(coin(), Interval::M1);
     run.trade(&[181_000]);
-    run.0.note(1_000, candle, &bar(3, 1));
-    run.0.note(1_000, candle, &bar(3, 2));
+    run.bar_at(1_000, 3, 1);
+    run.bar_at(1_000, 3, 2);
     assert_eq!(run.0.take_missed(2_999), []);
     run.trade(&[182_000]);
     assert_eq!(run.0.take_missed(3_000), [], "the trade was only on its way");
-    run.0.note(4_000, candle, &bar(3, 3));
+    run.bar_at(4_000, 3, 3);
     assert_eq!(run.0.take_missed(6_000), [StreamKey::Trades(coin())]);
     assert_eq!(run.0.take_missed(9_000), [], "said once");
     let span = Span::new(TimeMs(181_000), TimeMs(182_000));
@@ -112,10 +143,9 @@ fn a_bar_that_moves_without_its_trade_is_a_witness() {
 #[test]
 fn bars_that_always_come_before_their_trades_are_no_witness() {
     let mut run = Run::calibrated();
-    let candle = StreamKey::Candle(coin(), Interval::M1);
     run.trade(&[181_000]);
     for i in 1..=8 {
-        run.0.note(i * 500, candle, &bar(3, i.unsigned_abs() + 1));
+        run.bar_at(i * 500, 3, i.unsigned_abs() + 1);
         assert_eq!(run.0.take_missed(i * 500), [], "version {i} is only ahead of its own trade");
         run.trade(&[181_000 + i * 500]);
     }
@@ -124,14 +154,13 @@ fn bars_that_always_come_before_their_trades_are_no_witness() {
 #[test]
 fn what_was_missed_between_blocks_that_came_is_doubted() {
     let mut run = Run::calibrated();
-    let candle = StreamKey::Candle(coin(), Interval::M1);
     run.trade(&[181_000]);
-    run.0.note(1_000, candle, &bar(3, 1));
-    run.0.note(1_500, candle, &bar(3, 3));
+    run.bar_at(1_000, 3, 1);
+    run.bar_at(1_500, 3, 3);
     run.trade(&[184_000]);
-    run.0.note(2_000, candle, &bar(3, 4));
+    run.bar_at(2_000, 3, 4);
     run.trade(&[185_000]);
-    run.0.note(3_400, candle, &bar(3, 5));
+    run.bar_at(3_400, 3, 5);
     assert_eq!(run.0.take_missed(3_500), [StreamKey::Trades(coin())]);
     let span = Span::new(TimeMs(181_000), TimeMs(184_000));
     assert_eq!(run.0.take_doubts(), [(StreamKey::Trades(coin()), span)]);
@@ -262,4 +291,41 @@ fn a_minute_with_a_gap_is_not_compared() {
     run.trade(&[241_000]);
     assert_eq!(run.judge(3, 9), Verdict::Stale, "what holed the trades may have holed the bar");
     assert_eq!(run.finish(3), []);
+    run.fill(181_000, 185_000, &[]);
+    run.trade(&[305_000]);
+    run.bar(4, 1);
+    assert_eq!(run.finish(4), [(6_000, 1_000), (1_000, 5_000), (5_000, 1_000)], "until the gap is filled");
+}
+
+/// A promoted ring goes on frame by frame: a gap that it fills is filled in pieces.
+#[test]
+fn a_gap_that_is_filled_in_pieces_holes_its_minute_no_longer() {
+    let mut run = Run::calibrated();
+    run.trade(&[181_000]);
+    let gap = Span::new(TimeMs(181_000), TimeMs(185_000));
+    run.0.note(0, StreamKey::Trades(coin()), &Change::GapOpened { span: gap, cause: Cause::Sampled });
+    run.trade(&[185_000]);
+    run.fill(180_000, 182_000, &[182_000]);
+    run.fill(183_000, 184_000, &[183_000, 184_000]);
+    assert_eq!(run.judge(3, 9), Verdict::Stale, "from 182 to 183 s and from 184 to 185 s nothing is proven");
+    run.fill(184_000, 190_000, &[]);
+    run.fill(182_000, 183_000, &[]);
+    // What came after it was lost: the bar, which a handover left to REST, counts two more.
+    run.trade(&[241_000]);
+    run.trade(&[305_000]);
+    assert_eq!(run.judge(3, 7), Verdict::Plausible);
+    let doubts = backfilled(&mut run, 3, 7);
+    assert_eq!((doubts[0], doubts[doubts.len() - 1]), ((126_000, 181_000), (185_000, 241_000)));
+}
+
+#[test]
+fn a_bar_that_a_handover_left_to_rest_convicts_all_the_same() {
+    let mut run = Run::calibrated();
+    run.trade(&[181_000]);
+    let stream = StreamKey::Candle(coin(), Interval::M1);
+    for (now, n) in [(1_000, 1), (1_500, 2)] {
+        // The time line does not admit it.
+        run.0.bars(now, stream, &[records::bar(3, n)]);
+    }
+    assert_eq!(run.0.take_missed(3_500), [StreamKey::Trades(coin())]);
 }

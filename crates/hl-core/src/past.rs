@@ -1,0 +1,116 @@
+//! What an answer about the past proves, what is asked next, and how often.
+//!
+//! An answer proves only what it contains. It may be empty, stop early, or begin late: an exchange whose back-end is
+//! behind answers so, and so does one that gives fewer rows than it was asked for. Therefore nothing is proven before the
+//! first row of an answer or behind its last one. What stays is asked for again: from the last row on, then by a wider
+//! question that should hold a row on each side of it, and then ever more rarely ([`Patience`]).
+//!
+//! - A bar is proven where the answer holds it, or one on each side of it: a minute without trades has no bar.
+//! - A settlement is proven where the answer holds the row of its hour: the exchange settles every hour.
+//! - Of trades only what lies between the first and the last of an answer is proven.
+//!
+//! What stays open ends in one of three ways: a later answer holds a row on each side; it is older than what the exchange
+//! keeps, and is lost; or, of funding, of which everything is kept, it was asked for in vain for a day, and is lost.
+
+mod bars;
+mod funding;
+mod pace;
+mod trades;
+
+pub use bars::{BarsQuestion, KEPT_BARS, PAGE_BARS};
+pub use funding::{FUNDING_MS, FundingQuestion, HOURLY_SINCE, PAGE_FUNDING};
+pub use pace::Patience;
+pub use trades::trades;
+
+use crate::ledger::Span;
+use crate::{Records, TimeMs};
+
+/// Questions grow wider up to this effort; the first is 0.
+pub const WIDEST: u32 = 3;
+
+/// What one answer says of a piece of the past.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Page {
+    /// The parts of the piece that are proven by this answer, oldest first, each with its records: what lies in it and is not
+    /// among them never was.
+    pub proven: Vec<(Span, Records)>,
+    /// The parts that the exchange no longer has.
+    pub lost: Vec<Span>,
+    /// The part that was asked about; none where all of the piece is too young to be final.
+    pub about: Option<Span>,
+    /// The part of it that this answer reaches over: what lies beyond is to be asked for again, since answers are short.
+    pub reached: Option<Span>,
+    /// Whether a wider question may settle what this one did not.
+    pub wider: bool,
+}
+
+impl Page {
+    /// An answer that says nothing.
+    #[must_use]
+    pub fn nothing(about: Option<Span>) -> Self {
+        Self { proven: Vec::new(), lost: Vec::new(), about, reached: None, wider: false }
+    }
+
+    /// Everything that was asked for is gone.
+    #[must_use]
+    pub fn gone(piece: Span) -> Self {
+        Self { lost: vec![piece], ..Self::nothing(Some(piece)) }
+    }
+
+    /// The hull of what is proven.
+    #[must_use]
+    pub fn proven_hull(&self) -> Option<Span> {
+        self.proven.iter().map(|(span, _)| *span).reduce(Span::hull)
+    }
+}
+
+/// What of half-open pieces lies in `span`.
+#[must_use]
+pub fn inside(pieces: &[Span], span: Span) -> Vec<Span> {
+    pieces.iter().filter(|piece| piece.overlaps(span)).filter_map(|piece| piece.intersect(span)).collect()
+}
+
+/// What is left of half-open pieces without `span`.
+#[must_use]
+pub fn without(pieces: &[Span], span: Span) -> Vec<Span> {
+    let mut left = Vec::new();
+    for piece in pieces {
+        if !piece.overlaps(span) {
+            left.push(*piece);
+            continue;
+        }
+        for (from, to) in [(piece.from, span.from), (span.to, piece.to)] {
+            if from < to {
+                left.push(Span { from, to });
+            }
+        }
+    }
+    left
+}
+
+/// Length of pieces together, ms.
+#[must_use]
+pub fn length(pieces: &[Span]) -> i64 {
+    pieces.iter().map(|piece| piece.ms()).sum()
+}
+
+/// `span`, unless it is empty or turned round.
+fn proper(from: TimeMs, to: TimeMs) -> Option<Span> {
+    (from < to).then_some(Span { from, to })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_cut_and_taken_apart() {
+        let span = |from, to| Span::new(TimeMs(from), TimeMs(to));
+        let pieces = [span(0, 4), span(6, 9), span(9, 12)];
+        assert_eq!(inside(&pieces, span(3, 10)), [span(3, 4), span(6, 9), span(9, 10)]);
+        assert_eq!(without(&pieces, span(3, 10)), [span(0, 3), span(10, 12)]);
+        assert_eq!(without(&pieces, span(1, 2)), [span(0, 1), span(2, 4), span(6, 9), span(9, 12)]);
+        assert_eq!(without(&pieces, span(4, 6)), pieces);
+        assert_eq!(length(&pieces), 10);
+    }
+}

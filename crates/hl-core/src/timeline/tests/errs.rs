@@ -1,0 +1,395 @@
+//! An exchange that errs: stale replays, frames out of order, a clock that is set back. Against a ledger, as the store keeps
+//! it: no trade is missing that lies in no gap.
+
+use super::*;
+
+/// A time line of trades and its ledger, and what happened at the exchange, in order.
+struct Erring {
+    line: Timeline,
+    ledger: Ledger,
+    local: u32,
+    happened: Vec<Trade>,
+}
+
+const ONE: fn(u64) -> RunId = RunId::first;
+
+impl Erring {
+    /// A run that owns the stream and brought blocks every 100 ms until `last`.
+    fn live(last: i64) -> Self {
+        let start = StreamStart { stream: StreamKey::Trades(coin()), edge: None, recent: Recent::default() };
+        let (line, ledger) = (Timeline::new(start), Ledger::default());
+        let mut erring = Self { line, ledger, local: 0, happened: Vec::new() };
+        erring.give(Some(ONE(1)));
+        erring.started(ONE(1), 1_000);
+        for time in (1_000..=last).step_by(100) {
+            let block = erring.happen(&[time]);
+            erring.frame(ONE(1), &block);
+        }
+        erring
+    }
+
+    /// Blocks of one trade happen.
+    fn happen(&mut self, times: &[i64]) -> Vec<Trade> {
+        let from = self.happened.len();
+        for time in times {
+            self.happened.push(trade(*time, self.happened.len() as u64));
+        }
+        self.happened[from..].to_vec()
+    }
+
+    fn newest(&self, count: usize) -> Vec<Trade> {
+        self.happened[self.happened.len().saturating_sub(count)..].to_vec()
+    }
+
+    fn give(&mut self, run: Option<RunId>) {
+        self.local += 1;
+        let epoch = Epoch { token: Token(1), local: self.local };
+        let source = if run.is_some() { SourceId::Ws } else { SourceId::Rest };
+        let mut out = Vec::new();
+        self.line.handover(Some(Grant { epoch, source, run, cause: Cause::Outage }), &NoWitness, &mut out);
+        self.ledger.apply(out);
+    }
+
+    fn offer(&mut self, ticket: Ticket, content: Content) -> Tally {
+        let mut out = Vec::new();
+        let tally = self.line.offer(ticket, content, &NoWitness, &mut out);
+        self.ledger.apply(out);
+        tally
+    }
+
+    fn started(&mut self, run: RunId, at: i64) {
+        self.offer(Ticket::Run(run), Content::Started { at: TimeMs(at) });
+    }
+
+    fn frame(&mut self, run: RunId, trades: &[Trade]) -> Tally {
+        self.offer(Ticket::Run(run), Content::Frame(Records::Trades(trades.to_vec())))
+    }
+
+    fn answer(&mut self, asked: i64, trades: &[Trade]) {
+        let epoch = self.line.claim().unwrap().epoch;
+        let (records, asked) = (Records::Trades(trades.to_vec()), TimeMs(asked));
+        self.offer(Ticket::Claim(epoch), Content::Answer { records, from: None, asked });
+    }
+
+    /// The trades that are stored nowhere; each has to lie in a gap or above the edge. And the ledger is one.
+    fn missing(&self) -> Vec<i64> {
+        let edge = self.line.edge().unwrap();
+        let stored = |t: &Trade| self.ledger.rows.contains(&(t.time.0, t.tid));
+        let missing: Vec<_> = self.happened.iter().filter(|t| !stored(t)).collect();
+        for t in &missing {
+            let in_gap = self.ledger.gaps.iter().any(|gap| gap.contains(t.time));
+            assert!(in_gap || edge <= t.time, "{} is missing, gaps {:?}", t.time, self.ledger.gaps);
+        }
+        for (i, (_, piece)) in self.ledger.covered.iter().enumerate() {
+            let others = self.ledger.covered[i + 1..].iter().map(|(_, other)| other);
+            for other in others.chain(&self.ledger.gaps) {
+                assert!(!piece.overlaps(*other), "{piece:?} and {other:?}");
+            }
+        }
+        for (time, _) in &self.ledger.rows {
+            let time = TimeMs(*time);
+            assert!(!self.ledger.gaps.iter().any(|gap| gap.from < time && time < gap.to), "{time} in a gap");
+            assert!(self.ledger.covered.iter().any(|(_, piece)| piece.contains(time)), "{time} not covered");
+        }
+        missing.iter().map(|t| t.time.0).collect()
+    }
+
+    fn gaps(&self) -> Vec<(i64, i64)> {
+        let mut gaps: Vec<_> = self.ledger.gaps.iter().map(|gap| (gap.from.0, gap.to.0)).collect();
+        gaps.sort_unstable();
+        gaps
+    }
+}
+
+#[test]
+fn between_a_stale_replay_and_the_live_frames_lies_a_gap() {
+    for (newest_of_replay, expected) in [(6_500, vec![(6_500, 9_000)]), (7_900, vec![])] {
+        let mut erring = Erring::live(6_000);
+        let during: Vec<_> = (6_100..=7_900).step_by(100).collect();
+        erring.happen(&during);
+        let replay: Vec<_> = erring.newest(30).into_iter().filter(|t| t.time.0 <= newest_of_replay).collect();
+        erring.give(Some(ONE(2)));
+        erring.started(ONE(2), 8_000);
+        erring.frame(ONE(2), &replay);
+        let live = erring.happen(&[9_000]);
+        erring.frame(ONE(2), &live);
+        assert_eq!(erring.gaps(), expected);
+        assert_eq!(erring.missing().is_empty(), expected.is_empty());
+    }
+}
+
+#[test]
+fn a_replay_joins_the_live_frames_by_a_trade_that_both_have() {
+    let mut erring = Erring::live(3_000);
+    erring.give(Some(ONE(2)));
+    erring.started(ONE(2), 60_000);
+    // A coin that is only quiet: nothing happened for a minute.
+    let replay = erring.newest(10);
+    erring.frame(ONE(2), &replay);
+    let mut live = erring.newest(1);
+    live.extend(erring.happen(&[61_000]));
+    erring.frame(ONE(2), &live);
+    assert_eq!((erring.gaps(), erring.missing()), (vec![], vec![]));
+    // Without it the piece is left to a request for the last trades.
+    erring.give(Some(ONE(3)));
+    erring.started(ONE(3), 90_000);
+    let replay = erring.newest(10);
+    erring.frame(ONE(3), &replay);
+    let live = erring.happen(&[91_000]);
+    erring.frame(ONE(3), &live);
+    assert_eq!((erring.gaps(), erring.missing()), (vec![(61_000, 91_000)], vec![]));
+}
+
+#[test]
+fn a_ring_with_a_stale_replay_is_continuous_only_from_its_live_frames_on() {
+    let mut erring = Erring::live(3_000);
+    erring.give(None);
+    let polled = erring.newest(5);
+    erring.answer(3_050, &polled);
+    // The socket is back. Its replay ends at 3 s, and its frames begin at 5 s.
+    let replay = erring.newest(10);
+    erring.happen(&[4_000]);
+    erring.started(ONE(2), 4_900);
+    erring.frame(ONE(2), &replay);
+    for time in [5_000, 5_100, 5_200] {
+        let block = erring.happen(&[time]);
+        erring.frame(ONE(2), &block);
+    }
+    let polled = erring.newest(2);
+    erring.answer(5_250, &polled);
+    assert_eq!(erring.gaps(), [(3_000, 5_100)]);
+    erring.give(Some(ONE(2)));
+    assert_eq!((erring.gaps(), erring.missing()), (vec![(3_000, 5_000)], vec![4_000]));
+}
+
+#[test]
+fn a_ring_whose_frames_came_out_of_order_loses_nothing_and_proves_what_it_contains() {
+    for order in [[0, 2, 1, 4, 3, 5], [0, 1, 2, 3, 4, 5], [1, 0, 2, 3, 5, 4], [0, 5, 4, 3, 2, 1]] {
+        let mut erring = Erring::live(3_000);
+        erring.give(None);
+        let polled = erring.newest(5);
+        erring.answer(3_050, &polled);
+        let mut frames = vec![erring.newest(10)];
+        for time in [3_100, 3_200, 3_300, 3_400, 3_500] {
+            frames.push(erring.happen(&[time]));
+        }
+        erring.started(ONE(2), 3_050);
+        for at in order {
+            erring.frame(ONE(2), &frames[at].clone());
+        }
+        let polled = erring.newest(2);
+        erring.answer(3_550, &polled);
+        assert_eq!(erring.gaps(), [(3_000, 3_400)]);
+        erring.give(Some(ONE(2)));
+        assert_eq!((erring.gaps(), erring.missing()), (vec![], vec![]), "{order:?}");
+    }
+}
+
+#[test]
+fn a_frame_that_is_overtaken_by_the_promotion_is_stored() {
+    for late in 1..=4 {
+        let mut erring = Erring::live(3_000);
+        erring.give(None);
+        let mut frames = vec![erring.newest(10)];
+        for time in [3_100, 3_200, 3_300, 3_400, 3_500] {
+            frames.push(erring.happen(&[time]));
+        }
+        let polled = erring.newest(1);
+        erring.answer(3_550, &polled);
+        erring.started(ONE(2), 3_050);
+        for (at, frame) in frames.iter().enumerate() {
+            if at != late {
+                erring.frame(ONE(2), frame);
+            }
+        }
+        erring.give(Some(ONE(2)));
+        erring.frame(ONE(2), &frames[late]);
+        assert_eq!((erring.gaps(), erring.missing()), (vec![], vec![]), "{late}");
+        erring.frame(ONE(2), &frames[late]);
+        assert_eq!((erring.gaps(), erring.missing()), (vec![], vec![]), "and once more");
+    }
+}
+
+#[test]
+fn what_a_full_ring_dropped_is_not_proven_whatever_the_order() {
+    let mut erring = Erring::live(3_000);
+    erring.give(None);
+    let replay = erring.newest(10);
+    let (early, late, last) = (erring.happen(&[3_100]), erring.happen(&[3_200]), erring.happen(&[3_300]));
+    let polled = erring.newest(1);
+    erring.answer(3_350, &polled);
+    assert_eq!(erring.gaps(), [(3_000, 3_300)]);
+    erring.started(ONE(2), 3_050);
+    erring.frame(ONE(2), &replay);
+    erring.frame(ONE(2), &late);
+    erring.frame(ONE(2), &early);
+    // A flood of one block pushes out the replay, and the frame that had overtaken.
+    let flood: Vec<_> = (0..9_999_u64).map(|nth| trade(3_300, 1_000_000 + nth)).collect();
+    erring.frame(ONE(2), &last);
+    erring.frame(ONE(2), &flood);
+    let flood: Vec<_> = flood.iter().map(|t| Trade { tid: t.tid + 1_000_000, ..*t }).collect();
+    assert!(erring.frame(ONE(2), &flood).overflowed > 0);
+    erring.give(Some(ONE(2)));
+    // Nor does it join by the middle of a block that REST brought.
+    assert_eq!(erring.gaps(), [(3_000, 3_300), (3_300, 3_300)]);
+    erring.missing();
+}
+
+#[test]
+fn frames_whose_blocks_interleave_lose_nothing() {
+    for promoted in [false, true] {
+        let mut erring = Erring::live(3_000);
+        let frames: Vec<_> = [&[3_100, 3_300][..], &[3_200, 3_400], &[3_050, 3_350]]
+            .iter()
+            .map(|times| erring.happen(times))
+            .collect();
+        let run = if promoted { RunId::second(1) } else { ONE(1) };
+        if promoted {
+            let before = erring.newest(12);
+            erring.frame(run, &before[..6]);
+        }
+        for frame in &frames {
+            erring.frame(run, frame);
+        }
+        if promoted {
+            erring.give(Some(run));
+        }
+        let last = erring.happen(&[3_500]);
+        erring.frame(run, &last);
+        assert_eq!((erring.gaps(), erring.missing()), (vec![], vec![]), "{promoted}");
+    }
+}
+
+/// How far the exchange's clock is set back, ms: within the claim's own piece, and behind it.
+const SET_BACK: [i64; 3] = [200, 1_500, 20_000];
+
+#[test]
+fn a_clock_that_is_set_back_inside_one_socket_loses_nothing() {
+    for by in SET_BACK {
+        let mut erring = Erring::live(30_000);
+        // The claim's own piece is short.
+        erring.give(Some(ONE(2)));
+        erring.started(ONE(2), 30_050);
+        let replay = erring.newest(10);
+        erring.frame(ONE(2), &replay);
+        for time in (30_100..=31_000).step_by(100) {
+            let block = erring.happen(&[time]);
+            erring.frame(ONE(2), &block);
+        }
+        for time in (31_050 - by..=33_000).step_by(100) {
+            let block = erring.happen(&[time]);
+            erring.frame(ONE(2), &block);
+        }
+        assert_eq!((erring.gaps(), erring.missing()), (vec![], vec![]), "{by} ms");
+        assert_eq!(erring.line.edge().map(|edge| edge.0 >= 32_900), Some(true), "it went on");
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_by_a_restart_leaves_gaps_where_trades_may_be_missing() {
+    for (by, replayed) in [(20_000, 3), (20_000, 0), (2_000, 3)] {
+        let mut erring = Erring::live(30_000);
+        // For half a second nobody listens: some trades bear the old clock's time, some the new one's.
+        erring.happen(&[30_100, 30_200, 30_300]);
+        let new = |time: i64| time - by;
+        erring.happen(&[new(30_400), new(30_500), new(30_600), new(30_700), new(30_800)]);
+        erring.give(Some(ONE(2)));
+        erring.started(ONE(2), 30_850);
+        if replayed > 0 {
+            let replay = erring.newest(replayed);
+            erring.frame(ONE(2), &replay);
+        }
+        for time in (30_900..=54_000).step_by(100) {
+            let block = erring.happen(&[new(time) + 50]);
+            erring.frame(ONE(2), &block);
+            erring.missing();
+        }
+        let missing = erring.missing();
+        assert!(missing.iter().all(|time| *time <= 30_300), "what came is stored: {by}: {missing:?}");
+        assert!(!erring.gaps().is_empty());
+    }
+}
+
+#[test]
+fn a_replay_over_the_moment_at_which_the_clock_was_set_back_loses_nothing() {
+    let mut erring = Erring::live(30_000);
+    erring.happen(&[10_150, 10_250, 10_350]);
+    erring.give(Some(ONE(2)));
+    erring.started(ONE(2), 30_400);
+    // Sorted by time, it looks as if it began 20 s ago and had passed over everything since.
+    let replay = erring.newest(6);
+    erring.frame(ONE(2), &replay);
+    for time in (10_450..=31_000).step_by(100) {
+        let block = erring.happen(&[time]);
+        erring.frame(ONE(2), &block);
+    }
+    assert_eq!(erring.missing(), vec![0; 0]);
+}
+
+#[test]
+fn polls_over_a_clock_that_is_set_back_store_what_they_bring() {
+    for size in [3, 8] {
+        let mut erring = Erring::live(30_000);
+        erring.give(None);
+        let mut at = 30_000;
+        for _ in 0..60 {
+            // Five trades from one poll to the next, by a clock 20 s behind.
+            for _ in 0..5 {
+                at += 100;
+                erring.happen(&[at - 19_950]);
+            }
+            let polled = erring.newest(size);
+            erring.answer(at, &polled);
+            let (edge, newest) = (erring.line.edge().unwrap(), TimeMs(at - 19_950));
+            assert_eq!(edge, newest.max(TimeMs(30_000)));
+            erring.missing();
+        }
+        let missing = erring.missing().len();
+        assert!(if size == 3 { missing == 120 } else { missing == 0 }, "{size}: {missing}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_while_a_socket_settles_or_a_standby_waits_loses_nothing() {
+    for standby in [false, true] {
+        let mut erring = Erring::live(30_000);
+        let run = if standby { RunId::second(1) } else { ONE(2) };
+        let replay = erring.newest(10);
+        erring.started(run, 30_050);
+        erring.frame(run, &replay);
+        if !standby {
+            erring.give(None);
+        }
+        let old = [30_100, 30_200, 30_300];
+        for time in old.into_iter().chain((10_350..=11_000).step_by(50)) {
+            let block = erring.happen(&[time]);
+            erring.frame(run, &block);
+            if standby {
+                erring.frame(ONE(1), &block);
+            }
+        }
+        erring.give(Some(run));
+        for time in (11_050..=31_000).step_by(130) {
+            let block = erring.happen(&[time]);
+            erring.frame(run, &block);
+        }
+        assert_eq!(erring.missing(), vec![0; 0], "standby {standby}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_beyond_all_memory_loses_no_row() {
+    let recent = Recent { since: Some(TimeMs(90_000)), keys: vec![(TimeMs(90_000), 1)], gaps: Vec::new() };
+    let start = StreamStart { stream: StreamKey::Trades(coin()), edge: Some(TimeMs(90_000)), recent };
+    let mut line = Timeline::new(start);
+    let mut out = Vec::new();
+    line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
+    line.offer(Ticket::Run(ONE(1)), pushed(&[50_000, 50_100]), &NoWitness, &mut out);
+    line.offer(Ticket::Run(ONE(1)), pushed(&[50_200]), &NoWitness, &mut out);
+    let rows = out.iter().filter(|change| matches!(change, Change::Rows { .. })).count();
+    assert_eq!((rows, out.len()), (2, 2), "the store knows whether it has them: {out:?}");
+    out.clear();
+    line.offer(Ticket::Run(ONE(1)), pushed(&[95_000]), &NoWitness, &mut out);
+    let span = Span::new(TimeMs(90_000), TimeMs(95_000));
+    assert!(out.contains(&Change::GapOpened { span, cause: Cause::Outage }), "{out:?}");
+}

@@ -1,0 +1,320 @@
+//! Which of the markets asked for there are: found out at the start, and followed from then on.
+//!
+//! What the exchange says of its markets is evidence: a part of the listing may fail, and an answer may be short for a
+//! moment. So what is listed is collected, the rest is said and asked for again, and nothing that the exchange says ends
+//! a collector but a name that it has never listed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::time::Duration;
+
+use hl_collectors::rest::RestError;
+use hl_core::backoff::Backoff;
+use hl_core::seam::Seed;
+use hl_core::store::Store;
+use hl_core::{Coin, StreamKey};
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use crate::Engine;
+use crate::universe::{Part, Standing, Universe};
+
+/// Names that are remembered serve after this long without an answer, and what has its own list may take no longer: the
+/// rest is not held up.
+const LIST_LIMIT: Duration = Duration::from_secs(5);
+/// How often the perpetuals are listed anew where all of them are wanted: 20 of the 1,200 weight a minute.
+const ALL_EVERY: Duration = Duration::from_secs(60);
+/// How often where each was named.
+const NAMED_EVERY: Duration = Duration::from_secs(3_600);
+/// What is missing is asked for again after this, then after pauses that double …
+const MISSING_AGAIN: Duration = Duration::from_secs(2);
+/// … up to this.
+const MISSING_LONGEST: Duration = Duration::from_secs(120);
+/// While nothing is collected at all the first pause is this …
+const FIRST_AGAIN: Duration = Duration::from_secs(1);
+/// … and the longest this.
+const FIRST_LONGEST: Duration = Duration::from_secs(30);
+
+/// Which markets are asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Wish {
+    /// Every live perpetual of the first dex, those to come included.
+    pub all: bool,
+    /// These, by name.
+    pub named: Vec<Coin>,
+}
+
+/// What was asked for, by what the exchange says of it. Each coin once.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Sorted {
+    /// Listed: to be collected.
+    pub listed: Vec<Coin>,
+    /// Not listed now, or in a list that cannot be read: to be collected once they are.
+    pub waiting: Vec<Coin>,
+    /// Missing in a list that was read, and never seen before.
+    pub unknown: Vec<Coin>,
+}
+
+impl Wish {
+    /// The lists in which they stand. The first one always: it has the names that a misspelt one may be like.
+    #[must_use]
+    pub fn parts(&self) -> BTreeSet<Part> {
+        self.named.iter().map(|coin| Part::of(*coin)).chain([Part::Perpetuals]).collect()
+    }
+
+    /// Sorts it by what is known; of the parts in `failed` the last answer is old.
+    #[must_use]
+    pub fn sorted(&self, universe: &Universe, failed: &BTreeSet<Part>) -> Sorted {
+        let mut sorted = Sorted::default();
+        if self.all {
+            sorted.listed.extend(universe.perpetuals());
+        }
+        for &coin in &self.named {
+            match universe.standing(coin) {
+                Standing::Listed if sorted.listed.contains(&coin) => {}
+                Standing::Listed => sorted.listed.push(coin),
+                Standing::Unknown if !failed.contains(&Part::of(coin)) => sorted.unknown.push(coin),
+                Standing::Unknown | Standing::Former | Standing::Unread => sorted.waiting.push(coin),
+            }
+        }
+        sorted
+    }
+}
+
+/// A list of markets could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Unread {
+    /// The exchange did not give it.
+    #[error(transparent)]
+    Refused(#[from] RestError),
+    /// The answer lists nothing, which no exchange means.
+    #[error("the answer lists nothing")]
+    Empty,
+    /// It took too long.
+    #[error("no answer within {} s", .0.as_secs())]
+    Late(Duration),
+}
+
+/// The exchange has never listed these.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the exchange has no coin {}", .0.iter().map(|coin| format!("{:?}", coin.as_str())).collect::<Vec<_>>().join(", "))]
+pub struct NeverListed(pub Vec<Coin>);
+
+/// The streams of coins, and which of the coins are to have a standby.
+pub type StreamsOf<'a> = &'a (dyn Fn(&[Coin]) -> (Vec<StreamKey>, BTreeSet<Coin>) + Sync);
+
+/// The markets asked for, followed.
+#[derive(Debug)]
+pub struct Markets {
+    network: String,
+    wish: Wish,
+    universe: Universe,
+    failed: BTreeMap<Part, Unread>,
+    rng: fastrand::Rng,
+}
+
+impl Markets {
+    /// With what the store remembers of the network.
+    pub async fn recall(store: &dyn Store, network: &str, wish: Wish) -> Self {
+        let universe = Universe::recall(store, network).await;
+        let seed = Seed(std::process::id().into());
+        let network = network.to_owned();
+        Self { network, wish, universe, failed: BTreeMap::new(), rng: seed.rng("markets") }
+    }
+
+    /// What is known of all markets.
+    #[must_use]
+    pub fn universe(&self) -> &Universe {
+        &self.universe
+    }
+
+    /// Why lists could not be read the last time.
+    #[must_use]
+    pub fn failed(&self) -> &BTreeMap<Part, Unread> {
+        &self.failed
+    }
+
+    /// One of these reasons, the first dex's before others.
+    pub fn take_failure(&mut self) -> Option<Unread> {
+        self.failed.pop_first().map(|(_, error)| error)
+    }
+
+    /// What is known of the wish.
+    #[must_use]
+    pub fn sorted(&self) -> Sorted {
+        self.wish.sorted(&self.universe, &self.failed.keys().cloned().collect())
+    }
+
+    /// Reads the lists, one after another: which of them fail is known afterwards.
+    pub async fn ask(&mut self, engine: &Engine) -> Sorted {
+        let before = self.universe.clone();
+        for part in self.wish.parts() {
+            // Without any names there is nothing to begin with.
+            let waits = part == Part::Perpetuals && self.universe.perpetuals().is_empty();
+            let limit = if waits { Duration::MAX } else { LIST_LIMIT };
+            let read = match timeout(limit, self.universe.read(engine.client(), &part)).await {
+                Ok(Ok(true)) => Ok(()),
+                Ok(Ok(false)) => Err(Unread::Empty),
+                Ok(Err(error)) => Err(error.into()),
+                Err(_) => Err(Unread::Late(limit)),
+            };
+            match read {
+                Ok(()) => _ = self.failed.remove(&part),
+                Err(error) => _ = self.failed.insert(part, error),
+            }
+        }
+        if self.universe != before {
+            self.universe.keep(engine.store.as_ref(), &self.network).await;
+        }
+        let sorted = self.sorted();
+        engine.say_missing(self.missing(&sorted));
+        sorted
+    }
+
+    /// Asks once; once more where a name is unknown: the answer may have been short.
+    ///
+    /// # Errors
+    /// When the exchange has never listed a name.
+    pub async fn look(&mut self, engine: &Engine) -> Result<Sorted, NeverListed> {
+        let mut sorted = self.ask(engine).await;
+        if !sorted.unknown.is_empty() {
+            sleep(MISSING_AGAIN).await;
+            sorted = self.ask(engine).await;
+        }
+        if sorted.unknown.is_empty() { Ok(sorted) } else { Err(NeverListed(sorted.unknown)) }
+    }
+
+    /// Asks until something that was asked for is listed. Safe to drop.
+    ///
+    /// # Errors
+    /// When the exchange has never listed a name.
+    pub async fn begin(&mut self, engine: &Engine) -> Result<Sorted, NeverListed> {
+        let mut pauses = Backoff::new(FIRST_AGAIN, FIRST_LONGEST);
+        loop {
+            let sorted = self.look(engine).await?;
+            if !sorted.listed.is_empty() {
+                self.tell(&sorted);
+                return Ok(sorted);
+            }
+            let pause = pauses.pause(&mut self.rng);
+            match self.failed.first_key_value() {
+                Some((_, error)) => warn!(%error, retry_in = ?pause, "cannot reach {}", self.network),
+                None => {
+                    let coins = words(&sorted.waiting);
+                    warn!(coins, retry_in = ?pause, "{} does not list them now: nothing to collect", self.network);
+                }
+            }
+            sleep(pause).await;
+        }
+    }
+
+    /// Goes on asking, and has the engine collect what becomes listed. Never ends; safe to drop.
+    pub async fn follow(&mut self, engine: &Engine, streams: StreamsOf<'_>) -> Infallible {
+        let mut sorted = self.sorted();
+        let mut collected: BTreeSet<Coin> = sorted.listed.iter().copied().collect();
+        let mut gone = BTreeSet::new();
+        let mut pauses = Backoff::new(MISSING_AGAIN, MISSING_LONGEST);
+        loop {
+            let is_whole = self.failed.is_empty() && sorted.waiting.is_empty() && gone.is_empty();
+            let pause = if is_whole {
+                pauses = Backoff::new(MISSING_AGAIN, MISSING_LONGEST);
+                if self.wish.all { ALL_EVERY } else { NAMED_EVERY }
+            } else {
+                pauses.pause(&mut self.rng)
+            };
+            sleep(pause).await;
+            sorted = self.ask(engine).await;
+            let new: Vec<_> =
+                sorted.listed.iter().filter(|coin| !collected.contains(coin)).copied().collect();
+            if !new.is_empty() {
+                info!(coins = %words(&new), "listed by now: collected from here on");
+                let (streams, standby) = streams(&new);
+                engine.join(&streams, &standby);
+                collected.extend(new);
+            }
+            let missing = |coin: &&Coin| self.universe.standing(**coin) == Standing::Former;
+            let missing: BTreeSet<_> = collected.iter().filter(missing).copied().collect();
+            let newly: Vec<_> = missing.difference(&gone).copied().collect();
+            if !newly.is_empty() {
+                warn!(coins = %words(&newly), "the exchange lists them no longer");
+            }
+            gone = missing;
+        }
+    }
+
+    /// What is missing of what was named, and why, in words.
+    fn missing(&self, sorted: &Sorted) -> BTreeMap<String, String> {
+        let unread =
+            self.failed.iter().map(|(part, error)| (part.to_string(), format!("cannot be read: {error}")));
+        let why = |coin: &Coin| match self.universe.standing(*coin) {
+            Standing::Unread => "its list was never read",
+            Standing::Listed | Standing::Former | Standing::Unknown => "the exchange does not list it now",
+        };
+        let waiting = sorted.waiting.iter().map(|coin| (coin.to_string(), why(coin).to_owned()));
+        unread.chain(waiting).collect()
+    }
+
+    fn tell(&self, sorted: &Sorted) {
+        for (part, error) in &self.failed {
+            warn!(%error, "{part} cannot be listed: what was known of them serves, and they are asked for again");
+        }
+        if !sorted.waiting.is_empty() {
+            warn!(coins = %words(&sorted.waiting), "not listed now: collected as soon as the exchange lists them");
+        }
+    }
+}
+
+fn words(coins: &[Coin]) -> String {
+    coins.iter().map(|coin| coin.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn coins(names: &str) -> Vec<Coin> {
+        names.split_whitespace().map(|name| Coin::new(name).unwrap()).collect()
+    }
+
+    fn sorted(all: bool, named: &str, universe: &Universe, failed: &[Part]) -> [String; 3] {
+        let wish = Wish { all, named: coins(named) };
+        let sorted = wish.sorted(universe, &failed.iter().cloned().collect());
+        [sorted.listed, sorted.waiting, sorted.unknown].map(|coins| words(&coins))
+    }
+
+    fn of(listed: &str, waiting: &str, unknown: &str) -> [String; 3] {
+        [listed, waiting, unknown].map(str::to_owned)
+    }
+
+    #[test]
+    fn what_is_listed_is_collected_and_the_rest_waits() {
+        let mut universe = Universe::default();
+        assert_eq!(sorted(true, "", &universe, &[]), of("", "", ""), "nothing was read");
+        assert_eq!(sorted(false, "BTC", &universe, &[]), of("", "BTC", ""));
+        universe.learn(Part::Perpetuals, coins("BTC ETH"), coins("OLD"));
+        assert_eq!(sorted(true, "", &universe, &[]), of("BTC ETH", "", ""));
+        assert_eq!(sorted(true, "ETH xyz:NVDA", &universe, &[]), of("BTC ETH", "xyz:NVDA", ""));
+        assert_eq!(sorted(false, "ETH OLD", &universe, &[]), of("ETH", "OLD", ""), "delisted");
+        universe.learn(Part::Perpetuals, coins("BTC"), Vec::new());
+        assert_eq!(sorted(false, "BTC ETH", &universe, &[]), of("BTC", "ETH", ""), "a short answer");
+    }
+
+    #[test]
+    fn only_a_name_that_a_fresh_answer_lacks_and_no_answer_ever_had_is_unknown() {
+        let mut universe = Universe::default();
+        universe.learn(Part::Perpetuals, coins("BTC ETH"), Vec::new());
+        assert_eq!(sorted(false, "BTC EHT", &universe, &[]), of("BTC", "", "EHT"));
+        let failed = [Part::Perpetuals];
+        assert_eq!(sorted(false, "BTC NEW", &universe, &failed), of("BTC", "NEW", ""), "the list is old");
+    }
+
+    #[test]
+    fn only_the_lists_that_are_needed_are_read() {
+        let parts =
+            |all, named: &str| Wish { all, named: coins(named) }.parts().into_iter().collect::<Vec<_>>();
+        let xyz = Part::Dex("xyz".to_owned());
+        assert_eq!(parts(true, ""), [Part::Perpetuals]);
+        assert_eq!(parts(false, "BTC xyz:NVDA xyz:TSLA"), [Part::Perpetuals, xyz]);
+        assert_eq!(parts(false, "@107"), [Part::Perpetuals, Part::Spot]);
+    }
+}
