@@ -269,7 +269,7 @@ impl Witness for Reconciler {
     fn stored(&self, stream: StreamKey, bar: Span) -> u64 {
         match stream {
             StreamKey::Candle(coin, interval) if interval.is_fixed() => {
-                self.coins.get(&coin).map_or(0, |coins| coins.count(bar))
+                self.coins.get(&coin).map_or(0, |coins| u64::try_from(coins.count(bar)).unwrap_or(0))
             }
             _ => 0,
         }
