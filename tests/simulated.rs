@@ -8,6 +8,7 @@ mod support;
 use std::time::Duration;
 
 use hl_chaos::{Density, Market, Plan, Trace, Trouble, run};
+use hl_core::ledger::{Cause, GapState};
 use hl_core::seam::Clock as _;
 use hl_core::store::{Reservation, WeightLedger as _};
 use hl_core::thinning::Policy;
@@ -40,8 +41,9 @@ async fn an_hour_without_faults_is_complete() {
     let renewed: u64 = snapshot.sockets.iter().map(|s| s.counters.renewed).sum();
     assert_eq!(renewed, 0, "no subscription is doubted without a reason");
     assert_eq!(snapshot.handovers, everything.len() as u64, "and no stream changes hands");
-    let lasting: Vec<_> =
-        report.gaps.iter().filter(|g| g.state != hl_core::ledger::GapState::Backfilled).collect();
+    // A slow coin's first replay does not say whether anything was traded between it and the first live frame.
+    let gaps = report.gaps.iter().filter(|g| g.state != GapState::Backfilled && g.cause != Cause::FirstStart);
+    let lasting: Vec<_> = gaps.collect();
     assert!(lasting.is_empty(), "a quiet hour leaves no gap: {lasting:?}");
     assert!(report.minutes_compared > 50, "{}", report.minutes_compared);
 }

@@ -110,6 +110,7 @@ impl Inspect for Whole {
             let mut audit = self.store.audit().await?;
             let examined = examine(self, &|_| ()).await.map_err(ArchiveError::into_store_error)?;
             audit.minutes_compared += examined.minutes_compared;
+            audit.minutes_unknown += examined.minutes_unknown;
             audit.duplicates += examined.duplicates();
             audit.unread = examined.unread;
             audit.problems.extend(examined.problems);

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hl_cli::verify::{EVER, Finding, Tally, Truth as _, compare};
+use hl_cli::verify::{EVER, Finding, Tally, Truth as _, compare, every_row_counts};
 use hl_core::ledger::{Cause, Span};
 use hl_core::seam::Seed;
 use hl_core::stream::Conflation;
 use hl_core::{Kind, Records, SourceId, StreamKey, TimeMs};
+use hl_sim::FaultKind;
 use hl_store::{Inspect as _, SqliteStore, StreamRow};
 use rusqlite::types::ValueRef;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -26,6 +27,8 @@ const RETENTION_MS: i64 = 3 * HOUR_MS;
 const CALM_MINUTES: u32 = 25;
 /// What the network held up has arrived so long after it let go, ms.
 const ARRIVED_MS: i64 = 10_000;
+/// A subscription that the exchange forgot without a word is made anew after so long at the latest, ms.
+const FORGOTTEN_MS: u64 = 330_000;
 /// What is older than this at the end is behind the edge of its stream, ms.
 const BEHIND_MS: i64 = 180_000;
 /// A daemon that ended by itself is started again after so long, as a service manager does.
@@ -66,6 +69,7 @@ pub async fn run(plan: &Plan, trace: Trace, progress: &dyn Fn(u64)) -> Result<Ou
         tallies: BTreeMap::new(),
         compared_to: START,
         held_up: Vec::new(),
+        withheld: Vec::new(),
     };
     run.storm(progress).await?;
     run.judge().await?;
@@ -82,6 +86,8 @@ struct Run<'a> {
     /// When the network held frames up, in order. What bears no time of its own is stamped when it arrives, so there its
     /// stamps say little.
     held_up: Vec<Span>,
+    /// When the exchange did not send what it said it would, in order. Best bids and offers have no witness to that.
+    withheld: Vec<Span>,
 }
 
 impl Run<'_> {
@@ -147,6 +153,15 @@ impl Run<'_> {
         self.outcome.faults += 1;
         match step {
             Step::Exchange(fault) => {
+                let withheld_ms = match fault.kind {
+                    FaultKind::Mute { .. } | FaultKind::MuteOne { .. } => fault.for_ms,
+                    FaultKind::Forget { .. } => Some(FORGOTTEN_MS),
+                    _ => None,
+                };
+                if let Some(ms) = withheld_ms {
+                    let from = self.world.sim.now();
+                    self.withheld.push(Span { from, to: from + ms.cast_signed() });
+                }
                 self.world.sim.inject(fault);
             }
             Step::Network { weather, for_ms } => {
@@ -209,6 +224,7 @@ impl Run<'_> {
             let pieces = match row.stream.kind() {
                 Kind::Candle | Kind::Funding => continue,
                 Kind::Mids | Kind::Context => without(within, &self.held_up),
+                Kind::Bbo => without(within, &self.withheld),
                 _ => vec![within],
             };
             let tally = self.tallies.entry(row.stream).or_default();
@@ -258,7 +274,7 @@ impl Run<'_> {
 
     fn count(&mut self, stream: StreamKey, tally: &Tally) {
         self.outcome.compared += tally.truth;
-        if stream.spec().conflation != Conflation::State {
+        if every_row_counts(stream) {
             self.outcome.lost += tally.count(Finding::Missing);
             self.outcome.unrecorded_gaps += tally.holes();
         }

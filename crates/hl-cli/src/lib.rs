@@ -9,6 +9,7 @@
 pub mod commands;
 pub mod compose;
 pub mod config;
+mod dropped;
 pub mod exit;
 pub mod http;
 pub mod human;

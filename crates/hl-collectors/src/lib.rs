@@ -17,4 +17,7 @@ pub mod files;
 pub mod mono;
 pub mod pipeline;
 pub mod rest;
+mod unreadable;
 pub mod ws;
+
+pub use unreadable::Unreadable;

@@ -202,6 +202,78 @@ async fn what_may_pass_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_whole_and_wrong_is_not_asked_for_again() {
+    for body in [r#"{"error":"no"}"#, "null", "[[1]]", r#"[{"name":7}]"#] {
+        let server = Server::new(&[Answer::Says(200, body)]).await;
+        let client = server.client().await;
+        let decode = |body: &mut [u8]| answer::<Vec<u8>>("perpDexs", body);
+        let asked = client.ask(&InfoRequest::PerpDexs, 0, Urgency::Live, MINUTE, decode).await;
+        let error = asked.unwrap_err();
+        assert!(matches!(&error, RestError::Decode(_)), "{error}");
+        assert_eq!((server.requests(), error.cause()), (1, Cause::Undecodable), "{body}");
+        assert_eq!(client.counters().weight_used, WEIGHT);
+        let told = client.unreadables();
+        assert_eq!(told["perpDexs"].count, 1);
+        assert!(told["perpDexs"].reason.contains("perpDexs"), "{told:?}");
+    }
+}
+
+const HOUR: i64 = 3_600_000;
+
+/// `fundingHistory` of the hours before [`START`], and what is left of it when the third row has no premium.
+const SETTLED: &str = r#"[
+    {"coin":"BTC","fundingRate":"0.1","premium":"0.1","time":1789984800050},
+    {"coin":"BTC","fundingRate":"0.1","premium":"1e-7","time":1789988400050},
+    {"coin":"BTC","fundingRate":"0.1","premium":"NaN","time":1789992000050},
+    {"coin":"BTC","fundingRate":"0.1","premium":"0.1","time":1789995600050}]"#;
+
+#[tokio::test(start_paused = true)]
+async fn a_row_of_the_past_that_cannot_be_read_is_a_hole_in_what_its_page_proves() {
+    let status = Answer::Says(200, r#"{"time":1790000000000,"specialStatuses":null}"#);
+    let server = Server::new(&[status, Answer::Says(200, SETTLED)]).await;
+    let client = server.client().await;
+    let stream = "funding/BTC".parse().unwrap();
+    let hour = |n: i64| TimeMs(1_789_984_800_000 + n * HOUR);
+    let piece = Span::new(hour(0), hour(4));
+    let page = client.page(stream, piece, 0).await.unwrap();
+    let proven: Vec<_> = page.proven.iter().map(|(span, records)| (*span, records.len())).collect();
+    assert_eq!(proven, [(Span::new(hour(0), hour(2)), 2), (Span::new(hour(3), hour(4)), 1)]);
+    assert_eq!((page.unreadable, page.lost), (vec![Span::new(hour(2), hour(3))], vec![]));
+    assert_eq!(client.unreadables()["funding/BTC"].count, 1);
+    assert_eq!(server.requests(), 2);
+
+    // Without a time of its own it lies between its neighbours.
+    let status = Answer::Says(200, r#"{"time":1790000000000,"specialStatuses":null}"#);
+    let nameless: &'static str = SETTLED.replace("1789992000050", "null").leak();
+    let server = Server::new(&[status, Answer::Says(200, nameless)]).await;
+    let client = server.client().await;
+    let page = client.page(stream, piece, 0).await.unwrap();
+    assert_eq!(page.unreadable, [Span::new(hour(2), hour(3))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bar_of_the_past_that_cannot_be_read_is_a_hole_of_its_length() {
+    let status = Answer::Says(200, r#"{"time":1790000000000,"specialStatuses":null}"#);
+    let bar = |minute: i64, close: &str| {
+        let t = 1_789_999_200_000 + minute * 60_000;
+        format!(
+            r#"{{"t":{t},"T":{},"s":"BTC","i":"1m","o":"1","c":{close},"h":"1","l":"1","v":"1","n":1}}"#,
+            t + 59_999
+        )
+    };
+    let bars = [bar(0, "\"1\""), bar(1, "\"Infinity\""), bar(2, "null"), bar(4, "\"1\""), bar(5, "7")];
+    let body: &'static str = format!("[{}]", bars.join(",")).leak();
+    let server = Server::new(&[status, Answer::Says(200, body)]).await;
+    let client = server.client().await;
+    let minute = |n: i64| TimeMs(1_789_999_200_000 + n * 60_000);
+    let piece = Span::new(minute(0), minute(6));
+    let page = client.page("candle/BTC/1m".parse().unwrap(), piece, 0).await.unwrap();
+    let proven: Vec<_> = page.proven.iter().map(|(span, records)| (*span, records.len())).collect();
+    assert_eq!(proven, [(Span::new(minute(0), minute(1)), 1), (Span::new(minute(3), minute(5)), 1)]);
+    assert_eq!(page.unreadable, [Span::new(minute(1), minute(3)), Span::new(minute(5), minute(6))]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn three_attempts_with_pauses_between_them_and_no_more() {
     let server = Server::new(&vec![Answer::Says(503, ""); 9]).await;
     let client = server.client().await;

@@ -18,6 +18,8 @@ pub enum AlertKind {
     NoOwner,
     /// The exchange answered 429 while our own ledger had room: somebody else asks from this address.
     ForeignWeight,
+    /// A stream changes its owner again and again.
+    Flapping,
     /// Far fewer rows of a stream come than lately.
     RateLow,
     /// Far more rows of a stream come than lately.
@@ -28,34 +30,41 @@ pub enum AlertKind {
     Quarantined,
     /// Planned runs of a job are skipped, one after another.
     JobSkipped,
-    /// Planned runs of a job fail, one after another.
+    /// Planned runs of a job fail, one after another; or what a job that runs when it is needed tries fails again and again.
     JobFailing,
+    /// Something that the exchange sends cannot be read.
+    Undecodable,
     /// The database was deleted or moved away.
     StoreGone,
     /// Another program replaced the database or its log.
     StoreReplaced,
     /// A reader keeps the database's log from being emptied, and it grows.
     WalGrowing,
+    /// More came than memory, spool and store took: some of it was dropped.
+    Overload,
     /// The exchange does not list a coin that was asked for, or a list of its markets cannot be read.
     NotListed,
 }
 
 impl AlertKind {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::JobTwice,
         Self::TwoOwners,
         Self::NoOwner,
         Self::ForeignWeight,
+        Self::Flapping,
         Self::RateLow,
         Self::RateHigh,
         Self::NoProgress,
         Self::Quarantined,
         Self::JobSkipped,
         Self::JobFailing,
+        Self::Undecodable,
         Self::StoreGone,
         Self::StoreReplaced,
         Self::WalGrowing,
+        Self::Overload,
         Self::NotListed,
     ];
 
@@ -67,15 +76,18 @@ impl AlertKind {
             Self::TwoOwners => "two_owners",
             Self::NoOwner => "no_owner",
             Self::ForeignWeight => "foreign_weight",
+            Self::Flapping => "flapping",
             Self::RateLow => "rate_low",
             Self::RateHigh => "rate_high",
             Self::NoProgress => "no_progress",
             Self::Quarantined => "quarantined",
             Self::JobSkipped => "job_skipped",
             Self::JobFailing => "job_failing",
+            Self::Undecodable => "undecodable",
             Self::StoreGone => "store_gone",
             Self::StoreReplaced => "store_replaced",
             Self::WalGrowing => "wal_growing",
+            Self::Overload => "overload",
             Self::NotListed => "not_listed",
         }
     }
@@ -90,16 +102,21 @@ impl AlertKind {
     #[must_use]
     pub fn severity(self) -> Severity {
         match self {
-            Self::TwoOwners | Self::NoOwner | Self::NoProgress | Self::StoreGone | Self::StoreReplaced => {
-                Severity::Critical
-            }
+            Self::TwoOwners
+            | Self::NoOwner
+            | Self::NoProgress
+            | Self::StoreGone
+            | Self::StoreReplaced
+            | Self::Overload => Severity::Critical,
             Self::JobTwice
             | Self::ForeignWeight
+            | Self::Flapping
             | Self::RateLow
             | Self::RateHigh
             | Self::Quarantined
             | Self::JobSkipped
             | Self::JobFailing
+            | Self::Undecodable
             | Self::WalGrowing
             | Self::NotListed => Severity::Warning,
         }
@@ -138,7 +155,7 @@ impl Severity {
 pub struct Alert {
     /// What is wrong.
     pub kind: AlertKind,
-    /// With what: a stream, a job, `ws`, `rest`, `writer`, `store`, a session.
+    /// With what: a stream, a kind of answer, a job, `ws`, `rest`, `writer`, `store`, a session.
     pub subject: String,
     /// How bad it is.
     pub severity: Severity,

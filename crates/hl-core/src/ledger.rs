@@ -102,10 +102,12 @@ pub enum Cause {
     Sampled,
     /// Ownership moved, and the piece between was not proven.
     Handover,
-    /// A frame could not be decoded or admitted.
+    /// A frame or a row could not be decoded or admitted.
     Undecodable,
     /// The store and the spool were full.
     StoreFull,
+    /// More came than this process could take in: what waited in memory was replaced by what is newer, or dropped.
+    Overload,
     /// Nobody had asked for it yet when a backfill did.
     NotCollected,
     /// It was stored, and the store has it no more: its files were replaced by another program.
@@ -119,7 +121,7 @@ pub enum Cause {
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Outage,
         Self::Silence,
         Self::Refused,
@@ -129,6 +131,7 @@ impl Cause {
         Self::Handover,
         Self::Undecodable,
         Self::StoreFull,
+        Self::Overload,
         Self::NotCollected,
         Self::StoreLost,
         Self::FirstStart,
@@ -148,6 +151,7 @@ impl Cause {
             Self::Handover => "handover",
             Self::Undecodable => "undecodable",
             Self::StoreFull => "store_full",
+            Self::Overload => "overload",
             Self::NotCollected => "not_collected",
             Self::StoreLost => "store_lost",
             Self::FirstStart => "first_start",
@@ -171,6 +175,7 @@ impl Cause {
     #[must_use]
     pub fn came_from(self, opened: Self) -> bool {
         self == opened
+            || self == Self::Undecodable
             || (self == Self::BeforeHistory && matches!(opened, Self::NotCollected | Self::FirstStart))
     }
 
@@ -273,6 +278,12 @@ pub enum Change {
         /// The piece.
         span: Span,
     },
+    /// Open gaps inside the piece hold what the exchange has and what cannot be read: asking again would bring the same. They
+    /// are given up as with `GapLost`, and called `undecodable` from then on.
+    GapUnreadable {
+        /// The piece.
+        span: Span,
+    },
     /// The past below this time is settled.
     Edge(TimeMs),
 }
@@ -281,7 +292,7 @@ impl Change {
     /// Whether only the holder of the stream's lease may make it. Fills and losses are fenced by the gaps themselves.
     #[must_use]
     pub fn needs_lease(&self) -> bool {
-        !matches!(self, Self::Filled { .. } | Self::GapLost { .. })
+        !matches!(self, Self::Filled { .. } | Self::GapLost { .. } | Self::GapUnreadable { .. })
     }
 
     /// The claim under which it writes, where it names one.
@@ -295,6 +306,7 @@ impl Change {
             | Self::GapOpened { .. }
             | Self::Doubted { .. }
             | Self::GapLost { .. }
+            | Self::GapUnreadable { .. }
             | Self::Edge(_) => None,
         }
     }
@@ -416,6 +428,7 @@ mod tests {
             (Change::GapOpened { span, cause: Cause::Outage }, true),
             (Change::Doubted { span, cause: Cause::Silence }, true),
             (Change::GapLost { span }, false),
+            (Change::GapUnreadable { span }, false),
             (Change::Edge(TimeMs(7)), false),
         ] {
             let bars = "candle/BTC/1m".parse().unwrap();

@@ -8,6 +8,8 @@
 //! - A bar is proven where the answer holds it, or one on each side of it: a minute without trades has no bar.
 //! - A settlement is proven where the answer holds the row of its hour: the exchange settles every hour.
 //! - Of trades only what lies between the first and the last of an answer is proven.
+//! - Where a row lies that cannot be read nothing is proven, and asking again would bring the same: that part is a gap with
+//!   the cause `undecodable`.
 //!
 //! What stays open ends in one of three ways: a later answer holds a row on each side; it is older than what the exchange
 //! keeps, and is lost; or, of funding, of which everything is kept, it was asked for in vain for a day, and is lost.
@@ -22,6 +24,7 @@ pub use funding::{FUNDING_MS, FundingQuestion, HOURLY_SINCE, PAGE_FUNDING};
 pub use pace::Patience;
 pub use trades::trades;
 
+use crate::decode::{Hole, Rows};
 use crate::ledger::Span;
 use crate::{Records, TimeMs};
 
@@ -36,6 +39,8 @@ pub struct Page {
     pub proven: Vec<(Span, Records)>,
     /// The parts that the exchange no longer has.
     pub lost: Vec<Span>,
+    /// The parts in which rows lie that the exchange has and that cannot be read: asking again would bring the same.
+    pub unreadable: Vec<Span>,
     /// The part that was asked about; none where all of the piece is too young to be final.
     pub about: Option<Span>,
     /// The part of it that this answer reaches over: what lies beyond is to be asked for again, since answers are short.
@@ -48,7 +53,14 @@ impl Page {
     /// An answer that says nothing.
     #[must_use]
     pub fn nothing(about: Option<Span>) -> Self {
-        Self { proven: Vec::new(), lost: Vec::new(), about, reached: None, wider: false }
+        Self {
+            proven: Vec::new(),
+            lost: Vec::new(),
+            unreadable: Vec::new(),
+            about,
+            reached: None,
+            wider: false,
+        }
     }
 
     /// Everything that was asked for is gone.
@@ -57,11 +69,50 @@ impl Page {
         Self { lost: vec![piece], ..Self::nothing(Some(piece)) }
     }
 
+    /// Takes out of what is proven, and of what is gone, the parts in which rows lie that cannot be read.
+    fn but_for(mut self, unreadable: &[Span]) -> Self {
+        let Some(about) = self.about else { return self };
+        self.unreadable = Span::joined(inside(unreadable, about));
+        for part in &self.unreadable {
+            self.lost = without(&self.lost, *part);
+            self.proven = std::mem::take(&mut self.proven)
+                .into_iter()
+                .flat_map(|(span, records)| {
+                    without(&[span], *part).into_iter().map(move |span| {
+                        let mut records = records.clone();
+                        records.retain_time(|time| span.contains(time));
+                        (span, records)
+                    })
+                })
+                .collect();
+        }
+        self
+    }
+
     /// The hull of what is proven.
     #[must_use]
     pub fn proven_hull(&self) -> Option<Span> {
         self.proven.iter().map(|(span, _)| *span).reduce(Span::hull)
     }
+}
+
+/// Where rows lie that cannot be read: between the row before and the row after, or closer, where their own times say so.
+/// `of` is what a row takes, `at` what a row of that time takes. At an end of the answer, where only their own word says how
+/// far they reach, they take no more than so many rows do; where nothing says it, it is not known.
+fn unreadable<T>(rows: &Rows<T>, of: impl Fn(&T) -> Span, at: impl Fn(TimeMs) -> Span) -> Vec<Span> {
+    let span = |hole: &Hole| {
+        let near = hole.times.map(|times| at(times.from).hull(at(times.to)));
+        match rows.neighbours(hole) {
+            (Some(before), Some(after)) => {
+                let between = Span::new(of(before).to, of(after).from);
+                Some(near.and_then(|near| near.intersect(between)).unwrap_or(between))
+            }
+            _ => near.zip(hole.times).and_then(|(near, times)| {
+                (near.ms() <= at(times.from).ms().saturating_mul(hole.rows.into())).then_some(near)
+            }),
+        }
+    };
+    rows.holes.iter().filter_map(span).collect()
 }
 
 /// What of half-open pieces lies in `span`.

@@ -35,6 +35,9 @@ pub enum Content {
         /// Exchange time at which that was seen (a low estimate), ms.
         at: TimeMs,
     },
+    /// Frames of the run were dropped before any time line saw them, for want of memory: what follows does not join what
+    /// came before.
+    Dropped,
     /// Every frame that the exchange sent before `sent` has been seen: the pong to a ping sent then.
     Proof {
         /// Exchange time at which the ping was sent (a low estimate), ms.
@@ -62,7 +65,11 @@ impl Content {
     pub fn records(&self) -> Option<&Records> {
         match self {
             Self::Frame(records) | Self::Answer { records, .. } => Some(records),
-            Self::Started { .. } | Self::Broken { .. } | Self::Proof { .. } | Self::Unanswered { .. } => None,
+            Self::Started { .. }
+            | Self::Broken { .. }
+            | Self::Dropped
+            | Self::Proof { .. }
+            | Self::Unanswered { .. } => None,
         }
     }
 
@@ -84,7 +91,8 @@ pub struct Offer {
     pub content: Content,
 }
 
-/// Takes what sources bring. Bounded: waits where event streams have filled it; states are conflated instead.
+/// Takes what sources bring. Bounded: waits where event streams have filled it. States that are not read in time are
+/// replaced by newer ones, and their time line is told ([`Content::Dropped`]).
 pub trait Sink: Send + Sync + 'static {
     /// Hands over one piece. Not cancel-safe in the sense that a dropped future may or may not have delivered; a
     /// source that drops one must end its run.

@@ -59,6 +59,13 @@ impl Coin {
         }
     }
 
+    /// The coin of this name, where the name is known in this process already. For text that may be damaged: it makes no
+    /// name known.
+    #[must_use]
+    pub fn known(name: &str) -> Option<Self> {
+        Ustr::from_existing(name).and_then(|_| Self::new(name).ok())
+    }
+
     /// The name as the exchange writes it.
     #[must_use]
     pub fn as_str(self) -> &'static str {

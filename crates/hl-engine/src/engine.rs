@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hl_collectors::Unreadable;
 use hl_collectors::mono::MonoClock;
 use hl_collectors::pipeline::{Inbox, InboxStats, Meter, Meters, Pipeline, PipelineCounters, PipelineEvent};
 use hl_collectors::rest::{InfoClient, RestCounters, RestOptions, RestSource, Weights};
@@ -138,6 +139,8 @@ pub struct Snapshot {
     pub inbox: InboxStats,
     /// Requests.
     pub rest: RestCounters,
+    /// What could not be read, by stream or kind of answer.
+    pub unreadable: BTreeMap<String, Unreadable>,
     /// Live claims that moved.
     pub handovers: u64,
     /// Streams that have a warm standby now: a second subscription that has proved itself.
@@ -392,6 +395,9 @@ impl Engine {
                     Some(PipelineEvent::Missed { stream, run }) => {
                         self.guard.report(self.mono.now(), Event::Missed { stream, run });
                     }
+                    Some(PipelineEvent::Answers { stream, epoch, fail }) => {
+                        self.guard.report(self.mono.now(), Event::Answers { stream, epoch, fail });
+                    }
                     Some(PipelineEvent::GapsOpened) => {
                         backfill.gaps_opened();
                         self.runner.wake();
@@ -601,6 +607,17 @@ impl Engine {
         }
     }
 
+    /// What could not be read, whichever way it came.
+    fn unreadable(&self) -> BTreeMap<String, Unreadable> {
+        let mut all = self.pool.unreadables();
+        for (subject, more) in self.client.unreadables() {
+            let seen = all.entry(subject).or_default();
+            seen.count += more.count;
+            seen.reason = more.reason;
+        }
+        all
+    }
+
     /// What it is doing now.
     pub fn snapshot(&self) -> Snapshot {
         let (streams, sockets) = (self.meters.streams(), self.pool.sockets());
@@ -617,6 +634,7 @@ impl Engine {
             pipeline: self.meters.counters(),
             inbox: self.inbox.stats(),
             rest: self.client.counters(),
+            unreadable: self.unreadable(),
             handovers: self.guard.handovers(),
             standby: self
                 .guard

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use hl_collectors::rest::{InfoClient, RestError, Urgency};
 use hl_core::Coin;
-use hl_core::decode::rest as decode;
+use hl_core::decode::{Unread, rest as decode};
 use hl_core::message::info::InfoRequest;
+use hl_core::message::info::meta::PerpDex;
 use hl_core::store::Store;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -162,13 +163,14 @@ impl Universe {
             Part::Dex(dex) => Some(dex.clone()),
             Part::Spot => {
                 let request = InfoRequest::SpotMeta;
-                let spot = client.ask(&request, 0, Urgency::Question, PATIENCE, decode::spot_meta).await?;
-                let pairs = spot.universe.into_iter().map(|pair| pair.name).collect();
+                let read = client.read(&request, Urgency::Question, PATIENCE, decode::spot_meta).await?;
+                let mut pairs: Vec<Coin> = read.value.universe.into_iter().map(|pair| pair.name).collect();
+                pairs.extend(self.still(part, &read.unread));
                 return Ok(self.learn(Part::Spot, pairs, Vec::new()));
             }
         };
         let request = InfoRequest::Meta { dex };
-        let meta = match client.ask(&request, 0, Urgency::Question, PATIENCE, decode::meta).await {
+        let meta = match client.read(&request, Urgency::Question, PATIENCE, decode::meta).await {
             Ok(meta) => meta,
             Err(error) => {
                 if self.has_no_dex(client, part).await {
@@ -180,19 +182,28 @@ impl Universe {
             }
         };
         let (mut live, mut delisted) = (Vec::new(), Vec::new());
-        for asset in meta.universe {
+        for asset in meta.value.universe {
             let of = if asset.is_live() { &mut live } else { &mut delisted };
             of.push(asset.name);
         }
+        live.extend(self.still(part, &meta.unread));
         Ok(self.learn(part.clone(), live, delisted))
+    }
+
+    /// Markets that were listed and of which the answer says something that cannot be read: they are listed still.
+    fn still(&self, part: &Part, unread: &Unread) -> Vec<Coin> {
+        let before = self.lists.get(part).into_iter().flatten();
+        before.filter(|coin| unread.coins.contains(coin)).copied().collect()
     }
 
     /// Whether it is a dex that the exchange says it has not: asked for its markets, it answers as if it had failed.
     async fn has_no_dex(&self, client: &InfoClient, part: &Part) -> bool {
         let Part::Dex(dex) = part else { return false };
         let request = InfoRequest::PerpDexs;
-        let dexes = client.ask(&request, 0, Urgency::Question, PATIENCE, decode::perp_dexs).await;
-        dexes.is_ok_and(|dexes| !dexes.iter().flatten().any(|known| known.name == *dex))
+        let dexes = client.read(&request, Urgency::Question, PATIENCE, decode::perp_dexs).await;
+        let is_known = |dexes: &[Option<PerpDex>]| dexes.iter().flatten().any(|known| known.name == *dex);
+        // A dex of which not even the name can be read may be this one.
+        dexes.is_ok_and(|dexes| dexes.unread.is_empty() && !is_known(&dexes.value))
     }
 }
 
@@ -240,6 +251,15 @@ mod tests {
         assert_eq!(universe.perpetuals(), coins("BTC"), "an empty answer says nothing");
         universe.learn(Part::Perpetuals, coins("BTC ETH"), Vec::new());
         assert_eq!(standing(&universe, "ETH"), Standing::Listed);
+    }
+
+    #[test]
+    fn a_market_that_cannot_be_read_now_is_listed_still() {
+        let mut universe = Universe::default();
+        universe.learn(Part::Perpetuals, coins("BTC ETH"), Vec::new());
+        let unread = |names| Unread { coins: coins(names).into_iter().collect(), ..Unread::default() };
+        assert_eq!(universe.still(&Part::Perpetuals, &unread("ETH NEW")), coins("ETH"));
+        assert_eq!(universe.still(&Part::Spot, &unread("ETH")), []);
     }
 
     #[test]

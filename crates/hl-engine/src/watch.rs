@@ -12,7 +12,7 @@ use hl_core::store::{Living, Store, StoreError, note_of};
 use hl_core::{StreamKey, Token};
 use hl_monitor::{
     Change, Health, JobSeen, Monitor, Observation, Peer, ProcessNote, QuarantineSeen, Registry, RestSeen,
-    SessionSeen, StreamSeen, TotalReception, WriterSeen,
+    SessionSeen, StreamSeen, TotalReception, UnreadableSeen, WriterSeen,
 };
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -154,6 +154,8 @@ fn observe(engine: &Engine, peers: Vec<Peer>) -> (Observation, TotalReception) {
             held_by,
             subscribed: engine.has_socket(*key),
             records: meter.tally.admitted,
+            moves: meter.moves,
+            moved_by: meter.moved_by,
             reception: snapshot.receptions.get(key).copied().unwrap_or_default(),
         };
         (*key, seen)
@@ -170,6 +172,7 @@ fn observe(engine: &Engine, peers: Vec<Peer>) -> (Observation, TotalReception) {
             again: trouble.again,
             in_vain: trouble.in_vain,
             skipped: trouble.skipped,
+            failing: trouble.failing.map(|failing| (failing.times, failing.words)),
         }
     };
     let sessions = snapshot.sockets.iter().map(|socket| SessionSeen {
@@ -198,8 +201,16 @@ fn observe(engine: &Engine, peers: Vec<Peer>) -> (Observation, TotalReception) {
             commits: snapshot.pipeline.commits,
             failures: snapshot.pipeline.failures,
             spooled: snapshot.spool.0,
+            dropped: snapshot.inbox.conflated + snapshot.pipeline.spool_full,
         },
         store: engine.store.condition(),
+        unreadable: snapshot
+            .unreadable
+            .iter()
+            .map(|(subject, seen)| {
+                (subject.clone(), UnreadableSeen { count: seen.count, reason: seen.reason.clone() })
+            })
+            .collect(),
         jobs: snapshot.jobs.iter().map(job).collect(),
         peers,
         shares: engine.shares(),

@@ -37,7 +37,9 @@ impl Ledger {
                     _ => self.covered.push((*epoch, *span)),
                 }
             }
-            Change::Final { span } | Change::GapLost { span } => self.is_upright(*span),
+            Change::Final { span } | Change::GapLost { span } | Change::GapUnreadable { span } => {
+                self.is_upright(*span);
+            }
             Change::GapOpened { span, .. } => {
                 self.is_upright(*span);
                 self.gaps.push(*span);

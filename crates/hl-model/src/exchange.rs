@@ -158,9 +158,7 @@ impl Script {
                 bars.retain(|bar| bar.time >= from);
                 (Records::Candles(bars), Some(from))
             }
-            _ => {
-                (Records::Trades(self.recent(happened)), None)
-            }
+            _ => (Records::Trades(self.recent(happened)), None),
         }
     }
 

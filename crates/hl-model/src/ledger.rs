@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hl_core::ledger::{Batch, Change, GapState, Span};
 use hl_core::store::{Recent, StreamStart};
 use hl_core::stream::Borders;
-use hl_core::{Epoch, Records, StreamKey, TimeMs, Token};
+use hl_core::{Epoch, Kind, Records, StreamKey, TimeMs, Token};
 
 use crate::exchange::Script;
 use crate::rule::{Held, Rule};
@@ -155,10 +155,9 @@ impl Ledger {
             Change::Covered { epoch, span, .. } => self.cover(*epoch, *span),
             Change::Final { span } => self.make_final(*span),
             Change::GapOpened { span, .. } => self.open_gap(*span),
-            // Only a witness doubts, and the model has none.
-            Change::Doubted { .. } => {}
+            Change::Doubted { span, .. } => self.doubt(*span),
             Change::Filled { epoch, span, records, .. } => self.fill(*epoch, *span, records)?,
-            Change::GapLost { span } => self.lose(*span, token),
+            Change::GapLost { span } | Change::GapUnreadable { span } => self.lose(*span, token),
             Change::Edge(to) => self.edge = self.edge.max(Some(*to)),
         }
         Ok(())
@@ -242,6 +241,42 @@ impl Ledger {
             self.gaps.push(Gap { span, state: self.stream.spec().new_gap(), claim: None });
             self.tidy();
         }
+    }
+
+    /// Covered pieces are cut there, and what was filled is a gap again.
+    fn doubt(&mut self, span: Span) {
+        if !self.covered.iter().any(|piece| piece.span.overlaps(span)) {
+            return;
+        }
+        for (_, row) in self.rows.range_mut((span.from, 0)..(span.to, 0)) {
+            row.is_final &= self.stream.kind() == Kind::Trades;
+        }
+        let borders = self.borders();
+        let cut = |piece: Piece| {
+            let before = (piece.span.from, piece.span.to.min(span.from));
+            let after = (piece.span.from.max(span.to), piece.span.to);
+            let is_part =
+                move |(from, to): &(TimeMs, TimeMs)| from < to || (from == to && borders == Borders::Shared);
+            let parts = [before, after].into_iter().filter(is_part);
+            parts.map(move |(from, to)| Piece { span: Span { from, to }, ..piece })
+        };
+        self.covered = std::mem::take(&mut self.covered).into_iter().flat_map(cut).collect();
+        self.covered.sort_by_key(|piece| (piece.span, piece.epoch));
+        let new_gap = self.stream.spec().new_gap();
+        let mut reached = span.from;
+        let mut rest = Vec::new();
+        self.carve(span, new_gap, None, |gap, _| gap.state == GapState::Backfilled);
+        for part in self.gaps.iter().filter_map(|gap| borders.part(gap.span, span)) {
+            if reached < part.from {
+                rest.push(Span { from: reached, to: part.from });
+            }
+            reached = reached.max(part.to);
+        }
+        if reached < span.to {
+            rest.push(Span { from: reached, to: span.to });
+        }
+        self.gaps.extend(rest.into_iter().map(|span| Gap { span, state: new_gap, claim: None }));
+        self.tidy();
     }
 
     fn tidy(&mut self) {

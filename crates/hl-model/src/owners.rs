@@ -13,8 +13,14 @@ use stateright::{Model, Property};
 use crate::models::Reach;
 use crate::rule::{Held, Rule};
 
-const TIMING: Timing =
-    Timing { settle_ms: 2, longest_settle_ms: 5, stable_ms: 4, start_grace_ms: 3, probe_limit_ms: 3 };
+const TIMING: Timing = Timing {
+    settle_ms: 2,
+    longest_settle_ms: 5,
+    longest_convicted_ms: 7,
+    stable_ms: 4,
+    start_grace_ms: 3,
+    probe_limit_ms: 3,
+};
 /// After so many deadlines in a row nothing is waited for any more.
 const DEADLINES: usize = 6;
 
@@ -62,6 +68,8 @@ pub(crate) struct Streams {
     /// Runs that the selector wants anew.
     renewed: Vec<RunId>,
     leased: Vec<bool>,
+    /// Whether the requests of REST fail.
+    unanswered: Vec<bool>,
     newest: Epoch,
     broken: Option<Rule>,
 }
@@ -75,6 +83,8 @@ pub(crate) enum Act {
     Silent(usize, Lane),
     Probed(usize, bool),
     Missed(usize, Lane),
+    /// REST, which owns it, gets no answers, or gets them again.
+    Answers(usize, bool),
     Deadline,
     /// Time passes, and nobody looks.
     Later,
@@ -89,6 +99,7 @@ impl fmt::Display for Act {
             Self::Silent(s, lane) => write!(f, "stream {s}: the {lane:?} lane is silent"),
             Self::Probed(s, missed) => write!(f, "stream {s}: probed, missed something: {missed}"),
             Self::Missed(s, lane) => write!(f, "stream {s}: the {lane:?} lane missed something"),
+            Self::Answers(s, fail) => write!(f, "stream {s}: requests fail: {fail}"),
             Self::Deadline => write!(f, "a deadline falls"),
             Self::Later => write!(f, "time passes"),
         }
@@ -108,6 +119,7 @@ impl Streams {
             probed: vec![None; streams],
             renewed: Vec::new(),
             leased: vec![false; streams],
+            unanswered: vec![false; streams],
             newest: Epoch::default(),
             broken: None,
         }
@@ -156,6 +168,11 @@ impl Streams {
                 self.convict(s, run, true);
                 Event::Missed { stream: name(s), run }
             }
+            Act::Answers(s, fail) => {
+                let Some((epoch, ..)) = self.owners[s] else { return Ok(()) };
+                self.unanswered[s] = fail;
+                Event::Answers { stream: name(s), epoch, fail }
+            }
             Act::Deadline => {
                 self.now = self.selector.next_deadline().map_or(self.now, |at| at.max(self.now));
                 Event::Tick
@@ -187,6 +204,7 @@ impl Streams {
                         return Err(Rule::Epochs);
                     }
                     self.newest = grant.epoch;
+                    self.unanswered[s] = false;
                     let before = self.owners[s].replace((grant.epoch, grant.source, grant.run));
                     match grant.run {
                         Some(run) => {
@@ -304,6 +322,9 @@ impl Model for Setup {
             if !state.leased[s] {
                 acts.push(Act::Leased(s));
                 continue;
+            }
+            if state.owners[s].is_some_and(|(_, source, _)| source == SourceId::Rest) {
+                acts.push(Act::Answers(s, !state.unanswered[s]));
             }
             if state.probed[s].is_some() {
                 acts.extend([Act::Probed(s, false), Act::Probed(s, true)]);

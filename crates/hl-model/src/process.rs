@@ -15,8 +15,14 @@ use crate::rule::{Held, Rule};
 
 /// Every wait of the selector is one step of the model's clock, and no run is ever young: how long settling becomes is
 /// checked by the model of the selector alone.
-const TIMING: Timing =
-    Timing { settle_ms: 1, longest_settle_ms: 1, stable_ms: 0, start_grace_ms: 1, probe_limit_ms: 1 };
+const TIMING: Timing = Timing {
+    settle_ms: 1,
+    longest_settle_ms: 1,
+    longest_convicted_ms: 1,
+    stable_ms: 0,
+    start_grace_ms: 1,
+    probe_limit_ms: 1,
+};
 
 /// A subscription that was acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -5,12 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hl_core::archive::{Day, Provenance, RowKey};
+use hl_core::archive::{Day, Provenance, RowKey, StoredRows};
 use hl_core::ledger::Span;
 use hl_core::record::Candle;
 use hl_core::thinning::{self, BOOKS_NOTE, NOTE, ThinnedBooks};
 use hl_core::{Coin, Decimal, Interval, Origin, Records, StreamKey, TimeMs};
-use hl_store::checks::{self, LeftOut, MINUTE_MS as MINUTE, MINUTE_WITHOUT_BAR, Rhythm, derived, words};
+use hl_store::checks::{
+    self, LeftOut, MINUTE_MS as MINUTE, MINUTE_WITHOUT_BAR, Minutes, Rhythm, derived, words,
+};
 use hl_store::{Audit, CoverageRow, Finding, GapRow, LedgerCheck};
 use mongodb::Database;
 use mongodb::bson::{Bson, doc};
@@ -31,7 +33,7 @@ const PIECES_AT_A_TIME: usize = 200;
 /// Checks the whole store.
 pub(crate) async fn audit(db: &Database) -> Result<Audit, MongoError> {
     let mut findings = Vec::new();
-    let mut minutes_compared = 0;
+    let mut compared = checks::Compared::default();
     // Where trades were left out on purpose, bars cannot be checked against them.
     let note = notes::note(db, NOTE).await?;
     let thinned = thinning::told(note.as_deref()).unwrap_or_default();
@@ -70,18 +72,20 @@ pub(crate) async fn audit(db: &Database) -> Result<Audit, MongoError> {
             }
             StreamKey::Trades(coin) => {
                 let archived = touched(db, [stream, StreamKey::Candle(coin, Interval::M1)]).await?;
-                let mut finding = Finding::none("candle_trades", stream);
+                let mut minutes = Minutes::of(stream);
                 let is_whole = |piece: &&CoverageRow| !thinning::touches(&thinned, piece.span);
                 let lives = pieces.iter().filter(is_whole).filter(|piece| piece.source == Origin::Ws);
                 for piece in lives {
-                    minutes_compared += against_trades(db, coin, piece.span, &archived, &mut finding).await?;
+                    against_trades(db, coin, piece.span, &archived, &mut minutes).await?;
                 }
+                let (finding, of_coin) = minutes.finish();
                 findings.push(finding);
+                compared += of_coin;
             }
             StreamKey::Mids | StreamKey::Context(_) | StreamKey::Funding(_) => {}
         }
     }
-    Ok(checks::audit(findings, minutes_compared, unread))
+    Ok(checks::audit(findings, compared, unread))
 }
 
 /// The days of which something of either stream was archived.
@@ -242,40 +246,34 @@ async fn bars(db: &Database, coin: Coin, span: Span) -> Result<Vec<Candle>, Mong
 }
 
 /// Final one-minute bars against the trades of minutes that one subscription covered whole, of days of which nothing was
-/// archived. Returns how many minutes were compared.
+/// archived.
 async fn against_trades(
     db: &Database,
     coin: Coin,
     piece: Span,
     archived: &BTreeSet<Day>,
-    finding: &mut Finding,
-) -> Result<u64, MongoError> {
-    let mut compared = 0;
+    compared: &mut Minutes,
+) -> Result<(), MongoError> {
     // Neither border block may be whole: the minute begins after the first and ends before the last.
     let (mut from, last) = (piece.from + 1, piece.to - MINUTE);
     while from <= last {
         let to = last.min(from + (MOST_MINUTES * MINUTE - 1));
-        let minutes = bars(db, coin, Span { from, to }).await?;
+        let StoredRows { records, provenance } =
+            stored(db, StreamKey::Candle(coin, Interval::M1), Span { from, to }).await?;
         from = to + 1;
+        let Records::Candles(minutes) = records else { continue };
         let Some((first, newest)) = minutes.first().zip(minutes.last()) else { continue };
         let whole = Span { from: first.time, to: newest.time + (MINUTE - 1) };
         let sums = trades_by_minute(db, coin, whole).await?;
-        for Candle { time, trades, volume, .. } in minutes {
+        for (Candle { time, trades, volume, .. }, from) in minutes.into_iter().zip(provenance) {
             if archived.contains(&Day::of(time)) {
                 continue;
             }
-            compared += 1;
-            let (stored, sum) = sums.get(&time).copied().unwrap_or_default();
-            if (stored, sum) != (trades, volume) {
-                finding.add(|| {
-                    format!(
-                        "minute {time}: the bar has {trades} trades of {volume}, stored are {stored} of {sum}"
-                    )
-                });
-            }
+            let stored = sums.get(&time).copied().unwrap_or_default();
+            compared.see(time, from.origin, (trades, volume), stored);
         }
     }
-    Ok(compared)
+    Ok(())
 }
 
 /// How many trades a minute has, and their sizes together. The server adds decimals exactly.

@@ -203,7 +203,10 @@ impl Writing<'_> {
             }
             (Change::GapLost { span }, Some(sheet)) => {
                 let first = self.first_covered.get(&stream).copied().flatten();
-                sheet.lose(*span, self.batch.token, first, is_alive);
+                sheet.lose(*span, self.batch.token, None, first, is_alive);
+            }
+            (Change::GapUnreadable { span }, Some(sheet)) => {
+                sheet.lose(*span, self.batch.token, Some(Cause::Undecodable), None, is_alive);
             }
             // Every change but rows and edges has a sheet.
             (_, None) => {}
@@ -287,7 +290,8 @@ fn wanted(changes: &[&(StreamKey, Change)]) -> BTreeMap<StreamKey, Wanted> {
             | Change::GapOpened { span, .. }
             | Change::Doubted { span, .. }
             | Change::Filled { span, .. }
-            | Change::GapLost { span } => Some(*span),
+            | Change::GapLost { span }
+            | Change::GapUnreadable { span } => Some(*span),
         };
         let Some(span) = span else { continue };
         let of_stream = wanted.entry(*stream).or_insert(Wanted { span, whole_pieces: false, gaps: false });

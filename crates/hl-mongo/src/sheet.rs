@@ -146,7 +146,8 @@ impl Sheet {
             Change::GapOpened { .. }
             | Change::Doubted { .. }
             | Change::Filled { .. }
-            | Change::GapLost { .. } => false,
+            | Change::GapLost { .. }
+            | Change::GapUnreadable { .. } => false,
         }
     }
 
@@ -214,6 +215,7 @@ impl Sheet {
         // One outage is one gap. Where borders are shared a block with rows may lie between the two.
         let goes_on = |gap: &Gap| {
             borders == Borders::HalfOpen
+                && gap.cause == cause
                 && (gap.span.to, gap.state, gap.claim) == (span.from, GapState::Open, None)
         };
         let Some(before) = near.into_iter().find(goes_on) else { return self.insert_gap(span, cause) };
@@ -268,11 +270,13 @@ impl Sheet {
         }
     }
 
-    /// Gives open gaps inside `span` up; `first` is where the first covered piece that is stored begins.
+    /// Gives open gaps inside `span` up, for a cause that was learnt meanwhile, or as what they were opened for; `first` is
+    /// where the first covered piece that is stored begins.
     pub(crate) fn lose(
         &mut self,
         span: Span,
         token: Token,
+        learnt: Option<Cause>,
         first: Option<TimeMs>,
         is_alive: impl Fn(Token) -> bool,
     ) {
@@ -285,7 +289,7 @@ impl Sheet {
             {
                 self.carve(&gap, part, GapState::Unrecoverable, None);
                 for kept in self.gaps.iter_mut().filter(|kept| kept.id == gap.id) {
-                    kept.cause = gap.cause.given_up(part, first);
+                    kept.cause = learnt.unwrap_or(gap.cause.given_up(part, first));
                 }
             }
         }

@@ -8,6 +8,7 @@ use hl_core::stream::Conflation;
 use hl_core::{SourceId, StreamKey, TimeMs};
 
 use crate::band::{Band, Verdict};
+use crate::flapping::{Flapping, MANY};
 use crate::process::token_words;
 use crate::progress::{Attempts, Counter};
 use crate::standing::{Condition, Patience, Standing};
@@ -67,11 +68,14 @@ fn patience(kind: AlertKind) -> Patience {
         | AlertKind::StoreGone
         | AlertKind::StoreReplaced
         | AlertKind::WalGrowing
+        | AlertKind::Overload
         | AlertKind::ForeignWeight
+        | AlertKind::Flapping
         | AlertKind::RateLow
         | AlertKind::RateHigh
         | AlertKind::JobSkipped
-        | AlertKind::JobFailing => (0, 0),
+        | AlertKind::JobFailing
+        | AlertKind::Undecodable => (0, 0),
     };
     Patience { raise_ms, resolve_ms }
 }
@@ -106,6 +110,7 @@ struct Again {
 pub struct Monitor {
     standing: BTreeMap<(AlertKind, String), Standing>,
     rated: BTreeMap<StreamKey, Rated>,
+    flapping: BTreeMap<StreamKey, Flapping>,
     minute: Option<i64>,
     last: Option<Mono>,
     frames: Option<Counter>,
@@ -117,8 +122,12 @@ pub struct Monitor {
     /// The last 429 while there was room, and what was booked then.
     foreign: Option<(Mono, u32)>,
     again: BTreeMap<String, Again>,
+    /// How much could not be read, by subject, and when it last became more.
+    unreadable: BTreeMap<String, (u64, Mono)>,
     /// How often the store was replaced, and when it last was.
     replaced: Option<(u32, Mono)>,
+    /// How many records were dropped, and when the last of them.
+    dropped: Option<(u64, Mono)>,
 }
 
 impl Monitor {
@@ -152,6 +161,7 @@ impl Monitor {
         quarantined(seen, &mut conditions);
         self.store(seen, &mut conditions);
         self.owners(seen, &mut conditions);
+        self.flapping(seen, &mut conditions);
         let missing = seen.missing.iter().map(|(subject, words)| (subject.clone(), words.clone()));
         conditions.extend(missing.map(|(subject, words)| Condition {
             kind: AlertKind::NotListed,
@@ -159,6 +169,7 @@ impl Monitor {
             words,
         }));
         self.jobs(seen, &mut conditions);
+        self.unreadable(seen, &mut conditions);
         self.rates(seen, trouble, stood_still, &mut conditions);
         self.settle(seen, conditions)
     }
@@ -245,6 +256,7 @@ impl Monitor {
             );
             stuck("writer".to_owned(), words);
         }
+        self.overload(seen, conditions);
         if let Some((_, booked)) = self.foreign {
             conditions.push(Condition {
                 kind: AlertKind::ForeignWeight,
@@ -256,6 +268,22 @@ impl Monitor {
             });
         }
         trouble
+    }
+
+    /// Records that neither memory nor the spool had room for.
+    fn overload(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) {
+        if seen.writer.dropped > self.dropped.map_or(0, |(count, _)| count) {
+            self.dropped = Some((seen.writer.dropped, seen.mono));
+        }
+        let Some((count, _)) = self.dropped.filter(|(_, at)| seen.mono - at < EVENT_MS) else { return };
+        conditions.push(Condition {
+            kind: AlertKind::Overload,
+            subject: "writer".to_owned(),
+            words: format!(
+                "more came than could be taken in: {count} records were dropped so far, and are gaps with the cause overload \
+                 or store_full"
+            ),
+        });
     }
 
     /// The place where the rows lie.
@@ -333,6 +361,32 @@ impl Monitor {
         }
     }
 
+    /// Streams that change their owner again and again.
+    fn flapping(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) {
+        self.flapping.retain(|key, _| seen.streams.contains_key(key));
+        let mut flapping = Vec::new();
+        for (key, stream) in &seen.streams {
+            let of = self.flapping.entry(*key).or_insert_with(|| Flapping::new(stream.moves));
+            if let Some(words) = of.words(seen.mono, stream.moves, stream.moved_by) {
+                flapping.push((key.to_string(), words));
+            }
+        }
+        // What moves many streams is one trouble, and stays so until the last of them is at rest.
+        let (subject, kind) = ("ws".to_owned(), AlertKind::Flapping);
+        let was_told = self.standing.contains_key(&(kind, subject.clone()));
+        if flapping.len() >= MANY || was_told && !flapping.is_empty() {
+            let (first, words) = flapping.swap_remove(0);
+            let words = match flapping.len() {
+                0 => format!("{first}: {words}"),
+                others => format!("{first} and {others} more streams: {words}"),
+            };
+            conditions.push(Condition { kind, subject, words });
+        } else {
+            let of = |(subject, words)| Condition { kind, subject, words };
+            conditions.extend(flapping.into_iter().map(of));
+        }
+    }
+
     fn jobs(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) {
         for job in &seen.jobs {
             let again =
@@ -364,10 +418,30 @@ impl Monitor {
                     ),
                     None => (
                         AlertKind::JobFailing,
-                        format!("{} planned runs in a row or more did not succeed", job.in_vain),
+                        format!(
+                            "{} planned runs in a row or more did not succeed: `hl-cli jobs history {}` has the errors",
+                            job.in_vain, job.id
+                        ),
                     ),
                 };
                 conditions.push(Condition { kind, subject: job.id.clone(), words });
+            } else if let Some((times, what)) = &job.failing {
+                let words = format!("failed {times} times in a row, and is tried ever less often: {what}");
+                conditions.push(Condition { kind: AlertKind::JobFailing, subject: job.id.clone(), words });
+            }
+        }
+    }
+
+    /// What cannot be read. What was seen once is over some time after.
+    fn unreadable(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) {
+        for (subject, now) in &seen.unreadable {
+            let (count, at) = self.unreadable.entry(subject.clone()).or_insert((0, seen.mono));
+            if now.count > *count {
+                (*count, *at) = (now.count, seen.mono);
+            }
+            if seen.mono - *at < EVENT_MS {
+                let words = format!("{} so far could not be read; the last: {}", now.count, now.reason);
+                conditions.push(Condition { kind: AlertKind::Undecodable, subject: subject.clone(), words });
             }
         }
     }

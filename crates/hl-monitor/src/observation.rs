@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hl_core::ledger::Cause;
 use hl_core::selector::Mono;
 use hl_core::store::StoreCondition;
 use hl_core::{SourceId, StreamKey, TimeMs, Token};
@@ -29,6 +30,8 @@ pub struct Observation {
     pub writer: WriterSeen,
     /// The place where the rows lie.
     pub store: StoreCondition,
+    /// What could not be read so far, by stream or kind of answer.
+    pub unreadable: BTreeMap<String, UnreadableSeen>,
     /// Every job.
     pub jobs: Vec<JobSeen>,
     /// The other living processes on the store.
@@ -48,6 +51,10 @@ pub struct StreamSeen {
     pub subscribed: bool,
     /// Records admitted.
     pub records: u64,
+    /// How often it was given to an owner.
+    pub moves: u64,
+    /// Why it last was, where it did not only go back.
+    pub moved_by: Option<Cause>,
     /// Whether data of it is received, where this process owns it.
     pub reception: Reception,
 }
@@ -99,6 +106,15 @@ pub struct RestSeen {
     pub weight_used: u32,
 }
 
+/// What could not be read of one subject.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct UnreadableSeen {
+    /// Rows, frames and answers.
+    pub count: u64,
+    /// Why the last of them could not be read.
+    pub reason: String,
+}
+
 /// What writes into the store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct WriterSeen {
@@ -108,6 +124,8 @@ pub struct WriterSeen {
     pub failures: u64,
     /// Batches that wait in the spool.
     pub spooled: u64,
+    /// Records that were dropped, for want of memory or of room in the spool: inside gaps.
+    pub dropped: u64,
 }
 
 /// A job.
@@ -129,6 +147,8 @@ pub struct JobSeen {
     pub in_vain: u32,
     /// Why the last of these was skipped, in words; none where it ran and failed.
     pub skipped: Option<String>,
+    /// What of a job that runs when it is needed fails again and again, and how often in a row it did.
+    pub failing: Option<(u32, String)>,
 }
 
 /// Another living process on the store.

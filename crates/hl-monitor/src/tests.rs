@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use hl_core::alert::AlertKind;
 use hl_core::{SourceId, StreamKey, TimeMs, Token};
 
 use super::*;
@@ -94,6 +95,50 @@ fn nothing_is_told_of_a_process_that_gets_on() {
     world.run(7_200, fine);
     assert_eq!(world.told(), Vec::<String>::new());
     assert_eq!(world.monitor.open(), []);
+}
+
+/// Moves the streams of these names there and back every so many seconds.
+fn moving<'a>(names: &'a [&str], every_s: i64) -> impl FnMut(&mut Observation) + 'a {
+    move |seen| {
+        fine(seen);
+        if seen.mono % (every_s * 1_000) == 0 {
+            for name in names {
+                seen.streams.get_mut(&key(name)).unwrap().moves += 2;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_changes_its_owner_again_and_again_is_told_once() {
+    let mut world = World::new();
+    world.run(600, moving(&["trades/BTC"], 120));
+    assert_eq!(world.told(), Vec::<String>::new(), "an outage every other minute");
+    world.run(600, moving(&["trades/BTC"], 60));
+    let words = world.monitor.open()[0].words.clone();
+    assert!(words.starts_with("changes its owner 2."), "{words}");
+    world.run(600, fine);
+    assert_eq!(
+        world.told(),
+        ["720 raised", "1320 still", "1440 resolved"].map(|told| format!("{told} flapping trades/BTC"))
+    );
+}
+
+#[test]
+fn what_moves_many_streams_is_one_alert() {
+    let mut world = World::new();
+    let names = ["trades/BTC", "book/BTC", "bbo/BTC", "mids"];
+    for name in &names[2..] {
+        world.seen.streams.insert(key(name), world.seen.streams[&key("book/BTC")]);
+    }
+    world.run(600, moving(&names, 20));
+    world.run(600, moving(&names[..1], 20));
+    assert_eq!(world.monitor.open().len(), 1, "one is left, and it is the same trouble");
+    world.run(600, fine);
+    assert_eq!(
+        world.told(),
+        ["80 raised", "680 still", "1280 still", "1480 resolved"].map(|told| format!("{told} flapping ws"))
+    );
 }
 
 #[test]
@@ -467,5 +512,62 @@ fn what_other_programs_do_to_the_store_is_told() {
     assert_eq!(kinds, ["store_gone", "store_replaced", "wal_growing"].map(both).concat(), "{:?}", world.told);
 }
 
+#[test]
+fn what_is_dropped_is_told_at_once_and_for_a_while() {
+    let mut world = World::new();
+    world.run(60, |_| {});
+    world.run(5, |seen| seen.writer.dropped = 7);
+    world.run(60, |_| {});
+    world.run(5, |seen| seen.writer.dropped = 9);
+    let open = world.monitor.open();
+    let alert = open.iter().find(|alert| alert.kind == AlertKind::Overload).unwrap();
+    assert!(alert.words.contains("9 records were dropped"), "{}", alert.words);
+    world.run(600, |_| {});
+    let of_kind = world.told.iter().filter(|told| told.ends_with("overload writer"));
+    assert_eq!(of_kind.count(), 2, "one rise, one end: {:?}", world.told);
+}
+
 /// Above this a log that a reader holds is told of, bytes.
 const LARGE: u64 = 32 << 20;
+
+#[test]
+fn what_cannot_be_read_is_told_and_is_over_some_time_after_the_last() {
+    let mut world = World::new();
+    world.run(60, fine);
+    world.told();
+    let unreadable = |count| UnreadableSeen { count, reason: "at data[3].px: \"NaN\"".to_owned() };
+    world.run(5, |seen| {
+        seen.unreadable.insert("trades/DUST".to_owned(), unreadable(3));
+        fine(seen);
+    });
+    let open = world.monitor.open();
+    assert!(open[0].words.starts_with("3 so far could not be read") && open[0].words.contains("data[3].px"));
+    world.run(600, fine);
+    let told: Vec<_> = world.told().into_iter().filter(|told| !told.contains("still")).collect();
+    let words: Vec<_> = told.iter().map(|told| told.split_once(' ').unwrap().1).collect();
+    assert_eq!(words, ["raised undecodable trades/DUST", "resolved undecodable trades/DUST"], "{told:?}");
+    // It comes again, and again: one alert that stands.
+    world.run(900, |seen| {
+        seen.unreadable.get_mut("trades/DUST").unwrap().count += 1;
+        fine(seen);
+    });
+    assert_eq!(world.told().iter().filter(|told| told.contains("raised undecodable")).count(), 1);
+    assert_eq!(world.monitor.open().len(), 1);
+}
+
+#[test]
+fn a_job_that_fails_in_the_same_way_again_and_again_is_told_with_its_reason() {
+    let mut world = World::new();
+    world.run(60, |seen| {
+        seen.jobs[0].failing = Some((4, "gaps of 2 streams cannot be filled: HTTP 500".to_owned()));
+        fine(seen);
+    });
+    let open = world.monitor.open();
+    let alert = open.iter().find(|alert| alert.kind == hl_core::alert::AlertKind::JobFailing).unwrap();
+    assert!(alert.words.contains("4 times") && alert.words.contains("HTTP 500"), "{}", alert.words);
+    world.run(60, |seen| {
+        seen.jobs[0].failing = None;
+        fine(seen);
+    });
+    assert!(world.monitor.open().is_empty());
+}

@@ -29,6 +29,8 @@ pub struct Filled {
     pub lost_ms: i64,
     /// Gaps or parts of gaps given up as unrecoverable.
     pub lost: u64,
+    /// Time that the exchange has and that cannot be read, recorded as unrecoverable, ms.
+    pub unreadable_ms: i64,
     /// Time that stays open: it is too young, or no answer settled it, ms.
     pub open_ms: i64,
     /// What was asked for, and what of it no answer settled, however wide the question.
@@ -151,7 +153,7 @@ impl Job<'_> {
                 let (reached, wider) = (page.reached, page.wider);
                 let before = past::length(&todo);
                 todo = self.settle(page, todo, filled).await?;
-                let done_ms = filled.filled_ms + filled.lost_ms;
+                let done_ms = filled.filled_ms + filled.lost_ms + filled.unreadable_ms;
                 (self.told)(self.stream, Step::Page { piece: hull, done_ms, rows: filled.rows });
                 // An answer that settled something may have been cut short: what it did not reach is asked for again.
                 let answered = match past::length(&todo) < before {
@@ -187,6 +189,12 @@ impl Job<'_> {
     ) -> Result<Vec<Span>, BackfillError> {
         let mut left = pieces;
         let mut changes = Vec::new();
+        for span in page.unreadable {
+            let parts = past::inside(&left, span);
+            filled.unreadable_ms += past::length(&parts);
+            changes.extend(parts.into_iter().map(|span| Change::GapUnreadable { span }));
+            left = past::without(&left, span);
+        }
         for span in page.lost {
             for part in past::inside(&left, span) {
                 filled.lost_ms += part.ms();
@@ -204,7 +212,8 @@ impl Job<'_> {
             left = past::without(&left, span);
         }
         filled.rows += self.commit(changes).await?;
-        filled.open_ms = past::length(&filled.claimed) - filled.filled_ms - filled.lost_ms;
+        let settled_ms = filled.filled_ms + filled.lost_ms + filled.unreadable_ms;
+        filled.open_ms = past::length(&filled.claimed) - settled_ms;
         Ok(left)
     }
 
@@ -217,6 +226,11 @@ impl Job<'_> {
             changes.push(self.proven(span, records));
             settled_ms += common_ms(pieces, span);
             filled.filled_ms += common_ms(pieces, span);
+        }
+        for span in page.unreadable {
+            changes.push(Change::GapUnreadable { span });
+            settled_ms += common_ms(pieces, span);
+            filled.unreadable_ms += common_ms(pieces, span);
         }
         for lost in page.lost {
             for span in pieces.iter().filter_map(|piece| piece.intersect(lost)) {

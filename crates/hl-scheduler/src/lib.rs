@@ -14,4 +14,4 @@ pub mod jobs;
 pub mod plan;
 mod runner;
 
-pub use runner::{Done, Job, JobState, JobView, RegisterError, Runner, Task, TaskError, Trouble};
+pub use runner::{Done, Failing, Job, JobState, JobView, RegisterError, Runner, Task, TaskError, Trouble};

@@ -71,3 +71,31 @@ async fn the_first_round_is_quick() {
         after(7) - after(3)
     );
 }
+
+/// Bars that can never be read cost the budget ever less, and the others keep their turn.
+#[tokio::test(start_paused = true)]
+async fn bars_that_fail_for_ever_are_asked_for_ever_less_often_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = TokioClock::starting_at(TimeMs(1_790_000_000_000));
+    let store = common::open(&folder, clock).await;
+    let of = |coin: &str| StreamKey::Candle(Coin::new(coin).unwrap(), Interval::M1);
+    let asked = Arc::new(Asked::default());
+    let audit = AuditBars::new(
+        Arc::new(store),
+        asked.clone(),
+        Box::new(move || vec![of("BTC"), of("SOL")]),
+        Box::new(move || clock.now()),
+        Box::new(|_, _| ()),
+    );
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(86_400) {
+        tokio::time::sleep_until(audit.next_due().unwrap()).await;
+        audit.run().await;
+    }
+    let asked = asked.0.lock().unwrap();
+    let count = |coin: &str| asked.iter().filter(|(_, stream)| *stream == of(coin)).count();
+    assert!((20..40).contains(&count("SOL")), "{}", count("SOL"));
+    assert!(count("BTC") > 140, "{}", count("BTC"));
+    let failing = audit.failing().unwrap();
+    assert!(failing.times as usize == count("SOL") && failing.words.contains("candle/SOL/1m"), "{failing:?}");
+}

@@ -5,6 +5,7 @@ mod common;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use hl_core::ledger::{Batch, Cause, Change, GapState, Span};
 use hl_core::past::Page;
@@ -14,8 +15,11 @@ use hl_core::source::{FetchError, Past};
 use hl_core::store::Store;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
 use hl_runtime::TokioClock;
+use hl_scheduler::Job as _;
 use hl_scheduler::backfill::{self, BackfillError, Filled, Step};
+use hl_scheduler::jobs::BackfillGaps;
 use hl_store::{Inspect as _, SqliteStore};
+use tokio::time::Instant;
 
 const MINUTE: i64 = 60_000;
 
@@ -209,9 +213,11 @@ async fn what_the_pages_of_a_piece_brought_adds_up() {
         filled_ms: 6 * MINUTE,
         lost_ms: 3 * MINUTE,
         lost: 2,
+        unreadable_ms: 0,
         open_ms: MINUTE,
         asked: vec![span(0, 10)],
         stuck: vec![],
+        ..Filled::default()
     };
     assert_eq!(filled, expected);
     assert_eq!(*steps.lock().unwrap(), [(1, 0), (5, 2), (9, 4)]);
@@ -320,4 +326,71 @@ async fn what_is_given_up_is_given_up_whole_and_nothing_stays_claimed() {
     );
     let other = Epoch { token: store.token(), local: 8 };
     assert_eq!(store.claim_gaps(stream, span(0, 40), other).await.unwrap(), [span(20, 30)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_past_holds_and_cannot_be_read_is_a_gap_of_its_own_and_not_asked_for_again() {
+    let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Candle(coin(), Interval::M1));
+    let store = store(&folder, stream, &[span(0, 10)]).await;
+    let records = || Records::Candles(Vec::new());
+    let page = Page {
+        proven: vec![(span(0, 2), records()), (span(3, 6), records()), (span(8, 10), records())],
+        unreadable: vec![span(2, 3), span(6, 8)],
+        reached: Some(span(0, 10)),
+        ..Page::nothing(Some(span(0, 10)))
+    };
+    let past = Script::of([Ok(page)]);
+    let filled = fill(&store, &past, stream, span(0, 10)).await.unwrap();
+    assert_eq!([filled.filled_ms, filled.unreadable_ms, filled.open_ms].map(|ms| ms / MINUTE), [7, 3, 0]);
+    let inspect = SqliteStore::inspect(folder.path().join("hl.db")).unwrap();
+    let gaps = inspect.gaps(Some(stream)).await.unwrap();
+    let lost: Vec<_> = gaps
+        .iter()
+        .filter(|gap| gap.state != GapState::Backfilled)
+        .map(|gap| (gap.span, gap.cause, gap.state))
+        .collect();
+    let unreadable = |from, to| (span(from, to), Cause::Undecodable, GapState::Unrecoverable);
+    assert_eq!(lost, [unreadable(2, 3), unreadable(6, 8)]);
+    let covered: Vec<_> =
+        inspect.coverage(Some(stream)).await.unwrap().into_iter().map(|piece| piece.span).collect();
+    assert_eq!(covered, [span(0, 2), span(3, 6), span(8, 10)]);
+    // Nothing is left to ask for.
+    let past = Script::of([]);
+    assert_eq!(fill(&store, &past, stream, span(0, 10)).await.unwrap().claimed, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_for_ever_is_asked_for_ever_less_often_and_told() {
+    for (cause, asked_in_a_day) in [(Cause::Undecodable, 20..60), (Cause::Outage, 1_400..3_000)] {
+        let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Candle(coin(), Interval::M1));
+        let store = Arc::new(store(&folder, stream, &[span(0, 10)]).await);
+        let past = Arc::new(Failing { cause, asked: Mutex::default() });
+        let epoch = Epoch { token: store.token(), local: 7 };
+        let now = Box::new(|| TimeMs(MINUTE * 100));
+        let job = BackfillGaps::new(store.clone(), past.clone(), epoch, now, Box::new(|_, _| ()));
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(86_400) {
+            tokio::time::sleep_until(job.next_due().unwrap()).await;
+            job.run().await;
+        }
+        let asked = past.asked.lock().unwrap().len();
+        assert!(asked_in_a_day.contains(&asked), "{cause:?}: {asked}");
+        let failing = job.failing().unwrap();
+        assert_eq!(failing.times as usize, asked);
+        assert!(failing.words.contains("candle/BTC/1m") && failing.words.contains("no use"), "{failing:?}");
+    }
+}
+
+/// A past that fails in one way.
+struct Failing {
+    cause: Cause,
+    asked: Mutex<Vec<Instant>>,
+}
+
+impl Past for Failing {
+    fn page(&self, _: StreamKey, _: Span, _: u32) -> BoxFuture<'_, Result<Page, FetchError>> {
+        self.asked.lock().unwrap().push(Instant::now());
+        let error = FetchError { step: "asking", reason: "no use".to_owned(), cause: self.cause };
+        Box::pin(async move { Err(error) })
+    }
 }

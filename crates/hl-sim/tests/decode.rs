@@ -137,20 +137,20 @@ async fn every_answer_is_typed_and_true() {
 
     let trades =
         rest::recent_trades(&mut raw(&world, json!({"type": "recentTrades", "coin": "BTC"})).await).unwrap();
-    assert!(world.sim.truth_trades(btc, EVER.0, EVER.1).ends_with(&trades));
+    assert!(world.sim.truth_trades(btc, EVER.0, EVER.1).ends_with(&trades.rows));
     let book = raw(&world, json!({"type": "l2Book", "coin": "BTC"})).await;
     let book = rest::l2_book(&mut book.clone(), BookVariant::Default).unwrap().unwrap();
     assert_eq!(world.sim.truth_books(btc, book.time, book.time), [book]);
     let request = json!({"type": "candleSnapshot", "req": {"coin": "BTC", "interval": "1h", "startTime": 0}});
-    let mut bars = rest::candles(&mut raw(&world, request).await).unwrap();
+    let mut bars = rest::candles(&mut raw(&world, request).await).unwrap().rows;
     bars.retain(|b| b.time + Interval::H1.ms() <= now);
     assert_eq!(world.sim.truth_candles(btc, Interval::H1, EVER.0, EVER.1), bars);
     let request = json!({"type": "fundingHistory", "coin": "BTC", "startTime": now.0 - 10 * 3_600_000});
-    let funding = rest::funding(&mut raw(&world, request).await).unwrap();
+    let funding = rest::funding(&mut raw(&world, request).await).unwrap().rows;
     assert_eq!(world.sim.truth_funding(btc, now - 10 * 3_600_000, EVER.1), funding);
     for dex in ["", "xyz"] {
         let mut body = raw(&world, json!({"type": "metaAndAssetCtxs", "dex": dex})).await;
-        let (meta, contexts) = rest::meta_and_contexts(&mut body, now).unwrap();
+        let (meta, contexts) = rest::meta_and_contexts(&mut body, now).unwrap().value;
         assert_eq!(meta.universe.len(), contexts.len());
         for context in contexts.iter().filter(|c| c.coin != coin("MATIC")) {
             assert!(world.sim.truth_contexts(context.coin, now, EVER.1)[0].same_values(context));
@@ -158,13 +158,14 @@ async fn every_answer_is_typed_and_true() {
         assert!(
             !rest::all_mids(&mut raw(&world, json!({"type": "allMids", "dex": dex})).await, now)
                 .unwrap()
+                .value
                 .is_empty()
         );
     }
     let mut body = raw(&world, json!({"type": "spotMetaAndAssetCtxs"})).await;
-    let (_, contexts) = rest::spot_meta_and_contexts(&mut body, now).unwrap();
+    let (_, contexts) = rest::spot_meta_and_contexts(&mut body, now).unwrap().value;
     assert!(contexts.iter().all(|c| world.sim.truth_contexts(c.coin, now, EVER.1)[0].same_values(c)));
-    assert_eq!(rest::perp_dexs(&mut raw(&world, json!({"type": "perpDexs"})).await).unwrap().len(), 2);
+    assert_eq!(rest::perp_dexs(&mut raw(&world, json!({"type": "perpDexs"})).await).unwrap().value.len(), 2);
 
     let user = maker(&world).await;
     let of = |kind: &str| json!({"type": kind, "user": user, "startTime": 0});

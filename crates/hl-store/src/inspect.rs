@@ -108,7 +108,8 @@ pub struct Problem {
     /// - `crossed_book`: the best bid is at or above the best ask;
     /// - `candle_nesting`: a longer bar disagrees with its one-minute bars;
     /// - `archive_…`: what an examination of the archive says of its parts;
-    /// - `candle_trades`: a one-minute bar disagrees with the trades of a minute that one subscription covered;
+    /// - `candle_trades`: a one-minute bar disagrees with the trades of a minute that one subscription covered, and
+    ///   those around it agree;
     /// - `minute_without_bar`: trades are stored of a minute that is covered as a bar, and no bar is;
     /// - `covered_silence`: books, which are pushed by a clock, are covered without a row for ten times their longest hole;
     /// - `settlement_missing`: an hour between two settlements is covered, and has none;
@@ -133,6 +134,8 @@ pub struct Audit {
     pub overlapping_claims: u64,
     /// Whole minutes that were compared between trades and candles.
     pub minutes_compared: u64,
+    /// Whole minutes of which nothing is known: the bars around them do not count the trades either.
+    pub minutes_unknown: u64,
     /// Rows in the archive that were not read.
     pub unread: u64,
 }

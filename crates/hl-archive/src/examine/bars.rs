@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hl_core::archive::Day;
+use hl_core::archive::{Day, StoredRows};
 use hl_core::ledger::Span;
 use hl_core::record::{Candle, Trade};
 use hl_core::thinning::{self, NOTE};
 use hl_core::{Coin, Decimal, Interval, Origin, Records, StreamKey, TimeMs};
-use hl_store::checks::{MINUTE_MS, derived, words};
+use hl_store::checks::{Compared, MINUTE_MS, Minutes, derived, words};
 use hl_store::{Finding, Inspect as _};
 
 use super::{Days, Examined, hours};
@@ -27,7 +27,8 @@ pub(super) async fn compare(
             StreamKey::Trades(coin) => {
                 let touched = readable(of(row.stream), of(minutes(coin)));
                 let (finding, compared) = against_trades(whole, coin, &touched).await?;
-                examined.minutes_compared += compared;
+                examined.minutes_compared += compared.known;
+                examined.minutes_unknown += compared.unknown;
                 examined.problems.extend(finding.into_problem());
             }
             StreamKey::Candle(coin, interval) if interval != Interval::M1 && interval.is_fixed() => {
@@ -98,12 +99,11 @@ async fn against_trades(
     whole: &Whole,
     coin: Coin,
     touched: &BTreeSet<Day>,
-) -> Result<(Finding, u64), ArchiveError> {
+) -> Result<(Finding, Compared), ArchiveError> {
     let stream = StreamKey::Trades(coin);
-    let mut finding = Finding::none("candle_trades", stream);
-    let mut compared = 0;
+    let mut compared = Minutes::of(stream);
     if touched.is_empty() {
-        return Ok((finding, compared));
+        return Ok(compared.finish());
     }
     let pieces = whole.coverage(Some(stream)).await?;
     // Where trades were left out on purpose, bars cannot be checked against them.
@@ -116,26 +116,23 @@ async fn against_trades(
         ws.filter(|span| span.from < open && open + MINUTE_MS <= span.to).count() > 0
     };
     for hour in touched.iter().flat_map(|day| hours(*day)) {
-        let minutes = bars(whole, coin, Interval::M1, hour).await?;
-        let minutes: Vec<_> = minutes.into_iter().filter(|minute| covered(minute.time)).collect();
+        let StoredRows { records, provenance } =
+            whole.ordered(StreamKey::Candle(coin, Interval::M1), hour, |key| key).await?;
+        let Records::Candles(minutes) = records else { continue };
+        let minutes = minutes.into_iter().zip(provenance);
+        let minutes: Vec<_> = minutes.filter(|(minute, _)| covered(minute.time)).collect();
         if minutes.is_empty() {
             continue;
         }
         let trades = trades(whole, coin, hour).await?;
-        for minute in minutes {
+        for (minute, from) in minutes {
             let open = minute.time;
             let begin = trades.partition_point(|trade| trade.time < open);
             let end = trades.partition_point(|trade| trade.time < open + MINUTE_MS);
             let (stored, sum) =
                 ((end - begin) as u64, trades[begin..end].iter().map(|trade| trade.sz).sum::<Decimal>());
-            compared += 1;
-            if (stored, sum) != (minute.trades, minute.volume) {
-                let (n, volume) = (minute.trades, minute.volume);
-                finding.add(|| {
-                    format!("minute {open}: the bar has {n} trades of {volume}, stored are {stored} of {sum}")
-                });
-            }
+            compared.see(open, from.origin, (minute.trades, minute.volume), (stored, sum));
         }
     }
-    Ok((finding, compared))
+    Ok(compared.finish())
 }

@@ -33,6 +33,8 @@ pub struct Examined {
     pub doubled: u64,
     /// Whole minutes of archived days that were compared between trades and candles.
     pub minutes_compared: u64,
+    /// Whole minutes of which nothing is known: the bars around them do not count the trades either.
+    pub minutes_unknown: u64,
     /// What is wrong. Beside the checks of a store ([`Problem::check`]):
     ///
     /// - `archive_missing`: a recorded part is not there;

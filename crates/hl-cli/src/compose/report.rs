@@ -132,13 +132,14 @@ fn counters(snapshot: &Snapshot) -> BTreeMap<String, u64> {
         ("rows_inserted", pipeline.inserted),
         ("rows_existing", pipeline.existing),
         ("rows_refused", pipeline.refused),
-        ("states_conflated", pipeline.conflated + snapshot.inbox.conflated),
+        ("states_conflated", snapshot.inbox.conflated),
         ("rows_thinned", pipeline.thinned),
         ("batches_spooled", pipeline.spooled),
         ("rows_given_up", pipeline.spool_full),
         ("rest_requests", snapshot.rest.requests),
         ("rest_failures", snapshot.rest.failures),
         ("rest_429", snapshot.rest.rate_limited),
+        ("unreadable", snapshot.unreadable.values().map(|seen| seen.count).sum()),
     ]);
     for m in snapshot.streams.values() {
         *counters.entry("records_admitted").or_default() += m.tally.admitted;

@@ -42,7 +42,8 @@ pub enum Finding {
 /// What a comparison found.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Tally {
-    /// Rows of the truth that are stored or should be; for states those that a stored row was compared with.
+    /// Rows of the truth that are stored or should be; for states those that a stored row was compared with, and of best
+    /// bids and offers those that should be stored.
     pub truth: u64,
     counts: BTreeMap<Finding, (u64, TimeMs)>,
     /// Runs of rows that are missing, with nothing stored between them.
@@ -77,7 +78,7 @@ impl Tally {
     }
 }
 
-/// The recorded gaps of a stream that were not filled, joined where they touch.
+/// Pieces of a time line, such as the recorded gaps of a stream that were not filled, joined where they touch.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Gaps(Vec<Span>);
 
@@ -85,17 +86,8 @@ impl Gaps {
     /// The gaps among `rows` that are not backfilled.
     #[must_use]
     pub fn of(rows: &[GapRow]) -> Self {
-        let mut spans: Vec<_> =
-            rows.iter().filter(|gap| gap.state != GapState::Backfilled).map(|gap| gap.span).collect();
-        spans.sort();
-        let mut joined: Vec<Span> = Vec::new();
-        for span in spans {
-            match joined.last_mut() {
-                Some(last) if last.touches(span) => last.to = last.to.max(span.to),
-                _ => joined.push(span),
-            }
-        }
-        Self(joined)
+        let open = rows.iter().filter(|gap| gap.state != GapState::Backfilled);
+        Self::default().and(open.map(|gap| gap.span))
     }
 
     /// These pieces as well.
@@ -105,6 +97,12 @@ impl Gaps {
         spans.extend(more);
         spans.sort();
         Self(Span::joined(spans))
+    }
+
+    /// Whether a time lies in a piece, and is not one of its ends.
+    fn hold_inside(&self, time: TimeMs) -> bool {
+        let later = self.0.partition_point(|piece| piece.from < time);
+        self.0[..later].last().is_some_and(|piece| time < piece.to)
     }
 
     fn contain(&self, time: TimeMs, borders: Borders) -> bool {
@@ -126,6 +124,8 @@ pub struct Piece {
     pub gaps: Gaps,
     /// When trades were left out on purpose.
     pub thinned: Vec<Thinned>,
+    /// Where a subscription brought it, so that every push is promised.
+    pub pushed: Gaps,
 }
 
 impl Piece {
@@ -252,14 +252,32 @@ impl Tally {
         );
     }
 
-    /// Best bids and offers: each is the state that held at its time.
-    pub fn bbos(&mut self, truth: States<Bbo>, stored: &[Bbo]) {
+    /// Best bids and offers: each is the state that held at its time, and of those that a subscription covers each
+    /// change is there. `page`: what both lists are of.
+    pub fn bbos(&mut self, piece: &Piece, page: Span, truth: States<Bbo>, stored: &[Bbo]) {
+        let mut changes: Vec<Bbo> = truth.0.values().flatten().map(|(_, bbo)| *bbo).collect();
+        changes.retain(|bbo| page.contains(bbo.time) && piece.pushed.hold_inside(bbo.time));
+        // What is missing at the end of a page goes on at the beginning of the next.
+        let in_hole = self.in_hole;
         self.states(
             &truth,
             stored,
             (0, 0),
             |row| (row.coin, row.time),
             |a, b| (a.bid, a.ask) == (b.bid, b.ask),
+        );
+        self.in_hole = in_hole;
+        join(
+            &mut changes,
+            stored,
+            |bbo| bbo.time,
+            |pair| match pair {
+                Pair::Truth(t) => {
+                    self.truth += 1;
+                    self.add(piece.absent(t.time, Borders::Shared), t.time);
+                }
+                Pair::Both(..) | Pair::Stored(_) | Pair::Again(_) => self.in_hole = false,
+            },
         );
     }
 

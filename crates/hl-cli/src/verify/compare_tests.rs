@@ -22,7 +22,12 @@ fn piece(from: i64, to: i64, gaps: &[(i64, i64, GapState)]) -> Piece {
             state,
         })
         .collect();
-    Piece { span: Span::new(TimeMs(from), TimeMs(to)), gaps: Gaps::of(&rows), thinned: Vec::new() }
+    Piece {
+        span: Span::new(TimeMs(from), TimeMs(to)),
+        gaps: Gaps::of(&rows),
+        thinned: Vec::new(),
+        pushed: Gaps::default(),
+    }
 }
 
 fn trade(time: i64, tid: u64) -> Trade {
@@ -231,6 +236,52 @@ fn states_hold_until_the_next() {
     let bbo = |time, px| Bbo { coin: btc(), time: TimeMs(time), bid: level(px), ask: None };
     let states = States::of([bbo(100, 1), bbo(170, 2)], |row: &Bbo| (row.coin, row.time));
     let mut tally = Tally::default();
-    tally.bbos(states, &[bbo(99, 1), bbo(100, 1), bbo(169, 1), bbo(170, 2), bbo(240, 1), bbo(240, 1)]);
+    let piece = piece(0, 1_000, &[]);
+    tally.bbos(
+        &piece,
+        piece.span,
+        states,
+        &[bbo(99, 1), bbo(100, 1), bbo(169, 1), bbo(170, 2), bbo(240, 1), bbo(240, 1)],
+    );
     assert_eq!(counts(&tally), [4, 0, 0, 1, 1, 0, 1]);
+}
+
+#[test]
+fn every_change_of_the_best_bid_is_there_where_a_subscription_covers_it() {
+    let level = |px: i64| Some(Level { px: Decimal::from(px), sz: Decimal::ONE, n: 1 });
+    let bbo = |time: i64| Bbo { coin: btc(), time: TimeMs(time), bid: level(time), ask: None };
+    let covered = |spans: &[(i64, i64)]| {
+        Gaps::default().and(spans.iter().map(|(from, to)| Span::new(TimeMs(*from), TimeMs(*to))))
+    };
+    let piece = Piece {
+        pushed: covered(&[(10, 50), (70, 90)]),
+        ..piece(0, 100, &[(30, 40, GapState::Unrecoverable)])
+    };
+    let truth: Vec<_> = (0..=100).step_by(5).map(bbo).collect();
+    let stored = |missing: &[i64]| -> Vec<Bbo> {
+        truth.iter().filter(|bbo| !missing.contains(&bbo.time.0)).copied().collect()
+    };
+    let tally = |missing: &[i64], cut: i64| {
+        let mut tally = Tally::default();
+        for from in (0..=100).step_by(usize::try_from(cut).unwrap()) {
+            let page = Span::new(TimeMs(from), TimeMs(from + cut - 1));
+            // The truth of a page begins with what held before it.
+            let known = truth.iter().filter(|bbo| bbo.time <= page.to).copied();
+            let begin = truth.iter().map(|bbo| bbo.time).filter(|time| *time <= page.from).max();
+            let known = known.filter(|bbo| begin.is_none_or(|begin| bbo.time >= begin));
+            let stored: Vec<_> = stored(missing).into_iter().filter(|bbo| page.contains(bbo.time)).collect();
+            tally.bbos(&piece, page, States::of(known, |row| (row.coin, row.time)), &stored);
+        }
+        tally
+    };
+    let of = |missing: &[i64]| {
+        let whole = tally(missing, 1_000);
+        assert_eq!(whole, tally(missing, 25), "pages add up to the whole");
+        assert_eq!(whole.truth, 21, "what is stored, and what should be");
+        [Finding::Missing, Finding::MissingInGap, Finding::Different].map(|finding| whole.count(finding))
+    };
+    assert_eq!(of(&[]), [0, 0, 0]);
+    assert_eq!(of(&[15]), [1, 0, 0]);
+    assert_eq!(of(&[35]), [0, 1, 0]);
+    assert_eq!(of(&[15, 20, 45, 80]), [4, 0, 0]);
 }

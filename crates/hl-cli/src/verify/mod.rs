@@ -10,8 +10,9 @@ mod wire;
 
 use hl_core::ledger::Span;
 use hl_core::store::StoreError;
+use hl_core::stream::Conflation;
 use hl_core::thinning::{self, NOTE};
-use hl_core::{Kind, Records, StreamKey, TimeMs};
+use hl_core::{Kind, Origin, Records, StreamKey, TimeMs};
 use hl_store::{GapRow, Inspect, StreamRow, checks};
 
 pub use compare::{Finding, Gaps, Piece, States, Tally};
@@ -33,6 +34,12 @@ pub enum VerifyError {
     /// The truth could not be read.
     #[error("asking for the truth: {0}")]
     Truth(#[from] TruthError),
+}
+
+/// Whether every row that the exchange sent is promised in covered time: of the other states a row is what held then.
+#[must_use]
+pub fn every_row_counts(stream: StreamKey) -> bool {
+    stream.spec().conflation != Conflation::State || stream.kind() == Kind::Bbo
 }
 
 /// Audits a store and, where the truth is given, compares every stream with it from its first claim to its edge. Where the
@@ -105,7 +112,13 @@ pub async fn compare(
     let deleted = deleted.into_iter().filter(|part| part.path.is_none());
     let deleted = deleted.map(|part| Span { from: part.first, to: part.last + 1 });
     let gaps = Gaps::of(&gaps).and(deleted);
-    let piece = Piece { span: Span { from, to: stop }, gaps, thinned };
+    let pushed = match stream.kind() {
+        Kind::Bbo => store.coverage(Some(stream)).await?,
+        _ => Vec::new(),
+    };
+    let pushed = pushed.iter().filter(|piece| piece.source == Origin::Ws).map(|piece| piece.span);
+    let pushed = Gaps::default().and(pushed);
+    let piece = Piece { span: Span { from, to: stop }, gaps, thinned, pushed };
     match stream.kind() {
         Kind::Candle | Kind::Funding => {
             let later = Span { from, to: TimeMs::MAX };
@@ -147,7 +160,7 @@ async fn compare_page(
         (Records::Trades(mut truth), Records::Trades(stored)) => tally.trades(piece, &mut truth, &stored),
         (Records::Books(mut truth), Records::Books(stored)) => tally.books(&mut truth, &stored),
         (Records::Bbos(truth), Records::Bbos(stored)) => {
-            tally.bbos(States::of(truth, |row| (row.coin, row.time)), &stored);
+            tally.bbos(piece, page, States::of(truth, |row| (row.coin, row.time)), &stored);
         }
         (Records::Mids(truth), Records::Mids(stored)) => {
             tally.mids(States::of(truth, |row| (row.coin, row.time)), &stored);

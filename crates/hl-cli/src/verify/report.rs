@@ -4,12 +4,11 @@ use std::fmt::Write as _;
 
 use hl_core::StreamKey;
 use hl_core::ledger::{Cause, GapState, Span};
-use hl_core::stream::Conflation;
 use hl_store::{Audit, GapRow, StreamRow};
 use serde::Serialize;
 
-use super::{Finding, Tally};
-use crate::human;
+use super::{Finding, Tally, every_row_counts};
+use crate::{dropped, human};
 
 /// What a verification found.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -22,6 +21,8 @@ pub struct Report {
     pub overlapping_claims: u64,
     /// Whole minutes of which trades and candles were compared with each other.
     pub minutes_compared: u64,
+    /// Whole minutes of which nothing is known: their candles do not count the trades, and those around them neither.
+    pub minutes_unknown: u64,
     /// Rows in the archive that were not read.
     pub unread: u64,
     /// What is wrong.
@@ -79,9 +80,10 @@ pub struct Compared {
     /// The piece that was compared, ms: from the first claim, or the oldest that the truth still knows, to the edge.
     #[serde(flatten)]
     pub span: Span,
-    /// Rows of the truth that are stored or should be; for states those that a stored row was compared with.
+    /// Rows of the truth that are stored or should be; for states those that a stored row was compared with, and of best
+    /// bids and offers those that should be stored.
     pub truth: u64,
-    /// Not stored, and no gap says so. None for states, of which not every one is collected.
+    /// Not stored, and no gap says so. None for the states of which not every one is collected.
     pub missing: Option<u64>,
     /// Not stored, and a recorded gap says so.
     pub missing_in_gaps: u64,
@@ -142,6 +144,7 @@ impl Report {
             duplicates,
             overlapping_claims: audit.overlapping_claims,
             minutes_compared: audit.minutes_compared,
+            minutes_unknown: audit.minutes_unknown,
             unread: audit.unread,
             problems,
             gaps: gaps
@@ -203,6 +206,17 @@ impl Report {
             self.overlapping_claims,
             self.minutes_compared,
         );
+        if self.minutes_unknown > 0 {
+            let _ = writeln!(
+                text,
+                "{} minutes of trades are unknown: their candles count something else, and so do those around them",
+                self.minutes_unknown,
+            );
+        }
+        let open = self.gaps.iter().filter(|gap| gap.state != GapState::Backfilled);
+        if let Some(dropped) = dropped::words(open.map(|gap| (gap.stream, gap.span, gap.cause))) {
+            let _ = writeln!(text, "{dropped}");
+        }
         if self.unread > 0 {
             let _ = writeln!(text, "{} archived rows were not read: nothing is said of them", self.unread);
         }
@@ -212,11 +226,10 @@ impl Report {
 
 impl Compared {
     fn new(stream: StreamKey, span: Span, tally: &Tally) -> Self {
-        let every_row_counts = stream.spec().conflation != Conflation::State;
         Self {
             span,
             truth: tally.truth,
-            missing: every_row_counts.then(|| tally.count(Finding::Missing)),
+            missing: every_row_counts(stream).then(|| tally.count(Finding::Missing)),
             missing_in_gaps: tally.count(Finding::MissingInGap),
             extra: tally.count(Finding::Extra),
             different: tally.count(Finding::Different),

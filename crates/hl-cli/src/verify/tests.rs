@@ -210,7 +210,8 @@ async fn without_a_truth_the_audit_decides() {
     assert_eq!(
         json,
         serde_json::json!({
-            "clean": true, "duplicates": 0, "overlapping_claims": 0, "minutes_compared": 0, "unread": 0, "problems": [],
+            "clean": true, "duplicates": 0, "overlapping_claims": 0, "minutes_compared": 0, "minutes_unknown": 0,
+            "unread": 0, "problems": [],
             "gaps": [], "streams": [{"stream": "trades/BTC", "rows": 3600, "duplicates": 0}],
         })
     );

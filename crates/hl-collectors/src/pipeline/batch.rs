@@ -1,4 +1,5 @@
-//! Gathering changes until the store takes them: merged stream by stream, conflated by kind where it falls behind.
+//! Gathering changes until the store takes them: merged stream by stream. Where it falls behind, of each bar the best
+//! version stays, which is all that the store would keep; everything else waits whole.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use hl_core::{Records, StreamKey, Token};
 pub(super) struct Pending {
     streams: BTreeMap<StreamKey, Vec<Change>>,
     rows: usize,
+    bytes: usize,
 }
 
 impl Pending {
@@ -23,80 +25,56 @@ impl Pending {
         self.rows
     }
 
+    /// What they take of memory, bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn has(&self, stream: StreamKey) -> bool {
         self.streams.contains_key(&stream)
     }
 
     pub(super) fn push(&mut self, stream: StreamKey, change: Change) {
         self.rows += rows(&change);
+        self.bytes += records(&change).map_or(0, Records::bytes);
         let changes = self.streams.entry(stream).or_default();
         if let Some(change) = merge(changes, change) {
             changes.push(change);
+            self.bytes += size_of::<Change>();
         }
     }
 
     pub(super) fn forget(&mut self, stream: StreamKey) {
-        if let Some(changes) = self.streams.remove(&stream) {
-            self.rows -= changes.iter().map(rows).sum::<usize>();
+        if self.streams.remove(&stream).is_some() {
+            self.recount();
         }
     }
 
     /// Everything, as one batch.
     pub(super) fn take(&mut self, token: Token) -> Batch {
-        self.rows = 0;
+        (self.rows, self.bytes) = (0, 0);
         batch(token, std::mem::take(&mut self.streams))
     }
 
-    /// The event streams and bars, as one batch; states stay.
-    pub(super) fn take_events(&mut self, token: Token) -> Option<Batch> {
-        let (states, events): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.streams)
-            .into_iter()
-            .partition(|(stream, _)| stream.spec().conflation == Conflation::State);
-        self.streams = states;
-        self.recount();
-        (!events.is_empty()).then(|| batch(token, events))
-    }
-
-    /// Keeps the newest state only, and for bars the newest version of each; events stay whole. Returns how many
-    /// rows were conflated.
-    pub(super) fn conflate(&mut self) -> u64 {
-        let before = self.rows;
-        for (stream, changes) in &mut self.streams {
-            for change in changes.iter_mut() {
-                let Change::Rows { records, .. } = change else { continue };
-                match (stream.spec().conflation, records) {
-                    (Conflation::Event, _) => {}
-                    (_, Records::Candles(bars)) => {
-                        let mut newest = BTreeMap::new();
-                        for bar in bars.drain(..) {
-                            newest
-                                .entry(bar.time)
-                                .and_modify(|kept: &mut hl_core::record::Candle| {
-                                    if kept.trades <= bar.trades {
-                                        *kept = bar;
-                                    }
-                                })
-                                .or_insert(bar);
-                        }
-                        bars.extend(newest.into_values());
+    /// Keeps of each bar the best version: what the store would keep of them.
+    pub(super) fn conflate(&mut self) {
+        for change in self.streams.values_mut().flatten() {
+            let Change::Rows { records: Records::Candles(bars), .. } = change else { continue };
+            let mut best = BTreeMap::new();
+            for bar in bars.drain(..) {
+                let is_better = |kept: &mut hl_core::record::Candle| {
+                    if kept.trades <= bar.trades {
+                        *kept = bar;
                     }
-                    (_, Records::Books(r)) => keep_last(r),
-                    (_, Records::Bbos(r)) => keep_last(r),
-                    (_, Records::Contexts(r)) => keep_last(r),
-                    // Rows on change: another coin's older change is still its newest.
-                    (_, Records::Mids(mids)) => {
-                        let newest: BTreeMap<_, _> = mids.drain(..).map(|mid| (mid.coin, mid)).collect();
-                        mids.extend(newest.into_values());
-                    }
-                    (_, Records::Trades(_) | Records::Funding(_)) => {}
-                }
+                };
+                best.entry(bar.time).and_modify(is_better).or_insert(bar);
             }
+            bars.extend(best.into_values());
         }
         self.recount();
-        (before - self.rows) as u64
     }
 
-    /// Gives events up: what they would have covered becomes a gap. Returns how many rows were given up.
+    /// Gives rows up: what they would have covered becomes a gap. Returns how many rows were given up.
     pub(super) fn give_up(&mut self, batch: Batch) -> u64 {
         let mut lost = 0;
         for (stream, change) in batch.changes {
@@ -117,6 +95,7 @@ impl Pending {
                 change @ (Change::GapOpened { .. }
                 | Change::Doubted { .. }
                 | Change::GapLost { .. }
+                | Change::GapUnreadable { .. }
                 | Change::Edge(_)) => {
                     self.push(stream, change);
                 }
@@ -126,20 +105,22 @@ impl Pending {
     }
 
     fn recount(&mut self) {
-        self.rows = self.streams.values().flatten().map(rows).sum();
+        let changes = || self.streams.values().flatten();
+        self.rows = changes().map(rows).sum();
+        let records = changes().filter_map(records).map(Records::bytes).sum::<usize>();
+        self.bytes = records + changes().count() * size_of::<Change>();
     }
 }
 
-fn keep_last<T>(records: &mut Vec<T>) {
-    let older = records.len().saturating_sub(1);
-    records.drain(..older);
+fn records(change: &Change) -> Option<&Records> {
+    match change {
+        Change::Rows { records, .. } | Change::Filled { records, .. } => Some(records),
+        _ => None,
+    }
 }
 
 fn rows(change: &Change) -> usize {
-    match change {
-        Change::Rows { records, .. } | Change::Filled { records, .. } => records.len(),
-        _ => 0,
-    }
+    records(change).map_or(0, Records::len)
 }
 
 fn batch(token: Token, streams: BTreeMap<StreamKey, Vec<Change>>) -> Batch {
@@ -160,6 +141,7 @@ fn merge(waiting: &mut [Change], change: Change) -> Option<Change> {
                 | Change::Doubted { .. }
                 | Change::Filled { .. }
                 | Change::GapLost { .. }
+                | Change::GapUnreadable { .. }
         )
     };
     let open = waiting.rsplit_mut(barrier).next().unwrap_or_default();
@@ -213,7 +195,7 @@ fn merge(waiting: &mut [Change], change: Change) -> Option<Change> {
 #[cfg(test)]
 mod tests {
     use hl_core::ledger::Span;
-    use hl_core::record::{Bbo, Candle, Funding, HexBytes, Mid, Side, Trade};
+    use hl_core::record::{Bbo, Candle, Funding, HexBytes, Side, Trade};
     use hl_core::{Coin, Decimal, Epoch, Interval, Origin, TimeMs};
 
     use super::*;
@@ -269,11 +251,6 @@ mod tests {
         Records::Bbos(times.iter().map(bbo).collect())
     }
 
-    fn mids(changes: &[(&str, i64)]) -> Records {
-        let mid = |&(name, time): &(&str, i64)| Mid { coin: coin(name), time: TimeMs(time), px: time.into() };
-        Records::Mids(changes.iter().map(mid).collect())
-    }
-
     fn rows_under(local: u32, records: Records) -> Change {
         Change::Rows { epoch: Epoch { token: TOKEN, local }, origin: Origin::Ws, records }
     }
@@ -316,43 +293,29 @@ mod tests {
         assert_eq!(pending.rows(), 8);
         pending.forget(trades_of("BTC"));
         assert_eq!(pending.rows(), 5);
+        let records = 3 * size_of::<Candle>() + 2 * size_of::<Bbo>();
+        assert_eq!(pending.bytes(), records + 2 * size_of::<Change>());
         assert_eq!(pending.take(TOKEN).changes.len(), 2);
-        assert_eq!((pending.is_empty(), pending.rows()), (true, 0));
+        assert_eq!((pending.is_empty(), pending.rows(), pending.bytes()), (true, 0, 0));
     }
 
     #[test]
-    fn events_are_taken_and_states_stay() {
-        let mut pending = mixed();
-        let batch = pending.take_events(TOKEN).unwrap();
-        let streams: Vec<_> = batch.changes.iter().map(|(stream, _)| *stream).collect();
-        assert_eq!((batch.token, streams), (TOKEN, vec![trades_of("BTC"), trades_of("BTC"), bars_of("BTC")]));
-        assert_eq!((pending.rows(), pending.take_events(TOKEN)), (2, None), "only states are left");
-        assert_eq!(
-            pending.take(TOKEN).changes,
-            [(StreamKey::Bbo(coin("BTC")), rows_under(1, bbos(&[4, 5])))]
-        );
-    }
-
-    #[test]
-    fn of_states_the_newest_stays_of_bars_the_best_version_and_of_events_everything() {
+    fn of_bars_the_best_version_stays_and_of_everything_else_all() {
         let mut pending = mixed();
         // Of equals the last, and fewer trades never win.
         pending.push(bars_of("BTC"), rows_under(1, bars(&[(1, 7, 4), (1, 6, 5)])));
-        pending.push(StreamKey::Mids, rows_under(1, mids(&[("BTC", 1), ("ETH", 2), ("BTC", 3)])));
-        assert_eq!(pending.conflate(), 3 + 1 + 1);
-        assert_eq!(pending.rows(), 8);
+        let (rows, bytes) = (pending.rows(), pending.bytes());
+        pending.conflate();
+        assert_eq!(pending.rows(), rows - 3);
+        assert_eq!(bytes - pending.bytes(), 3 * size_of::<Candle>());
         let batch: BTreeMap<_, _> = pending.take(TOKEN).changes.into_iter().rev().collect();
         assert_eq!(batch[&trades_of("BTC")], rows_under(1, trades(&[1, 2])));
         assert_eq!(batch[&bars_of("BTC")], rows_under(1, bars(&[(1, 7, 4), (2, 1, 3)])));
-        assert_eq!(batch[&StreamKey::Bbo(coin("BTC"))], rows_under(1, bbos(&[5])));
-        let Change::Rows { records: Records::Mids(mids), .. } = &batch[&StreamKey::Mids] else { panic!() };
-        let mut newest: Vec<_> = mids.iter().map(|mid| (mid.coin.as_str().to_owned(), mid.time.0)).collect();
-        newest.sort_unstable();
-        assert_eq!(newest, [("BTC".to_owned(), 3), ("ETH".to_owned(), 2)]);
+        assert_eq!(batch[&StreamKey::Bbo(coin("BTC"))], rows_under(1, bbos(&[4, 5])));
     }
 
     #[test]
-    fn events_that_are_given_up_leave_a_gap_and_bars_are_kept() {
+    fn what_is_given_up_leaves_a_gap_and_bars_are_kept() {
         let funding = StreamKey::Funding(coin("BTC"));
         let settled =
             Funding { coin: coin("BTC"), time: TimeMs(5), rate: Decimal::ONE, premium: Decimal::ONE };
@@ -365,12 +328,14 @@ mod tests {
             (trades_of("BTC"), filled(trades(&[0]))),
             (trades_of("BTC"), gap(3, 4, Cause::Outage)),
             (funding, rows_under(1, Records::Funding(vec![settled]))),
+            (StreamKey::Bbo(coin("BTC")), rows_under(1, bbos(&[4, 5]))),
+            (StreamKey::Bbo(coin("BTC")), covered(1, 4, 5)),
             (bars_of("BTC"), rows_under(1, bars(&[(1, 7, 2)]))),
             (bars_of("BTC"), bars_covered),
             (bars_of("BTC"), bars_final),
         ];
         let mut pending = Pending::default();
-        assert_eq!(pending.give_up(Batch { token: TOKEN, changes }), 2 + 1 + 1);
+        assert_eq!(pending.give_up(Batch { token: TOKEN, changes }), 2 + 1 + 1 + 2);
         let kept = pending.take(TOKEN).changes;
         let of =
             |stream| kept.iter().filter(|(s, _)| *s == stream).map(|(_, c)| c.clone()).collect::<Vec<_>>();
@@ -379,6 +344,7 @@ mod tests {
             [gap(1, 2, Cause::StoreFull), Change::Edge(TimeMs(2)), gap(3, 4, Cause::Outage)]
         );
         assert_eq!(of(funding), []);
+        assert_eq!(of(StreamKey::Bbo(coin("BTC"))), [gap(4, 5, Cause::StoreFull)]);
         let mut whole = vec![rows_under(1, bars(&[(1, 7, 2)]))];
         whole.extend(own);
         assert_eq!(of(bars_of("BTC")), whole);

@@ -1,25 +1,22 @@
 //! The bounded queue before the time lines. States that have not been read yet are replaced under pressure, in their
-//! place; events wait for room.
+//! place, and marked, since their time line has to know of the loss; events wait for room.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hl_core::StreamKey;
 use hl_core::ledger::Change;
 use hl_core::seam::BoxFuture;
 use hl_core::source::{Content, Offer, Sink, Ticket};
 use hl_core::store::StreamStart;
 use hl_core::stream::Conflation;
 use hl_core::timeline::{Audited, Grant};
+use hl_core::{Records, StreamKey};
 use tokio::sync::Notify;
 
-/// Entries that the inbox holds before offers wait.
-const CAPACITY: usize = 8_192;
-/// And what they take together before offers wait, bytes: the other side decides on the length of an entry.
+/// What the entries of the inbox may take together before offers wait, bytes: the other side decides how long one is.
 const CAPACITY_BYTES: usize = 32 << 20;
-/// Above this many entries an unread state is replaced by a newer one.
-const CONFLATE_ABOVE: usize = 512;
-const CONFLATE_ABOVE_BYTES: usize = CAPACITY_BYTES / 4;
+/// Above this an unread state is replaced by a newer one, so that events find room.
+const CONFLATE_ABOVE_BYTES: usize = CAPACITY_BYTES / 2;
 
 /// What the reader takes, in order.
 #[derive(Debug)]
@@ -40,13 +37,15 @@ pub(super) enum Entry {
     Audited { stream: StreamKey, bars: Vec<Audited> },
     /// Data.
     Offer(Offer),
+    /// A state in the place of older ones that were not read in time.
+    Newest(Offer),
 }
 
 impl Entry {
     /// What it takes of the inbox's memory: only what sources bring is of a length that others decide on.
     fn bytes(&self) -> usize {
-        match self {
-            Self::Offer(offer) => offer.content.bytes(),
+        let more = match self {
+            Self::Offer(offer) | Self::Newest(offer) => offer.content.records().map_or(0, Records::bytes),
             Self::Start(_)
             | Self::Handover { .. }
             | Self::Forget(_)
@@ -54,7 +53,8 @@ impl Entry {
             | Self::Release(_)
             | Self::Filled { .. }
             | Self::Audited { .. } => 0,
-        }
+        };
+        size_of::<Self>() + more
     }
 }
 
@@ -63,14 +63,14 @@ impl Entry {
 pub struct InboxStats {
     /// Entries waiting.
     pub waiting: usize,
-    /// States replaced before they were read.
+    /// States replaced before they were read: each is inside a gap.
     pub conflated: u64,
 }
 
 #[derive(Default)]
 struct State {
     entries: VecDeque<Entry>,
-    /// What the offers among them take.
+    /// What they take.
     bytes: usize,
     /// Number of the entry at the front.
     base: u64,
@@ -78,6 +78,13 @@ struct State {
     states: BTreeMap<(StreamKey, Ticket), u64>,
     conflated: u64,
     closed: bool,
+}
+
+impl State {
+    fn push(&mut self, entry: Entry) {
+        self.bytes += entry.bytes();
+        self.entries.push_back(entry);
+    }
 }
 
 /// The bounded queue between the sources and the single reader of the time lines.
@@ -149,7 +156,7 @@ impl Inbox {
     }
 
     fn push_now(&self, entry: Entry) {
-        self.lock().entries.push_back(entry);
+        self.lock().push(entry);
         self.readable.notify_one();
     }
 
@@ -163,25 +170,25 @@ impl Inbox {
             offer.stream.spec().conflation == Conflation::State && matches!(offer.content, Content::Frame(_));
         let key = (offer.stream, offer.ticket);
         if is_state
-            && (state.entries.len() >= CONFLATE_ABOVE || state.bytes >= CONFLATE_ABOVE_BYTES)
+            && state.bytes >= CONFLATE_ABOVE_BYTES
             && let Some(number) = state.states.get(&key).and_then(|n| n.checked_sub(state.base))
             && let Some(place) = usize::try_from(number).ok().and_then(|n| state.entries.get_mut(n))
         {
-            let bytes = offer.content.bytes();
-            let replaced = std::mem::replace(place, Entry::Offer(offer)).bytes();
+            let entry = Entry::Newest(offer);
+            let bytes = entry.bytes();
+            let replaced = std::mem::replace(place, entry).bytes();
             state.bytes = state.bytes - replaced + bytes;
             state.conflated += 1;
             return None;
         }
-        if state.entries.len() >= CAPACITY || state.bytes >= CAPACITY_BYTES {
+        if state.bytes >= CAPACITY_BYTES {
             return Some(offer);
         }
         if is_state {
             let number = state.base + state.entries.len() as u64;
             state.states.insert(key, number);
         }
-        state.bytes += offer.content.bytes();
-        state.entries.push_back(Entry::Offer(offer));
+        state.push(Entry::Offer(offer));
         drop(state);
         self.readable.notify_one();
         None
@@ -236,7 +243,7 @@ impl Sink for Inbox {
 #[cfg(test)]
 mod tests {
     use hl_core::record::{Bbo, Mid, Trade};
-    use hl_core::{Coin, Decimal, Records, RunId, TimeMs};
+    use hl_core::{Coin, Decimal, RunId, TimeMs};
 
     use super::*;
 
@@ -259,6 +266,14 @@ mod tests {
         }
     }
 
+    /// Offers events until so many bytes wait. Returns how many entries those are.
+    async fn fill(inbox: &Inbox, bytes: usize) -> usize {
+        while inbox.lock().bytes < bytes {
+            inbox.offer(trade()).await;
+        }
+        inbox.stats().waiting
+    }
+
     #[tokio::test(start_paused = true)]
     async fn under_pressure_states_are_replaced_and_events_wait() {
         let inbox = std::sync::Arc::new(Inbox::new());
@@ -269,11 +284,9 @@ mod tests {
             InboxStats { waiting: 2, conflated: 0 },
             "without pressure everything is kept"
         );
-        while inbox.stats().waiting < CAPACITY {
-            inbox.offer(trade()).await;
-        }
+        let full = fill(&inbox, CAPACITY_BYTES).await;
         inbox.offer(bbo(3)).await;
-        assert_eq!(inbox.stats(), InboxStats { waiting: CAPACITY, conflated: 1 });
+        assert_eq!(inbox.stats(), InboxStats { waiting: full, conflated: 1 });
 
         let late = tokio::spawn({
             let inbox = inbox.clone();
@@ -282,10 +295,9 @@ mod tests {
         tokio::task::yield_now().await;
         assert!(!late.is_finished(), "an event waits for room");
         let taken = inbox.take(2).await.unwrap();
-        let Entry::Offer(Offer { content: Content::Frame(Records::Bbos(last)), .. }) = &taken[1] else {
-            panic!("{:?}", taken[1])
-        };
-        assert_eq!(last[0].time, TimeMs(3), "the newest state took the place of the unread one");
+        assert!(matches!(&taken[0], Entry::Offer(offer) if *offer == bbo(1)));
+        let newest = matches!(&taken[1], Entry::Newest(offer) if *offer == bbo(3));
+        assert!(newest, "in the place of the unread one, which says so: {:?}", taken[1]);
         late.await.unwrap();
 
         inbox.close();
@@ -367,23 +379,21 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_state_that_is_replaced_is_found_after_the_reader_has_taken_some() {
         let inbox = Inbox::new();
-        for _ in 0..CONFLATE_ABOVE {
-            inbox.offer(trade()).await;
-        }
+        let before = fill(&inbox, CONFLATE_ABOVE_BYTES).await;
         inbox.offer(bbo(1)).await;
         for _ in 0..100 {
             inbox.offer(trade()).await;
         }
         inbox.take(100).await.unwrap();
         inbox.offer(bbo(2)).await;
-        assert_eq!(inbox.stats(), InboxStats { waiting: CONFLATE_ABOVE + 1, conflated: 1 });
+        assert_eq!(inbox.stats(), InboxStats { waiting: before + 1, conflated: 1 });
         let is_exact = || {
             let state = inbox.lock();
             state.bytes == state.entries.iter().map(Entry::bytes).sum::<usize>()
         };
         assert!(is_exact());
-        let taken = inbox.take(CONFLATE_ABOVE - 99).await.unwrap();
-        let Some(Entry::Offer(offer)) = taken.last() else { panic!("{taken:?}") };
+        let taken = inbox.take(before - 99).await.unwrap();
+        let Some(Entry::Newest(offer)) = taken.last() else { panic!("{taken:?}") };
         assert_eq!(offer, &bbo(2), "in the place of the first");
         assert!(is_exact());
     }
@@ -401,10 +411,10 @@ mod tests {
             // Each of another length: what is replaced makes room for what it was.
             inbox.offer(long(offered, 50_000 + usize::try_from(offered).unwrap())).await;
             offered += 1;
-            assert!(inbox.lock().bytes < CAPACITY_BYTES / 2, "{offered} are kept");
+            assert!(inbox.lock().bytes < CAPACITY_BYTES, "{offered} are kept");
         }
         let held = inbox.lock().entries.iter().map(Entry::bytes).sum::<usize>();
         assert_eq!(inbox.lock().bytes, held);
-        assert!(held >= CAPACITY_BYTES / 4, "without pressure everything is kept");
+        assert!(held >= CONFLATE_ABOVE_BYTES, "without pressure everything is kept");
     }
 }

@@ -24,6 +24,10 @@ pub struct Meter {
     pub heard: Option<i64>,
     /// Why the last request of its owner got no answer, where none has since.
     pub unanswered: Option<Cause>,
+    /// How often it was given to an owner.
+    pub moves: u64,
+    /// Why it last was, where it did not only go back.
+    pub moved_by: Option<Cause>,
     /// When it got its owner, on the monotonic clock, ms; when it began, where it has none yet.
     pub since: i64,
 }
@@ -39,15 +43,13 @@ pub struct PipelineCounters {
     pub existing: u64,
     /// Rows that the store refused as outside of their claim.
     pub refused: u64,
-    /// States conflated because the store was behind.
-    pub conflated: u64,
     /// Rows left out on purpose.
     pub thinned: u64,
     /// Failed attempts to commit.
     pub failures: u64,
     /// Batches that went through the spool.
     pub spooled: u64,
-    /// Records given up because the spool was full: inside a gap with that cause.
+    /// Records given up because store and spool were full: inside a gap with that cause.
     pub spool_full: u64,
 }
 

@@ -9,7 +9,7 @@ use hl_core::source::{Content, Offer, Ticket};
 use hl_core::store::{BatchQueue, Store};
 use hl_core::thinning::{Policy, Thinner};
 use hl_core::timeline::{Reconciler, Tally, Timeline};
-use hl_core::{Records, RunId, StreamKey, TimeMs};
+use hl_core::{Epoch, Records, RunId, StreamKey, TimeMs};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -27,8 +27,8 @@ use crate::mono::MonoClock;
 const BATCH_ROWS: usize = 2_000;
 /// … or this long after the first change.
 const BATCH_AGE: Duration = Duration::from_millis(250);
-/// Rows that gather in memory while a commit is under way; beyond that, states are conflated and events spooled.
-const MEMORY_ROWS: usize = 20_000;
+/// What gathers in memory while a commit is under way, bytes; beyond that it goes to the spool.
+const MEMORY_BYTES: usize = 16 << 20;
 /// Entries taken from the inbox at a time.
 const TAKE: usize = 256;
 /// The pause before a batch that was committed is tried to be taken off the spool again.
@@ -164,8 +164,7 @@ impl Pipeline {
         if drained.await.is_err() {
             warn!("the store did not take the last batches in time; they go to the spool");
             committer.abort_all();
-            let batch = self.pending.take(self.store.token());
-            self.spool(batch).await;
+            self.spool_pending().await;
         }
         drop(jobs);
         // Aborted or at its end: either way it is joined here.
@@ -227,35 +226,47 @@ impl Pipeline {
                     let since = self.mono.now();
                     self.meters.stream(stream, |m| {
                         (m.owner, m.since, m.unanswered) = (grant.map(|g| g.source), since, None);
+                        m.moves += u64::from(grant.is_some());
+                        // Going back to where it belongs is no reason of its own.
+                        let why = grant.map(|g| g.cause).filter(|cause| *cause != Cause::Handover);
+                        m.moved_by = why.or(m.moved_by);
                     });
                     self.meter(stream, edge, tally);
                     self.gather(stream, &mut changes);
                 }
-                Entry::Offer(offer) => {
-                    let content = self.of_this_time(offer.stream, offer.content);
-                    let offer = Offer { content, ..offer };
-                    if let Some(line) = self.warm.get_mut(&offer.stream) {
-                        line.offer(offer.ticket, offer.content, &self.reconciler, &mut changes);
-                        continue;
-                    }
-                    if let Content::Frame(Records::Candles(bars)) = &offer.content {
-                        self.reconciler.bars(self.mono.now(), offer.stream, bars);
-                    }
-                    let Some(line) = self.lines.get_mut(&offer.stream) else { continue };
-                    let aside = aside(line, &offer);
-                    let answer = answered(line, &offer);
-                    let tally = line.offer(offer.ticket, offer.content, &self.reconciler, &mut changes);
-                    let edge = line.edge();
-                    self.meter(offer.stream, edge, tally);
-                    if let Some(unanswered) = answer {
-                        self.hear(offer.stream, unanswered);
-                    }
-                    self.gather(offer.stream, &mut changes);
-                    if let Some((run, keys)) = aside.filter(|_| tally.ringed > 0) {
-                        self.reconciler.standby(self.mono.now(), offer.stream, run, &keys);
-                    }
+                Entry::Offer(offer) => self.take(offer),
+                Entry::Newest(offer) => {
+                    let (stream, ticket) = (offer.stream, offer.ticket);
+                    self.take(Offer { stream, ticket, content: Content::Dropped });
+                    self.take(offer);
                 }
             }
+        }
+    }
+
+    fn take(&mut self, offer: Offer) {
+        let mut changes = Vec::new();
+        let content = self.of_this_time(offer.stream, offer.content);
+        let offer = Offer { content, ..offer };
+        if let Some(line) = self.warm.get_mut(&offer.stream) {
+            line.offer(offer.ticket, offer.content, &self.reconciler, &mut changes);
+            return;
+        }
+        if let Content::Frame(Records::Candles(bars)) = &offer.content {
+            self.reconciler.bars(self.mono.now(), offer.stream, bars);
+        }
+        let Some(line) = self.lines.get_mut(&offer.stream) else { return };
+        let aside = aside(line, &offer);
+        let answer = answered(line, &offer);
+        let tally = line.offer(offer.ticket, offer.content, &self.reconciler, &mut changes);
+        let edge = line.edge();
+        self.meter(offer.stream, edge, tally);
+        if let Some((epoch, unanswered)) = answer {
+            self.hear(offer.stream, epoch, unanswered);
+        }
+        self.gather(offer.stream, &mut changes);
+        if let Some((run, keys)) = aside.filter(|_| tally.ringed > 0) {
+            self.reconciler.standby(self.mono.now(), offer.stream, run, &keys);
         }
     }
 
@@ -275,14 +286,19 @@ impl Pipeline {
     }
 
     /// The request of a stream's owner was answered, with no record perhaps, or was not.
-    fn hear(&self, stream: StreamKey, unanswered: Option<Cause>) {
+    fn hear(&mut self, stream: StreamKey, epoch: Epoch, unanswered: Option<Cause>) {
         let now = self.mono.now();
+        let mut begins = false;
         self.meters.stream(stream, |m| {
+            begins = m.unanswered.is_some() != unanswered.is_some();
             m.unanswered = unanswered;
             if unanswered.is_none() {
                 m.heard = Some(now);
             }
         });
+        if begins {
+            self.untold.answers(stream, epoch, unanswered.is_some());
+        }
     }
 
     /// Records from the future are not taken, and what follows has to join anew: a time line never goes back.
@@ -376,13 +392,10 @@ impl Pipeline {
     /// Gives the committer its next batch where it is idle, and relieves memory where it is not.
     async fn flush(&mut self, jobs: &mpsc::Sender<Job>, closing: bool) {
         if self.is_busy() {
-            if self.pending.rows() > MEMORY_ROWS {
-                let conflated = self.pending.conflate();
-                self.meters.count(|c| c.conflated += conflated);
-                if self.pending.rows() > MEMORY_ROWS / 2
-                    && let Some(batch) = self.pending.take_events(self.store.token())
-                {
-                    self.spool(batch).await;
+            if self.pending.bytes() > MEMORY_BYTES {
+                self.pending.conflate();
+                if self.pending.bytes() > MEMORY_BYTES / 2 {
+                    self.spool_pending().await;
                 }
             }
             return;
@@ -393,11 +406,9 @@ impl Pipeline {
         if due {
             self.since = None;
         }
-        if due && (self.spooled || self.failed) {
-            // Order within a stream: while the spool holds anything, newer events line up behind it.
-            if let Some(batch) = self.pending.take_events(self.store.token()) {
-                self.spool(batch).await;
-            }
+        if due && (self.spooled || self.failed) && !self.pending.is_empty() {
+            // Order within a stream: while the spool holds anything, what is newer lines up behind it.
+            self.spool_pending().await;
         }
         if self.failed {
             return;
@@ -427,7 +438,12 @@ impl Pipeline {
         oldest
     }
 
-    /// Puts events on disk. What the committer still has in hand goes first: were this process to die now, the edge of
+    async fn spool_pending(&mut self) {
+        let batch = self.pending.take(self.store.token());
+        self.spool(batch).await;
+    }
+
+    /// Puts a batch on disk. What the committer still has in hand goes first: were this process to die now, the edge of
     /// what is spooled would pass over it. Committing a batch twice changes nothing. What finds no room is given up.
     async fn spool(&mut self, batch: Batch) {
         let behind_the_edge = match self.in_flight.clone() {
@@ -530,12 +546,15 @@ impl Pipeline {
     }
 }
 
-/// Whether the owner's request was answered: why not, where not. None where it is no request of the owner.
-fn answered(line: &Timeline, offer: &Offer) -> Option<Option<Cause>> {
+/// Whether the owner's request was answered: under which claim, and why not, where not. None where it is no request of the
+/// owner.
+fn answered(line: &Timeline, offer: &Offer) -> Option<(Epoch, Option<Cause>)> {
     let epoch = line.claim()?.epoch;
     match (&offer.content, offer.ticket) {
-        (Content::Answer { .. }, ticket) if ticket == Ticket::Claim(epoch) => Some(None),
-        (Content::Unanswered { cause }, ticket) if ticket == Ticket::Claim(epoch) => Some(Some(*cause)),
+        (Content::Answer { .. }, ticket) if ticket == Ticket::Claim(epoch) => Some((epoch, None)),
+        (Content::Unanswered { cause }, ticket) if ticket == Ticket::Claim(epoch) => {
+            Some((epoch, Some(*cause)))
+        }
         _ => None,
     }
 }

@@ -1,9 +1,9 @@
 //! What the pipeline tells its owner.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hl_core::store::StoreError;
-use hl_core::{RunId, StreamKey};
+use hl_core::{Epoch, RunId, StreamKey};
 
 /// What the pipeline reports to its owner.
 #[derive(Debug)]
@@ -21,6 +21,15 @@ pub enum PipelineEvent {
         /// The run: the one that owns it, or its standby.
         run: RunId,
     },
+    /// The requests of a stream's owner begin to fail, or are answered again.
+    Answers {
+        /// The stream.
+        stream: StreamKey,
+        /// The claim that they are made under.
+        epoch: Epoch,
+        /// Whether they fail.
+        fail: bool,
+    },
     /// Gaps were opened that a backfill may fill.
     GapsOpened,
 }
@@ -30,6 +39,7 @@ pub enum PipelineEvent {
 #[derive(Debug, Default)]
 pub(super) struct Untold {
     superseded: BTreeSet<StreamKey>,
+    answers: BTreeMap<StreamKey, (Epoch, bool)>,
     gaps_opened: bool,
     failed: Option<StoreError>,
 }
@@ -37,6 +47,10 @@ pub(super) struct Untold {
 impl Untold {
     pub(super) fn superseded(&mut self, stream: StreamKey) {
         self.superseded.insert(stream);
+    }
+
+    pub(super) fn answers(&mut self, stream: StreamKey, epoch: Epoch, fail: bool) {
+        self.answers.insert(stream, (epoch, fail));
     }
 
     pub(super) fn gaps_opened(&mut self) {
@@ -48,12 +62,15 @@ impl Untold {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.superseded.is_empty() && !self.gaps_opened && self.failed.is_none()
+        self.superseded.is_empty() && self.answers.is_empty() && !self.gaps_opened && self.failed.is_none()
     }
 
     pub(super) fn next(&mut self) -> Option<PipelineEvent> {
         if let Some(stream) = self.superseded.pop_first() {
             return Some(PipelineEvent::Superseded(stream));
+        }
+        if let Some((stream, (epoch, fail))) = self.answers.pop_first() {
+            return Some(PipelineEvent::Answers { stream, epoch, fail });
         }
         if std::mem::take(&mut self.gaps_opened) {
             return Some(PipelineEvent::GapsOpened);

@@ -1,17 +1,18 @@
 //! The client of `POST /info`: keep-alive, time limits, retries, the status map of PROTOCOL section 3.4.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hl_core::TimeMs;
 use hl_core::backoff::Backoff;
-use hl_core::decode::DecodeError;
 use hl_core::decode::rest::answer;
+use hl_core::decode::{DecodeError, Read, Rows, Unread};
 use hl_core::ledger::Cause;
 use hl_core::message::info::InfoRequest;
 use hl_core::message::info::market::ExchangeStatus;
 use hl_core::seam::{Endpoint, Net};
+use hl_core::{StreamKey, TimeMs};
 use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Request, StatusCode};
@@ -24,6 +25,7 @@ use super::body::{Bodies, Body, BodyError};
 use super::connector::Connector;
 use super::weights::{Urgency, Weights};
 use crate::mono::MonoClock;
+use crate::unreadable::{Unreadable, Unreadables};
 
 /// One request, from connecting to the last byte.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
@@ -130,15 +132,25 @@ impl RestError {
             | Self::Stale { .. }
             | Self::Limit { .. }
             | Self::Server { .. }
-            | Self::Foreign { .. }
-            | Self::Decode(_) => Cause::Outage,
+            | Self::Foreign { .. } => Cause::Outage,
+            Self::Decode(error) if error.well_formed => Cause::Undecodable,
+            Self::Decode(_) => Cause::Outage,
             Self::RateLimited { .. } | Self::Budget { .. } => Cause::OverCapacity,
             Self::Refused { .. } => Cause::Refused,
         }
     }
 
+    /// What is whole and not what was asked for would come again.
     fn is_worth_another_try(&self) -> bool {
-        matches!(self, Self::Network { .. } | Self::Limit { .. } | Self::Server { .. } | Self::Decode(_))
+        match self {
+            Self::Network { .. } | Self::Limit { .. } | Self::Server { .. } => true,
+            Self::Decode(error) => !error.well_formed,
+            Self::RateLimited { .. }
+            | Self::Stale { .. }
+            | Self::Budget { .. }
+            | Self::Refused { .. }
+            | Self::Foreign { .. } => false,
+        }
     }
 }
 
@@ -179,6 +191,7 @@ pub struct InfoClient {
     rng: Mutex<fastrand::Rng>,
     state: Mutex<State>,
     bodies: Bodies,
+    unreadables: Unreadables,
 }
 
 impl InfoClient {
@@ -206,6 +219,7 @@ impl InfoClient {
             rng: Mutex::new(rng),
             state: Mutex::default(),
             bodies: Bodies::new(),
+            unreadables: Unreadables::default(),
         }
     }
 
@@ -216,6 +230,27 @@ impl InfoClient {
     /// What was counted so far.
     pub fn counters(&self) -> RestCounters {
         RestCounters { weight_used: self.weights.used(), ..self.state().counters }
+    }
+
+    /// What could not be read, by stream, or by request where it is not of one stream.
+    pub fn unreadables(&self) -> BTreeMap<String, Unreadable> {
+        self.unreadables.all()
+    }
+
+    /// Counts the rows of a stream that an answer holds and that cannot be read.
+    pub(super) fn tell_rows<T>(&self, stream: StreamKey, rows: &Rows<T>) {
+        if let Some(reason) = &rows.reason {
+            warn!(%stream, rows = rows.unreadable(), %reason, "rows of an answer cannot be read");
+            self.unreadables.note(&stream.to_string(), rows.unreadable(), reason);
+        }
+    }
+
+    /// Counts what cannot be read of an answer that holds many markets.
+    pub(super) fn tell_unread(&self, subject: &str, unread: &Unread) {
+        if let Some(reason) = unread.reason.as_ref().filter(|_| !unread.is_empty()) {
+            debug!(%subject, rows = unread.rows(), %reason, "a part of an answer cannot be read");
+        }
+        self.unreadables.note_coins(subject, unread);
     }
 
     /// The next pause before something is asked again.
@@ -305,7 +340,12 @@ impl InfoClient {
                         self.note(None);
                         return Ok((answer, took_ms));
                     }
-                    Err(error) => RestError::Decode(error),
+                    Err(error) => {
+                        if error.well_formed {
+                            self.unreadables.note(&error.what, 1, &error.to_string());
+                        }
+                        RestError::Decode(error)
+                    }
                 },
                 Err(error) => error,
             };
@@ -317,6 +357,22 @@ impl InfoClient {
             debug!(%error, "asking again");
             tokio::time::sleep(self.pause(&mut retry)).await;
         }
+    }
+
+    /// Asks for a listing, as [`InfoClient::ask`] does. What cannot be read of it is counted.
+    ///
+    /// # Errors
+    /// As [`InfoClient::ask`].
+    pub async fn read<T>(
+        &self,
+        request: &InfoRequest,
+        urgency: Urgency,
+        limit: Duration,
+        decode: impl Fn(&mut [u8]) -> Result<Read<T>, DecodeError>,
+    ) -> Result<Read<T>, RestError> {
+        let read = self.ask(request, 0, urgency, limit, decode).await?;
+        self.tell_unread(&request.name(), &read.unread);
+        Ok(read)
     }
 
     fn note(&self, error: Option<&RestError>) {

@@ -102,6 +102,7 @@ impl InfoClient {
         let req = CandleRange { coin, interval, start_time, end_time: Some(to) };
         let request = InfoRequest::CandleSnapshot { req };
         let bars = self.ask(&request, question.items(), Urgency::Backfill, PATIENCE, decode::candles).await?;
+        self.tell_rows(StreamKey::Candle(coin, interval), &bars);
         Ok(question.page(bars))
     }
 
@@ -114,6 +115,7 @@ impl InfoClient {
         let request = InfoRequest::FundingHistory { coin, start_time, end_time: Some(to) };
         let items = usize::try_from(PAGE_FUNDING).unwrap_or_default();
         let rows = self.ask(&request, items, Urgency::Backfill, PATIENCE, decode::funding).await?;
+        self.tell_rows(StreamKey::Funding(coin), &rows);
         Ok(question.page(asked, rows))
     }
 
@@ -121,6 +123,7 @@ impl InfoClient {
         let request = InfoRequest::RecentTrades { coin };
         let trades =
             self.ask(&request, RECENT_TRADES, Urgency::Backfill, PATIENCE, decode::recent_trades).await?;
+        self.tell_rows(StreamKey::Trades(coin), &trades);
         Ok(past::trades(coin, piece, trades, RECENT_TRADES))
     }
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use hl_core::backoff::Backoff;
-use hl_core::decode::rest as decode;
+use hl_core::decode::{Part, Read, Rows, Unread, rest as decode};
 use hl_core::ledger::{Cause, Span};
 use hl_core::message::info::{CandleRange, InfoRequest};
 use hl_core::past::{KEPT_BARS, Page};
-use hl_core::record::{Bbo, Book};
+use hl_core::record::{Bbo, Book, Context};
 use hl_core::seam::BoxFuture;
 use hl_core::source::{
     Content, DataSource, FetchError, Offer, Past, Polled, Polls, Prober, Role, Sink, Ticket,
@@ -33,6 +33,8 @@ const PLANNED_WEIGHT: i64 = 900;
 const MINUTE_MS: i64 = 60_000;
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
+/// The longest pause after answers that came whole and cannot be read: there is little hope for the next.
+const LONGEST_UNREAD_RETRY: Duration = Duration::from_secs(900);
 /// Levels of the fast book.
 const FAST_LEVELS: usize = 5;
 /// An answer without a time that took longer than this is not stamped, ms.
@@ -48,8 +50,8 @@ struct Wanted {
     due: i64,
     /// The period that the stream itself asks for, ms; the plan may stretch it.
     desired_ms: i64,
-    /// The pauses since it last succeeded; none where it did not fail since.
-    backoff: Option<Backoff>,
+    /// How it fails, and the pauses since it last succeeded; none where it did not fail since.
+    backoff: Option<(Cause, Backoff)>,
 }
 
 /// Tells where a stream's past is settled: what a poll of bars has to ask from.
@@ -155,7 +157,7 @@ impl RestSource {
                     RestError::RateLimited { .. } => debug!(%error, streams = ?names, "poll put off"),
                     _ => warn!(%error, streams = ?names, "poll failed"),
                 }
-                self.failed(&streams);
+                self.failed(&streams, error.cause());
                 self.unanswered(&streams, error.cause()).await;
                 asked
             }
@@ -176,9 +178,11 @@ impl RestSource {
                     .await?;
                 // So that the next answer still overlaps with this one.
                 let spec = Kind::Trades.spec();
-                let span = trades.first().map_or(spec.poll_ms, |first| asked.since(first.time));
+                let span = trades.rows.first().map_or(spec.poll_ms, |first| asked.since(first.time));
                 let desired = (span * 6 / 10).clamp(spec.fastest_poll_ms, spec.poll_ms);
-                self.offer(streams, asked, None, |_| Some(Records::Trades(trades.clone()))).await;
+                // What follows one that cannot be read does not join what came before it.
+                let broken = Content::Broken { at: asked };
+                self.offer_rows(streams, asked, None, trades, Records::Trades, &broken).await;
                 Ok(Some(desired))
             }
             Query::Candles(stream) => {
@@ -194,7 +198,9 @@ impl RestSource {
                 let bars = client.ask(&request, bars, Urgency::Live, PATIENCE, decode::candles).await?;
                 // Only the most recent exist: what lies before them is not in the answer, traded or not.
                 let from = start.max(interval.open_of(asked) - (KEPT_BARS - 1) * interval.ms());
-                self.offer(streams, asked, Some(from), |_| Some(Records::Candles(bars.clone()))).await;
+                // The next bars that can be read have to join anew.
+                let missed = Content::Unanswered { cause: Cause::Undecodable };
+                self.offer_rows(streams, asked, Some(from), bars, Records::Candles, &missed).await;
                 Ok(None)
             }
             Query::Book(coin) => {
@@ -216,32 +222,76 @@ impl RestSource {
                 let request = InfoRequest::AllMids { dex: None };
                 let decode = |body: &mut [u8]| decode::all_mids(body, stamp());
                 let answer = client.ask_timed(&request, 0, Urgency::Live, PATIENCE, decode).await?;
-                let mids = fresh(&request, answer)?;
+                let Read { value: mids, unread } = fresh(&request, answer)?;
+                client.tell_unread(&StreamKey::Mids.to_string(), &unread);
                 self.offer(streams, asked, None, |_| Some(Records::Mids(mids.clone()))).await;
                 Ok(None)
             }
             Query::Contexts(scope) => {
                 let stamp = || client.mono().exchange();
-                let contexts = match scope {
+                let Read { value: contexts, unread } = match scope {
                     ContextScope::Dex(dex) => {
                         let request = InfoRequest::MetaAndAssetCtxs { dex: dex.clone() };
                         let decode = |body: &mut [u8]| decode::meta_and_contexts(body, stamp());
                         let answer = client.ask_timed(&request, 0, Urgency::Live, PATIENCE, decode).await?;
-                        fresh(&request, answer)?.1
+                        contexts_of(fresh(&request, answer)?)
                     }
                     ContextScope::Spot => {
                         let request = InfoRequest::SpotMetaAndAssetCtxs;
                         let decode = |body: &mut [u8]| decode::spot_meta_and_contexts(body, stamp());
                         let answer = client.ask_timed(&request, 0, Urgency::Live, PATIENCE, decode).await?;
-                        fresh(&request, answer)?.1
+                        contexts_of(fresh(&request, answer)?)
                     }
                 };
+                // What cannot be read of markets that were not asked for is no loss.
+                let mut missed = Vec::new();
+                for (stream, epoch) in streams {
+                    let coin = stream.coin().filter(|coin| unread.coins.contains(coin));
+                    let reason = unread.reason.clone();
+                    let unread = Unread { coins: coin.into_iter().collect(), others: 0, reason };
+                    client.tell_unread(&stream.to_string(), &unread);
+                    missed.extend(coin.map(|_| (*stream, *epoch)));
+                }
+                self.unanswered(&missed, Cause::Undecodable).await;
                 self.offer(streams, asked, None, |stream| {
                     let context = contexts.iter().find(|c| stream.coin() == Some(c.coin))?;
                     Some(Records::Contexts(vec![*context]))
                 })
                 .await;
                 Ok(None)
+            }
+        }
+    }
+
+    /// Offers the rows of an answer to every stream that it serves, in pieces that rows which cannot be read part. `from`:
+    /// it holds everything since then. `between` is what a time line hears where such rows lie.
+    async fn offer_rows<T: Clone>(
+        &self,
+        streams: &[(StreamKey, Epoch)],
+        asked: TimeMs,
+        mut from: Option<TimeMs>,
+        rows: Rows<T>,
+        records: impl Fn(Vec<T>) -> Records,
+        between: &Content,
+    ) {
+        if let [(stream, _), ..] = streams {
+            self.client.tell_rows(*stream, &rows);
+        }
+        if rows.is_empty() {
+            return self.offer(streams, asked, from, |_| Some(records(Vec::new()))).await;
+        }
+        for part in rows.into_parts() {
+            match part {
+                Part::Rows(rows) => {
+                    self.offer(streams, asked, from.take(), |_| Some(records(rows.clone()))).await;
+                }
+                Part::Hole(_) => {
+                    from = None;
+                    for (stream, epoch) in streams {
+                        let (ticket, content) = (Ticket::Claim(*epoch), between.clone());
+                        self.sink.offer(Offer { stream: *stream, ticket, content }).await;
+                    }
+                }
             }
         }
     }
@@ -287,13 +337,19 @@ impl RestSource {
         }
     }
 
-    fn failed(&self, streams: &[(StreamKey, Epoch)]) {
+    fn failed(&self, streams: &[(StreamKey, Epoch)], cause: Cause) {
         let now = self.client.mono().now();
         let mut wanted = self.wanted();
         for (stream, epoch) in streams {
             if let Some(w) = wanted.get_mut(stream).filter(|w| w.epoch == *epoch) {
-                let first = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
-                let pause = self.client.pause(w.backoff.get_or_insert(first));
+                let longest = match cause {
+                    Cause::Undecodable => LONGEST_UNREAD_RETRY,
+                    _ => LONGEST_RETRY,
+                };
+                // To fail in another way is to begin anew.
+                w.backoff.take_if(|(before, _)| *before != cause);
+                let (_, backoff) = w.backoff.get_or_insert((cause, Backoff::new(FIRST_RETRY, longest)));
+                let pause = self.client.pause(backoff);
                 w.due = now + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
             }
         }
@@ -338,6 +394,10 @@ fn stretch(wanted: &BTreeMap<StreamKey, Wanted>, planned: i64) -> Stretch {
         trades_permille: (trades * 1_000 / for_trades.max(1)).max(1_000),
         others_permille: (others * 1_000 / for_others.max(1)).max(1_000),
     }
+}
+
+fn contexts_of<M>(read: Read<(M, Vec<Context>)>) -> Read<Vec<Context>> {
+    Read { value: read.value.1, unread: read.unread }
 }
 
 /// Refuses an answer whose stamp could be wrong.
@@ -435,7 +495,7 @@ impl Prober for RestSource {
                         PATIENCE,
                         decode::recent_trades,
                     );
-                    trades.await.map(|trades| trades.last().map(|t| t.time))
+                    trades.await.map(|trades| trades.rows.last().map(|t| t.time))
                 }
                 StreamKey::Book(coin, variant) => {
                     let request = InfoRequest::L2Book { coin, n_sig_figs: None, mantissa: None };

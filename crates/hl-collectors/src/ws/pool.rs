@@ -22,6 +22,7 @@ use super::session::{Action, Hold, Session, SessionCounters};
 use super::trials::{Act, Quarantined, Trials};
 use crate::complaints::Complaints;
 use crate::mono::MonoClock;
+use crate::unreadable::{Unreadable, Unreadables};
 
 /// An open socket's task looks at the clock this often, ms …
 const BEAT_MS: i64 = 500;
@@ -103,6 +104,7 @@ pub struct WsPool {
     on_trial: Notify,
     /// Wakes who asks for coins that were found guilty.
     convicted: Notify,
+    unreadables: Unreadables,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -134,6 +136,7 @@ impl WsPool {
             trials: Mutex::default(),
             on_trial: Notify::new(),
             convicted: Notify::new(),
+            unreadables: Unreadables::default(),
         }
     }
 
@@ -171,6 +174,11 @@ impl WsPool {
             }
             self.convicted.notified().await;
         }
+    }
+
+    /// What could not be read, by stream, or by channel where the stream cannot be told.
+    pub fn unreadables(&self) -> BTreeMap<String, Unreadable> {
+        self.unreadables.all()
     }
 
     /// Runs until `stop` turns true; sockets are closed then.
@@ -374,6 +382,17 @@ impl WsPool {
                             self.observe(seen, StreamKey::Trades(last.coin), last.time);
                         }
                     }
+                    decode::Frame::SomeTrades(trades) => {
+                        if let Some(last) = trades.rows.last() {
+                            let stream = StreamKey::Trades(last.coin);
+                            let reason = trades.reason.as_deref().unwrap_or_default();
+                            self.unreadables.note(&stream.to_string(), trades.unreadable(), reason);
+                            self.observe(seen, stream, last.time);
+                        }
+                    }
+                    decode::Frame::Mids { dex: None, unread, .. } => {
+                        self.unreadables.note_coins(&StreamKey::Mids.to_string(), unread);
+                    }
                     decode::Frame::Book(book) => self.mono.observe(book.time),
                     decode::Frame::Bbo(bbo) => self.observe(seen, StreamKey::Bbo(bbo.coin), bbo.time),
                     decode::Frame::Error(words) => match complaints.due(now) {
@@ -390,7 +409,8 @@ impl WsPool {
                     Some(untold) => warn!(%error, untold, "a frame could not be decoded"),
                     None => debug!(%error, "a frame could not be decoded"),
                 }
-                session.undecodable(now, self.mono.exchange(), &error.what, out);
+                self.unreadables.note(&subject(&error), 1, &error.to_string());
+                session.undecodable(now, self.mono.exchange(), &error, out);
             }
         }
     }
@@ -470,6 +490,18 @@ impl DataSource for WsPool {
     fn calm(&self, stream: StreamKey, run: RunId) {
         self.order(stream, run.lane, |orders| orders.calm.push((stream, run)));
     }
+}
+
+/// Whose frame it was that cannot be read, as far as that can be: the kind of stream and the coin.
+fn subject(error: &decode::DecodeError) -> String {
+    let kind = match error.what.as_str() {
+        "trades" | "bbo" | "candle" => error.what.as_str(),
+        "l2Book" => "book",
+        "allMids" => "mids",
+        "activeAssetCtx" | "activeSpotAssetCtx" => "context",
+        _ => return "ws".to_owned(),
+    };
+    error.coin.map_or_else(|| kind.to_owned(), |coin| format!("{kind}/{coin}"))
 }
 
 async fn maybe<T>(future: Option<&mut BoxFuture<'static, T>>) -> T {

@@ -4,6 +4,10 @@ use std::fmt;
 
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess};
 
+use super::parser;
+use crate::Coin;
+use crate::symbol::MAX_COIN_BYTES;
+
 /// Longest excerpt kept of a text that failed, bytes.
 const EXCERPT_BYTES: usize = 80;
 
@@ -17,11 +21,15 @@ pub struct DecodeError {
     /// What was being decoded: the channel of a frame, or the name of a request.
     pub what: String,
     /// The field, such as `data[3].px`, where the text is JSON.
-    pub path: Option<String>,
+    pub path: Option<Box<str>>,
     /// Byte offset of the failure in the text.
     pub at: usize,
     /// The text around that byte, at most 80 bytes.
-    pub excerpt: String,
+    pub excerpt: Box<str>,
+    /// Whose frame it is, as far as can be read, where its channel is one of a coin: a coin that is known already.
+    pub coin: Option<Coin>,
+    /// Whether the text is JSON, whole: then it is what the other side meant to send, and would send again.
+    pub well_formed: bool,
     /// What went wrong.
     #[source]
     pub fault: Fault,
@@ -49,7 +57,8 @@ impl fmt::Display for Field<'_> {
 /// The error of a frame whose shape is right.
 pub(super) fn refused(text: &[u8], fault: Fault) -> DecodeError {
     let what = channel(text).unwrap_or_default();
-    DecodeError { what, path: None, at: 0, excerpt: excerpt(text, 0), fault }
+    let coin = coin(&what, text);
+    DecodeError { what, path: None, at: 0, excerpt: excerpt(text, 0), fault, coin, well_formed: true }
 }
 
 /// The error of a text that failed to become a `T`: decodes once more, slowly, to find the field.
@@ -58,13 +67,29 @@ pub(super) fn locate<T: DeserializeOwned>(what: Option<String>, text: &[u8], fau
     let path = serde_path_to_error::deserialize::<_, T>(&mut deserializer)
         .err()
         .map(|e| bounded(&e.path().to_string()))
-        .filter(|path| path != ".");
+        .filter(|path| path != ".")
+        .map(String::into_boxed_str);
     let at = match &fault {
         Fault::Json(error) => offset(text, error.line(), error.column()),
         Fault::Rule(_) => 0,
     };
     let what = what.unwrap_or_else(|| "a frame without a channel".to_owned());
-    DecodeError { what, path, at, excerpt: excerpt(text, at), fault }
+    let (coin, well_formed) = (coin(&what, text), parser::is_json(text));
+    DecodeError { what, path, at, excerpt: excerpt(text, at), fault, coin, well_formed }
+}
+
+/// The coin of a frame that cannot be read: the first that it names, since a frame is of one coin. Nothing but that place
+/// has to be whole.
+fn coin(channel: &str, text: &[u8]) -> Option<Coin> {
+    let field: &[u8] = match channel {
+        "trades" | "l2Book" | "bbo" | "activeAssetCtx" | "activeSpotAssetCtx" => b"\"coin\"",
+        "candle" => b"\"s\"",
+        _ => return None,
+    };
+    let at = text.windows(field.len()).position(|piece| piece == field)? + field.len();
+    let name = text[at..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+    let end = name.iter().take(MAX_COIN_BYTES + 1).position(|byte| *byte == b'"')?;
+    Coin::known(std::str::from_utf8(&name[..end]).ok()?)
 }
 
 /// The channel of a frame, as far as it can be read. Stops there, so that a broken rest does not hide it.
@@ -109,8 +134,8 @@ fn offset(text: &[u8], line: usize, column: usize) -> usize {
     start.saturating_add(column.saturating_sub(1)).min(text.len())
 }
 
-fn excerpt(text: &[u8], at: usize) -> String {
+fn excerpt(text: &[u8], at: usize) -> Box<str> {
     let from = at.saturating_sub(EXCERPT_BYTES / 2);
     let to = from.saturating_add(EXCERPT_BYTES).min(text.len());
-    String::from_utf8_lossy(&text[from..to]).into_owned()
+    String::from_utf8_lossy(&text[from..to]).into()
 }

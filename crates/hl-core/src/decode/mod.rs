@@ -10,18 +10,27 @@
 mod error;
 mod parser;
 pub mod rest;
+mod rows;
+#[cfg(test)]
+mod rows_tests;
 pub mod statistics;
 #[cfg(test)]
 mod tests;
 
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 pub use error::{DecodeError, Fault};
 #[cfg(test)]
 pub(crate) use parser::may_hold_minus_zero;
+pub use rows::{Hole, Part, Read, Rows, Unread};
+
+use rows::{Item, Prices};
 
 use crate::TimeMs;
 use crate::message::Method;
+use crate::message::market::{Mids, WsTrade};
 use crate::message::ws::{Ack, ActiveCtx, Message};
 use crate::record::{Bbo, Book, Candle, Context, Mid, Trade};
 
@@ -30,6 +39,8 @@ use crate::record::{Bbo, Book, Candle, Context, Mid, Trade};
 pub enum Frame {
     /// Trades of one coin, oldest first; may be empty.
     Trades(Vec<Trade>),
+    /// Trades of one coin, one at least, of which others in the same frame cannot be read.
+    SomeTrades(Rows<Trade>),
     /// A book snapshot, in the variant that the frame names.
     Book(Book),
     /// Best bid and offer.
@@ -42,6 +53,10 @@ pub enum Frame {
         dex: Option<String>,
         /// Sorted by coin.
         mids: Vec<Mid>,
+        /// How many coins have no price: null, or an empty text.
+        without: u32,
+        /// Whose price cannot be read.
+        unread: Unread,
     },
     /// The context of a perpetual or a spot pair.
     Context(Context),
@@ -72,7 +87,8 @@ pub enum Frame {
 /// The text is left as it was.
 ///
 /// # Errors
-/// When the frame is not JSON, has no channel, or its data are not what the channel carries.
+/// When the frame is not JSON, has no channel, or its data are not what the channel carries; of trades and mids, when none
+/// of them can be read.
 pub fn frame(text: &mut [u8], stamp: TimeMs) -> Result<Frame, DecodeError> {
     match parser::typed::<Message>(text) {
         Ok(message) => from_message(message, stamp).map_err(|fault| error::refused(text, fault)),
@@ -80,8 +96,51 @@ pub fn frame(text: &mut [u8], stamp: TimeMs) -> Result<Frame, DecodeError> {
             Some(channel) if !Message::CHANNELS.contains(&channel.as_str()) && parser::is_json(text) => {
                 Ok(Frame::Unknown { channel })
             }
-            channel => Err(error::locate::<Message>(channel, text, fault)),
+            channel => match some_of(text, stamp) {
+                Some(frame) => Ok(frame),
+                None => Err(error::locate::<Message>(channel, text, fault)),
+            },
         },
+    }
+}
+
+/// What can be read of a frame that carries rows, where it is not all.
+fn some_of(text: &[u8], stamp: TimeMs) -> Option<Frame> {
+    #[derive(Deserialize)]
+    struct Apart<'a> {
+        channel: String,
+        #[serde(borrow)]
+        data: &'a RawValue,
+    }
+    #[derive(Deserialize)]
+    struct MidsApart<'a> {
+        #[serde(borrow)]
+        mids: &'a RawValue,
+        dex: Option<String>,
+    }
+    let text = rows::lossy(text)?;
+    let Apart { channel, data } = serde_json::from_str(&text).ok()?;
+    match channel.as_str() {
+        "trades" => {
+            let raw: Vec<&RawValue> = serde_json::from_str(data.get()).ok()?;
+            let items = rows::items::<WsTrade>(&channel, &raw);
+            let mut coins = items.iter().filter_map(|item| match item {
+                Item::Read(trade) => Some(trade.coin),
+                Item::Unreadable { coin, .. } => *coin,
+            });
+            let first = coins.next()?;
+            if coins.any(|coin| coin != first) {
+                return None;
+            }
+            let rows = rows::in_order::<WsTrade>(items);
+            (!rows.rows.is_empty()).then_some(Frame::SomeTrades(rows))
+        }
+        "allMids" => {
+            let MidsApart { mids, dex } = serde_json::from_str(data.get()).ok()?;
+            let Prices { read, without, unread } = rows::prices(mids.get())?;
+            Some(Frame::Mids { dex, mids: rest::stamp_mids(Mids(read), stamp), without, unread })
+        }
+        _ => None,
     }
 }
 
@@ -101,7 +160,12 @@ fn from_message(message: Message, stamp: TimeMs) -> Result<Frame, Fault> {
         }
         Message::Bbo(bbo) => Frame::Bbo(bbo.into()),
         Message::Candle(candle) => Frame::Candle(rest::bar(candle)?),
-        Message::AllMids(all) => Frame::Mids { dex: all.dex, mids: rest::stamp_mids(all.mids, stamp) },
+        Message::AllMids(all) => Frame::Mids {
+            dex: all.dex,
+            mids: rest::stamp_mids(all.mids, stamp),
+            without: 0,
+            unread: Unread::default(),
+        },
         Message::ActiveAssetCtx(ActiveCtx { coin, ctx }) => {
             Frame::Context(ctx.into_record(coin, stamp).ok_or(rest::NO_BASE_VOLUME)?)
         }

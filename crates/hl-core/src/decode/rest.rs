@@ -2,12 +2,15 @@
 
 use serde::de::DeserializeOwned;
 
+use serde_json::value::RawValue;
+
 use super::error::{DecodeError, Fault, locate};
-use super::{oldest_first, parser};
+use super::parser;
+use super::rows::{self, MetaRows, Prices, Read, Rows, SpotRows, Unread};
 use crate::TimeMs;
 use crate::message::info::market::{FundingRate, MetaAndCtxs, SpotMetaAndCtxs};
 use crate::message::info::meta::{Meta, PerpDex, SpotMeta};
-use crate::message::market::{Mids, SpotCtx, WsBook, WsCandle, WsTrade};
+use crate::message::market::{Mids, PerpCtx, SpotCtx, WsBook, WsCandle, WsTrade};
 use crate::record::{Book, Candle, Context, Funding, Mid, Trade};
 use crate::stream::BookVariant;
 
@@ -15,6 +18,9 @@ use crate::stream::BookVariant;
 const MAX_LEVELS: usize = 100;
 /// Dexes that there are at most. The exchange has fewer than ten.
 const MAX_DEXES: usize = 1_000;
+
+/// Longest reason that an error repeats, characters.
+const REASON_CHARS: usize = 80;
 
 pub(super) const NO_BASE_VOLUME: Fault = Fault::Rule("a context without dayBaseVlm");
 
@@ -29,12 +35,9 @@ pub fn answer<T: DeserializeOwned>(what: &str, body: &mut [u8]) -> Result<T, Dec
 /// `recentTrades`, turned round: oldest first.
 ///
 /// # Errors
-/// When the body is not a list of trades.
-pub fn recent_trades(body: &mut [u8]) -> Result<Vec<Trade>, DecodeError> {
-    let mut trades: Vec<Trade> =
-        answer::<Vec<WsTrade>>("recentTrades", body)?.into_iter().rev().map(Trade::from).collect();
-    oldest_first(&mut trades);
-    Ok(trades)
+/// When the body is not a list of trades, or none of them can be read.
+pub fn recent_trades(body: &mut [u8]) -> Result<Rows<Trade>, DecodeError> {
+    rows::list::<WsTrade>("recentTrades", body, true)
 }
 
 /// `l2Book`, in the variant of the stream that it is for; none where the exchange does not know the coin.
@@ -55,16 +58,13 @@ pub(super) fn book(book: WsBook, variant: BookVariant) -> Result<Book, Fault> {
     Ok(book.into_record(variant))
 }
 
-/// `candleSnapshot`, oldest first. The last bar may still be open.
+/// `candleSnapshot`, oldest first. The last bar may still be open. A bar that begins where none can is none that can be
+/// read.
 ///
 /// # Errors
-/// When the body is not a list of bars, or one begins where none can.
-pub fn candles(body: &mut [u8]) -> Result<Vec<Candle>, DecodeError> {
-    const WHAT: &str = "candleSnapshot";
-    let bars = answer::<Vec<WsCandle>>(WHAT, body)?.into_iter().map(bar);
-    let mut candles: Vec<Candle> = bars.collect::<Result<_, _>>().map_err(|fault| unlike(WHAT, fault))?;
-    candles.sort_by_key(|c| c.time);
-    Ok(candles)
+/// When the body is not a list of bars, or none of them can be read, nor when it begins.
+pub fn candles(body: &mut [u8]) -> Result<Rows<Candle>, DecodeError> {
+    rows::list::<WsCandle>("candleSnapshot", body, false)
 }
 
 /// A bar that begins where one can: so a day has no more bars than minutes.
@@ -78,85 +78,181 @@ pub(super) fn bar(bar: WsCandle) -> Result<Candle, Fault> {
 /// `fundingHistory`, oldest first.
 ///
 /// # Errors
-/// When the body is not a list of funding rates.
-pub fn funding(body: &mut [u8]) -> Result<Vec<Funding>, DecodeError> {
-    let mut rates: Vec<Funding> =
-        answer::<Vec<FundingRate>>("fundingHistory", body)?.into_iter().map(Funding::from).collect();
-    rates.sort_by_key(|r| r.time);
-    Ok(rates)
+/// When the body is not a list of funding rates, or none of them can be read, nor when it was settled.
+pub fn funding(body: &mut [u8]) -> Result<Rows<Funding>, DecodeError> {
+    rows::list::<FundingRate>("fundingHistory", body, false)
 }
 
-/// `allMids`, sorted by coin, stamped with the exchange's time as estimated at receipt.
+/// `allMids`, sorted by coin, stamped with the exchange's time as estimated at receipt. A coin whose price is null or empty
+/// has none.
 ///
 /// # Errors
-/// When the body is not a map of prices by coin.
-pub fn all_mids(body: &mut [u8], stamp: TimeMs) -> Result<Vec<Mid>, DecodeError> {
-    Ok(stamp_mids(answer::<Mids>("allMids", body)?, stamp))
+/// When the body is not a map of prices by coin, or none of them can be read.
+pub fn all_mids(body: &mut [u8], stamp: TimeMs) -> Result<Read<Vec<Mid>>, DecodeError> {
+    const WHAT: &str = "allMids";
+    match parser::typed::<Mids>(body) {
+        Ok(mids) => Ok(stamp_mids(mids, stamp).into()),
+        Err(fault) => match rows::lossy(body).as_deref().and_then(rows::prices) {
+            Some(Prices { read, unread, .. }) => Ok(Read { value: stamp_mids(Mids(read), stamp), unread }),
+            None => Err(locate::<Mids>(Some(WHAT.to_owned()), body, fault)),
+        },
+    }
 }
 
 pub(super) fn stamp_mids(mids: Mids, time: TimeMs) -> Vec<Mid> {
     mids.0.into_iter().map(|(coin, px)| Mid { coin, time, px }).collect()
 }
 
+/// An answer as a whole where it can be read so, else as `apart` reads its rows.
+fn listing<T: DeserializeOwned, R: From<T>>(
+    what: &str,
+    body: &mut [u8],
+    apart: impl FnOnce(&str) -> Option<R>,
+) -> Result<R, DecodeError> {
+    match parser::typed::<T>(body) {
+        Ok(whole) => Ok(whole.into()),
+        Err(fault) => match rows::lossy(body).as_deref().and_then(apart) {
+            Some(read) => Ok(read),
+            None => Err(locate::<T>(Some(what.to_owned()), body, fault)),
+        },
+    }
+}
+
 /// `meta`: the perpetuals of a dex.
 ///
 /// # Errors
-/// When the body is not such a listing.
-pub fn meta(body: &mut [u8]) -> Result<Meta, DecodeError> {
-    answer("meta", body)
+/// When the body is not such a listing, or no perpetual of it can be read.
+pub fn meta(body: &mut [u8]) -> Result<Read<Meta>, DecodeError> {
+    const WHAT: &str = "meta";
+    listing::<Meta, _>(WHAT, body, |text| {
+        let rows: MetaRows<'_> = serde_json::from_str(text).ok()?;
+        let mut unread = Unread::default();
+        let (_, meta) = rows.read(WHAT, &mut unread);
+        (!meta.universe.is_empty()).then_some(Read { value: meta, unread })
+    })
 }
 
-/// `metaAndAssetCtxs`: the perpetuals of a dex, and their contexts in the same order, stamped.
+/// `metaAndAssetCtxs`: the perpetuals of a dex, and their contexts in the same order, stamped. A perpetual that cannot be
+/// read has no context either; one whose context cannot be read is among the perpetuals.
 ///
 /// # Errors
-/// When the body is not such a listing, or has not one context for each perpetual.
-pub fn meta_and_contexts(body: &mut [u8], stamp: TimeMs) -> Result<(Meta, Vec<Context>), DecodeError> {
+/// When the body is not such a listing, has not one context for each perpetual, or no context of it can be read.
+pub fn meta_and_contexts(body: &mut [u8], stamp: TimeMs) -> Result<Read<(Meta, Vec<Context>)>, DecodeError> {
     const WHAT: &str = "metaAndAssetCtxs";
-    let MetaAndCtxs(meta, ctxs) = answer(WHAT, body)?;
-    if meta.universe.len() != ctxs.len() {
-        return Err(unlike(WHAT, Fault::Rule("not one context for each perpetual")));
+    const NOT_ONE_EACH: Fault = Fault::Rule("not one context for each perpetual");
+    let fault = match parser::typed::<MetaAndCtxs>(body) {
+        Ok(MetaAndCtxs(meta, ctxs)) if meta.universe.len() != ctxs.len() => {
+            return Err(unlike(WHAT, NOT_ONE_EACH));
+        }
+        Ok(MetaAndCtxs(meta, ctxs)) => {
+            let contexts =
+                meta.universe.iter().zip(&ctxs).map(|(asset, ctx)| ctx.into_record(asset.name, stamp));
+            match contexts.collect() {
+                Some(contexts) => return Ok((meta, contexts).into()),
+                None => NO_BASE_VOLUME,
+            }
+        }
+        Err(fault) => fault,
+    };
+    let text = rows::lossy(body);
+    let apart =
+        text.as_deref().and_then(|text| serde_json::from_str::<(MetaRows<'_>, Vec<&RawValue>)>(text).ok());
+    let Some((meta, ctxs)) = apart else {
+        return Err(locate::<MetaAndCtxs>(Some(WHAT.to_owned()), body, fault));
+    };
+    let mut unread = Unread::default();
+    let (assets, meta) = meta.read(WHAT, &mut unread);
+    if assets.len() != ctxs.len() {
+        return Err(unlike(WHAT, NOT_ONE_EACH));
     }
-    let contexts: Option<Vec<Context>> =
-        meta.universe.iter().zip(ctxs).map(|(asset, ctx)| ctx.into_record(asset.name, stamp)).collect();
-    Ok((meta, contexts.ok_or_else(|| unlike(WHAT, NO_BASE_VOLUME))?))
+    let mut contexts = Vec::with_capacity(assets.len());
+    for ((at, asset), raw) in assets.into_iter().enumerate().zip(ctxs) {
+        // Whose the context is nothing else says.
+        let Some(asset) = asset else { continue };
+        let ctx = rows::one::<PerpCtx>(WHAT, at, raw);
+        match ctx.and_then(|ctx| ctx.into_record(asset.name, stamp).ok_or_else(|| NO_BASE_VOLUME.to_string()))
+        {
+            Ok(context) => contexts.push(context),
+            Err(reason) => unread.note(Some(asset.name), || reason),
+        }
+    }
+    match (contexts.is_empty(), unread.reason.clone()) {
+        (true, Some(reason)) => Err(nothing(WHAT, &reason)),
+        _ => Ok(Read { value: (meta, contexts), unread }),
+    }
 }
 
 /// `spotMeta`: spot pairs and tokens.
 ///
 /// # Errors
-/// When the body is not such a listing.
-pub fn spot_meta(body: &mut [u8]) -> Result<SpotMeta, DecodeError> {
-    answer("spotMeta", body)
+/// When the body is not such a listing, or no pair of it can be read.
+pub fn spot_meta(body: &mut [u8]) -> Result<Read<SpotMeta>, DecodeError> {
+    const WHAT: &str = "spotMeta";
+    listing::<SpotMeta, _>(WHAT, body, |text| {
+        let rows: SpotRows<'_> = serde_json::from_str(text).ok()?;
+        let mut unread = Unread::default();
+        let meta = rows.read(WHAT, &mut unread);
+        (!meta.universe.is_empty()).then_some(Read { value: meta, unread })
+    })
 }
 
 /// `spotMetaAndAssetCtxs`: spot pairs, and contexts by coin, stamped and sorted by coin. Outcomes have contexts too,
 /// so there are more of these than pairs.
 ///
 /// # Errors
-/// When the body is not such a listing.
+/// When the body is not such a listing, or no context of it can be read.
 pub fn spot_meta_and_contexts(
     body: &mut [u8],
     stamp: TimeMs,
-) -> Result<(SpotMeta, Vec<Context>), DecodeError> {
-    let SpotMetaAndCtxs(meta, ctxs) = answer("spotMetaAndAssetCtxs", body)?;
+) -> Result<Read<(SpotMeta, Vec<Context>)>, DecodeError> {
+    const WHAT: &str = "spotMetaAndAssetCtxs";
+    let Read { value: SpotMetaAndCtxs(meta, ctxs), unread } =
+        listing::<SpotMetaAndCtxs, _>(WHAT, body, |text| {
+            let (meta, ctxs): (SpotRows<'_>, Vec<&RawValue>) = serde_json::from_str(text).ok()?;
+            let mut unread = Unread::default();
+            let meta = meta.read(WHAT, &mut unread);
+            let ctxs: Vec<SpotCtx> = rows::each(WHAT, &ctxs, &mut unread).into_iter().flatten().collect();
+            (!ctxs.is_empty()).then_some(Read { value: SpotMetaAndCtxs(meta, ctxs), unread })
+        })?;
     let mut contexts: Vec<Context> = ctxs.into_iter().map(|ctx: SpotCtx| ctx.into_record(stamp)).collect();
     contexts.sort_by_key(|c| c.coin);
-    Ok((meta, contexts))
+    Ok(Read { value: (meta, contexts), unread })
 }
 
-/// `perpDexs`: the dexes, by index; the first is null.
+/// `perpDexs`: the dexes, by index; the first is null, and so is one that cannot be read.
 ///
 /// # Errors
 /// When the body is not a list of dexes, or of more than 1,000: each costs a request.
-pub fn perp_dexs(body: &mut [u8]) -> Result<Vec<Option<PerpDex>>, DecodeError> {
+pub fn perp_dexs(body: &mut [u8]) -> Result<Read<Vec<Option<PerpDex>>>, DecodeError> {
     const WHAT: &str = "perpDexs";
-    let dexes: Vec<_> = answer(WHAT, body)?;
-    if dexes.len() > MAX_DEXES {
+    let dexes: Read<Vec<Option<PerpDex>>> = listing::<Vec<_>, _>(WHAT, body, |text| {
+        let rows: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+        let mut unread = Unread::default();
+        let dexes: Vec<Option<Option<PerpDex>>> = rows::each(WHAT, &rows, &mut unread);
+        let is_any = dexes.iter().any(Option::is_some);
+        is_any.then(|| Read { value: dexes.into_iter().map(Option::flatten).collect(), unread })
+    })?;
+    if dexes.value.len() > MAX_DEXES {
         return Err(unlike(WHAT, Fault::Rule("more than 1,000 dexes")));
     }
     Ok(dexes)
 }
 
+/// The error of a text whose shape is right.
 fn unlike(what: &str, fault: Fault) -> DecodeError {
-    DecodeError { what: what.to_owned(), path: None, at: 0, excerpt: String::new(), fault }
+    DecodeError {
+        what: what.to_owned(),
+        path: None,
+        at: 0,
+        excerpt: Box::default(),
+        fault,
+        coin: None,
+        well_formed: true,
+    }
+}
+
+/// The error of a text of which no row can be read: why the first cannot.
+pub(super) fn nothing(what: &str, reason: &str) -> DecodeError {
+    let excerpt = reason.chars().take(REASON_CHARS).collect();
+    DecodeError { excerpt, ..unlike(what, Fault::Rule("none of its rows can be read")) }
 }

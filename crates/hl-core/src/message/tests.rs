@@ -464,6 +464,11 @@ mod robust {
             prop_assert_eq!(&text, &before);
             match (&alone, &whole) {
                 (Err(_), Err(_) | Ok(Frame::Unknown { .. })) => {}
+                // Some of its rows.
+                (Err(_), Ok(Frame::SomeTrades(rows))) => prop_assert!(rows.unreadable() > 0),
+                (Err(_), Ok(Frame::Mids { without, unread, .. })) => {
+                    prop_assert!(*without > 0 || !unread.is_empty());
+                }
                 // Read, then refused for what it says.
                 (Ok(_), Err(error)) => prop_assert!(matches!(error.fault, decode::Fault::Rule(_)), "{error}"),
                 (Ok(_), Ok(Frame::Unknown { channel })) => prop_assert!(false, "{channel} is typed"),

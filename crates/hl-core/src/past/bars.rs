@@ -1,4 +1,5 @@
-use super::{Page, WIDEST, proper};
+use super::{Page, WIDEST, proper, unreadable};
+use crate::decode::Rows;
 use crate::ledger::Span;
 use crate::record::Candle;
 use crate::time::DAY_MS;
@@ -80,7 +81,15 @@ impl BarsQuestion {
 
     /// What the answer says.
     #[must_use]
-    pub fn page(&self, mut bars: Vec<Candle>) -> Page {
+    pub fn page(&self, answer: impl Into<Rows<Candle>>) -> Page {
+        let answer = answer.into();
+        let of = |open: TimeMs| Span { from: open, to: self.end_of(open) };
+        let unreadable = unreadable(&answer, |bar| of(bar.time), |time| of(self.interval.open_of(time)));
+        self.readable(answer.rows).but_for(&unreadable)
+    }
+
+    /// What those bars of the answer say that can be read.
+    fn readable(&self, mut bars: Vec<Candle>) -> Page {
         let Span { from, to } = self.about;
         bars.retain(|bar| (bar.coin, bar.interval) == (self.coin, self.interval));
         // Of two versions the one with more trades is the later one.
@@ -161,6 +170,37 @@ mod tests {
 
     fn proven(page: &Page) -> Vec<(Span, usize)> {
         page.proven.iter().map(|(span, records)| (*span, records.len())).collect()
+    }
+
+    #[test]
+    fn a_bar_that_cannot_be_read_is_not_proven_and_not_asked_for_again() {
+        use crate::decode::Hole;
+        let hole = |at, rows, times: Option<(i64, i64)>| Hole {
+            at,
+            rows,
+            times: times.map(|(from, to)| Span::new(TimeMs(from * MINUTE), TimeMs(to * MINUTE))),
+        };
+        let page = |minutes: &[i64], holes: &[Hole]| {
+            let rows = Rows { rows: bars(minutes.iter().copied()), holes: holes.to_vec(), reason: None };
+            let page = question(9_900, 9_910, 0).unwrap().page(rows);
+            (proven(&page), page.unreadable, page.lost)
+        };
+        // By its own time, or between its neighbours.
+        let parted = vec![(span(9_900, 9_904), 2), (span(9_905, 9_910), 2)];
+        let answer = [9_899, 9_902, 9_903, 9_906, 9_909, 9_911];
+        assert_eq!(
+            page(&answer, &[hole(3, 1, Some((9_904, 9_904)))]),
+            (parted, vec![span(9_904, 9_905)], vec![])
+        );
+        assert_eq!(page(&answer, &[hole(3, 1, None)]).1, [span(9_904, 9_906)]);
+        // At an end only its own time says where it lies, and no further than it reaches.
+        assert_eq!(page(&[9_899, 9_907], &[hole(2, 2, Some((9_908, 9_909)))]).1, [span(9_908, 9_910)]);
+        assert_eq!(page(&[9_899, 9_907], &[hole(2, 2, Some((9_908, 9_999)))]).1, []);
+        assert_eq!(page(&[9_899, 9_907], &[hole(2, 1, None)]).1, []);
+        assert_eq!(
+            page(&[], &[hole(0, 1, Some((9_903, 9_903)))]),
+            (vec![], vec![span(9_903, 9_904)], vec![])
+        );
     }
 
     #[test]

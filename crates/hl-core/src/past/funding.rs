@@ -1,4 +1,5 @@
-use super::{Page, proper};
+use super::{Page, proper, unreadable};
+use crate::decode::Rows;
 use crate::ledger::Span;
 use crate::record::Funding;
 use crate::time::DAY_MS;
@@ -51,7 +52,18 @@ impl FundingQuestion {
 
     /// What the answer says.
     #[must_use]
-    pub fn page(&self, asked: TimeMs, mut rows: Vec<Funding>) -> Page {
+    pub fn page(&self, asked: TimeMs, answer: impl Into<Rows<Funding>>) -> Page {
+        let answer = answer.into();
+        let hour = |time: TimeMs| {
+            let from = time.floor(FUNDING_MS);
+            Span { from, to: from + FUNDING_MS }
+        };
+        let unreadable = unreadable(&answer, |row| hour(row.time), hour);
+        self.readable(asked, answer.rows).but_for(&unreadable)
+    }
+
+    /// What those rows of the answer say that can be read.
+    fn readable(&self, asked: TimeMs, mut rows: Vec<Funding>) -> Page {
         rows.retain(|row| row.coin == self.coin);
         rows.sort_by_key(|row| row.time);
         rows.dedup_by_key(|row| row.time);

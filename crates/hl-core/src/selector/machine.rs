@@ -6,6 +6,9 @@ use crate::seeded::guard;
 use crate::timeline::Grant;
 use crate::{Epoch, Lane, RunId, SourceId, StreamKey, Token};
 
+/// Convictions are forgiven after so many times as long as deaths are: a witness that is wrong may be so every few minutes.
+const CALM_TIMES: i64 = 5;
+
 /// One subscription of a stream.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Socket {
@@ -15,8 +18,8 @@ enum Socket {
     Starting { since: Mono },
     /// No run, after a failure.
     Down,
-    /// A run is up and proves itself until `until`; its data waits in the ring.
-    Settling { run: RunId, until: Mono },
+    /// A run is up since `since` and proves itself until `until`; its data waits in the ring.
+    Settling { run: RunId, since: Mono, until: Mono },
     /// The run has proved itself, at `since`: it owns the stream, or stands by with its ring.
     Proved { run: RunId, since: Mono },
     /// The owning run is silent beyond its rhythm; a witness has been asked for at `asked`.
@@ -33,12 +36,67 @@ impl Socket {
     }
 }
 
+/// Why a run that had proved itself is no more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    /// It died, or another one took its place.
+    Died,
+    /// A witness says that it missed something.
+    Convicted,
+}
+
 /// A lane of a stream.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct LaneState {
     socket: Socket,
-    /// Runs in a row that died before they were stable: each doubles the settling.
-    flaps: u32,
+    /// Runs in a row that died before they were stable: each doubles the settling. One that dies while it settles has moved
+    /// nothing.
+    deaths: u32,
+    /// Runs in a row that were convicted before they were stable: each doubles the settling, and longer than deaths do. The
+    /// socket lives, so what it brings meanwhile is not lost; and the witness may be wrong.
+    convictions: u32,
+}
+
+/// How long settling lasts after so many ends in a row: one is bad luck, from the second on it is flapping.
+fn settling(timing: Timing, ends: u32, longest_ms: i64) -> i64 {
+    timing.settle_ms.saturating_mul(1 << ends.saturating_sub(1).min(16)).min(longest_ms)
+}
+
+/// When a run that settles since `since`, at the latest until `until`, has proved itself.
+fn settled_at(timing: Timing, unanswered: bool, since: Mono, until: Mono) -> Mono {
+    if unanswered { until.min(since + timing.settle_ms) } else { until }
+}
+
+impl LaneState {
+    fn settle_ms(&self, timing: Timing) -> i64 {
+        let after_deaths = settling(timing, self.deaths, timing.longest_settle_ms);
+        after_deaths.max(settling(timing, self.convictions, timing.longest_convicted_ms))
+    }
+
+    /// The lane has no run any more.
+    fn end(&mut self, now: Mono, timing: Timing, end: End) {
+        let proved = match self.socket {
+            Socket::Proved { since, .. } | Socket::Asked { since, .. } => Some(now - since),
+            Socket::Absent | Socket::Starting { .. } | Socket::Down | Socket::Settling { .. } => None,
+        };
+        self.socket = Socket::Down;
+        let Some(proved_ms) = proved else { return };
+        let calm_ms = timing.stable_ms.saturating_mul(CALM_TIMES);
+        if proved_ms >= timing.stable_ms {
+            self.deaths = 0;
+        }
+        if proved_ms >= calm_ms {
+            self.convictions = 0;
+        }
+        let (ends, longest_ms, stable_ms) = match end {
+            End::Died => (&mut self.deaths, timing.longest_settle_ms, timing.stable_ms),
+            End::Convicted => (&mut self.convictions, timing.longest_convicted_ms, calm_ms),
+        };
+        // Beyond the longest nothing doubles any more; and a run that was stable is forgiven its end.
+        if proved_ms < stable_ms && settling(timing, *ends, longest_ms) < longest_ms {
+            *ends += 1;
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -49,6 +107,8 @@ struct Stream {
     live: Option<Grant>,
     /// Why the next claim's first piece may be incomplete.
     cause: Cause,
+    /// REST owns the stream and gets no answers: a socket that works is worth more than one that was tried for long.
+    unanswered: bool,
 }
 
 impl Stream {
@@ -58,9 +118,11 @@ impl Stream {
                 true => Socket::Starting { since: now },
                 false => Socket::Absent,
             },
-            flaps: 0,
+            deaths: 0,
+            convictions: 0,
         };
-        Self { leased: false, lanes: Lane::ALL.map(lane), live: None, cause: Cause::DaemonDown }
+        let lanes = Lane::ALL.map(lane);
+        Self { leased: false, lanes, live: None, cause: Cause::DaemonDown, unanswered: false }
     }
 
     fn lane(&mut self, lane: Lane) -> &mut LaneState {
@@ -83,13 +145,13 @@ impl Stream {
     }
 
     /// A witness says that the run missed something. Whether it was one that has proved itself.
-    fn give_up(&mut self, run: RunId) -> bool {
+    fn give_up(&mut self, now: Mono, timing: Timing, run: RunId) -> bool {
         let owned = self.owns(run);
         let lane = self.lane(run.lane);
         if lane.socket.proved() != Some(run) || !guard!(Witness) {
             return false;
         }
-        lane.socket = Socket::Down;
+        lane.end(now, timing, End::Convicted);
         if owned {
             self.cause = Cause::Silence;
         }
@@ -171,8 +233,17 @@ impl Selector {
             Event::Silent { stream, run } => self.silent(now, stream, run),
             Event::Probed { stream, run, missed } => self.probed(now, stream, run, missed),
             Event::Missed { stream, run } => {
-                if self.streams.get_mut(&stream).is_some_and(|s| s.give_up(run)) {
+                let timing = self.timing;
+                if self.streams.get_mut(&stream).is_some_and(|s| s.give_up(now, timing, run)) {
                     self.outbox.push_back(Effect::Renew { stream, run });
+                }
+                self.decide(now, stream);
+            }
+            Event::Answers { stream, epoch, fail } => {
+                let asked =
+                    self.streams.get_mut(&stream).filter(|s| s.live.is_some_and(|l| l.epoch == epoch));
+                if let Some(s) = asked {
+                    s.unanswered = fail;
                 }
                 self.decide(now, stream);
             }
@@ -197,9 +268,9 @@ impl Selector {
             | Socket::Asked { run: r, .. }
                 if r >= run => {}
             _ => {
-                // One death is bad luck; from the second on it is flapping.
-                let patience = timing.settle_ms.saturating_mul(1 << lane.flaps.saturating_sub(1).min(16));
-                lane.socket = Socket::Settling { run, until: now + patience.min(timing.longest_settle_ms) };
+                lane.end(now, timing, End::Died);
+                let until = now + lane.settle_ms(timing);
+                lane.socket = Socket::Settling { run, since: now, until };
             }
         }
         self.decide(now, stream);
@@ -212,19 +283,17 @@ impl Selector {
         let ended = match state.socket {
             Socket::Absent => return,
             Socket::Starting { .. } | Socket::Down => None,
-            Socket::Settling { run, .. } => Some((run, 0)),
-            Socket::Proved { run, since } | Socket::Asked { run, since, .. } => Some((run, now - since)),
+            Socket::Settling { run, .. } | Socket::Proved { run, .. } | Socket::Asked { run, .. } => {
+                Some(run)
+            }
         };
-        match (ended, run) {
-            (Some((current, _)), Some(run)) if current != run => return,
-            (Some((_, proved_ms)), _) if proved_ms >= timing.stable_ms => state.flaps = 0,
-            (Some(_), _) => state.flaps = state.flaps.saturating_add(1),
-            (None, _) => {}
+        if ended.zip(run).is_some_and(|(current, run)| current != run) {
+            return;
         }
-        state.socket = Socket::Down;
+        state.end(now, timing, End::Died);
         // What was not collected before is not missed because a socket does not come.
         let begins = s.live.is_none() && !matches!(s.cause, Cause::FirstStart | Cause::DaemonDown);
-        if begins || ended.is_some_and(|(run, _)| s.owns(run)) {
+        if begins || ended.is_some_and(|run| s.owns(run)) {
             s.cause = cause;
         }
         self.decide(now, stream);
@@ -251,9 +320,10 @@ impl Selector {
     }
 
     fn probed(&mut self, now: Mono, stream: StreamKey, run: RunId, missed: bool) {
+        let timing = self.timing;
         let Some(s) = self.streams.get_mut(&stream) else { return };
         // What was missed stays missed, however late the answer comes.
-        if missed && s.give_up(run) {
+        if missed && s.give_up(now, timing, run) {
             self.outbox.push_back(Effect::Renew { stream, run });
         } else if let Socket::Asked { run: asked, since, .. } = s.lane(run.lane).socket
             && asked == run
@@ -268,9 +338,12 @@ impl Selector {
     fn decide(&mut self, now: Mono, stream: StreamKey) {
         let timing = self.timing;
         let Some(s) = self.streams.get_mut(&stream) else { return };
+        let unanswered = s.unanswered;
         for lane in &mut s.lanes {
             match lane.socket {
-                Socket::Settling { run, until } if until <= now => {
+                Socket::Settling { run, since, until }
+                    if settled_at(timing, unanswered, since, until) <= now =>
+                {
                     lane.socket = Socket::Proved { run, since: now };
                 }
                 Socket::Asked { run, since, asked } if asked + timing.probe_limit_ms <= now => {
@@ -298,6 +371,7 @@ impl Selector {
         }
         let (source, run) = wanted;
         s.live = Some(Grant { epoch: self.mint.mint(), source, run, cause: s.cause });
+        s.unanswered = false;
         // REST's samples leave holes of their own; a socket that takes over from it met no outage.
         s.cause = match source {
             SourceId::Rest => Cause::Handover,
@@ -320,7 +394,9 @@ impl Selector {
             Socket::Starting { since } if s.leased && s.live.is_none() && !s.is_settling() => {
                 Some(since + self.timing.start_grace_ms)
             }
-            Socket::Settling { until, .. } => Some(until),
+            Socket::Settling { since, until, .. } => {
+                Some(settled_at(self.timing, s.unanswered, since, until))
+            }
             Socket::Asked { asked, .. } => Some(asked + self.timing.probe_limit_ms),
             Socket::Absent | Socket::Starting { .. } | Socket::Down | Socket::Proved { .. } => None,
         };

@@ -119,6 +119,15 @@ pub enum Event {
         /// The run.
         run: RunId,
     },
+    /// The requests of REST, which owns the stream under this claim, begin to fail, or are answered again.
+    Answers {
+        /// The stream.
+        stream: StreamKey,
+        /// The claim.
+        epoch: Epoch,
+        /// Whether they fail.
+        fail: bool,
+    },
     /// Time passed: look at deadlines.
     Tick,
 }
@@ -168,6 +177,8 @@ pub struct Timing {
     pub settle_ms: i64,
     /// The longest that settling becomes when runs keep dying young.
     pub longest_settle_ms: i64,
+    /// The longest that it becomes when witnesses keep saying that runs missed something.
+    pub longest_convicted_ms: i64,
     /// A run that owned this long was stable: the next one settles for the shortest time again.
     pub stable_ms: i64,
     /// How long the socket is waited for at the start before REST begins.
@@ -181,6 +192,7 @@ impl Default for Timing {
         Self {
             settle_ms: 3_000,
             longest_settle_ms: 20_000,
+            longest_convicted_ms: 60_000,
             stable_ms: 60_000,
             start_grace_ms: 8_000,
             probe_limit_ms: 15_000,

@@ -111,6 +111,89 @@ fn a_flapping_socket_settles_longer_each_time_and_a_stable_one_is_forgiven() {
 }
 
 #[test]
+fn a_run_that_dies_while_it_settles_has_moved_nothing_and_lengthens_nothing() {
+    let mut s = owned();
+    s.step(90_000, down(1));
+    for run in 2..20 {
+        let now = 90_000 + 2_000 * i64::try_from(run).unwrap();
+        s.step(now, up(run));
+        assert_eq!(s.next_deadline(), Some(now + Timing::default().settle_ms), "run {run}");
+        s.step(now + 1_500, down(run));
+    }
+    assert_eq!(s.handovers(), 2, "an outage in which sockets open and die");
+}
+
+/// A run is up at 1 s after the end of the one before, and convicted so long after it owns the stream. How long it settled.
+fn convicted(s: &mut Selector, now: &mut Mono, run: u64, after_ms: i64) -> i64 {
+    *now += 1_000;
+    s.step(*now, up(run));
+    let until = s.next_deadline().unwrap();
+    let settled = until - *now;
+    *now = until;
+    s.step(*now, Event::Tick);
+    assert_eq!(owner(s), WS(run));
+    *now += after_ms;
+    s.step(*now, Event::Missed { stream: stream(), run: RunId::first(run) });
+    assert_eq!(owner(s), REST);
+    settled
+}
+
+#[test]
+fn a_witness_that_convicts_again_and_again_moves_the_stream_less_and_less_often() {
+    for after_ms in [2_000, 65_000] {
+        let mut s = owned();
+        let mut now = 20_000;
+        s.step(now, Event::Missed { stream: stream(), run: RunId::first(1) });
+        let settled: Vec<_> = (2..10).map(|run| convicted(&mut s, &mut now, run, after_ms)).collect();
+        assert_eq!(settled, [3_000, 6_000, 12_000, 24_000, 48_000, 60_000, 60_000, 60_000], "{after_ms}");
+        convicted(&mut s, &mut now, 10, 5 * Timing::default().stable_ms);
+        assert_eq!(
+            convicted(&mut s, &mut now, 11, 0),
+            3_000,
+            "a witness that was silent for long is heard at once"
+        );
+    }
+}
+
+#[test]
+fn deaths_and_convictions_do_not_add_up() {
+    let mut s = owned();
+    let mut now = 20_000;
+    s.step(now, Event::Missed { stream: stream(), run: RunId::first(1) });
+    (2..5).for_each(|run| _ = convicted(&mut s, &mut now, run, 0));
+    for (run, settled) in [(5, 24_000), (6, 24_000), (7, 24_000)] {
+        s.step(now, up(run));
+        assert_eq!(s.next_deadline(), Some(now + settled));
+        now += settled;
+        s.step(now, Event::Tick);
+        s.step(now, down(run));
+    }
+}
+
+#[test]
+fn rest_that_gets_no_answers_does_not_keep_a_stream_whose_socket_works() {
+    let mut s = owned();
+    let mut now = 20_000;
+    s.step(now, Event::Missed { stream: stream(), run: RunId::first(1) });
+    (2..6).for_each(|run| _ = convicted(&mut s, &mut now, run, 0));
+    let epoch = s.view()[0].live.unwrap().epoch;
+    let answers = |fail, epoch| Event::Answers { stream: stream(), epoch, fail };
+    s.step(now, up(6));
+    assert_eq!(s.next_deadline(), Some(now + 48_000));
+    s.step(now + 1_000, answers(true, Epoch { local: epoch.local - 1, ..epoch }));
+    assert_eq!(s.next_deadline(), Some(now + 48_000), "what an earlier claim met says nothing of this one");
+    s.step(now + 1_000, answers(true, epoch));
+    assert_eq!(s.next_deadline(), Some(now + 3_000));
+    s.step(now + 2_000, answers(false, epoch));
+    assert_eq!(s.next_deadline(), Some(now + 48_000), "it is answered again");
+    s.step(now + 20_000, answers(true, epoch));
+    assert_eq!(owner(&s), WS(6), "it has settled for long enough");
+    s.step(now + 30_000, down(6));
+    s.step(now + 31_000, up(7));
+    assert_eq!(s.next_deadline(), Some(now + 31_000 + 48_000), "a new claim has met nothing yet");
+}
+
+#[test]
 fn silence_asks_and_only_a_witness_takes_over() {
     let silent = Event::Silent { stream: stream(), run: RunId::first(1) };
     let mut s = owned();
@@ -292,6 +375,12 @@ fn a_newer_run_replaces_one_whose_end_nobody_reported() {
     assert_eq!((owner(&s), s.view()[0].settling), (REST, true), "the old run is no more");
     s.step(20_000 + Timing::default().settle_ms, Event::Tick);
     assert_eq!(owner(&s), WS(2));
+    s.step(30_000, up(3));
+    assert_eq!(
+        s.next_deadline(),
+        Some(30_000 + 2 * Timing::default().settle_ms),
+        "it counts as one that died"
+    );
 }
 
 #[test]
@@ -319,6 +408,9 @@ fn event() -> impl Strategy<Value = Event> {
         2 => run().prop_map(move |run| Event::Silent { stream, run }),
         2 => (run(), any::<bool>()).prop_map(move |(run, missed)| Event::Probed { stream, run, missed }),
         1 => run().prop_map(move |run| Event::Missed { stream, run }),
+        1 => (0..20_u32, any::<bool>()).prop_map(move |(local, fail)| {
+            Event::Answers { stream, epoch: Epoch { token: Token(7), local }, fail }
+        }),
         4 => Just(Event::Tick),
     ]
 }

@@ -140,7 +140,9 @@ impl Candles {
             Content::Answer { records: Records::Candles(bars), from, asked } => {
                 self.answer(common, live, bars, from, asked, witness, out)
             }
-            Content::Frame(_) | Content::Answer { .. } | Content::Unanswered { .. } => Tally::default(),
+            Content::Frame(_) | Content::Answer { .. } | Content::Dropped | Content::Unanswered { .. } => {
+                Tally::default()
+            }
         }
     }
 

@@ -24,7 +24,6 @@ use crate::ledger::{Cause, Change, Span};
 use crate::seeded::guard;
 use crate::source::{Content, Ticket};
 use crate::store::{Recent, StreamStart};
-use crate::stream::Conflation;
 use crate::{Epoch, Kind, Origin, Records, RunId, SourceId, StreamKey, TimeMs};
 
 /// A live claim being given to a source: an entry in the inbox, so that what was queued before it commits first and
@@ -197,7 +196,8 @@ impl Timeline {
     /// edge fill gaps. `None` ends the claim with no successor.
     pub fn handover(&mut self, grant: Option<Grant>, witness: &dyn Witness, out: &mut Vec<Change>) -> Tally {
         let mut tally = Tally::default();
-        self.body.release();
+        let (live, cause) = (self.live.as_ref(), grant.map(|grant| grant.cause));
+        self.body.release(&mut self.common, live, cause, out);
         let Some(grant) = grant else {
             self.live = None;
             return tally;
@@ -217,10 +217,15 @@ impl Timeline {
         let Some(run) = grant.run else { return tally };
         let ring = self.rings[run.lane.index()].take_if(|ring| ring.run == run);
         for content in ring.filter(|_| guard!(Ring)).into_iter().flat_map(Ring::into_contents) {
+            let before = count(&content);
             let content = match self.common.edge {
                 Some(edge) => without_stale_states(content, self.common.key.kind(), edge, &mut tally),
                 None => content,
             };
+            // What was dropped before a stale state is stale itself.
+            if before > 0 && count(&content) == 0 && live.unproven == Some(Cause::Overload) {
+                live.unproven = unproven;
+            }
             tally += self.body.admit(&mut self.common, live, content, witness, out);
         }
         tally
@@ -289,6 +294,7 @@ impl Body {
     ) -> Tally {
         match content {
             Content::Broken { .. } => _ = live.unproven.get_or_insert(Cause::Undecodable),
+            Content::Dropped => _ = live.unproven.replace(Cause::Overload),
             // Between two answers it is sampled; without the second one it was not received.
             Content::Unanswered { cause } => _ = live.unproven.replace(live.missed().unwrap_or(cause)),
             _ => {}
@@ -301,11 +307,17 @@ impl Body {
     }
 
     /// The claim ends: forget what only its holder could still prove.
-    fn release(&mut self) {
+    fn release(
+        &mut self,
+        common: &mut Common,
+        live: Option<&Live>,
+        cause: Option<Cause>,
+        out: &mut Vec<Change>,
+    ) {
         match self {
             Self::Trades(_) => {}
             Self::Candles(body) => body.release(),
-            Self::States(_) => {}
+            Self::States(body) => body.release(common, live, cause, out),
         }
     }
 }
@@ -313,7 +325,9 @@ impl Body {
 impl Live {
     /// Why nothing has come, where nothing has since the claim was given or since requests go unanswered.
     fn missed(self) -> Option<Cause> {
-        self.unproven.filter(|cause| !matches!(cause, Cause::Undecodable | Cause::Sampled | Cause::Handover))
+        self.unproven.filter(|cause| {
+            !matches!(cause, Cause::Undecodable | Cause::Overload | Cause::Sampled | Cause::Handover)
+        })
     }
 
     fn rows(&self, records: Records) -> Change {
@@ -339,6 +353,7 @@ fn count(content: &Content) -> u64 {
         Content::Frame(records) | Content::Answer { records, .. } => records.len() as u64,
         Content::Started { .. }
         | Content::Broken { .. }
+        | Content::Dropped
         | Content::Proof { .. }
         | Content::Unanswered { .. } => 0,
     }
@@ -347,7 +362,7 @@ fn count(content: &Content) -> u64 {
 /// A state that waited in a ring while another source stored newer ones is history: it must not be stamped anew.
 fn without_stale_states(content: Content, kind: Kind, edge: TimeMs, tally: &mut Tally) -> Content {
     match content {
-        Content::Frame(mut records) if kind.spec().conflation == Conflation::State => {
+        Content::Frame(mut records) if matches!(kind, Kind::Mids | Kind::Context) => {
             let before = records.len();
             records.retain_time(|time| time > edge);
             tally.late += (before - records.len()) as u64;

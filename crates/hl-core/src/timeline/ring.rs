@@ -25,11 +25,21 @@ pub(super) struct Ring {
     dropped: Option<TimeMs>,
     records: u64,
     bytes: usize,
+    /// States were dropped before the oldest that is left.
+    lacks_states: bool,
 }
 
 impl Ring {
     pub(super) fn new(run: RunId) -> Self {
-        Self { run, started: None, contents: VecDeque::new(), dropped: None, records: 0, bytes: 0 }
+        Self {
+            run,
+            started: None,
+            contents: VecDeque::new(),
+            dropped: None,
+            lacks_states: false,
+            records: 0,
+            bytes: 0,
+        }
     }
 
     pub(super) fn push(&mut self, content: Content) -> Tally {
@@ -47,6 +57,10 @@ impl Ring {
                 let before = self.contents.len();
                 self.contents.retain(|kept| !matches!(kept, Content::Proof { .. }));
                 self.bytes -= (before - self.contents.len()) * content.bytes();
+                self.bytes += content.bytes();
+                self.contents.push_back(content);
+            }
+            Content::Dropped => {
                 self.bytes += content.bytes();
                 self.contents.push_back(content);
             }
@@ -68,6 +82,11 @@ impl Ring {
     /// Returns how many records went.
     fn drop_oldest(&mut self) -> Option<u64> {
         let oldest = self.contents.pop_front()?;
+        // Whether events join, and bars are whole, is seen from what is left of them.
+        self.lacks_states |= matches!(
+            oldest.records(),
+            Some(Records::Books(_) | Records::Bbos(_) | Records::Mids(_) | Records::Contexts(_))
+        );
         self.records -= count(&oldest);
         self.bytes -= oldest.bytes();
         if let Content::Frame(records @ Records::Trades(_)) = &oldest {
@@ -91,12 +110,13 @@ impl Ring {
 
     fn clear(&mut self) {
         self.contents.clear();
-        self.dropped = None;
+        (self.dropped, self.lacks_states) = (None, false);
         (self.records, self.bytes) = (0, 0);
     }
 
     pub(super) fn into_contents(self) -> impl Iterator<Item = Content> {
         let started = self.started.map(|at| Content::Started { at });
+        let dropped = self.lacks_states.then_some(Content::Dropped);
         let is_trades = |content: &Content| matches!(content, Content::Frame(Records::Trades(_)));
         let (trades, mut others): (Vec<_>, Vec<_>) = self.contents.into_iter().partition(is_trades);
         let mut trades: Vec<_> = trades.into_iter().filter_map(newer_than(self.dropped)).collect();
@@ -108,7 +128,7 @@ impl Ring {
         stretch.sort_by_key(|trade| trade.time);
         let stretches = replay.into_iter().chain([stretch]).filter(|trades| !trades.is_empty());
         others.extend(stretches.map(|trades| Content::Frame(Records::Trades(trades))));
-        started.into_iter().chain(others)
+        started.into_iter().chain(dropped).chain(others)
     }
 }
 

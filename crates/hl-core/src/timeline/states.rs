@@ -1,7 +1,9 @@
 //! States: books, best bids and offers, mids, contexts. Each record replaces the one before.
 //!
-//! The edge is the last record. A hole is a longer time without one than the kind's cadence allows; inside one
-//! healthy subscription a kind that is only pushed on change may be silent for any time.
+//! The edge is the last record. Of a kind that is pushed by a clock a hole is a longer time without one than its cadence
+//! allows. A kind that is pushed at every change may be silent for any time inside one healthy subscription, and between
+//! two of them any pause is a hole: from the moment up to which the first is known to have brought everything, to the
+//! first record of the second. A run that begins with the state of the edge, or an earlier one, misses nothing after it.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +11,12 @@ use super::{Common, Live, Tally};
 use crate::ledger::{Cause, Change, Span};
 use crate::record::Context;
 use crate::source::Content;
+use crate::stream::Conflation;
 use crate::{Coin, Decimal, Kind, Records, TimeMs};
+
+/// How much later, ms, than the fastest of them a frame may leave the exchange: what bears an earlier time than a ping has
+/// been seen once its pong is there.
+const LEAVES_LATE_MS: i64 = 1_000;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct States {
@@ -18,11 +25,13 @@ pub(super) struct States {
     mids: BTreeMap<Coin, Decimal>,
     /// The last stored context.
     context: Option<Context>,
+    /// Up to when the run that owns the stream is known to have brought everything, of a kind that is pushed at every change.
+    whole_to: Option<TimeMs>,
 }
 
 impl States {
     pub(super) fn new(kind: Kind) -> Self {
-        Self { kind, mids: BTreeMap::new(), context: None }
+        Self { kind, mids: BTreeMap::new(), context: None, whole_to: None }
     }
 
     pub(super) fn admit(
@@ -32,15 +41,19 @@ impl States {
         content: Content,
         out: &mut Vec<Change>,
     ) -> Tally {
-        let records = match content {
-            Content::Frame(records) => records,
+        let (records, is_pushed) = match content {
+            Content::Frame(records) => (records, true),
             Content::Answer { records, .. } => {
                 live.unproven.get_or_insert(Cause::Sampled);
-                records
+                (records, false)
+            }
+            Content::Proof { sent } => {
+                self.prove(live, sent);
+                return Tally::default();
             }
             Content::Started { .. }
             | Content::Broken { .. }
-            | Content::Proof { .. }
+            | Content::Dropped
             | Content::Unanswered { .. } => {
                 return Tally::default();
             }
@@ -54,16 +67,19 @@ impl States {
         let Some((first, last)) = records.ends() else { return tally };
         let Some(records) = newer(records, common.edge, &mut tally) else {
             // Seen again at the same time: the stream lives, and nothing is new.
+            if is_pushed {
+                live.unproven = None;
+            }
             return tally;
         };
         let first = common.edge.map_or(first, |edge| first.max(edge));
-        let hole_ms = common.key.spec().hole_ms;
         let begin = match (common.edge, live.unproven.take()) {
             (None, _) => first,
-            (Some(edge), None) if !self.is_steady() || first.since(edge) <= hole_ms => edge,
-            (Some(edge), Some(_)) if first.since(edge) <= hole_ms => edge,
+            (Some(edge), cause) if self.joins(cause, first.since(edge)) => edge,
             (Some(edge), cause) => {
-                common.open_gap(Span::new(edge, first), cause.unwrap_or(Cause::Silence), out);
+                self.settle(common, live, first, out);
+                let from = common.edge.unwrap_or(edge);
+                common.open_gap(Span::new(from, first), cause.unwrap_or(Cause::Silence), out);
                 first
             }
         };
@@ -76,9 +92,54 @@ impl States {
         tally
     }
 
-    /// Pushed also where nothing changed, so that silence inside a subscription is a hole.
-    fn is_steady(&self) -> bool {
-        self.kind.spec().steady
+    /// Whether a record this long after the edge goes on from there. `cause`: why it may not.
+    fn joins(&self, cause: Option<Cause>, pause_ms: i64) -> bool {
+        let within_cadence = pause_ms <= self.kind.spec().hole_ms;
+        match cause {
+            None => self.is_pushed_at_every_change() || within_cadence,
+            Some(Cause::Overload) => false,
+            // Polls bring a state now and then, and promise no more.
+            Some(Cause::Sampled) => within_cadence,
+            Some(_) => !self.is_pushed_at_every_change() && within_cadence,
+        }
+    }
+
+    fn is_pushed_at_every_change(&self) -> bool {
+        let spec = self.kind.spec();
+        !spec.steady && spec.conflation == Conflation::State
+    }
+
+    /// Every frame that left the exchange before a ping has been seen.
+    fn prove(&mut self, live: &Live, sent: TimeMs) {
+        if self.is_pushed_at_every_change() && live.unproven.is_none() {
+            self.whole_to = Some(sent - LEAVES_LATE_MS);
+        }
+    }
+
+    /// The claim ends, for a reason: what its run is known to have brought whole is covered. A run that was convicted of
+    /// silence answered pings too.
+    pub(super) fn release(
+        &mut self,
+        common: &mut Common,
+        live: Option<&Live>,
+        cause: Option<Cause>,
+        out: &mut Vec<Change>,
+    ) {
+        if let Some(live) = live.filter(|_| cause != Some(Cause::Silence)) {
+            self.settle(common, live, TimeMs::MAX, out);
+        }
+        self.whole_to = None;
+    }
+
+    /// Covers what is known to be whole, where that is `before` the next record.
+    fn settle(&mut self, common: &mut Common, live: &Live, before: TimeMs, out: &mut Vec<Change>) {
+        if let (Some(edge), Some(to)) = (common.edge, self.whole_to.take())
+            && edge < to
+            && to < before
+        {
+            out.push(live.covered(Span::new(edge, to)));
+            common.advance(to, out);
+        }
     }
 
     /// Keeps what differs from the last stored state, for the kinds that are stored on change.

@@ -132,7 +132,7 @@ impl Trades {
                 out.push(live.rows(Records::Trades(trades)));
                 Tally { late, ..Tally::default() }
             }
-            Some(cause) if !self.joins(live, &trades, edge) => {
+            Some(cause) if !self.joins(live, &trades, from, edge) => {
                 self.fill(common, live, &trades, from, out);
                 self.apart(common, live, trades, cause, out)
             }
@@ -147,24 +147,23 @@ impl Trades {
         trades.iter().any(|trade| self.known.has(trade))
     }
 
-    /// Whether nothing lies between what is stored and a stretch.
-    fn joins(&self, live: &Live, trades: &[Trade], edge: TimeMs) -> bool {
+    /// Whether nothing lies between what is stored and a stretch, which goes on from the block `from`.
+    fn joins(&self, live: &Live, trades: &[Trade], from: TimeMs, edge: TimeMs) -> bool {
         if !guard!(Join) {
             return true;
         }
         let same_source = self.edge_source == Some(live.grant.source);
         let shares = |block| trades.iter().any(|trade| trade.time == block && self.known.has(trade));
-        let joins = |block| {
-            let reaches_behind = trades.first().is_some_and(|first| first.time < block);
-            (reaches_behind || same_source) && shares(block)
-        };
-        let is_whole = || {
-            let (Some(first), Some(last)) = (trades.first(), trades.last()) else { return false };
-            self.has_all(trades, first.time, last.time.min(edge + 1))
-        };
+        let joins = |from, block| (from < block || same_source) && shares(block);
+        if self.back.is_some_and(|back| joins(from, back)) {
+            return true;
+        }
         // Of the edge block nothing is stored where trades are left out on purpose.
-        let newest = self.known.newest().filter(|block| *block <= edge);
-        self.back.is_some_and(joins) || (newest.is_some_and(joins) && is_whole())
+        let Some(newest) = self.known.newest().filter(|block| *block <= edge) else { return false };
+        let (Some(first), Some(last)) = (trades.first(), trades.last()) else { return false };
+        // What came before it may have a hole, and it joins by itself.
+        let whole_since = |from| self.has_all(trades, from, last.time.min(edge + 1));
+        [from, first.time].into_iter().any(|from| joins(from, newest) && whole_since(from))
     }
 
     /// Whether the trades hold all that are stored strictly between two blocks.
@@ -192,12 +191,15 @@ impl Trades {
         let above = trades.iter().map(|t| t.time).find(|time| edge < *time);
         let next = if first == edge { Some(first) } else { above };
         if let Some(next) = next {
-            if let Some(back) = self.back {
-                self.doubt(common, Span::new(back, first.min(edge)), cause, out);
-            }
+            let back = self.back;
             common.open_gap(Span::new(edge, next), cause, out);
             live.piece = None;
-            return self.append(common, live, trades, next, out);
+            let tally = self.append(common, live, trades, next, out);
+            // After them, since they are stored themselves.
+            if let Some(back) = back {
+                self.doubt(common, Span::new(back, first.min(edge)), cause, out);
+            }
+            return tally;
         }
         if !trades.iter().any(|trade| self.is_new(common, trade)) {
             // Older than what is stored: it proves nothing of what comes next.

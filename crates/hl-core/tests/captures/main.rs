@@ -142,7 +142,7 @@ fn info(tally: &mut Tally, sent: &Value, answer: &Value) {
             let MetaAndCtxs(meta, ctxs) = tally.typed(name, answer);
             assert_eq!(meta.universe.len(), ctxs.len());
             let mut body = answer.to_string().into_bytes();
-            let (_, contexts) = decode::rest::meta_and_contexts(&mut body, TimeMs(1)).unwrap();
+            let (_, contexts) = decode::rest::meta_and_contexts(&mut body, TimeMs(1)).unwrap().value;
             assert!(contexts.iter().zip(&meta.universe).all(|(c, a)| c.coin == a.name));
         }
         InfoRequest::PerpDexs => drop(tally.typed::<Vec<Option<PerpDex>>>(name, answer)),

@@ -3,8 +3,8 @@
 //! Promised: no panic; the text stays as it was; what is accepted is JSON and says what the text says, every price and
 //! size exactly; what is refused is named in a bounded error.
 
-use hl_core::decode::{self, DecodeError, Frame};
-use hl_core::record::Level;
+use hl_core::decode::{self, DecodeError, Frame, Rows};
+use hl_core::record::{Level, Trade};
 use hl_core::{Decimal, TimeMs};
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -63,17 +63,11 @@ pub(super) fn is_bounded(error: &DecodeError, text: &[u8]) {
 fn says(frame: &Frame, data: &Value, stamp: TimeMs) {
     match frame {
         Frame::Trades(trades) => {
-            let mut texts: Vec<&Value> = data.as_array().expect("a list").iter().collect();
-            texts.sort_by_key(|t| t["time"].as_i64());
-            assert_eq!(trades.len(), texts.len(), "every trade");
-            for (trade, text) in trades.iter().zip(texts) {
-                assert_eq!(Some(trade.time.0), text["time"].as_i64());
-                assert_eq!(Some(trade.tid), text["tid"].as_u64());
-                assert_eq!(Some(trade.coin.as_str()), text["coin"].as_str());
-                assert_eq!(Some(trade.side.as_str()), text["side"].as_str());
-                is_exact(trade.px, &text["px"]);
-                is_exact(trade.sz, &text["sz"]);
-            }
+            say_trades(&trades.clone().into(), data.as_array().expect("a list").iter().collect());
+        }
+        Frame::SomeTrades(trades) => {
+            assert!(!trades.rows.is_empty() && !trades.holes.is_empty() && trades.reason.is_some());
+            say_trades(trades, data.as_array().expect("a list").iter().collect());
         }
         Frame::Book(book) => {
             assert_eq!(Some(book.time.0), data["time"].as_i64());
@@ -98,9 +92,10 @@ fn says(frame: &Frame, data: &Value, stamp: TimeMs) {
                 is_exact(decimal, &data[name]);
             }
         }
-        Frame::Mids { mids, .. } => {
+        Frame::Mids { mids, without, unread, .. } => {
             let texts = data["mids"].as_object().expect("a map");
-            assert_eq!(mids.len(), texts.len(), "every mid");
+            let others = u64::from(*without) + unread.rows();
+            assert_eq!(mids.len() as u64 + others, texts.len() as u64, "every mid");
             assert!(mids.is_sorted_by_key(|mid| mid.coin));
             for mid in mids {
                 assert_eq!(mid.time, stamp);
@@ -113,6 +108,33 @@ fn says(frame: &Frame, data: &Value, stamp: TimeMs) {
             is_exact(context.day_ntl_vlm, &data["ctx"]["dayNtlVlm"]);
         }
         Frame::Ack { .. } | Frame::Error(_) | Frame::Pong | Frame::Message(_) | Frame::Unknown { .. } => {}
+    }
+}
+
+/// Every trade says what its text says, in order of time; of the texts that are left over none is lost count of.
+pub(super) fn say_trades(trades: &Rows<Trade>, mut texts: Vec<&Value>) {
+    assert_eq!(trades.len(), texts.len(), "every trade");
+    assert!(
+        trades.rows.is_sorted_by_key(|trade| trade.time) && trades.holes.is_sorted_by_key(|hole| hole.at)
+    );
+    if trades.holes.is_empty() {
+        texts.sort_by_key(|text| text["time"].as_i64());
+    }
+    let mut texts = texts.into_iter();
+    for trade in &trades.rows {
+        let is_its = |text: &&Value| {
+            trades.holes.is_empty()
+                || (text["tid"].as_u64(), text["time"].as_i64()) == (Some(trade.tid), Some(trade.time.0))
+        };
+        // Those out of order among some that cannot be read are not looked for.
+        let Some(text) = texts.find(is_its) else { return };
+        assert_eq!((Some(trade.time.0), Some(trade.tid)), (text["time"].as_i64(), text["tid"].as_u64()));
+        if trades.holes.is_empty() {
+            assert_eq!(Some(trade.coin.as_str()), text["coin"].as_str());
+            assert_eq!(Some(trade.side.as_str()), text["side"].as_str());
+            is_exact(trade.px, &text["px"]);
+            is_exact(trade.sz, &text["sz"]);
+        }
     }
 }
 
@@ -135,8 +157,15 @@ pub(super) fn is_exact(decimal: Decimal, text: &Value) {
 }
 
 fn plain(text: &str) -> (bool, String, String) {
-    let digits = text.trim_start_matches('-');
-    let (whole, places) = digits.split_once('.').unwrap_or((digits, ""));
+    let (digits, power) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, places) = digits.trim_start_matches('-').split_once('.').unwrap_or((digits, ""));
+    let whole = whole.trim_start_matches('-');
+    // The point moves along the digits; what is farther than they reach is zeros.
+    let power = power.trim_start_matches('+').parse::<i32>().expect("an exponent").clamp(-200, 200);
+    let idle = "0".repeat(power.unsigned_abs() as usize);
+    let digits = [&idle, whole, places, &idle].concat();
+    let point = usize::try_from(idle.len() as i32 + whole.len() as i32 + power).expect("within the digits");
+    let (whole, places) = digits.split_at(point);
     let (whole, places) = (whole.trim_start_matches('0'), places.trim_end_matches('0'));
     let is_zero = whole.is_empty() && places.is_empty();
     (text.starts_with('-') && !is_zero, whole.to_owned(), places.to_owned())

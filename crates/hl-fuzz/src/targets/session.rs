@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use arbitrary::{Result, Unstructured};
 use hl_collectors::ws::session::{Action, Hold, Session};
-use hl_core::decode::{self, Frame};
+use hl_core::decode::{self, DecodeError, Fault, Frame, Unread};
 use hl_core::message::{Method, Subscription};
 use hl_core::selector::Event;
 use hl_core::source::{Content, Offer, Ticket};
@@ -115,8 +115,18 @@ impl World {
             3 if self.socket != Socket::None => self.lose(),
             4 => {
                 let channel = *u.choose(&["trades", "l2Book", "candle", "allMids", "bbo", "", "nonsense"])?;
+                let coin = u.arbitrary::<bool>()?.then(|| stream(u)).transpose()?.and_then(StreamKey::coin);
                 let mut out = Vec::new();
-                self.session.undecodable(self.now, self.exchange(), channel, &mut out);
+                let error = DecodeError {
+                    what: channel.to_owned(),
+                    path: None,
+                    at: 0,
+                    excerpt: Box::default(),
+                    fault: Fault::Rule("of no use"),
+                    coin,
+                    well_formed: true,
+                };
+                self.session.undecodable(self.now, self.exchange(), &error, &mut out);
                 self.obey(out);
             }
             5 => self.now += i64::from(u.arbitrary::<u16>()?) * 20,
@@ -209,7 +219,12 @@ impl World {
                 Records::Books(books) => books.into_iter().next().map_or(Frame::Pong, Frame::Book),
                 Records::Bbos(bbos) => bbos.into_iter().next().map_or(Frame::Pong, Frame::Bbo),
                 Records::Candles(bars) => bars.into_iter().next().map_or(Frame::Pong, Frame::Candle),
-                Records::Mids(mids) => Frame::Mids { dex: u.ratio(1, 8)?.then(|| "xyz".to_owned()), mids },
+                Records::Mids(mids) => Frame::Mids {
+                    dex: u.ratio(1, 8)?.then(|| "xyz".to_owned()),
+                    mids,
+                    without: 0,
+                    unread: Unread::default(),
+                },
                 Records::Contexts(contexts) => {
                     contexts.into_iter().next().map_or(Frame::Pong, Frame::Context)
                 }

@@ -87,7 +87,7 @@ impl World {
         for (stream, span) in self.reconciler.audited(stream, &bars) {
             let Some((line, _)) = self.lines.get_mut(&stream) else { continue };
             line.doubted(span);
-            self.tell(stream, &Change::Doubted { span, cause: Cause::Silence });
+            self.tell(stream, &Change::Doubted { span, cause: Cause::Silence }, None);
         }
         Ok(())
     }
@@ -119,6 +119,7 @@ impl World {
             (0, _) => Content::Started { at: records::time(u, self.now)? },
             (1, _) => Content::Broken { at: records::time(u, self.now)? },
             (2 | 3, _) => Content::Proof { sent: self.now },
+            (4, Ticket::Run(_)) => Content::Dropped,
             (_, Ticket::Run(_)) => Content::Frame(records::records(u, of, self.now)?),
             (4, Ticket::Claim(_)) => Content::Unanswered { cause: Cause::Outage },
             (_, Ticket::Claim(_)) => Content::Answer {
@@ -131,6 +132,7 @@ impl World {
             Content::Frame(records) | Content::Answer { records, .. } => records.len() as u64,
             Content::Started { .. }
             | Content::Broken { .. }
+            | Content::Dropped
             | Content::Proof { .. }
             | Content::Unanswered { .. } => 0,
         };
@@ -149,18 +151,21 @@ impl World {
         step: impl FnOnce(&mut Timeline, &Reconciler, &mut Vec<Change>) -> Tally,
     ) -> Tally {
         let Some((line, _)) = self.lines.get_mut(&stream) else { return Tally::default() };
-        let before = line.edge();
+        let (before, claim) = (line.edge(), line.claim().map(|grant| grant.epoch));
         let mut out = Vec::new();
         let tally = step(line, &self.reconciler, &mut out);
         assert!(line.edge() >= before, "{stream}: the edge went from {before:?} to {:?}", line.edge());
+        let now = line.claim().map(|grant| grant.epoch);
         for change in out {
-            self.tell(stream, &change);
+            // A claim that ends says how far its run is known to be whole.
+            let last_word = matches!(change, Change::Covered { epoch, .. } if Some(epoch) == claim);
+            self.tell(stream, &change, if last_word { claim } else { now });
         }
         self.reconciler.take_missed(self.now.since(START));
         for (doubted, span) in self.reconciler.take_doubts() {
             let Some((line, _)) = self.lines.get_mut(&doubted) else { continue };
             line.doubted(span);
-            self.tell(doubted, &Change::Doubted { span, cause: Cause::Silence });
+            self.tell(doubted, &Change::Doubted { span, cause: Cause::Silence }, None);
         }
         for (line, ledger) in self.lines.values() {
             ledger.check(line.edge());
@@ -168,10 +173,10 @@ impl World {
         tally
     }
 
-    fn tell(&mut self, stream: StreamKey, change: &Change) {
+    fn tell(&mut self, stream: StreamKey, change: &Change, standing: Option<Epoch>) {
         self.reconciler.note(self.now.since(START), stream, change);
-        if let Some((line, ledger)) = self.lines.get_mut(&stream) {
-            ledger.apply(change, line.claim().map(|grant| grant.epoch));
+        if let Some((_, ledger)) = self.lines.get_mut(&stream) {
+            ledger.apply(change, standing);
         }
     }
 }

@@ -11,7 +11,7 @@ use hl_core::{Interval, Records, StreamKey, TimeMs};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use crate::Job;
+use crate::{Failing, Job};
 
 /// How often the bars of each stream are audited after the first round, where they are few …
 const ROUND: Duration = Duration::from_secs(600);
@@ -24,6 +24,11 @@ const FIRST: Duration = Duration::from_secs(180);
 const FIRST_LOOK_BACK_MS: i64 = RECENT_MS - 300_000;
 /// A bar is audited this long after its end, ms: a backfill may still be at it before.
 const LAG_MS: i64 = 120_000;
+/// A stream whose bars could not be read is left alone for this long, doubling with each failure in a row.
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
+/// After so many failures in a row somebody is told.
+const TELL_AFTER: u32 = 3;
 /// What was not audited in so long, ms, is not any more.
 const KEPT_MS: i64 = 3_600_000;
 /// Of long bars so many are looked at in any case.
@@ -50,6 +55,14 @@ struct State {
     /// Bars before this are audited, and the number of the run that looked last.
     done: BTreeMap<StreamKey, (TimeMs, u64)>,
     runs: u64,
+    vain: BTreeMap<StreamKey, Vain>,
+}
+
+/// The bars of a stream could not be read the last time.
+struct Vain {
+    times: u32,
+    until: Instant,
+    words: String,
 }
 
 impl AuditBars {
@@ -65,7 +78,12 @@ impl AuditBars {
         exchange_now: Box<dyn Fn() -> TimeMs + Send + Sync>,
         told: Told,
     ) -> Self {
-        let state = Mutex::new(State { due: Instant::now() + FIRST, done: BTreeMap::new(), runs: 0 });
+        let state = Mutex::new(State {
+            due: Instant::now() + FIRST,
+            done: BTreeMap::new(),
+            runs: 0,
+            vain: BTreeMap::new(),
+        });
         Self { store, past, streams, exchange_now, told, state }
     }
 
@@ -82,14 +100,24 @@ impl AuditBars {
         let bars: Vec<_> = (self.streams)().into_iter().filter_map(bars).collect();
         let mut state = self.state();
         state.done.retain(|stream, _| bars.iter().any(|(bar, _)| bar == stream));
+        state.vain.retain(|stream, _| bars.iter().any(|(bar, _)| bar == stream));
         let count = u32::try_from(bars.len().max(1)).unwrap_or(u32::MAX);
         // The first round is quick: a process that ends every few minutes would never come to its later streams.
         let is_first_round = state.done.len() < bars.len();
         state.due = Instant::now() + if is_first_round { PAUSE } else { (ROUND / count).max(PAUSE) };
         state.runs += 1;
         let waited = |(stream, _): &(StreamKey, Interval)| state.done.get(stream).map(|(_, run)| *run);
-        let (stream, interval) = bars.into_iter().min_by_key(waited)?;
+        let now = Instant::now();
+        let waits = |stream: &StreamKey| state.vain.get(stream).is_some_and(|vain| now < vain.until);
+        let (stream, interval) = bars.into_iter().filter(|(stream, _)| !waits(stream)).min_by_key(waited)?;
         Some((stream, interval, state.done.get(&stream).map(|(done, _)| *done)))
+    }
+
+    fn failed(&self, stream: StreamKey, words: String) {
+        let mut state = self.state();
+        let times = state.vain.get(&stream).map_or(0, |vain| vain.times) + 1;
+        let pause = FIRST_PAUSE.saturating_mul(1 << (times - 1).min(16)).min(LONGEST_PAUSE);
+        state.vain.insert(stream, Vain { times, until: Instant::now() + pause, words });
     }
 
     /// Audits the bars of a stream from `from` on. Returns up to where they are audited.
@@ -104,9 +132,11 @@ impl AuditBars {
             // The next look is at the same piece again.
             Err(error) => {
                 debug!(%stream, %error, "the bars could not be audited now");
+                self.failed(stream, error.to_string());
                 return from;
             }
         };
+        self.state().vain.remove(&stream);
         let covered = match self.store.covered_bars(stream, piece).await {
             Ok(covered) => BTreeMap::from_iter(covered),
             Err(error) => {
@@ -138,6 +168,19 @@ impl Job for AuditBars {
 
     fn next_due(&self) -> Option<Instant> {
         Some(self.state().due)
+    }
+
+    fn failing(&self) -> Option<Failing> {
+        let state = self.state();
+        let (stream, worst) = state.vain.iter().max_by_key(|(_, vain)| vain.times)?;
+        (worst.times >= TELL_AFTER).then(|| Failing {
+            times: worst.times,
+            words: format!(
+                "bars of {} streams cannot be audited: {stream}: {}",
+                state.vain.len(),
+                worst.words
+            ),
+        })
     }
 
     fn run(&self) -> BoxFuture<'_, ()> {

@@ -1,7 +1,8 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hl_core::backoff::Backoff;
 use hl_core::ledger::{Cause, Change, Span};
 use hl_core::past::{self, Patience};
 use hl_core::seam::BoxFuture;
@@ -12,8 +13,8 @@ use hl_core::{Epoch, StreamKey, TimeMs};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use crate::Job;
 use crate::backfill::{self, Filled, Step};
+use crate::{Failing, Job};
 
 /// How soon after a gap was opened the job looks at it.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
@@ -21,6 +22,14 @@ const FIRST_LOOK: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_secs(20);
 /// How often it looks where it knows of none: another process may have opened some.
 const IDLE: Duration = Duration::from_secs(600);
+/// A stream whose past could not be read is left alone for this long, doubling: up to a minute where another answer may
+/// come at any time …
+const FIRST_PAUSE: Duration = Duration::from_secs(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// … and up to an hour where the exchange refuses, or what it says cannot be read.
+const LONGEST_VAIN_PAUSE: Duration = Duration::from_secs(3_600);
+/// After so many failures in a row somebody is told.
+const TELL_AFTER: u32 = 3;
 /// A gap in a stream without a past is given up when its end is this old: until then a promoted ring may fill it.
 const RING_LIMIT_MS: i64 = 90_000;
 
@@ -41,9 +50,43 @@ pub struct BackfillGaps {
     exchange_now: Box<dyn Fn() -> TimeMs + Send + Sync>,
     committed: Committed,
     due: Mutex<Option<Instant>>,
+    trouble: Mutex<Trouble>,
     /// What no answer settled, and when it is asked for again.
     patience: Mutex<Patience>,
     past_wanted: Option<PastWanted>,
+}
+
+/// The streams whose past could not be read the last time.
+struct Trouble {
+    streams: BTreeMap<StreamKey, Vain>,
+    rng: fastrand::Rng,
+}
+
+struct Vain {
+    cause: Cause,
+    words: String,
+    times: u32,
+    backoff: Backoff,
+    until: Instant,
+}
+
+impl Trouble {
+    /// Notes a failure. What fails in another way than the last time begins anew.
+    fn failed(&mut self, stream: StreamKey, cause: Cause, words: String) {
+        let longest = match cause {
+            Cause::Refused | Cause::Undecodable => LONGEST_VAIN_PAUSE,
+            _ => LONGEST_PAUSE,
+        };
+        let first = || (0, Backoff::new(FIRST_PAUSE, longest));
+        let before = self.streams.remove(&stream).filter(|before| before.cause == cause);
+        let (times, mut backoff) = before.map_or_else(first, |before| (before.times, before.backoff));
+        let until = Instant::now() + backoff.pause(&mut self.rng);
+        self.streams.insert(stream, Vain { cause, words, times: times + 1, backoff, until });
+    }
+
+    fn waits(&self, stream: StreamKey) -> bool {
+        self.streams.get(&stream).is_some_and(|vain| Instant::now() < vain.until)
+    }
 }
 
 /// A past that is wanted of every stream of bars, however new.
@@ -74,6 +117,10 @@ impl BackfillGaps {
             exchange_now,
             committed,
             due: Mutex::new(Some(Instant::now() + FIRST_LOOK)),
+            trouble: Mutex::new(Trouble {
+                streams: BTreeMap::new(),
+                rng: fastrand::Rng::with_seed(epoch.to_i64().cast_unsigned()),
+            }),
             patience: Mutex::default(),
             past_wanted: None,
         }
@@ -89,6 +136,10 @@ impl BackfillGaps {
 
     fn due(&self) -> MutexGuard<'_, Option<Instant>> {
         self.due.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Trouble> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A gap was opened. Wake the runner after this.
@@ -107,12 +158,17 @@ impl BackfillGaps {
         let begun = Instant::now();
         let waits = self.ask_past().await?;
         let mut open = self.store.open_gaps().await?;
+        self.trouble().streams.retain(|stream, _| open.iter().any(|(of, ..)| of == stream));
         self.patience().retain(|stream| open.iter().any(|(of, ..)| *of == stream));
         open.sort_by_key(|(_, _, span)| span.ms());
         let mut left = false;
         for (stream, _, span) in open {
             if begun.elapsed() >= LOOK_LIMIT {
                 return Ok(Duration::ZERO);
+            }
+            if self.trouble().waits(stream) {
+                left = true;
+                continue;
             }
             left |= self.fill(stream, span).await?;
         }
@@ -169,14 +225,18 @@ impl BackfillGaps {
                 let (store, past) = (self.store.as_ref(), self.past.as_ref());
                 match backfill::fill_due(store, past, epoch, stream, span, &due, &told).await {
                     Ok(filled) => {
+                        if !filled.asked.is_empty() {
+                            self.trouble().streams.remove(&stream);
+                        }
                         if filled.rows > 0 {
                             info!(%stream, rows = filled.rows, "gap filled from the exchange's past");
                         }
                         self.wait_for(stream, &filled).await
                     }
                     Err(backfill::BackfillError::Store(error)) => Err(error),
-                    Err(error @ backfill::BackfillError::Fetch { .. }) => {
-                        warn!(%error, "a gap stays open for now");
+                    Err(backfill::BackfillError::Fetch { stream, source: error }) => {
+                        warn!(%stream, %error, "a gap stays open for now");
+                        self.trouble().failed(stream, error.cause, format!("{stream}: {error}"));
                         Ok(true)
                     }
                 }
@@ -209,6 +269,15 @@ impl Job for BackfillGaps {
 
     fn next_due(&self) -> Option<Instant> {
         *self.due()
+    }
+
+    fn failing(&self) -> Option<Failing> {
+        let trouble = self.trouble();
+        let worst = trouble.streams.values().max_by_key(|vain| vain.times)?;
+        (worst.times >= TELL_AFTER).then(|| Failing {
+            times: worst.times,
+            words: format!("gaps of {} streams cannot be filled: {}", trouble.streams.len(), worst.words),
+        })
     }
 
     fn run(&self) -> BoxFuture<'_, ()> {

@@ -22,8 +22,8 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 pub use self::task::{Done, Task, TaskError};
-pub use self::trouble::Trouble;
 use self::trouble::Troubles;
+pub use self::trouble::{Failing, Trouble};
 use crate::plan::{Decision, Ended, JobId, Planner, Refused, Spec, SpecError, Start, Why};
 
 /// Planned times are looked at this often at least: the clock that they are told by may be corrected.
@@ -42,6 +42,11 @@ pub trait Job: Send + Sync + 'static {
 
     /// Does what is due. Dropped at any await when the runner stops.
     fn run(&self) -> BoxFuture<'_, ()>;
+
+    /// What of it fails in the same way again and again; none where nothing does.
+    fn failing(&self) -> Option<Failing> {
+        None
+    }
 }
 
 /// What a job is doing.
@@ -263,7 +268,14 @@ impl Runner {
 
     /// What is wrong with jobs, by id; those of which nothing is wrong are left out.
     pub fn troubles(&self) -> BTreeMap<String, Trouble> {
-        self.state().troubles.all()
+        let state = self.state();
+        let mut troubles = state.troubles.all();
+        for (id, entry) in &state.jobs {
+            if let Some(failing) = entry.job.failing() {
+                troubles.entry((*id).to_owned()).or_default().failing = Some(failing);
+            }
+        }
+        troubles
     }
 
     /// Runs until `stop` turns true; what runs then is dropped.

@@ -4,6 +4,15 @@ use std::collections::BTreeMap;
 
 use crate::plan::Decision;
 
+/// Something that fails in the same way again and again, and is tried ever less often.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failing {
+    /// How often in a row it failed.
+    pub times: u32,
+    /// What, and why, in words.
+    pub words: String,
+}
+
 /// What is wrong with one job.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Trouble {
@@ -13,6 +22,8 @@ pub struct Trouble {
     pub in_vain: u32,
     /// Why the last of these was skipped, in words; none where it ran and failed.
     pub skipped: Option<String>,
+    /// What of a job that runs when it is needed fails again and again; none where nothing does.
+    pub failing: Option<Failing>,
 }
 
 /// What is wrong, by job. Jobs of which nothing is wrong are not in it.
@@ -51,9 +62,9 @@ mod tests {
         assert!(troubles.all().is_empty());
         troubles.note(&Decision::Warn { id: id.clone(), times: 3, why: Some(Why::Busy) });
         let words = Some("an earlier run had not ended".to_owned());
-        assert_eq!(troubles.all()["job"], Trouble { again: 0, in_vain: 3, skipped: words });
+        assert_eq!(troubles.all()["job"], Trouble { in_vain: 3, skipped: words, ..Trouble::default() });
         troubles.registered_again("job");
         troubles.note(&Decision::Calm { id });
-        assert_eq!(troubles.all()["job"], Trouble { again: 1, in_vain: 0, skipped: None });
+        assert_eq!(troubles.all()["job"], Trouble { again: 1, ..Trouble::default() });
     }
 }

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod ledger;
+mod minutes;
 mod rhythm;
 
 use hl_core::archive::Provenance;
@@ -12,6 +13,7 @@ use hl_core::{Interval, Origin, StreamKey, TimeMs};
 
 pub use self::ahead::beyond_now;
 pub use self::ledger::ledger;
+pub use self::minutes::{Compared, Minutes, Sum};
 pub use self::rhythm::{LeftOut, MINUTE_WITHOUT_BAR, Rhythm};
 use crate::{Audit, CoverageRow, GapRow, Problem};
 
@@ -78,12 +80,13 @@ impl Finding {
 
 /// An audit of these findings.
 #[must_use]
-pub fn audit(findings: Vec<Finding>, minutes_compared: u64, unread: u64) -> Audit {
+pub fn audit(findings: Vec<Finding>, minutes: Compared, unread: u64) -> Audit {
     let total = |check| findings.iter().filter(|f| f.check() == check).map(Finding::count).sum();
     Audit {
         duplicates: total(DUPLICATE_KEYS),
         overlapping_claims: total(ledger::OVERLAPPING_CLAIMS),
-        minutes_compared,
+        minutes_compared: minutes.known,
+        minutes_unknown: minutes.unknown,
         unread,
         problems: findings.into_iter().filter_map(Finding::into_problem).collect(),
     }

@@ -7,8 +7,8 @@ use hl_core::{Decimal, Records, StreamKey, TimeMs};
 
 use super::New;
 use super::fixture::{
-    bar, coin, commit, crash, epoch, every_kind, filled, holder, live, minutes, run, settlement, span, trade,
-    trades,
+    bar, coin, commit, crash, epoch, every_kind, filled, holder, live, minutes, run, settlement, span, times,
+    trade, trades,
 };
 
 /// Below the edge, what is neither covered nor a gap becomes a gap; above it nothing does.
@@ -86,6 +86,51 @@ pub fn what_lies_before_history_is_told_from_what_was_lost(new: New<'_>) {
         // More of the past is asked for, and is not there either.
         assert_eq!(store.ask(stream, span(0, 99), Cause::NotCollected).await.unwrap(), Some(TimeMs(70)));
         assert_eq!(gaps().await.0, expected);
+    });
+}
+
+/// What the exchange has and nobody can read is a gap of its own, between what is filled; it is not asked for again.
+pub fn what_cannot_be_read_is_a_gap_of_its_own(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let stream = StreamKey::Funding(coin("BTC"));
+        let store = holder(&*subject, &[stream]).await;
+        let claim = epoch(store.token(), 1);
+        let opened = |from, to, cause| Change::GapOpened { span: span(from, to), cause };
+        let row = |time| Records::Funding(vec![settlement("BTC", time)]);
+        let changes = vec![
+            opened(0, 90, Cause::NotCollected),
+            filled(claim, span(0, 30), row(10)),
+            Change::GapUnreadable { span: span(30, 40) },
+            filled(claim, span(40, 60), row(50)),
+            Change::Edge(TimeMs(90)),
+        ];
+        let gaps = async || {
+            let gaps = subject.inspect().await.unwrap().gaps(Some(stream)).await.unwrap();
+            let gaps = gaps.into_iter().filter(|gap| gap.state != GapState::Backfilled);
+            gaps.map(|gap| (gap.span, gap.cause, gap.state)).collect::<Vec<_>>()
+        };
+        let expected = [
+            (span(30, 40), Cause::Undecodable, GapState::Unrecoverable),
+            (span(60, 90), Cause::NotCollected, GapState::Open),
+        ];
+        for _ in 0..2 {
+            commit(&store, store.token(), stream, changes.clone()).await.unwrap();
+            assert_eq!(gaps().await, expected, "the same batch again changes nothing");
+        }
+        assert_eq!(times(&*subject, stream).await, [10, 50]);
+        assert_eq!(store.claim_gaps(stream, span(0, 90), claim).await.unwrap(), [span(60, 90)]);
+        store.unclaim(claim).await.unwrap();
+
+        // A gap that begins where one of another cause ends is another gap.
+        let more =
+            vec![opened(90, 95, Cause::Undecodable), opened(95, 99, Cause::Outage), Change::Edge(TimeMs(99))];
+        commit(&store, store.token(), stream, more).await.unwrap();
+        let more = [
+            (span(90, 95), Cause::Undecodable, GapState::Open),
+            (span(95, 99), Cause::Outage, GapState::Open),
+        ];
+        assert_eq!(gaps().await, [expected, more].concat());
     });
 }
 

@@ -88,6 +88,7 @@ macro_rules! conformance_tests {
             fills_match_a_model
             what_is_asked_for_is_what_is_unknown
             what_lies_before_history_is_told_from_what_was_lost
+            what_cannot_be_read_is_a_gap_of_its_own
             claims_are_disjoint
             what_sticks_out_is_not_claimed_with_whole_gaps
             open_gaps_are_counted

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hl_core::ledger::{Ack, Batch, Change};
+use hl_core::ledger::{Ack, Batch, Cause, Change};
 use hl_core::store::StoreError;
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
 use rusqlite::{OptionalExtension as _, params};
@@ -54,7 +54,10 @@ impl Scope<'_> {
                     let stamp = Stamp { origin: *origin, epoch: *epoch, is_final: true };
                     count(&mut ack, self.fill(*stream, *span, records, stamp)?);
                 }
-                Change::GapLost { span } => self.lose(*stream, *span, batch.token)?,
+                Change::GapLost { span } => self.lose(*stream, *span, batch.token, None)?,
+                Change::GapUnreadable { span } => {
+                    self.lose(*stream, *span, batch.token, Some(Cause::Undecodable))?;
+                }
                 Change::Edge(to) => self.advance(*stream, *to)?,
             }
         }

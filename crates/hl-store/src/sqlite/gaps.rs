@@ -98,6 +98,7 @@ impl Scope<'_> {
         // Where borders are shared a block with rows may lie between the two.
         let goes_on = |gap: &&Gap| {
             borders == Borders::HalfOpen
+                && gap.cause == cause
                 && (gap.span.to, gap.state, gap.claim) == (span.from, GapState::Open, None)
         };
         match near.iter().find(goes_on) {
@@ -210,8 +211,14 @@ impl Scope<'_> {
         Ok(())
     }
 
-    /// Gives open gaps inside `span` up.
-    pub(super) fn lose(&self, stream: StreamKey, span: Span, token: Token) -> Result<(), StoreError> {
+    /// Gives open gaps inside `span` up, for a cause that was learnt meanwhile, or as what they were opened for.
+    pub(super) fn lose(
+        &self,
+        stream: StreamKey,
+        span: Span,
+        token: Token,
+        learnt: Option<Cause>,
+    ) -> Result<(), StoreError> {
         let name = stream.to_string();
         let first = first_covered(self.tx, &name)?;
         for gap in self.gaps_near(&name, span)? {
@@ -221,9 +228,10 @@ impl Scope<'_> {
                 && let Some(part) = stream.spec().borders.part(gap.span, span)
             {
                 self.carve(&gap, part, GapState::Unrecoverable, None)?;
+                let cause = learnt.unwrap_or(gap.cause.given_up(part, first));
                 self.tx
                     .prepare_cached("UPDATE gaps SET cause = ?2 WHERE id = ?1")
-                    .and_then(|mut s| s.execute(params![gap.id, gap.cause.given_up(part, first).as_str()]))
+                    .and_then(|mut s| s.execute(params![gap.id, cause.as_str()]))
                     .step("giving a gap up")?;
             }
         }

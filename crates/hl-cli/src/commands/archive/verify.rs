@@ -23,6 +23,7 @@ struct Answer {
     /// Rows that the store has as well, equal: the next run removes them there.
     doubled: u64,
     minutes_compared: u64,
+    minutes_unknown: u64,
     problems: Vec<Problem>,
     #[serde(flatten)]
     leftovers: Leftovers,
@@ -38,7 +39,8 @@ pub(super) async fn run(args: &PlaceArgs, shell: &mut Shell<'_>) -> Result<Exit,
     let examined = examine(&whole, &|rows| bar.inc(rows)).await?;
     bar.finish_and_clear();
     let leftovers = Leftovers::of(&whole, &parts)?;
-    let Examined { parts, rows, bytes, unread, doubled, minutes_compared, problems } = examined;
+    let Examined { parts, rows, bytes, unread, doubled, minutes_compared, minutes_unknown, problems } =
+        examined;
     let answer = Answer {
         clean: problems.is_empty(),
         parts,
@@ -47,6 +49,7 @@ pub(super) async fn run(args: &PlaceArgs, shell: &mut Shell<'_>) -> Result<Exit,
         unread,
         doubled,
         minutes_compared,
+        minutes_unknown,
         problems,
         leftovers,
     };
@@ -62,12 +65,12 @@ fn text(answer: &Answer) -> String {
         let _ = writeln!(text, "{stream}: {check}: {count} ({example})");
     }
     text.push_str(&answer.leftovers.text);
-    let Answer { parts, rows, bytes, unread, doubled, minutes_compared, .. } = answer;
+    let Answer { parts, rows, bytes, unread, doubled, minutes_compared, minutes_unknown, .. } = answer;
     let clean = if answer.clean { "clean" } else { "NOT CLEAN" };
     let _ = writeln!(
         text,
         "{clean}: {parts} parts, {rows} rows, {bytes} bytes, {unread} rows not read, {doubled} still in the store too, \
-         {minutes_compared} minutes of trades compared with candles"
+         {minutes_compared} minutes of trades compared with candles, {minutes_unknown} unknown"
     );
     text
 }

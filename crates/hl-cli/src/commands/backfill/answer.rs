@@ -17,6 +17,8 @@ pub(super) struct Measure {
     pub(super) open_ms: i64,
     pub(super) lost: u64,
     pub(super) lost_ms: i64,
+    /// What of that the exchange has, and cannot be read.
+    pub(super) unreadable_ms: i64,
     /// Before the exchange's history: not lost.
     pub(super) before_ms: i64,
 }
@@ -29,6 +31,7 @@ impl Sub for Measure {
             open_ms: (self.open_ms - earlier.open_ms).max(0),
             lost: self.lost.saturating_sub(earlier.lost),
             lost_ms: (self.lost_ms - earlier.lost_ms).max(0),
+            unreadable_ms: (self.unreadable_ms - earlier.unreadable_ms).max(0),
             before_ms: (self.before_ms - earlier.before_ms).max(0),
         }
     }
@@ -44,7 +47,7 @@ pub(super) struct StreamAnswer {
     pub(super) rows: u64,
     /// Length of what was filled now, ms.
     pub(super) filled_ms: i64,
-    /// Length of what the exchange no longer has, ms.
+    /// Length of what the exchange no longer has, or has and cannot be read, ms.
     pub(super) unrecoverable_ms: i64,
     /// Length of what lies before everything that is stored, and before what the exchange has, ms.
     pub(super) before_history_ms: i64,
@@ -126,8 +129,15 @@ impl Answer {
                      recorded as before_history"
                 );
             }
-            if s.measure.lost > 0 {
-                let length = human::length(s.unrecoverable_ms);
+            if s.measure.unreadable_ms > 0 {
+                let length = human::length(s.measure.unreadable_ms);
+                say!(
+                    "hl-cli: {stream}: what the exchange has of {length} of it cannot be read; recorded as unrecoverable, \
+                     with the cause undecodable"
+                );
+            }
+            if s.measure.lost > 0 && s.unrecoverable_ms > s.measure.unreadable_ms {
+                let length = human::length(s.unrecoverable_ms - s.measure.unreadable_ms);
                 say!(
                     "hl-cli: {stream}: the exchange no longer has {length} of it; recorded as unrecoverable"
                 );

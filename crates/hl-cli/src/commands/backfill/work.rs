@@ -239,19 +239,18 @@ impl<'a> Work<'a> {
         let page = self.exchange.past().page(stream, everything(), 0).await;
         let page = page.map_err(|source| BackfillError::Fetch { stream, source })?;
         let is_full = !page.lost.is_empty();
-        let Some((answer, records)) = page.proven.into_iter().next() else { return Ok(None) };
-        let Span { from: first, to: last } = answer;
+        let Some(Span { from: first, to: last }) = page.proven_hull() else { return Ok(None) };
         if edge.is_some_and(|edge| last <= edge) {
             return Ok(None);
         }
         let cause = self.cause(stream).await?;
         let begin = edge.unwrap_or(first);
         let reach = Span::new(begin, last);
-        let (epoch, origin) = (self.mint(), Origin::Backfill);
-        let mut changes = vec![
-            Change::GapOpened { span: reach, cause },
-            Change::Filled { epoch, origin, span: answer, records },
-        ];
+        let epoch = self.mint();
+        let mut changes = vec![Change::GapOpened { span: reach, cause }];
+        changes.extend(page.unreadable.iter().map(|span| Change::GapUnreadable { span: *span }));
+        let filled = |(span, records)| Change::Filled { epoch, origin: Origin::Backfill, span, records };
+        changes.extend(page.proven.into_iter().map(filled));
         if edge.is_some() && begin <= first {
             // Records of the edge's own block may be lost as well, where the answer begins in it.
             let span = Span::new(begin, first);
@@ -364,6 +363,9 @@ impl<'a> Work<'a> {
                 GapState::Unrecoverable => {
                     measure.lost += 1;
                     measure.lost_ms += ms;
+                    if gap.cause == Cause::Undecodable {
+                        measure.unreadable_ms += ms;
+                    }
                 }
                 GapState::Backfilled => {}
             }

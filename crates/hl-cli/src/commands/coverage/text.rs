@@ -7,7 +7,7 @@ use hl_core::ledger::Span;
 use hl_store::GapRow;
 
 use super::{Answer, Line};
-use crate::human;
+use crate::{dropped, human};
 
 /// Room for the name of a stream: longer ones are cut.
 const NAME: usize = 20;
@@ -40,6 +40,10 @@ pub(super) fn text(answer: &Answer, all: bool, width: usize) -> String {
     for line in &answer.streams {
         let complete = human::percent(share(&line.holds));
         row(&line.stream.to_string(), &line.strip, &complete, &line.gaps_to_look_at.to_string());
+    }
+    let missing = answer.streams.iter().flat_map(Line::missing);
+    if let Some(dropped) = dropped::words(missing.map(|gap| (gap.stream, gap.span, gap.cause))) {
+        let _ = writeln!(text, "\n{dropped}");
     }
     match all {
         true => pieces(answer, &mut text),

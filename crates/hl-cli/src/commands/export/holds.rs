@@ -4,7 +4,7 @@ use hl_archive::export::Exported;
 use hl_core::completeness::{Completeness, share};
 
 use super::wish::Wanted;
-use crate::human;
+use crate::{dropped, human};
 
 /// So many streams that are not whole are told of one by one.
 const TOLD: usize = 8;
@@ -28,6 +28,8 @@ pub(super) fn lines(exported: Exported, complete_only: bool, wanted: &[Wanted]) 
             lines
         }
     };
+    let gaps = wanted.iter().flat_map(|wanted| &wanted.gaps);
+    lines.extend(dropped::words(gaps.map(|gap| (gap.stream, gap.span, gap.cause))));
     let is_derived = wanted.iter().any(|wanted| wanted.selection.stream != wanted.selection.source);
     if is_derived {
         lines.push("made of final one-minute bars".to_owned());

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use hl_collectors::rest::{RestError, Urgency};
 use hl_core::decode::{DecodeError, rest as decode};
-use hl_core::message::info::market::ExchangeStatus;
+use hl_core::message::info::market::{ExchangeStatus, FundingRate};
 use hl_core::message::info::{CandleRange, InfoRequest};
-use hl_core::message::market::WsTrade;
-use hl_core::record::Trade;
+use hl_core::message::market::{WsCandle, WsTrade};
+use hl_core::record::{Candle, Trade};
 use hl_core::stream::BookVariant;
 use hl_core::{Coin, Interval, TimeMs};
 
@@ -135,9 +135,11 @@ impl Asker<'_> {
         self.notes.with(|e| (e.unknown_coin, e.unknown_book) = (status, book));
     }
 
-    async fn candles(&self, coin: Coin, from: TimeMs, to: TimeMs) -> Look<Vec<hl_core::record::Candle>> {
+    async fn candles(&self, coin: Coin, from: TimeMs, to: TimeMs) -> Look<Vec<Candle>> {
         let req = CandleRange { coin, interval: Interval::M1, start_time: from, end_time: Some(to) };
-        self.look(&InfoRequest::CandleSnapshot { req }, 3, decode::candles).await
+        let decode = |body: &mut [u8]| decode::answer::<Vec<WsCandle>>("candleSnapshot", body);
+        let bars = self.look(&InfoRequest::CandleSnapshot { req }, 3, decode).await?;
+        Ok(bars.into_iter().map(Candle::from).collect())
     }
 
     /// Three minutes that are long over.
@@ -151,7 +153,8 @@ impl Asker<'_> {
     async fn funding(&self, coin: Coin) {
         let start_time = self.subject.mono().exchange() - FUNDING_MS;
         let request = InfoRequest::FundingHistory { coin, start_time, end_time: None };
-        let rows = self.look(&request, 500, decode::funding).await;
+        let decode = |body: &mut [u8]| decode::answer::<Vec<FundingRate>>("fundingHistory", body);
+        let rows = self.look(&request, 500, decode).await;
         self.notes.with(|e| e.funding = rows.map(|rows| rows.len()));
     }
 

@@ -13,14 +13,14 @@ pub(super) const ALL: &[Assumption] = &[
         assumed: "a final bar counts the public trades",
         tried: "a whole minute of trades against its bar over REST",
         otherwise: "Trades cannot be proven complete: the collector calibrates this by itself, finds no bars that \
-                    agree, and doubts nothing. verify reports every minute.",
+                    agree, and doubts nothing. verify calls the minutes unknown.",
         judge: count,
     },
     Assumption {
         id: "candle-volume",
         assumed: "a final bar's volume is the sum of their sizes",
         tried: "the same minute",
-        otherwise: "Nothing in the collector rests on the volume; verify reports every minute whose volume is another.",
+        otherwise: "Nothing in the collector rests on the volume; where it is another for good, verify calls the minutes unknown.",
         judge: volume,
     },
     Assumption {

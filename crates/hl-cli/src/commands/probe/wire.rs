@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hl_collectors::mono::MonoClock;
 use hl_collectors::ws::{Connection, End, Incoming};
-use hl_core::decode::{self, Frame};
+use hl_core::decode::{self, Frame, Rows, Unread};
 use hl_core::message::{Request, Subscription};
 use serde_json::Value;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -70,6 +70,10 @@ impl<'a> Wire<'a> {
             let decoded = decode::frame(&mut bytes, self.mono.exchange());
             self.notes.with(|e| match decoded {
                 Ok(Frame::Unknown { channel }) => e.shapes.refuse(format!("unknown channel {channel:?}")),
+                Ok(
+                    Frame::SomeTrades(Rows { reason: Some(reason), .. })
+                    | Frame::Mids { unread: Unread { reason: Some(reason), .. }, .. },
+                ) => e.shapes.refuse(reason),
                 Ok(_) => e.shapes.read += 1,
                 Err(error) => e.shapes.refuse(error.to_string()),
             });

@@ -117,6 +117,8 @@ pub struct SessionCounters {
     pub errors: u64,
     /// Frames that could not be decoded.
     pub undecodable: u64,
+    /// Trades that could not be read, in frames of which others could.
+    pub unreadable: u64,
     /// Channels nobody knows.
     pub unknown: u64,
     /// Subscriptions put into quarantine.
@@ -140,6 +142,8 @@ pub struct Session {
     careful: bool,
     /// When the innocent last connected at once after a death.
     at_once: Option<Mono>,
+    /// The newest best bid and offer on this socket, by its own time.
+    newest_bbo: Option<TimeMs>,
     /// Sends that may go out at once, and when one more is earned.
     send_credit: u32,
     credit_at: Mono,
@@ -160,6 +164,7 @@ impl Session {
             next_nth: 0,
             careful: false,
             at_once: None,
+            newest_bbo: None,
             send_credit: SENDS_AT_ONCE,
             credit_at: 0,
             unsubscribes: VecDeque::new(),
@@ -247,10 +252,11 @@ impl Session {
 
     /// The socket is open.
     pub fn connected(&mut self, now: Mono) {
-        let every_ms = if self.subs.has_bars() { pings::PING_WITH_BARS_MS } else { pings::PING_MS };
+        let every_ms = if self.subs.needs_proof() { pings::PING_FOR_PROOF_MS } else { pings::PING_MS };
         let first_ping = if self.careful { now } else { now + every_ms };
         self.link = Link::Up { since: now, lived: false, data: None, pings: Pings::new(now, first_ping) };
         self.counters.connects += 1;
+        self.newest_bbo = None;
         self.unsubscribes.clear();
         for stream in self.subs.streams() {
             self.subs.change(stream, |sub| {
@@ -376,16 +382,20 @@ impl Session {
                     self.data(now, StreamKey::Trades(coin), Records::Trades(trades), out);
                 }
             }
+            Frame::SomeTrades(trades) => self.some_trades(now, exchange, trades, out),
             Frame::Book(book) => {
                 self.data(now, StreamKey::Book(book.coin, book.variant), Records::Books(vec![book]), out);
             }
-            Frame::Bbo(bbo) => self.data(now, StreamKey::Bbo(bbo.coin), Records::Bbos(vec![bbo]), out),
+            Frame::Bbo(bbo) => {
+                self.newest_bbo = self.newest_bbo.max(Some(bbo.time));
+                self.data(now, StreamKey::Bbo(bbo.coin), Records::Bbos(vec![bbo]), out);
+            }
             Frame::Candle(bar) => {
                 self.data(now, StreamKey::Candle(bar.coin, bar.interval), Records::Candles(vec![bar]), out);
             }
             // Other dexes' mids are not asked for.
             Frame::Mids { dex: Some(_), .. } => self.counters.unrouted += 1,
-            Frame::Mids { dex: None, mids } => self.data(now, StreamKey::Mids, Records::Mids(mids), out),
+            Frame::Mids { dex: None, mids, .. } => self.data(now, StreamKey::Mids, Records::Mids(mids), out),
             Frame::Context(context) => {
                 self.data(now, StreamKey::Context(context.coin), Records::Contexts(vec![context]), out);
             }
@@ -411,6 +421,7 @@ impl Session {
             return;
         }
         let is_first = self.subs.change(stream, |sub| {
+            sub.renewals.read();
             sub.data_limit = FIRST_DATA_LIMIT_MS;
             let State::Live { last, .. } = &mut sub.state else { return false };
             let before = last.replace(now);
@@ -438,10 +449,18 @@ impl Session {
         out.extend(run.map(|run| offer(stream, run, Content::Started { at: exchange })));
     }
 
-    /// Everything that was sent before this has been seen: bars that had ended long enough before are final.
+    /// Everything that was sent before this has been seen: bars that had ended long enough before are final, and the best
+    /// bid and offer did not change unseen.
     fn prove(&self, sent: TimeMs, out: &mut Vec<Action>) {
-        for (stream, sub) in self.subs.iter().filter(|(stream, _)| stream.kind() == Kind::Candle) {
-            out.extend(sub.run().map(|run| offer(stream, run, Content::Proof { sent })));
+        for (stream, sub) in self.subs.iter() {
+            let sent = match stream.kind() {
+                Kind::Candle => Some(sent),
+                // The exchange may answer pings and be behind with its pushes: how far they have come is seen from all of the
+                // kind together.
+                Kind::Bbo => self.newest_bbo.map(|newest| newest.min(sent)),
+                _ => None,
+            };
+            out.extend(sub.run().zip(sent).map(|(run, sent)| offer(stream, run, Content::Proof { sent })));
         }
     }
 
@@ -469,10 +488,10 @@ impl Session {
     }
 
     fn tick_up(&mut self, now: Mono, exchange: TimeMs, out: &mut Vec<Action>) {
-        let has_bars = self.subs.has_bars();
+        let needs_proof = self.subs.needs_proof();
         let Link::Up { since, lived, pings, .. } = &mut self.link else { return };
         let answered = !pings.are_unanswered();
-        match pings.tick(now, exchange, has_bars) {
+        match pings.tick(now, exchange, needs_proof) {
             Beat::Rest => {}
             Beat::Ping => out.push(Action::Send(Request::Ping.to_text())),
             Beat::HalfOpen => {
@@ -588,6 +607,11 @@ impl Session {
         let earned = u32::try_from(earned).unwrap_or(u32::MAX);
         self.send_credit = self.send_credit.saturating_add(earned).min(SENDS_AT_ONCE);
     }
+}
+
+/// Of which kinds a pong proves something: that bars are final, and that the best bid and offer did not change.
+fn needs_proof(kind: Kind) -> bool {
+    matches!(kind, Kind::Candle | Kind::Bbo)
 }
 
 fn offer(stream: StreamKey, run: RunId, content: Content) -> Action {

@@ -8,9 +8,9 @@ use hl_core::TimeMs;
 use hl_core::decode::Frame;
 use hl_core::selector::Mono;
 
-/// How often to ping: with bars the pong is the proof that they are final, so more often.
+/// How often to ping: where the pong is a proof, more often.
 pub(super) const PING_MS: i64 = 20_000;
-pub(super) const PING_WITH_BARS_MS: i64 = 5_000;
+pub(super) const PING_FOR_PROOF_MS: i64 = 5_000;
 /// The exchange answers a ping in 0.1 s; no answer for this long, and nothing else either, is a half-open connection.
 pub(super) const PONG_LIMIT_MS: i64 = 10_000;
 /// How much older than its stamp says a frame may be, for what waited while this process stood still, ms.
@@ -62,8 +62,8 @@ impl Pings {
     }
 
     /// How often to ping.
-    pub(super) fn every_ms(&self, has_bars: bool) -> i64 {
-        if has_bars || self.missing { PING_WITH_BARS_MS } else { PING_MS }
+    pub(super) fn every_ms(&self, needs_proof: bool) -> i64 {
+        if needs_proof || self.missing { PING_FOR_PROOF_MS } else { PING_MS }
     }
 
     /// A frame came.
@@ -107,12 +107,12 @@ impl Pings {
         // A stamp of the future proves no more than that it is now.
         let sent = stamp(frame)?.min(exchange);
         self.stood_still.take_if(|until| *until + STAMP_MARGIN_MS <= now - exchange.since(sent));
-        self.stamps_due = now + PING_WITH_BARS_MS;
+        self.stamps_due = now + PING_FOR_PROOF_MS;
         Some(sent)
     }
 
     /// What is due.
-    pub(super) fn tick(&mut self, now: Mono, exchange: TimeMs, has_bars: bool) -> Beat {
+    pub(super) fn tick(&mut self, now: Mono, exchange: TimeMs, needs_proof: bool) -> Beat {
         if let Some(open) = self.open {
             if open.since.max(self.heard) + PONG_LIMIT_MS <= now {
                 return Beat::HalfOpen;
@@ -126,7 +126,7 @@ impl Pings {
             return Beat::Rest;
         }
         self.open.get_or_insert(Open { at: now, exchange, since: now });
-        self.due = now + self.every_ms(has_bars);
+        self.due = now + self.every_ms(needs_proof);
         Beat::Ping
     }
 

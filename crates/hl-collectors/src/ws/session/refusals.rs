@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use hl_core::decode::Frame;
+use hl_core::decode::{DecodeError, Frame, Part, Rows};
 use hl_core::ledger::Cause;
+use hl_core::message::ws::Message;
 use hl_core::message::{Method, Subscription};
+use hl_core::record::Trade;
 use hl_core::selector::Mono;
 use hl_core::source::Content;
-use hl_core::{Coin, Kind, StreamKey, TimeMs};
+use hl_core::{Coin, Kind, Records, StreamKey, TimeMs};
 
 use super::subs::{State, Sub};
 use super::{Action, Hold, Link, Session, offer};
@@ -20,6 +22,50 @@ pub(in crate::ws) const BLAME_MS: i64 = 3_000;
 const MOST_SUSPECTS: usize = 20;
 /// After "Cannot subscribe to more than 1000 channels" the old socket may still count.
 pub(super) const OVER_LIMIT_PAUSE_MS: i64 = 5_000;
+
+/// After a frame that could not be read, trades are subscribed anew at once; after the next one not before this, doubling:
+/// what cannot be read may never be readable, and every renewal costs messages of all.
+const FIRST_RENEWAL_MS: i64 = 1_000;
+const LONGEST_RENEWAL_MS: i64 = 600_000;
+
+/// So many frames in a row that came whole and cannot be read end a run: over REST its rows may be readable. After fewer it
+/// goes on, since a replay would bring the same.
+const UNREAD_IN_A_ROW: u32 = 3;
+
+/// When a subscription may next be made anew because a frame of it could not be read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Renewals {
+    due: Mono,
+    pause_ms: i64,
+    /// Frames in a row that could not be read.
+    unread: u32,
+}
+
+impl Renewals {
+    pub(super) fn new() -> Self {
+        Self { due: Mono::MIN, pause_ms: FIRST_RENEWAL_MS, unread: 0 }
+    }
+
+    /// A frame could be read.
+    pub(super) fn read(&mut self) {
+        self.unread = 0;
+    }
+
+    /// A frame could not be read. Whether the subscription is to be made anew now; then the next pause is longer, unless
+    /// there was none to be made for long.
+    fn unread(&mut self, now: Mono, well_formed: bool) -> bool {
+        self.unread = self.unread.saturating_add(1);
+        if now < self.due || (well_formed && self.unread < UNREAD_IN_A_ROW) {
+            return false;
+        }
+        if self.due.saturating_add(LONGEST_RENEWAL_MS) < now {
+            self.pause_ms = FIRST_RENEWAL_MS;
+        }
+        self.due = now + self.pause_ms;
+        self.pause_ms = (self.pause_ms * 2).min(LONGEST_RENEWAL_MS);
+        true
+    }
+}
 
 /// A socket that lived and closed without a word, and the subscriptions that were on the way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,21 +98,57 @@ impl Session {
         Some(Death { suspects, proved })
     }
 
-    /// A frame could not be decoded. It ends the runs that it may have belonged to: trades are subscribed anew, since
-    /// the replay is the best filler of the hole; states and bars go on, and their time lines know of the hole.
-    pub fn undecodable(&mut self, now: Mono, exchange: TimeMs, channel: &str, out: &mut Vec<Action>) {
+    /// A frame could not be decoded. It ends the run that it belongs to, where the coin can be read, else the runs that it
+    /// may have belonged to. Where it did not come whole, trades are subscribed anew, as often as their back-off allows,
+    /// since the replay is the best filler of the hole; all others go on, and their time lines know of it.
+    pub fn undecodable(&mut self, now: Mono, exchange: TimeMs, error: &DecodeError, out: &mut Vec<Action>) {
         self.counters.undecodable += 1;
         self.heard(now);
-        let known = Kind::ALL.into_iter().any(|kind| may_carry(channel, kind));
-        for stream in self.subs.streams() {
+        let channel = error.what.as_str();
+        let is_data = Kind::ALL.into_iter().any(|kind| may_carry(channel, kind));
+        if !is_data && Message::CHANNELS.contains(&channel) {
+            // Of no stream: an acknowledgement is asked for again.
+            return;
+        }
+        let streams = self.subs.streams();
+        let is_theirs = |stream: StreamKey| !is_data || may_carry(channel, stream.kind());
+        // A name that is nobody's here was damaged.
+        let is_known = |coin: &Coin| streams.iter().any(|s| is_theirs(*s) && s.coin() == Some(*coin));
+        let coin = error.coin.filter(is_known);
+        for stream in streams.iter().copied() {
             let Some(run) = self.subs.get(stream).and_then(Sub::run) else { continue };
-            if known && !may_carry(channel, stream.kind()) {
+            if !is_theirs(stream) || (coin.is_some() && stream.coin() != coin) {
                 continue;
             }
-            if stream.kind() == Kind::Trades {
+            let is_anew = stream.kind() == Kind::Trades
+                && self.subs.change(stream, |sub| sub.renewals.unread(now, error.well_formed)) == Some(true);
+            if is_anew {
                 out.extend(self.end(stream, run, Cause::Undecodable));
             } else {
                 out.push(offer(stream, run, Content::Broken { at: exchange }));
+            }
+        }
+    }
+
+    /// Trades of which some cannot be read: each of these is a break, and what lies around it is taken. The run goes on,
+    /// since a replay would bring the same.
+    pub(super) fn some_trades(
+        &mut self,
+        now: Mono,
+        exchange: TimeMs,
+        trades: Rows<Trade>,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(coin) = trades.rows.first().map(|trade| trade.coin) else { return };
+        let stream = StreamKey::Trades(coin);
+        self.counters.unreadable += trades.unreadable();
+        for part in trades.into_parts() {
+            match part {
+                Part::Rows(trades) => self.data(now, stream, Records::Trades(trades), out),
+                Part::Hole(_) => {
+                    let run = self.subs.get(stream).and_then(Sub::run);
+                    out.extend(run.map(|run| offer(stream, run, Content::Broken { at: exchange })));
+                }
             }
         }
     }

@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use hl_core::ledger::Cause;
 use hl_core::message::Subscription;
 use hl_core::selector::{Event, Mono};
-use hl_core::{Kind, Lane, RunId, StreamKey};
+use hl_core::{Lane, RunId, StreamKey};
 
+use super::refusals::Renewals;
 use super::{ACK_LIMIT_MS, Action, FIRST_DATA_LIMIT_MS, Hold};
 use crate::ws::rhythm::Rhythm;
 
@@ -43,6 +44,7 @@ pub(super) struct Sub {
     pub(super) unsubscribe: bool,
     /// The exchange may have it on this socket: a subscribe went out, and no unsubscribe since.
     pub(super) there: bool,
+    pub(super) renewals: Renewals,
     /// When it is looked at: at its next deadline, or earlier.
     look: Option<Mono>,
 }
@@ -69,6 +71,7 @@ impl Sub {
             data_limit: FIRST_DATA_LIMIT_MS,
             unsubscribe: false,
             there: false,
+            renewals: Renewals::new(),
             look: None,
         }
     }
@@ -121,7 +124,7 @@ pub(super) struct Subs {
     beats: BTreeMap<i64, usize>,
     live: usize,
     carried: usize,
-    bars: usize,
+    proofs: usize,
     /// How often a subscription was looked at because something was due.
     #[cfg(test)]
     pub(super) looked: u64,
@@ -145,14 +148,14 @@ impl Subs {
             return;
         }
         self.count(stream, sub.facts(stream), true);
-        self.bars += usize::from(stream.kind() == Kind::Candle);
+        self.proofs += usize::from(super::needs_proof(stream.kind()));
         self.all.insert(stream, sub);
     }
 
     pub(super) fn remove(&mut self, stream: StreamKey) -> Option<Sub> {
         let sub = self.all.remove(&stream)?;
         self.count(stream, sub.facts(stream), false);
-        self.bars -= usize::from(stream.kind() == Kind::Candle);
+        self.proofs -= usize::from(super::needs_proof(stream.kind()));
         if let Some(at) = sub.look {
             self.looks.remove(&(at, stream));
         }
@@ -238,8 +241,8 @@ impl Subs {
         self.carried
     }
 
-    pub(super) fn has_bars(&self) -> bool {
-        self.bars > 0
+    pub(super) fn needs_proof(&self) -> bool {
+        self.proofs > 0
     }
 
     /// How long the whole socket may bring no data: some streams are pushed by a clock, also where nothing changed, and

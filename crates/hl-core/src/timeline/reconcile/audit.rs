@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::trust::{FOUNDED_BARS, Foundation, Trust};
+use super::trust::{FOUNDED_BARS, Trust};
 use super::{MEMORY_MS, Reconciler};
 use crate::ledger::Span;
 use crate::{StreamKey, TimeMs};
@@ -25,7 +25,6 @@ pub struct Audited {
 #[derive(Default)]
 pub(super) struct Audits {
     streams: BTreeMap<StreamKey, Of>,
-    foundation: Foundation,
     /// Bars in which they agreed, and in which the history counts more.
     agreed: u64,
     differed: u64,
@@ -39,9 +38,10 @@ struct Of {
 }
 
 impl Audits {
-    fn is_believed(&self, of: &Of) -> bool {
+    /// `founded`: enough bars agreed, of whatever streams.
+    fn is_believed(&self, of: &Of, founded: bool) -> bool {
         // Where there is nothing to go by but other streams, nearly all of these have to agree.
-        let elsewhere = self.foundation.is_laid() && self.agreed >= FOUNDED_BARS + 2 * self.differed;
+        let elsewhere = founded && self.agreed >= FOUNDED_BARS + 2 * self.differed;
         !of.trust.is_refuted() && (of.trust.has_agreed() || elsewhere)
     }
 }
@@ -55,7 +55,6 @@ impl Reconciler {
         for bar in bars {
             if bar.counted == bar.stored {
                 of.trust.agree(bar.stored);
-                audits.foundation.agree(bar.stored);
                 audits.agreed += u64::from(bar.stored > 0);
                 of.pending.remove(&bar.time);
             } else if bar.counted > bar.stored && of.pending.insert(bar.time) {
@@ -67,22 +66,20 @@ impl Reconciler {
             of.pending = of.pending.split_off(&(newest - MEMORY_MS));
         }
         self.learn(stream, bars);
+        let founded = self.foundations.is_history_known();
         let believed: BTreeSet<_> = self
             .audits
             .streams
             .iter()
-            .filter(|(_, of)| self.audits.is_believed(of))
+            .filter(|(_, of)| self.audits.is_believed(of, founded))
             .map(|(stream, _)| *stream)
             .collect();
         let mut wrong = Vec::new();
-        for (stream, of) in &mut self.audits.streams {
+        // Those of the others wait: it may be that many bars were lost in a row.
+        for (stream, of) in self.audits.streams.iter_mut().filter(|(stream, _)| believed.contains(stream)) {
             let StreamKey::Candle(_, interval) = stream else { continue };
-            if believed.contains(stream) {
-                let bars = std::mem::take(&mut of.pending).into_iter();
-                wrong.extend(bars.map(|bar| (*stream, Span::new(bar, bar + interval.ms()))));
-            } else if of.trust.is_refuted() {
-                of.pending.clear();
-            }
+            let bars = std::mem::take(&mut of.pending).into_iter();
+            wrong.extend(bars.map(|bar| (*stream, Span::new(bar, bar + interval.ms()))));
         }
         wrong
     }

@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use audit::Audited;
 use audit::Audits;
 use open::OpenBars;
-use trust::{By, Foundation, Trust};
+use trust::{By, Foundations, Trust};
 
 use super::standby::{Compared, Key};
 use crate::ledger::{Change, Span};
@@ -121,7 +121,7 @@ struct Version {
 #[derive(Default)]
 pub struct Reconciler {
     coins: BTreeMap<Coin, Coins>,
-    foundations: [Foundation; 2],
+    foundations: Foundations,
     audits: Audits,
     doubts: Vec<(StreamKey, Span)>,
 }
@@ -179,12 +179,14 @@ impl Reconciler {
         let StreamKey::Candle(coin, _) = stream else { return };
         let mut coins = self.coins.get_mut(&coin);
         for bar in bars {
-            let trust = coins.as_mut().map(|coins| &mut coins.trust[By::Rest.index()]);
             if bar.counted == bar.stored {
-                self.foundations[By::Rest.index()].agree(bar.stored);
-                trust.into_iter().for_each(|trust| trust.agree(bar.stored));
-            } else if bar.counted > bar.stored {
-                trust.into_iter().for_each(Trust::differ);
+                self.foundations.audited(bar.stored);
+            }
+            let Some([socket, rest]) = coins.as_mut().map(|coins| &mut coins.trust) else { continue };
+            if bar.counted > bar.stored {
+                rest.differ();
+            } else if bar.counted == bar.stored && socket.has_agreed() {
+                rest.agree(bar.stored);
             }
         }
     }
@@ -222,7 +224,7 @@ impl Reconciler {
     /// brought it. Said once each. What is missing between blocks that came is among the doubts.
     pub fn take_missed(&mut self, now: i64) -> Vec<StreamKey> {
         let mut missed = Vec::new();
-        let founded = self.foundations[By::Socket.index()].is_laid();
+        let founded = self.foundations.is_laid(By::Socket);
         for (coin, coins) in &mut self.coins {
             let by_bars = coins.missed(now, founded);
             let by_standby = coins.missed_by_owner(now);
@@ -267,12 +269,11 @@ impl Witness for Reconciler {
     }
 
     fn stored(&self, stream: StreamKey, bar: Span) -> u64 {
-        match stream {
-            StreamKey::Candle(coin, interval) if interval.is_fixed() => {
-                self.coins.get(&coin).map_or(0, |coins| u64::try_from(coins.count(bar)).unwrap_or(0))
-            }
-            _ => 0,
-        }
+        let StreamKey::Candle(coin, interval) = stream else { return 0 };
+        // Where bars do not count the trades, these contradict none.
+        let is_believed = |coins: &&Coins| !coins.trust[By::Socket.index()].is_refuted();
+        let coins = self.coins.get(&coin).filter(|_| interval.is_fixed()).filter(is_believed);
+        coins.map_or(0, |coins| coins.count(bar).unsigned_abs())
     }
 }
 
@@ -393,12 +394,7 @@ impl Coins {
         signed(self.keys.range((bar.from, 0)..(bar.to, 0)).count() as u64)
     }
 
-    fn candles(
-        &mut self,
-        interval: Interval,
-        change: &Change,
-        foundations: &mut [Foundation; 2],
-    ) -> Vec<Span> {
+    fn candles(&mut self, interval: Interval, change: &Change, foundations: &mut Foundations) -> Vec<Span> {
         match change {
             Change::Rows { origin, records: Records::Candles(bars), .. } => {
                 let by = if *origin == Origin::Ws { By::Socket } else { By::Rest };
@@ -450,7 +446,7 @@ impl Coins {
         &mut self,
         interval: Interval,
         ended: BTreeMap<TimeMs, Bar>,
-        foundations: &mut [Foundation; 2],
+        foundations: &mut Foundations,
     ) -> Vec<Span> {
         let mut doubts = Vec::new();
         self.undecided.extend(ended.into_iter().map(|(time, bar)| ((interval, time), bar)));
@@ -474,7 +470,7 @@ impl Coins {
                 (!self.trust[by.index()].is_refuted()).then_some((by, count))
             });
             let more: Vec<_> = more.collect();
-            let founded = more.iter().filter(|(by, _)| foundations[by.index()].is_laid());
+            let founded = more.iter().filter(|(by, _)| foundations.is_laid(*by));
             match founded.map(|(_, count)| *count).max().filter(|_| is_closed) {
                 Some(count) => doubts.extend(self.missing(piece, &bar, count, 0)),
                 None if !more.is_empty() => _ = self.undecided.insert((interval, time), bar),
@@ -484,7 +480,7 @@ impl Coins {
         let by_socket = self.trust[By::Socket.index()];
         if by_socket.is_refuted() {
             self.open.drop_suspicions();
-        } else if by_socket.has_agreed() && foundations[By::Socket.index()].is_laid() {
+        } else if by_socket.has_agreed() && foundations.is_laid(By::Socket) {
             doubts.extend(self.take_suspicions());
         }
         doubts
@@ -497,7 +493,7 @@ impl Coins {
         time: TimeMs,
         bar: &mut Bar,
         stored: i64,
-        foundations: &mut [Foundation; 2],
+        foundations: &mut Foundations,
     ) {
         let counts = bar.counts.map(|count| count.map(signed));
         let agrees = counts.contains(&Some(stored));
@@ -510,7 +506,7 @@ impl Coins {
             let trust = &mut self.trust[by.index()];
             if count == stored {
                 trust.agree(stored.unsigned_abs());
-                foundations[by.index()].agree(stored.unsigned_abs());
+                foundations.agree(by, stored.unsigned_abs());
                 if by == By::Socket && stored > 0 {
                     self.open.agree(interval, time);
                 }

@@ -54,6 +54,42 @@ impl Foundation {
     }
 }
 
+/// What is known of the bars of all coins.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Foundations {
+    /// Whole bars that agreed with the trades, by who brought them.
+    trades: [Foundation; 2],
+    /// Bars of REST that agreed with those that are stored.
+    audited: Foundation,
+}
+
+impl Foundations {
+    /// A whole bar of so many trades agreed with them.
+    pub(super) fn agree(&mut self, by: By, trades: u64) {
+        self.trades[by.index()].agree(trades);
+    }
+
+    /// A bar of REST agreed with the stored one, of so many trades.
+    pub(super) fn audited(&mut self, trades: u64) {
+        self.audited.agree(trades);
+    }
+
+    /// Whether the exchange's history of bars is what was stored, in general.
+    pub(super) fn is_history_known(self) -> bool {
+        self.audited.is_laid()
+    }
+
+    /// Whether the bars of a source count the public trades, in general. Whole bars of REST are seldom; but it counts them
+    /// where it agrees with bars that do.
+    pub(super) fn is_laid(self, by: By) -> bool {
+        let [socket, rest] = self.trades.map(Foundation::is_laid);
+        match by {
+            By::Socket => socket,
+            By::Rest => rest || socket && self.audited.is_laid(),
+        }
+    }
+}
+
 /// How the bars of one coin and one source have done of late.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Trust {

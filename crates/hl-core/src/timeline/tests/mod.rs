@@ -6,6 +6,7 @@ mod errs;
 mod gate;
 mod joins;
 mod pair;
+mod pauses;
 pub(super) mod records;
 mod states;
 
@@ -356,18 +357,6 @@ fn bbo_line(edge: Option<i64>) -> Timeline {
 
 fn bbo(time: i64) -> Content {
     Content::Frame(Records::Bbos(vec![Bbo { coin: coin(), time: TimeMs(time), bid: None, ask: None }]))
-}
-
-#[test]
-fn a_state_joins_across_a_handover_only_within_its_cadence() {
-    let hole = Kind::Bbo.spec().hole_ms;
-    for (pause, gaps) in [(hole, 0), (hole + 1, 1)] {
-        let mut line = bbo_line(Some(1_000));
-        let mut out = Vec::new();
-        line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
-        line.offer(Ticket::Run(RunId::first(1)), bbo(1_000 + pause), &NoWitness, &mut out);
-        assert_eq!(out.iter().filter(|c| matches!(c, Change::GapOpened { .. })).count(), gaps, "{pause}");
-    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use hl_core::store::StoreError;
 use hl_core::{Coin, Decimal, Interval, Origin, Records, StreamKey, TimeMs};
 use rusqlite::{Connection, params};
 
-use crate::checks::{MINUTE_MS as MINUTE, MINUTE_WITHOUT_BAR, derived, words};
+use crate::checks::{Compared, MINUTE_MS as MINUTE, MINUTE_WITHOUT_BAR, Minutes, derived, words};
 use crate::sqlite::error::Step as _;
 use crate::sqlite::rows;
 use crate::{CoverageRow, Finding};
@@ -56,17 +56,16 @@ fn bars(conn: &Connection, coin: Coin, interval: Interval, span: Span) -> Result
 }
 
 /// Final one-minute bars against the trades of minutes that one subscription covered whole, of days of which nothing was
-/// archived. Returns how many minutes were compared as well.
+/// archived.
 pub(super) fn against_trades(
     conn: &Connection,
     coin: Coin,
     pieces: &[CoverageRow],
     archived: &BTreeSet<Day>,
-) -> Result<(Finding, u64), StoreError> {
+) -> Result<(Finding, Compared), StoreError> {
     const STEP: &str = "checking bars against trades";
-    let mut finding = Finding::none("candle_trades", StreamKey::Trades(coin));
-    let mut compared = 0;
-    let sql_bars = "SELECT time, trades, volume FROM candles
+    let mut compared = Minutes::of(StreamKey::Trades(coin));
+    let sql_bars = "SELECT time, trades, volume, source FROM candles
         WHERE coin = ?1 AND interval = '1m' AND final = 1 AND time > ?2 AND time <= ?3 ORDER BY time";
     let sql_trades = "SELECT time, sz FROM trades WHERE coin = ?1 AND time > ?2 AND time < ?3 ORDER BY time";
     for Span { from, to } in pieces.iter().filter(|p| p.source == Origin::Ws).map(|p| p.span) {
@@ -78,9 +77,10 @@ pub(super) fn against_trades(
         let mut next = trade(trades.next().step(STEP)?).step(STEP)?;
         while let Some(minute) = minutes.next().step(STEP)? {
             let open: i64 = minute.get(0).step(STEP)?;
-            let n: i64 = minute.get(1).step(STEP)?;
+            let n = minute.get::<_, i64>(1).step(STEP)?.unsigned_abs();
             let volume = rows::decimal(minute, 2).step(STEP)?;
-            let (mut stored, mut sum) = (0_i64, Decimal::ZERO);
+            let origin = rows::word(minute, 3, Origin::parse).step(STEP)?;
+            let (mut stored, mut sum) = (0_u64, Decimal::ZERO);
             while let Some((time, sz)) = next.filter(|(time, _)| *time < open + MINUTE) {
                 if time >= open {
                     stored += 1;
@@ -91,15 +91,10 @@ pub(super) fn against_trades(
             if archived.contains(&Day::of(TimeMs(open))) {
                 continue;
             }
-            compared += 1;
-            if (stored, sum) != (n, volume) {
-                finding.add(|| {
-                    format!("minute {open}: the bar has {n} trades of {volume}, stored are {stored} of {sum}")
-                });
-            }
+            compared.see(TimeMs(open), origin, (n, volume), (stored, sum));
         }
     }
-    Ok((finding, compared))
+    Ok(compared.finish())
 }
 
 /// Minutes of the `empty` pieces, which are covered and have no bar, in which trades are stored.

@@ -24,7 +24,7 @@ use crate::{Audit, CoverageRow, Finding, checks};
 /// Checks the whole store.
 pub(super) fn audit(conn: &Connection) -> Result<Audit, StoreError> {
     let mut findings = vec![integrity(conn)?];
-    let mut minutes_compared = 0;
+    let mut compared = checks::Compared::default();
     // Where trades were left out on purpose, bars cannot be checked against them.
     let note = session::note(conn, NOTE)?;
     let thinned = thinning::told(note.as_deref()).unwrap_or_default();
@@ -68,12 +68,12 @@ pub(super) fn audit(conn: &Connection) -> Result<Audit, StoreError> {
                 let archived = touched(conn, [stream, StreamKey::Candle(coin, Interval::M1)])?;
                 let (finding, minutes) = candles::against_trades(conn, coin, &pieces, &archived)?;
                 findings.push(finding);
-                minutes_compared += minutes;
+                compared += minutes;
             }
             StreamKey::Mids | StreamKey::Context(_) | StreamKey::Funding(_) => {}
         }
     }
-    Ok(checks::audit(findings, minutes_compared, unread))
+    Ok(checks::audit(findings, compared, unread))
 }
 
 /// The days of which something of either stream was archived.

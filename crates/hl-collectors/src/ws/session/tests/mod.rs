@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use self::rig::{EPOCH, QUARANTINE_MS, Rig, STREAMS, Socket, ack, data, down, echo, key};
-use super::pings::{PING_MS, PING_WITH_BARS_MS, PONG_LIMIT_MS};
+use super::pings::{PING_FOR_PROOF_MS, PING_MS, PONG_LIMIT_MS};
 use super::*;
 
 #[test]
@@ -223,19 +223,46 @@ fn an_attempt_to_connect_has_a_limit() {
 }
 
 #[test]
-fn no_pong_closes_and_a_pong_proves_bars_only() {
-    let mut rig = Rig::live(&["candle/BTC/1m", "bbo/BTC"]);
-    rig.pass(PING_WITH_BARS_MS);
-    let sent = TimeMs(EPOCH + PING_WITH_BARS_MS);
+fn no_pong_closes_and_a_pong_proves_bars() {
+    let mut rig = Rig::live(&["candle/BTC/1m", "trades/BTC", "bbo/BTC"]);
+    rig.pass(PING_FOR_PROOF_MS);
+    let sent = TimeMs(EPOCH + PING_FOR_PROOF_MS);
     rig.pass(100);
-    rig.offers.clear();
-    rig.read_all();
-    let offers: Vec<_> = rig.offers.iter().map(|o| (o.stream, o.content.clone())).collect();
-    assert_eq!(offers, [(key("candle/BTC/1m"), Content::Proof { sent })], "stamped when the ping was sent");
+    assert_eq!(proofs(&mut rig), [(key("candle/BTC/1m"), sent)], "stamped when the ping was sent");
 
     rig.answers_pings = false;
-    rig.pass(PING_WITH_BARS_MS + PONG_LIMIT_MS);
+    rig.pass(PING_FOR_PROOF_MS + PONG_LIMIT_MS);
     assert_eq!((rig.socket, rig.session.counters().half_open), (Socket::None, 1));
+}
+
+/// What is read proves.
+fn proofs(rig: &mut Rig) -> Vec<(StreamKey, TimeMs)> {
+    rig.offers.clear();
+    rig.read_all();
+    let proof = |offer: &Offer| match offer.content {
+        Content::Proof { sent } => Some((offer.stream, sent)),
+        _ => None,
+    };
+    rig.offers.iter().filter_map(proof).collect()
+}
+
+#[test]
+fn a_pong_proves_best_bids_as_far_as_the_exchange_has_come_with_them() {
+    let mut rig = Rig::live(&["mids", "bbo/BTC", "bbo/C0"]);
+    rig.pass(PING_FOR_PROOF_MS);
+    assert_eq!(proofs(&mut rig), [], "none has come yet");
+    rig.data("bbo/BTC");
+    rig.pass(1_000);
+    let time = TimeMs(EPOCH + rig.now);
+    rig.data("bbo/C0");
+    rig.pass(PING_FOR_PROOF_MS - 1_000);
+    assert_eq!(proofs(&mut rig), [(key("bbo/BTC"), time), (key("bbo/C0"), time)], "also of a quiet coin");
+    rig.pass(PING_FOR_PROOF_MS - 1);
+    rig.data("bbo/C0");
+    let sent = TimeMs(EPOCH + rig.now + 1);
+    rig.pass(1);
+    rig.data("bbo/C0");
+    assert!(proofs(&mut rig).iter().all(|(_, proven)| *proven <= sent), "no more than the pong does");
 }
 
 #[test]
@@ -292,13 +319,13 @@ fn a_socket_that_brings_data_stays_without_pongs_and_stamps_prove_bars() {
     assert!(proofs.windows(2).all(|pair| pair[1] - pair[0] == 5), "{proofs:?}");
 
     // A stamp of the future proves no more than now, and a pong that may answer any ping nothing.
-    rig.pass(PING_WITH_BARS_MS);
+    rig.pass(PING_FOR_PROOF_MS);
     rig.data("mids");
     rig.frame(data(key("bbo/BTC"), rig.now + 60_000));
     let sent = rig.exchange();
     let proof = |offer: &Offer| matches!(offer.content, Content::Proof { sent: of } if of == sent);
     assert_eq!(rig.offers.iter().filter(|offer| proof(offer)).count(), 1);
-    rig.pass(PING_WITH_BARS_MS);
+    rig.pass(PING_FOR_PROOF_MS);
     rig.offers.clear();
     rig.frame(Frame::Pong);
     assert!(rig.offers.is_empty());
@@ -307,7 +334,7 @@ fn a_socket_that_brings_data_stays_without_pongs_and_stamps_prove_bars() {
     rig.data("mids");
     rig.pass(PONG_LIMIT_MS - 1);
     assert_eq!(rig.socket, Socket::Open);
-    rig.pass(PING_WITH_BARS_MS + 1);
+    rig.pass(PING_FOR_PROOF_MS + 1);
     assert_eq!((rig.socket, rig.session.counters().half_open), (Socket::None, 1));
 }
 
@@ -327,10 +354,10 @@ fn after_standing_still_without_pongs_a_stamp_says_what_is_new() {
         rig.data("mids");
         !rig.offers.is_empty()
     };
-    rig.pass(PING_WITH_BARS_MS);
-    rig.frame(data(key("bbo/BTC"), rig.now - PING_WITH_BARS_MS - 1_000));
+    rig.pass(PING_FOR_PROOF_MS);
+    rig.frame(data(key("bbo/BTC"), rig.now - PING_FOR_PROOF_MS - 1_000));
     assert!(!brings_mids(&mut rig), "that waited");
-    rig.pass(PING_WITH_BARS_MS);
+    rig.pass(PING_FOR_PROOF_MS);
     rig.data("bbo/BTC");
     assert!(brings_mids(&mut rig));
 }
@@ -453,7 +480,7 @@ enum Op {
     Read,
     LoseAnswer,
     Data(usize),
-    Garbage(&'static str),
+    Garbage(&'static str, Option<&'static str>),
     Renew(usize),
     Forget(usize),
     Words(&'static str),
@@ -474,7 +501,11 @@ fn op() -> impl Strategy<Value = Op> {
         8 => Just(Op::Read),
         1 => Just(Op::LoseAnswer),
         8 => which.clone().prop_map(Op::Data),
-        1 => prop::sample::select(vec!["trades", "bbo", "l2Book", "candle", "?"]).prop_map(Op::Garbage),
+        1 => (
+            prop::sample::select(vec!["trades", "bbo", "l2Book", "candle", "?"]),
+            prop::sample::select(vec![None, Some("BTC"), Some("ETH"), Some("DOGE")]),
+        )
+            .prop_map(|(channel, coin)| Op::Garbage(channel, coin)),
         1 => which.clone().prop_map(Op::Renew),
         1 => which.clone().prop_map(Op::Forget),
         1 => prop::sample::select(vec![
@@ -515,7 +546,7 @@ proptest! {
                 Op::Read => rig.read_all(),
                 Op::LoseAnswer => drop(rig.unread.pop_front()),
                 Op::Data(i) => if rig.socket == Socket::Open { rig.data(STREAMS[i]) },
-                Op::Garbage(channel) => if rig.socket == Socket::Open { rig.garbage(channel) },
+                Op::Garbage(channel, coin) => if rig.socket == Socket::Open { rig.garbage(channel, coin) },
                 Op::Renew(i) => rig.renew(key(STREAMS[i])),
                 Op::Forget(i) => drop(rig.subscribed.remove(&key(STREAMS[i]))),
                 Op::Words(words) => if rig.socket == Socket::Open { rig.frame(Frame::Error(words.into())) },

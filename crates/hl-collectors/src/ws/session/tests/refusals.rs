@@ -1,5 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use hl_core::decode::{Hole, Rows};
+
 use super::super::*;
 use super::rig::{QUARANTINE_MS, Rig, STREAMS, Socket, ack, coin, down, echo, key};
 use crate::ws::session::refusals::{BLAME_MS, OVER_LIMIT_PAUSE_MS};
@@ -186,7 +188,7 @@ fn garbage_ends_runs_of_trades_and_breaks_the_others() {
     rig.offers.clear();
     rig.take_sent();
 
-    rig.garbage("bbo");
+    rig.garbage("bbo", None);
     assert!(rig.take_reports().is_empty());
     assert_eq!(
         rig.offers,
@@ -199,7 +201,7 @@ fn garbage_ends_runs_of_trades_and_breaks_the_others() {
 
     // Whose frame it was is not known: everybody's.
     rig.offers.clear();
-    rig.garbage("?");
+    rig.garbage("?", None);
     assert_eq!(rig.take_reports(), [down("trades/BTC", Some(trades), Cause::Undecodable)]);
     let broken: BTreeMap<_, _> = rig.offers.iter().map(|o| (o.stream, o.ticket)).collect();
     let expected = [(key("bbo/BTC"), Ticket::Run(bbo)), (key("mids"), Ticket::Run(mids))];
@@ -214,4 +216,105 @@ fn garbage_ends_runs_of_trades_and_breaks_the_others() {
     assert!(rig.live[&key("trades/BTC")] > trades);
     assert_eq!(rig.session.counters().undecodable, 2);
     assert_eq!(rig.session.counters().unrouted, 1, "between the runs its data belongs to nobody");
+}
+
+#[test]
+fn what_cannot_be_read_of_one_coin_costs_no_other_its_run() {
+    let mut rig = Rig::live(&["trades/BTC", "trades/ETH", "bbo/BTC", "candle/BTC/1m"]);
+    let (btc, eth) = (rig.live[&key("trades/BTC")], rig.live[&key("trades/ETH")]);
+    rig.take_reports();
+    rig.offers.clear();
+    rig.garbage("trades", Some("BTC"));
+    assert_eq!(rig.take_reports(), [down("trades/BTC", Some(btc), Cause::Undecodable)]);
+    assert!(rig.offers.is_empty());
+    rig.garbage("bbo", Some("BTC"));
+    rig.garbage("candle", Some("BTC"));
+    let broken: Vec<_> = rig.offers.iter().map(|offer| offer.stream.to_string()).collect();
+    assert_eq!(broken, ["bbo/BTC", "candle/BTC/1m"]);
+    assert_eq!(rig.live.get(&key("trades/ETH")), Some(&eth));
+
+    // A name that none of ours has was damaged: it may have been anybody's.
+    rig.offers.clear();
+    rig.garbage("bbo", Some("BTD"));
+    assert_eq!(rig.offers.len(), 1);
+    // What carries no stream takes nothing with it.
+    rig.offers.clear();
+    rig.garbage("subscriptionResponse", None);
+    assert!(rig.offers.is_empty() && rig.take_reports().is_empty());
+    assert_eq!(rig.session.counters().undecodable, 5);
+}
+
+#[test]
+fn what_is_never_readable_is_renewed_ever_less_often() {
+    let mut rig = Rig::live(&["trades/BTC", "mids"]);
+    let mut renewals = Vec::new();
+    for second in 0..3_600 {
+        let before = rig.session.counters().renewed;
+        rig.offers.clear();
+        rig.garbage("trades", Some("BTC"));
+        if rig.session.counters().renewed > before {
+            renewals.push(second);
+        } else if rig.live.contains_key(&key("trades/BTC")) {
+            let broken = rig.offers.iter().any(|o| matches!(o.content, Content::Broken { .. }));
+            assert!(broken, "a frame that was missed is a break, whether it is made anew or not");
+        }
+        rig.work();
+        rig.read_all();
+        rig.data("trades/BTC");
+        rig.data("mids");
+        rig.pass(1_000);
+        rig.read_all();
+    }
+    assert!(renewals.len() > 8 && renewals.len() < 20, "{renewals:?}");
+    let pauses: Vec<_> = renewals.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(pauses.is_sorted() && pauses[0] <= 2 && pauses.last() >= Some(&500), "{pauses:?}");
+}
+
+#[test]
+fn of_a_frame_of_trades_what_can_be_read_is_taken_and_the_run_goes_on() {
+    let mut rig = Rig::live(&["trades/BTC"]);
+    let run = rig.live[&key("trades/BTC")];
+    rig.take_reports();
+    rig.data("trades/BTC");
+    rig.take_reports();
+    let trade = |tid| {
+        let Frame::Trades(trades) = super::rig::data(key("trades/BTC"), 0) else { panic!("trades") };
+        hl_core::record::Trade { tid, ..trades[0] }
+    };
+    rig.offers.clear();
+    let hole = |at| Hole { at, rows: 1, times: None };
+    let rows = Rows {
+        rows: vec![trade(1), trade(2), trade(3)],
+        holes: vec![hole(1), hole(3)],
+        reason: Some("why".into()),
+    };
+    rig.frame(Frame::SomeTrades(rows));
+    let broken = Content::Broken { at: rig.exchange() };
+    let frame = |trades: Vec<_>| Content::Frame(Records::Trades(trades));
+    let offered: Vec<_> = rig.offers.iter().map(|offer| offer.content.clone()).collect();
+    assert_eq!(offered, [frame(vec![trade(1)]), broken.clone(), frame(vec![trade(2), trade(3)]), broken]);
+    assert!(rig.offers.iter().all(|offer| offer.ticket == Ticket::Run(run)));
+    assert!(rig.take_reports().is_empty());
+    assert_eq!((rig.session.counters().unreadable, rig.session.counters().renewed), (2, 0));
+}
+
+#[test]
+fn a_frame_that_came_whole_ends_a_run_only_with_others_like_it() {
+    let mut rig = Rig::live(&["trades/BTC"]);
+    let run = rig.live[&key("trades/BTC")];
+    rig.take_reports();
+    for _ in 0..20 {
+        rig.offers.clear();
+        rig.unreadable("trades", Some("BTC"), true);
+        rig.unreadable("trades", Some("BTC"), true);
+        assert_eq!(rig.offers.len(), 2);
+        assert!(rig.offers.iter().all(|offer| matches!(offer.content, Content::Broken { .. })));
+        rig.data("trades/BTC");
+    }
+    assert_eq!((rig.live[&key("trades/BTC")], rig.session.counters().renewed), (run, 0));
+    for _ in 0..3 {
+        rig.unreadable("trades", Some("BTC"), true);
+    }
+    assert_eq!(rig.take_reports().last(), Some(&down("trades/BTC", Some(run), Cause::Undecodable)));
+    assert_eq!(rig.session.counters().renewed, 1);
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub(super) const QUARANTINE_MS: Mono = 30_000;
 
 use hl_core::Coin;
+use hl_core::decode::{DecodeError, Fault, Unread};
 use hl_core::record::{Bbo, Book, Candle, Mid, Side, Trade};
 use hl_core::stream::BookVariant;
 
@@ -52,7 +53,12 @@ pub(super) fn data(stream: StreamKey, now: Mono) -> Frame {
             let (open, high, low, close, volume) = (zero, zero, zero, zero, zero);
             Frame::Candle(Candle { coin, interval, time, open, high, low, close, volume, trades: 0 })
         }
-        StreamKey::Mids => Frame::Mids { dex: None, mids: vec![Mid { coin, time, px: zero }] },
+        StreamKey::Mids => Frame::Mids {
+            dex: None,
+            mids: vec![Mid { coin, time, px: zero }],
+            without: 0,
+            unread: Unread::default(),
+        },
         StreamKey::Context(_) | StreamKey::Funding(_) => panic!("not used here"),
     }
 }
@@ -184,9 +190,23 @@ impl Rig {
         self.frame(data(key(name), self.now));
     }
 
-    pub(super) fn garbage(&mut self, channel: &str) {
+    /// A frame of a coin that cannot be read, or of none that can be told.
+    pub(super) fn garbage(&mut self, channel: &str, coin: Option<&str>) {
+        self.unreadable(channel, coin, false);
+    }
+
+    pub(super) fn unreadable(&mut self, channel: &str, coin: Option<&str>, well_formed: bool) {
+        let error = DecodeError {
+            what: channel.to_owned(),
+            path: None,
+            at: 0,
+            excerpt: Box::default(),
+            fault: Fault::Rule("nonsense"),
+            coin: coin.map(|name| Coin::new(name).unwrap()),
+            well_formed,
+        };
         let mut out = Vec::new();
-        self.session.undecodable(self.now, self.exchange(), channel, &mut out);
+        self.session.undecodable(self.now, self.exchange(), &error, &mut out);
         self.obey(out);
     }
 

@@ -151,6 +151,15 @@ fn a_history_that_begins_to_count_one_more_is_followed_for_a_few_bars() {
 }
 
 #[test]
+fn many_bars_that_were_lost_in_a_row_are_read_again_once_the_history_agrees() {
+    let mut run = Run::calibrated();
+    let at_once: Vec<_> = (3..15).flat_map(|minute| run.audited(minute, 9, 0)).collect();
+    let later: Vec<_> = (15..25).flat_map(|minute| run.audited(minute, 6, 6)).collect();
+    let all: Vec<_> = at_once.iter().chain(&later).copied().collect();
+    assert_eq!(all, (3..15).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_bar_in_which_the_history_counts_more_is_wrong_where_it_agreed_with_others() {
     let mut run = Run::of_the_socket();
     assert_eq!(run.audited(1, 9, 6), [] as [i64; 0], "nobody knows which of them is right");
