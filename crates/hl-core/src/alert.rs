@@ -30,6 +30,8 @@ pub enum AlertKind {
     Behind,
     /// A source, a session or the writer makes no progress.
     NoProgress,
+    /// A name, or one of its streams, ends sockets or is refused: it is left alone for a while.
+    Quarantined,
     /// Planned runs of a job are skipped, one after another.
     JobSkipped,
     /// Planned runs of a job fail, one after another; or what a job that runs when it is needed tries fails again and again.
@@ -52,7 +54,7 @@ pub enum AlertKind {
 
 impl AlertKind {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::JobTwice,
         Self::TwoOwners,
         Self::NoOwner,
@@ -63,6 +65,7 @@ impl AlertKind {
         Self::Late,
         Self::Behind,
         Self::NoProgress,
+        Self::Quarantined,
         Self::JobSkipped,
         Self::JobFailing,
         Self::Undecodable,
@@ -88,6 +91,7 @@ impl AlertKind {
             Self::Late => "late",
             Self::Behind => "behind",
             Self::NoProgress => "no_progress",
+            Self::Quarantined => "quarantined",
             Self::JobSkipped => "job_skipped",
             Self::JobFailing => "job_failing",
             Self::Undecodable => "undecodable",
@@ -123,6 +127,7 @@ impl AlertKind {
             | Self::RateHigh
             | Self::Late
             | Self::Behind
+            | Self::Quarantined
             | Self::JobSkipped
             | Self::JobFailing
             | Self::Undecodable

@@ -72,7 +72,8 @@ fn patience(kind: AlertKind) -> Patience {
         // A list may be short for a moment.
         AlertKind::NotListed => (60_000, 0),
         // These have their own patience.
-        AlertKind::StoreGone
+        AlertKind::Quarantined
+        | AlertKind::StoreGone
         | AlertKind::StoreReplaced
         | AlertKind::WalGrowing
         | AlertKind::Overload
@@ -173,6 +174,7 @@ impl Monitor {
         self.last = Some(seen.mono);
         let mut conditions = Vec::new();
         let trouble = self.progress(seen, &mut conditions);
+        quarantined(seen, &mut conditions);
         self.store(seen, &mut conditions);
         self.owners(seen, &mut conditions);
         self.flapping(seen, &mut conditions);
@@ -569,6 +571,24 @@ impl Monitor {
         }
         self.standing = standing;
         changes
+    }
+}
+
+/// What no socket subscribes for a while.
+fn quarantined(seen: &Observation, conditions: &mut Vec<Condition>) {
+    for case in &seen.quarantined {
+        let streams: Vec<_> = case.streams.iter().map(ToString::to_string).collect();
+        let again = match (case.next - seen.mono).max(0) / 1_000 {
+            0 => "now".to_owned(),
+            seconds => format!("in {seconds} s"),
+        };
+        let words = format!(
+            "{}: {}; tried again {again} on a socket of its own, and failed {} times so far",
+            streams.join(", "),
+            case.why,
+            case.failed
+        );
+        conditions.push(Condition { kind: AlertKind::Quarantined, subject: case.subject.clone(), words });
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Observation {
     pub missing: BTreeMap<String, String>,
     /// Every socket that has subscriptions.
     pub sessions: Vec<SessionSeen>,
+    /// What no socket subscribes for a while.
+    pub quarantined: Vec<QuarantineSeen>,
     /// Requests.
     pub rest: RestSeen,
     /// What writes into the store.
@@ -80,6 +82,21 @@ pub struct SessionSeen {
     pub frames: u64,
     /// How late they arrive, ms.
     pub delay_ms: i64,
+}
+
+/// A name, or one stream, that ended sockets or was refused.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct QuarantineSeen {
+    /// A coin, or a stream.
+    pub subject: String,
+    /// Its streams.
+    pub streams: Vec<StreamKey>,
+    /// Why, in words.
+    pub why: String,
+    /// When it is tried again, on the monotonic clock, ms.
+    pub next: Mono,
+    /// How many trials it has failed in a row.
+    pub failed: u32,
 }
 
 /// Requests to `/info`.

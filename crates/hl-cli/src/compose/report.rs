@@ -155,6 +155,7 @@ fn counters(snapshot: &Snapshot) -> BTreeMap<String, u64> {
             ("socket_connects", c.connects),
             ("socket_losses", c.losses),
             ("socket_half_open", c.half_open),
+            ("socket_unanswered", c.unanswered),
             ("socket_stalled", c.stalled),
             ("frames_unrouted", c.unrouted),
             ("frames_refused", c.errors),

@@ -1,29 +1,30 @@
-//! The tasks of the WebSocket source: one per slot, and the source that the director talks to.
+//! The tasks of the WebSocket source: one per slot and one for trials, and the source that the director talks to.
 
-use std::collections::{BTreeMap, VecDeque};
+mod trial;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hl_core::exchange_time::Voice;
 use hl_core::seam::{BoxFuture, Endpoint, Net, Seed, sleep_until, stopped};
 use hl_core::selector::{Guard, Places};
 use hl_core::source::{DataSource, Role, Sink};
-use hl_core::{Lane, RunId, SourceId, StreamKey, TimeMs, decode};
+use hl_core::{Coin, Lane, RunId, SourceId, StreamKey, TimeMs, decode};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use super::connection::{Connection, ConnectionError, Incoming};
+use super::connects::Connects;
 use super::delay::Delay;
 use super::plan::{Plan, SLOTS};
-use super::session::{Action, Session, SessionCounters};
+use super::session::{Action, Hold, Session, SessionCounters};
+use super::trials::{Act, Quarantined, Trials};
 use crate::complaints::Complaints;
 use crate::mono::MonoClock;
 use crate::unreadable::{Unreadable, Unreadables};
 
-/// New connections a minute. The exchange takes 30; but each may subscribe a hundred streams, and it takes 2,000 messages
-/// a minute from all sockets together.
-const CONNECTS_A_MINUTE: usize = 15;
-const MINUTE_MS: i64 = 60_000;
 /// An open socket's task looks at the clock this often, ms …
 const BEAT_MS: i64 = 500;
 /// … and when it could not for this long, what it reads next may have waited, ms.
@@ -80,6 +81,15 @@ struct Slot {
     view: Mutex<SocketView>,
 }
 
+/// What a slot's task has seen of the others.
+struct Heed {
+    /// Of the trials.
+    version: u64,
+    returns: u64,
+    /// Whether its own socket lives.
+    lives: bool,
+}
+
 impl Slot {
     fn new(number: u32) -> Self {
         let view = Mutex::new(SocketView { slot: number, ..SocketView::default() });
@@ -97,7 +107,14 @@ pub struct WsPool {
     seed: Seed,
     plan: Mutex<Plan>,
     slots: Vec<Slot>,
-    connects: Mutex<VecDeque<i64>>,
+    connects: Mutex<Connects>,
+    /// How often sockets came back after none lived: whoever waits for another attempt need not wait for long then.
+    returns: AtomicU64,
+    trials: Mutex<Trials>,
+    /// Wakes the task of the trials.
+    on_trial: Notify,
+    /// Wakes who asks for coins that were found guilty.
+    convicted: Notify,
     unreadables: Unreadables,
 }
 
@@ -126,6 +143,10 @@ impl WsPool {
             plan: Mutex::default(),
             slots: (0..).take(SLOTS).map(Slot::new).collect(),
             connects: Mutex::default(),
+            returns: AtomicU64::new(0),
+            trials: Mutex::default(),
+            on_trial: Notify::new(),
+            convicted: Notify::new(),
             unreadables: Unreadables::default(),
         }
     }
@@ -149,6 +170,23 @@ impl WsPool {
         self.slots.iter().map(|slot| lock(&slot.view).clone()).filter(|view| view.wanted > 0).collect()
     }
 
+    /// What is left alone for a while, because it ends sockets or was refused.
+    pub fn quarantined(&self) -> Vec<Quarantined> {
+        lock(&self.trials).quarantined()
+    }
+
+    /// Waits for coins that end sockets: the exchange may not have them any more. Says each once for every trial that it
+    /// fails; safe to drop and call again.
+    pub async fn suspected(&self) -> BTreeSet<Coin> {
+        loop {
+            let coins = lock(&self.trials).take_convicted();
+            if !coins.is_empty() {
+                return coins;
+            }
+            self.convicted.notified().await;
+        }
+    }
+
     /// What could not be read, by stream, or by channel where the stream cannot be told.
     pub fn unreadables(&self) -> BTreeMap<String, Unreadable> {
         self.unreadables.all()
@@ -157,6 +195,7 @@ impl WsPool {
     /// Runs until `stop` turns true; sockets are closed then.
     pub async fn run(self: Arc<Self>, stop: watch::Receiver<bool>) {
         let mut tasks = JoinSet::new();
+        tasks.spawn(self.clone().run_trials(stop.clone()));
         for slot in 0..self.slots.len() {
             tasks.spawn(self.clone().run_slot(slot, stop.clone()));
         }
@@ -175,9 +214,10 @@ impl WsPool {
         let mut complaints = Complaints::default();
         let mut out = Vec::new();
         let mut beat = self.mono.now();
+        let mut heed = Heed { version: lock(&self.trials).version(), returns: 0, lives: false };
         loop {
             self.beat(&mut beat, &mut session);
-            self.take_orders(slot, &mut session);
+            self.heed(slot, &mut session, &mut heed, &mut out);
             session.tick(self.mono.now(), self.mono.exchange(), &mut out);
             actions.extend(out.drain(..));
             while let Some(action) = actions.pop_front() {
@@ -191,7 +231,25 @@ impl WsPool {
                         None
                     }
                     Action::Connect => {
-                        opening = Some(self.open(masks.fork()));
+                        let now = self.mono.now();
+                        match lock(&self.connects).ask(now, slot.number) {
+                            Ok(()) => opening = Some(self.open(masks.fork())),
+                            Err(until) => session.wait(until),
+                        }
+                        None
+                    }
+                    Action::Suspect(death) => {
+                        let of_coin = |coin| lock(&self.plan).of_coin(coin);
+                        lock(&self.trials).suspect(self.mono.now(), &death, of_coin);
+                        debug!(suspects = ?death.suspects, "a socket ended while these were subscribed");
+                        self.tell_of_trials();
+                        None
+                    }
+                    Action::Refused { stream, words } => {
+                        let mut acts = Vec::new();
+                        lock(&self.trials).refused(self.mono.now(), stream, &words, &mut acts);
+                        self.tell(acts);
+                        self.tell_of_trials();
                         None
                     }
                     Action::Send(text) => match link.as_mut() {
@@ -267,18 +325,41 @@ impl WsPool {
         *beat = now;
     }
 
-    fn take_orders(&self, slot: &Slot, session: &mut Session) {
+    /// Takes in what the director wants, what the trials found out, and how the other sockets fare.
+    fn heed(&self, slot: &Slot, session: &mut Session, heed: &mut Heed, out: &mut Vec<Action>) {
         let orders = std::mem::take(&mut *lock(&slot.orders));
-        let now = self.mono.now();
+        let is_new = !orders.want.is_empty();
         for ((stream, lane), wanted) in orders.want {
-            session.want(now, stream, lane, wanted);
+            session.want(stream, lane, wanted);
         }
         for (stream, run) in orders.renew {
-            session.renew(now, stream, run);
+            session.renew(stream, run);
         }
         for (stream, run) in orders.calm {
             session.calm(stream, run);
         }
+        let trials = lock(&self.trials);
+        if is_new || heed.version != trials.version() {
+            heed.version = trials.version();
+            session.hold(|stream| trials.hold(stream), out);
+        }
+        drop(trials);
+        let now = self.mono.now();
+        let lived = std::mem::replace(&mut heed.lives, session.lives());
+        if heed.lives && !lived && lock(&self.connects).lives(now, slot.number) {
+            self.returns.fetch_add(1, Ordering::Relaxed);
+            self.slots.iter().for_each(|slot| slot.ordered.notify_one());
+        }
+        let returns = self.returns.load(Ordering::Relaxed);
+        if std::mem::replace(&mut heed.returns, returns) != returns {
+            session.hurry(now);
+        }
+    }
+
+    /// What is held has changed.
+    fn tell_of_trials(&self) {
+        self.on_trial.notify_one();
+        self.slots.iter().for_each(|slot| slot.ordered.notify_one());
     }
 
     /// Learns exchange time from what has just happened, and how late it arrives. The first of a stream may be hours old, and
@@ -353,17 +434,7 @@ impl WsPool {
         }
     }
 
-    /// Opens a socket where the minute has room for one more.
     fn open(&self, rng: fastrand::Rng) -> BoxFuture<'static, Result<Connection, ConnectionError>> {
-        let now = self.mono.now();
-        let mut connects = lock(&self.connects);
-        while connects.front().is_some_and(|at| *at + MINUTE_MS <= now) {
-            connects.pop_front();
-        }
-        if connects.len() >= CONNECTS_A_MINUTE {
-            return Box::pin(std::future::ready(Err(ConnectionError::TooMany)));
-        }
-        connects.push_back(now);
         let (net, options) = (self.net.clone(), self.options.clone());
         Box::pin(Connection::open(net, options.endpoint, options.path, rng))
     }
@@ -377,7 +448,9 @@ impl WsPool {
         } else {
             debug!(%trouble, "socket not open yet");
         }
-        session.closed(self.mono.now(), out);
+        let now = self.mono.now();
+        session.closed(now, out);
+        lock(&self.connects).lost(now, slot.number);
         self.publish(slot, session, Delay::default(), Some(trouble));
     }
 
@@ -415,6 +488,16 @@ impl DataSource for WsPool {
                 orders.want.insert((stream, lane), wanted);
             });
         }
+        let mut acts = Vec::new();
+        let mut trials = lock(&self.trials);
+        if wanted {
+            trials.want(stream);
+        } else if trials.hold(stream) != Hold::No {
+            trials.forget(stream, &mut acts);
+            self.on_trial.notify_one();
+        }
+        drop(trials);
+        self.tell(acts);
         if !wanted {
             lock(&self.plan).free(stream);
         }
@@ -464,17 +547,37 @@ mod tests {
     use super::*;
     use crate::pipeline::Inbox;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_socket_keeps_its_number_when_another_ends() {
+    fn pool() -> WsPool {
         let endpoint = Endpoint { host: "exchange".to_owned(), port: 1, tls: false };
-        let pool = WsPool::new(
+        WsPool::new(
             Arc::new(MemoryNet::new()),
             WsOptions { endpoint, path: "/ws".to_owned() },
             Arc::new(Inbox::new()),
             Arc::new(Guard::new(Selector::new(Token(1), Timing::default()))),
             MonoClock::new(Arc::new(TokioClock::starting_at(TimeMs(1_790_000_000_000)))),
             Seed(1),
-        );
+        )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_hears_of_a_coin_that_was_found_guilty_whenever_it_asked() {
+        let pool = pool();
+        let convict = |name: &str| {
+            let mut acts = Vec::new();
+            lock(&pool.trials).refused(0, name.parse().unwrap(), "no", &mut acts);
+            pool.tell(acts);
+        };
+        convict("bbo/BTC");
+        convict("mids");
+        assert_eq!(pool.suspected().await, [Coin::new("BTC").unwrap()].into());
+        let (heard, ()) = tokio::join!(pool.suspected(), async { convict("trades/ETH") });
+        assert_eq!(heard, [Coin::new("ETH").unwrap()].into());
+        assert_eq!(pool.quarantined().len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_socket_keeps_its_number_when_another_ends() {
+        let pool = pool();
         let numbers = || pool.sockets().iter().map(|socket| socket.slot).collect::<Vec<_>>();
         for slot in &pool.slots[..3] {
             lock(&slot.view).wanted = 1;
