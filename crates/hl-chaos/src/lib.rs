@@ -8,7 +8,9 @@
 //!
 //! A run takes one thread and one runtime with a paused clock; runs share nothing, so they may go side by side.
 
+mod beyond;
 mod clock;
+mod errs;
 mod market;
 mod net;
 mod outcome;

@@ -14,6 +14,8 @@ use rusqlite::types::ValueRef;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing_subscriber::layer::SubscriberExt as _;
 
+use crate::beyond;
+use crate::errs::{self, ARRIVED_MS};
 use crate::world::{Ended, Never};
 use crate::{ChaosError, Daemon, Density, Market, Outcome, START, SimTruth, Step, Storm, Trace, World};
 
@@ -25,8 +27,6 @@ const SETTLED_MS: i64 = HOUR_MS;
 const RETENTION_MS: i64 = 3 * HOUR_MS;
 /// Quiet time at the end: bars are audited every ten minutes or so, and what an audit finds is read again.
 const CALM_MINUTES: u32 = 25;
-/// What the network held up has arrived so long after it let go, ms.
-const ARRIVED_MS: i64 = 10_000;
 /// A subscription that the exchange forgot without a word is made anew after so long at the latest, ms.
 const FORGOTTEN_MS: u64 = 330_000;
 /// What is older than this at the end is behind the edge of its stream, ms.
@@ -153,6 +153,11 @@ impl Run<'_> {
         self.outcome.faults += 1;
         match step {
             Step::Exchange(fault) => {
+                if let Some((before_ms, after_ms)) = errs::unsure_ms(&fault) {
+                    let now = self.world.sim.now();
+                    self.held_up.push(Span { from: now - before_ms, to: now + after_ms });
+                    self.held_up.sort();
+                }
                 let withheld_ms = match fault.kind {
                     FaultKind::Mute { .. } | FaultKind::MuteOne { .. } => fault.for_ms,
                     FaultKind::Forget { .. } => Some(FORGOTTEN_MS),
@@ -246,6 +251,9 @@ impl Run<'_> {
             self.problem(format!("{}: {:?} was stored, and a batch found it missing", gap.stream, gap.span));
         }
         let rows = inspect.streams().await?;
+        for problem in beyond::now(&inspect, &rows, now).await? {
+            self.problem(problem);
+        }
         for row in &rows {
             if matches!(row.stream.kind(), Kind::Candle | Kind::Funding) {
                 let tally = self.tallies.entry(row.stream).or_default();

@@ -3,6 +3,7 @@
 use hl_core::{Kind, StreamKey};
 use hl_sim::{BodyFault, Fault, FaultKind};
 
+use crate::errs;
 use crate::net::Weather;
 use crate::store::Trouble;
 
@@ -81,14 +82,15 @@ impl Step {
 ///
 /// When it is too short for the rhythm of its stream, only the count in the minute's bar shows such a loss. In a minute
 /// that has a gap already, nothing tells the two apart: nobody can see the loss from outside. So such a step stands alone
-/// in a storm, with one exception that no bar has to show: the connection ends while it lasts.
+/// in a storm, with one exception that no bar has to show: the connection ends while it lasts. Nor do bars show anything while
+/// they count other than trades.
 fn only_bars_show(step: &Step) -> bool {
     let Step::Exchange(fault) = step else { return false };
     match fault.kind {
         FaultKind::Mute { stream } => {
             stream.is_none_or(|stream| matches!(stream.kind(), Kind::Trades | Kind::Candle))
         }
-        FaultKind::HalfOpen => true,
+        FaultKind::HalfOpen | FaultKind::Bars { .. } => true,
         _ => false,
     }
 }
@@ -114,7 +116,7 @@ impl Storm {
         let mut at = 0;
         loop {
             at += planner.rng.u64(density.least_ms..density.most_ms);
-            let step = planner.draw();
+            let (step, and_drop) = planner.draw();
             let alone = only_bars_show(&step);
             at = at.max(if alone { ended + ALONE_MS } else { alone_until });
             if at >= length_ms {
@@ -122,6 +124,9 @@ impl Storm {
             }
             let lasts_ms = step.lasts_ms();
             steps.push((at, step));
+            if and_drop {
+                steps.push((at, Step::Exchange(Fault::new(FaultKind::Drop))));
+            }
             ended = ended.max(at + lasts_ms);
             if alone {
                 if planner.rng.bool() {
@@ -151,7 +156,18 @@ impl Planner<'_> {
         }
     }
 
-    fn draw(&mut self) -> Step {
+    /// What goes wrong next, and whether every socket dies with it.
+    fn draw(&mut self) -> (Step, bool) {
+        if self.rng.u8(..5) < 2 {
+            let (fault, and_drop) = errs::draw(&mut self.rng, self.streams, self.bars_show);
+            let and_drop = and_drop && !only_bars_show(&Step::Exchange(fault.clone()));
+            return (Step::Exchange(fault), and_drop);
+        }
+        (self.fails(), false)
+    }
+
+    /// What breaks, without a word that is wrong.
+    fn fails(&mut self) -> Step {
         let stream = self.rng.bool().then(|| self.rng.choice(self.streams.iter().copied())).flatten();
         let for_ms = self.rng.u64(1_000..40_000);
         let lasting = |kind| Step::Exchange(Fault::lasting(kind, for_ms));
@@ -162,6 +178,7 @@ impl Planner<'_> {
             4 if !self.bars_show => lasting(FaultKind::Garbage { stream }),
             2 | 3 => lasting(FaultKind::Mute { stream }),
             4 => lasting(FaultKind::HalfOpen),
+            5 if self.rng.bool() => lasting(FaultKind::Reorder { stream }),
             5 => lasting(FaultKind::Duplicate { stream }),
             6 => lasting(FaultKind::Garbage { stream }),
             7 => Step::Exchange(Fault::new(FaultKind::GiantFrame { bytes: 20_000_000 })),
@@ -211,7 +228,7 @@ mod tests {
         let storm = |seed| Storm::of(seed, Density::DENSE, 3_600_000, &streams);
         assert_eq!(storm(1), storm(1));
         assert_ne!(storm(1), storm(2));
-        assert!((40..180).contains(&storm(1).steps.len()), "{}", storm(1).steps.len());
+        assert!((40..200).contains(&storm(1).steps.len()), "{}", storm(1).steps.len());
     }
 
     #[test]

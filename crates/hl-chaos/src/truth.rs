@@ -1,6 +1,6 @@
 //! The truth of a simulated exchange in the same process.
 
-use hl_cli::verify::{Truth, TruthError};
+use hl_cli::verify::{Falsified, Truth, TruthError, falsified};
 use hl_core::ledger::Span;
 use hl_core::seam::BoxFuture;
 use hl_core::{Records, StreamKey, TimeMs};
@@ -12,6 +12,13 @@ pub struct SimTruth<'a>(pub &'a Sim);
 impl Truth for SimTruth<'_> {
     fn oldest(&self) -> BoxFuture<'_, Result<TimeMs, TruthError>> {
         Box::pin(async { Ok(TimeMs(self.0.status().from)) })
+    }
+
+    fn falsified(&self, stream: StreamKey) -> BoxFuture<'_, Result<Falsified, TruthError>> {
+        let rows = self.0.falsified();
+        let of = rows.iter().filter(|row| row.stream == Some(stream));
+        let falsified = falsified(of.map(|row| (TimeMs(row.time), TimeMs(row.shown))));
+        Box::pin(async { Ok(falsified) })
     }
 
     fn rows(&self, stream: StreamKey, span: Span) -> BoxFuture<'_, Result<Records, TruthError>> {

@@ -33,6 +33,8 @@ pub struct Assumptions {
     pub candle_final: bool,
     /// `candleSnapshot` has the bar that opens at its end time.
     pub candle_range: bool,
+    /// Rows of a page of `candleSnapshot`, the oldest that were asked for.
+    pub candle_page: usize,
     /// Between two pushes of a default book, ms.
     pub book_cadence: u32,
     /// Levels a side of a default book; the market shows 20 at most.
@@ -88,6 +90,7 @@ impl Default for Assumptions {
             candle_volume: true,
             candle_final: true,
             candle_range: true,
+            candle_page: 5_000,
             book_cadence: 5_385,
             book_levels: 20,
             fast_cadence: 538,
@@ -169,6 +172,8 @@ assumptions! {
         |c, v| read(&mut c.assumptions.candle_final, v);
     "candle-range", "true", "false", "false: bars over REST leave out the one at the end time",
         |c, v| read(&mut c.assumptions.candle_range, v);
+    "candle-page", "5000", "500", "bars of an answer at most, the oldest that were asked for",
+        |c, v| read(&mut c.assumptions.candle_page, v);
     "book-cadence", "5385", "600", "ms between two default books",
         |c, v| period(&mut c.assumptions.book_cadence, v);
     "book-levels", "20", "10", "levels a side of a default book",

@@ -1,6 +1,6 @@
 //! The comparison of stored rows with the truth: pure, one page of one stream at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hl_core::ledger::{GapState, Span};
 use hl_core::record::{Bbo, Book, Candle, Context, Funding, Mid, Trade};
@@ -39,6 +39,28 @@ pub enum Finding {
     Duplicate,
 }
 
+/// Rows of one stream that the exchange itself showed otherwise than they were.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Falsified {
+    /// Times of those with other values.
+    pub values: BTreeSet<TimeMs>,
+    /// Both times of those whose time was wrong by so little that nobody could see it.
+    pub times: BTreeSet<TimeMs>,
+}
+
+impl Falsified {
+    /// A time may be wrong by so much, ms, before somebody could see it.
+    pub const UNSEEN_MS: i64 = 5_000;
+
+    fn excuses(&self, finding: Finding, time: TimeMs) -> bool {
+        match finding {
+            Finding::Different => self.values.contains(&time) || self.times.contains(&time),
+            Finding::Missing | Finding::Extra | Finding::Duplicate => self.times.contains(&time),
+            Finding::MissingInGap | Finding::Pending => false,
+        }
+    }
+}
+
 /// What a comparison found.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Tally {
@@ -46,6 +68,8 @@ pub struct Tally {
     /// bids and offers those that should be stored.
     pub truth: u64,
     counts: BTreeMap<Finding, (u64, TimeMs)>,
+    /// Rows that the exchange itself showed otherwise.
+    falsified: Falsified,
     /// Runs of rows that are missing, with nothing stored between them.
     holes: u64,
     in_hole: bool,
@@ -70,7 +94,15 @@ impl Tally {
         self.holes
     }
 
+    /// Says which rows the exchange itself showed otherwise than they were: those are not held against the store.
+    pub fn excuse(&mut self, falsified: Falsified) {
+        self.falsified = falsified;
+    }
+
     fn add(&mut self, finding: Finding, time: TimeMs) {
+        if self.falsified.excuses(finding, time) {
+            return;
+        }
         self.counts.entry(finding).or_insert((0, time)).0 += 1;
         let missing = finding == Finding::Missing;
         self.holes += u64::from(missing && !self.in_hole);

@@ -72,6 +72,22 @@ fn counts(tally: &Tally) -> [u64; 7] {
     ]
 }
 
+#[test]
+fn what_the_exchange_itself_showed_otherwise_is_not_held_against_the_store() {
+    let at = |time: i64| TimeMs(time);
+    let shown = [(at(200), at(200)), (at(300), at(1_300)), (at(400), at(3_600_400))];
+    let mut tally = Tally::default();
+    tally.excuse(crate::verify::falsified(shown));
+    let other = |time| Trade { sz: Decimal::TEN, ..trade(time, 1) };
+    let mut truth: Vec<_> = (1..=5).map(|i| trade(i * 100, 1)).collect();
+    let stored = [trade(100, 1), other(200), trade(1_300, 1), trade(3_600_400, 1), other(500)];
+    tally.trades(&piece(0, 4_000_000, &[]), &mut truth, &stored);
+    let found = |finding| (tally.count(finding), tally.first(finding));
+    assert_eq!(found(Finding::Different), (1, Some(at(500))), "the one that was shown as it was");
+    assert_eq!(found(Finding::Missing), (1, Some(at(400))), "an hour ahead can be seen");
+    assert_eq!(found(Finding::Extra), (1, Some(at(3_600_400))), "and is not to be stored");
+}
+
 /// What is done to one trade of the truth on its way to the store.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fate {

@@ -15,9 +15,9 @@ use hl_core::thinning::{self, NOTE};
 use hl_core::{Kind, Origin, Records, StreamKey, TimeMs};
 use hl_store::{GapRow, Inspect, StreamRow, checks};
 
-pub use compare::{Finding, Gaps, Piece, States, Tally};
+pub use compare::{Falsified, Finding, Gaps, Piece, States, Tally};
 pub use report::{Compared, Found, Gap, Report, Stream};
-pub use truth::{HttpTruth, Truth, TruthError};
+pub use truth::{HttpTruth, Truth, TruthError, falsified};
 
 /// Trades, books and states are compared in pages of this length, ms: a day of them does not sit in memory.
 const PAGE_MS: i64 = 600_000;
@@ -102,6 +102,7 @@ pub async fn compare(
     if stop < from {
         return Ok(None);
     }
+    tally.excuse(truth.falsified(stream).await?);
     let gaps: Vec<GapRow> = gaps.iter().filter(|gap| gap.stream == stream).cloned().collect();
     let thinned = match stream.kind() {
         Kind::Trades => thinning::told(store.note(NOTE).await?.as_deref()).unwrap_or_default(),

@@ -95,6 +95,9 @@ impl MemoryTruth {
 }
 
 impl Truth for MemoryTruth {
+    fn falsified(&self, _: StreamKey) -> BoxFuture<'_, Result<Falsified, TruthError>> {
+        Box::pin(async { Ok(Falsified::default()) })
+    }
     fn oldest(&self) -> BoxFuture<'_, Result<TimeMs, TruthError>> {
         Box::pin(async { Ok(TimeMs(self.oldest)) })
     }

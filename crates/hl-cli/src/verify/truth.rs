@@ -8,7 +8,7 @@ use hl_core::seam::{BoxFuture, Endpoint, Net};
 use hl_core::{Records, StreamKey, TimeMs};
 use serde::de::DeserializeOwned;
 
-use super::wire;
+use super::{Falsified, wire};
 
 /// Knows what really happened: a simulated exchange.
 pub trait Truth: Send + Sync {
@@ -19,6 +19,23 @@ pub trait Truth: Send + Sync {
     /// snapshot, 20 levels a side, whatever the variant; for other states what held at the beginning, and each one that
     /// began to hold after it.
     fn rows(&self, stream: StreamKey, span: Span) -> BoxFuture<'_, Result<Records, TruthError>>;
+
+    /// What the exchange itself showed otherwise than it was.
+    fn falsified(&self, stream: StreamKey) -> BoxFuture<'_, Result<Falsified, TruthError>>;
+}
+
+/// Sorts what an exchange showed otherwise than it was: the true time and the one that was shown, ms.
+#[must_use]
+pub fn falsified(rows: impl IntoIterator<Item = (TimeMs, TimeMs)>) -> Falsified {
+    let mut falsified = Falsified::default();
+    for (time, shown) in rows {
+        if time == shown {
+            falsified.values.insert(time);
+        } else if shown.since(time).abs() < Falsified::UNSEEN_MS {
+            falsified.times.extend([time, shown]);
+        }
+    }
+    falsified
 }
 
 /// The truth could not be read.
@@ -69,6 +86,15 @@ impl HttpTruth {
 }
 
 impl Truth for HttpTruth {
+    fn falsified(&self, stream: StreamKey) -> BoxFuture<'_, Result<Falsified, TruthError>> {
+        Box::pin(async move {
+            let rows: Vec<wire::Falsified> = self.json("/sim/truth/falsified".to_owned()).await?;
+            let named = stream.to_string();
+            let of = rows.iter().filter(|row| row.stream.as_deref() == Some(named.as_str()));
+            Ok(falsified(of.map(|row| (row.time, row.shown))))
+        })
+    }
+
     fn oldest(&self) -> BoxFuture<'_, Result<TimeMs, TruthError>> {
         Box::pin(async { Ok(self.json::<wire::Status>("/sim/status".to_owned()).await?.from) })
     }

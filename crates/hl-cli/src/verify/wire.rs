@@ -12,6 +12,14 @@ pub(super) struct Status {
     pub(super) from: TimeMs,
 }
 
+/// A row that was shown otherwise than it was.
+#[derive(Deserialize)]
+pub(super) struct Falsified {
+    pub(super) stream: Option<String>,
+    pub(super) time: TimeMs,
+    pub(super) shown: TimeMs,
+}
+
 #[derive(Deserialize)]
 pub(super) struct Trade {
     coin: Coin,

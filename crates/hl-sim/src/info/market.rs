@@ -98,7 +98,8 @@ fn candles(exchange: &mut Exchange, fields: Fields<'_>) -> Answer {
         }
         market.bars.range_as_of(interval, from, to, by, partial)
     };
-    let bars: Vec<_> = bars.iter().map(|b| wire::candle(market, interval, b)).collect();
+    let page = market.assumptions.candle_page;
+    let bars: Vec<_> = bars.iter().take(page).map(|b| wire::candle(market, interval, b)).collect();
     Ok(Reply::counted(&bars, 60))
 }
 

@@ -1,9 +1,10 @@
-//! What is asked over REST: spread over the time that is listened anyway, about 220 request weight in all.
+//! What is asked over REST: spread over the time that is listened anyway, about 250 request weight in all.
 
 use std::time::Duration;
 
 use hl_collectors::rest::{RestError, Urgency};
 use hl_core::decode::{DecodeError, rest as decode};
+use hl_core::ledger::Span;
 use hl_core::message::info::market::{ExchangeStatus, FundingRate};
 use hl_core::message::info::{CandleRange, InfoRequest};
 use hl_core::message::market::{WsCandle, WsTrade};
@@ -30,6 +31,9 @@ const PAUSE: Duration = Duration::from_secs(7);
 /// Far enough back for a full page of hourly funding.
 const FUNDING_MS: i64 = 700 * 3_600_000;
 
+/// Ten hours of one-minute bars.
+const PAGE_MS: i64 = 600 * MINUTE_MS;
+
 /// Everything that is asked, one after another.
 pub(super) async fn ask(subject: &Subject, coin: Coin, notes: &Notes, progress: &Progress) {
     let asker = Asker { subject, notes };
@@ -41,6 +45,7 @@ pub(super) async fn ask(subject: &Subject, coin: Coin, notes: &Notes, progress: 
             0 => asker.unknown().await,
             1 => asker.range(coin).await,
             2 => asker.funding(coin).await,
+            3 => asker.page(coin).await,
             _ => {}
         }
         tokio::time::sleep(PAUSE).await;
@@ -137,8 +142,9 @@ impl Asker<'_> {
 
     async fn candles(&self, coin: Coin, from: TimeMs, to: TimeMs) -> Look<Vec<Candle>> {
         let req = CandleRange { coin, interval: Interval::M1, start_time: from, end_time: Some(to) };
+        let minutes = usize::try_from(to.since(from) / MINUTE_MS).unwrap_or(0) + 1;
         let decode = |body: &mut [u8]| decode::answer::<Vec<WsCandle>>("candleSnapshot", body);
-        let bars = self.look(&InfoRequest::CandleSnapshot { req }, 3, decode).await?;
+        let bars = self.look(&InfoRequest::CandleSnapshot { req }, minutes, decode).await?;
         Ok(bars.into_iter().map(Candle::from).collect())
     }
 
@@ -148,6 +154,14 @@ impl Asker<'_> {
         let asked = [last - 2 * MINUTE_MS, last - MINUTE_MS, last];
         let bars = self.candles(coin, asked[0], asked[2]).await;
         self.notes.with(|e| e.range = bars.map(|bars| (bars.iter().map(|bar| bar.time).collect(), asked)));
+    }
+
+    /// More bars than other lists have rows.
+    async fn page(&self, coin: Coin) {
+        let to = self.subject.mono().exchange().floor(MINUTE_MS) - 2 * MINUTE_MS;
+        let asked = Span { from: to - PAGE_MS, to };
+        let bars = self.candles(coin, asked.from, asked.to).await;
+        self.notes.with(|e| e.page = bars.map(|bars| (bars.iter().map(|bar| bar.time).collect(), asked)));
     }
 
     async fn funding(&self, coin: Coin) {

@@ -39,7 +39,18 @@ pub(super) const ALL: &[Assumption] = &[
                     at the beginning would be taken for a minute without trades.",
         judge: range,
     },
+    Assumption {
+        id: "candle-page",
+        assumed: "an answer has every bar that was asked for, up to 5,000",
+        tried: "the one-minute bars of ten hours",
+        otherwise: "Nothing is lost: the collector goes on from the last bar that it was given, and a backfill takes more \
+                    requests.",
+        judge: page,
+    },
 ];
+
+/// So long nobody may trade at the ends of what was asked for, ms.
+const SLACK_MS: i64 = 30 * MINUTE_MS;
 
 /// The minute's bar, and the trades that were heard in it.
 fn minute(e: &Evidence) -> Look<(Candle, Vec<Trade>)> {
@@ -73,6 +84,17 @@ fn last_version(e: &Evidence) -> Judged {
         format!("n = {} over the socket, {} over REST", socket.trades, rest.trades)
     };
     Finding::of(*socket == rest, seen)
+}
+
+/// A quiet coin lacks minutes, so the ends are looked at.
+fn page(e: &Evidence) -> Judged {
+    let (got, asked) = e.page.clone()?;
+    let (Some(first), Some(last)) = (got.first(), got.last()) else {
+        return Err("there are no bars of that time".to_owned());
+    };
+    let whole = first.since(asked.from) < SLACK_MS && asked.to.since(*last) < SLACK_MS;
+    let seen = if whole { "all of them" } else { "a part of the time" };
+    Finding::of(whole, format!("{} bars, {seen}", got.len()))
 }
 
 fn range(e: &Evidence) -> Judged {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use hl_collectors::ws::End;
+use hl_core::ledger::Span;
 use hl_core::message::Subscription;
 use hl_core::message::info::fills::Fill;
 use hl_core::record::{Address, Candle, Trade};
@@ -37,6 +38,8 @@ pub(super) struct Evidence {
     pub(super) samples: Vec<Sample>,
     /// Open times of the bars in an answer about three minutes, and those three.
     pub(super) range: Look<(Vec<TimeMs>, [TimeMs; 3])>,
+    /// Open times of the bars in an answer about a long time, and that time.
+    pub(super) page: Look<(Vec<TimeMs>, Span)>,
     /// The first whole minute that was listened to, as REST has it once it is final.
     pub(super) minute: Look<Option<Candle>>,
     /// Rows of a page of funding that begins far back.
@@ -189,6 +192,7 @@ impl Notes {
             recent: Vec::new(),
             samples: Vec::new(),
             range: untried(),
+            page: untried(),
             minute: untried(),
             funding: untried(),
             unknown_coin: untried(),

@@ -65,7 +65,7 @@ What it does, in about two minutes and never more than five: one socket listens 
 (trades, book, best bid and offer, one-minute candle, mids, context) and to the fills of one of
 its traders for a whole minute; beside it, one after another, a socket that makes three harmless
 mistakes, one that subscribes to a coin that does not exist, and one that stays silent for a
-minute; and about 20 requests of some 220 weight out of the 1,200 that a minute grants.
+minute; and about 20 requests of some 250 weight out of the 1,200 that a minute grants.
 
 What it does not do: provoke a 429, or try the caps on connections, subscriptions and messages,
 which would harm whatever else runs behind the same address. The cap on users is tried with
