@@ -47,7 +47,7 @@ fn renewed(snapshot: &Snapshot) -> u64 {
     snapshot.sockets.iter().map(|socket| socket.counters.renewed).sum()
 }
 
-fn gaps<'a>(report: &'a Report, stream: &str) -> Vec<(Cause, GapState)> {
+fn gaps(report: &Report, stream: &str) -> Vec<(Cause, GapState)> {
     let stream: StreamKey = stream.parse().unwrap();
     report.gaps.iter().filter(|gap| gap.stream == stream).map(|gap| (gap.cause, gap.state)).collect()
 }

@@ -1,14 +1,11 @@
 //! The monotonic clock in milliseconds, and the shared estimate of exchange time on it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hl_core::TimeMs;
-use hl_core::exchange_time::ExchangeTime;
+use hl_core::exchange_time::{ExchangeTime, Voice};
 use hl_core::seam::Clock;
 use tokio::time::Instant;
-
-/// How far a stamp may lie ahead of what is known of the time, ms: a day, since a machine that slept knows less.
-const AHEAD_MS: i64 = 86_400_000;
 
 /// Milliseconds since the process began, on tokio's clock; and what time it is at the exchange.
 #[derive(Clone)]
@@ -41,51 +38,50 @@ impl MonoClock {
     /// Exchange time now, a low estimate.
     #[must_use]
     pub fn exchange(&self) -> TimeMs {
-        self.exchange.lock().unwrap_or_else(PoisonError::into_inner).now(self.now())
+        self.estimate().now(self.now())
     }
 
     /// Whether the exchange has said what time it is: until then nothing proves that a time has come.
     #[must_use]
     pub fn is_learnt(&self) -> bool {
-        self.exchange.lock().unwrap_or_else(PoisonError::into_inner).is_learnt()
+        self.estimate().is_learnt()
     }
 
-    /// A stamp of the exchange arrived just now. One that cannot be teaches nothing.
-    pub fn observe(&self, stamp: TimeMs) {
-        if self.can_be(stamp) {
-            self.learn(stamp);
-        }
+    /// A stamp of the exchange arrived just now.
+    pub fn observe(&self, voice: Voice, stamp: TimeMs) {
+        self.estimate().observe(voice, stamp, self.now(), self.system.now());
     }
 
-    /// The exchange said what time it is, because it was asked.
-    pub fn learn(&self, stamp: TimeMs) {
-        self.exchange.lock().unwrap_or_else(PoisonError::into_inner).observe(stamp, self.now());
+    /// The exchange said what time it is, because it was asked; the answer took so long, ms.
+    pub fn learn(&self, stamp: TimeMs, took_ms: i64) {
+        self.estimate().answered(stamp, self.now(), took_ms, self.system.now());
     }
 
-    /// Whether a stamp is not from the future, going by the exchange and by the system clock. A time line never goes
-    /// back, so a single record of the year 2100 would end it.
+    /// Whether a stamp is not from the future. A time line never goes back, so a single record that is would cost all that
+    /// comes until then.
     #[must_use]
     pub fn can_be(&self, stamp: TimeMs) -> bool {
-        stamp <= self.exchange() + AHEAD_MS || stamp <= self.system.now() + AHEAD_MS
+        self.estimate().can_be(stamp, self.now(), self.system.now())
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use hl_runtime::TokioClock;
+    /// Whether the exchange is to be asked what time it is; saying yes counts as asking. `timeless`: streams are collected
+    /// whose frames bear no time.
+    #[must_use]
+    pub fn asks(&self, timeless: bool) -> bool {
+        self.estimate().asks(self.now(), timeless)
+    }
 
-    use super::*;
+    /// Something of the exchange changed that bears no time.
+    pub(crate) fn changed(&self) {
+        self.estimate().changed(self.now());
+    }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_stamp_from_the_future_teaches_nothing() {
-        let start = TimeMs(1_790_000_000_000);
-        let mono = MonoClock::new(Arc::new(TokioClock::starting_at(start)));
-        mono.observe(TimeMs::MAX);
-        mono.observe(start + 2 * AHEAD_MS);
-        assert_eq!(mono.exchange(), start);
-        mono.observe(start + 1_000);
-        assert_eq!(mono.exchange(), start + 1_000);
-        mono.learn(start + 2 * AHEAD_MS);
-        assert_eq!(mono.exchange(), start + 2 * AHEAD_MS, "a system clock that is days behind is overruled");
+    /// Up to when the exchange went on, where it stands still.
+    pub(crate) fn stands_since(&self) -> Option<TimeMs> {
+        self.estimate().stands_since()
+    }
+
+    fn estimate(&self) -> MutexGuard<'_, ExchangeTime> {
+        self.exchange.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -429,8 +429,7 @@ async fn a_fast_clock_does_not_make_a_bar_in_progress_final() {
     let bars = r#"[{"t":1789999920000,"T":1789999979999,"s":"BTC","i":"1m","o":"1","c":"1","h":"1","l":"1","v":"1","n":1},
         {"t":1789999980000,"T":1790000039999,"s":"BTC","i":"1m","o":"1","c":"1","h":"1","l":"1","v":"1","n":1}]"#;
     let time = r#"{"time":1790000000000,"specialStatuses":null}"#;
-    let server =
-        Server::new(&[Answer::Says(200, time), Answer::Says(200, bars), Answer::Says(200, bars)]).await;
+    let server = Server::new(&[time, time, bars, bars].map(|body| Answer::Says(200, body))).await;
     server.clock.steps_ms.fetch_add(3_600_000, Ordering::Relaxed);
     let client = server.client().await;
     let piece = Span::new(TimeMs(1_789_999_920_000), TimeMs(1_790_003_580_000));
@@ -441,5 +440,6 @@ async fn a_fast_clock_does_not_make_a_bar_in_progress_final() {
         assert_eq!((Some(*span), records.len()), (proven, 1));
     }
     let types = server.seen.lock().unwrap().types.clone();
-    assert_eq!(types, ["exchangeStatus", "candleSnapshot", "candleSnapshot"], "the time is asked for once");
+    let asked = ["exchangeStatus", "exchangeStatus", "candleSnapshot", "candleSnapshot"];
+    assert_eq!(types, asked, "the time is asked for until two words agree");
 }

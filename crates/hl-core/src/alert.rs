@@ -24,8 +24,14 @@ pub enum AlertKind {
     RateLow,
     /// Far more rows of a stream come than lately.
     RateHigh,
+    /// What comes of a stream is older than what is stored of it.
+    Late,
+    /// The frames of a socket arrive long after they were sent.
+    Behind,
     /// A source, a session or the writer makes no progress.
     NoProgress,
+    /// A name, or one of its streams, ends sockets or is refused: it is left alone for a while.
+    Quarantined,
     /// Planned runs of a job are skipped, one after another.
     JobSkipped,
     /// Planned runs of a job fail, one after another; or what a job that runs when it is needed tries fails again and again.
@@ -38,6 +44,8 @@ pub enum AlertKind {
     StoreReplaced,
     /// A reader keeps the database's log from being emptied, and it grows.
     WalGrowing,
+    /// Rows of a stream say something else than the ones stored under their keys.
+    RowsDiffer,
     /// More came than memory, spool and store took: some of it was dropped.
     Overload,
     /// The exchange does not list a coin that was asked for, or a list of its markets cannot be read.
@@ -46,7 +54,7 @@ pub enum AlertKind {
 
 impl AlertKind {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::JobTwice,
         Self::TwoOwners,
         Self::NoOwner,
@@ -54,13 +62,17 @@ impl AlertKind {
         Self::Flapping,
         Self::RateLow,
         Self::RateHigh,
+        Self::Late,
+        Self::Behind,
         Self::NoProgress,
+        Self::Quarantined,
         Self::JobSkipped,
         Self::JobFailing,
         Self::Undecodable,
         Self::StoreGone,
         Self::StoreReplaced,
         Self::WalGrowing,
+        Self::RowsDiffer,
         Self::Overload,
         Self::NotListed,
     ];
@@ -76,13 +88,17 @@ impl AlertKind {
             Self::Flapping => "flapping",
             Self::RateLow => "rate_low",
             Self::RateHigh => "rate_high",
+            Self::Late => "late",
+            Self::Behind => "behind",
             Self::NoProgress => "no_progress",
+            Self::Quarantined => "quarantined",
             Self::JobSkipped => "job_skipped",
             Self::JobFailing => "job_failing",
             Self::Undecodable => "undecodable",
             Self::StoreGone => "store_gone",
             Self::StoreReplaced => "store_replaced",
             Self::WalGrowing => "wal_growing",
+            Self::RowsDiffer => "rows_differ",
             Self::Overload => "overload",
             Self::NotListed => "not_listed",
         }
@@ -109,10 +125,14 @@ impl AlertKind {
             | Self::Flapping
             | Self::RateLow
             | Self::RateHigh
+            | Self::Late
+            | Self::Behind
+            | Self::Quarantined
             | Self::JobSkipped
             | Self::JobFailing
             | Self::Undecodable
             | Self::WalGrowing
+            | Self::RowsDiffer
             | Self::NotListed => Severity::Warning,
         }
     }

@@ -4,7 +4,7 @@
 //! A [`Batch`] is everything that one transaction writes: rows, covered pieces, gaps and edges of some streams, in
 //! order, under one lease token. The time lines produce batches; stores apply them, all or nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -366,6 +366,9 @@ pub struct Ack {
     pub inserted: u64,
     /// Rows whose key was there already.
     pub existing: u64,
+    /// Rows whose key was there already, of a trade, a settlement or a final bar, and which say something else: what was
+    /// stored first stays.
+    pub differing: BTreeMap<StreamKey, u64>,
     /// Rows that lay outside what their claim may write.
     pub refused: u64,
     /// Streams whose lease belongs to somebody else by now: nothing of theirs was written.

@@ -121,6 +121,12 @@ impl Trade {
     pub fn key(&self) -> (TimeMs, u64) {
         (self.time, self.tid)
     }
+
+    /// Whether it says something else than the trade that is stored under its key.
+    #[must_use]
+    pub fn contradicts(&self, stored: &Self) -> bool {
+        (self.px, self.sz, self.side) != (stored.px, stored.sz, stored.side)
+    }
 }
 
 /// One price level of a book.
@@ -193,6 +199,16 @@ pub struct Candle {
     pub trades: u64,
 }
 
+impl Candle {
+    /// Whether it says something else than the final bar that is stored under its key: more trades, or other values of as
+    /// many. A version with fewer trades is an older one.
+    #[must_use]
+    pub fn contradicts(&self, last: &Self) -> bool {
+        let values = |bar: &Self| [bar.open, bar.high, bar.low, bar.close, bar.volume];
+        self.trades > last.trades || self.trades == last.trades && values(self) != values(last)
+    }
+}
+
 /// One coin's mid price, at the time of its change. Key: coin, time.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Mid {
@@ -255,6 +271,14 @@ pub struct Funding {
     pub rate: Decimal,
     /// The premium, a fraction.
     pub premium: Decimal,
+}
+
+impl Funding {
+    /// Whether it says something else than the settlement that is stored under its key.
+    #[must_use]
+    pub fn contradicts(&self, stored: &Self) -> bool {
+        (self.rate, self.premium) != (stored.rate, stored.premium)
+    }
 }
 
 /// Records of one stream, oldest first.
@@ -337,6 +361,11 @@ impl Records {
             Self::Contexts(r) => walk(&mut r.iter().map(|x| x.time)),
             Self::Funding(r) => walk(&mut r.iter().map(|x| x.time)),
         }
+    }
+
+    /// Hands out each time, in order of arrival.
+    pub(crate) fn each_time(&self, see: impl FnMut(TimeMs)) {
+        self.over_times(|times| times.for_each(see));
     }
 
     /// Keeps the records whose time satisfies `keep`.

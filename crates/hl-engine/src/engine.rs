@@ -29,7 +29,7 @@ use crate::rounds::{Returned, Returns, Rounds};
 use crate::sharing::{self, Share, Sharing};
 use crate::wanted::Wanted;
 use crate::watch::{self as watching, Board, Published};
-use crate::{spooled, thinned};
+use crate::{spooled, thinned, time};
 
 /// How often they are asked for while there are none at all.
 const FIRST_LEASE_AGAIN: Duration = Duration::from_secs(1);
@@ -324,7 +324,7 @@ impl Engine {
                 leases
             }
         };
-        let knows_time = self.learn_time().await;
+        self.learn_time().await;
         thinned::note(self.store.as_ref(), self.policy, self.mono.exchange()).await?;
         let backfill = self.register_jobs().await?;
         self.wait_for(&leases.held);
@@ -369,6 +369,12 @@ impl Engine {
             keep.await;
             "the watch's keeper"
         });
+        let timeless = order.iter().any(|stream| !stream.spec().timed);
+        let time = time::ask(self.client.clone(), timeless, sources_stop.clone());
+        sources.spawn(async move {
+            time.await;
+            "the clock"
+        });
         sources.spawn(async move {
             runner.run(sources_stop).await;
             "the job runner"
@@ -377,7 +383,7 @@ impl Engine {
         // The store is asked in a task of its own: what the pipeline reports waits for no answer of the store.
         let (leave, leaves) = watch::channel(false);
         let mut rounds = JoinSet::new();
-        let leases = Rounds::new(self.clone(), share, knows_time);
+        let leases = Rounds::new(self.clone(), share);
         rounds.spawn(leases.run(leaves));
 
         let mut leave_until = None;
@@ -454,14 +460,12 @@ impl Engine {
     }
 
     /// Asks what time it is at the exchange; without an answer the system clock serves until the first stamps come.
-    /// Whether it was told.
-    pub(crate) async fn learn_time(&self) -> bool {
+    pub(crate) async fn learn_time(&self) {
         match tokio::time::timeout(TIME_LIMIT, self.client.learn_time(TIME_LIMIT)).await {
-            Ok(Ok(())) => return true,
+            Ok(Ok(())) => {}
             Ok(Err(error)) => warn!(%error, "the exchange does not say what time it is"),
             Err(_) => warn!(after = ?TIME_LIMIT, "the exchange does not say what time it is"),
         }
-        false
     }
 
     async fn register_jobs(&self) -> Result<Arc<BackfillGaps>, EngineError> {

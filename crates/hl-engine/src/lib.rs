@@ -2,7 +2,7 @@
 //!
 //! [`Engine`] composes sources, selector, pipeline, scheduler and store; `director` carries out what the selector
 //! decides; [`capacity`] is the arithmetic of what fits; [`universe`] is what there is to collect, which [`markets`]
-//! follows, [`Endpoints`] where, and [`network`] which exchange a store belongs to. `rounds` asks the store for leases, and `sharing` moves streams between its processes. `watch` looks at all of it for `hl-monitor`, and tells.
+//! follows, [`Endpoints`] where, and [`network`] which exchange a store belongs to. `rounds` asks the store for leases, and `sharing` moves streams between its processes. `time` asks what time it is where that is in doubt. `watch` looks at all of it for `hl-monitor`, and tells.
 //!
 //! What does not live here: any decision about claims, joins or gaps, configuration, and the terminal.
 
@@ -21,6 +21,7 @@ mod rounds;
 mod sharing;
 mod spooled;
 mod thinned;
+mod time;
 pub mod universe;
 mod wanted;
 mod watch;

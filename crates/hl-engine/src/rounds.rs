@@ -10,7 +10,7 @@ use hl_core::seam::stopped;
 use hl_core::selector::Event;
 use hl_core::store::StoreError;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 use tracing::info;
 
 use crate::Engine;
@@ -55,15 +55,11 @@ pub(crate) struct Rounds {
     engine: Arc<Engine>,
     /// Its part among the others, where it shares.
     share: Option<Share>,
-    /// Whether the exchange has said what time it is.
-    knows_time: bool,
-    /// When it was asked.
-    asked: Instant,
 }
 
 impl Rounds {
-    pub(crate) fn new(engine: Arc<Engine>, share: Option<Share>, knows_time: bool) -> Self {
-        Self { engine, share, knows_time, asked: Instant::now() }
+    pub(crate) fn new(engine: Arc<Engine>, share: Option<Share>) -> Self {
+        Self { engine, share }
     }
 
     /// Goes on until `leave` turns true and the others have taken over what they can.
@@ -122,11 +118,6 @@ impl Rounds {
 
     /// Asks for what this process is to have. Whether the others could be asked.
     async fn round(&mut self) -> Result<bool, StoreError> {
-        // Stamps far from a wrong system clock are not believed until the exchange has said what time it is.
-        if !self.knows_time && self.asked.elapsed() >= LEASE_AGAIN {
-            self.asked = Instant::now();
-            self.knows_time = self.engine.learn_time().await;
-        }
         match &mut self.share {
             Some(share) => self.engine.share(share).await,
             None => {

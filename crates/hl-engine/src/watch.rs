@@ -5,13 +5,14 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use hl_collectors::ws::Quarantined;
 use hl_core::alert::{Alert, Severity};
 use hl_core::seam::stopped;
 use hl_core::store::{Living, Store, StoreError, note_of};
 use hl_core::{StreamKey, Token};
 use hl_monitor::{
-    Change, Health, JobSeen, Monitor, Observation, Peer, ProcessNote, Registry, RestSeen, SessionSeen,
-    StreamSeen, TotalReception, UnreadableSeen, WriterSeen,
+    Change, Health, JobSeen, Monitor, Observation, Peer, ProcessNote, QuarantineSeen, Registry, RestSeen,
+    SessionSeen, StreamSeen, TotalReception, UnreadableSeen, WriterSeen,
 };
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -153,6 +154,8 @@ fn observe(engine: &Engine, peers: Vec<Peer>) -> (Observation, TotalReception) {
             held_by,
             subscribed: engine.has_socket(*key),
             records: meter.tally.admitted,
+            differing: meter.differing,
+            late: meter.late,
             moves: meter.moves,
             moved_by: meter.moved_by,
             reception: snapshot.receptions.get(key).copied().unwrap_or_default(),
@@ -182,6 +185,7 @@ fn observe(engine: &Engine, peers: Vec<Peer>) -> (Observation, TotalReception) {
         trouble: socket.trouble.clone(),
         connects: socket.counters.connects,
         frames: socket.counters.frames,
+        delay_ms: socket.delay_ms,
     });
     let observation = Observation {
         at: snapshot.at,
@@ -189,6 +193,7 @@ fn observe(engine: &Engine, peers: Vec<Peer>) -> (Observation, TotalReception) {
         streams: engine.wanted.order().iter().map(stream).collect(),
         missing: engine.wanted.missing(),
         sessions: sessions.collect(),
+        quarantined: engine.pool.quarantined().into_iter().map(quarantine).collect(),
         rest: RestSeen {
             answers: snapshot.rest.answers,
             failures: snapshot.rest.failures,
@@ -214,6 +219,11 @@ fn observe(engine: &Engine, peers: Vec<Peer>) -> (Observation, TotalReception) {
         shares: engine.shares(),
     };
     (observation, snapshot.reception)
+}
+
+fn quarantine(case: Quarantined) -> QuarantineSeen {
+    let Quarantined { subject, streams, why, next, failed } = case;
+    QuarantineSeen { subject, streams, why, next, failed }
 }
 
 /// What is not in the store yet.

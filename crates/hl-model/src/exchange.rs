@@ -181,9 +181,8 @@ impl Script {
             StreamKey::Candle(_, interval) => {
                 let asked = self.now(happened);
                 let from = edge.unwrap_or_else(|| interval.open_of(asked) - 2 * interval.ms());
-                let mut bars = self.versions(happened);
-                bars.retain(|bar| bar.time >= from);
-                (Records::Candles(bars), Some(from))
+                // It is asked for from some bars earlier, as the REST source does.
+                (Records::Candles(self.versions(happened)), Some(from))
             }
             _ => (Records::Trades(self.recent(happened)), None),
         }

@@ -1,5 +1,6 @@
 //! One batch, one transaction: rows, covered pieces, gaps, edges, and the check of the token.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::ledger::{self, Wanted};
 use crate::rows;
 use crate::schema::STREAMS;
 use crate::session::Work;
-use crate::sheet::{Sheet, Stamp};
+use crate::sheet::{Put, Sheet, Stamp};
 use crate::tx::Tx;
 
 /// A batch to be committed.
@@ -127,16 +128,21 @@ struct Writing<'a> {
 /// server says where one is not.
 #[derive(Default)]
 struct Keys {
-    stored: Option<BTreeMap<StreamKey, BTreeSet<Vec<u8>>>>,
+    stored: Option<BTreeMap<StreamKey, BTreeMap<Vec<u8>, RawDocumentBuf>>>,
     /// Of the rows that were imported, which are as good as not there.
     imported: BTreeMap<StreamKey, BTreeSet<Vec<u8>>>,
 }
 
 impl Keys {
-    /// Whether the row is new; it is not the next time.
-    fn is_new(&mut self, stream: StreamKey, document: &RawDocument) -> bool {
-        let Some(known) = &mut self.stored else { return true };
-        known.entry(stream).or_default().insert(key(document))
+    /// What is stored under the key of a row; none where the row is new, which it is not the next time.
+    fn known(&mut self, stream: StreamKey, document: &RawDocument) -> Option<&RawDocument> {
+        match self.stored.as_mut()?.entry(stream).or_default().entry(key(document)) {
+            Entry::Vacant(place) => {
+                place.insert(document.to_owned());
+                None
+            }
+            Entry::Occupied(stored) => Some(&**stored.into_mut()),
+        }
     }
 
     /// Whether a new row takes the place of an imported one.
@@ -228,22 +234,22 @@ impl Writing<'_> {
         mut inserted: impl FnMut(TimeMs),
     ) -> u64 {
         let mut new = 0;
-        let mut note = |ack: &mut Ack, time, is_new: bool| {
-            if is_new {
+        let mut note = |ack: &mut Ack, time, put: Put| match put {
+            Put::New => {
                 ack.inserted += 1;
                 new += 1;
                 inserted(time);
-            } else {
-                ack.existing += 1;
             }
+            Put::Same => ack.existing += 1,
+            Put::Other => *ack.differing.entry(stream).or_default() += 1,
         };
         if let (Records::Candles(bars), Some(sheet)) = (records, sheet) {
             for bar in bars {
                 if !rows::is_bar_of(bar, stream) || !admit(bar.time) {
                     self.ack.refused += 1;
                 } else {
-                    let is_new = sheet.put_bar(*bar, stamp, is_final);
-                    note(&mut self.ack, bar.time, is_new);
+                    let put = sheet.put_bar(*bar, stamp, is_final);
+                    note(&mut self.ack, bar.time, put);
                 }
             }
             return new;
@@ -254,9 +260,13 @@ impl Writing<'_> {
             match document.filter(|_| admit(time)) {
                 None => self.ack.refused += 1,
                 Some(document) => {
-                    let is_new = keys.is_new(stream, &document);
-                    note(&mut self.ack, time, is_new);
-                    if is_new {
+                    let put = match keys.known(stream, &document) {
+                        None => Put::New,
+                        Some(stored) if rows::contradict(stream, &document, stored) => Put::Other,
+                        Some(_) => Put::Same,
+                    };
+                    note(&mut self.ack, time, put);
+                    if put == Put::New {
                         if keys.replaces(stream, &document) {
                             let id = document
                                 .get("_id")
@@ -345,19 +355,24 @@ async fn stored_keys(tx: &mut Tx<'_>, changes: &[&(StreamKey, Change)]) -> Resul
             *span = span.hull(rows);
         }
     }
-    let (mut stored, mut imported) = (BTreeMap::<_, BTreeSet<_>>::new(), BTreeMap::<_, BTreeSet<_>>::new());
+    let (mut stored, mut imported) =
+        (BTreeMap::<_, BTreeMap<_, _>>::new(), BTreeMap::<_, BTreeSet<_>>::new());
     for (stream, span) in spans {
-        let project = doc! { "$project": { "_id": 1, "source": 1 } };
-        let pipeline = vec![doc! { "$match": rows::key_filter(stream, span) }, project];
+        let matching = doc! { "$match": rows::key_filter(stream, span) };
+        // What a trade or a settlement says is compared; of the others the key is enough.
+        let pipeline = match stream {
+            StreamKey::Trades(_) | StreamKey::Funding(_) => vec![matching],
+            _ => vec![matching, doc! { "$project": { "_id": 1, "source": 1 } }],
+        };
         let found = tx.aggregate(rows::collection(stream), pipeline).await?;
         let (of_stream, from_elsewhere) =
             (stored.entry(stream).or_default(), imported.entry(stream).or_default());
         for row in &found {
             let id = row.get_document("_id").ok().and_then(|id| id.to_vec().ok()).unwrap_or_default();
             match row.get_str("source").is_ok_and(|source| source == Origin::Import.as_str()) {
-                true => from_elsewhere.insert(id),
-                false => of_stream.insert(id),
-            };
+                true => _ = from_elsewhere.insert(id),
+                false => _ = of_stream.insert(id, RawDocumentBuf::try_from(row).unwrap_or_default()),
+            }
         }
     }
     Ok(Keys { stored: Some(stored), imported })

@@ -41,6 +41,17 @@ pub(crate) struct Piece {
 /// Under which claim something is written.
 pub(crate) type Stamp = (Origin, Epoch);
 
+/// What became of a row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Put {
+    /// Written: its key is new, or it is better than what was there.
+    New,
+    /// What is there stays.
+    Same,
+    /// What is there stays, and says something else.
+    Other,
+}
+
 /// How many of the newest bars are kept in mind.
 const BARS_IN_MIND: usize = 3;
 
@@ -244,28 +255,33 @@ impl Sheet {
             }
             if let Some(part) = self.borders().part(gap.span, span) {
                 self.carve(&gap, part, GapState::Backfilled, None);
-                if self.borders() == Borders::HalfOpen {
-                    self.join_filled(&gap, part);
-                }
+                self.join_next(part, gap.cause, GapState::Backfilled);
                 parts.push(part);
             }
         }
         Span::joined(parts)
     }
 
-    /// A part that was filled, and its neighbours with the same cause that were, are one gap again.
-    fn join_filled(&mut self, gap: &Gap, part: Span) {
-        let is_next = |other: &Gap| {
-            (other.cause, other.state) == (gap.cause, GapState::Backfilled)
-                && (other.span.to == part.from || other.span.from == part.to)
-        };
-        let (joined, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.gaps).into_iter().partition(is_next);
-        self.gaps = rest;
-        for other in joined {
-            self.touched_gaps.insert(other.id);
-            for whole in self.gaps.iter_mut().filter(|whole| whole.id == gap.id) {
-                whole.span = whole.span.hull(other.span);
-                whole.opened_at = whole.opened_at.min(other.opened_at);
+    /// Neighbours in `within` and beside it with the same cause and state, which no session has claimed, are one gap. Where
+    /// borders are shared the block between two of them keeps its own covered piece.
+    fn join_next(&mut self, within: Span, cause: Cause, state: GapState) {
+        let mut before: Option<Gap> = None;
+        for gap in self.near(within) {
+            // A gap of no length is a border block of its own.
+            if (gap.cause, gap.state, gap.claim) != (cause, state, None) || gap.span.ms() == 0 {
+                continue;
+            }
+            let Some(whole) = before.as_mut().filter(|before| before.span.touches(gap.span)) else {
+                before = Some(gap);
+                continue;
+            };
+            whole.span = whole.span.hull(gap.span);
+            whole.opened_at = whole.opened_at.min(gap.opened_at);
+            whole.closed_at = whole.closed_at.max(gap.closed_at);
+            self.touched_gaps.extend([whole.id, gap.id]);
+            self.gaps.retain(|other| other.id != gap.id);
+            for kept in self.gaps.iter_mut().filter(|kept| kept.id == whole.id) {
+                *kept = whole.clone();
             }
         }
     }
@@ -343,7 +359,8 @@ impl Sheet {
         let cut: Vec<_> = self
             .pieces
             .iter()
-            .filter(|((.., from), piece)| piece.to > span.from && *from < span.to)
+            // A block between two pieces that were doubted before stays: its rows are its own.
+            .filter(|((.., from), piece)| piece.to > span.from && *from < span.to && *from < piece.to)
             .map(|(key, piece)| (*key, *piece))
             .collect();
         if cut.is_empty() {
@@ -373,15 +390,22 @@ impl Sheet {
             }
         }
         // What was filled there is not proven any more either.
+        let state = self.stream.spec().new_gap();
         let mut known = Vec::new();
+        let mut causes = BTreeSet::from([cause]);
         for gap in self.near(span) {
             let Some(part) = borders.part(gap.span, span) else { continue };
             if gap.state == GapState::Backfilled {
-                self.carve(&gap, part, self.stream.spec().new_gap(), None);
+                self.carve(&gap, part, state, None);
+                causes.insert(gap.cause);
             }
             known.push(part);
         }
         self.open_rest(span, known, cause);
+        // One minute in doubt is one gap, however many pieces of it are named.
+        for cause in causes {
+            self.join_next(span, cause, state);
+        }
     }
 
     /// Adds a piece to the coverage: the epoch's piece that it continues grows, otherwise it stands by itself.
@@ -414,14 +438,19 @@ impl Sheet {
         self.touched_pieces.insert(key);
     }
 
-    /// Writes a version of a bar, where it is better than what is there. Whether it was.
-    pub(crate) fn put_bar(&mut self, candle: Candle, (origin, epoch): Stamp, is_final: bool) -> bool {
-        if self.bars.get(&candle.time).is_some_and(|stored| !stored.yields_to(&candle)) {
-            return false;
+    /// Writes a version of a bar, where it is better than what is there.
+    pub(crate) fn put_bar(&mut self, candle: Candle, (origin, epoch): Stamp, is_final: bool) -> Put {
+        if let Some(stored) = self.bars.get(&candle.time).filter(|stored| !stored.yields_to(&candle)) {
+            // Versions of a bar that is not final compete.
+            return if stored.is_final && candle.contradicts(&stored.candle) {
+                Put::Other
+            } else {
+                Put::Same
+            };
         }
         self.touched_bars.insert(candle.time);
         self.bars.insert(candle.time, Bar { candle, is_final, origin, epoch });
-        true
+        Put::New
     }
 
     /// Whether the bars from `span.from` to before `span.to` can change no more.

@@ -25,7 +25,7 @@ pub use band::{Band, Verdict};
 pub use health::{Health, STALE_MS};
 pub use monitor::{Change, Monitor};
 pub use observation::{
-    JobSeen, Observation, Peer, RestSeen, SessionSeen, StreamSeen, UnreadableSeen, WriterSeen,
+    JobSeen, Observation, Peer, QuarantineSeen, RestSeen, SessionSeen, StreamSeen, UnreadableSeen, WriterSeen,
 };
 pub use process::{Process, ProcessKind, ProcessNote, Registry, Sample, State};
 pub use reception::{Heard, Reception, TotalReception, Ways, judge, of_stream};

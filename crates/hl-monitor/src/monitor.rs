@@ -22,6 +22,13 @@ const FRESH_MS: i64 = 60_000;
 const SILENT_MS: i64 = 30_000;
 /// A writer that has something to write and does not stands after this, ms.
 const STUCK_MS: i64 = 10_000;
+/// Frames of a socket that arrive so late, ms, are late: the exchange pushes some of them only every 5 s, and a network
+/// takes less than a second.
+const BEHIND_MS: i64 = 5_000;
+/// So many late records of a stream in a minute are more than replays bring …
+const LATE: u64 = 60;
+/// … where they are this part of all at least.
+const LATE_PART: u64 = 4;
 /// Requests fail when so many did since the last answer, over so many ms.
 const FAILURES: u64 = 3;
 const FAILING_MS: i64 = 30_000;
@@ -60,11 +67,13 @@ fn patience(kind: AlertKind) -> Patience {
         AlertKind::NoOwner => (60_000, 10_000),
         // Where a stream moves, the word of its old owner is as old as two rounds of notes, and a look.
         AlertKind::TwoOwners => (30_000, 20_000),
+        AlertKind::Behind => (30_000, 30_000),
         AlertKind::JobTwice => (20_000, 20_000),
         // A list may be short for a moment.
         AlertKind::NotListed => (60_000, 0),
         // These have their own patience.
-        AlertKind::StoreGone
+        AlertKind::Quarantined
+        | AlertKind::StoreGone
         | AlertKind::StoreReplaced
         | AlertKind::WalGrowing
         | AlertKind::Overload
@@ -72,8 +81,10 @@ fn patience(kind: AlertKind) -> Patience {
         | AlertKind::Flapping
         | AlertKind::RateLow
         | AlertKind::RateHigh
+        | AlertKind::Late
         | AlertKind::JobSkipped
         | AlertKind::JobFailing
+        | AlertKind::RowsDiffer
         | AlertKind::Undecodable => (0, 0),
     };
     Patience { raise_ms, resolve_ms }
@@ -88,6 +99,10 @@ struct Rated {
     owner: Option<SourceId>,
     /// Whether something happened within the minute that makes it say nothing.
     disturbed: bool,
+    /// Late records at its beginning.
+    late: u64,
+    /// The last minute with many late ones: when it ended, and how many of how many they were.
+    overdue: Option<(Mono, u64, u64)>,
 }
 
 /// Which source is in trouble, as far as rates go.
@@ -125,6 +140,8 @@ pub struct Monitor {
     unreadable: BTreeMap<String, (u64, Mono)>,
     /// How often the store was replaced, and when it last was.
     replaced: Option<(u32, Mono)>,
+    /// How many rows of a stream differed from what is stored, and when the last did.
+    differing: BTreeMap<StreamKey, (u64, Mono)>,
     /// How many records were dropped, and when the last of them.
     dropped: Option<(u64, Mono)>,
 }
@@ -157,6 +174,7 @@ impl Monitor {
         self.last = Some(seen.mono);
         let mut conditions = Vec::new();
         let trouble = self.progress(seen, &mut conditions);
+        quarantined(seen, &mut conditions);
         self.store(seen, &mut conditions);
         self.owners(seen, &mut conditions);
         self.flapping(seen, &mut conditions);
@@ -167,6 +185,7 @@ impl Monitor {
             words,
         }));
         self.jobs(seen, &mut conditions);
+        self.contents(seen, &mut conditions);
         self.unreadable(seen, &mut conditions);
         self.rates(seen, trouble, stood_still, &mut conditions);
         self.settle(seen, conditions)
@@ -183,6 +202,11 @@ impl Monitor {
 
     /// Sources, sessions and the writer.
     fn progress(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) -> Trouble {
+        for session in seen.sessions.iter().filter(|session| session.delay_ms >= BEHIND_MS) {
+            let (tenths, subject) = (session.delay_ms / 100, format!("session/{}", session.slot));
+            let words = format!("frames arrive {}.{} s after they were sent", tenths / 10, tenths % 10);
+            conditions.push(Condition { kind: AlertKind::Behind, subject, words });
+        }
         let mut stuck = |subject: String, words: String| {
             conditions.push(Condition { kind: AlertKind::NoProgress, subject, words });
         };
@@ -444,6 +468,23 @@ impl Monitor {
         }
     }
 
+    /// Streams of which the exchange says now this, now that.
+    fn contents(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) {
+        self.differing.retain(|key, _| seen.streams.contains_key(key));
+        for (key, stream) in seen.streams.iter().filter(|(_, stream)| stream.differing > 0) {
+            let (rows, at) = self.differing.entry(*key).or_insert((0, seen.mono));
+            if stream.differing != *rows {
+                (*rows, *at) = (stream.differing, seen.mono);
+            }
+            if seen.mono - *at < EVENT_MS {
+                let words = format!(
+                    "{rows} rows so far bear a key that is stored, and say something else; what came first is kept"
+                );
+                conditions.push(Condition { kind: AlertKind::RowsDiffer, subject: key.to_string(), words });
+            }
+        }
+    }
+
     /// Rates, by the minute.
     fn rates(
         &mut self,
@@ -461,6 +502,8 @@ impl Monitor {
                 records: stream.records,
                 owner: stream.owner,
                 disturbed: true,
+                late: stream.late,
+                overdue: None,
             });
             let in_trouble = match stream.owner {
                 Some(SourceId::Ws) => trouble.ws && stream.records == rated.records,
@@ -469,6 +512,14 @@ impl Monitor {
             };
             rated.disturbed |= stood_still || in_trouble || stream.owner != rated.owner;
             if is_over {
+                let late = stream.late.saturating_sub(rated.late);
+                // Versions of a bar that another source reads whole are late until the bar is over.
+                let late = if key.spec().conflation == Conflation::PerKey { 0 } else { late };
+                let all = late + stream.records.saturating_sub(rated.records);
+                if late >= LATE && late >= all / LATE_PART && !rated.disturbed {
+                    rated.overdue = Some((seen.mono, late, all));
+                }
+                rated.late = stream.late;
                 match (rated.owner, stream.records.checked_sub(rated.records)) {
                     (Some(source), Some(records)) if !rated.disturbed => {
                         rated.band.minute(source, records);
@@ -476,6 +527,14 @@ impl Monitor {
                     _ => rated.band.pause(),
                 }
                 (rated.records, rated.owner, rated.disturbed) = (stream.records, stream.owner, false);
+            }
+            rated.overdue = rated.overdue.filter(|(at, ..)| seen.mono - at < EVENT_MS);
+            if let Some((_, late, all)) = rated.overdue {
+                let words = format!(
+                    "{late} of {all} records in a minute were older than what is stored: the clock of the exchange was \
+                     set back, or frames come out of order"
+                );
+                conditions.push(Condition { kind: AlertKind::Late, subject: key.to_string(), words });
             }
             let over = stream.owner.map_or(String::new(), |source| format!(", over {source}"));
             let (kind, words) = match rated.band.verdict() {
@@ -512,6 +571,24 @@ impl Monitor {
         }
         self.standing = standing;
         changes
+    }
+}
+
+/// What no socket subscribes for a while.
+fn quarantined(seen: &Observation, conditions: &mut Vec<Condition>) {
+    for case in &seen.quarantined {
+        let streams: Vec<_> = case.streams.iter().map(ToString::to_string).collect();
+        let again = match (case.next - seen.mono).max(0) / 1_000 {
+            0 => "now".to_owned(),
+            seconds => format!("in {seconds} s"),
+        };
+        let words = format!(
+            "{}: {}; tried again {again} on a socket of its own, and failed {} times so far",
+            streams.join(", "),
+            case.why,
+            case.failed
+        );
+        conditions.push(Condition { kind: AlertKind::Quarantined, subject: case.subject.clone(), words });
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Observation {
     pub missing: BTreeMap<String, String>,
     /// Every socket that has subscriptions.
     pub sessions: Vec<SessionSeen>,
+    /// What no socket subscribes for a while.
+    pub quarantined: Vec<QuarantineSeen>,
     /// Requests.
     pub rest: RestSeen,
     /// What writes into the store.
@@ -49,6 +51,10 @@ pub struct StreamSeen {
     pub subscribed: bool,
     /// Records admitted.
     pub records: u64,
+    /// Rows that said something else than the ones stored under their keys.
+    pub differing: u64,
+    /// Records that came live, and older than what is stored.
+    pub late: u64,
     /// How often it was given to an owner.
     pub moves: u64,
     /// Why it last was, where it did not only go back.
@@ -74,6 +80,23 @@ pub struct SessionSeen {
     pub connects: u64,
     /// Frames of data that it brought.
     pub frames: u64,
+    /// How late they arrive, ms.
+    pub delay_ms: i64,
+}
+
+/// A name, or one stream, that ended sockets or was refused.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct QuarantineSeen {
+    /// A coin, or a stream.
+    pub subject: String,
+    /// Its streams.
+    pub streams: Vec<StreamKey>,
+    /// Why, in words.
+    pub why: String,
+    /// When it is tried again, on the monotonic clock, ms.
+    pub next: Mono,
+    /// How many trials it has failed in a row.
+    pub failed: u32,
 }
 
 /// Requests to `/info`.

@@ -531,6 +531,78 @@ fn what_is_dropped_is_told_at_once_and_for_a_while() {
 const LARGE: u64 = 32 << 20;
 
 #[test]
+fn rows_that_say_something_else_under_a_known_key_are_told_once() {
+    let mut world = World::new();
+    world.run(60, |_| {});
+    let differ = |seen: &mut Observation, rows| {
+        seen.streams.get_mut(&key("trades/BTC")).unwrap().differing = rows;
+    };
+    world.run(10, |seen| differ(seen, 3));
+    let open = world.monitor.open();
+    let alert = open.iter().find(|alert| alert.kind.as_str() == "rows_differ").unwrap();
+    assert!(alert.words.starts_with("3 rows so far"), "{}", alert.words);
+    world.run(200, |seen| differ(seen, 4));
+    world.run(600, |_| {});
+    let of_kind: Vec<_> =
+        world.told.iter().filter(|told| told.contains("rows_differ") && !told.contains("still")).collect();
+    assert_eq!(of_kind.len(), 2, "one rise and one end: {of_kind:?}");
+    assert!(of_kind[1].contains("resolved rows_differ trades/BTC"), "{of_kind:?}");
+}
+
+#[test]
+fn a_socket_that_is_behind_is_told_and_a_hiccup_is_not() {
+    let mut world = World::new();
+    let late = |delay_ms| {
+        move |seen: &mut Observation| {
+            fine(seen);
+            seen.sessions[0].delay_ms = delay_ms;
+        }
+    };
+    world.run(600, late(4_900));
+    world.run(25, late(60_000));
+    world.run(60, late(600));
+    assert_eq!(world.told(), Vec::<String>::new());
+    world.run(60, late(9_750));
+    assert_eq!(world.monitor.open()[0].words, "frames arrive 9.7 s after they were sent");
+    world.run(60, late(600));
+    assert_eq!(world.told(), ["720 raised behind session/0", "780 resolved behind session/0"]);
+}
+
+#[test]
+fn many_late_records_in_a_minute_are_told_and_replays_are_not() {
+    let mut world = World::new();
+    let late = |late: u64| {
+        move |seen: &mut Observation| {
+            fine(seen);
+            for stream in seen.streams.values_mut() {
+                stream.late += late;
+            }
+        }
+    };
+    world.run(600, fine);
+    world.run(3, |seen| {
+        fine(seen);
+        seen.streams.values_mut().for_each(|stream| stream.late += 59);
+    });
+    world.run(600, fine);
+    // A minute has 120 records of each: fewer than a quarter of all is no rate.
+    world.run(600, late(3));
+    assert_eq!(world.told(), Vec::<String>::new());
+    world.run(60, late(20));
+    let words = &world.monitor.open()[0].words;
+    assert!(words.starts_with("240 of 360 records in a minute were older"), "{words}");
+    world.run(600, fine);
+    let told = [
+        "raised late trades/BTC",
+        "raised late book/BTC",
+        "resolved late book/BTC",
+        "resolved late trades/BTC",
+    ];
+    let words = |told: String| told.split_once(' ').map(|(_, words)| words.to_owned()).unwrap();
+    assert_eq!(world.told().into_iter().map(words).collect::<Vec<_>>(), told);
+}
+
+#[test]
 fn what_cannot_be_read_is_told_and_is_over_some_time_after_the_last() {
     let mut world = World::new();
     world.run(60, fine);

@@ -16,6 +16,7 @@ pub(super) struct Tally {
     streams: usize,
     records: u64,
     rows_written: u64,
+    rows_differing: u64,
     gaps_opened: u64,
     spooled_batches: u64,
     /// Gaps that are not filled, of its streams; none where the store could not say.
@@ -32,6 +33,7 @@ impl Tally {
         self.streams = self.streams.max(ended.streams.len());
         self.records += ended.streams.values().map(|meter| meter.tally.admitted).sum::<u64>();
         self.rows_written += ended.pipeline.inserted;
+        self.rows_differing += ended.pipeline.differing;
         self.gaps_opened += ended.streams.values().map(|meter| meter.gaps).sum::<u64>();
         self.spooled_batches = ended.spool.0;
         self.gaps_unfilled = gaps_unfilled;
@@ -66,6 +68,8 @@ pub(super) struct Summary {
     records: u64,
     /// Rows that it wrote: new ones, and bars that became more complete.
     rows_written: u64,
+    /// Rows that said something else than the ones stored under their keys, which stay.
+    rows_differing: u64,
     /// Gaps that it opened.
     gaps_opened: u64,
     /// Gaps of the streams in the store that are not filled; none where the store could not say.
@@ -93,6 +97,7 @@ impl Summary {
             streams: tally.streams,
             records: tally.records,
             rows_written: tally.rows_written,
+            rows_differing: tally.rows_differing,
             gaps_opened: tally.gaps_opened,
             gaps_unfilled: tally.gaps_unfilled,
             spooled_batches: tally.spooled_batches,
@@ -113,6 +118,13 @@ impl Summary {
         let _ = writeln!(text, "{words} after {ran}: {rows_written} rows written to {store}");
         if self.records == 0 {
             let _ = writeln!(text, "nothing was collected from {}", self.network);
+        }
+        if self.rows_differing > 0 {
+            let _ = writeln!(
+                text,
+                "{} rows said something else than what is stored under their keys, which stays",
+                self.rows_differing
+            );
         }
         let unfilled = match self.gaps_unfilled {
             Some(gaps) => format!("{gaps} in the store are not filled"),
@@ -156,6 +168,7 @@ mod tests {
             streams: 26,
             records,
             rows_written: 1_234,
+            rows_differing: 0,
             gaps_opened: 1,
             gaps_unfilled: Some(2),
             spooled_batches,
@@ -170,6 +183,8 @@ mod tests {
         let first = "stopped by Ctrl-C after 1m 18s: 1234 rows written to sqlite:./data/hyperliquid-sim.db";
         assert_eq!(lines[..2], [first, "gaps: 1 opened in this run; 2 in the store are not filled"]);
         assert!(lines[2].starts_with("next: hl-cli coverage --network sim "), "{text}");
+        let text = Summary { rows_differing: 7, ..summary(5, 0) }.text(false);
+        assert!(text.contains("7 rows said something else than what is stored under their keys"), "{text}");
         let text = summary(0, 3).text(false);
         assert!(
             text.contains("nothing was collected from sim\n") && text.contains("3 batches wait"),
@@ -193,7 +208,7 @@ mod tests {
         let object: serde_json::Value = serde_json::from_str(&text).unwrap();
         let expected = serde_json::json!({ "summary": {
             "ended": "interrupted", "at": 9, "ran_ms": 78_000, "network": "sim",
-            "store": "sqlite:./data/hyperliquid-sim.db", "streams": 26, "records": 5, "rows_written": 1_234,
+            "store": "sqlite:./data/hyperliquid-sim.db", "streams": 26, "records": 5, "rows_written": 1_234, "rows_differing": 0,
             "gaps_opened": 1, "gaps_unfilled": 2, "spooled_batches": 0, "store_gone": null,
         }});
         assert_eq!(object, expected);

@@ -14,8 +14,13 @@ pub struct Meter {
     pub owner: Option<SourceId>,
     /// Records by what became of them.
     pub tally: Tally,
+    /// Records that a subscription brought live, and that were older than what is stored. What waited in a ring is not
+    /// among them.
+    pub late: u64,
     /// Gaps opened by this process.
     pub gaps: u64,
+    /// Rows that said something else than the ones stored under their keys.
+    pub differing: u64,
     /// The edge as queued, ms.
     pub edge: Option<TimeMs>,
     /// When data was last admitted, on the monotonic clock, ms.
@@ -41,6 +46,8 @@ pub struct PipelineCounters {
     pub inserted: u64,
     /// Rows whose key the store had.
     pub existing: u64,
+    /// Rows whose key the store had, and which said something else.
+    pub differing: u64,
     /// Rows that the store refused as outside of their claim.
     pub refused: u64,
     /// Rows left out on purpose.

@@ -13,7 +13,7 @@ use hl_core::{Epoch, Records, RunId, StreamKey, TimeMs};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::batch::Pending;
 use super::committer::{self, Done, Job};
@@ -67,6 +67,8 @@ pub struct Pipeline {
     failed: bool,
     /// About records from the future.
     complaints: Complaints,
+    /// Up to when the exchange went on, where it was last seen to stand still.
+    stood: Option<TimeMs>,
 }
 
 impl Pipeline {
@@ -104,6 +106,7 @@ impl Pipeline {
             to_pop: None,
             failed: false,
             complaints: Complaints::default(),
+            stood: None,
         }
     }
 
@@ -173,6 +176,7 @@ impl Pipeline {
 
     fn read(&mut self, entries: Vec<Entry>) {
         let mut changes = Vec::new();
+        self.follow_the_exchange();
         for entry in entries {
             match entry {
                 Entry::Start(mut start) => {
@@ -261,6 +265,9 @@ impl Pipeline {
         let tally = line.offer(offer.ticket, offer.content, &self.reconciler, &mut changes);
         let edge = line.edge();
         self.meter(offer.stream, edge, tally);
+        if matches!(offer.ticket, Ticket::Run(_)) && tally.late > 0 {
+            self.meters.stream(offer.stream, |m| m.late += tally.late);
+        }
         if let Some((epoch, unanswered)) = answer {
             self.hear(offer.stream, epoch, unanswered);
         }
@@ -268,6 +275,28 @@ impl Pipeline {
         if let Some((run, keys)) = aside.filter(|_| tally.ringed > 0) {
             self.reconciler.standby(self.mono.now(), offer.stream, run, &keys);
         }
+    }
+
+    /// Whether the exchange goes on, told to the streams that bear no time.
+    fn follow_the_exchange(&mut self) {
+        let stood = self.mono.stands_since();
+        if stood.is_none() && self.stood.is_none() {
+            return;
+        }
+        if stood.is_some() && self.stood.is_none() {
+            warn!(?stood, "the exchange stands still: what bears no time is no news");
+        }
+        let is_timeless = |stream: &StreamKey| !stream.spec().timed;
+        for stream in self.lines.keys().copied().filter(is_timeless).collect::<Vec<_>>() {
+            let Some(line) = self.lines.get_mut(&stream) else { continue };
+            let mut changes = Vec::new();
+            match stood {
+                Some(at) => line.stands_still(at, &mut changes),
+                None => line.goes_on(),
+            }
+            self.gather(stream, &mut changes);
+        }
+        self.stood = stood;
     }
 
     fn meter(&self, stream: StreamKey, edge: Option<TimeMs>, tally: Tally) {
@@ -303,7 +332,7 @@ impl Pipeline {
 
     /// Records from the future are not taken, and what follows has to join anew: a time line never goes back.
     fn of_this_time(&mut self, stream: StreamKey, content: Content) -> Content {
-        let newest = content.records().and_then(Records::ends).map(|(_, last)| last);
+        let newest = content.records().and_then(Records::extent).map(|(_, last)| last);
         match newest.filter(|newest| !self.mono.can_be(*newest)) {
             None => content,
             Some(newest) => {
@@ -339,6 +368,9 @@ impl Pipeline {
         }
         for change in changes.drain(..) {
             self.reconciler.note(self.mono.now(), stream, &change);
+            if !stream.spec().timed && matches!(change, Change::Rows { .. }) {
+                self.mono.changed();
+            }
             self.pending.push(stream, self.thinner.thin(stream, change));
         }
         let left_out = self.thinner.left_out();
@@ -520,7 +552,12 @@ impl Pipeline {
                     c.inserted += ack.inserted;
                     c.existing += ack.existing;
                     c.refused += ack.refused;
+                    c.differing += ack.differing.values().sum::<u64>();
                 });
+                for (stream, rows) in ack.differing {
+                    debug!(%stream, rows, "rows say something else than those stored under their keys");
+                    self.meters.stream(stream, |meter| meter.differing += rows);
+                }
                 for stream in ack.superseded {
                     warn!(%stream, "another process holds the stream by now; its rows of this batch were refused");
                     self.untold.superseded(stream);

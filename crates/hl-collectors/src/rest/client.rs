@@ -279,15 +279,28 @@ impl InfoClient {
         &self.mono
     }
 
-    /// Asks the exchange what time it is: the system clock may be wrong, and some streams bear no time.
+    /// Asks the exchange what time it is: the system clock may be wrong, and some streams bear no time. Asks twice where
+    /// nothing else says the same: an answer may be wrong as well.
     ///
     /// # Errors
     /// As [`InfoClient::ask`].
     pub async fn learn_time(&self, limit: Duration) -> Result<(), RestError> {
+        self.ask_time(limit).await?;
+        if !self.mono.is_learnt() {
+            self.ask_time(limit).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks the exchange once what time it is.
+    ///
+    /// # Errors
+    /// As [`InfoClient::ask`].
+    pub async fn ask_time(&self, limit: Duration) -> Result<(), RestError> {
         let request = InfoRequest::ExchangeStatus;
         let decode = |body: &mut [u8]| answer::<ExchangeStatus>("exchangeStatus", body);
-        let status = self.ask(&request, 0, Urgency::Question, limit, decode).await?;
-        self.mono.learn(status.time);
+        let (status, took_ms) = self.ask_timed(&request, 0, Urgency::Question, limit, decode).await?;
+        self.mono.learn(status.time, took_ms);
         Ok(())
     }
 

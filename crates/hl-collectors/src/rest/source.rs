@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use hl_core::backoff::Backoff;
 use hl_core::decode::{Part, Read, Rows, Unread, rest as decode};
+use hl_core::exchange_time::Voice;
 use hl_core::ledger::{Cause, Span};
 use hl_core::message::info::{CandleRange, InfoRequest};
 use hl_core::past::{KEPT_BARS, Page};
@@ -213,7 +214,7 @@ impl RestSource {
                         body: format!("null for {coin}: the exchange does not know the coin"),
                     });
                 };
-                client.mono().observe(book.time);
+                client.mono().observe(Voice::Answers, book.time);
                 self.offer(streams, asked, None, |stream| Some(from_book(stream, &book))).await;
                 Ok(None)
             }

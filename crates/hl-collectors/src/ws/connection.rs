@@ -41,9 +41,6 @@ pub enum ConnectionError {
         /// The cause.
         source: std::io::Error,
     },
-    /// The exchange takes 30 new connections a minute from one address.
-    #[error("the new connections of this minute are used up")]
-    TooMany,
     /// The upgrade to WebSocket.
     #[error("WebSocket handshake: {0}")]
     Handshake(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -2,6 +2,8 @@
 //!
 //! - [`session`]: the subscription session of one slot as a pure machine; it outlives its sockets.
 //! - [`rhythm`]: how long a stream may be silent, learnt from itself.
+//! - [`trials`]: which name ends sockets, found out on a socket of its own; what is guilty is left alone for a while.
+//! - `connects`: when a socket may be opened, so that all together stay within what the exchange grants.
 //! - [`Connection`]: one socket, from handshake to close, reading in a task of its own.
 //! - `message`: whole messages out of frames, bounded.
 //! - [`plan`]: which streams get a place in which slot.
@@ -10,11 +12,15 @@
 //! What does not live here: who owns a stream, and what is stored.
 
 mod connection;
+mod connects;
+mod delay;
 mod message;
 pub mod plan;
 pub mod pool;
 pub mod rhythm;
 pub mod session;
+pub mod trials;
 
 pub use connection::{Connection, ConnectionError, End, Incoming};
 pub use pool::{SocketView, WsOptions, WsPool};
+pub use trials::Quarantined;

@@ -2,15 +2,15 @@
 //!
 //! Pure arithmetic on the exchange's limits per IP (PROTOCOL section 4.1): 10 connections, 1,000 subscriptions. A
 //! socket that died may still count while its successor subscribes, so one connection and as many subscriptions as
-//! one socket holds stay free.
+//! one socket holds stay free. Trials ([`trials`](super::trials)) use them too, one at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use hl_core::selector::Places;
 use hl_core::stream::BookVariant;
-use hl_core::{Lane, StreamKey};
+use hl_core::{Coin, Lane, StreamKey};
 
-/// Sockets used at most: one of the exchange's ten stays free for a reconnect.
+/// Sockets used at most: one of the exchange's ten stays free for a reconnect, or a trial.
 pub const SLOTS: usize = 9;
 /// Subscriptions on one socket at most.
 pub const PER_SLOT: usize = 100;
@@ -74,6 +74,21 @@ impl Plan {
         }
     }
 
+    /// Whether every socket has streams.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.slots.iter().filter(|streams| !streams.is_empty()).count() == SLOTS
+    }
+
+    /// The streams of a coin that have a place.
+    #[must_use]
+    pub fn of_coin(&self, coin: Coin) -> Vec<StreamKey> {
+        let of_coin = |(stream, _): &&(StreamKey, Lane)| stream.coin() == Some(coin);
+        let mut streams: Vec<_> = self.places.keys().filter(of_coin).map(|(stream, _)| *stream).collect();
+        streams.dedup();
+        streams
+    }
+
     /// The place of a stream's lane.
     #[must_use]
     pub fn slot_of(&self, stream: StreamKey, lane: Lane) -> Option<usize> {
@@ -92,8 +107,6 @@ fn other_variant(stream: StreamKey) -> Option<StreamKey> {
 
 #[cfg(test)]
 mod tests {
-    use hl_core::Coin;
-
     use super::*;
 
     fn coin(i: usize) -> Coin {

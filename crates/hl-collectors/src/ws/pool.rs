@@ -1,28 +1,30 @@
-//! The tasks of the WebSocket source: one per slot, and the source that the director talks to.
+//! The tasks of the WebSocket source: one per slot and one for trials, and the source that the director talks to.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
+mod trial;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use hl_core::exchange_time::Voice;
 use hl_core::seam::{BoxFuture, Endpoint, Net, Seed, sleep_until, stopped};
 use hl_core::selector::{Guard, Places};
 use hl_core::source::{DataSource, Role, Sink};
-use hl_core::{Lane, RunId, SourceId, StreamKey, TimeMs, decode};
+use hl_core::{Coin, Lane, RunId, SourceId, StreamKey, TimeMs, decode};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use super::connection::{Connection, ConnectionError, Incoming};
+use super::connects::Connects;
+use super::delay::Delay;
 use super::plan::{Plan, SLOTS};
-use super::session::{Action, Session, SessionCounters};
+use super::session::{Action, Hold, Session, SessionCounters};
+use super::trials::{Act, Quarantined, Trials};
 use crate::complaints::Complaints;
 use crate::mono::MonoClock;
 use crate::unreadable::{Unreadable, Unreadables};
 
-/// New connections a minute. The exchange takes 30; but each may subscribe a hundred streams, and it takes 2,000 messages
-/// a minute from all sockets together.
-const CONNECTS_A_MINUTE: usize = 15;
-const MINUTE_MS: i64 = 60_000;
 /// An open socket's task looks at the clock this often, ms …
 const BEAT_MS: i64 = 500;
 /// … and when it could not for this long, what it reads next may have waited, ms.
@@ -50,8 +52,18 @@ pub struct SocketView {
     pub wanted: usize,
     /// Why it is not open, in words.
     pub trouble: Option<String>,
+    /// How late its frames arrive, ms.
+    pub delay_ms: i64,
     /// What its session counted.
     pub counters: SessionCounters,
+}
+
+/// What the frames of one connection say of the time.
+#[derive(Default)]
+struct Stamps {
+    /// The newest of each stream.
+    newest: BTreeMap<StreamKey, TimeMs>,
+    delay: Delay,
 }
 
 #[derive(Default)]
@@ -67,6 +79,15 @@ struct Slot {
     orders: Mutex<Orders>,
     ordered: Notify,
     view: Mutex<SocketView>,
+}
+
+/// What a slot's task has seen of the others.
+struct Heed {
+    /// Of the trials.
+    version: u64,
+    returns: u64,
+    /// Whether its own socket lives.
+    lives: bool,
 }
 
 impl Slot {
@@ -86,7 +107,14 @@ pub struct WsPool {
     seed: Seed,
     plan: Mutex<Plan>,
     slots: Vec<Slot>,
-    connects: Mutex<VecDeque<i64>>,
+    connects: Mutex<Connects>,
+    /// How often sockets came back after none lived: whoever waits for another attempt need not wait for long then.
+    returns: AtomicU64,
+    trials: Mutex<Trials>,
+    /// Wakes the task of the trials.
+    on_trial: Notify,
+    /// Wakes who asks for coins that were found guilty.
+    convicted: Notify,
     unreadables: Unreadables,
 }
 
@@ -115,6 +143,10 @@ impl WsPool {
             plan: Mutex::default(),
             slots: (0..).take(SLOTS).map(Slot::new).collect(),
             connects: Mutex::default(),
+            returns: AtomicU64::new(0),
+            trials: Mutex::default(),
+            on_trial: Notify::new(),
+            convicted: Notify::new(),
             unreadables: Unreadables::default(),
         }
     }
@@ -138,6 +170,23 @@ impl WsPool {
         self.slots.iter().map(|slot| lock(&slot.view).clone()).filter(|view| view.wanted > 0).collect()
     }
 
+    /// What is left alone for a while, because it ends sockets or was refused.
+    pub fn quarantined(&self) -> Vec<Quarantined> {
+        lock(&self.trials).quarantined()
+    }
+
+    /// Waits for coins that end sockets: the exchange may not have them any more. Says each once for every trial that it
+    /// fails; safe to drop and call again.
+    pub async fn suspected(&self) -> BTreeSet<Coin> {
+        loop {
+            let coins = lock(&self.trials).take_convicted();
+            if !coins.is_empty() {
+                return coins;
+            }
+            self.convicted.notified().await;
+        }
+    }
+
     /// What could not be read, by stream, or by channel where the stream cannot be told.
     pub fn unreadables(&self) -> BTreeMap<String, Unreadable> {
         self.unreadables.all()
@@ -146,6 +195,7 @@ impl WsPool {
     /// Runs until `stop` turns true; sockets are closed then.
     pub async fn run(self: Arc<Self>, stop: watch::Receiver<bool>) {
         let mut tasks = JoinSet::new();
+        tasks.spawn(self.clone().run_trials(stop.clone()));
         for slot in 0..self.slots.len() {
             tasks.spawn(self.clone().run_slot(slot, stop.clone()));
         }
@@ -160,13 +210,14 @@ impl WsPool {
         let mut link: Option<Connection> = None;
         let mut opening: Option<BoxFuture<'static, Result<Connection, ConnectionError>>> = None;
         let mut actions = VecDeque::new();
-        let mut seen = BTreeMap::new();
+        let mut stamps = Stamps::default();
         let mut complaints = Complaints::default();
         let mut out = Vec::new();
         let mut beat = self.mono.now();
+        let mut heed = Heed { version: lock(&self.trials).version(), returns: 0, lives: false };
         loop {
             self.beat(&mut beat, &mut session);
-            self.take_orders(slot, &mut session);
+            self.heed(slot, &mut session, &mut heed, &mut out);
             session.tick(self.mono.now(), self.mono.exchange(), &mut out);
             actions.extend(out.drain(..));
             while let Some(action) = actions.pop_front() {
@@ -180,7 +231,25 @@ impl WsPool {
                         None
                     }
                     Action::Connect => {
-                        opening = Some(self.open(masks.fork()));
+                        let now = self.mono.now();
+                        match lock(&self.connects).ask(now, slot.number) {
+                            Ok(()) => opening = Some(self.open(masks.fork())),
+                            Err(until) => session.wait(until),
+                        }
+                        None
+                    }
+                    Action::Suspect(death) => {
+                        let of_coin = |coin| lock(&self.plan).of_coin(coin);
+                        lock(&self.trials).suspect(self.mono.now(), &death, of_coin);
+                        debug!(suspects = ?death.suspects, "a socket ended while these were subscribed");
+                        self.tell_of_trials();
+                        None
+                    }
+                    Action::Refused { stream, words } => {
+                        let mut acts = Vec::new();
+                        lock(&self.trials).refused(self.mono.now(), stream, &words, &mut acts);
+                        self.tell(acts);
+                        self.tell_of_trials();
                         None
                     }
                     Action::Send(text) => match link.as_mut() {
@@ -198,7 +267,7 @@ impl WsPool {
                     actions.extend(out.drain(..));
                 }
             }
-            self.publish(slot, &session, None);
+            self.publish(slot, &session, stamps.delay, None);
             let look_again = link.is_some().then_some(beat + BEAT_MS);
             let deadline = session.next_deadline().into_iter().chain(look_again).min();
             let deadline = deadline.map(|at| self.mono.instant(at));
@@ -212,6 +281,7 @@ impl WsPool {
                         Ok(connection) => {
                             info!(slot = index, endpoint = %self.options.endpoint, "socket open");
                             link = Some(connection);
+                            stamps = Stamps::default();
                             lock(&slot.view).trouble = None;
                             beat = self.mono.now();
                             session.connected(beat);
@@ -222,7 +292,7 @@ impl WsPool {
                 incoming = next(link.as_mut()) => match incoming {
                     Incoming::Text(mut text) => {
                         self.beat(&mut beat, &mut session);
-                        self.text(&mut session, &mut seen, &mut complaints, &mut text, &mut out);
+                        self.text(&mut session, &mut stamps, &mut complaints, &mut text, &mut out);
                     },
                     Incoming::Ping(payload) => {
                         if let Some(connection) = link.as_mut()
@@ -255,50 +325,71 @@ impl WsPool {
         *beat = now;
     }
 
-    fn take_orders(&self, slot: &Slot, session: &mut Session) {
+    /// Takes in what the director wants, what the trials found out, and how the other sockets fare.
+    fn heed(&self, slot: &Slot, session: &mut Session, heed: &mut Heed, out: &mut Vec<Action>) {
         let orders = std::mem::take(&mut *lock(&slot.orders));
-        let now = self.mono.now();
+        let is_new = !orders.want.is_empty();
         for ((stream, lane), wanted) in orders.want {
-            session.want(now, stream, lane, wanted);
+            session.want(stream, lane, wanted);
         }
         for (stream, run) in orders.renew {
-            session.renew(now, stream, run);
+            session.renew(stream, run);
         }
         for (stream, run) in orders.calm {
             session.calm(stream, run);
         }
+        let trials = lock(&self.trials);
+        if is_new || heed.version != trials.version() {
+            heed.version = trials.version();
+            session.hold(|stream| trials.hold(stream), out);
+        }
+        drop(trials);
+        let now = self.mono.now();
+        let lived = std::mem::replace(&mut heed.lives, session.lives());
+        if heed.lives && !lived && lock(&self.connects).lives(now, slot.number) {
+            self.returns.fetch_add(1, Ordering::Relaxed);
+            self.slots.iter().for_each(|slot| slot.ordered.notify_one());
+        }
+        let returns = self.returns.load(Ordering::Relaxed);
+        if std::mem::replace(&mut heed.returns, returns) != returns {
+            session.hurry(now);
+        }
     }
 
-    /// Learns exchange time from what has just happened: the first of a stream may be hours old, and a replayed trade may
-    /// come once more.
-    fn observe(&self, seen: &mut BTreeMap<StreamKey, TimeMs>, stream: StreamKey, time: TimeMs) {
-        match seen.entry(stream) {
-            Entry::Vacant(first) => {
-                first.insert(time);
-            }
-            Entry::Occupied(mut newest) if *newest.get() < time => {
-                newest.insert(time);
-                self.mono.observe(time);
-            }
-            Entry::Occupied(_) => {}
+    /// What is held has changed.
+    fn tell_of_trials(&self) {
+        self.on_trial.notify_one();
+        self.slots.iter().for_each(|slot| slot.ordered.notify_one());
+    }
+
+    /// Learns exchange time from what has just happened, and how late it arrives. The first of a stream may be hours old, and
+    /// the same once more says nothing.
+    fn observe(&self, stamps: &mut Stamps, voice: Voice, stream: StreamKey, time: TimeMs) {
+        let Some(before) = stamps.newest.insert(stream, time).filter(|before| *before != time) else {
+            return;
+        };
+        self.mono.observe(voice, time);
+        if before < time && self.mono.can_be(time) {
+            stamps.delay.frame(self.mono.exchange().since(time), self.mono.now());
         }
     }
 
     fn text(
         &self,
         session: &mut Session,
-        seen: &mut BTreeMap<StreamKey, TimeMs>,
+        stamps: &mut Stamps,
         complaints: &mut Complaints,
         text: &mut [u8],
         out: &mut Vec<Action>,
     ) {
         let now = self.mono.now();
-        match decode::frame(text, self.mono.exchange()) {
+        // What bears no time is as late as what does.
+        match decode::frame(text, self.mono.exchange() - stamps.delay.excess(now)) {
             Ok(frame) => {
                 match &frame {
                     decode::Frame::Trades(trades) => {
                         if let Some(last) = trades.last() {
-                            self.observe(seen, StreamKey::Trades(last.coin), last.time);
+                            self.observe(stamps, Voice::Trades, StreamKey::Trades(last.coin), last.time);
                         }
                     }
                     decode::Frame::SomeTrades(trades) => {
@@ -306,14 +397,23 @@ impl WsPool {
                             let stream = StreamKey::Trades(last.coin);
                             let reason = trades.reason.as_deref().unwrap_or_default();
                             self.unreadables.note(&stream.to_string(), trades.unreadable(), reason);
-                            self.observe(seen, stream, last.time);
+                            self.observe(stamps, Voice::Trades, stream, last.time);
                         }
                     }
                     decode::Frame::Mids { dex: None, unread, .. } => {
                         self.unreadables.note_coins(&StreamKey::Mids.to_string(), unread);
                     }
-                    decode::Frame::Book(book) => self.mono.observe(book.time),
-                    decode::Frame::Bbo(bbo) => self.observe(seen, StreamKey::Bbo(bbo.coin), bbo.time),
+                    decode::Frame::Book(book) => {
+                        self.observe(
+                            stamps,
+                            Voice::Books,
+                            StreamKey::Book(book.coin, book.variant),
+                            book.time,
+                        );
+                    }
+                    decode::Frame::Bbo(bbo) => {
+                        self.observe(stamps, Voice::Bbos, StreamKey::Bbo(bbo.coin), bbo.time);
+                    }
                     decode::Frame::Error(words) => match complaints.due(now) {
                         Some(untold) => warn!(%words, untold, "the exchange refused something"),
                         None => debug!(%words, "the exchange refused something"),
@@ -334,17 +434,7 @@ impl WsPool {
         }
     }
 
-    /// Opens a socket where the minute has room for one more.
     fn open(&self, rng: fastrand::Rng) -> BoxFuture<'static, Result<Connection, ConnectionError>> {
-        let now = self.mono.now();
-        let mut connects = lock(&self.connects);
-        while connects.front().is_some_and(|at| *at + MINUTE_MS <= now) {
-            connects.pop_front();
-        }
-        if connects.len() >= CONNECTS_A_MINUTE {
-            return Box::pin(std::future::ready(Err(ConnectionError::TooMany)));
-        }
-        connects.push_back(now);
         let (net, options) = (self.net.clone(), self.options.clone());
         Box::pin(Connection::open(net, options.endpoint, options.path, rng))
     }
@@ -358,15 +448,18 @@ impl WsPool {
         } else {
             debug!(%trouble, "socket not open yet");
         }
-        session.closed(self.mono.now(), out);
-        self.publish(slot, session, Some(trouble));
+        let now = self.mono.now();
+        session.closed(now, out);
+        lock(&self.connects).lost(now, slot.number);
+        self.publish(slot, session, Delay::default(), Some(trouble));
     }
 
-    fn publish(&self, slot: &Slot, session: &Session, trouble: Option<String>) {
+    fn publish(&self, slot: &Slot, session: &Session, delay: Delay, trouble: Option<String>) {
         let (up, live, wanted) = session.view();
         let mut view = lock(&slot.view);
         let trouble = trouble.or_else(|| view.trouble.take().filter(|_| !up));
-        *view = SocketView { slot: slot.number, up, live, wanted, trouble, counters: session.counters() };
+        let (delay_ms, counters) = (delay.now(self.mono.now()), session.counters());
+        *view = SocketView { slot: slot.number, up, live, wanted, trouble, delay_ms, counters };
     }
 
     fn order(&self, stream: StreamKey, lane: Lane, give: impl FnOnce(&mut Orders)) {
@@ -395,6 +488,16 @@ impl DataSource for WsPool {
                 orders.want.insert((stream, lane), wanted);
             });
         }
+        let mut acts = Vec::new();
+        let mut trials = lock(&self.trials);
+        if wanted {
+            trials.want(stream);
+        } else if trials.hold(stream) != Hold::No {
+            trials.forget(stream, &mut acts);
+            self.on_trial.notify_one();
+        }
+        drop(trials);
+        self.tell(acts);
         if !wanted {
             lock(&self.plan).free(stream);
         }
@@ -444,17 +547,37 @@ mod tests {
     use super::*;
     use crate::pipeline::Inbox;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_socket_keeps_its_number_when_another_ends() {
+    fn pool() -> WsPool {
         let endpoint = Endpoint { host: "exchange".to_owned(), port: 1, tls: false };
-        let pool = WsPool::new(
+        WsPool::new(
             Arc::new(MemoryNet::new()),
             WsOptions { endpoint, path: "/ws".to_owned() },
             Arc::new(Inbox::new()),
             Arc::new(Guard::new(Selector::new(Token(1), Timing::default()))),
             MonoClock::new(Arc::new(TokioClock::starting_at(TimeMs(1_790_000_000_000)))),
             Seed(1),
-        );
+        )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_hears_of_a_coin_that_was_found_guilty_whenever_it_asked() {
+        let pool = pool();
+        let convict = |name: &str| {
+            let mut acts = Vec::new();
+            lock(&pool.trials).refused(0, name.parse().unwrap(), "no", &mut acts);
+            pool.tell(acts);
+        };
+        convict("bbo/BTC");
+        convict("mids");
+        assert_eq!(pool.suspected().await, [Coin::new("BTC").unwrap()].into());
+        let (heard, ()) = tokio::join!(pool.suspected(), async { convict("trades/ETH") });
+        assert_eq!(heard, [Coin::new("ETH").unwrap()].into());
+        assert_eq!(pool.quarantined().len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_socket_keeps_its_number_when_another_ends() {
+        let pool = pool();
         let numbers = || pool.sockets().iter().map(|socket| socket.slot).collect::<Vec<_>>();
         for slot in &pool.slots[..3] {
             lock(&slot.view).wanted = 1;

@@ -14,6 +14,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     longest_silence_ms: 300_000,
     hole_ms: 17_000,
     steady: false,
+    timed: true,
     poll_ms: 30_000,
     fastest_poll_ms: 5_000,
     poll_weight: 2,

@@ -15,6 +15,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     longest_silence_ms: 600_000,
     hole_ms: 0,
     steady: false,
+    timed: true,
     poll_ms: 300_000,
     fastest_poll_ms: 60_000,
     poll_weight: 21,

@@ -15,6 +15,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     longest_silence_ms: 60_000,
     hole_ms: 15_000,
     steady: true,
+    timed: false,
     poll_ms: 60_000,
     fastest_poll_ms: 10_000,
     poll_weight: 20,

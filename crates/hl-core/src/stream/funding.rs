@@ -14,6 +14,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     longest_silence_ms: 0,
     hole_ms: 0,
     steady: false,
+    timed: true,
     poll_ms: 3_600_000,
     fastest_poll_ms: 600_000,
     poll_weight: 21,

@@ -15,6 +15,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     longest_silence_ms: 60_000,
     hole_ms: 17_000,
     steady: true,
+    timed: false,
     poll_ms: 30_000,
     fastest_poll_ms: 5_000,
     poll_weight: 2,

@@ -135,6 +135,8 @@ pub struct KindSpec {
     pub hole_ms: i64,
     /// Whether the socket pushes it by a clock, also where nothing changed.
     pub steady: bool,
+    /// Whether its records bear a time of the exchange. Others are stamped when they come in.
+    pub timed: bool,
     /// Default period of its job.
     pub poll_ms: i64,
     /// Shortest sensible period: where one REST poll alone carries the stream.

@@ -240,7 +240,8 @@ impl Candles {
             let is_open = common.edge.is_none_or(|edge| bar.time >= edge);
             if bar.interval == self.interval && !is_open {
                 let end = bar.time + self.interval.ms();
-                let count = self.finals.entry(bar.time).or_default();
+                // The first version that is seen of it says nothing of the one that is stored.
+                let count = self.finals.entry(bar.time).or_insert(bar.trades);
                 if *count < bar.trades && end + SETTLE_MS <= self.now {
                     let span = Span::new(bar.time, end);
                     out.push(Change::Doubted { span, cause: Cause::Silence });

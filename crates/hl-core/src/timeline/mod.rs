@@ -6,6 +6,7 @@
 //!
 //! What does not live here: who should own a stream (the selector), and how changes become batches (the pipeline).
 
+mod below;
 mod candles;
 mod known;
 mod reconcile;
@@ -79,6 +80,8 @@ struct Live {
     piece: Option<TimeMs>,
     /// The last block that its run brought, below the edge or above; none before the first.
     reached: Option<TimeMs>,
+    /// What comes now waited in a ring.
+    promoting: bool,
     /// Exchange time when its run began or broke, or when its last answer was asked for.
     heard_at: Option<TimeMs>,
     /// The next frame is what the run replays.
@@ -158,7 +161,7 @@ impl Timeline {
             | StreamKey::Bbo(_)
             | StreamKey::Mids
             | StreamKey::Context(_)
-            | StreamKey::Funding(_) => Body::States(states::States::new(key.kind())),
+            | StreamKey::Funding(_) => Body::States(states::States::new(key.kind(), start.edge)),
         };
         let edge = start.edge.filter(|_| guard!(StoredEdge));
         let mut common = Common { key, edge, holes: Vec::new(), forgotten: None };
@@ -213,6 +216,7 @@ impl Timeline {
             reached: None,
             heard_at: None,
             replay: false,
+            promoting: grant.run.is_some(),
         });
         let Some(run) = grant.run else { return tally };
         let ring = self.rings[run.lane.index()].take_if(|ring| ring.run == run);
@@ -228,7 +232,23 @@ impl Timeline {
             }
             tally += self.body.admit(&mut self.common, live, content, witness, out);
         }
+        live.promoting = false;
         tally
+    }
+
+    /// The exchange stands still since `at`: of states that bear no time nothing that comes now is news, and what was covered
+    /// since then is not. It holds until [`Timeline::goes_on`], or until one comes that is another than the last.
+    pub fn stands_still(&mut self, at: TimeMs, out: &mut Vec<Change>) {
+        if let Body::States(body) = &mut self.body {
+            body.stand_still(&self.common, at, out);
+        }
+    }
+
+    /// The exchange goes on.
+    pub fn goes_on(&mut self) {
+        if let Body::States(body) = &mut self.body {
+            body.go_on();
+        }
     }
 
     /// Records turned out to be missing inside a covered piece: a promoted ring may still fill it.

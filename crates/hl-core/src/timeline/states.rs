@@ -4,9 +4,18 @@
 //! allows. A kind that is pushed at every change may be silent for any time inside one healthy subscription, and between
 //! two of them any pause is a hole: from the moment up to which the first is known to have brought everything, to the
 //! first record of the second. A run that begins with the state of the edge, or an earlier one, misses nothing after it.
+//!
+//! **What comes below the edge** under the standing claim, and bears a time of the exchange, is stored under that time:
+//! frames came out of order, or the exchange's clock was set back. An earlier claim may have covered that time, and has
+//! missed it then. In a recorded gap it proves nothing, and is left out; so is what waited in a ring while another
+//! source stored newer ones, and what lies before all that this process knows of.
+//!
+//! **Where the exchange stands still**, its front may push what bears no time on and on, unchanged. That is no news, and
+//! covers nothing.
 
 use std::collections::BTreeMap;
 
+use super::below::Seen;
 use super::{Common, Live, Tally};
 use crate::ledger::{Cause, Change, Span};
 use crate::record::Context;
@@ -27,11 +36,39 @@ pub(super) struct States {
     context: Option<Context>,
     /// Up to when the run that owns the stream is known to have brought everything, of a kind that is pushed at every change.
     whole_to: Option<TimeMs>,
+    seen: Seen,
+    pulse: Pulse,
+}
+
+/// Whether the exchange goes on, of a kind that bears no times.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Pulse {
+    GoesOn,
+    StandsStill,
+    /// It stood still, and nothing has come since.
+    Back,
 }
 
 impl States {
-    pub(super) fn new(kind: Kind) -> Self {
-        Self { kind, mids: BTreeMap::new(), context: None, whole_to: None }
+    pub(super) fn new(kind: Kind, edge: Option<TimeMs>) -> Self {
+        let seen = Seen::after(edge);
+        Self { kind, mids: BTreeMap::new(), context: None, whole_to: None, seen, pulse: Pulse::GoesOn }
+    }
+
+    pub(super) fn stand_still(&mut self, common: &Common, at: TimeMs, out: &mut Vec<Change>) {
+        if self.kind.spec().timed || self.pulse == Pulse::StandsStill {
+            return;
+        }
+        self.pulse = Pulse::StandsStill;
+        if let Some(edge) = common.edge.filter(|edge| at < *edge) {
+            out.push(Change::Doubted { span: Span::new(at, edge), cause: Cause::Outage });
+        }
+    }
+
+    pub(super) fn go_on(&mut self) {
+        if self.pulse == Pulse::StandsStill {
+            self.pulse = Pulse::Back;
+        }
     }
 
     pub(super) fn admit(
@@ -65,24 +102,33 @@ impl States {
             None => records,
         };
         let Some((first, last)) = records.ends() else { return tally };
-        let Some(records) = newer(records, common.edge, &mut tally) else {
+        let Some(records) = self.newer(common, live, records, &mut tally, out) else {
             // Seen again at the same time: the stream lives, and nothing is new.
             if is_pushed {
                 live.unproven = None;
             }
             return tally;
         };
+        if self.pulse == Pulse::StandsStill && !self.differ(&records) {
+            return tally;
+        }
         let first = common.edge.map_or(first, |edge| first.max(edge));
         let begin = match (common.edge, live.unproven.take()) {
             (None, _) => first,
+            (Some(edge), _) if self.pulse != Pulse::GoesOn => {
+                self.open_gap(common, Span::new(edge, first), Cause::Outage, out);
+                first
+            }
             (Some(edge), cause) if self.joins(cause, first.since(edge)) => edge,
             (Some(edge), cause) => {
                 self.settle(common, live, first, out);
                 let from = common.edge.unwrap_or(edge);
-                common.open_gap(Span::new(from, first), cause.unwrap_or(Cause::Silence), out);
+                self.open_gap(common, Span::new(from, first), cause.unwrap_or(Cause::Silence), out);
                 first
             }
         };
+        self.pulse = Pulse::GoesOn;
+        self.seen.begin(first);
         let changed = self.changed(records);
         if !changed.is_empty() {
             out.push(live.rows(changed));
@@ -142,6 +188,50 @@ impl States {
         }
     }
 
+    fn open_gap(&mut self, common: &mut Common, span: Span, cause: Cause, out: &mut Vec<Change>) {
+        self.seen.hole(span);
+        common.open_gap(span, cause, out);
+    }
+
+    /// What is newer than the edge; none where nothing is. What is older is stored under its own time.
+    fn newer(
+        &self,
+        common: &Common,
+        live: &Live,
+        mut records: Records,
+        tally: &mut Tally,
+        out: &mut Vec<Change>,
+    ) -> Option<Records> {
+        let Some(edge) = common.edge else { return Some(records) };
+        let mut is_any_stored = false;
+        let is_stored =
+            |time| time < edge && self.kind.spec().timed && !live.promoting && self.seen.covers(time);
+        records.each_time(|time| {
+            tally.known += u64::from(time == edge);
+            tally.late += u64::from(time < edge);
+            is_any_stored |= is_stored(time);
+        });
+        tally.admitted -= tally.known + tally.late;
+        if is_any_stored {
+            let mut late = records.clone();
+            late.retain_time(is_stored);
+            out.push(live.rows(late));
+        }
+        records.retain_time(|time| time > edge);
+        (!records.is_empty()).then_some(records)
+    }
+
+    /// Whether a record differs from the last stored state, for the kinds that are stored on change.
+    fn differ(&self, records: &Records) -> bool {
+        match records {
+            Records::Mids(mids) => mids.iter().any(|mid| self.mids.get(&mid.coin) != Some(&mid.px)),
+            Records::Contexts(contexts) => {
+                contexts.iter().any(|new| self.context.is_none_or(|last| !last.same_values(new)))
+            }
+            _ => true,
+        }
+    }
+
     /// Keeps what differs from the last stored state, for the kinds that are stored on change.
     fn changed(&mut self, records: Records) -> Records {
         match records {
@@ -169,16 +259,4 @@ fn restamp(mut records: Records, at_least: TimeMs) -> Records {
         _ => {}
     }
     records
-}
-
-/// Drops what is not newer than the edge; none where nothing is left.
-fn newer(mut records: Records, edge: Option<TimeMs>, tally: &mut Tally) -> Option<Records> {
-    let before = records.len();
-    if let Some(edge) = edge {
-        records.retain_time(|time| time > edge);
-    }
-    let dropped = (before - records.len()) as u64;
-    tally.late += dropped;
-    tally.admitted -= dropped;
-    (!records.is_empty()).then_some(records)
 }

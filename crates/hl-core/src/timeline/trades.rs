@@ -9,8 +9,7 @@
 //!
 //! **A replay reaches as far as its newest trade.** The frames after it are continuous from the acknowledgement on.
 //! Between the two lies nothing only where the newest trade is as young as the acknowledgement ([`YOUNG_MS`]), or where
-//! both share a trade. Otherwise the piece between is a gap, also on a coin that is only quiet: there a request for
-//! the last trades reaches behind it, and closes it.
+//! both share a trade. Otherwise the piece between is a gap, also on a coin that is only quiet.
 //!
 //! **Trades that come below the claim's own piece** and are not stored were missed by whoever covered that time: the
 //! piece between the stored blocks beside them is doubted, and filled with them. So a frame that was overtaken by later

@@ -1,13 +1,13 @@
 //! The subscription session of a socket, driven by a shell that obeys it and an exchange that says anything.
 //!
 //! Promised: no panic; one socket at most; nothing is sent, and nothing closed, without one; runs only grow; what is
-//! offered and reported belongs to the live run of a wanted stream; messages stay below the exchange's limit; and a
+//! offered, reported and suspected belongs to a wanted stream, and what is offered to its live run; messages stay below the exchange's limit; and a
 //! deadline is always answered by work or by a later one.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use arbitrary::{Result, Unstructured};
-use hl_collectors::ws::session::{Action, Session};
+use hl_collectors::ws::session::{Action, Hold, Session};
 use hl_core::decode::{self, DecodeError, Fault, Frame, Unread};
 use hl_core::message::{Method, Subscription};
 use hl_core::selector::Event;
@@ -94,7 +94,7 @@ impl World {
     }
 
     fn act(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
-        match u.int_in_range(0..=15)? {
+        match u.int_in_range(0..=17)? {
             0 => {
                 let wanted = u.ratio(3, 4)?;
                 self.want(stream(u)?, lane(u)?, wanted);
@@ -105,7 +105,7 @@ impl World {
                 if self.live.get(&stream) == Some(&run) {
                     self.live.remove(&stream);
                 }
-                self.session.renew(self.now, stream, run);
+                self.session.renew(stream, run);
             }
             2 => {
                 let stream = stream(u)?;
@@ -136,6 +136,22 @@ impl World {
                     self.now = self.now.max(at);
                 }
             }
+            16 => {
+                let held: u32 = u.arbitrary()?;
+                let holds = [Hold::No, Hold::No, Hold::Trial, Hold::Quarantine];
+                let hold = |stream: StreamKey| {
+                    let nth = STREAMS.iter().position(|name| stream.to_string() == *name).unwrap_or(0);
+                    holds[(held >> (2 * nth)) as usize & 3]
+                };
+                let mut out = Vec::new();
+                self.session.hold(hold, &mut out);
+                self.obey(out);
+            }
+            17 if self.socket == Socket::Opening && u.arbitrary()? => {
+                self.socket = Socket::None;
+                self.session.wait(self.now + i64::from(u.arbitrary::<u16>()?));
+            }
+            17 => self.session.hurry(self.now),
             9 | 10 if self.socket == Socket::Opening => {
                 self.socket = Socket::Open;
                 self.session.connected(self.now);
@@ -153,7 +169,7 @@ impl World {
     }
 
     fn want(&mut self, stream: StreamKey, lane: Lane, wanted: bool) {
-        self.session.want(self.now, stream, lane, wanted);
+        self.session.want(stream, lane, wanted);
         let stays = self.wanted.get(&stream).is_some_and(|has| (*has == lane) == wanted);
         if !stays {
             self.wanted.remove(&stream);
@@ -254,6 +270,15 @@ impl World {
                 }
                 Action::Offer(offer) => self.offered(&offer),
                 Action::Report(event) => self.reported(event),
+                Action::Suspect(death) => {
+                    assert!(!death.suspects.is_empty(), "a death without suspects");
+                    for stream in death.suspects {
+                        assert!(self.wanted.contains_key(&stream), "not wanted: {stream}");
+                    }
+                }
+                Action::Refused { stream, .. } => {
+                    assert!(self.wanted.contains_key(&stream), "not wanted: {stream}");
+                }
             }
         }
         if closed {

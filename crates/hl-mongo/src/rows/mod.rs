@@ -8,7 +8,7 @@ use hl_core::archive::{Provenance, RowKey, StoredRows};
 use hl_core::ledger::Span;
 use hl_core::record::{Bbo, Book, Candle, Context, Funding, Mid, Trade};
 use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs};
-use mongodb::bson::{Bson, Document, RawDocumentBuf, cstr, doc};
+use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, cstr, doc};
 
 use crate::documents::{Read, date};
 use crate::error::MongoError;
@@ -217,6 +217,24 @@ pub(crate) fn stored_documents(rows: &StoredRows, finals: &[bool]) -> Vec<Docume
         Records::Contexts(rows) => each(rows, from),
         Records::Funding(rows) => each(rows, from),
     }
+}
+
+/// Whether a row of a trade or a settlement says something else than the one that is stored under its key. One that cannot
+/// be read says so elsewhere.
+pub(crate) fn contradict(stream: StreamKey, new: &RawDocument, stored: &RawDocument) -> bool {
+    fn of<T: Row>(document: &RawDocument) -> Option<T> {
+        one(&Document::try_from(document).ok()?).ok().map(|(row, _)| row)
+    }
+    let differs = match stream {
+        StreamKey::Trades(_) => {
+            of::<Trade>(new).zip(of(stored)).map(|(new, stored)| new.contradicts(&stored))
+        }
+        StreamKey::Funding(_) => {
+            of::<Funding>(new).zip(of(stored)).map(|(new, stored)| new.contradicts(&stored))
+        }
+        _ => None,
+    };
+    differs == Some(true)
 }
 
 /// Decodes documents of a stream, in their order.

@@ -8,7 +8,7 @@ mod rhythm;
 use hl_core::archive::Provenance;
 use hl_core::ledger::{GapState, Span};
 use hl_core::record::Candle;
-use hl_core::stream::Borders;
+use hl_core::stream::{Borders, Conflation};
 use hl_core::{Interval, Origin, StreamKey, TimeMs};
 
 pub use self::ahead::beyond_now;
@@ -119,6 +119,7 @@ pub fn words(bar: &Candle) -> String {
 pub struct LedgerCheck<'a> {
     borders: Borders,
     is_bar: bool,
+    is_state: bool,
     edge: Option<TimeMs>,
     coin: String,
     covered: Sweep<'a, CoverageRow>,
@@ -140,6 +141,7 @@ impl<'a> LedgerCheck<'a> {
         Self {
             borders: stream.spec().borders,
             is_bar: matches!(stream, StreamKey::Candle(..)),
+            is_state: stream.spec().timed && stream.spec().conflation == Conflation::State,
             edge,
             coin: String::new(),
             covered: Sweep::new(pieces.iter().collect(), |piece: &CoverageRow| piece.span),
@@ -168,8 +170,10 @@ impl<'a> LedgerCheck<'a> {
         let epoch = from.epoch;
         let is_claimed = self.covered.at(time).iter().any(|piece| {
             let holds = self.borders == Borders::Shared || time < piece.span.to;
-            // A bar bears the claim that wrote its best version; a later one may have proved it final.
+            // A bar bears the claim that wrote its best version; a later one may have proved it final. A state may come late,
+            // under a later claim than the one that covered its time.
             let claim = piece.epoch == epoch
+                || self.is_state && piece.epoch < epoch
                 || self.is_bar && (piece.epoch > epoch || piece.source == Origin::Backfill);
             holds && claim
         });
@@ -180,7 +184,11 @@ impl<'a> LedgerCheck<'a> {
             Borders::Shared => gap.span.from < time && time < gap.span.to,
             Borders::HalfOpen => time < gap.span.to,
         });
-        if let Some(gap) = gap {
+        // A block between two pieces that were doubted is covered by itself.
+        let is_block = is_claimed
+            && self.borders == Borders::Shared
+            && self.covered.at(time).iter().all(|piece| piece.span.from == time || piece.span.to == time);
+        if let Some(gap) = gap.filter(|_| !is_block) {
             self.in_gap.add(|| format!("{coin} at {time} in {:?}", gap.span));
         }
     }

@@ -1,14 +1,14 @@
 use std::sync::Arc;
 
 use hl_core::ledger::{Batch, Cause, Change, GapState};
-use hl_core::record::Book;
+use hl_core::record::{Book, Funding, Side, Trade};
 use hl_core::store::StoreError;
 use hl_core::stream::BookVariant;
 use hl_core::{Origin, Records, StreamKey, TimeMs};
 
 use super::New;
 use super::fixture::{
-    bar, coin, commit, crash, epoch, every_kind, filled, holder, live, minutes, picture, rows, run,
+    bar, coin, commit, crash, decimal, epoch, every_kind, filled, holder, live, minutes, picture, rows, run,
     settlement, span, stored, times, trade, trades,
 };
 
@@ -317,5 +317,107 @@ pub fn rows_out_of_order_are_written_once(new: New<'_>) {
         assert_eq!(write(bars, of([(3, 5), (1, 5), (2, 5)])).await.inserted, 3);
         let worse = write(bars, of([(2, 4), (3, 4), (1, 4)])).await;
         assert_eq!((worse.inserted, worse.existing), (0, 3), "versions with fewer trades");
+    });
+}
+
+/// A minute that is doubted piece by piece, again and again, is one gap; what is filled of it is one as well.
+pub fn a_minute_in_doubt_is_one_gap(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let (deals, bars) = (trades("BTC"), minutes("BTC"));
+        let store = holder(&*subject, &[deals, bars]).await;
+        let claim = epoch(store.token(), 1);
+        let at = |n: i64| Records::Trades((0..=n).map(|n| trade("BTC", 10 * n, 1)).collect());
+        commit(&store, store.token(), deals, live(claim, at(20), span(0, 200))).await.unwrap();
+        let doubt =
+            |from: i64, to: i64| Change::Doubted { span: span(10 * from, 10 * to), cause: Cause::Silence };
+        let pieces = |range: std::ops::Range<i64>| range.map(|n| doubt(n, n + 1)).collect::<Vec<_>>();
+        let gaps = async |stream| {
+            let gaps = subject.inspect().await.unwrap().gaps(Some(stream)).await.unwrap();
+            gaps.into_iter().map(|gap| (gap.span, gap.state)).collect::<Vec<_>>()
+        };
+        let audit = async || subject.inspect().await.unwrap().audit().await.unwrap().problems;
+        use GapState::{Backfilled, Open};
+        // In one batch, in another one, the same once more, and as one piece.
+        for changes in [pieces(3..7), pieces(7..9), pieces(4..8), vec![doubt(3, 9)]] {
+            commit(&store, store.token(), deals, changes).await.unwrap();
+        }
+        assert_eq!(gaps(deals).await, [(span(30, 90), Open)]);
+        assert_eq!(audit().await, []);
+        // Another cause, and a piece apart.
+        let handover = Change::Doubted { span: span(90, 100), cause: Cause::Handover };
+        commit(&store, store.token(), deals, vec![handover, doubt(12, 13)]).await.unwrap();
+        let apart = [(span(90, 100), Open), (span(120, 130), Open)];
+        assert_eq!(gaps(deals).await, [&[(span(30, 90), Open)][..], &apart].concat());
+
+        // What a ring brings of it, piece by piece.
+        let ring = epoch(store.token(), 2);
+        let fill = |from: i64, to: i64| filled(ring, span(10 * from, 10 * to), at(20));
+        commit(&store, store.token(), deals, vec![fill(3, 4), fill(4, 6)]).await.unwrap();
+        let expected = [(span(30, 60), Backfilled), (span(60, 90), Open)];
+        assert_eq!(gaps(deals).await, [&expected[..], &apart].concat());
+        commit(&store, store.token(), deals, pieces(4..6)).await.unwrap();
+        let expected = [(span(30, 40), Backfilled), (span(40, 90), Open)];
+        assert_eq!(gaps(deals).await, [&expected[..], &apart].concat());
+        assert_eq!(audit().await, []);
+        assert_eq!(times(&*subject, deals).await.len(), 21, "rows stay");
+
+        let minute = |n: i64| n * 60_000;
+        let of = |range: std::ops::Range<i64>| {
+            Records::Candles(range.map(|n| bar("BTC", minute(n), 3, 5)).collect())
+        };
+        let mut changes = live(claim, of(0..9), span(0, minute(9)));
+        changes.push(Change::Final { span: span(0, minute(9)) });
+        let doubt = |n: i64| Change::Doubted { span: span(minute(n), minute(n + 1)), cause: Cause::Silence };
+        changes.extend([doubt(4), doubt(2), doubt(3), doubt(2)]);
+        commit(&store, store.token(), bars, changes).await.unwrap();
+        assert_eq!(gaps(bars).await, [(span(minute(2), minute(5)), Open)]);
+        assert_eq!(audit().await, []);
+    });
+}
+
+/// A key that is there keeps what came first; what says something else is counted apart, and what says the same, however it is
+/// written, is not.
+pub fn what_says_something_else_under_a_known_key_is_counted_apart(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let (deals, bars, funding) = (trades("BTC"), minutes("BTC"), StreamKey::Funding(coin("BTC")));
+        let store = holder(&*subject, &[deals, bars, funding]).await;
+        let claim = epoch(store.token(), 1);
+        let count = async |stream: StreamKey, change: Change| {
+            let ack = commit(&store, store.token(), stream, vec![change]).await.unwrap();
+            assert!(ack.differing.keys().all(|of| *of == stream));
+            (ack.inserted, ack.existing, ack.differing.values().sum::<u64>())
+        };
+        let deal = |tid| trade("BTC", 5, tid);
+        let write = |rows_of: Vec<_>| rows(claim, Records::Trades(rows_of));
+        let other = Trade { sz: decimal("7"), ..deal(1) };
+        assert_eq!(count(deals, write(vec![deal(1), other, deal(2)])).await, (2, 0, 1), "in one batch");
+        assert_eq!(count(deals, write(vec![deal(1), deal(3)])).await, (1, 1, 0));
+        let zero = Trade { px: decimal("66410.00"), ..deal(1) };
+        assert_eq!(count(deals, write(vec![zero])).await, (0, 1, 0), "the same number");
+        for other in [other, Trade { px: decimal("1"), ..deal(1) }, Trade { side: Side::Buy, ..deal(1) }] {
+            assert_eq!(count(deals, write(vec![other])).await, (0, 0, 1));
+        }
+        let kept = Records::Trades(vec![deal(1), deal(2), deal(3)]);
+        assert_eq!(stored(&*subject, deals).await, kept, "what came first stays");
+
+        // Versions of a bar compete until it is final; then fewer trades are an older version.
+        let version = |trades, close| rows(claim, Records::Candles(vec![bar("BTC", 0, trades, close)]));
+        for (trades, close, expected) in [(3, 1, (1, 0, 0)), (5, 2, (1, 0, 0)), (4, 2, (0, 1, 0))] {
+            assert_eq!(count(bars, version(trades, close)).await, expected);
+        }
+        count(bars, Change::Final { span: span(0, 60_000) }).await;
+        for (trades, close, expected) in
+            [(5, 2, (0, 1, 0)), (4, 1, (0, 1, 0)), (5, 3, (0, 0, 1)), (6, 2, (0, 0, 1))]
+        {
+            assert_eq!(count(bars, version(trades, close)).await, expected, "{trades} {close}");
+        }
+        let first = settlement("BTC", 59);
+        let settled = |row| rows(claim, Records::Funding(vec![row]));
+        assert_eq!(count(funding, settled(first)).await, (1, 0, 0));
+        assert_eq!(count(funding, settled(first)).await, (0, 1, 0));
+        let other = Funding { rate: decimal("0.5"), ..first };
+        assert_eq!(count(funding, settled(other)).await, (0, 0, 1));
     });
 }

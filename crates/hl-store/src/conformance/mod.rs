@@ -76,10 +76,12 @@ macro_rules! conformance_tests {
             a_repeated_batch_changes_nothing
             rows_of_another_stream_are_refused
             rows_out_of_order_are_written_once
+            what_says_something_else_under_a_known_key_is_counted_apart
             every_record_survives_the_round_trip
             covered_pieces_grow_and_count_their_rows
             what_is_doubted_is_a_gap_and_no_longer_covered
             what_was_filled_can_be_doubted_again
+            a_minute_in_doubt_is_one_gap
             the_best_version_of_a_bar_wins
             a_final_bar_never_changes
             a_doubted_bar_is_read_again

@@ -81,7 +81,7 @@ pub fn covered_time_has_the_rhythm_of_its_kind(new: New<'_>) {
         let changes = live(claim, books(&minutes), span(0, 9 * MINUTE));
         commit(&store, store.token(), book, changes).await.unwrap();
         let silence = ("covered_silence", book.to_string(), 1);
-        assert_eq!(found(&*subject).await, [silence.clone()], "seven minutes");
+        assert_eq!(found(&*subject).await, std::slice::from_ref(&silence), "seven minutes");
 
         let hour = |n: i64| HOURLY_SINCE + n * FUNDING_MS;
         let rows = |hours: &[i64]| {

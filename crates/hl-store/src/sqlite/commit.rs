@@ -36,7 +36,7 @@ impl Scope<'_> {
                     let stamp = Stamp { origin: *origin, epoch: *epoch, is_final: false };
                     let written = rows::insert(self.tx, *stream, records, stamp, |_| true, |_| ())?;
                     *inserted.entry((*stream, *epoch)).or_default() += written.inserted;
-                    count(&mut ack, written);
+                    count(&mut ack, *stream, written);
                 }
                 Change::Covered { epoch, origin, span } => {
                     let rows = inserted.remove(&(*stream, *epoch)).unwrap_or_default();
@@ -52,7 +52,7 @@ impl Scope<'_> {
                 Change::Doubted { span, cause } => self.doubt(*stream, *span, *cause)?,
                 Change::Filled { epoch, origin, span, records } => {
                     let stamp = Stamp { origin: *origin, epoch: *epoch, is_final: true };
-                    count(&mut ack, self.fill(*stream, *span, records, stamp)?);
+                    count(&mut ack, *stream, self.fill(*stream, *span, records, stamp)?);
                 }
                 Change::GapLost { span } => self.lose(*stream, *span, batch.token, None)?,
                 Change::GapUnreadable { span } => {
@@ -102,8 +102,11 @@ impl Scope<'_> {
     }
 }
 
-fn count(ack: &mut Ack, written: Written) {
+fn count(ack: &mut Ack, stream: StreamKey, written: Written) {
     ack.inserted += written.inserted;
     ack.existing += written.existing;
     ack.refused += written.refused;
+    if written.differing > 0 {
+        *ack.differing.entry(stream).or_default() += written.differing;
+    }
 }

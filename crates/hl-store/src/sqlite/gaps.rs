@@ -3,7 +3,10 @@
 //! A gap never shrinks: filling or claiming a part of it splits it, and every piece keeps its cause, but for what turns
 //! out to lie before the exchange's history. One outage is one gap: where a gap of half-open pieces begins at the end of one
 //! with the same cause, that one grows. With
-//! [`Borders::Shared`] the pieces share their border blocks, and a gap of length zero is one border block.
+//! [`Borders::Shared`] the pieces share their border blocks, and a gap of length zero is one border block. What was doubted
+//! piece by piece is one gap too: the blocks between its pieces hold rows, and each is covered by itself.
+
+use std::collections::BTreeSet;
 
 use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::store::StoreError;
@@ -152,9 +155,7 @@ impl Scope<'_> {
             }
             if let Some(part) = borders.part(gap.span, span) {
                 self.carve(&gap, part, GapState::Backfilled, None)?;
-                if borders == Borders::HalfOpen {
-                    self.join_filled(&name, &gap, part)?;
-                }
+                self.join_next(&name, (part, gap.cause, GapState::Backfilled))?;
                 parts.push(part);
             }
         }
@@ -186,26 +187,35 @@ impl Scope<'_> {
         Ok(written)
     }
 
-    /// A part that was filled, and its neighbours with the same cause that were, are one gap again.
-    fn join_filled(&self, stream: &str, gap: &Gap, part: Span) -> Result<(), StoreError> {
-        const STEP: &str = "joining what was filled of a gap";
-        let is_next = |other: &Gap| {
-            (other.cause, other.state) == (gap.cause, GapState::Backfilled)
-                && (other.span.to == part.from || other.span.from == part.to)
-        };
-        let mut whole = part;
-        for other in self.gaps_near(stream, part)?.into_iter().filter(is_next) {
-            whole = whole.hull(other.span);
+    /// Neighbours in `within` and beside it with the same cause and state, which no session has claimed, are one gap. Where
+    /// borders are shared the block between two of them keeps its own covered piece.
+    fn join_next(
+        &self,
+        stream: &str,
+        (within, cause, state): (Span, Cause, GapState),
+    ) -> Result<(), StoreError> {
+        const STEP: &str = "joining neighbouring gaps";
+        let mut before: Option<Gap> = None;
+        for gap in self.gaps_near(stream, within)? {
+            // A gap of no length is a border block of its own.
+            if (gap.cause, gap.state, gap.claim) != (cause, state, None) || gap.span.ms() == 0 {
+                continue;
+            }
+            let Some(whole) = before.as_mut().filter(|before| before.span.touches(gap.span)) else {
+                before = Some(gap);
+                continue;
+            };
+            whole.span = whole.span.hull(gap.span);
             self.tx
                 .prepare_cached(
-                    "UPDATE gaps SET from_time = ?3, to_time = ?4,
+                    "UPDATE gaps SET to_time = ?3, closed_at = (SELECT max(closed_at) FROM gaps WHERE id IN (?1, ?2)),
                      opened_at = min(opened_at, (SELECT opened_at FROM gaps WHERE id = ?2)) WHERE id = ?1",
                 )
-                .and_then(|mut s| s.execute(params![gap.id, other.id, whole.from.0, whole.to.0]))
+                .and_then(|mut s| s.execute(params![whole.id, gap.id, whole.span.to.0]))
                 .step(STEP)?;
             self.tx
                 .prepare_cached("DELETE FROM gaps WHERE id = ?1")
-                .and_then(|mut s| s.execute([other.id]))
+                .and_then(|mut s| s.execute([gap.id]))
                 .step(STEP)?;
         }
         Ok(())
@@ -249,7 +259,7 @@ impl Scope<'_> {
                  WHERE stream = ?1 AND to_time > ?2 AND from_time < ?3",
             )
             .step(STEP)?;
-        let pieces = statement
+        let mut pieces = statement
             .query_map(params![name, span.from.0, span.to.0], |r| {
                 let piece = rows::span(r, 0)?;
                 let stamp = Stamp {
@@ -261,6 +271,8 @@ impl Scope<'_> {
             })
             .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
             .step(STEP)?;
+        // A block between two pieces that were doubted before stays: its rows are its own.
+        pieces.retain(|(piece, ..)| piece.ms() > 0);
         if pieces.is_empty() {
             return Ok(());
         }
@@ -296,15 +308,23 @@ impl Scope<'_> {
         }
         // What was filled there is not proven any more either.
         let borders = stream.spec().borders;
+        let state = stream.spec().new_gap();
         let mut known = Vec::new();
+        let mut causes = BTreeSet::from([cause]);
         for gap in self.gaps_near(&name, span)? {
             let Some(part) = borders.part(gap.span, span) else { continue };
             if gap.state == GapState::Backfilled {
-                self.carve(&gap, part, stream.spec().new_gap(), None)?;
+                self.carve(&gap, part, state, None)?;
+                causes.insert(gap.cause);
             }
             known.push(part);
         }
-        self.open_rest(stream, span, known, cause)
+        self.open_rest(stream, span, known, cause)?;
+        // One minute in doubt is one gap, however many pieces of it are named.
+        for cause in causes {
+            self.join_next(&name, (span, cause, state))?;
+        }
+        Ok(())
     }
 
     /// Opens gaps over what of `span` the `known` pieces, in order of their beginnings, leave.

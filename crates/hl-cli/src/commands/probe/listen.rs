@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use hl_core::exchange_time::Voice;
 use hl_core::message::Subscription;
 use hl_core::message::market::{WsBbo, WsBook, WsCandle, WsTrade};
 use hl_core::message::user::UserFills;
@@ -59,7 +60,12 @@ pub(super) async fn listen(
             Heard::Frame { at, channel, data, .. } => {
                 let now = subject.mono().exchange();
                 if let Some(stamp) = notes.with(|e| note(&mut e.listened, at, now, &channel, data)) {
-                    subject.mono().observe(stamp);
+                    let voice = match channel.as_str() {
+                        "trades" => Voice::Trades,
+                        "l2Book" => Voice::Books,
+                        _ => Voice::Bbos,
+                    };
+                    subject.mono().observe(voice, stamp);
                 }
                 if at - begun >= CHOOSE_AFTER_MS
                     && let Some(user) = notes.with(|e| choose(&mut e.listened))

@@ -36,8 +36,8 @@ pub(super) const ALL: &[Assumption] = &[
         id: "pong",
         assumed: "a ping is answered within 10s",
         tried: "one ping on a new socket",
-        otherwise: "The collector takes the socket for dead, opens another, and REST has the streams meanwhile: it would \
-                    go round in that circle.",
+        otherwise: "A socket that brings data stays, and the times of its frames prove its bars instead. One that brings \
+                    nothing for 10s is taken for dead: the collector opens another, and REST has the streams meanwhile.",
         judge: |e| match e.pong.clone()? {
             Some(ms) => Finding::of(true, format!("after {}", human::length(ms))),
             None => Finding::of(false, "no answer"),
@@ -48,7 +48,7 @@ pub(super) const ALL: &[Assumption] = &[
         assumed: "a second subscription: 'Already subscribed: …'",
         tried: "the same is subscribed twice",
         otherwise: "The collector takes it for an acknowledgement by these words. Others that quote the subscription put \
-                    it into quarantine for ten minutes, and any others have it subscribed anew after 10s; REST has the \
+                    it into quarantine for a while, and any others have it subscribed anew after 10s; REST has the \
                     stream meanwhile.",
         judge: |e| {
             said(&e.duplicate, |words| {

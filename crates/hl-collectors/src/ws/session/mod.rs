@@ -5,9 +5,11 @@
 //! set is made again, paced. A slot has one socket at most, by type: only [`Action::Connect`] opens one, and it is
 //! given out in one state.
 
+mod pings;
 mod refusals;
+mod subs;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use hl_core::decode::Frame;
 use hl_core::ledger::Cause;
@@ -16,20 +18,26 @@ use hl_core::selector::{Event, Mono};
 use hl_core::source::{Content, Offer, Ticket};
 use hl_core::{Kind, Lane, Records, RunId, StreamKey, TimeMs};
 
-use self::refusals::Renewals;
-use super::rhythm::Rhythm;
+use self::pings::{Beat, Pings};
+pub use self::refusals::Death;
+pub(super) use self::refusals::{BLAME_MS, names};
+use self::subs::{State, Sub, Subs};
 
 /// First pause before connecting again, ms; doubles, jittered.
 const FIRST_BACKOFF_MS: i64 = 1_000;
-const LONGEST_BACKOFF_MS: i64 = 30_000;
+/// The longest: after an outage of any length a socket is back within some seconds. That all sockets together stay within
+/// what the exchange grants is held elsewhere ([`connects`](super::connects)).
+const LONGEST_BACKOFF_MS: i64 = 4_000;
 /// A connection was healthy when it lived this long and brought data: only then does the back-off start anew.
 const HEALTHY_MS: i64 = 30_000;
-const CONNECT_LIMIT_MS: i64 = 10_000;
-/// How often to ping: where the pong is a proof ([`needs_proof`]), more often.
-const PING_MS: i64 = 20_000;
-const PING_FOR_PROOF_MS: i64 = 5_000;
-/// The exchange answers a ping in 0.1 s; no answer for this long is a half-open connection.
-const PONG_LIMIT_MS: i64 = 10_000;
+/// An attempt to connect takes no longer: the next one may meet an exchange that is back.
+pub(super) const CONNECT_LIMIT_MS: i64 = 5_000;
+/// Where sockets live again, the others connect within so many ms.
+const HURRY_MS: i64 = 500;
+/// A socket after one that never lived: subscriptions wait until it has brought a frame, or lived this long.
+const CAREFUL_MS: i64 = 3_000;
+/// Once the innocent have connected at once after a death, they do so again only so much later.
+const AT_ONCE_AGAIN_MS: i64 = 10_000;
 /// The limit of the exchange is 2,000 messages a minute for all sockets of an IP.
 const SENDS_AT_ONCE: u32 = 100;
 const SEND_EVERY_MS: i64 = 40;
@@ -42,7 +50,7 @@ const LONGEST_DATA_LIMIT_MS: i64 = 300_000;
 /// What the shell is to do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Open the socket; answer with [`Session::connected`] or [`Session::closed`].
+    /// Open the socket; answer with [`Session::connected`], [`Session::closed`] or [`Session::wait`].
     Connect,
     /// Send a text frame.
     Send(String),
@@ -52,57 +60,40 @@ pub enum Action {
     Offer(Offer),
     /// Tell the selector.
     Report(Event),
+    /// Find out whether a subscription ended the socket: those on the way are held until [`Session::hold`] says otherwise.
+    Suspect(Death),
+    /// The exchange refused a stream, in these words. It is held until [`Session::hold`] says otherwise.
+    Refused {
+        /// The stream.
+        stream: StreamKey,
+        /// Its words.
+        words: String,
+    },
+}
+
+/// Whether a stream may be subscribed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hold {
+    /// It may.
+    No,
+    /// It is suspected, and tried on a socket of its own first.
+    Trial,
+    /// It ended sockets, or was refused: it is left alone for a while.
+    Quarantine,
 }
 
 /// The socket of the slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 enum Link {
     /// None, and none wanted before `retry`.
     Down { retry: Mono },
     /// Being opened since `since`.
     Connecting { since: Mono },
-    /// Open since `since`; `data`: when it last brought data, if it ever did.
-    Up { since: Mono, data: Option<Mono> },
-    /// Told to close; the shell has not answered yet. `healthy`: it had lived long enough, and brought data.
-    Closing { healthy: bool },
-}
-
-/// One wanted subscription.
-#[derive(Clone, Copy, Debug)]
-enum State {
-    /// To be sent, not before this.
-    Due { at: Mono },
-    /// Sent, no acknowledgement yet.
-    Sent { at: Mono },
-    /// Acknowledged at `at`: a run, that has brought data or not.
-    Live { run: RunId, at: Mono, last: Option<Mono>, asked: Mono },
-    /// It killed the socket: left alone until then.
-    Quarantined { until: Mono },
-}
-
-#[derive(Clone, Debug)]
-struct Sub {
-    /// Which of the stream's subscriptions it is; a session never has both.
-    lane: Lane,
-    subscription: Subscription,
-    state: State,
-    rhythm: Rhythm,
-    /// A socket died while it was on the way: it is tried alone.
-    suspect: bool,
-    strikes: u32,
-    /// How long to wait for first data before subscribing anew.
-    data_limit: i64,
-    /// An unsubscribe must go out before the next subscribe.
-    unsubscribe: bool,
-    /// The exchange may have it on this socket: a subscribe went out, and no unsubscribe since.
-    there: bool,
-    renewals: Renewals,
-}
-
-impl Sub {
-    fn down(&self, stream: StreamKey, run: Option<RunId>, cause: Cause) -> Action {
-        Action::Report(Event::Down { stream, lane: self.lane, run, cause })
-    }
+    /// Open since `since`; `lived`: whether it has brought any frame; `data`: when it last brought data, if it ever did.
+    Up { since: Mono, lived: bool, data: Option<Mono>, pings: Pings },
+    /// Told to close; the shell has not answered yet. `healthy`: it had lived long enough, and brought data; `lived`: as
+    /// above.
+    Closing { healthy: bool, lived: bool },
 }
 
 /// What the session counts.
@@ -112,8 +103,10 @@ pub struct SessionCounters {
     pub connects: u64,
     /// Sockets lost, attempts that failed included.
     pub losses: u64,
-    /// Pongs that did not come in time.
+    /// Sockets on which nothing came any more, nor an answer to a ping.
     pub half_open: u64,
+    /// Sockets that brought data and no answer to a ping.
+    pub unanswered: u64,
     /// Sockets that stayed open and brought no data.
     pub stalled: u64,
     /// Frames of data that belong to a subscription.
@@ -139,16 +132,18 @@ pub struct SessionCounters {
 /// The machine. See the [module](self).
 pub struct Session {
     link: Link,
-    subs: BTreeMap<StreamKey, Sub>,
+    subs: Subs,
     backoff_ms: i64,
     rng: fastrand::Rng,
     next_run: u64,
-    ping_due: Mono,
-    ping_sent: Option<(Mono, TimeMs)>,
+    /// The number of the next message that subscribes.
+    next_nth: u64,
+    /// The last socket never lived: the next one has to before anything is subscribed on it.
+    careful: bool,
+    /// When the innocent last connected at once after a death.
+    at_once: Option<Mono>,
     /// The newest best bid and offer on this socket, by its own time.
     newest_bbo: Option<TimeMs>,
-    /// The process stood still until then: what comes before the answer to a later ping may have waited meanwhile.
-    stood_still: Option<Mono>,
     /// Sends that may go out at once, and when one more is earned.
     send_credit: u32,
     credit_at: Mono,
@@ -162,14 +157,14 @@ impl Session {
     pub fn new(slot: u32, rng: fastrand::Rng) -> Self {
         Self {
             link: Link::Down { retry: Mono::MIN },
-            subs: BTreeMap::new(),
+            subs: Subs::default(),
             backoff_ms: FIRST_BACKOFF_MS,
             rng,
             next_run: u64::from(slot) << 40,
-            ping_due: 0,
-            ping_sent: None,
+            next_nth: 0,
+            careful: false,
+            at_once: None,
             newest_bbo: None,
-            stood_still: None,
             send_credit: SENDS_AT_ONCE,
             credit_at: 0,
             unsubscribes: VecDeque::new(),
@@ -183,126 +178,195 @@ impl Session {
         self.counters
     }
 
-    /// Whether the socket is open, and how many subscriptions are acknowledged out of those wanted.
+    /// Whether the socket is open, and how many subscriptions are acknowledged out of those wanted and not held.
     #[must_use]
     pub fn view(&self) -> (bool, usize, usize) {
-        let live = self.subs.values().filter(|s| matches!(s.state, State::Live { .. })).count();
-        (matches!(self.link, Link::Up { .. }), live, self.subs.len())
+        (matches!(self.link, Link::Up { .. }), self.subs.live(), self.subs.carried())
+    }
+
+    /// Whether the socket is open and has brought a frame.
+    #[must_use]
+    pub fn lives(&self) -> bool {
+        matches!(self.link, Link::Up { lived: true, .. })
     }
 
     /// Sets whether a lane of a stream is wanted here. Wanting the other lane replaces the one that was.
-    pub fn want(&mut self, now: Mono, stream: StreamKey, lane: Lane, wanted: bool) {
-        let has = self.subs.get(&stream).map(|sub| sub.lane);
+    pub fn want(&mut self, stream: StreamKey, lane: Lane, wanted: bool) {
+        let has = self.subs.get(stream).map(|sub| sub.lane);
         if has.is_some_and(|has| (has == lane) != wanted)
-            && let Some(sub) = self.subs.remove(&stream)
+            && let Some(sub) = self.subs.remove(stream)
             && sub.there
         {
             self.unsubscribes.push_back(sub.subscription);
         }
         let Some(subscription) = Subscription::for_stream(stream).filter(|_| wanted) else { return };
-        let spec = stream.spec();
-        self.subs.entry(stream).or_insert(Sub {
-            lane,
-            subscription,
-            state: State::Due { at: now },
-            rhythm: Rhythm::new(spec.first_silence_ms, spec.longest_silence_ms),
-            suspect: false,
-            strikes: 0,
-            data_limit: FIRST_DATA_LIMIT_MS,
-            unsubscribe: false,
-            there: false,
-            renewals: Renewals::new(),
-        });
+        self.subs.add(stream, Sub::new(stream, lane, subscription));
     }
 
     /// Makes the subscription anew, as a new run.
-    pub fn renew(&mut self, now: Mono, stream: StreamKey, run: RunId) {
-        if let Some(sub) = self.subs.get_mut(&stream)
-            && matches!(sub.state, State::Live { run: live, .. } if live == run)
-        {
-            sub.state = State::Due { at: now };
-            sub.unsubscribe = true;
-            self.counters.renewed += 1;
+    pub fn renew(&mut self, stream: StreamKey, run: RunId) {
+        if self.subs.get(stream).and_then(Sub::run) == Some(run) {
+            // Who asks for it knows that the run is over.
+            let _ = self.end(stream, run, Cause::Silence);
         }
+    }
+
+    /// Ends a run; its stream is subscribed anew.
+    fn end(&mut self, stream: StreamKey, run: RunId, cause: Cause) -> Option<Action> {
+        let down = self.subs.change(stream, |sub| {
+            sub.state = State::Due;
+            sub.unsubscribe = true;
+            sub.down(stream, Some(run), cause)
+        });
+        self.counters.renewed += u64::from(down.is_some());
+        down
     }
 
     /// The silence of the run was innocent.
     pub fn calm(&mut self, stream: StreamKey, run: RunId) {
-        if let Some(sub) = self.subs.get_mut(&stream)
-            && matches!(sub.state, State::Live { run: live, .. } if live == run)
-        {
-            sub.rhythm.calm();
+        self.subs.change(stream, |sub| {
+            if sub.run() == Some(run) {
+                sub.rhythm.calm();
+            }
+        });
+    }
+
+    /// Says of every stream whether it may be subscribed. What is acknowledged goes on.
+    pub fn hold(&mut self, held: impl Fn(StreamKey) -> Hold, out: &mut Vec<Action>) {
+        for stream in self.subs.streams() {
+            let hold = held(stream);
+            if self.subs.get(stream).is_none_or(|sub| sub.hold == hold) {
+                continue;
+            }
+            let refused = self.subs.change(stream, |sub| {
+                sub.hold = hold;
+                let waits = matches!(sub.state, State::Due | State::Later { .. });
+                (waits && hold == Hold::Quarantine).then(|| sub.down(stream, None, Cause::Refused))
+            });
+            if let Some(down) = refused.flatten() {
+                self.counters.quarantined += 1;
+                out.push(down);
+            }
         }
     }
 
     /// The socket is open.
     pub fn connected(&mut self, now: Mono) {
-        self.link = Link::Up { since: now, data: None };
+        let every_ms = if self.subs.needs_proof() { pings::PING_FOR_PROOF_MS } else { pings::PING_MS };
+        let first_ping = if self.careful { now } else { now + every_ms };
+        self.link = Link::Up { since: now, lived: false, data: None, pings: Pings::new(now, first_ping) };
         self.counters.connects += 1;
-        self.ping_sent = None;
         self.newest_bbo = None;
-        self.stood_still = None;
-        self.ping_due = now + self.ping_ms();
         self.unsubscribes.clear();
-        for sub in self.subs.values_mut() {
-            (sub.unsubscribe, sub.there) = (false, false);
-            if !matches!(sub.state, State::Quarantined { .. }) {
-                sub.state = State::Due { at: now };
-            }
+        for stream in self.subs.streams() {
+            self.subs.change(stream, |sub| {
+                (sub.unsubscribe, sub.there) = (false, false);
+                sub.state = State::Due;
+            });
+        }
+    }
+
+    /// There is no room for a new socket before `until`: it was not tried.
+    pub fn wait(&mut self, until: Mono) {
+        if matches!(self.link, Link::Connecting { .. }) {
+            self.link = Link::Down { retry: until };
+        }
+    }
+
+    /// A socket lives again, after none did: no reason to wait for long any more.
+    pub fn hurry(&mut self, now: Mono) {
+        if let Link::Down { retry } = &mut self.link {
+            *retry = (*retry).min(now + self.rng.i64(0..=HURRY_MS));
         }
     }
 
     /// The socket is gone, or could not be opened.
     pub fn closed(&mut self, now: Mono, out: &mut Vec<Action>) {
-        let healthy = self.is_healthy(now);
-        self.counters.losses += 1;
-        self.blame(now, out);
-        if healthy {
+        let death = self.death(now);
+        if self.is_healthy(now) {
             self.backoff_ms = FIRST_BACKOFF_MS;
         }
-        // Half of the pause is jitter, so that sockets which died together do not come back together.
-        let pause = self.backoff_ms / 2 + self.rng.i64(0..=self.backoff_ms / 2);
-        self.backoff_ms = (self.backoff_ms * 2).min(LONGEST_BACKOFF_MS);
-        self.link = Link::Down { retry: now + pause };
-        self.ping_sent = None;
-        for (stream, sub) in &mut self.subs {
-            let run = match sub.state {
-                State::Live { run, .. } => Some(run),
-                State::Due { .. } | State::Sent { .. } => None,
-                State::Quarantined { .. } => continue,
-            };
-            sub.state = State::Due { at: now };
-            out.push(sub.down(*stream, run, Cause::Outage));
+        self.counters.losses += 1;
+        self.careful = match self.link {
+            Link::Up { lived, .. } | Link::Closing { lived, .. } => !lived,
+            Link::Down { .. } | Link::Connecting { .. } => self.careful,
+        };
+        let is_blamed = death.is_some() && self.at_once.is_none_or(|at| at + AT_ONCE_AGAIN_MS <= now);
+        let retry = if is_blamed {
+            // Those that are not suspected do not wait: it was not the socket.
+            self.at_once = Some(now);
+            now
+        } else {
+            // Half of the pause is jitter, so that sockets which died together do not come back together. The time that an
+            // attempt took is part of it.
+            let pause = self.backoff_ms / 2 + self.rng.i64(0..=self.backoff_ms / 2);
+            self.backoff_ms = (self.backoff_ms * 2).min(LONGEST_BACKOFF_MS);
+            match self.link {
+                Link::Connecting { since } => now.max(since + pause),
+                Link::Up { .. } | Link::Down { .. } | Link::Closing { .. } => now + pause,
+            }
+        };
+        self.link = Link::Down { retry };
+        for stream in self.subs.streams() {
+            let is_suspect = death.as_ref().is_some_and(|death| death.suspects.contains(&stream));
+            out.extend(self.subs.change(stream, |sub| {
+                let run = sub.run();
+                sub.state = State::Due;
+                if is_suspect && sub.hold == Hold::No {
+                    sub.hold = Hold::Trial;
+                }
+                sub.down(stream, run, Cause::Outage)
+            }));
         }
+        out.extend(death.map(Action::Suspect));
     }
 
     /// Whether the socket has proved itself: only then does the back-off start anew.
     fn is_healthy(&self, now: Mono) -> bool {
         match self.link {
-            Link::Up { since, data } => data.is_some() && now - since >= HEALTHY_MS,
-            Link::Closing { healthy } => healthy,
+            Link::Up { since, data, .. } => data.is_some() && now - since >= HEALTHY_MS,
+            Link::Closing { healthy, .. } => healthy,
             Link::Down { .. } | Link::Connecting { .. } => false,
         }
     }
 
+    fn close(&mut self, now: Mono, why: &'static str, out: &mut Vec<Action>) {
+        // An attempt that takes too long says nothing of whether sockets live.
+        let lived = self.lives() || matches!(self.link, Link::Connecting { .. }) && !self.careful;
+        self.link = Link::Closing { healthy: self.is_healthy(now), lived };
+        out.push(Action::Close(why));
+    }
+
     /// The process did not run for a while, until now: it was stopped, or the machine was too busy. Frames without a time
-    /// of their own would be stamped with that of their reading, so they are dropped until a ping proves that what comes
-    /// is new.
+    /// of their own would be stamped with that of their reading, so they are dropped until a later ping, or a stamp, proves
+    /// that what comes is new.
     pub fn stood_still(&mut self, now: Mono) {
-        if matches!(self.link, Link::Up { .. }) {
-            self.stood_still = Some(now);
-            self.ping_due = now;
+        if let Link::Up { pings, .. } = &mut self.link {
+            pings.stood_still(now);
+        }
+    }
+
+    fn heard(&mut self, now: Mono) {
+        if let Link::Up { lived, pings, .. } = &mut self.link {
+            *lived = true;
+            pings.heard(now);
         }
     }
 
     /// A frame came in.
     pub fn frame(&mut self, now: Mono, exchange: TimeMs, frame: Frame, out: &mut Vec<Action>) {
+        self.heard(now);
+        let seen = match &mut self.link {
+            Link::Up { pings, .. } if matches!(frame, Frame::Pong) => pings.pong(),
+            Link::Up { pings, .. } => pings.stamped(now, exchange, &frame),
+            Link::Down { .. } | Link::Connecting { .. } | Link::Closing { .. } => None,
+        };
         match frame {
-            Frame::Pong => self.pong(out),
+            Frame::Pong => {}
             Frame::Ack { method: Method::Subscribe, subscription } => {
                 let acked = self.subs.iter().find_map(|(stream, sub)| {
                     let sent = matches!(sub.state, State::Sent { .. });
-                    (sent && sub.subscription.matches_echo(&subscription)).then_some(*stream)
+                    (sent && sub.subscription.matches_echo(&subscription)).then_some(stream)
                 });
                 match acked {
                     Some(stream) => self.acked(now, exchange, stream, out),
@@ -336,55 +400,59 @@ impl Session {
                 self.data(now, StreamKey::Context(context.coin), Records::Contexts(vec![context]), out);
             }
         }
+        if let Some(sent) = seen {
+            self.prove(sent, out);
+        }
     }
 
     fn data(&mut self, now: Mono, stream: StreamKey, records: Records, out: &mut Vec<Action>) {
-        if let Link::Up { data, .. } = &mut self.link {
+        let mut may_be_stale = false;
+        if let Link::Up { data, pings, .. } = &mut self.link {
             *data = Some(now);
+            may_be_stale = pings.may_be_stale() && matches!(stream.kind(), Kind::Mids | Kind::Context);
         }
-        let Some(sub) = self.subs.get_mut(&stream) else {
-            self.counters.unrouted += 1;
-            return;
-        };
         // Before the acknowledgement it is the tail of an earlier subscription.
-        let State::Live { run, last, .. } = &mut sub.state else {
+        let Some(run) = self.subs.get(stream).and_then(Sub::run) else {
             self.counters.unrouted += 1;
             return;
         };
-        if self.stood_still.is_some() && matches!(stream.kind(), Kind::Mids | Kind::Context) {
+        if may_be_stale {
             self.counters.stale += 1;
             return;
         }
-        let (run, first) = (*run, last.is_none());
-        // Only pauses inside a run are its rhythm: what passed before its first frame is the connection's.
-        if let Some(last) = last {
-            sub.rhythm.frame_after(now - *last);
-        }
-        *last = Some(now);
+        let is_first = self.subs.change(stream, |sub| {
+            sub.renewals.read();
+            sub.data_limit = FIRST_DATA_LIMIT_MS;
+            let State::Live { last, .. } = &mut sub.state else { return false };
+            let before = last.replace(now);
+            // Only pauses inside a run are its rhythm: what passed before its first frame is the connection's.
+            if let Some(before) = before {
+                sub.rhythm.frame_after(now - before);
+            }
+            before.is_none()
+        });
         self.counters.frames += 1;
-        sub.renewals.read();
-        sub.data_limit = FIRST_DATA_LIMIT_MS;
         out.push(offer(stream, run, Content::Frame(records)));
-        if first {
+        if is_first == Some(true) {
             out.push(Action::Report(Event::Up { stream, run }));
         }
     }
 
     fn acked(&mut self, now: Mono, exchange: TimeMs, stream: StreamKey, out: &mut Vec<Action>) {
         self.next_run += 1;
-        if let Some(sub) = self.subs.get_mut(&stream) {
-            let run = RunId { lane: sub.lane, number: self.next_run };
+        let number = self.next_run;
+        let run = self.subs.change(stream, |sub| {
+            let run = RunId { lane: sub.lane, number };
             sub.state = State::Live { run, at: now, last: None, asked: now };
-            sub.suspect = false;
-            sub.strikes = 0;
-            out.push(offer(stream, run, Content::Started { at: exchange }));
-        }
+            run
+        });
+        out.extend(run.map(|run| offer(stream, run, Content::Started { at: exchange })));
     }
 
-    fn pong(&mut self, out: &mut Vec<Action>) {
-        let Some((at, sent)) = self.ping_sent.take() else { return };
-        self.stood_still.take_if(|until| *until <= at);
-        for (stream, sub) in &self.subs {
+    /// Everything that was sent before this has been seen: bars that had ended long enough before are final, and the best
+    /// bid and offer did not change unseen.
+    fn prove(&self, sent: TimeMs, out: &mut Vec<Action>) {
+        for (stream, sub) in self.subs.iter() {
             let sent = match stream.kind() {
                 Kind::Candle => Some(sent),
                 // The exchange may answer pings and be behind with its pushes: how far they have come is seen from all of the
@@ -392,52 +460,48 @@ impl Session {
                 Kind::Bbo => self.newest_bbo.map(|newest| newest.min(sent)),
                 _ => None,
             };
-            if let (State::Live { run, .. }, Some(sent)) = (sub.state, sent) {
-                out.push(offer(*stream, run, Content::Proof { sent }));
-            }
+            out.extend(sub.run().zip(sent).map(|(run, sent)| offer(stream, run, Content::Proof { sent })));
         }
     }
 
     /// Looks at deadlines and sends what is due.
     pub fn tick(&mut self, now: Mono, exchange: TimeMs, out: &mut Vec<Action>) {
+        let is_idle = self.subs.carried() == 0;
         match self.link {
-            Link::Down { retry } if retry <= now && !self.subs.is_empty() => {
+            Link::Down { retry } if retry <= now && !is_idle => {
                 self.link = Link::Connecting { since: now };
                 out.push(Action::Connect);
             }
             Link::Connecting { since } if since + CONNECT_LIMIT_MS <= now => {
-                self.link = Link::Closing { healthy: self.is_healthy(now) };
-                out.push(Action::Close("no connection in time"));
+                self.close(now, "no connection in time", out);
             }
             Link::Down { .. } | Link::Connecting { .. } | Link::Closing { .. } => {}
-            Link::Up { .. } if self.subs.is_empty() && self.unsubscribes.is_empty() => {
-                self.link = Link::Closing { healthy: self.is_healthy(now) };
-                out.push(Action::Close("nothing left to collect on it"));
+            Link::Up { .. } if is_idle && self.unsubscribes.is_empty() => {
+                self.close(now, "nothing left to collect on it", out);
             }
-            Link::Up { data, .. }
-                if data.zip(self.heartbeat_ms()).is_some_and(|(at, limit)| at + limit <= now) =>
-            {
+            Link::Up { data, .. } if self.stalled_at(data).is_some_and(|at| at <= now) => {
                 self.counters.stalled += 1;
-                self.link = Link::Closing { healthy: self.is_healthy(now) };
-                out.push(Action::Close("it stayed open and brought no data"));
+                self.close(now, "it stayed open and brought no data", out);
             }
             Link::Up { .. } => self.tick_up(now, exchange, out),
         }
     }
 
     fn tick_up(&mut self, now: Mono, exchange: TimeMs, out: &mut Vec<Action>) {
-        if let Some((sent, _)) = self.ping_sent {
-            if sent + PONG_LIMIT_MS <= now {
+        let needs_proof = self.subs.needs_proof();
+        let Link::Up { since, lived, pings, .. } = &mut self.link else { return };
+        let answered = !pings.are_unanswered();
+        match pings.tick(now, exchange, needs_proof) {
+            Beat::Rest => {}
+            Beat::Ping => out.push(Action::Send(Request::Ping.to_text())),
+            Beat::HalfOpen => {
                 self.counters.half_open += 1;
-                self.link = Link::Closing { healthy: self.is_healthy(now) };
-                out.push(Action::Close("no answer to a ping in time"));
-                return;
+                return self.close(now, "no answer to a ping in time", out);
             }
-        } else if self.ping_due <= now {
-            self.ping_sent = Some((now, exchange));
-            self.ping_due = now + self.ping_ms();
-            out.push(Action::Send(Request::Ping.to_text()));
         }
+        self.counters.unanswered += u64::from(answered && pings.are_unanswered());
+        *lived |= self.careful && *since + CAREFUL_MS <= now;
+        let may_subscribe = *lived || !self.careful;
         self.earn(now);
         while self.send_credit > 0
             && let Some(subscription) = self.unsubscribes.pop_front()
@@ -445,83 +509,92 @@ impl Session {
             self.send_credit -= 1;
             out.push(Action::Send(Request::unsubscribe(&subscription).to_text()));
         }
-        let mut on_the_way = self.subs.values().filter(|s| matches!(s.state, State::Sent { .. })).count();
-        let suspect_on_the_way =
-            self.subs.values().any(|s| s.suspect && matches!(s.state, State::Sent { .. }));
-        // Those above suspicion first: a suspect goes alone, when nothing else is on the way.
-        let mut order: Vec<_> = self.subs.iter().map(|(stream, sub)| (sub.suspect, *stream)).collect();
-        order.sort_by_key(|(suspect, stream)| (*suspect, std::cmp::Reverse(stream.spec().value), *stream));
-        for (_, stream) in order {
-            let Some(sub) = self.subs.get_mut(&stream) else { continue };
-            match sub.state {
-                State::Quarantined { until } if until <= now => sub.state = State::Due { at: now },
-                State::Sent { at } if at + ACK_LIMIT_MS <= now => sub.state = State::Due { at: now },
-                State::Live { run, at, last: None, .. } if at + sub.data_limit <= now => {
-                    // Acknowledged, and nothing came: the replay may have been lost with what muted the stream.
-                    sub.data_limit = (sub.data_limit * 2).min(LONGEST_DATA_LIMIT_MS);
-                    sub.state = State::Due { at: now };
-                    sub.unsubscribe = true;
-                    self.counters.renewed += 1;
-                    out.push(sub.down(stream, Some(run), Cause::Silence));
-                }
-                State::Live { run, last: Some(last), ref mut asked, .. } => {
-                    if let Some(limit) = sub.rhythm.limit()
-                        && (*asked).max(last) + limit <= now
-                    {
-                        *asked = now;
-                        out.push(Action::Report(Event::Silent { stream, run }));
-                    }
-                }
-                State::Due { .. } | State::Sent { .. } | State::Live { .. } | State::Quarantined { .. } => {}
+        while let Some(stream) = self.subs.due(now) {
+            self.look(now, stream, out);
+        }
+        while may_subscribe
+            && self.send_credit >= 2
+            && let Some(stream) = self.subs.next_ready()
+        {
+            self.subscribe(now, stream, out);
+        }
+    }
+
+    /// A deadline of the stream may have come.
+    fn look(&mut self, now: Mono, stream: StreamKey, out: &mut Vec<Action>) {
+        let action = self.subs.change(stream, |sub| match sub.state {
+            State::Later { at } if at <= now => {
+                sub.state = State::Due;
+                None
             }
-            let due = matches!(sub.state, State::Due { at } if at <= now);
-            let alone = !sub.suspect || on_the_way == 0;
-            if !due || !alone || suspect_on_the_way || self.send_credit < 2 {
-                continue;
+            State::Sent { at, .. } if at + ACK_LIMIT_MS <= now => {
+                sub.state = State::Due;
+                None
             }
-            if std::mem::take(&mut sub.unsubscribe) {
-                self.send_credit -= 1;
-                out.push(Action::Send(Request::unsubscribe(&sub.subscription).to_text()));
+            State::Live { run, at, last: None, .. } if at + sub.data_limit <= now => {
+                // Acknowledged, and nothing came: the replay may have been lost with what muted the stream.
+                sub.data_limit = (sub.data_limit * 2).min(LONGEST_DATA_LIMIT_MS);
+                sub.state = State::Due;
+                sub.unsubscribe = true;
+                Some(sub.down(stream, Some(run), Cause::Silence))
             }
-            self.send_credit -= 1;
-            out.push(Action::Send(Request::subscribe(&sub.subscription).to_text()));
-            sub.state = State::Sent { at: now };
+            State::Live { run, last: Some(last), ref mut asked, .. } => {
+                let limit = sub.rhythm.limit().filter(|limit| (*asked).max(last) + limit <= now)?;
+                debug_assert!(limit > 0, "it would be asked for ever");
+                *asked = now;
+                Some(Action::Report(Event::Silent { stream, run }))
+            }
+            State::Due | State::Later { .. } | State::Sent { .. } | State::Live { .. } => None,
+        });
+        let action = action.flatten();
+        let is_down = matches!(action, Some(Action::Report(Event::Down { .. })));
+        self.counters.renewed += u64::from(is_down);
+        out.extend(action);
+    }
+
+    fn subscribe(&mut self, now: Mono, stream: StreamKey, out: &mut Vec<Action>) {
+        self.next_nth += 1;
+        let nth = self.next_nth;
+        let messages = self.subs.change(stream, |sub| {
+            let unsubscribe = std::mem::take(&mut sub.unsubscribe);
+            let first = unsubscribe.then(|| Request::unsubscribe(&sub.subscription).to_text());
+            sub.state = State::Sent { at: now, nth };
             sub.there = true;
-            on_the_way += 1;
-            if sub.suspect {
-                break;
-            }
+            first.into_iter().chain([Request::subscribe(&sub.subscription).to_text()])
+        });
+        for message in messages.into_iter().flatten() {
+            self.send_credit = self.send_credit.saturating_sub(1);
+            out.push(Action::Send(message));
         }
     }
 
     /// When [`Session::tick`] has something to do next; none while only the outside can change anything.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Mono> {
+        let is_idle = self.subs.carried() == 0;
         match self.link {
-            Link::Down { retry } => (!self.subs.is_empty()).then_some(retry),
+            Link::Down { retry } => (!is_idle).then_some(retry),
             Link::Connecting { since } => Some(since + CONNECT_LIMIT_MS),
             Link::Closing { .. } => None,
-            Link::Up { since, .. } if self.subs.is_empty() && self.unsubscribes.is_empty() => Some(since),
-            Link::Up { data, .. } => {
-                let stall = data.zip(self.heartbeat_ms()).map(|(at, limit)| at + limit);
-                let ping = self.ping_sent.map_or(self.ping_due, |(sent, _)| sent + PONG_LIMIT_MS);
-                let blocked = self.subs.values().any(|s| s.suspect && matches!(s.state, State::Sent { .. }));
-                let any_sent = self.subs.values().any(|s| matches!(s.state, State::Sent { .. }));
-                let subs = self.subs.values().filter_map(|sub| match sub.state {
-                    State::Due { .. } if blocked || (sub.suspect && any_sent) => None,
-                    State::Due { at } if self.send_credit < 2 => Some(at.max(self.credit_at + SEND_EVERY_MS)),
-                    State::Due { at } => Some(at),
-                    State::Sent { at } => Some(at + ACK_LIMIT_MS),
-                    State::Live { at, last: None, .. } => Some(at + sub.data_limit),
-                    State::Live { last: Some(last), asked, .. } => {
-                        sub.rhythm.limit().map(|limit| asked.max(last) + limit)
-                    }
-                    State::Quarantined { until } => Some(until),
-                });
-                let unsubscribe = (!self.unsubscribes.is_empty()).then_some(self.credit_at + SEND_EVERY_MS);
-                subs.chain(unsubscribe).chain(stall).chain([ping]).min()
+            Link::Up { since, .. } if is_idle && self.unsubscribes.is_empty() => Some(since),
+            Link::Up { since, lived, data, pings } => {
+                let careful = self.careful && !lived;
+                let earned = |needed: u32| match self.send_credit < needed {
+                    true => self.credit_at + SEND_EVERY_MS,
+                    false => since,
+                };
+                let subscribe =
+                    self.subs.next_ready().map(|_| if careful { since + CAREFUL_MS } else { earned(2) });
+                let unsubscribe = (!self.unsubscribes.is_empty()).then(|| earned(1));
+                let others = [subscribe, unsubscribe, self.stalled_at(data), self.subs.next_look()];
+                others.into_iter().flatten().chain([pings.deadline()]).min()
             }
         }
+    }
+
+    /// When the socket has brought no data for too long.
+    fn stalled_at(&self, data: Option<Mono>) -> Option<Mono> {
+        data.zip(self.subs.heartbeat_ms()).map(|(at, limit)| at + limit)
     }
 
     fn earn(&mut self, now: Mono) {
@@ -533,22 +606,6 @@ impl Session {
         self.credit_at += earned * SEND_EVERY_MS;
         let earned = u32::try_from(earned).unwrap_or(u32::MAX);
         self.send_credit = self.send_credit.saturating_add(earned).min(SENDS_AT_ONCE);
-    }
-
-    /// How long the whole socket may bring no data: some streams are pushed by a clock, also where nothing changed, and
-    /// so are its heartbeat. Pongs and acknowledgements are not. None without such a stream.
-    fn heartbeat_ms(&self) -> Option<i64> {
-        let beats = |(stream, sub): (&StreamKey, &Sub)| {
-            let spec = stream.spec();
-            let alive = matches!(sub.state, State::Live { last: Some(_), .. });
-            (spec.steady && alive).then_some(spec.first_silence_ms)
-        };
-        self.subs.iter().filter_map(beats).min()
-    }
-
-    fn ping_ms(&self) -> i64 {
-        let proves = self.subs.keys().any(|stream| needs_proof(stream.kind()));
-        if proves { PING_FOR_PROOF_MS } else { PING_MS }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the exchange does not take: error frames, a socket closed without a word, and frames of its own that cannot be
-//! read. Which subscription is to blame, and when it is tried again.
+//! read. Which subscriptions may be to blame: which of them is, a trial finds out ([`trials`](crate::ws::trials)).
+
+use std::collections::BTreeSet;
 
 use hl_core::decode::{DecodeError, Frame, Part, Rows};
 use hl_core::ledger::Cause;
@@ -8,15 +10,16 @@ use hl_core::message::{Method, Subscription};
 use hl_core::record::Trade;
 use hl_core::selector::Mono;
 use hl_core::source::Content;
-use hl_core::{Kind, Records, StreamKey, TimeMs};
+use hl_core::{Coin, Kind, Records, StreamKey, TimeMs};
 
-use super::{Action, Session, State, Sub, offer};
+use super::subs::{State, Sub};
+use super::{Action, Hold, Link, Session, offer};
 
 /// A socket that closes this soon after a subscribe may have been killed by it.
-pub(super) const BLAME_MS: i64 = 3_000;
-/// A subscription alone on the way when the socket died, this many times, is quarantined.
-const STRIKES: u32 = 2;
-pub(super) const QUARANTINE_MS: i64 = 600_000;
+pub(in crate::ws) const BLAME_MS: i64 = 3_000;
+/// Subscriptions are taken in the order in which they were sent, so the first without an answer is the likeliest; the
+/// answers to some before it may have been lost with the socket.
+const MOST_SUSPECTS: usize = 20;
 /// After "Cannot subscribe to more than 1000 channels" the old socket may still count.
 pub(super) const OVER_LIMIT_PAUSE_MS: i64 = 5_000;
 
@@ -64,25 +67,35 @@ impl Renewals {
     }
 }
 
+/// A socket that lived and closed without a word, and the subscriptions that were on the way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Death {
+    /// They, in the order in which they were sent.
+    pub suspects: Vec<StreamKey>,
+    /// Coins of which something was acknowledged a moment before: their names are good.
+    pub proved: BTreeSet<Coin>,
+}
+
 impl Session {
-    /// A close right after a subscribe is blamed on it: one bad subscription kills the whole socket, without a word.
-    pub(super) fn blame(&mut self, now: Mono, out: &mut Vec<Action>) {
-        let on_the_way = |sub: &Sub| matches!(sub.state, State::Sent { at } if now - at <= BLAME_MS);
-        let count = self.subs.values().filter(|sub| on_the_way(sub)).count();
-        for (stream, sub) in self.subs.iter_mut().filter(|(_, sub)| on_the_way(sub)) {
-            // Several were on the way: each is tried alone from now on, and only then counted against.
-            if count == 1 {
-                sub.strikes += 1;
-            }
-            sub.suspect = true;
-            if sub.strikes >= STRIKES {
-                sub.state = State::Quarantined { until: now + QUARANTINE_MS };
-                // Once more after the quarantine, and it is back in it.
-                sub.strikes = STRIKES - 1;
-                self.counters.quarantined += 1;
-                out.push(sub.down(*stream, None, Cause::Refused));
+    /// A close right after a subscribe may be the work of that subscription: one bad name ends the whole socket, without
+    /// a word. Not where the socket had never lived: then it is the socket, and no name is suspected.
+    pub(super) fn death(&self, now: Mono) -> Option<Death> {
+        let Link::Up { lived: true, .. } = self.link else { return None };
+        let mut on_the_way = Vec::new();
+        let mut proved = BTreeSet::new();
+        for (stream, sub) in self.subs.iter() {
+            match sub.state {
+                State::Sent { at, nth } if now - at <= BLAME_MS => on_the_way.push((nth, stream)),
+                State::Live { at, .. } if now - at <= BLAME_MS => proved.extend(stream.coin()),
+                State::Due | State::Later { .. } | State::Sent { .. } | State::Live { .. } => {}
             }
         }
+        if on_the_way.is_empty() {
+            return None;
+        }
+        on_the_way.sort_unstable();
+        let suspects = on_the_way.into_iter().take(MOST_SUSPECTS).map(|(_, stream)| stream).collect();
+        Some(Death { suspects, proved })
     }
 
     /// A frame could not be decoded. It ends the run that it belongs to, where the coin can be read, else the runs that it
@@ -90,29 +103,29 @@ impl Session {
     /// since the replay is the best filler of the hole; all others go on, and their time lines know of it.
     pub fn undecodable(&mut self, now: Mono, exchange: TimeMs, error: &DecodeError, out: &mut Vec<Action>) {
         self.counters.undecodable += 1;
+        self.heard(now);
         let channel = error.what.as_str();
         let is_data = Kind::ALL.into_iter().any(|kind| may_carry(channel, kind));
         if !is_data && Message::CHANNELS.contains(&channel) {
             // Of no stream: an acknowledgement is asked for again.
             return;
         }
+        let streams = self.subs.streams();
         let is_theirs = |stream: StreamKey| !is_data || may_carry(channel, stream.kind());
         // A name that is nobody's here was damaged.
-        let coin = error
-            .coin
-            .filter(|coin| self.subs.keys().any(|stream| is_theirs(*stream) && stream.coin() == Some(*coin)));
-        for (stream, sub) in &mut self.subs {
-            let State::Live { run, .. } = sub.state else { continue };
-            if !is_theirs(*stream) || (coin.is_some() && stream.coin() != coin) {
+        let is_known = |coin: &Coin| streams.iter().any(|s| is_theirs(*s) && s.coin() == Some(*coin));
+        let coin = error.coin.filter(is_known);
+        for stream in streams.iter().copied() {
+            let Some(run) = self.subs.get(stream).and_then(Sub::run) else { continue };
+            if !is_theirs(stream) || (coin.is_some() && stream.coin() != coin) {
                 continue;
             }
-            if stream.kind() == Kind::Trades && sub.renewals.unread(now, error.well_formed) {
-                sub.state = State::Due { at: now };
-                sub.unsubscribe = true;
-                self.counters.renewed += 1;
-                out.push(sub.down(*stream, Some(run), Cause::Undecodable));
+            let is_anew = stream.kind() == Kind::Trades
+                && self.subs.change(stream, |sub| sub.renewals.unread(now, error.well_formed)) == Some(true);
+            if is_anew {
+                out.extend(self.end(stream, run, Cause::Undecodable));
             } else {
-                out.push(offer(*stream, run, Content::Broken { at: exchange }));
+                out.push(offer(stream, run, Content::Broken { at: exchange }));
             }
         }
     }
@@ -133,9 +146,8 @@ impl Session {
             match part {
                 Part::Rows(trades) => self.data(now, stream, Records::Trades(trades), out),
                 Part::Hole(_) => {
-                    if let Some(Sub { state: State::Live { run, .. }, .. }) = self.subs.get(&stream) {
-                        out.push(offer(stream, *run, Content::Broken { at: exchange }));
-                    }
+                    let run = self.subs.get(stream).and_then(Sub::run);
+                    out.extend(run.map(|run| offer(stream, run, Content::Broken { at: exchange })));
                 }
             }
         }
@@ -158,24 +170,28 @@ impl Session {
         }
         let over_limit =
             words.starts_with("Cannot subscribe to more than") || words.starts_with("Cannot send more than");
-        for (stream, sub) in &mut self.subs {
-            if !matches!(sub.state, State::Sent { .. }) {
-                continue;
-            }
-            if over_limit {
-                sub.state = State::Due { at: now + OVER_LIMIT_PAUSE_MS };
-                out.push(sub.down(*stream, None, Cause::OverCapacity));
-            } else if names(words, &sub.subscription) {
-                sub.state = State::Quarantined { until: now + QUARANTINE_MS };
-                self.counters.quarantined += 1;
-                out.push(sub.down(*stream, None, Cause::Refused));
-            }
+        let is_sent = |(_, sub): &(StreamKey, &Sub)| matches!(sub.state, State::Sent { .. });
+        let sent: Vec<_> = self.subs.iter().filter(is_sent).map(|(stream, _)| stream).collect();
+        for stream in sent {
+            let action = self.subs.change(stream, |sub| {
+                if over_limit {
+                    sub.state = State::Later { at: now + OVER_LIMIT_PAUSE_MS };
+                    return Some(sub.down(stream, None, Cause::OverCapacity));
+                }
+                names(words, &sub.subscription).then(|| {
+                    sub.state = State::Due;
+                    sub.there = false;
+                    sub.hold = Hold::Trial;
+                    Action::Refused { stream, words: words.to_owned() }
+                })
+            });
+            out.extend(action.flatten());
         }
     }
 }
 
 /// Whether an error message quotes the subscription.
-fn names(words: &str, subscription: &Subscription) -> bool {
+pub(in crate::ws) fn names(words: &str, subscription: &Subscription) -> bool {
     let quoted = words.find('{').map(|at| &words[at..]);
     let echo = quoted.and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
     let echo = echo.as_ref().map(|e| e.get("subscription").unwrap_or(e));

@@ -269,11 +269,15 @@ impl Witness for Reconciler {
     }
 
     fn stored(&self, stream: StreamKey, bar: Span) -> u64 {
-        let StreamKey::Candle(coin, interval) = stream else { return 0 };
-        // Where bars do not count the trades, these contradict none.
-        let is_believed = |coins: &&Coins| !coins.trust[By::Socket.index()].is_refuted();
-        let coins = self.coins.get(&coin).filter(|_| interval.is_fixed()).filter(is_believed);
-        coins.map_or(0, |coins| coins.count(bar).unsigned_abs())
+        match stream {
+            StreamKey::Candle(coin, interval) if interval.is_fixed() => {
+                let Some(coins) = self.coins.get(&coin) else { return 0 };
+                let stored = coins.count(bar).unsigned_abs();
+                // Bars that count otherwise say no more than whether anything was traded.
+                if coins.trust[By::Socket.index()].is_refuted() { stored.min(1) } else { stored }
+            }
+            _ => 0,
+        }
     }
 }
 

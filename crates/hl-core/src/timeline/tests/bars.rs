@@ -361,9 +361,12 @@ impl Witness for Stored {
     }
 }
 
+/// Pieces, in minutes.
+type Minutes = Vec<(i64, i64)>;
+
 /// What an answer to the question for bars from minute 7 on, asked for in minute 10, does: minutes that become final, and
 /// minutes that become a gap.
-fn answered(bars: &[(i64, u64)], witness: &dyn Witness) -> (Vec<(i64, i64)>, Vec<(i64, i64)>) {
+fn answered(bars: &[(i64, u64)], witness: &dyn Witness) -> (Minutes, Minutes) {
     let mut line = bars_line(Some(7));
     let epoch = Epoch { token: Token(1), local: 1 };
     let mut out = Vec::new();
@@ -407,6 +410,25 @@ fn an_answer_makes_final_what_it_contains_and_what_lies_between() {
     ] {
         assert_eq!(answered(bars, &NoWitness), (settled, gaps), "{bars:?}");
     }
+}
+
+#[test]
+fn bars_before_the_edge_that_an_answer_brings_along_are_not_doubted() {
+    let mut line = bars_line(Some(7));
+    let epoch = Epoch { token: Token(1), local: 1 };
+    let grant = Grant { epoch, source: SourceId::Rest, run: None, cause: Cause::Outage };
+    let mut out = Vec::new();
+    line.handover(Some(grant), &NoWitness, &mut out);
+    for last in 8..10 {
+        let content = Content::Answer {
+            records: Records::Candles((3..=last).map(|minute| bar(minute, 5)).collect()),
+            from: Some(TimeMs((last - 1) * MINUTE)),
+            asked: TimeMs(last * MINUTE + 30_000),
+        };
+        line.offer(Ticket::Claim(epoch), content, &NoWitness, &mut out);
+    }
+    assert!(!out.iter().any(|change| matches!(change, Change::Doubted { .. })), "{out:?}");
+    assert_eq!(line.edge(), Some(TimeMs(9 * MINUTE)));
 }
 
 #[test]

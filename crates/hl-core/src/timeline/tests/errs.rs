@@ -130,7 +130,7 @@ fn a_replay_joins_the_live_frames_by_a_trade_that_both_have() {
     live.extend(erring.happen(&[61_000]));
     erring.frame(ONE(2), &live);
     assert_eq!((erring.gaps(), erring.missing()), (vec![], vec![]));
-    // Without it the piece is left to a request for the last trades.
+    // Without it the piece is a gap.
     erring.give(Some(ONE(3)));
     erring.started(ONE(3), 90_000);
     let replay = erring.newest(10);

@@ -18,6 +18,10 @@ fn owned(stream: StreamKey, edge: Option<i64>) -> Owned {
     owned
 }
 
+fn rest_grant(local: u32) -> Grant {
+    Grant { source: SourceId::Rest, run: None, ..ws_grant(local, 1) }
+}
+
 impl Owned {
     fn push(&mut self, records: Records) -> Tally {
         self.line.offer(Ticket::Run(RunId::first(1)), Content::Frame(records), &NoWitness, &mut self.out)
@@ -53,18 +57,138 @@ fn a_kind_that_is_pushed_without_change_has_a_hole_where_it_was_silent() {
     assert_eq!(gaps(&owned.out), [Change::GapOpened { span, cause: Cause::Silence }]);
 }
 
+fn bbos(times: &[i64]) -> Records {
+    let bbo = |time: &i64| Bbo { coin: coin(), time: TimeMs(*time), bid: None, ask: None };
+    Records::Bbos(times.iter().map(bbo).collect())
+}
+
+/// What became of what was offered: admitted, late, known.
+fn counts(tally: Tally) -> (u64, u64, u64) {
+    (tally.admitted, tally.late, tally.known)
+}
+
 #[test]
-fn a_state_that_is_not_newer_is_late_and_is_not_stored_again() {
+fn a_state_of_a_known_time_is_not_stored_again() {
     let mut owned = owned(StreamKey::Bbo(coin()), None);
-    let bbos = |times: &[i64]| {
-        let bbo = |time: &i64| Bbo { coin: coin(), time: TimeMs(*time), bid: None, ask: None };
-        Records::Bbos(times.iter().map(bbo).collect())
-    };
-    let counts = |tally: Tally| (tally.admitted, tally.late);
-    assert_eq!(counts(owned.push(bbos(&[1_000]))), (1, 0));
-    assert_eq!(counts(owned.push(bbos(&[1_000]))), (0, 1));
-    assert_eq!(counts(owned.push(bbos(&[900, 1_000, 1_100, 1_200]))), (2, 2));
+    assert_eq!(counts(owned.push(bbos(&[1_000]))), (1, 0, 0));
+    assert_eq!(counts(owned.push(bbos(&[1_000]))), (0, 0, 1));
+    assert_eq!(counts(owned.push(bbos(&[900, 1_000, 1_100, 1_200]))), (2, 1, 1), "900 lies before the first");
+    assert_eq!(counts(owned.push(bbos(&[1_200]))), (0, 0, 1));
     assert_eq!(owned.rows(), [TimeMs(1_000), TimeMs(1_200)]);
+}
+
+#[test]
+fn a_state_that_comes_out_of_order_is_stored_under_its_own_time() {
+    for stream in [StreamKey::Bbo(coin()), StreamKey::Book(coin(), BookVariant::Default)] {
+        let state = |time| if stream.kind() == Kind::Bbo { bbos(&[time]) } else { book(time) };
+        let mut owned = owned(stream, None);
+        for time in [1_000, 3_000, 2_000, 4_000] {
+            owned.push(state(time));
+        }
+        assert_eq!(owned.rows(), [1_000, 3_000, 2_000, 4_000].map(TimeMs), "{stream}");
+        assert_eq!(owned.line.edge(), Some(TimeMs(4_000)));
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_loses_no_state_and_moves_no_edge() {
+    let mut owned = owned(StreamKey::Bbo(coin()), None);
+    (0..100).for_each(|i| _ = owned.push(bbos(&[i * 500])));
+    owned.out.clear();
+    // 20 s back, and 30 s on.
+    let again: Vec<_> = (0..60).map(|i| 29_600 + i * 500).collect();
+    let late = again.iter().map(|time| owned.push(bbos(&[*time])).late).sum::<u64>();
+    assert_eq!(late, 40);
+    assert_eq!(
+        owned.rows(),
+        again.iter().copied().map(TimeMs).collect::<Vec<_>>(),
+        "each under its own time"
+    );
+    assert!(!owned.out.iter().any(|c| matches!(c, Change::GapOpened { .. } | Change::Doubted { .. })));
+    assert_eq!(owned.line.edge(), again.last().copied().map(TimeMs));
+}
+
+#[test]
+fn what_an_earlier_claim_missed_is_stored_in_its_piece() {
+    let mut owned = owned(StreamKey::Bbo(coin()), None);
+    owned.push(bbos(&[1_000, 2_000, 3_000]));
+    owned.line.handover(Some(rest_grant(2)), &NoWitness, &mut owned.out);
+    owned.out.clear();
+    let epoch = owned.line.claim().unwrap().epoch;
+    let content = Content::Answer { records: bbos(&[2_500]), from: None, asked: TimeMs(3_000) };
+    let tally = owned.line.offer(Ticket::Claim(epoch), content, &NoWitness, &mut owned.out);
+    assert_eq!(counts(tally), (0, 1, 0));
+    assert_eq!(owned.out, [Change::Rows { epoch, origin: Origin::Rest, records: bbos(&[2_500]) }]);
+    assert_eq!(owned.line.edge(), Some(TimeMs(3_000)));
+}
+
+#[test]
+fn a_state_of_a_recorded_gap_proves_nothing() {
+    let stream = StreamKey::Book(coin(), BookVariant::Default);
+    let mut owned = owned(stream, None);
+    owned.push(book(1_000));
+    owned.push(book(101_000));
+    assert!(owned.out.iter().any(|c| matches!(c, Change::GapOpened { .. })));
+    owned.out.clear();
+    assert_eq!(counts(owned.push(book(50_000))), (0, 1, 0));
+    assert_eq!(owned.out, []);
+    let mut restarted = super::states::owned(stream, Some(101_000));
+    assert_eq!(counts(restarted.push(book(50_000))), (0, 1, 0), "what is stored there is not known");
+    assert_eq!(restarted.out, []);
+}
+
+#[test]
+fn the_gaps_that_are_remembered_are_bounded() {
+    let stream = StreamKey::Book(coin(), BookVariant::Default);
+    let mut owned = owned(stream, None);
+    (0..100).for_each(|i| _ = owned.push(book(i * 100_000)));
+    for (time, stored) in [(3_000_000, 0), (3_500_000, 0), (3_600_000, 1), (9_850_000, 0), (9_900_000, 1)] {
+        owned.out.clear();
+        owned.push(book(9_900_001));
+        owned.out.clear();
+        owned.push(book(time));
+        assert_eq!(owned.out.len(), stored, "{time}");
+    }
+}
+
+#[test]
+fn what_is_pushed_while_the_exchange_stands_still_covers_nothing() {
+    let mut owned = owned(StreamKey::Context(coin()), None);
+    let push = |owned: &mut Owned, time, mark| {
+        owned.out.clear();
+        let tally = owned.push(Records::Contexts(vec![context(coin(), time, mark)]));
+        assert_eq!(counts(tally), (1, 0, 0));
+    };
+    (1..30).for_each(|i| push(&mut owned, i * 1_000, 1));
+    owned.out.clear();
+    owned.line.stands_still(TimeMs(10_000), &mut owned.out);
+    owned.line.stands_still(TimeMs(10_000), &mut owned.out);
+    let span = Span::new(TimeMs(10_000), TimeMs(29_000));
+    assert_eq!(owned.out, [Change::Doubted { span, cause: Cause::Outage }]);
+    push(&mut owned, 30_000, 1);
+    assert_eq!((&owned.out[..], owned.line.edge()), (&[][..], Some(TimeMs(29_000))));
+    owned.line.goes_on();
+    push(&mut owned, 31_000, 1);
+    let gap =
+        |from, to| Change::GapOpened { span: Span::new(TimeMs(from), TimeMs(to)), cause: Cause::Outage };
+    assert_eq!(owned.out[0], gap(29_000, 31_000), "however short");
+    push(&mut owned, 32_000, 1);
+    assert!(!owned.out.iter().any(|c| matches!(c, Change::GapOpened { .. })), "{:?}", owned.out);
+    owned.line.stands_still(TimeMs(32_000), &mut owned.out);
+    push(&mut owned, 33_000, 2);
+    assert_eq!(owned.out[0], gap(32_000, 33_000), "a price that changes goes on");
+    assert_eq!(owned.rows(), [TimeMs(33_000)]);
+}
+
+#[test]
+fn a_kind_that_bears_times_needs_nobody_to_say_that_the_exchange_stands_still() {
+    let mut owned = owned(StreamKey::Bbo(coin()), None);
+    owned.push(bbos(&[1_000, 2_000]));
+    owned.out.clear();
+    owned.line.stands_still(TimeMs(1_500), &mut owned.out);
+    owned.line.goes_on();
+    owned.push(bbos(&[3_000]));
+    assert!(!owned.out.iter().any(|c| matches!(c, Change::GapOpened { .. } | Change::Doubted { .. })));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use hl_core::record::{Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid, Side, Trade};
 use hl_core::stream::BookVariant;
 use hl_core::{Decimal, Interval, StreamKey, TimeMs};
-use rusqlite::{Row, Statement, params};
+use rusqlite::{Connection, Row, Statement, params};
 
 use super::{Stamp, Stored, Text, coin, decimal, decimal_or_null, word};
 
@@ -51,6 +51,12 @@ impl Stored for Trade {
             buyer: word(row, 7, HexBytes::parse)?,
             seller: word(row, 8, HexBytes::parse)?,
         })
+    }
+
+    fn contradicts_stored(&self, conn: &Connection) -> rusqlite::Result<bool> {
+        let key = params![self.coin.as_str(), self.time.0, self.tid.cast_signed()];
+        let stored = Self::under(conn, "coin = ?1 AND time = ?2 AND tid = ?3", key)?;
+        Ok(stored.is_some_and(|stored| self.contradicts(&stored)))
     }
 }
 
@@ -185,6 +191,13 @@ impl Stored for Candle {
             volume: decimal(row, 7)?,
             trades: row.get::<_, i64>(8)?.cast_unsigned(),
         })
+    }
+
+    fn contradicts_stored(&self, conn: &Connection) -> rusqlite::Result<bool> {
+        // Versions of a bar that is not final compete.
+        let key = params![self.coin.as_str(), self.interval.as_str(), self.time.0];
+        let last = Self::under(conn, "coin = ?1 AND interval = ?2 AND time = ?3 AND final = 1", key)?;
+        Ok(last.is_some_and(|last| self.contradicts(&last)))
     }
 }
 
@@ -321,6 +334,11 @@ impl Stored for Funding {
             rate: decimal(row, 2)?,
             premium: decimal(row, 3)?,
         })
+    }
+
+    fn contradicts_stored(&self, conn: &Connection) -> rusqlite::Result<bool> {
+        let stored = Self::under(conn, "coin = ?1 AND time = ?2", params![self.coin.as_str(), self.time.0])?;
+        Ok(stored.is_some_and(|stored| self.contradicts(&stored)))
     }
 }
 

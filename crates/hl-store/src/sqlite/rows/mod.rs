@@ -11,7 +11,7 @@ use hl_core::ledger::Span;
 use hl_core::store::StoreError;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Value, ValueRef};
-use rusqlite::{Connection, Params, Row, Statement, ToSql, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, Statement, ToSql, params};
 
 use super::error::Step as _;
 
@@ -22,6 +22,8 @@ pub(in crate::sqlite) struct Written {
     pub(in crate::sqlite) inserted: u64,
     /// Keys that were there.
     pub(in crate::sqlite) existing: u64,
+    /// Keys that were there with other content, which stays.
+    pub(in crate::sqlite) differing: u64,
     /// Not of this stream, or outside what the claim may write.
     pub(in crate::sqlite) refused: u64,
 }
@@ -71,7 +73,11 @@ fn insert_each<T: Stored>(
         if !row.belongs_to(stream) || !admit(row.time()) {
             written.refused += 1;
         } else if row.put(&mut statement, stamp)? == 0 {
-            written.existing += 1;
+            // Looked at only where the key was there.
+            match row.contradicts_stored(conn)? {
+                true => written.differing += 1,
+                false => written.existing += 1,
+            }
         } else {
             written.inserted += 1;
             inserted(row.time());
@@ -270,6 +276,16 @@ trait Stored: Sized {
     /// Runs a statement with every column bound; returns how many rows changed.
     fn put(&self, statement: &mut Statement<'_>, stamp: Stamp) -> rusqlite::Result<usize>;
     fn get(row: &Row<'_>) -> rusqlite::Result<Self>;
+
+    /// Whether the row that is stored under its key says something else. Of states nobody says what the same is.
+    fn contradicts_stored(&self, _: &Connection) -> rusqlite::Result<bool> {
+        Ok(false)
+    }
+
+    /// The row under a key.
+    fn under(conn: &Connection, condition: &str, key: impl Params) -> rusqlite::Result<Option<Self>> {
+        conn.prepare_cached(&Self::select(condition))?.query_row(key, Self::get).optional()
+    }
 
     /// What happens to a row whose key is there: nothing, unless the new one is better, or the old one was imported.
     fn conflict() -> String {

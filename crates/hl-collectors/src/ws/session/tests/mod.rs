@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use self::rig::{EPOCH, Rig, STREAMS, Socket, ack, data, down, echo, key};
-use super::refusals::QUARANTINE_MS;
+use self::rig::{EPOCH, QUARANTINE_MS, Rig, STREAMS, Socket, ack, data, down, echo, key};
+use super::pings::{PING_FOR_PROOF_MS, PING_MS, PONG_LIMIT_MS};
 use super::*;
 
 #[test]
@@ -100,7 +100,7 @@ fn pauses_double_with_jitter_and_only_health_starts_them_anew() {
     let mut rig = Rig::new(5);
     rig.want(key("bbo/BTC"), true);
     rig.work();
-    for longest in [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000] {
+    for longest in [1_000, 2_000, 4_000, 4_000, 4_000] {
         rig.lose();
         assert!((longest / 2..=longest).contains(&rig.pause()), "{} of {longest}", rig.pause());
         rig.pass(rig.pause());
@@ -109,13 +109,13 @@ fn pauses_double_with_jitter_and_only_health_starts_them_anew() {
     rig.connect();
     rig.read_all();
     rig.lose();
-    assert!(rig.pause() >= 15_000);
+    assert!(rig.pause() >= LONGEST_BACKOFF_MS / 2);
     rig.reconnect();
     rig.read_all();
     rig.data("bbo/BTC");
     rig.pass(HEALTHY_MS / 2);
     rig.lose();
-    assert!(rig.pause() >= 15_000);
+    assert!(rig.pause() >= LONGEST_BACKOFF_MS / 2);
     rig.reconnect();
     rig.read_all();
     for _ in 0..35 {
@@ -125,6 +125,77 @@ fn pauses_double_with_jitter_and_only_health_starts_them_anew() {
     }
     rig.lose();
     assert!(rig.pause() <= 1_000, "{}", rig.pause());
+}
+
+#[test]
+fn where_there_is_no_room_for_a_socket_it_waits_and_that_is_no_loss() {
+    let mut rig = Rig::new(5);
+    rig.want(key("bbo/BTC"), true);
+    rig.work();
+    rig.socket = Socket::None;
+    rig.session.wait(7_000);
+    rig.pass(6_999);
+    assert_eq!((rig.socket, rig.session.counters().losses), (Socket::None, 0));
+    rig.pass(1);
+    assert_eq!(rig.socket, Socket::Opening);
+    rig.lose();
+    assert!(rig.pause() <= FIRST_BACKOFF_MS, "the pauses have not grown");
+}
+
+#[test]
+fn where_sockets_live_again_the_pause_is_cut_short() {
+    let mut rig = Rig::new(5);
+    rig.want(key("bbo/BTC"), true);
+    rig.work();
+    for _ in 0..8 {
+        rig.lose();
+        rig.pass(rig.pause());
+    }
+    rig.lose();
+    assert!(rig.pause() > HURRY_MS);
+    rig.session.hurry(rig.now);
+    assert!(rig.pause() <= HURRY_MS);
+}
+
+/// What a session does with a frame must not grow with the number of its subscriptions.
+#[test]
+fn a_frame_looks_at_no_other_subscription() {
+    let looks_a_frame = |count: usize| {
+        let mut session = Session::new(0, fastrand::Rng::with_seed(1));
+        let names: Vec<_> = (0..count).map(|i| key(&format!("bbo/C{i}"))).collect();
+        let (mut out, mut now) = (Vec::new(), 0);
+        for stream in &names {
+            session.want(*stream, Lane::First, true);
+        }
+        let tick = |session: &mut Session, now: Mono, out: &mut Vec<Action>| {
+            session.tick(now, TimeMs(EPOCH + now), out);
+        };
+        tick(&mut session, now, &mut out);
+        session.connected(now);
+        while session.view().1 < count {
+            now += 1_000;
+            out.clear();
+            tick(&mut session, now, &mut out);
+            for stream in &names {
+                session.frame(now, TimeMs(EPOCH + now), ack(*stream), &mut out);
+            }
+            session.frame(now, TimeMs(EPOCH + now), Frame::Pong, &mut out);
+        }
+        let (before, frames) = (session.subs.looked, 100 * count);
+        for i in 0..frames {
+            // Each comes a hundred times, a second apart.
+            now += i64::from(i % count == 0) * 1_000;
+            out.clear();
+            session.frame(now, TimeMs(EPOCH + now), data(names[i % count], now), &mut out);
+            session.frame(now, TimeMs(EPOCH + now), Frame::Pong, &mut out);
+            tick(&mut session, now, &mut out);
+            assert!(session.next_deadline().is_some());
+        }
+        assert_eq!(session.counters().frames, frames as u64);
+        (session.subs.looked - before) * 1_000 / frames as u64
+    };
+    let (few, many) = (looks_a_frame(10), looks_a_frame(1_000));
+    assert!(few < 500 && many <= 2 * few.max(1), "looks in 1,000 frames: {few} of 10, {many} of 1,000");
 }
 
 #[test]
@@ -224,6 +295,75 @@ fn after_standing_still_frames_without_a_time_wait_for_the_answer_to_a_new_ping(
 }
 
 #[test]
+fn a_socket_that_brings_data_stays_without_pongs_and_stamps_prove_bars() {
+    let mut rig = Rig::live(&["candle/BTC/1m", "bbo/BTC", "mids"]);
+    rig.answers_pings = false;
+    rig.offers.clear();
+    let mut proofs = Vec::new();
+    for second in 0..300 {
+        rig.pass(1_000);
+        let stamp = rig.exchange();
+        for name in ["mids", "bbo/BTC", "candle/BTC/1m"] {
+            rig.data(name);
+        }
+        for offer in std::mem::take(&mut rig.offers) {
+            if let Content::Proof { sent } = offer.content {
+                assert_eq!(sent, stamp, "second {second}");
+                proofs.extend((offer.stream == key("candle/BTC/1m")).then_some(second));
+            }
+        }
+    }
+    let counters = rig.session.counters();
+    assert_eq!((counters.losses, counters.half_open, counters.unanswered), (0, 0, 1));
+    assert!((14..17).contains(&proofs[0]), "as soon as a pong is missed: {proofs:?}");
+    assert!(proofs.windows(2).all(|pair| pair[1] - pair[0] == 5), "{proofs:?}");
+
+    // A stamp of the future proves no more than now, and a pong that may answer any ping nothing.
+    rig.pass(PING_FOR_PROOF_MS);
+    rig.data("mids");
+    rig.frame(data(key("bbo/BTC"), rig.now + 60_000));
+    let sent = rig.exchange();
+    let proof =
+        |offer: &Offer| offer.stream == key("candle/BTC/1m") && offer.content == Content::Proof { sent };
+    assert_eq!(rig.offers.iter().filter(|offer| proof(offer)).count(), 1);
+    rig.pass(PING_FOR_PROOF_MS);
+    rig.offers.clear();
+    rig.frame(Frame::Pong);
+    assert!(rig.offers.is_empty());
+
+    // Nothing at all is a half-open connection still.
+    rig.data("mids");
+    rig.pass(PONG_LIMIT_MS - 1);
+    assert_eq!(rig.socket, Socket::Open);
+    rig.pass(PING_FOR_PROOF_MS + 1);
+    assert_eq!((rig.socket, rig.session.counters().half_open), (Socket::None, 1));
+}
+
+#[test]
+fn after_standing_still_without_pongs_a_stamp_says_what_is_new() {
+    let mut rig = Rig::live(&["bbo/BTC", "mids"]);
+    rig.answers_pings = false;
+    for _ in 0..40 {
+        rig.pass(1_000);
+        rig.data("bbo/BTC");
+        rig.data("mids");
+    }
+    rig.now += 4_000;
+    rig.session.stood_still(rig.now);
+    let brings_mids = |rig: &mut Rig| {
+        rig.offers.clear();
+        rig.data("mids");
+        !rig.offers.is_empty()
+    };
+    rig.pass(PING_FOR_PROOF_MS);
+    rig.frame(data(key("bbo/BTC"), rig.now - PING_FOR_PROOF_MS - 1_000));
+    assert!(!brings_mids(&mut rig), "that waited");
+    rig.pass(PING_FOR_PROOF_MS);
+    rig.data("bbo/BTC");
+    assert!(brings_mids(&mut rig));
+}
+
+#[test]
 fn a_pong_that_nobody_asked_for_proves_nothing() {
     let mut rig = Rig::live(&["candle/BTC/1m"]);
     rig.offers.clear();
@@ -251,7 +391,7 @@ fn renewing_makes_a_new_run_and_an_old_wish_does_nothing() {
     rig.read_all();
     let new = rig.live[&stream];
     assert!(new > old);
-    rig.session.renew(rig.now, stream, old);
+    rig.session.renew(stream, old);
     rig.take_sent();
     rig.work();
     assert!(rig.take_sent().is_empty());
@@ -450,14 +590,14 @@ proptest! {
 fn a_second_subscription_runs_and_ends_on_its_own_lane() {
     let mut rig = Rig::new(1);
     let trades = key("trades/BTC");
-    rig.session.want(rig.now, trades, Lane::Second, true);
+    rig.session.want(trades, Lane::Second, true);
     rig.work();
     rig.connect();
     rig.read_all();
     rig.data("trades/BTC");
     let run = rig.live[&trades];
     assert_eq!((run.lane, rig.take_reports()), (Lane::Second, vec![Event::Up { stream: trades, run }]));
-    rig.session.want(rig.now, trades, Lane::First, false);
+    rig.session.want(trades, Lane::First, false);
     assert_eq!(rig.session.view(), (true, 1, 1), "the other lane is not ours");
     rig.lose();
     let down = Event::Down { stream: trades, lane: Lane::Second, run: Some(run), cause: Cause::Outage };
@@ -468,7 +608,7 @@ fn a_second_subscription_runs_and_ends_on_its_own_lane() {
 fn wanting_the_other_lane_subscribes_anew() {
     let mut rig = Rig::live(&["trades/BTC"]);
     let trades = key("trades/BTC");
-    rig.session.want(rig.now, trades, Lane::Second, true);
+    rig.session.want(trades, Lane::Second, true);
     rig.live.remove(&trades);
     rig.work();
     rig.read_all();

@@ -1,47 +1,34 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hl_core::decode::{Hole, Rows};
 
 use super::super::*;
-use super::rig::{Rig, STREAMS, Socket, ack, down, echo, key};
-use crate::ws::session::refusals::{BLAME_MS, OVER_LIMIT_PAUSE_MS, QUARANTINE_MS};
+use super::rig::{QUARANTINE_MS, Rig, STREAMS, Socket, ack, coin, down, echo, key};
+use crate::ws::session::refusals::{BLAME_MS, OVER_LIMIT_PAUSE_MS};
 
-#[test]
-fn a_subscription_that_kills_the_socket_twice_alone_is_quarantined() {
-    let mut rig = Rig::new(1);
-    rig.poison = Some(key("bbo/BTC"));
-    rig.want(key("bbo/BTC"), true);
-    rig.work();
-    rig.connect();
-    assert_eq!(rig.take_reports(), [down("bbo/BTC", None, Cause::Outage)], "once may be chance");
-    rig.reconnect();
-    assert_eq!(rig.take_reports(), [down("bbo/BTC", None, Cause::Refused)]);
-    assert_eq!(rig.session.counters().quarantined, 1);
-
-    // The others live on without it.
-    rig.want(key("mids"), true);
-    rig.reconnect();
-    rig.read_all();
-    rig.take_sent();
-    for _ in 0..(QUARANTINE_MS / 2_000) - 60 {
-        rig.data("mids");
-        rig.pass(2_000);
-        rig.read_all();
+/// The answers that the exchange gave before it closed the socket.
+fn open_with_answers(names: &[&str], answers: usize) -> Rig {
+    let mut rig = Rig::open(names);
+    for _ in 0..answers {
+        let answer = rig.unread.pop_front().unwrap();
+        rig.frame(answer);
     }
-    assert_eq!(rig.subscribes("bbo/BTC"), 0);
-    assert!(rig.live.contains_key(&key("mids")));
-
-    rig.poison = None;
-    for _ in 0..120 {
-        rig.data("mids");
-        rig.pass(2_000);
-        rig.read_all();
-    }
-    assert!(rig.live.contains_key(&key("bbo/BTC")), "in the end it gets another chance");
+    rig
 }
 
 #[test]
-fn of_several_suspects_each_is_tried_alone() {
+fn what_was_on_the_way_when_a_living_socket_died_is_suspected_in_the_order_of_sending() {
+    let mut rig = open_with_answers(&["mids", "trades/ETH", "trades/BTC", "bbo/BTC"], 1);
+    rig.take_reports();
+    rig.lose();
+    let suspects = ["trades/ETH", "bbo/BTC", "mids"].map(key).to_vec();
+    let proved = BTreeSet::from([coin(key("trades/BTC"))]);
+    assert_eq!(rig.deaths, [Death { suspects, proved }]);
+    assert_eq!(rig.pause(), 0, "those that are not suspected do not wait");
+}
+
+#[test]
+fn the_suspects_do_not_ride_with_the_others() {
     let mut rig = Rig::new(1);
     rig.poison = Some(key("bbo/BTC"));
     for name in STREAMS {
@@ -49,44 +36,113 @@ fn of_several_suspects_each_is_tried_alone() {
     }
     rig.work();
     rig.connect();
-    // Some of them were sent before it died; all of those are suspects now.
-    for _ in 0..40 {
-        if rig.socket == Socket::None {
-            rig.pass(rig.pause());
-            rig.connect();
-        }
-        let on_the_way = rig.unread.len();
-        rig.read_all();
-        rig.pass(200);
-        assert!(on_the_way <= STREAMS.len());
-    }
-    assert_eq!(rig.session.counters().quarantined, 1);
+    assert!(rig.deaths.is_empty(), "a socket that never brought anything accuses nobody");
+    // The next one has to show first that it lives.
+    rig.take_sent();
+    rig.reconnect();
+    assert!(rig.take_sent().iter().all(|text| !text.contains("subscribe")));
+    rig.read_all();
+    rig.work();
+    assert_eq!(rig.deaths.len(), 1);
+    rig.work();
+    rig.connect();
+    rig.read_all();
     let live: BTreeSet<_> = rig.live.keys().copied().collect();
     let innocent: BTreeSet<_> = STREAMS.map(key).into_iter().filter(|s| *s != key("bbo/BTC")).collect();
     assert_eq!(live, innocent, "only the guilty one is left out");
-    assert!(rig.session.counters().losses <= 4, "{:?}", rig.session.counters());
+    assert_eq!(rig.session.view(), (true, 5, 5));
     let refused: Vec<_> =
         rig.reports.iter().filter(|e| matches!(e, Event::Down { cause: Cause::Refused, .. })).collect();
     assert_eq!(refused, [&down("bbo/BTC", None, Cause::Refused)]);
+    assert_eq!(rig.session.counters().quarantined, 1);
+
+    rig.poison = None;
+    for _ in 0..20 {
+        rig.data("mids");
+        rig.pass(2_000);
+        rig.read_all();
+    }
+    assert!(rig.live.contains_key(&key("bbo/BTC")), "once it is let go it is subscribed");
+}
+
+#[test]
+fn a_socket_that_never_answers_accuses_nobody() {
+    let mut rig = Rig::open(&["bbo/BTC", "mids"]);
+    for _ in 0..10 {
+        rig.unread.clear();
+        rig.pass(20);
+        rig.lose();
+        rig.reconnect();
+    }
+    assert!(rig.deaths.is_empty());
+    assert_eq!(rig.subscribes("bbo/BTC"), 1, "and nothing is sent on one that does not live");
+    // Where no ping is answered, a socket that stays open lives.
+    rig.unread.clear();
+    rig.pass(CAREFUL_MS);
+    assert_eq!(rig.subscribes("bbo/BTC"), 2);
+}
+
+#[test]
+fn sockets_that_die_again_and_again_are_not_opened_without_a_pause() {
+    let mut rig = open_with_answers(&["bbo/BTC", "mids"], 1);
+    rig.lose();
+    assert_eq!(rig.pause(), 0);
+    rig.reconnect();
+    let answer = rig.unread.pop_front().unwrap();
+    rig.frame(answer);
+    rig.lose();
+    assert!(rig.pause() >= FIRST_BACKOFF_MS / 2, "{}", rig.pause());
+    assert_eq!(rig.deaths.len(), 2);
+}
+
+#[test]
+fn what_is_held_is_not_subscribed_and_what_lives_goes_on() {
+    let mut rig = Rig::live(&["bbo/BTC", "trades/BTC", "mids"]);
+    rig.take_sent();
+    let mut out = Vec::new();
+    rig.session.hold(|stream| if stream == StreamKey::Mids { Hold::No } else { Hold::Trial }, &mut out);
+    assert!(out.is_empty(), "it lives: {out:?}");
+    assert_eq!(rig.session.view(), (true, 3, 3));
+    rig.renew(key("trades/BTC"));
+    rig.session.tick(rig.now, rig.exchange(), &mut out);
+    assert!(out.is_empty(), "anew only after a trial: {out:?}");
+    assert_eq!(rig.session.view(), (true, 2, 2));
+    rig.session.hold(|_| Hold::No, &mut out);
+    rig.session.tick(rig.now, rig.exchange(), &mut out);
+    assert_eq!(out.len(), 2, "unsubscribe and subscribe: {out:?}");
+}
+
+#[test]
+fn a_socket_of_which_everything_is_held_is_closed_and_none_is_opened_for_it() {
+    let mut rig = Rig::open(&["bbo/BTC"]);
+    rig.unread.clear();
+    rig.frame(Frame::Error(format!("Invalid subscription: {}", echo(key("bbo/BTC")))));
+    rig.work();
+    assert_eq!((rig.socket, rig.session.view()), (Socket::None, (false, 0, 0)));
+    rig.pass(QUARANTINE_MS - 1);
+    assert_eq!((rig.socket, rig.session.next_deadline()), (Socket::None, None));
+    rig.pass(1);
+    assert_eq!(rig.socket, Socket::Opening);
 }
 
 #[test]
 fn a_close_long_after_a_subscribe_is_not_blamed_on_it() {
-    let mut rig = Rig::open(&["bbo/BTC"]);
-    rig.unread.clear();
+    let mut rig = Rig::open(&["bbo/BTC", "mids"]);
     for _ in 0..4 {
+        rig.unread.retain(|frame| *frame == ack(key("mids")));
+        rig.read_all();
         rig.pass(BLAME_MS + 1);
         rig.lose();
         rig.reconnect();
-        rig.unread.clear();
     }
-    assert_eq!(rig.session.counters().quarantined, 0);
+    assert!(rig.deaths.is_empty());
 }
 
 #[test]
 fn a_refusal_that_quotes_a_subscription_is_about_that_one_alone() {
     let mut rig = Rig::open(&["bbo/BTC", "mids"]);
     rig.frame(Frame::Error(format!("Invalid subscription: {}", echo(key("bbo/BTC")))));
+    rig.work();
     assert_eq!(rig.take_reports(), [down("bbo/BTC", None, Cause::Refused)]);
     rig.unread.retain(|frame| *frame != ack(key("bbo/BTC")));
     rig.read_all();

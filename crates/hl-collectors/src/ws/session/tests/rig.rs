@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+/// How long the rig's court leaves a guilty stream alone.
+pub(super) const QUARANTINE_MS: Mono = 30_000;
+
 use hl_core::Coin;
 use hl_core::decode::{DecodeError, Fault, Unread};
 use hl_core::record::{Bbo, Book, Candle, Mid, Side, Trade};
@@ -96,6 +99,10 @@ pub(super) struct Rig {
     pub(super) dead: bool,
     /// Subscribing to this kills the socket.
     pub(super) poison: Option<StreamKey>,
+    /// What was suspected so far.
+    pub(super) deaths: Vec<Death>,
+    /// What a court that is never wrong holds, and until when.
+    pub(super) guilty: BTreeMap<StreamKey, Mono>,
     /// The run of each stream that has one.
     pub(super) live: BTreeMap<StreamKey, RunId>,
     pub(super) newest_run: Option<RunId>,
@@ -115,6 +122,8 @@ impl Rig {
             answers_pings: true,
             dead: false,
             poison: None,
+            deaths: Vec::new(),
+            guilty: BTreeMap::new(),
             live: BTreeMap::new(),
             newest_run: None,
             sent: Vec::new(),
@@ -147,7 +156,7 @@ impl Rig {
     }
 
     pub(super) fn want(&mut self, stream: StreamKey, wanted: bool) {
-        self.session.want(self.now, stream, Lane::First, wanted);
+        self.session.want(stream, Lane::First, wanted);
         if !wanted {
             self.live.remove(&stream);
         }
@@ -203,7 +212,7 @@ impl Rig {
 
     pub(super) fn renew(&mut self, stream: StreamKey) {
         if let Some(run) = self.live.remove(&stream) {
-            self.session.renew(self.now, stream, run);
+            self.session.renew(stream, run);
         }
     }
 
@@ -217,6 +226,9 @@ impl Rig {
     pub(super) fn work(&mut self) {
         for _ in 0..6 {
             let mut out = Vec::new();
+            self.guilty.retain(|_, until| self.now < *until);
+            let hold = |stream| if self.guilty.contains_key(&stream) { Hold::Quarantine } else { Hold::No };
+            self.session.hold(hold, &mut out);
             self.session.tick(self.now, self.exchange(), &mut out);
             self.obey(out);
             let idle_socket = self.socket == Socket::Open && self.session.view().2 == 0;
@@ -261,6 +273,14 @@ impl Rig {
                 }
                 Action::Offer(offer) => self.check_offer(offer),
                 Action::Report(event) => self.check_report(event),
+                Action::Suspect(death) => {
+                    let guilty = self.poison.filter(|stream| death.suspects.contains(stream));
+                    self.guilty.extend(guilty.map(|stream| (stream, self.now + QUARANTINE_MS)));
+                    self.deaths.push(death);
+                }
+                Action::Refused { stream, .. } => {
+                    self.guilty.insert(stream, self.now + QUARANTINE_MS);
+                }
             }
         }
         if std::mem::take(&mut self.dead) {

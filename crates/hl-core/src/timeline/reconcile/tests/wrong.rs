@@ -106,7 +106,10 @@ fn bars_that_begin_to_count_twice_after_an_hour_are_found_out_in_minutes() {
 
 #[test]
 fn bars_that_count_half_the_trades_are_not_read_again_for_ever() {
-    let done = Run::begun().minutes(1..120, |_, came| came / 2);
+    let mut run = Run::begun();
+    let done = run.minutes(1..120, |_, came| came / 2);
+    let minute = Span::new(TimeMs(100 * 60_000), TimeMs(101 * 60_000));
+    assert_eq!(run.0.stored(M1(), minute), 1, "but one that counts none has lost its trades");
     assert!(done.moved == 0 && done.doubted == 0 && done.read_again <= 3, "{done:?}");
 }
 

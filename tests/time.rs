@@ -1,0 +1,198 @@
+//! What time it is: stamps that are wrong, an exchange whose clock is set or that stands still, sockets that are behind. The
+//! whole daemon in virtual time.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+use std::time::Duration;
+
+use hl_chaos::{Daemon, Market};
+use hl_core::ledger::{Cause, GapState, Span};
+use hl_core::{Kind, Records, SourceId, StreamKey, TimeMs};
+use hl_scheduler::jobs::CollectFunding;
+use hl_sim::{Fault, FaultKind, Way};
+use hl_store::{GapRow, Inspect as _, SqliteStore};
+use support::{World, assert_clean, coin, streams, verified};
+use tokio::time::sleep;
+
+const HOUR_MS: i64 = 3_600_000;
+const EVER: Span = Span { from: TimeMs(0), to: TimeMs(i64::MAX) };
+
+/// A daemon that has collected for so long over the sockets.
+async fn settled(world: &World, wanted: &[StreamKey], for_s: u64) -> Daemon {
+    let daemon = world.daemon(wanted).await.unwrap();
+    let over_ws = |s: &hl_engine::Snapshot| s.streams.values().all(|m| m.owner == Some(SourceId::Ws));
+    daemon.until("the sockets own everything", |s| !s.streams.is_empty() && over_ws(s)).await.unwrap();
+    sleep(Duration::from_secs(for_s)).await;
+    daemon
+}
+
+/// How far the daemon's idea of exchange time lies ahead, ms.
+fn ahead(world: &World, daemon: &Daemon) -> i64 {
+    daemon.engine.snapshot().at.since(world.sim.now())
+}
+
+async fn gaps(world: &World, stream: Option<StreamKey>) -> Vec<GapRow> {
+    SqliteStore::inspect(world.store_path()).unwrap().gaps(stream).await.unwrap()
+}
+
+fn lasting(gaps: &[GapRow], stream: StreamKey) -> Vec<Span> {
+    let lasts = |gap: &&GapRow| gap.state != GapState::Backfilled && gap.cause != Cause::FirstStart;
+    gaps.iter().filter(lasts).filter(|gap| gap.stream == stream).map(|gap| gap.span).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stamp_of_the_future_costs_its_own_frame_and_nothing_else() {
+    for (stream, on) in
+        [("book/BTC", Way::Ws), ("trades/BTC", Way::Ws), ("bbo/BTC", Way::Ws), ("book/BTC", Way::Rest)]
+    {
+        for by_ms in [8_000, HOUR_MS, 40 * 24 * HOUR_MS] {
+            let world = World::new(11).await.unwrap();
+            let wanted = Market::mixed().streams;
+            let daemon = settled(&world, &wanted, 70).await;
+            let stream: StreamKey = stream.parse().unwrap();
+            let wrong = FaultKind::Stamp { stream: Some(stream), by_ms, rows: None, on: Some(on) };
+            // One push of it at least.
+            world.sim.inject(Fault::lasting(wrong, 6_000));
+            for _ in 0..40 {
+                sleep(Duration::from_secs(3)).await;
+                assert!(ahead(&world, &daemon).abs() < 1_500, "{} ms ahead", ahead(&world, &daemon));
+            }
+            let now = world.sim.now();
+            let snapshot = daemon.engine.snapshot();
+            assert!(
+                snapshot.streams.values().all(|m| m.edge.is_some_and(|edge| edge <= now)),
+                "{snapshot:#?}"
+            );
+            daemon.stop().await.unwrap();
+            assert_clean(&verified(&world).await, &world.store_path());
+            let all = gaps(&world, None).await;
+            for other in wanted.iter().filter(|other| **other != stream && other.kind() != Kind::Candle) {
+                assert_eq!(lasting(&all, *other), [], "{other} for {stream} by {by_ms}");
+            }
+            let of = lasting(&all, stream);
+            assert!(of.iter().map(|gap| gap.ms()).sum::<i64>() < 40_000, "{stream}: {of:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_settlement_after_a_stamp_of_the_future_is_read() {
+    let mut world = World::new(11).await.unwrap();
+    world.jobs = vec![CollectFunding::spec(None).unwrap()];
+    let daemon = settled(&world, &streams(&["book/BTC", "trades/BTC"]), 70).await;
+    let stream = Some("book/BTC".parse().unwrap());
+    let wrong = FaultKind::Stamp { stream, by_ms: HOUR_MS, rows: None, on: None };
+    world.sim.inject(Fault::lasting(wrong, 6_000));
+    sleep(Duration::from_secs(2 * 3_600)).await;
+    let now = world.sim.now();
+    daemon.stop().await.unwrap();
+    let truth = world.sim.truth_funding(coin("BTC"), now - 115 * 60_000, now - 55 * 60_000);
+    let inspect = SqliteStore::inspect(world.store_path()).unwrap();
+    let Records::Funding(stored) = inspect.rows("funding/BTC".parse().unwrap(), EVER).await.unwrap() else {
+        panic!("funding")
+    };
+    assert!(!truth.is_empty());
+    let stored = |time| stored.iter().any(|row| row.time == time);
+    assert!(truth.iter().all(|settled| stored(settled.time)), "{truth:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_whose_clock_is_set_is_followed_within_seconds() {
+    for by_ms in [-20_000, -5_000, 20_000, HOUR_MS] {
+        let world = World::new(12).await.unwrap();
+        let wanted = Market::mixed().streams;
+        let daemon = settled(&world, &wanted, 70).await;
+        let last = world.sim.now();
+        world.sim.inject(Fault::new(FaultKind::Clock { by_ms }));
+        sleep(Duration::from_secs(15)).await;
+        assert!(ahead(&world, &daemon).abs() < 1_500, "set by {by_ms}: {} ms ahead", ahead(&world, &daemon));
+        sleep(Duration::from_secs(60)).await;
+        daemon.stop().await.unwrap();
+        // What bears no time never goes back: until the exchange's clock has passed its last stamp it is stamped with that.
+        let mut problems = verified(&world).await.problems;
+        problems.retain(|found| found.check != "different" || found.stream.is_none_or(|s| s.spec().timed));
+        assert!(problems.is_empty(), "set by {by_ms}: {problems:#?}");
+        let inspect = SqliteStore::inspect(world.store_path()).unwrap();
+        let bbo: StreamKey = "bbo/BTC".parse().unwrap();
+        let Records::Bbos(stored) = inspect.rows(bbo, EVER).await.unwrap() else { panic!("bbo") };
+        let missing = gaps(&world, Some(bbo)).await;
+        let truth = world.sim.truth_bbos(coin("BTC"), last + by_ms.min(0), last + by_ms.min(0) + 30_000);
+        let lost = truth.iter().filter(|bbo| !stored.iter().any(|row| row.time == bbo.time));
+        let lost: Vec<_> = lost
+            .filter(|bbo| !missing.iter().any(|gap| gap.span.contains(bbo.time)))
+            .map(|bbo| bbo.time)
+            .collect();
+        assert_eq!(lost, [], "set by {by_ms}: of {}", truth.len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_clock_that_is_wrong_by_hours_changes_nothing() {
+    for by_ms in [-9 * HOUR_MS, 9 * HOUR_MS] {
+        let world = World::new(13).await.unwrap();
+        world.clock.step(by_ms);
+        let daemon = settled(&world, &Market::mixed().streams, 100).await;
+        assert!(ahead(&world, &daemon).abs() < 1_500, "{} ms ahead", ahead(&world, &daemon));
+        world.clock.step(-by_ms / 2);
+        sleep(Duration::from_secs(100)).await;
+        assert!(ahead(&world, &daemon).abs() < 1_500, "{} ms ahead", ahead(&world, &daemon));
+        daemon.stop().await.unwrap();
+        assert_clean(&verified(&world).await, &world.store_path());
+    }
+}
+
+/// Whatever its front pushes meanwhile: of what bears no time, a pause of the exchange is a gap from the moment it stood still
+/// until it goes on.
+#[tokio::test(start_paused = true)]
+async fn what_an_exchange_that_stands_still_pushes_is_not_covered() {
+    let world = World::new(14).await.unwrap();
+    let wanted = Market::mixed().streams;
+    let daemon = settled(&world, &wanted, 70).await;
+    let begun = world.sim.now();
+    let before = daemon.engine.snapshot().rest.requests;
+    world.sim.inject(Fault::lasting(FaultKind::Halt, 180_000));
+    sleep(Duration::from_secs(180)).await;
+    let asked = daemon.engine.snapshot().rest.requests - before;
+    let ended = world.sim.now();
+    sleep(Duration::from_secs(60)).await;
+    daemon.stop().await.unwrap();
+    assert_clean(&verified(&world).await, &world.store_path());
+    println!("asked {asked} times");
+    let all = gaps(&world, None).await;
+    for stream in wanted.iter().filter(|stream| !stream.spec().timed) {
+        let mut of: Vec<_> = all.iter().filter(|gap| gap.stream == *stream).collect();
+        of.sort_by_key(|gap| gap.span);
+        assert!(of.iter().all(|gap| gap.cause == Cause::Outage), "{stream}: {of:?}");
+        let pieces = Span::joined(of.iter().map(|gap| gap.span));
+        let [gap] = pieces[..] else { panic!("{stream}: {pieces:?}") };
+        assert!(gap.from.since(begun).abs() < 2_000, "{stream}: {} ms", gap.from.since(begun));
+        assert!((-1_000..20_000).contains(&gap.to.since(ended)), "{stream}: {} ms", gap.to.since(ended));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_late_over_a_slow_socket_is_stamped_with_the_time_that_it_is_of() {
+    let world = World::new(15).await.unwrap();
+    let wanted = streams(&["trades/BTC", "book/BTC", "bbo/BTC", "mids", "context/BTC"]);
+    let daemon = settled(&world, &wanted, 70).await;
+    world.sim.inject(Fault::lasting(FaultKind::Late { by_ms: 8_000 }, 120_000));
+    sleep(Duration::from_secs(40)).await;
+    let from = world.sim.now();
+    sleep(Duration::from_secs(60)).await;
+    let to = world.sim.now() - 10_000;
+    let snapshot = daemon.engine.snapshot();
+    assert!((7_500..9_000).contains(&snapshot.sockets[0].delay_ms), "{} ms", snapshot.sockets[0].delay_ms);
+    daemon.stop().await.unwrap();
+    let inspect = SqliteStore::inspect(world.store_path()).unwrap();
+    let Records::Mids(mids) = inspect.rows(StreamKey::Mids, Span::new(from, to)).await.unwrap() else {
+        panic!("mids")
+    };
+    let mids: Vec<_> = mids.iter().filter(|mid| mid.coin == coin("BTC")).collect();
+    assert!(mids.len() > 3, "{mids:?}");
+    for mid in mids {
+        let truth = world.sim.truth_mids(coin("BTC"), mid.time - 2_000, mid.time + 200);
+        assert!(truth.iter().any(|true_mid| true_mid.px == mid.px), "{mid:?} {truth:?}");
+    }
+}
