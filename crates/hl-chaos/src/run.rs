@@ -157,6 +157,11 @@ impl Run<'_> {
                     let now = self.world.sim.now();
                     self.held_up.push(Span { from: now - before_ms, to: now + after_ms });
                     self.held_up.sort();
+                    // Where one time means two moments, only one of two states is kept.
+                    if matches!(fault.kind, FaultKind::Clock { .. }) {
+                        self.withheld.push(Span { from: now - before_ms, to: now + after_ms });
+                        self.withheld.sort();
+                    }
                 }
                 let withheld_ms = match fault.kind {
                     FaultKind::Mute { .. } | FaultKind::MuteOne { .. } => fault.for_ms,
