@@ -13,7 +13,7 @@ use hl_core::backoff::Backoff;
 use hl_core::seam::Seed;
 use hl_core::store::Store;
 use hl_core::{Coin, StreamKey};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
 use crate::Engine;
@@ -30,6 +30,8 @@ const NAMED_EVERY: Duration = Duration::from_secs(3_600);
 const MISSING_AGAIN: Duration = Duration::from_secs(2);
 /// … up to this.
 const MISSING_LONGEST: Duration = Duration::from_secs(120);
+/// However often names fall under suspicion, the exchange is not asked for them more often.
+const SUSPECTED_AGAIN: Duration = Duration::from_secs(10);
 /// While nothing is collected at all the first pause is this …
 const FIRST_AGAIN: Duration = Duration::from_secs(1);
 /// … and the longest this.
@@ -222,7 +224,16 @@ impl Markets {
             } else {
                 pauses.pause(&mut self.rng)
             };
-            sleep(pause).await;
+            let asked = Instant::now();
+            tokio::select! {
+                biased;
+                () = sleep(pause) => {}
+                coins = engine.pool.suspected() => {
+                    let coins: Vec<_> = coins.into_iter().collect();
+                    info!(coins = %words(&coins), "they end sockets: asking whether the exchange still lists them");
+                    sleep_until(asked + SUSPECTED_AGAIN).await;
+                }
+            }
             sorted = self.ask(engine).await;
             let new: Vec<_> =
                 sorted.listed.iter().filter(|coin| !collected.contains(coin)).copied().collect();
