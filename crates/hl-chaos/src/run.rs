@@ -164,7 +164,7 @@ impl Run<'_> {
                     }
                 }
                 let withheld_ms = match fault.kind {
-                    FaultKind::Mute { .. } | FaultKind::MuteOne { .. } => fault.for_ms,
+                    FaultKind::Mute { .. } | FaultKind::MuteOne { .. } | FaultKind::HalfOpen => fault.for_ms,
                     FaultKind::Forget { .. } => Some(FORGOTTEN_MS),
                     _ => None,
                 };
