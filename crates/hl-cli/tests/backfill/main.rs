@@ -210,10 +210,10 @@ async fn bars_that_are_there_are_filled_and_what_never_was_is_not_missing() {
     assert_eq!((said.number("from"), said.number("to"), said.number("open_ms")), (from.0, to.0, 0));
     assert_eq!(said.json()["complete"], true, "what never was is not missing");
 
-    // The clock and the markets are asked for; nothing else is left to ask.
+    // The clock, twice where nothing agrees with it, and the markets are asked for; nothing else is left to ask.
     let asked = world.sim.status().counters.info_requests;
     let said = world.backfill(&arguments).await.exits(0);
-    assert_eq!(world.sim.status().counters.info_requests, asked + 2);
+    assert_eq!(world.sim.status().counters.info_requests, asked + 3);
     assert_eq!((said.number("rows"), said.number("filled_ms")), (0, 0));
     assert_eq!(said.number("before_history_ms"), lost.span.ms(), "once for all");
     let said = world.coverage(&[]).await;
