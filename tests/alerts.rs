@@ -95,11 +95,15 @@ async fn sockets_that_do_not_come_back_are_one_alert() {
     for faults in [
         vec![FaultKind::Drop, FaultKind::Refuse],
         vec![FaultKind::Mute { stream: None }],
-        vec![FaultKind::Garbage { stream: None }],
         vec![FaultKind::Drop, FaultKind::KillOnSubscribe { stream: None }],
     ] {
         assert_eq!(under(&faults, 3, 6).await, once("no_progress ws"), "{faults:?}");
     }
+    let told = under(&[FaultKind::Garbage { stream: None }], 3, 12).await;
+    let of = |kind: &str| told.iter().filter(|told| told.contains(kind)).cloned().collect::<Vec<_>>();
+    assert_eq!(of("no_progress"), once("no_progress ws"));
+    assert_eq!(of("undecodable"), once("undecodable ws"), "one trouble, however many streams it befalls");
+    assert_eq!(told.len(), 4, "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]

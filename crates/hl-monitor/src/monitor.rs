@@ -393,19 +393,23 @@ impl Monitor {
                 flapping.push((key.to_string(), words));
             }
         }
-        // What moves many streams is one trouble, and stays so until the last of them is at rest.
-        let (subject, kind) = ("ws".to_owned(), AlertKind::Flapping);
-        let was_told = self.standing.contains_key(&(kind, subject.clone()));
-        if flapping.len() >= MANY || was_told && !flapping.is_empty() {
-            let (first, words) = flapping.swap_remove(0);
-            let words = match flapping.len() {
+        self.as_one(AlertKind::Flapping, flapping, conditions);
+    }
+
+    /// What befalls many streams is one trouble, and stays so until the last of them is rid of it.
+    fn as_one(&self, kind: AlertKind, mut told: Vec<(String, String)>, conditions: &mut Vec<Condition>) {
+        let subject = "ws".to_owned();
+        let was_one = self.standing.contains_key(&(kind, subject.clone()));
+        if told.len() >= MANY || was_one && !told.is_empty() {
+            let (first, words) = told.swap_remove(0);
+            let words = match told.len() {
                 0 => format!("{first}: {words}"),
-                others => format!("{first} and {others} more streams: {words}"),
+                others => format!("{first} and {others} more: {words}"),
             };
             conditions.push(Condition { kind, subject, words });
         } else {
             let of = |(subject, words)| Condition { kind, subject, words };
-            conditions.extend(flapping.into_iter().map(of));
+            conditions.extend(told.into_iter().map(of));
         }
     }
 
@@ -456,6 +460,7 @@ impl Monitor {
 
     /// What cannot be read. What was seen once is over some time after.
     fn unreadable(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) {
+        let mut told = Vec::new();
         for (subject, now) in &seen.unreadable {
             let (count, at) = self.unreadable.entry(subject.clone()).or_insert((0, seen.mono));
             if now.count > *count {
@@ -463,9 +468,10 @@ impl Monitor {
             }
             if seen.mono - *at < EVENT_MS {
                 let words = format!("{} so far could not be read; the last: {}", now.count, now.reason);
-                conditions.push(Condition { kind: AlertKind::Undecodable, subject: subject.clone(), words });
+                told.push((subject.clone(), words));
             }
         }
+        self.as_one(AlertKind::Undecodable, told, conditions);
     }
 
     /// Streams of which the exchange says now this, now that.
