@@ -15,6 +15,7 @@ use hl_core::record::{Bbo, Book, Candle, HexBytes, Level, Mid, Side, Trade};
 use hl_core::seam::Clock as _;
 use hl_core::store::Store as _;
 use hl_core::stream::BookVariant;
+use hl_core::thinning::BOOKS_NOTE;
 use hl_core::time::DAY_MS;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
 use hl_runtime::SystemClock;
@@ -98,6 +99,9 @@ async fn collected(store: &StoreFile, coins: &[Coin], from: i64, to: i64) -> Vec
     session.lease(&streams).await.unwrap();
     let epoch = Epoch { token: session.token(), local: 1 };
     let span = Span::new(TimeMs(from), TimeMs(to));
+    // A book every 20 minutes is what was asked for.
+    let thinned = serde_json::json!([{ "from": from, "to": null }]);
+    session.put_note(BOOKS_NOTE, &thinned.to_string()).await.unwrap();
     for (stream, records) in all {
         let mut changes = vec![Change::Rows { epoch, origin: Origin::Ws, records }];
         if matches!(stream, StreamKey::Candle(..)) {
