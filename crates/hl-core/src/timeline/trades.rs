@@ -19,7 +19,8 @@
 //! nothing is missing, and trades are added as above. Otherwise something may be missing on both sides: before the
 //! first of them, by the new clock, and behind the edge, by the old one; both as far as the time that passed reaches.
 //! The edge stays where it is: it is the largest stamp that was admitted, and until stamps have passed it the newest
-//! of these blocks is what the next answer has to join.
+//! of these blocks is what the next answer has to join. The time up to the edge is lived once more: it is doubted at
+//! once, and proven bit by bit as it passes, so that who dies meanwhile leaves a gap.
 
 use std::collections::BTreeMap;
 
@@ -38,6 +39,9 @@ const YOUNG_MS: i64 = 1_000;
 /// How long trades may have been missing where the exchange's clock was set back and nothing says since when, ms.
 const SET_BACK_MS: i64 = 60_000;
 
+/// Frames of one run overtake each other by less than this, ms; stamps that are older were set back.
+const OVERTAKEN_MS: i64 = 5_000;
+
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Trades {
     /// What is stored, by every source.
@@ -48,11 +52,19 @@ pub(super) struct Trades {
     back: Option<TimeMs>,
     /// Up to here blocks above the edge may have been missed before the stamps went back, and why.
     doubtful: Option<(TimeMs, Cause)>,
+    /// The time from there to the edge was doubted, since it is lived once more.
+    relives: bool,
 }
 
 impl Trades {
     pub(super) fn new(edge: Option<TimeMs>, recent: &Recent) -> Self {
-        Self { known: Known::stored(edge, recent), edge_source: None, back: None, doubtful: None }
+        Self {
+            known: Known::stored(edge, recent),
+            edge_source: None,
+            back: None,
+            doubtful: None,
+            relives: false,
+        }
     }
 
     pub(super) fn admit(
@@ -137,7 +149,10 @@ impl Trades {
             }
             _ => {
                 self.fill(common, live, &trades, from, out);
-                self.append(common, live, trades, edge, out)
+                let back = self.back;
+                let tally = self.append(common, live, trades, edge, out);
+                self.relive(common, live, back, edge, out);
+                tally
             }
         }
     }
@@ -212,6 +227,7 @@ impl Trades {
         };
         self.doubtful = self.doubtful.max((passed > 0).then_some((edge + passed, cause)));
         let tally = self.append(common, live, trades, edge, out);
+        self.relive(common, live, None, edge, out);
         self.doubt(common, Span::new(before, first), cause, out);
         tally
     }
@@ -260,6 +276,35 @@ impl Trades {
         out.push(live.covered(Span::new(from, last)));
         common.advance(last, out);
         tally
+    }
+
+    /// Where stamps went back below the edge, which was at `edge`, the time up to there is lived once more, and what was
+    /// covered of it is not complete before it has passed. `before`: the newest block of it that this stretch goes on from.
+    fn relive(
+        &mut self,
+        common: &Common,
+        live: &Live,
+        before: Option<TimeMs>,
+        edge: TimeMs,
+        out: &mut Vec<Change>,
+    ) {
+        let to = self.back.unwrap_or(edge);
+        if !self.relives {
+            // Frames that overtake each other are nearer.
+            self.relives = self.back.is_some() && to < edge - OVERTAKEN_MS && guard!(Late);
+            if self.relives {
+                for span in self.known.pieces(Span::new(to, edge)) {
+                    if !common.holes.iter().any(|hole| hole.overlaps(span)) {
+                        out.push(Change::Doubted { span, cause: Cause::Silence });
+                    }
+                }
+            }
+            return;
+        }
+        if let Some(from) = before.filter(|from| *from < to) {
+            out.push(live.filled(Span::new(from, to), Records::Trades(Vec::new())));
+        }
+        self.relives = self.back.is_some();
     }
 
     /// Whether a trade below the edge is not stored, although all that was traded then is said to be.

@@ -327,6 +327,19 @@ fn a_replay_over_the_moment_at_which_the_clock_was_set_back_loses_nothing() {
 }
 
 #[test]
+fn who_dies_while_a_time_is_lived_once_more_leaves_a_gap_up_to_the_edge() {
+    let mut erring = Erring::live(30_000);
+    for time in (10_350..=15_050).step_by(100) {
+        let block = erring.happen(&[time]);
+        erring.frame(ONE(1), &block);
+    }
+    assert_eq!(erring.missing(), vec![0; 0]);
+    // Nobody listens from here on: these are missing, and each lies in a gap.
+    erring.happen(&[15_150, 22_250, 29_950]);
+    assert_eq!(erring.missing(), [15_150, 22_250, 29_950]);
+}
+
+#[test]
 fn polls_over_a_clock_that_is_set_back_store_what_they_bring() {
     for size in [3, 8] {
         let mut erring = Erring::live(30_000);
