@@ -197,15 +197,6 @@ impl Report {
             let stream = found.stream.map_or("store".to_owned(), |stream| stream.to_string());
             let _ = writeln!(text, "{stream}: {}: {} ({})", found.check, found.count, found.example);
         }
-        let open = self.gaps.iter().filter(|gap| gap.state != GapState::Backfilled).count();
-        let _ = writeln!(
-            text,
-            "{}: {} duplicates, {} overlapping claims, {} minutes of trades compared with candles, {open} recorded gaps",
-            if self.clean { "clean" } else { "NOT CLEAN" },
-            self.duplicates,
-            self.overlapping_claims,
-            self.minutes_compared,
-        );
         if self.minutes_unknown > 0 {
             let _ = writeln!(
                 text,
@@ -220,6 +211,15 @@ impl Report {
         if self.unread > 0 {
             let _ = writeln!(text, "{} archived rows were not read: nothing is said of them", self.unread);
         }
+        let open = self.gaps.iter().filter(|gap| gap.state != GapState::Backfilled).count();
+        let _ = writeln!(
+            text,
+            "{}: {} duplicates, {} overlapping claims, {} minutes of trades compared with candles, {open} recorded gaps",
+            if self.clean { "clean" } else { "NOT CLEAN" },
+            self.duplicates,
+            self.overlapping_claims,
+            self.minutes_compared,
+        );
         text
     }
 }
