@@ -210,10 +210,10 @@ async fn look(
     let mut markets = Markets::recall(store, network, wish).await;
     let sorted = markets.look(engine).await.map_err(|never| unknown(&never, streams))?;
     let is_silent = sorted.listed.is_empty() && !sorted.waiting.is_empty();
-    match markets.take_failure().filter(|_| is_silent) {
-        Some(source) => Err(CollectError::Exchange { network: network.to_owned(), source }),
-        None => Ok(markets),
+    if is_silent && let Some(source) = markets.take_failure() {
+        return Err(CollectError::Exchange { network: network.to_owned(), source });
     }
+    Ok(markets)
 }
 
 fn unknown(NeverListed(unknown): &NeverListed, streams: &[StreamKey]) -> CollectError {
@@ -241,7 +241,7 @@ async fn collect(
         let begun = tokio::select! {
             biased;
             () = stopped(&mut stop) => return Ok(()),
-            begun = markets.begin(engine) => begun,
+            begun = markets.begin(engine, false) => begun,
         };
         begun.map_err(|never| unknown(&never, streams))?;
     }

@@ -168,7 +168,7 @@ struct Ended {
 impl Ended {
     /// The gaps of a coin's books, and the numbers of the books that are stored.
     async fn stored(&self, coin: &str) -> (Vec<(Span, Cause)>, Vec<i64>) {
-        let store = SqliteStore::inspect(&path(self.folder.path())).unwrap();
+        let store = SqliteStore::inspect(path(self.folder.path())).unwrap();
         let ever = Span::new(TimeMs::MIN, TimeMs::MAX);
         let Records::Books(books) = store.rows(of(coin), ever).await.unwrap() else { panic!("books") };
         let gaps = store.gaps(Some(of(coin))).await.unwrap();

@@ -579,12 +579,12 @@ impl Engine {
         self.hold(held.to_vec());
     }
 
-    /// Collects these as well from now on, the trades of the coins in `standby` twice. What does not fit beside what is
-    /// collected already is said, and left out.
-    pub fn join(&self, streams: &[StreamKey], standby: &BTreeSet<Coin>) {
-        if let Err(error) = self.wanted.add(streams, standby, self.shares()) {
-            warn!(%error, "new markets are not collected");
-        }
+    /// Collects these as well from now on, the trades of the coins in `standby` twice.
+    ///
+    /// # Errors
+    /// When they do not fit beside what is collected already; then none of them is.
+    pub fn join(&self, streams: &[StreamKey], standby: &BTreeSet<Coin>) -> Result<(), OverCapacity> {
+        self.wanted.add(streams, standby, self.shares())
     }
 
     /// What was asked for and the exchange does not list, by name, and why: an alert stands while there is any.

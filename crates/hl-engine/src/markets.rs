@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
 use crate::Engine;
-use crate::universe::{Part, Standing, Universe};
+use crate::universe::{Listing, Part, Standing, Universe};
 
 /// Names that are remembered serve after this long without an answer, and what has its own list may take no longer: the
 /// rest is not held up.
@@ -83,6 +83,14 @@ impl Wish {
     }
 }
 
+impl Sorted {
+    /// The same once collecting has begun: a name was accepted then, and what the answers say of it now ends nothing.
+    fn patient(mut self) -> Self {
+        self.waiting.append(&mut self.unknown);
+        self
+    }
+}
+
 /// A list of markets could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Unread {
@@ -92,6 +100,9 @@ pub enum Unread {
     /// The answer lists nothing, which no exchange means.
     #[error("the answer lists nothing")]
     Empty,
+    /// Of some of its markets not even the name can be read.
+    #[error("the answer names markets that cannot be read")]
+    Partly,
     /// It took too long.
     #[error("no answer within {} s", .0.as_secs())]
     Late(Duration),
@@ -112,6 +123,8 @@ pub struct Markets {
     wish: Wish,
     universe: Universe,
     failed: BTreeMap<Part, Unread>,
+    /// Coins that were listed later and do not fit beside what is collected, and why.
+    no_room: BTreeMap<Coin, String>,
     rng: fastrand::Rng,
 }
 
@@ -121,7 +134,14 @@ impl Markets {
         let universe = Universe::recall(store, network).await;
         let seed = Seed(std::process::id().into());
         let network = network.to_owned();
-        Self { network, wish, universe, failed: BTreeMap::new(), rng: seed.rng("markets") }
+        Self {
+            network,
+            wish,
+            universe,
+            failed: BTreeMap::new(),
+            no_room: BTreeMap::new(),
+            rng: seed.rng("markets"),
+        }
     }
 
     /// What is known of all markets.
@@ -155,8 +175,9 @@ impl Markets {
             let waits = part == Part::Perpetuals && self.universe.perpetuals().is_empty();
             let limit = if waits { Duration::MAX } else { LIST_LIMIT };
             let read = match timeout(limit, self.universe.read(engine.client(), &part)).await {
-                Ok(Ok(true)) => Ok(()),
-                Ok(Ok(false)) => Err(Unread::Empty),
+                Ok(Ok(Listing::Whole)) => Ok(()),
+                Ok(Ok(Listing::Partly)) => Err(Unread::Partly),
+                Ok(Ok(Listing::Empty)) => Err(Unread::Empty),
                 Ok(Err(error)) => Err(error.into()),
                 Err(_) => Err(Unread::Late(limit)),
             };
@@ -186,15 +207,17 @@ impl Markets {
         if sorted.unknown.is_empty() { Ok(sorted) } else { Err(NeverListed(sorted.unknown)) }
     }
 
-    /// Asks until something that was asked for is listed. Safe to drop.
+    /// Asks until something that was asked for is listed, or, where `without` says that there are streams of no coin to
+    /// collect, until the exchange answers. Safe to drop.
     ///
     /// # Errors
     /// When the exchange has never listed a name.
-    pub async fn begin(&mut self, engine: &Engine) -> Result<Sorted, NeverListed> {
+    pub async fn begin(&mut self, engine: &Engine, without: bool) -> Result<Sorted, NeverListed> {
         let mut pauses = Backoff::new(FIRST_AGAIN, FIRST_LONGEST);
         loop {
             let sorted = self.look(engine).await?;
-            if !sorted.listed.is_empty() {
+            let answers = !self.failed.contains_key(&Part::Perpetuals);
+            if !sorted.listed.is_empty() || (without && answers) {
                 self.tell(&sorted);
                 return Ok(sorted);
             }
@@ -212,7 +235,7 @@ impl Markets {
 
     /// Goes on asking, and has the engine collect what becomes listed. Never ends; safe to drop.
     pub async fn follow(&mut self, engine: &Engine, streams: StreamsOf<'_>) -> Infallible {
-        let mut sorted = self.sorted();
+        let mut sorted = self.sorted().patient();
         let mut collected: BTreeSet<Coin> = sorted.listed.iter().copied().collect();
         let mut gone = BTreeSet::new();
         let mut pauses = Backoff::new(MISSING_AGAIN, MISSING_LONGEST);
@@ -234,15 +257,25 @@ impl Markets {
                     sleep_until(asked + SUSPECTED_AGAIN).await;
                 }
             }
-            sorted = self.ask(engine).await;
+            sorted = self.ask(engine).await.patient();
             let new: Vec<_> =
                 sorted.listed.iter().filter(|coin| !collected.contains(coin)).copied().collect();
-            if !new.is_empty() {
-                info!(coins = %words(&new), "listed by now: collected from here on");
-                let (streams, standby) = streams(&new);
-                engine.join(&streams, &standby);
-                collected.extend(new);
+            for coin in new {
+                let (streams, standby) = streams(&[coin]);
+                match engine.join(&streams, &standby) {
+                    Ok(()) => {
+                        info!(%coin, "listed by now: collected from here on");
+                        self.no_room.remove(&coin);
+                        collected.insert(coin);
+                    }
+                    Err(error) => {
+                        if self.no_room.insert(coin, error.to_string()).is_none() {
+                            warn!(%coin, %error, "listed by now, and there is no room to collect it");
+                        }
+                    }
+                }
             }
+            engine.say_missing(self.missing(&sorted));
             let missing = |coin: &&Coin| self.universe.standing(**coin) == Standing::Former;
             let missing: BTreeSet<_> = collected.iter().filter(missing).copied().collect();
             let newly: Vec<_> = missing.difference(&gone).copied().collect();
@@ -261,8 +294,11 @@ impl Markets {
             Standing::Unread => "its list was never read",
             Standing::Listed | Standing::Former | Standing::Unknown => "the exchange does not list it now",
         };
-        let waiting = sorted.waiting.iter().map(|coin| (coin.to_string(), why(coin).to_owned()));
-        unread.chain(waiting).collect()
+        let waiting =
+            sorted.waiting.iter().chain(&sorted.unknown).map(|coin| (coin.to_string(), why(coin).to_owned()));
+        let no_room =
+            self.no_room.iter().map(|(coin, error)| (coin.to_string(), format!("no room: {error}")));
+        unread.chain(waiting).chain(no_room).collect()
     }
 
     fn tell(&self, sorted: &Sorted) {

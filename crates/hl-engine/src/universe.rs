@@ -13,7 +13,7 @@ use hl_core::Coin;
 use hl_core::decode::{Unread, rest as decode};
 use hl_core::message::info::InfoRequest;
 use hl_core::message::info::meta::PerpDex;
-use hl_core::store::Store;
+use hl_core::store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -91,6 +91,17 @@ pub enum Standing {
     Unknown,
 }
 
+/// What an answer lists.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Listing {
+    /// Everything of the part.
+    Whole,
+    /// More than this: of some not even the name can be read.
+    Partly,
+    /// Nothing.
+    Empty,
+}
+
 /// The markets of an exchange, as far as they are known.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Universe {
@@ -140,24 +151,58 @@ impl Universe {
 
     /// What the store remembers of an exchange. A store that does not answer remembers nothing.
     pub async fn recall(store: &dyn Store, network: &str) -> Self {
-        let known = store.note(&note(network)).await.ok().flatten();
-        known.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+        Self::kept(store, network).await.unwrap_or_default()
     }
 
-    /// Keeps it in the store.
+    async fn kept(store: &dyn Store, network: &str) -> Result<Self, StoreError> {
+        if let Some(text) = store.note(&note(network)).await? {
+            return Ok(serde_json::from_str(&text).unwrap_or_default());
+        }
+        let mut known = Self::default();
+        for earlier in [format!("universe {network}"), format!("universe {network}, all dexes")] {
+            let text = store.note(&earlier).await?;
+            if let Some(Earlier { perps, others }) = text.and_then(|text| serde_json::from_str(&text).ok()) {
+                known.former.extend(perps.into_iter().chain(others));
+            }
+        }
+        Ok(known)
+    }
+
+    /// Keeps it in the store, beside what other processes have kept there: they may have read other lists.
     pub async fn keep(&self, store: &dyn Store, network: &str) {
-        if let Ok(text) = serde_json::to_string(self)
-            && let Err(error) = store.put_note(&note(network), &text).await
-        {
+        let kept = async {
+            let all = self.clone().beside(Self::kept(store, network).await?);
+            match serde_json::to_string(&all) {
+                Ok(text) => store.put_note(&note(network), &text).await,
+                Err(_) => Ok(()),
+            }
+        };
+        if let Err(error) = kept.await {
             warn!(%error, "the names of the markets could not be kept");
         }
     }
 
-    /// Reads a part. Whether it lists anything: an empty list is taken for no answer, and what was known stays.
+    /// This, and what `other` knows beyond it.
+    fn beside(mut self, other: Self) -> Self {
+        let (lists, former) = (other.lists, other.former);
+        self.former.extend(former);
+        for (part, list) in lists {
+            match self.lists.get(&part) {
+                Some(_) => self.former.extend(list),
+                None => _ = self.lists.insert(part, list),
+            }
+        }
+        for coin in self.lists.values().flatten() {
+            self.former.remove(coin);
+        }
+        self
+    }
+
+    /// Reads a part. An empty list is taken for no answer, and what was known stays.
     ///
     /// # Errors
     /// When the exchange does not answer; what was known stays.
-    pub async fn read(&mut self, client: &InfoClient, part: &Part) -> Result<bool, RestError> {
+    pub async fn read(&mut self, client: &InfoClient, part: &Part) -> Result<Listing, RestError> {
         let dex = match part {
             Part::Perpetuals => None,
             Part::Dex(dex) => Some(dex.clone()),
@@ -165,8 +210,8 @@ impl Universe {
                 let request = InfoRequest::SpotMeta;
                 let read = client.read(&request, Urgency::Question, PATIENCE, decode::spot_meta).await?;
                 let mut pairs: Vec<Coin> = read.value.universe.into_iter().map(|pair| pair.name).collect();
-                pairs.extend(self.still(part, &read.unread));
-                return Ok(self.learn(Part::Spot, pairs, Vec::new()));
+                pairs.extend(named(part, &read.unread));
+                return Ok(self.listing(part, pairs, Vec::new(), &read.unread));
             }
         };
         let request = InfoRequest::Meta { dex };
@@ -176,7 +221,7 @@ impl Universe {
                 if self.has_no_dex(client, part).await {
                     // Read, and empty.
                     self.lists.entry(part.clone()).or_default();
-                    return Ok(true);
+                    return Ok(Listing::Whole);
                 }
                 return Err(error);
             }
@@ -186,14 +231,16 @@ impl Universe {
             let of = if asset.is_live() { &mut live } else { &mut delisted };
             of.push(asset.name);
         }
-        live.extend(self.still(part, &meta.unread));
-        Ok(self.learn(part.clone(), live, delisted))
+        live.extend(named(part, &meta.unread));
+        Ok(self.listing(part, live, delisted, &meta.unread))
     }
 
-    /// Markets that were listed and of which the answer says something that cannot be read: they are listed still.
-    fn still(&self, part: &Part, unread: &Unread) -> Vec<Coin> {
-        let before = self.lists.get(part).into_iter().flatten();
-        before.filter(|coin| unread.coins.contains(coin)).copied().collect()
+    fn listing(&mut self, part: &Part, live: Vec<Coin>, delisted: Vec<Coin>, unread: &Unread) -> Listing {
+        match self.learn(part.clone(), live, delisted) {
+            false => Listing::Empty,
+            true if unread.others > 0 => Listing::Partly,
+            true => Listing::Whole,
+        }
     }
 
     /// Whether it is a dex that the exchange says it has not: asked for its markets, it answers as if it had failed.
@@ -205,6 +252,18 @@ impl Universe {
         // A dex of which not even the name can be read may be this one.
         dexes.is_ok_and(|dexes| dexes.unread.is_empty() && !is_known(&dexes.value))
     }
+}
+
+/// What a store of an earlier release remembers.
+#[derive(Deserialize)]
+struct Earlier {
+    perps: Vec<Coin>,
+    others: Vec<Coin>,
+}
+
+/// Markets of a part of which an answer says something that cannot be read: their names can, and they are listed.
+fn named(part: &Part, unread: &Unread) -> impl Iterator<Item = Coin> {
+    unread.coins.iter().copied().filter(move |coin| Part::of(*coin) == *part)
 }
 
 fn note(network: &str) -> String {
@@ -254,12 +313,29 @@ mod tests {
     }
 
     #[test]
-    fn a_market_that_cannot_be_read_now_is_listed_still() {
+    fn a_market_that_cannot_be_read_is_listed() {
         let mut universe = Universe::default();
         universe.learn(Part::Perpetuals, coins("BTC ETH"), Vec::new());
-        let unread = |names| Unread { coins: coins(names).into_iter().collect(), ..Unread::default() };
-        assert_eq!(universe.still(&Part::Perpetuals, &unread("ETH NEW")), coins("ETH"));
-        assert_eq!(universe.still(&Part::Spot, &unread("ETH")), []);
+        let unread = |names: &str| Unread { coins: coins(names).into_iter().collect(), ..Unread::default() };
+        let named = |part, names| named(&part, &unread(names)).collect::<Vec<_>>();
+        assert_eq!(named(Part::Perpetuals, "ETH NEW xyz:A"), coins("ETH NEW"));
+        assert_eq!(named(Part::Spot, "ETH"), []);
+        let of_none = Unread { others: 1, ..Unread::default() };
+        let listing = universe.listing(&Part::Perpetuals, coins("BTC"), Vec::new(), &of_none);
+        assert_eq!(listing, Listing::Partly, "a name that the answer seems to lack may be the one");
+    }
+
+    #[test]
+    fn processes_that_read_other_lists_do_not_forget_for_each_other() {
+        let mut one = Universe::default();
+        one.learn(Part::Perpetuals, coins("BTC"), coins("OLD"));
+        let mut other = Universe::default();
+        other.learn(Part::Perpetuals, coins("BTC ETH"), Vec::new());
+        other.learn(Part::Dex("xyz".to_owned()), coins("xyz:NVDA"), Vec::new());
+        let both = one.beside(other);
+        assert_eq!(both.perpetuals(), coins("BTC"));
+        let standings = ["BTC", "ETH", "OLD", "xyz:NVDA"].map(|name| standing(&both, name));
+        assert_eq!(standings, [Standing::Listed, Standing::Former, Standing::Former, Standing::Listed]);
     }
 
     #[test]

@@ -217,7 +217,6 @@ async fn what_the_pages_of_a_piece_brought_adds_up() {
         open_ms: MINUTE,
         asked: vec![span(0, 10)],
         stuck: vec![],
-        ..Filled::default()
     };
     assert_eq!(filled, expected);
     assert_eq!(*steps.lock().unwrap(), [(1, 0), (5, 2), (9, 4)]);

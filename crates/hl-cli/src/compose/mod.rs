@@ -367,7 +367,7 @@ async fn collect_all(
     let begun = tokio::select! {
         biased;
         () = stopped(&mut stop) => None,
-        begun = markets.begin(engine) => Some(begun),
+        begun = markets.begin(engine, !config.stream_keys(&[]).is_empty()) => Some(begun),
     };
     let sorted = match begun {
         Some(Ok(sorted)) => sorted,

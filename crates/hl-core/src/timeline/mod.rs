@@ -134,9 +134,9 @@ impl Common {
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 enum Body {
-    Trades(trades::Trades),
+    Trades(Box<trades::Trades>),
     Candles(candles::Candles),
-    States(states::States),
+    States(Box<states::States>),
 }
 
 /// The time line of one stream. See the [module](self).
@@ -155,13 +155,13 @@ impl Timeline {
     pub fn new(start: StreamStart) -> Self {
         let key = start.stream;
         let body = match key {
-            StreamKey::Trades(_) => Body::Trades(trades::Trades::new(start.edge, &start.recent)),
+            StreamKey::Trades(_) => Body::Trades(Box::new(trades::Trades::new(start.edge, &start.recent))),
             StreamKey::Candle(_, interval) => Body::Candles(candles::Candles::new(interval)),
             StreamKey::Book(..)
             | StreamKey::Bbo(_)
             | StreamKey::Mids
             | StreamKey::Context(_)
-            | StreamKey::Funding(_) => Body::States(states::States::new(key.kind(), start.edge)),
+            | StreamKey::Funding(_) => Body::States(Box::new(states::States::new(key.kind(), start.edge))),
         };
         let edge = start.edge.filter(|_| guard!(StoredEdge));
         let mut common = Common { key, edge, holes: Vec::new(), forgotten: None };
