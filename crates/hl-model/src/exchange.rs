@@ -45,8 +45,8 @@ pub(crate) enum Wrong {
     Empty,
     /// It lacks the newest two things that happened.
     Stale,
-    /// It lacks what lies between its oldest and its newest record, something that is stored among that: otherwise nobody
-    /// could see it.
+    /// It lacks every second record, the newest not, and something that is stored behind its oldest one among them: otherwise
+    /// nobody could see it.
     Holed,
 }
 
@@ -56,7 +56,7 @@ impl fmt::Display for Wrong {
             Self::Newest => "has only the newest record",
             Self::Empty => "is empty",
             Self::Stale => "is old",
-            Self::Holed => "has a hole",
+            Self::Holed => "has holes",
         })
     }
 }
@@ -253,10 +253,11 @@ impl Wrong {
             Self::Empty => records.clear(),
             Self::Stale => {}
             Self::Holed => {
-                let between = 1..len.saturating_sub(1);
-                if records.get(between.clone()).is_some_and(|hole| hole.iter().any(stored)) {
-                    records.drain(between);
-                }
+                let lacks = |at: usize| (len - at).is_multiple_of(2);
+                let mut between = records.iter().enumerate().skip(1);
+                let seen = between.any(|(at, record)| lacks(at) && stored(record));
+                let mut at = 0..;
+                records.retain(|_| !seen || !at.next().is_some_and(lacks));
             }
         }
         records
