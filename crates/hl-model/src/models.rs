@@ -132,7 +132,7 @@ impl Name {
             Self::ErringPolls => match reach {
                 Reach::Short => (Script::trades(&[1, 1, 1, 1, 1], 0, 5)?, bounds([1, 0, 2, 1, 0, 0])),
                 Reach::Full => (Script::trades(&[1, 1, 1, 1, 1], 0, 5)?, bounds([2, 0, 4, 1, 0, 0])),
-                Reach::Deep => (Script::trades(&[1, 1, 1, 1, 1, 1], 0, 6)?, bounds([3, 0, 5, 2, 0, 0])),
+                Reach::Deep => (Script::trades(&[1, 1, 1, 1, 1, 1], 0, 6)?, bounds([2, 0, 5, 2, 0, 0])),
             },
             Self::ErringBars => match reach {
                 Reach::Short => (Script::bars(LATE)?, bounds([1, 0, 1, 1, 1, 1])),
@@ -170,7 +170,8 @@ impl Name {
                 (Places::One, 1, Faults { wrong, stale: true, turned: true, die: true, ..Faults::default() })
             }
             Self::ErringPolls => {
-                let wrong = &[Wrong::Newest, Wrong::Empty, Wrong::Stale, Wrong::Holed];
+                // Behind an answer with only the newest record nobody could see what another lacks before it.
+                let wrong = &[Wrong::Empty, Wrong::Stale, Wrong::Holed];
                 (Places::None, 1, Faults { wrong, ..Faults::default() })
             }
             Self::ErringBars => {
