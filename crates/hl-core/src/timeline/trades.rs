@@ -4,8 +4,8 @@
 //!
 //! What is offered proves only what it contains. A stretch of trades (an answer, a replay, what waited in a ring) joins
 //! what is stored by a trade that both have: of the edge block, where it reaches behind that block or comes from the source
-//! that wrote it. And it must not lack a stored trade between its first block and its last. However short it is, it
-//! joins by that; however long it is, it does not without. Where no trade of the edge block is known, nothing joins.
+//! that wrote it. And it must not lack a stored trade between its first block and its last: if it does, nothing is proven
+//! between any two of its blocks. However short it is, it joins by that; however long it is, it does not without. Where no trade of the edge block is known, nothing joins.
 //!
 //! **A replay reaches as far as its newest trade.** The frames after it are continuous from the acknowledgement on.
 //! Between the two lies nothing only where the newest trade is as young as the acknowledgement ([`YOUNG_MS`]), or where
@@ -50,7 +50,7 @@ pub(super) struct Trades {
     edge_source: Option<SourceId>,
     /// The newest block that came since the exchange's stamps went back below the edge; none once they have passed it.
     back: Option<TimeMs>,
-    /// Up to here blocks above the edge may have been missed before the stamps went back, and why.
+    /// Up to here nothing is proven between blocks above the edge, and why: the stamps went back, or what comes has a hole.
     doubtful: Option<(TimeMs, Cause)>,
     /// The time from there to the edge was doubted, since it is lived once more.
     relives: bool,
@@ -210,6 +210,12 @@ impl Trades {
         if let Some(next) = next {
             let back = self.back;
             common.open_gap(Span::new(edge, next), cause, out);
+            // One that lacks what is stored may lack as much of what is not.
+            if let Some(last) = trades.last().map(|trade| trade.time)
+                && !self.has_all(&trades, first, last.min(edge + 1))
+            {
+                self.doubtful = self.doubtful.max(Some((last, cause)));
+            }
             live.piece = None;
             let tally = self.append(common, live, trades, next, ends, out);
             // After them, since they are stored themselves.
