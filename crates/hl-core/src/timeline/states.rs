@@ -36,6 +36,8 @@ pub(super) struct States {
     context: Option<Context>,
     /// Up to when the run that owns the stream is known to have brought everything, of a kind that is pushed at every change.
     whole_to: Option<TimeMs>,
+    /// The newest record; the edge may be later, where a run was proven whole up to there.
+    newest: Option<TimeMs>,
     seen: Seen,
     pulse: Pulse,
 }
@@ -52,7 +54,15 @@ enum Pulse {
 impl States {
     pub(super) fn new(kind: Kind, edge: Option<TimeMs>) -> Self {
         let seen = Seen::after(edge);
-        Self { kind, mids: BTreeMap::new(), context: None, whole_to: None, seen, pulse: Pulse::GoesOn }
+        Self {
+            kind,
+            mids: BTreeMap::new(),
+            context: None,
+            whole_to: None,
+            newest: None,
+            seen,
+            pulse: Pulse::GoesOn,
+        }
     }
 
     pub(super) fn stand_still(&mut self, common: &Common, at: TimeMs, out: &mut Vec<Change>) {
@@ -102,6 +112,19 @@ impl States {
             None => records,
         };
         let Some((first, last)) = records.ends() else { return tally };
+        let records = match self.refuted(common, live, &records, out) {
+            Some(count) if is_pushed => {
+                tally.late += count;
+                tally.admitted -= count;
+                let mut records = records;
+                records.retain_time(|time| common.edge.is_none_or(|edge| time > edge));
+                if records.is_empty() {
+                    return tally;
+                }
+                records
+            }
+            _ => records,
+        };
         let Some(records) = self.newer(common, live, records, &mut tally, out) else {
             // Seen again at the same time: the stream lives, and nothing is new.
             if is_pushed {
@@ -134,8 +157,40 @@ impl States {
             out.push(live.rows(changed));
         }
         out.push(live.covered(Span::new(begin, last)));
+        self.newest = self.newest.max(Some(last));
         common.advance(last, out);
         tally
+    }
+
+    /// A record between the newest one and the edge refutes the proof that moved the edge beyond it: the run that was
+    /// proven whole has missed this one, and may have missed more. It is stored. How many there are; none where no proof
+    /// moved the edge.
+    fn refuted(
+        &mut self,
+        common: &Common,
+        live: &mut Live,
+        records: &Records,
+        out: &mut Vec<Change>,
+    ) -> Option<u64> {
+        let (edge, newest) = (common.edge?, self.newest?);
+        let is_missed = |time: TimeMs| newest < time && time <= edge;
+        if newest >= edge || !self.is_pushed_at_every_change() {
+            return None;
+        }
+        let mut missed = records.clone();
+        missed.retain_time(is_missed);
+        let (_, last) = missed.ends()?;
+        let mut from = newest;
+        missed.each_time(|time| {
+            out.push(Change::Doubted { span: Span::new(from, time), cause: Cause::Silence });
+            from = time;
+        });
+        out.push(Change::Doubted { span: Span::new(from, edge), cause: Cause::Silence });
+        let count = missed.len() as u64;
+        out.push(live.rows(missed));
+        self.newest = Some(last);
+        live.unproven.get_or_insert(Cause::Silence);
+        Some(count)
     }
 
     /// Whether a record this long after the edge goes on from there. `cause`: why it may not.

@@ -129,6 +129,36 @@ fn a_pause_of_a_quiet_coin_begins_where_its_run_was_last_proven() {
 }
 
 #[test]
+fn a_state_that_a_proven_run_has_not_brought_refutes_the_proof() {
+    for waits in [false, true] {
+        let mut line = Line::bbo(500);
+        line.grant(1);
+        line.push(1, bbo(1_000));
+        line.push(1, pong(60_000));
+        let edge = 60_000 - 1_000;
+        // The socket dies; what the next one says first happened while the dead one was said to bring everything.
+        if !waits {
+            line.grant(2);
+        }
+        line.push(2, bbo(30_000));
+        if waits {
+            line.grant(2);
+        }
+        let doubted: Vec<_> = line
+            .out
+            .iter()
+            .filter_map(|change| match change {
+                Change::Doubted { span, .. } => Some((span.from.0, span.to.0)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(doubted, [(1_000, 30_000), (30_000, edge)], "{waits}");
+        line.push(2, bbo(90_000));
+        assert_eq!(line.gaps().last().map(|gap| (gap.0, gap.1)), Some((edge, 90_000)), "{waits}");
+    }
+}
+
+#[test]
 fn a_pong_proves_nothing_of_a_run_that_a_witness_convicted() {
     let mut line = Line::bbo(1_000);
     line.grant(1);
