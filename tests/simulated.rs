@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use hl_chaos::{Density, Market, Plan, Trace, Trouble, run};
-use hl_core::ledger::{Cause, GapState};
+use hl_core::ledger::GapState;
 use hl_core::seam::Clock as _;
 use hl_core::store::{Reservation, WeightLedger as _};
 use hl_core::thinning::Policy;
