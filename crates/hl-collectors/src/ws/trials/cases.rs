@@ -13,6 +13,9 @@ pub(super) const FIRST_PAUSE_MS: i64 = 30_000;
 /// … up to this.
 pub(super) const LONGEST_PAUSE_MS: i64 = 600_000;
 
+/// What could not be tried for so long is shown to people, ms.
+pub(super) const TOLD_MS: i64 = 10_000;
+
 /// What the exchange may not know.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Name {
@@ -84,6 +87,7 @@ struct Suspicion {
     whole: bool,
     /// Tried in this order.
     nth: u64,
+    since: Mono,
 }
 
 /// A name that was found guilty: left alone until then.
@@ -133,7 +137,7 @@ pub(super) struct Cases {
 
 impl Cases {
     /// Holds a stream; with `whole`, all that is wanted of its coin, its name is in doubt. What is in quarantine stays there.
-    pub(super) fn suspect(&mut self, stream: StreamKey, whole: Option<Vec<StreamKey>>) {
+    pub(super) fn suspect(&mut self, now: Mono, stream: StreamKey, whole: Option<Vec<StreamKey>>) {
         let is_whole = whole.is_some();
         let fresh = |cases: &Self, stream: &StreamKey| cases.sentence_of(*stream).is_none();
         let others: Vec<_> = whole.into_iter().flatten().filter(|other| fresh(self, other)).collect();
@@ -148,7 +152,7 @@ impl Cases {
         let is_fresh = fresh(self, &stream);
         self.next_nth += 1;
         let nth = self.next_nth;
-        let new = || Suspicion { held: BTreeMap::new(), whole: false, nth };
+        let new = || Suspicion { held: BTreeMap::new(), whole: false, nth, since: now };
         let suspicion = self.suspected.entry(Name::of(stream)).or_insert_with(new);
         if is_fresh {
             suspicion.held.entry(stream).or_default().itself = true;
@@ -208,8 +212,26 @@ impl Cases {
         }
     }
 
-    pub(super) fn quarantined(&self) -> Vec<Quarantined> {
-        self.quarantined.iter().map(|(name, sentence)| sentence.quarantined(*name)).collect()
+    /// What is in quarantine, and what has waited for its trial for long.
+    pub(super) fn quarantined(&self, now: Mono) -> Vec<Quarantined> {
+        let waits = self.suspected.iter().filter(|(_, suspicion)| suspicion.since + TOLD_MS <= now);
+        let waits = waits.map(|(name, suspicion)| Quarantined {
+            subject: match suspicion.held.first_key_value() {
+                Some((only, _)) if !suspicion.whole && suspicion.held.len() == 1 => only.to_string(),
+                Some(_) | None => name.to_string(),
+            },
+            streams: suspicion.held.keys().copied().collect(),
+            why: "a socket ended when it was subscribed, and there was no room to try it yet".to_owned(),
+            next: now,
+            failed: 0,
+        });
+        let guilty = self.quarantined.iter().map(|(name, sentence)| sentence.quarantined(*name));
+        let mut all: Vec<_> = guilty.collect();
+        // One line a subject: what was found out says more.
+        let fresh: Vec<_> =
+            waits.filter(|waits| all.iter().all(|case| case.subject != waits.subject)).collect();
+        all.extend(fresh);
+        all
     }
 
     /// What is to be tried next.
@@ -230,7 +252,7 @@ impl Cases {
     }
 
     /// The trial's socket lives with the stream. Returns what is over with that, where it was in quarantine.
-    pub(super) fn acquit(&mut self, stream: StreamKey) -> Option<String> {
+    pub(super) fn acquit(&mut self, now: Mono, stream: StreamKey) -> Option<String> {
         let over = self.forget(stream);
         let name = Name::of(stream);
         // The name is good: what was held for its sake alone is let go.
@@ -248,7 +270,7 @@ impl Cases {
         if !held.is_empty() {
             // Each is to be judged alone, and at once.
             self.next_nth += 1;
-            self.suspected.insert(name, Suspicion { held, whole: false, nth: self.next_nth });
+            self.suspected.insert(name, Suspicion { held, whole: false, nth: self.next_nth, since: now });
         }
         Some(name.to_string())
     }

@@ -116,13 +116,13 @@ impl Trials {
         }
         for stream in &death.suspects {
             let whole = stream.coin().filter(|coin| !death.proved.contains(coin));
-            self.cases.suspect(*stream, whole.map(&of_coin));
+            self.cases.suspect(now, *stream, whole.map(&of_coin));
         }
     }
 
     /// The exchange refused a stream, in words that quote it: no evidence is needed.
     pub fn refused(&mut self, now: Mono, stream: StreamKey, words: &str, out: &mut Vec<Act>) {
-        self.cases.suspect(stream, None);
+        self.cases.suspect(now, stream, None);
         self.convicted_in_words(now, stream, words, out);
     }
 
@@ -151,10 +151,10 @@ impl Trials {
         self.version
     }
 
-    /// What is in quarantine.
+    /// What is in quarantine, and what should have been tried long ago: it is held as well.
     #[must_use]
-    pub fn quarantined(&self) -> Vec<Quarantined> {
-        self.cases.quarantined()
+    pub fn quarantined(&self, now: Mono) -> Vec<Quarantined> {
+        self.cases.quarantined(now)
     }
 
     /// Coins that were found guilty since this was last asked: the exchange may not have them any more.
@@ -220,7 +220,7 @@ impl Trials {
             out.push(Act::Send(Request::unsubscribe(&subscription).to_text()));
         }
         if let Probe::Held(stream) = probe {
-            out.extend(self.cases.acquit(stream).map(Act::Cleared));
+            out.extend(self.cases.acquit(now, stream).map(Act::Cleared));
             self.version += 1;
         }
         if let Some(accused) = self.accused.take() {

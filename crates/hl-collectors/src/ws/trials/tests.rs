@@ -185,7 +185,7 @@ fn a_quarantine_begins_short_doubles_and_ends_when_the_name_is_good_again() {
     for (failed, pause) in (1..).zip([30_000, 60_000, 120_000, 240_000, 480_000, 600_000, 600_000]) {
         assert_eq!((rig.convicted.len(), rig.convicted.last().unwrap().failed), (failed as usize, failed));
         let next = rig.trials.next_deadline().unwrap();
-        assert_eq!(rig.trials.quarantined()[0].next, next);
+        assert_eq!(rig.trials.quarantined(rig.now)[0].next, next);
         assert!((pause - 2_000..=pause).contains(&(next - rig.now)), "{pause}: {}", next - rig.now);
         let opened = rig.opened;
         rig.pass(next - rig.now - 1);
@@ -196,7 +196,7 @@ fn a_quarantine_begins_short_doubles_and_ends_when_the_name_is_good_again() {
     rig.bad.clear();
     rig.pass(LONGEST_PAUSE_MS);
     assert_eq!((rig.held(), rig.cleared.as_slice()), (vec![], ["ETH".to_owned()].as_slice()));
-    assert!(!rig.open && rig.trials.quarantined().is_empty());
+    assert!(!rig.open && rig.trials.quarantined(rig.now).is_empty());
     assert_eq!(rig.trials.next_deadline(), None);
 }
 
@@ -331,10 +331,15 @@ fn where_there_is_no_room_a_trial_waits_and_what_is_suspected_stays_held() {
     assert_eq!(acts, [Act::Connect]);
     rig.trials.wait(rig.now + 20_000);
     assert_eq!(rig.trials.next_deadline(), Some(rig.now + 20_000));
-    rig.pass(19_999);
+    rig.pass(9_999);
+    assert_eq!(rig.trials.quarantined(rig.now), []);
+    rig.pass(10_000);
     assert_eq!((rig.held(), rig.opened), (keys(&ETH), 0));
+    let told = &rig.trials.quarantined(rig.now)[0];
+    assert_eq!((told.subject.as_str(), told.streams.len(), told.failed), ("ETH", 4, 0), "it shows");
     rig.pass(1_000);
     assert_eq!((rig.held(), rig.opened), (vec![], 1));
+    assert_eq!(rig.trials.quarantined(rig.now), []);
 }
 
 #[test]
@@ -347,16 +352,16 @@ fn one_stream_in_quarantine_takes_no_other_of_its_coin_along_without_a_trial() {
     assert_eq!(rig.held(), keys(&["trades/BTC", "bbo/BTC", "book/BTC"]), "the others are on trial");
     rig.pass(1_000);
     assert_eq!((rig.held(), rig.convicted.len()), (keys(&["bbo/BTC"]), 1), "and are back at once");
-    assert_eq!(rig.trials.quarantined()[0].streams, keys(&["bbo/BTC"]));
+    assert_eq!(rig.trials.quarantined(rig.now)[0].streams, keys(&["bbo/BTC"]));
     // Where the coin itself has gone meanwhile, it is found out, and what was alone in quarantine has its own time.
     rig.bad = keys(&STREAMS[..3]).into_iter().collect();
     rig.suspect(&["trades/BTC"], &[]);
     rig.pass(2_000);
-    let subjects: Vec<_> = rig.trials.quarantined().into_iter().map(|case| case.subject).collect();
+    let subjects: Vec<_> = rig.trials.quarantined(rig.now).into_iter().map(|case| case.subject).collect();
     assert_eq!((rig.in_quarantine(), subjects), (keys(&STREAMS[..3]), vec!["BTC".into(), "bbo/BTC".into()]));
     rig.bad.clear();
     rig.pass(FIRST_PAUSE_MS);
-    assert_eq!((rig.held(), rig.trials.quarantined()), (vec![], vec![]));
+    assert_eq!((rig.held(), rig.trials.quarantined(rig.now)), (vec![], vec![]));
 }
 
 #[test]
