@@ -324,6 +324,27 @@ fn after_standing_still_a_pong_that_was_lost_before_delays_mids_by_one_ping() {
 }
 
 #[test]
+fn a_best_bid_and_offer_of_the_future_does_not_say_how_far_the_pushes_have_come() {
+    let mut rig = Rig::live(&["bbo/BTC", "bbo/C0"]);
+    rig.pass(1_000);
+    let time = rig.exchange();
+    rig.data("bbo/C0");
+    rig.frame(data(key("bbo/C0"), rig.now + 60_000));
+    rig.offers.clear();
+    rig.pass(2 * PING_FOR_PROOF_MS);
+    rig.read_all();
+    let proofs: Vec<_> = rig
+        .offers
+        .iter()
+        .filter_map(|offer| match offer.content {
+            Content::Proof { sent } => Some(sent),
+            _ => None,
+        })
+        .collect();
+    assert!(!proofs.is_empty() && proofs.iter().all(|sent| *sent == time), "{proofs:?} {time:?}");
+}
+
+#[test]
 fn a_socket_that_brings_data_stays_without_pongs_and_stamps_prove_bars() {
     let mut rig = Rig::live(&["candle/BTC/1m", "bbo/BTC", "mids"]);
     rig.answers_pings = false;
