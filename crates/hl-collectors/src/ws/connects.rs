@@ -17,6 +17,10 @@ const LIVELY: usize = 15;
 const LIVELY_OF_ONE: usize = 10;
 /// Attempts a minute that leave room for a trial: sockets that carry streams come first.
 const ATTEMPTS_BEFORE_TRIAL: usize = 14;
+/// Attempts a minute that a trial may make whatever sockets with streams need. They are kept for it while it waits.
+const OF_TRIALS: usize = 2;
+/// A trial waits no longer than this for dead sockets, of which new ones may come all the time, ms.
+const TRIAL_WAITS_MS: i64 = 10_000;
 /// A dead socket may still count at the exchange for so long, ms: where all places are in use, a trial waits for it.
 const DEAD_COUNTS_MS: i64 = 5_000;
 /// While no socket lives, the time between two attempts, ms.
@@ -26,6 +30,12 @@ pub(super) const SCOUT_MS: i64 = 3_000;
 #[derive(Debug, Default)]
 pub(super) struct Connects {
     attempts: VecDeque<Mono>,
+    /// Those of them that were for trials.
+    trials: VecDeque<Mono>,
+    /// Since when a trial waits for dead sockets.
+    trial_waits: Option<Mono>,
+    /// Until when a trial waits for its turn.
+    turn_of_trial: Option<Mono>,
     lively: VecDeque<(Mono, u32)>,
     living: BTreeSet<u32>,
     /// The last attempt, where one came to nothing since a socket lived.
@@ -43,8 +53,11 @@ impl Connects {
         self.prune(now);
         let minute_later = |at: &Mono| *at + MINUTE_MS;
         let of_slot = || self.lively.iter().filter(|(_, of)| *of == slot).map(|(at, _)| at);
+        // A trial that was given up does not come for its turn.
+        let trial_waits = self.turn_of_trial.is_some_and(|until| now <= until + SCOUT_MS);
+        let kept = if trial_waits { OF_TRIALS.saturating_sub(self.trials.len()) } else { 0 };
         let full = [
-            self.attempts.front().filter(|_| self.attempts.len() >= ATTEMPTS),
+            self.attempts.front().filter(|_| self.attempts.len() + kept >= ATTEMPTS),
             self.lively.front().map(|(at, _)| at).filter(|_| self.lively.len() >= LIVELY),
             of_slot().next().filter(|_| of_slot().count() >= LIVELY_OF_ONE),
         ];
@@ -71,13 +84,24 @@ impl Connects {
     pub(super) fn ask_for_trial(&mut self, now: Mono, full: bool) -> Result<(), Mono> {
         self.prune(now);
         if let Some(until) = self.loss.map(|at| at + DEAD_COUNTS_MS).filter(|until| full && now < *until) {
+            let since = *self.trial_waits.get_or_insert(now);
+            if now < since + TRIAL_WAITS_MS {
+                return Err(until.min(since + TRIAL_WAITS_MS));
+            }
+        }
+        let room = |all: &VecDeque<Mono>, limit| {
+            let surplus = all.len().checked_sub(limit);
+            surplus.and_then(|i| all.get(i)).map(|at| at + MINUTE_MS)
+        };
+        let of_all = room(&self.attempts, ATTEMPTS_BEFORE_TRIAL);
+        let own = of_all.zip(room(&self.trials, OF_TRIALS)).map(|(all, own)| all.min(own));
+        self.turn_of_trial = own.max(room(&self.attempts, ATTEMPTS));
+        if let Some(until) = self.turn_of_trial {
             return Err(until);
         }
-        let surplus = self.attempts.len().checked_sub(ATTEMPTS_BEFORE_TRIAL);
-        if let Some(at) = surplus.and_then(|i| self.attempts.get(i)) {
-            return Err(at + MINUTE_MS);
-        }
+        self.trial_waits = None;
         self.attempts.push_back(now);
+        self.trials.push_back(now);
         Ok(())
     }
 
@@ -108,6 +132,9 @@ impl Connects {
     fn prune(&mut self, now: Mono) {
         while self.attempts.front().is_some_and(|at| *at + MINUTE_MS <= now) {
             self.attempts.pop_front();
+        }
+        while self.trials.front().is_some_and(|at| *at + MINUTE_MS <= now) {
+            self.trials.pop_front();
         }
         while self.lively.front().is_some_and(|(at, _)| *at + MINUTE_MS <= now) {
             self.lively.pop_front();
@@ -201,9 +228,11 @@ mod tests {
         for at in 0..14 {
             connects.ask(at, 0).unwrap();
         }
-        assert_eq!(connects.ask_for_trial(20, false), Err(MINUTE_MS));
-        assert_eq!(connects.ask(20, 0), Ok(()), "which go on");
-        assert_eq!(connects.ask_for_trial(MINUTE_MS, false), Err(MINUTE_MS + 1), "{connects:?}");
+        for at in [20, 21] {
+            assert_eq!(connects.ask_for_trial(at, false), Ok(()), "a few are its own");
+        }
+        assert_eq!(connects.ask_for_trial(22, false), Err(MINUTE_MS + 2), "{connects:?}");
+        assert_eq!(connects.ask(22, 0), Ok(()), "which go on");
         assert_eq!(connects.ask_for_trial(2 * MINUTE_MS, false), Ok(()));
         connects.lost(3 * MINUTE_MS, 0);
         let later = 3 * MINUTE_MS + DEAD_COUNTS_MS;
@@ -213,5 +242,47 @@ mod tests {
             "the dead socket may still count"
         );
         assert_eq!(connects.ask_for_trial(later, true), Ok(()));
+    }
+
+    #[test]
+    fn a_socket_that_never_opens_does_not_starve_trials() {
+        let mut connects = Connects::default();
+        connects.lives(0, 8);
+        for full in [false, true] {
+            let mut trials = Vec::new();
+            for now in 0..300_000 {
+                if now % 4_000 == 0 && connects.ask(now, 0).is_ok() {
+                    connects.lost(now, 0);
+                }
+                if now % 100 == 0 && connects.ask_for_trial(now, full).is_ok() {
+                    trials.push(now);
+                }
+            }
+            let longest = trials.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+            assert!(longest <= MINUTE_MS + TRIAL_WAITS_MS, "full: {full}, {trials:?}");
+            connects = Connects::default();
+            connects.lives(0, 8);
+        }
+    }
+
+    #[test]
+    fn sockets_with_streams_leave_the_attempts_of_a_trial_that_waits() {
+        let mut connects = Connects::default();
+        connects.lives(0, 8);
+        let mut trials = Vec::new();
+        for now in 0..300_000 {
+            // More than one minute has room for.
+            if now % 500 == 0 && connects.ask(now, 0).is_ok() {
+                connects.lost(now, 0);
+            }
+            if now > 30_000 && now % 100 == 50 && connects.ask_for_trial(now, false).is_ok() {
+                trials.push(now);
+            }
+        }
+        assert!(trials.len() >= 4 * OF_TRIALS, "{trials:?}");
+        assert!(
+            (0..100).filter(|ms| connects.ask(900_000 + ms, 0).is_ok()).count() == ATTEMPTS,
+            "and no more"
+        );
     }
 }

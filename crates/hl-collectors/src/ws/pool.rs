@@ -170,9 +170,9 @@ impl WsPool {
         self.slots.iter().map(|slot| lock(&slot.view).clone()).filter(|view| view.wanted > 0).collect()
     }
 
-    /// What is left alone for a while, because it ends sockets or was refused.
+    /// What is left alone for a while, because it ends sockets or was refused; and what has waited for its trial for long.
     pub fn quarantined(&self) -> Vec<Quarantined> {
-        lock(&self.trials).quarantined()
+        lock(&self.trials).quarantined(self.mono.now())
     }
 
     /// Waits for coins that end sockets: the exchange may not have them any more. Says each once for every trial that it

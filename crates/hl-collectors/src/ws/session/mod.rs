@@ -387,7 +387,8 @@ impl Session {
                 self.data(now, StreamKey::Book(book.coin, book.variant), Records::Books(vec![book]), out);
             }
             Frame::Bbo(bbo) => {
-                self.newest_bbo = self.newest_bbo.max(Some(bbo.time));
+                // A stamp of the future says nothing of how far the exchange has come.
+                self.newest_bbo = self.newest_bbo.max(Some(bbo.time).filter(|time| *time <= exchange));
                 self.data(now, StreamKey::Bbo(bbo.coin), Records::Bbos(vec![bbo]), out);
             }
             Frame::Candle(bar) => {

@@ -19,9 +19,7 @@ const STAMP_MARGIN_MS: i64 = 1_000;
 /// A ping without an answer.
 #[derive(Clone, Copy, Debug)]
 struct Open {
-    /// When it was sent.
-    at: Mono,
-    /// The same in exchange time.
+    /// When it was sent, in exchange time.
     exchange: TimeMs,
     /// Since when its answer is waited for: the process may have stood still meanwhile.
     since: Mono,
@@ -38,6 +36,15 @@ pub(super) enum Beat {
     HalfOpen,
 }
 
+/// The process stood still.
+#[derive(Clone, Copy, Debug)]
+struct Stall {
+    /// Until when.
+    until: Mono,
+    /// How many pongs may answer pings from before.
+    older: u32,
+}
+
 /// The pings of one socket.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pings {
@@ -46,19 +53,29 @@ pub(super) struct Pings {
     open: Option<Open>,
     /// When the last frame came, of whatever sort.
     heard: Mono,
-    /// A ping stayed unanswered although frames came. From then on it is not known which ping a pong answers, so pongs prove
-    /// nothing; stamps do.
+    /// Pings less pongs. Pongs come in the order of their pings, so each answers the oldest of these, or a later one.
+    unanswered: u32,
+    /// A ping stayed unanswered although frames came. From then on it is not known which ping a pong answers, so it proves
+    /// no time; stamps do.
     missing: bool,
     /// When stamps are looked at again.
     stamps_due: Mono,
-    /// The process stood still until then: what comes before the answer to a later ping may have waited meanwhile.
-    stood_still: Option<Mono>,
+    /// What comes before the answer to a later ping may have waited meanwhile.
+    stall: Option<Stall>,
 }
 
 impl Pings {
     /// Of a socket that has just opened.
     pub(super) fn new(now: Mono, first: Mono) -> Self {
-        Self { due: first, open: None, heard: now, missing: false, stamps_due: now, stood_still: None }
+        Self {
+            due: first,
+            open: None,
+            unanswered: 0,
+            heard: now,
+            missing: false,
+            stamps_due: now,
+            stall: None,
+        }
     }
 
     /// How often to ping.
@@ -73,7 +90,7 @@ impl Pings {
 
     /// The process did not run for a while, until now.
     pub(super) fn stood_still(&mut self, now: Mono) {
-        self.stood_still = Some(now);
+        self.stall = Some(Stall { until: now, older: self.unanswered });
         self.due = now;
         self.heard = now;
         if let Some(open) = &mut self.open {
@@ -83,7 +100,7 @@ impl Pings {
 
     /// Whether what comes may have waited while this process stood still.
     pub(super) fn may_be_stale(&self) -> bool {
-        self.stood_still.is_some()
+        self.stall.is_some()
     }
 
     /// Whether a ping stayed unanswered while data came.
@@ -93,9 +110,12 @@ impl Pings {
 
     /// A pong came. Up to which exchange time everything sent has been seen, where it proves that.
     pub(super) fn pong(&mut self) -> Option<TimeMs> {
-        let open = self.open.take().filter(|_| !self.missing)?;
-        self.stood_still.take_if(|until| *until <= open.at);
-        Some(open.exchange)
+        self.unanswered = self.unanswered.checked_sub(1)?;
+        match &mut self.stall {
+            Some(stall) if stall.older > 0 => stall.older -= 1,
+            stall => *stall = None,
+        }
+        self.open.take().filter(|_| !self.missing).map(|open| open.exchange)
     }
 
     /// A frame of data came. Up to which exchange time everything sent has been seen, where pongs do not prove that, and
@@ -106,7 +126,7 @@ impl Pings {
         }
         // A stamp of the future proves no more than that it is now.
         let sent = stamp(frame)?.min(exchange);
-        self.stood_still.take_if(|until| *until + STAMP_MARGIN_MS <= now - exchange.since(sent));
+        self.stall.take_if(|stall| stall.until + STAMP_MARGIN_MS <= now - exchange.since(sent));
         self.stamps_due = now + PING_FOR_PROOF_MS;
         Some(sent)
     }
@@ -125,7 +145,8 @@ impl Pings {
         if now < self.due {
             return Beat::Rest;
         }
-        self.open.get_or_insert(Open { at: now, exchange, since: now });
+        self.open.get_or_insert(Open { exchange, since: now });
+        self.unanswered = self.unanswered.saturating_add(1);
         self.due = now + self.every_ms(needs_proof);
         Beat::Ping
     }

@@ -116,14 +116,14 @@ impl Trials {
         }
         for stream in &death.suspects {
             let whole = stream.coin().filter(|coin| !death.proved.contains(coin));
-            self.cases.suspect(*stream, whole.map(&of_coin));
+            self.cases.suspect(now, *stream, whole.map(&of_coin));
         }
     }
 
     /// The exchange refused a stream, in words that quote it: no evidence is needed.
     pub fn refused(&mut self, now: Mono, stream: StreamKey, words: &str, out: &mut Vec<Act>) {
-        self.cases.suspect(stream, None);
-        self.convict(now, stream, format!("the exchange answers {words:?}"), out);
+        self.cases.suspect(now, stream, None);
+        self.convicted_in_words(now, stream, words, out);
     }
 
     /// A stream is wanted from now on.
@@ -151,10 +151,10 @@ impl Trials {
         self.version
     }
 
-    /// What is in quarantine.
+    /// What is in quarantine, and what should have been tried long ago: it is held as well.
     #[must_use]
-    pub fn quarantined(&self) -> Vec<Quarantined> {
-        self.cases.quarantined()
+    pub fn quarantined(&self, now: Mono) -> Vec<Quarantined> {
+        self.cases.quarantined(now)
     }
 
     /// Coins that were found guilty since this was last asked: the exchange may not have them any more.
@@ -203,7 +203,7 @@ impl Trials {
                 match probe {
                     Probe::Held(stream) if !words.starts_with("Already subscribed: ") => {
                         self.on_the_way = None;
-                        self.convict(now, stream, format!("the exchange answers {words:?}"), out);
+                        self.convicted_in_words(now, stream, words, out);
                     }
                     // The socket lives with it.
                     Probe::Held(_) | Probe::Mids | Probe::Ping => self.survived(now, probe, out),
@@ -220,13 +220,14 @@ impl Trials {
             out.push(Act::Send(Request::unsubscribe(&subscription).to_text()));
         }
         if let Probe::Held(stream) = probe {
-            out.extend(self.cases.acquit(stream).map(Act::Cleared));
+            out.extend(self.cases.acquit(now, stream).map(Act::Cleared));
             self.version += 1;
         }
         if let Some(accused) = self.accused.take() {
             let why = "sockets end without a word when it is subscribed, and live without it".to_owned();
             if self.cases.is_confirmed(accused) {
-                self.convict(now, accused, why, out);
+                let case = self.cases.convict(now, accused, why);
+                self.convicted(accused, case, out);
             } else {
                 self.cases.strike(accused);
             }
@@ -236,8 +237,14 @@ impl Trials {
         }
     }
 
-    fn convict(&mut self, now: Mono, stream: StreamKey, why: String, out: &mut Vec<Act>) {
-        if let Some(quarantined) = self.cases.convict(now, stream, why) {
+    /// The words name the stream, and say nothing of the others of its coin.
+    fn convicted_in_words(&mut self, now: Mono, stream: StreamKey, words: &str, out: &mut Vec<Act>) {
+        let case = self.cases.convict_alone(now, stream, format!("the exchange answers {words:?}"));
+        self.convicted(stream, case, out);
+    }
+
+    fn convicted(&mut self, stream: StreamKey, case: Option<Quarantined>, out: &mut Vec<Act>) {
+        if let Some(quarantined) = case {
             self.convicted.extend(stream.coin());
             self.version += 1;
             out.push(Act::Convicted(quarantined));

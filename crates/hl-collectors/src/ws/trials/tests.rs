@@ -67,6 +67,17 @@ impl Rig {
         self.trials.suspect(self.now, &death(suspects, proved), of_coin);
     }
 
+    fn refused(&mut self, stream: &str) {
+        let mut acts = Vec::new();
+        self.trials.refused(self.now, key(stream), "Invalid subscription", &mut acts);
+        acts.into_iter().for_each(|act| self.obey(act));
+    }
+
+    fn in_quarantine(&self) -> Vec<StreamKey> {
+        let is = |stream: &StreamKey| self.trials.hold(*stream) == Hold::Quarantine;
+        keys(&STREAMS).into_iter().filter(is).collect()
+    }
+
     fn held(&self) -> Vec<StreamKey> {
         keys(&STREAMS).into_iter().filter(|stream| self.trials.hold(*stream) != Hold::No).collect()
     }
@@ -174,7 +185,7 @@ fn a_quarantine_begins_short_doubles_and_ends_when_the_name_is_good_again() {
     for (failed, pause) in (1..).zip([30_000, 60_000, 120_000, 240_000, 480_000, 600_000, 600_000]) {
         assert_eq!((rig.convicted.len(), rig.convicted.last().unwrap().failed), (failed as usize, failed));
         let next = rig.trials.next_deadline().unwrap();
-        assert_eq!(rig.trials.quarantined()[0].next, next);
+        assert_eq!(rig.trials.quarantined(rig.now)[0].next, next);
         assert!((pause - 2_000..=pause).contains(&(next - rig.now)), "{pause}: {}", next - rig.now);
         let opened = rig.opened;
         rig.pass(next - rig.now - 1);
@@ -185,7 +196,7 @@ fn a_quarantine_begins_short_doubles_and_ends_when_the_name_is_good_again() {
     rig.bad.clear();
     rig.pass(LONGEST_PAUSE_MS);
     assert_eq!((rig.held(), rig.cleared.as_slice()), (vec![], ["ETH".to_owned()].as_slice()));
-    assert!(!rig.open && rig.trials.quarantined().is_empty());
+    assert!(!rig.open && rig.trials.quarantined(rig.now).is_empty());
     assert_eq!(rig.trials.next_deadline(), None);
 }
 
@@ -320,8 +331,71 @@ fn where_there_is_no_room_a_trial_waits_and_what_is_suspected_stays_held() {
     assert_eq!(acts, [Act::Connect]);
     rig.trials.wait(rig.now + 20_000);
     assert_eq!(rig.trials.next_deadline(), Some(rig.now + 20_000));
-    rig.pass(19_999);
+    rig.pass(9_999);
+    assert_eq!(rig.trials.quarantined(rig.now), []);
+    rig.pass(10_000);
     assert_eq!((rig.held(), rig.opened), (keys(&ETH), 0));
+    let told = &rig.trials.quarantined(rig.now)[0];
+    assert_eq!((told.subject.as_str(), told.streams.len(), told.failed), ("ETH", 4, 0), "it shows");
     rig.pass(1_000);
     assert_eq!((rig.held(), rig.opened), (vec![], 1));
+    assert_eq!(rig.trials.quarantined(rig.now), []);
+}
+
+#[test]
+fn one_stream_in_quarantine_takes_no_other_of_its_coin_along_without_a_trial() {
+    let mut rig = Rig::new(&["bbo/BTC"]);
+    rig.refused("bbo/BTC");
+    // An ordinary death.
+    rig.suspect(&["trades/BTC"], &[]);
+    assert_eq!(rig.in_quarantine(), keys(&["bbo/BTC"]));
+    assert_eq!(rig.held(), keys(&["trades/BTC", "bbo/BTC", "book/BTC"]), "the others are on trial");
+    rig.pass(1_000);
+    assert_eq!((rig.held(), rig.convicted.len()), (keys(&["bbo/BTC"]), 1), "and are back at once");
+    assert_eq!(rig.trials.quarantined(rig.now)[0].streams, keys(&["bbo/BTC"]));
+    // Where the coin itself has gone meanwhile, it is found out, and what was alone in quarantine has its own time.
+    rig.bad = keys(&STREAMS[..3]).into_iter().collect();
+    rig.suspect(&["trades/BTC"], &[]);
+    rig.pass(2_000);
+    let subjects: Vec<_> = rig.trials.quarantined(rig.now).into_iter().map(|case| case.subject).collect();
+    assert_eq!((rig.in_quarantine(), subjects), (keys(&STREAMS[..3]), vec!["BTC".into(), "bbo/BTC".into()]));
+    rig.bad.clear();
+    rig.pass(FIRST_PAUSE_MS);
+    assert_eq!((rig.held(), rig.trials.quarantined(rig.now)), (vec![], vec![]));
+}
+
+#[test]
+fn an_outage_lets_go_of_what_is_suspected_beside_a_quarantine() {
+    let mut rig = Rig::new(&[]);
+    rig.refused("bbo/BTC");
+    rig.ill = Ill::Refused;
+    rig.suspect(&["trades/BTC"], &[]);
+    rig.pass(1_000);
+    assert_eq!(rig.held(), keys(&["bbo/BTC"]));
+}
+
+#[test]
+fn one_death_by_chance_does_not_convict_beside_a_quarantine() {
+    let mut rig = Rig::new(&["trades/BTC"]);
+    rig.refused("bbo/BTC");
+    rig.suspect(&["trades/BTC"], &["BTC"]);
+    while rig.opened < 2 {
+        let mut acts = Vec::new();
+        rig.trials.tick(rig.now, &mut acts);
+        acts.into_iter().for_each(|act| rig.obey(act));
+    }
+    rig.bad.clear();
+    rig.pass(2_000);
+    assert_eq!((rig.held(), rig.convicted.len()), (keys(&["bbo/BTC"]), 1));
+}
+
+#[test]
+fn what_is_refused_in_words_while_its_coin_is_suspected_goes_alone() {
+    let mut rig = Rig::new(&[]);
+    rig.suspect(&["trades/BTC", "bbo/BTC"], &[]);
+    rig.refused("bbo/BTC");
+    assert_eq!(rig.in_quarantine(), keys(&["bbo/BTC"]));
+    assert_eq!(rig.held(), keys(&["trades/BTC", "bbo/BTC", "book/BTC"]));
+    rig.pass(1_000);
+    assert_eq!(rig.held(), keys(&["bbo/BTC"]));
 }

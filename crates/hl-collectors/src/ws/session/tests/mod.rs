@@ -295,6 +295,56 @@ fn after_standing_still_frames_without_a_time_wait_for_the_answer_to_a_new_ping(
 }
 
 #[test]
+fn after_standing_still_a_pong_that_was_lost_before_delays_mids_by_one_ping() {
+    for lost in [1, 2, 5] {
+        let mut rig = Rig::live(&["mids", "context/BTC"]);
+        rig.answers_pings = false;
+        while rig.session.counters().unanswered == 0 {
+            rig.pass(1_000);
+            rig.data("mids");
+        }
+        for _ in 2..lost {
+            rig.pass(PING_FOR_PROOF_MS);
+            rig.data("mids");
+        }
+        rig.answers_pings = true;
+        rig.now += 4_000;
+        rig.session.stood_still(rig.now);
+        let brings_mids = |rig: &mut Rig, ms| {
+            rig.pass(ms);
+            rig.read_all();
+            rig.offers.clear();
+            rig.data("mids");
+            !rig.offers.is_empty()
+        };
+        assert!(!brings_mids(&mut rig, 1), "that pong may be an old one");
+        let waits = (0..10).take_while(|_| !brings_mids(&mut rig, PING_FOR_PROOF_MS)).count();
+        assert!(waits < lost, "{lost} lost, {waits}");
+    }
+}
+
+#[test]
+fn a_best_bid_and_offer_of_the_future_does_not_say_how_far_the_pushes_have_come() {
+    let mut rig = Rig::live(&["bbo/BTC", "bbo/C0"]);
+    rig.pass(1_000);
+    let time = rig.exchange();
+    rig.data("bbo/C0");
+    rig.frame(data(key("bbo/C0"), rig.now + 60_000));
+    rig.offers.clear();
+    rig.pass(2 * PING_FOR_PROOF_MS);
+    rig.read_all();
+    let proofs: Vec<_> = rig
+        .offers
+        .iter()
+        .filter_map(|offer| match offer.content {
+            Content::Proof { sent } => Some(sent),
+            _ => None,
+        })
+        .collect();
+    assert!(!proofs.is_empty() && proofs.iter().all(|sent| *sent == time), "{proofs:?} {time:?}");
+}
+
+#[test]
 fn a_socket_that_brings_data_stays_without_pongs_and_stamps_prove_bars() {
     let mut rig = Rig::live(&["candle/BTC/1m", "bbo/BTC", "mids"]);
     rig.answers_pings = false;
