@@ -300,12 +300,37 @@ pub async fn give_up(
     }
     let old = Span { from: span.from, to: span.to.min(until) };
     let pieces = store.claim_whole_gaps(stream, old, epoch).await?;
+    lose(store, epoch, stream, pieces).await?;
+    Ok(stays)
+}
+
+/// Gives up what of the open gaps of a stream lies inside `span` for good. A gap that sticks out is split.
+///
+/// # Errors
+/// When the store fails.
+pub async fn give_up_part(
+    store: &dyn Store,
+    epoch: Epoch,
+    stream: StreamKey,
+    span: Span,
+) -> Result<(), StoreError> {
+    let pieces = store.claim_gaps(stream, span, epoch).await?;
+    lose(store, epoch, stream, pieces).await
+}
+
+/// Gives claimed pieces up, and the claim back.
+async fn lose(
+    store: &dyn Store,
+    epoch: Epoch,
+    stream: StreamKey,
+    pieces: Vec<Span>,
+) -> Result<(), StoreError> {
     if pieces.is_empty() {
-        return Ok(stays);
+        return Ok(());
     }
     let changes = pieces.into_iter().map(|span| (stream, Change::GapLost { span })).collect();
     let committed = store.commit(Arc::new(Batch { token: store.token(), changes })).await;
     // Claims go back also where the store failed: they would stay for as long as this process lives.
     store.unclaim(epoch).await?;
-    committed.map(|_| stays)
+    committed.map(drop)
 }

@@ -380,6 +380,51 @@ async fn what_fails_for_ever_is_asked_for_ever_less_often_and_told() {
     }
 }
 
+/// Hours of which the exchange never has a row, one after the other.
+#[tokio::test(start_paused = true)]
+async fn settlements_that_never_come_are_given_up_after_a_day_also_where_hours_adjoin() {
+    let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Funding(coin()));
+    let store = Arc::new(store(&folder, stream, &[span(0, 120)]).await);
+    let past = Arc::new(Empty::default());
+    let begun = Instant::now();
+    // The second hour is over half an hour after the job begins.
+    let now = move || TimeMs(90 * MINUTE + i64::try_from(begun.elapsed().as_millis()).unwrap());
+    let epoch = Epoch { token: store.token(), local: 7 };
+    past.now.set(Box::new(now)).ok().unwrap();
+    let job = BackfillGaps::new(store.clone(), past.clone(), epoch, Box::new(now), Box::new(|_, _| ()));
+    let mut given_up = Vec::new();
+    while begun.elapsed() < Duration::from_secs(30 * 3_600) {
+        tokio::time::sleep_until(job.next_due().unwrap()).await;
+        job.run().await;
+        let lost = states(&folder, stream).await;
+        let lost = lost.iter().filter(|(_, state)| *state == GapState::Unrecoverable).count();
+        given_up.resize(lost, begun.elapsed().as_secs() / 3_600);
+    }
+    assert_eq!(given_up, [24, 24], "each a day after it was first asked for, or up to an hour later");
+    let lost = [span(0, 60), span(60, 120)].map(|hour| (hour, GapState::Unrecoverable));
+    assert_eq!(states(&folder, stream).await, lost);
+    let asked = past.asked.lock().unwrap().len();
+    assert!(asked < 100, "asked {asked} times");
+}
+
+type Now = Box<dyn Fn() -> TimeMs + Send + Sync>;
+
+/// A past of settlements without a row.
+#[derive(Default)]
+struct Empty {
+    now: std::sync::OnceLock<Now>,
+    asked: Mutex<Vec<Span>>,
+}
+
+impl Past for Empty {
+    fn page(&self, _: StreamKey, piece: Span, _: u32) -> BoxFuture<'_, Result<Page, FetchError>> {
+        let over = TimeMs(self.now.get().unwrap()().0 / (60 * MINUTE) * (60 * MINUTE));
+        let about = (piece.from < over).then(|| Span::new(piece.from, piece.to.min(over)));
+        self.asked.lock().unwrap().extend(about);
+        Box::pin(async move { Ok(Page::nothing(about)) })
+    }
+}
+
 /// A past that fails in one way.
 struct Failing {
     cause: Cause,

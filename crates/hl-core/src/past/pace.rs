@@ -16,13 +16,20 @@ const GIVEN_UP_MS: i64 = 24 * 3_600_000;
 /// trade has no bars, and no answer about it comes to an end.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Patience {
-    streams: BTreeMap<StreamKey, BTreeMap<Span, Stuck>>,
+    streams: BTreeMap<StreamKey, Waiting>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+struct Waiting {
+    stuck: BTreeMap<Span, Stuck>,
+    /// Since when each part is asked for in vain of what is given up by time. Parts that adjoin are asked for as one, and
+    /// yet each has its own time.
+    since: BTreeMap<Span, TimeMs>,
 }
 
 /// How a piece is waited for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Stuck {
-    since: TimeMs,
     pause_ms: i64,
     due: TimeMs,
 }
@@ -31,8 +38,8 @@ impl Patience {
     /// What of these pieces of a stream is to be asked for now.
     #[must_use]
     pub fn due(&self, stream: StreamKey, pieces: &[Span], now: TimeMs) -> Vec<Span> {
-        let Some(stuck) = self.streams.get(&stream) else { return pieces.to_vec() };
-        let waits = stuck.iter().filter(|(_, stuck)| now < stuck.due).map(|(piece, _)| *piece);
+        let Some(waiting) = self.streams.get(&stream) else { return pieces.to_vec() };
+        let waits = waiting.stuck.iter().filter(|(_, stuck)| now < stuck.due).map(|(piece, _)| *piece);
         waits.fold(pieces.to_vec(), |left, piece| without(&left, piece))
     }
 
@@ -46,25 +53,28 @@ impl Patience {
         now: TimeMs,
     ) -> Vec<Span> {
         let before = self.streams.remove(&stream).unwrap_or_default();
-        let is_asked = |piece: Span| !inside(asked, piece).is_empty();
-        let mut after: BTreeMap<Span, Stuck> = before
-            .iter()
-            .filter(|(piece, _)| !is_asked(**piece) && !inside(open, **piece).is_empty())
-            .map(|(piece, stuck)| (*piece, *stuck))
-            .collect();
-        let keeps_all = stream.spec().history == History::All;
+        let is_kept = |piece: Span| inside(asked, piece).is_empty() && !inside(open, piece).is_empty();
+        let mut after = Waiting::default();
+        after.stuck.extend(before.stuck.iter().filter(|(piece, _)| is_kept(**piece)));
+        after.since.extend(before.since.iter().filter(|(piece, _)| is_kept(**piece)));
+        let by_time = match stream.spec().history {
+            History::All => stays,
+            _ => &[],
+        };
         let mut given_up = Vec::new();
-        for piece in stays {
-            let was = before.get(piece);
-            let since = was.map_or(now, |stuck| stuck.since);
-            if keeps_all && now.since(since) >= GIVEN_UP_MS {
-                given_up.push(*piece);
-                continue;
+        for (part, since) in by_time.iter().flat_map(|piece| before.since_of(*piece, now)) {
+            if now.since(since) >= GIVEN_UP_MS {
+                given_up.push(part);
+            } else {
+                after.since.insert(part, since);
             }
-            let pause_ms = was.map_or(FIRST_MS, |stuck| (2 * stuck.pause_ms).min(LONGEST_MS));
-            after.insert(*piece, Stuck { since, pause_ms, due: now + pause_ms });
         }
-        if !after.is_empty() {
+        let left = given_up.iter().fold(stays.to_vec(), |left, part| without(&left, *part));
+        for piece in left {
+            let pause_ms = before.pause_of(piece).map_or(FIRST_MS, |pause_ms| (2 * pause_ms).min(LONGEST_MS));
+            after.stuck.insert(piece, Stuck { pause_ms, due: now + pause_ms });
+        }
+        if after != Waiting::default() {
             self.streams.insert(stream, after);
         }
         given_up
@@ -78,7 +88,27 @@ impl Patience {
     /// When the next piece is due; none where nothing is waited for.
     #[must_use]
     pub fn next(&self) -> Option<TimeMs> {
-        self.streams.values().flat_map(BTreeMap::values).map(|stuck| stuck.due).min()
+        self.streams.values().flat_map(|waiting| waiting.stuck.values()).map(|stuck| stuck.due).min()
+    }
+}
+
+impl Waiting {
+    /// The parts of a piece, each with the time since when it is asked for in vain.
+    fn since_of(&self, piece: Span, now: TimeMs) -> Vec<(Span, TimeMs)> {
+        let (mut parts, mut new) = (Vec::new(), vec![piece]);
+        for (known, since) in &self.since {
+            parts.extend(inside(&new, *known).into_iter().map(|part| (part, *since)));
+            new = without(&new, *known);
+        }
+        parts.extend(new.into_iter().map(|part| (part, now)));
+        parts
+    }
+
+    /// The shortest pause of what a piece consists of; none where a part of it is new.
+    fn pause_of(&self, piece: Span) -> Option<i64> {
+        let known = self.stuck.iter().filter(|(known, _)| known.overlaps(piece));
+        let new = known.clone().fold(vec![piece], |left, (known, _)| without(&left, *known));
+        known.map(|(_, stuck)| stuck.pause_ms).min().filter(|_| new.is_empty())
     }
 }
 
@@ -124,6 +154,24 @@ mod tests {
         assert_eq!(patience.due(stream, &[old, new], TimeMs(20_000)), [old]);
         patience.retain(|_| false);
         assert_eq!(patience.next(), None);
+    }
+
+    #[test]
+    fn parts_that_adjoin_are_asked_for_as_one_and_given_up_each_at_its_time() {
+        let stream: StreamKey = "funding/BTC".parse().unwrap();
+        let (first, second, both) = (span(0, 9), span(9, 12), span(0, 12));
+        let mut patience = Patience::default();
+        let hour = LONGEST_MS;
+        assert_eq!(patience.settle(stream, &[first], &[first], &[first], TimeMs(0)), []);
+        assert_eq!(patience.settle(stream, &[both], &[second], &[second], TimeMs(hour)), []);
+        for asked in 2..24 {
+            assert_eq!(patience.settle(stream, &[both], &[both], &[both], TimeMs(asked * hour)), []);
+        }
+        let day = TimeMs(GIVEN_UP_MS);
+        assert_eq!(patience.settle(stream, &[both], &[both], &[both], day), [first]);
+        assert_eq!(patience.next(), Some(day + hour), "and the rest is not asked for as if it were new");
+        assert_eq!(patience.settle(stream, &[second], &[second], &[second], day + hour), [second]);
+        assert_eq!(patience, Patience::default());
     }
 
     #[test]

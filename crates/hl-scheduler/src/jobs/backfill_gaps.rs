@@ -252,7 +252,7 @@ impl BackfillGaps {
         let now = (self.exchange_now)();
         let given_up = self.patience().settle(stream, &filled.claimed, &filled.asked, &filled.stuck, now);
         for span in &given_up {
-            backfill::give_up(self.store.as_ref(), self.epoch, stream, *span, span.to).await?;
+            backfill::give_up_part(self.store.as_ref(), self.epoch, stream, *span).await?;
         }
         if !filled.stuck.is_empty() {
             debug!(%stream, pieces = filled.stuck.len(), "no answer settles these pieces; asking more rarely");
