@@ -8,11 +8,12 @@
 //! - A bar is proven where the answer holds it, or one on each side of it: a minute without trades has no bar.
 //! - A settlement is proven where the answer holds the row of its hour: the exchange settles every hour.
 //! - Of trades only what lies between the first and the last of an answer is proven.
-//! - Where a row lies that cannot be read nothing is proven, and asking again would bring the same: that part is a gap with
-//!   the cause `undecodable`.
+//! - Where a row lies that cannot be read nothing is proven: that part is a gap with the cause `undecodable`. It is not asked
+//!   for more widely, since the exchange has it, but again like any other, since one bad answer is no proof of the next.
 //!
 //! What stays open ends in one of three ways: a later answer holds a row on each side; it is older than what the exchange
-//! keeps, and is lost; or, of funding, of which everything is kept, it was asked for in vain for a day, and is lost.
+//! keeps, and is lost; or it was asked for in vain for a day, and is lost: funding, of which everything is kept, and what
+//! could not be read in any answer of that day.
 
 mod bars;
 mod funding;
@@ -39,7 +40,7 @@ pub struct Page {
     pub proven: Vec<(Span, Records)>,
     /// The parts that the exchange no longer has.
     pub lost: Vec<Span>,
-    /// The parts in which rows lie that the exchange has and that cannot be read: asking again would bring the same.
+    /// The parts in which rows lie that the exchange has and that cannot be read.
     pub unreadable: Vec<Span>,
     /// The part that was asked about; none where all of the piece is too young to be final.
     pub about: Option<Span>,

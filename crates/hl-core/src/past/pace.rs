@@ -9,7 +9,8 @@ use crate::{StreamKey, TimeMs};
 const FIRST_MS: i64 = 20_000;
 /// … up to this.
 const LONGEST_MS: i64 = 3_600_000;
-/// Of a kind of which the exchange keeps everything, what it did not show for so long is given up, ms.
+/// What the exchange did not show for so long of a kind of which it keeps everything is given up, and so is what could not be
+/// read in any answer for so long, ms.
 const GIVEN_UP_MS: i64 = 24 * 3_600_000;
 
 /// Pieces that answers did not settle, and when each is asked for again: ever more rarely, since a coin that does not
@@ -43,13 +44,15 @@ impl Patience {
         waits.fold(pieces.to_vec(), |left, piece| without(&left, piece))
     }
 
-    /// Of `asked` these pieces stay; of what else is waited for only what is `open` still is. Returns what is given up.
+    /// Of `asked` these pieces stay, some of them because they are `unreadable`; of what else is waited for only what is `open`
+    /// still is. Returns what is given up.
     pub fn settle(
         &mut self,
         stream: StreamKey,
         open: &[Span],
         asked: &[Span],
         stays: &[Span],
+        unreadable: &[Span],
         now: TimeMs,
     ) -> Vec<Span> {
         let before = self.streams.remove(&stream).unwrap_or_default();
@@ -59,7 +62,7 @@ impl Patience {
         after.since.extend(before.since.iter().filter(|(piece, _)| is_kept(**piece)));
         let by_time = match stream.spec().history {
             History::All => stays,
-            _ => &[],
+            _ => unreadable,
         };
         let mut given_up = Vec::new();
         for (part, since) in by_time.iter().flat_map(|piece| before.since_of(*piece, now)) {
@@ -128,7 +131,7 @@ mod tests {
         let mut pauses = Vec::new();
         for _ in 0..11 {
             assert_eq!(patience.due(stream, &piece, now), piece);
-            assert_eq!(patience.settle(stream, &piece, &piece, &piece, now), []);
+            assert_eq!(patience.settle(stream, &piece, &piece, &piece, &[], now), []);
             let next = patience.next().unwrap();
             assert_eq!(patience.due(stream, &piece, next - 1), []);
             pauses.push(next.since(now) / 1_000);
@@ -138,9 +141,9 @@ mod tests {
         // What is new beside it is asked for at once, and what was settled is forgotten.
         let wider = [span(0, 12)];
         assert_eq!(patience.due(stream, &piece, now), piece);
-        patience.settle(stream, &piece, &piece, &piece, now);
+        patience.settle(stream, &piece, &piece, &piece, &[], now);
         assert_eq!(patience.due(stream, &wider, now), [span(9, 12)]);
-        patience.settle(stream, &[], &[], &[], now);
+        patience.settle(stream, &[], &[], &[], &[], now);
         assert_eq!((patience.next(), patience), (None, Patience::default()));
     }
 
@@ -149,8 +152,8 @@ mod tests {
         let stream: StreamKey = "candle/BTC/1m".parse().unwrap();
         let (old, new) = (span(0, 9), span(20, 30));
         let mut patience = Patience::default();
-        patience.settle(stream, &[old], &[old], &[old], TimeMs(0));
-        patience.settle(stream, &[old, new], &[new], &[new], TimeMs(5_000));
+        patience.settle(stream, &[old], &[old], &[old], &[], TimeMs(0));
+        patience.settle(stream, &[old, new], &[new], &[new], &[], TimeMs(5_000));
         assert_eq!(patience.due(stream, &[old, new], TimeMs(20_000)), [old]);
         patience.retain(|_| false);
         assert_eq!(patience.next(), None);
@@ -162,15 +165,40 @@ mod tests {
         let (first, second, both) = (span(0, 9), span(9, 12), span(0, 12));
         let mut patience = Patience::default();
         let hour = LONGEST_MS;
-        assert_eq!(patience.settle(stream, &[first], &[first], &[first], TimeMs(0)), []);
-        assert_eq!(patience.settle(stream, &[both], &[second], &[second], TimeMs(hour)), []);
+        assert_eq!(patience.settle(stream, &[first], &[first], &[first], &[], TimeMs(0)), []);
+        assert_eq!(patience.settle(stream, &[both], &[second], &[second], &[], TimeMs(hour)), []);
         for asked in 2..24 {
-            assert_eq!(patience.settle(stream, &[both], &[both], &[both], TimeMs(asked * hour)), []);
+            assert_eq!(patience.settle(stream, &[both], &[both], &[both], &[], TimeMs(asked * hour)), []);
         }
         let day = TimeMs(GIVEN_UP_MS);
-        assert_eq!(patience.settle(stream, &[both], &[both], &[both], day), [first]);
+        assert_eq!(patience.settle(stream, &[both], &[both], &[both], &[], day), [first]);
         assert_eq!(patience.next(), Some(day + hour), "and the rest is not asked for as if it were new");
-        assert_eq!(patience.settle(stream, &[second], &[second], &[second], day + hour), [second]);
+        assert_eq!(patience.settle(stream, &[second], &[second], &[second], &[], day + hour), [second]);
+        assert_eq!(patience, Patience::default());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_given_up_when_no_answer_of_a_day_could_be() {
+        let stream: StreamKey = "candle/BTC/1m".parse().unwrap();
+        let (piece, bad, day) = ([span(0, 9)], [span(3, 4)], GIVEN_UP_MS);
+        let run = |readable_at: Option<i64>| {
+            let mut patience = Patience::default();
+            let mut given_up = None;
+            for hour in 0..48 {
+                let now = TimeMs(hour * LONGEST_MS);
+                let unreadable = if Some(hour) == readable_at { &[][..] } else { &bad };
+                let now_given_up = patience.settle(stream, &piece, &piece, &piece, unreadable, now);
+                if !now_given_up.is_empty() {
+                    given_up.get_or_insert((hour, now_given_up));
+                }
+            }
+            given_up
+        };
+        assert_eq!(run(None), Some((day / LONGEST_MS, bad.to_vec())), "and nothing of what is beside it");
+        assert_eq!(run(Some(5)), Some((30, bad.to_vec())), "it did not fail in the same way");
+        let mut patience = Patience::default();
+        assert_eq!(patience.settle(stream, &piece, &piece, &bad, &bad, TimeMs(0)), []);
+        assert_eq!(patience.settle(stream, &piece, &piece, &bad, &bad, TimeMs(day)), bad);
         assert_eq!(patience, Patience::default());
     }
 
@@ -179,9 +207,9 @@ mod tests {
         for (stream, gives_up) in [("funding/BTC", true), ("candle/BTC/1m", false)] {
             let stream: StreamKey = stream.parse().unwrap();
             let (mut patience, piece) = (Patience::default(), [span(0, 9)]);
-            assert_eq!(patience.settle(stream, &piece, &piece, &piece, TimeMs(0)), []);
-            assert_eq!(patience.settle(stream, &piece, &piece, &piece, TimeMs(GIVEN_UP_MS - 1)), []);
-            let given_up = patience.settle(stream, &piece, &piece, &piece, TimeMs(GIVEN_UP_MS));
+            assert_eq!(patience.settle(stream, &piece, &piece, &piece, &[], TimeMs(0)), []);
+            assert_eq!(patience.settle(stream, &piece, &piece, &piece, &[], TimeMs(GIVEN_UP_MS - 1)), []);
+            let given_up = patience.settle(stream, &piece, &piece, &piece, &[], TimeMs(GIVEN_UP_MS));
             assert_eq!(given_up, if gives_up { piece.to_vec() } else { vec![] });
             assert_eq!(patience.next().is_none(), gives_up);
         }
