@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use support::process::{Exchange, StoreFile, until};
 
-/// Simulated seconds in a second.
-const SPEED: &str = "30";
+/// Simulated seconds in a second: no pause of the recording may look like a stamp of the future.
+const SPEED: &str = "4";
 
 fn recording() -> Option<PathBuf> {
     let folder = std::env::var_os("HL_CAPTURES_DIR")

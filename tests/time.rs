@@ -38,8 +38,8 @@ async fn gaps(world: &World, stream: Option<StreamKey>) -> Vec<GapRow> {
 }
 
 fn lasting(gaps: &[GapRow], stream: StreamKey) -> Vec<Span> {
-    let lasts = |gap: &&GapRow| gap.state != GapState::Backfilled && gap.cause != Cause::FirstStart;
-    gaps.iter().filter(lasts).filter(|gap| gap.stream == stream).map(|gap| gap.span).collect()
+    let lasts = |gap: &&GapRow| gap.stream == stream && gap.state != GapState::Backfilled;
+    gaps.iter().filter(lasts).map(|gap| gap.span).collect()
 }
 
 #[tokio::test(start_paused = true)]

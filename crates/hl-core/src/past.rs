@@ -7,7 +7,9 @@
 //!
 //! - A bar is proven where the answer holds it, or one on each side of it: a minute without trades has no bar.
 //! - A settlement is proven where the answer holds the row of its hour: the exchange settles every hour.
-//! - Of trades only what lies between the first and the last of an answer is proven.
+//! - Of trades only what lies between the first and the last of an answer is proven, and a gap that begins at its first block
+//!   only from the second on: the answer may begin in the middle of it. Beside a live stream the newest trades are asked for
+//!   once ([`Newest`]).
 //! - Where a row lies that cannot be read nothing is proven: that part is a gap with the cause `undecodable`. It is not asked
 //!   for more widely, since the exchange has it, but again like any other, since one bad answer is no proof of the next.
 //!
@@ -17,13 +19,15 @@
 
 mod bars;
 mod funding;
+mod newest;
 mod pace;
 mod trades;
 
 pub use bars::{BarsQuestion, KEPT_BARS, PAGE_BARS};
 pub use funding::{FUNDING_MS, FundingQuestion, HOURLY_SINCE, PAGE_FUNDING};
+pub use newest::{Newest, NewestPlan, precedence};
 pub use pace::Patience;
-pub use trades::trades;
+pub use trades::{beside, certain, trades};
 
 use crate::decode::{Hole, Rows};
 use crate::ledger::Span;

@@ -472,12 +472,13 @@ impl Engine {
         for id in FALLBACKS {
             self.runner.register(Arc::new(Poll::new(id, self.rest.clone(), self.zero)))?;
         }
-        let (mono, inbox) = (self.mono.clone(), self.inbox.clone());
+        let (mono, inbox, meters) = (self.mono.clone(), self.inbox.clone(), self.meters.clone());
         let mut backfill = BackfillGaps::new(
             self.store.clone(),
             self.rest.clone(),
             self.guard.mint(),
             Box::new(move || mono.exchange()),
+            Box::new(move |stream| meters.owner(stream)),
             Box::new(move |stream, change| inbox.filled(stream, change.clone())),
         );
         if let Some(reach_ms) = self.backfill_ms {

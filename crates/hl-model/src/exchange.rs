@@ -10,6 +10,9 @@ use hl_core::{Coin, Decimal, Interval, Records, StreamKey, TimeMs};
 
 const INTERVAL: Interval = Interval::M1;
 
+/// The minute in which a script of bars begins. Before it nobody traded, and polls ask for minutes before the first bar.
+const FIRST_MINUTE: i64 = 10;
+
 /// From one block to the next: so long that a ring's memory of what is stored runs out within a few of them.
 const BLOCK_MS: i64 = 200_000;
 
@@ -42,8 +45,8 @@ pub(crate) enum Wrong {
     Empty,
     /// It lacks the newest two things that happened.
     Stale,
-    /// It lacks what lies between its oldest and its newest record, something that is stored among that: otherwise nobody
-    /// could see it.
+    /// It lacks every second record, the newest not, and something that is stored behind its oldest one among them: otherwise
+    /// nobody could see it.
     Holed,
 }
 
@@ -53,7 +56,7 @@ impl fmt::Display for Wrong {
             Self::Newest => "has only the newest record",
             Self::Empty => "is empty",
             Self::Stale => "is old",
-            Self::Holed => "has a hole",
+            Self::Holed => "has holes",
         })
     }
 }
@@ -62,6 +65,8 @@ impl fmt::Display for Wrong {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Script {
     pub(crate) stream: StreamKey,
+    /// Exchange time before anything has happened.
+    begin: TimeMs,
     pub(crate) happenings: Vec<Happening>,
     /// How many of them may happen while faults do; the others come when everything is calm again.
     pub(crate) eventful: usize,
@@ -83,25 +88,27 @@ impl Script {
             }
         }
         let eventful = blocks.iter().map(|count| usize::from(*count)).sum();
-        Ok(Self { stream: StreamKey::Trades(coin), happenings, eventful, replay, recent })
+        Ok(Self { stream: StreamKey::Trades(coin), begin: TimeMs(0), happenings, eventful, replay, recent })
     }
 
-    /// Versions of bars: second of sending, minute of the bar, trades counted; a version of no trades says that only time
-    /// passes. Then four calm minutes.
+    /// Versions of bars: second of sending, minute of the bar (both since the script began), trades counted; a version of no
+    /// trades says that only time passes. Then four calm minutes.
     pub(crate) fn bars(versions: &[(i64, i64, u64)]) -> Result<Self, CoinError> {
         let coin = Coin::new("BTC")?;
+        let begin = TimeMs(FIRST_MINUTE * INTERVAL.ms());
         let last = versions.last().map_or(0, |(second, ..)| second / 60);
         let calm: Vec<_> = (last + 1..last + 5)
             .flat_map(|minute| [(minute * 60 + 1, minute, 1), (minute * 60 + 30, 0, 0)])
             .collect();
         let happening = |(second, minute, trades): &(i64, i64, u64)| {
-            let at = TimeMs(second * 1_000);
+            let at = begin + second * 1_000;
             match trades {
                 0 => Happening::Nothing(at),
-                _ => Happening::Bar(at, bar(coin, *minute, *trades)),
+                _ => Happening::Bar(at, bar(coin, FIRST_MINUTE + minute, *trades)),
             }
         };
         Ok(Self {
+            begin,
             stream: StreamKey::Candle(coin, INTERVAL),
             happenings: versions.iter().chain(&calm).map(happening).collect(),
             eventful: versions.len(),
@@ -114,7 +121,7 @@ impl Script {
     pub(crate) fn now(&self, happened: usize) -> TimeMs {
         match happened.checked_sub(1).and_then(|last| self.happenings.get(last)) {
             Some(happening) => happening.at(),
-            None => TimeMs(0),
+            None => self.begin,
         }
     }
 
@@ -246,10 +253,11 @@ impl Wrong {
             Self::Empty => records.clear(),
             Self::Stale => {}
             Self::Holed => {
-                let between = 1..len.saturating_sub(1);
-                if records.get(between.clone()).is_some_and(|hole| hole.iter().any(stored)) {
-                    records.drain(between);
-                }
+                let lacks = |at: usize| (len - at).is_multiple_of(2);
+                let mut between = records.iter().enumerate().skip(1);
+                let seen = between.any(|(at, record)| lacks(at) && stored(record));
+                let mut at = 0..;
+                records.retain(|_| !seen || !at.next().is_some_and(lacks));
             }
         }
         records

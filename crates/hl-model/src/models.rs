@@ -32,8 +32,10 @@ pub enum Name {
     Bars,
     /// The same, every state followed into calm.
     BarsCalm,
-    /// Trades of an exchange that errs.
+    /// Trades of an exchange that errs, with one subscription.
     ErringTrades,
+    /// The same, polled only.
+    ErringPolls,
     /// Bars of an exchange that errs.
     ErringBars,
     /// Two processes, leases and spools.
@@ -50,7 +52,7 @@ pub enum Name {
 
 impl Name {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Trades,
         Self::TradesCalm,
         Self::Standby,
@@ -58,6 +60,7 @@ impl Name {
         Self::Bars,
         Self::BarsCalm,
         Self::ErringTrades,
+        Self::ErringPolls,
         Self::ErringBars,
         Self::Leases,
         Self::LeasesCalm,
@@ -77,6 +80,7 @@ impl Name {
             Self::Bars => "bars",
             Self::BarsCalm => "bars-calm",
             Self::ErringTrades => "erring-trades",
+            Self::ErringPolls => "erring-polls",
             Self::ErringBars => "erring-bars",
             Self::Leases => "leases",
             Self::LeasesCalm => "leases-calm",
@@ -120,9 +124,15 @@ impl Name {
                 Reach::Deep => (Script::bars(LATE)?, bounds([1, 0, 1, 1, 2, 1])),
             },
             Self::ErringTrades => match reach {
-                Reach::Short => (Script::trades(&[1, 1, 1, 1], 2, 4)?, bounds([1, 0, 2, 0, 1, 0])),
-                Reach::Full => (Script::trades(&[1, 1, 1, 1], 2, 4)?, bounds([2, 0, 2, 0, 2, 0])),
+                Reach::Short => (Script::trades(&[1, 1, 1], 2, 1)?, bounds([1, 0, 2, 0, 1, 0])),
+                Reach::Full => (Script::trades(&[1, 1, 1, 1], 2, 4)?, bounds([2, 0, 2, 0, 1, 0])),
                 Reach::Deep => (Script::trades(&[1, 2, 1, 1], 3, 4)?, bounds([3, 0, 3, 0, 2, 0])),
+            },
+            // Blocks of one trade: of a block that an answer cut nobody knows what is stored.
+            Self::ErringPolls => match reach {
+                Reach::Short => (Script::trades(&[1, 1, 1, 1, 1], 0, 5)?, bounds([1, 0, 2, 1, 0, 0])),
+                Reach::Full => (Script::trades(&[1, 1, 1, 1, 1], 0, 5)?, bounds([2, 0, 4, 1, 0, 0])),
+                Reach::Deep => (Script::trades(&[1, 1, 1, 1, 1, 1], 0, 6)?, bounds([2, 0, 5, 2, 0, 0])),
             },
             Self::ErringBars => match reach {
                 Reach::Short => (Script::bars(LATE)?, bounds([1, 0, 1, 1, 1, 1])),
@@ -156,8 +166,13 @@ impl Name {
             Self::Standby | Self::StandbyCalm => (Places::Two, 1, Faults { deafen: true, ..one }),
             Self::Bars | Self::BarsCalm => (Places::One, 1, Faults { twice: true, ..one }),
             Self::ErringTrades => {
-                let wrong = &[Wrong::Newest, Wrong::Empty, Wrong::Stale, Wrong::Holed];
+                let wrong = &[Wrong::Newest, Wrong::Empty, Wrong::Stale];
                 (Places::One, 1, Faults { wrong, stale: true, turned: true, die: true, ..Faults::default() })
+            }
+            Self::ErringPolls => {
+                // Behind an answer with only the newest record nobody could see what another lacks before it.
+                let wrong = &[Wrong::Empty, Wrong::Stale, Wrong::Holed];
+                (Places::None, 1, Faults { wrong, ..Faults::default() })
             }
             Self::ErringBars => {
                 let wrong = &[Wrong::Newest, Wrong::Empty];

@@ -375,7 +375,7 @@ impl Model for Setup {
             properties
                 .push(Property::sometimes("a gap is filled", |_, world: &World| world.ledger.has_filled()));
         }
-        if self.bounds.faults > 0 {
+        if self.bounds.faults > 0 && self.faults.crash {
             properties.push(Property::sometimes("two leases have covered pieces", |_, world: &World| {
                 world.ledger.has_pieces_of_two_tokens()
             }));

@@ -27,6 +27,7 @@ fn no_order_of_events_breaks_a_rule_of_bars() {
 #[test]
 fn no_order_of_events_breaks_a_rule_though_the_exchange_errs() {
     holds(Name::ErringTrades);
+    holds(Name::ErringPolls);
     holds(Name::ErringBars);
 }
 

@@ -115,6 +115,30 @@ pub async fn fill_due(
     done.map(|()| filled)
 }
 
+/// Fills the open gaps of a live `stream` inside `span` as far as the newest records reach, with one request; the rest stays
+/// open. A promoted ring may fill them meanwhile, so they are claimed only once the answer is there, and only what it
+/// settles.
+///
+/// # Errors
+/// When the store fails, or the exchange does after retries.
+pub async fn fill_newest(
+    store: &dyn Store,
+    past: &dyn Past,
+    epoch: Epoch,
+    stream: StreamKey,
+    span: Span,
+    told: Told<'_>,
+) -> Result<u64, BackfillError> {
+    let job = Job { store, past, epoch, stream, told };
+    let page = past::certain(job.page(span, 0).await?);
+    let Some(proven) = page.proven_hull().filter(|proven| proven.ms() > 0) else { return Ok(0) };
+    let pieces = store.claim_gaps(stream, proven, epoch).await?;
+    let filled = past::beside(&page, &pieces).into_iter().map(|(span, records)| job.proven(span, records));
+    let committed = job.commit(filled.collect()).await;
+    store.unclaim(epoch).await?;
+    Ok(committed?)
+}
+
 struct Job<'a> {
     store: &'a dyn Store,
     past: &'a dyn Past,

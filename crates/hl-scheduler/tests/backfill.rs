@@ -13,7 +13,7 @@ use hl_core::record::{Candle, HexBytes, Side, Trade};
 use hl_core::seam::BoxFuture;
 use hl_core::source::{FetchError, Past};
 use hl_core::store::Store;
-use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
+use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, SourceId, StreamKey, TimeMs};
 use hl_runtime::TokioClock;
 use hl_scheduler::Job as _;
 use hl_scheduler::backfill::{self, BackfillError, Filled, Step};
@@ -372,7 +372,14 @@ async fn a_bar_that_cannot_be_read_is_given_up_when_no_answer_of_a_day_could_be(
         let epoch = Epoch { token: store.token(), local: 7 };
         let begun = Instant::now();
         let now = move || TimeMs(90 * MINUTE + i64::try_from(begun.elapsed().as_millis()).unwrap());
-        let job = BackfillGaps::new(store.clone(), past.clone(), epoch, Box::new(now), Box::new(|_, _| ()));
+        let job = BackfillGaps::new(
+            store.clone(),
+            past.clone(),
+            epoch,
+            Box::new(now),
+            Box::new(|_| None),
+            Box::new(|_, _| ()),
+        );
         let of_bar = async || {
             let states = states(&folder, stream).await;
             states.into_iter().find(|(piece, _)| piece.overlaps(span(4, 5))).unwrap()
@@ -417,6 +424,136 @@ impl Past for Unreadable {
     }
 }
 
+/// A job over a store of which this process collects everything from `owner`, at the `minutes`-th minute and later.
+fn job(store: &Arc<SqliteStore>, past: &Arc<Script>, owner: Option<SourceId>, minutes: i64) -> BackfillGaps {
+    let epoch = Epoch { token: store.token(), local: 7 };
+    let begun = Instant::now();
+    let elapsed = move || i64::try_from(begun.elapsed().as_millis()).unwrap();
+    let now = Box::new(move || TimeMs(minutes * MINUTE + elapsed()));
+    BackfillGaps::new(store.clone(), past.clone(), epoch, now, Box::new(move |_| owner), Box::new(|_, _| ()))
+}
+
+async fn run_for(job: &BackfillGaps, length: Duration) {
+    let begun = Instant::now();
+    while job.next_due().unwrap() < begun + length {
+        tokio::time::sleep_until(job.next_due().unwrap()).await;
+        job.run().await;
+    }
+    tokio::time::sleep_until(begun + length).await;
+}
+
+/// An answer that holds the trades of these minutes, as many as the exchange gives.
+fn newest(piece: Span, minutes: &[i64]) -> Result<Page, Cause> {
+    let trades: Vec<_> = minutes.iter().map(|minute| trade(*minute)).collect();
+    Ok(past::trades(coin(), piece, trades, minutes.len()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_newest_trades_close_a_young_gap_with_one_question() {
+    let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Trades(coin()));
+    let store = Arc::new(store(&folder, stream, &[span(80, 98)]).await);
+    let past = Arc::new(Script::of([newest(span(80, 98), &[79, 80, 90, 98, 99])]));
+    let job = job(&store, &past, Some(SourceId::Ws), 100);
+    run_for(&job, Duration::from_secs(3_600)).await;
+    assert_eq!(past.asked(), [span(80, 98)]);
+    assert_eq!(states(&folder, stream).await, [(span(80, 98), GapState::Backfilled)]);
+    let inspect = SqliteStore::inspect(folder.path().join("hl.db")).unwrap();
+    assert_eq!(inspect.rows(stream, span(0, 200)).await.unwrap().len(), 3, "with both of its borders");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_newest_trades_do_not_reach_is_given_up_once_no_ring_can_fill_it() {
+    use GapState::{Backfilled, Open, Unrecoverable};
+    let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Trades(coin()));
+    let store = Arc::new(store(&folder, stream, &[span(10, 20), span(80, 100)]).await);
+    let past = Arc::new(Script::of([newest(span(10, 100), &[98, 99, 100, 101])]));
+    let job = job(&store, &past, Some(SourceId::Ws), 100);
+    run_for(&job, Duration::from_secs(10)).await;
+    let settled = [(span(10, 20), Unrecoverable), (span(80, 99), Open), (span(99, 100), Backfilled)];
+    assert_eq!(states(&folder, stream).await, settled, "what is old is given up without an answer");
+    let other = Epoch { token: store.token(), local: 8 };
+    assert_eq!(store.claim_gaps(stream, span(0, 200), other).await.unwrap(), [span(80, 99)], "it is free");
+    store.unclaim(other).await.unwrap();
+    run_for(&job, Duration::from_secs(120)).await;
+    assert_eq!(states(&folder, stream).await[1], (span(80, 99), Unrecoverable));
+    assert_eq!(past.asked().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_newest_trades_are_not_asked_for_where_that_is_vain() {
+    for (owner, ended, given_up_s) in [
+        (Some(SourceId::Ws), 90, 0..3),
+        (Some(SourceId::Ws), 70, 0..3),
+        // Its polls are the same answer.
+        (Some(SourceId::Rest), 100, 90..125),
+        // Another process may collect it.
+        (None, 100, 600..625),
+    ] {
+        let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Trades(coin()));
+        let store = Arc::new(store(&folder, stream, &[span(60, ended)]).await);
+        let past = Arc::new(Script::of([]));
+        let job = job(&store, &past, owner, 100);
+        let begun = Instant::now();
+        while states(&folder, stream).await[0].1 == GapState::Open {
+            tokio::time::sleep_until(job.next_due().unwrap()).await;
+            job.run().await;
+        }
+        let after = begun.elapsed().as_secs();
+        assert!(given_up_s.contains(&after), "{owner:?} {ended}: {after} s");
+        assert_eq!(past.asked(), []);
+    }
+}
+
+/// However often a socket comes and goes, and leaves a gap each time.
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_asked_for_once_a_minute_at_most() {
+    let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Trades(coin()));
+    let store = Arc::new(store(&folder, stream, &[]).await);
+    let past = Arc::new(Script::of((0..120).map(|_| Ok(Page::nothing(None)))));
+    let job = job(&store, &past, Some(SourceId::Ws), 100);
+    for second in (0..600_i64).step_by(5) {
+        let at = |second: i64| TimeMs(100 * MINUTE + second * 1_000);
+        let change =
+            Change::GapOpened { span: Span::new(at(second - 2), at(second)), cause: Cause::Handover };
+        let batch = Batch { token: store.token(), changes: vec![(stream, change)] };
+        store.commit(Arc::new(batch)).await.unwrap();
+        job.gaps_opened();
+        run_for(&job, Duration::from_secs(5)).await;
+    }
+    let asked = past.asked().len();
+    assert!((8..=11).contains(&asked), "{asked} times in ten minutes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_with_a_hole_closes_nothing() {
+    let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Trades(coin()));
+    let store = Arc::new(store(&folder, stream, &[span(80, 98)]).await);
+    // The trade of the block that ends the gap is stored, and not among them.
+    let past = Arc::new(Script::of([newest(span(80, 98), &[79, 80, 90, 99, 100])]));
+    let job = job(&store, &past, Some(SourceId::Ws), 100);
+    run_for(&job, Duration::from_secs(300)).await;
+    assert_eq!(states(&folder, stream).await, [(span(80, 98), GapState::Unrecoverable)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_fails_is_asked_again_while_the_gap_is_young() {
+    let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Trades(coin()));
+    let store = Arc::new(store(&folder, stream, &[span(80, 98)]).await);
+    let answers = [Err(Cause::Outage), Err(Cause::Outage), newest(span(80, 98), &[79, 80, 90, 98, 99])];
+    let past = Arc::new(Script::of(answers));
+    let job = job(&store, &past, Some(SourceId::Ws), 100);
+    run_for(&job, Duration::from_secs(300)).await;
+    assert_eq!(states(&folder, stream).await, [(span(80, 98), GapState::Backfilled)]);
+    assert!(job.failing().is_none());
+    // And given up as old where no answer ever comes.
+    let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Trades(coin()));
+    let store = Arc::new(self::store(&folder, stream, &[span(80, 98)]).await);
+    let past = Arc::new(Script::of((0..60).map(|_| Err(Cause::Refused))));
+    let job = self::job(&store, &past, Some(SourceId::Ws), 100);
+    run_for(&job, Duration::from_secs(520)).await;
+    assert_eq!(states(&folder, stream).await, [(span(80, 98), GapState::Unrecoverable)]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_fails_for_ever_is_asked_for_ever_less_often_and_told() {
     for (cause, asked_in_a_day) in [(Cause::Undecodable, 20..60), (Cause::Outage, 1_400..3_000)] {
@@ -425,7 +562,14 @@ async fn what_fails_for_ever_is_asked_for_ever_less_often_and_told() {
         let past = Arc::new(Failing { cause, asked: Mutex::default() });
         let epoch = Epoch { token: store.token(), local: 7 };
         let now = Box::new(|| TimeMs(MINUTE * 100));
-        let job = BackfillGaps::new(store.clone(), past.clone(), epoch, now, Box::new(|_, _| ()));
+        let job = BackfillGaps::new(
+            store.clone(),
+            past.clone(),
+            epoch,
+            now,
+            Box::new(|_| None),
+            Box::new(|_, _| ()),
+        );
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(86_400) {
             tokio::time::sleep_until(job.next_due().unwrap()).await;
@@ -450,7 +594,14 @@ async fn settlements_that_never_come_are_given_up_after_a_day_also_where_hours_a
     let now = move || TimeMs(90 * MINUTE + i64::try_from(begun.elapsed().as_millis()).unwrap());
     let epoch = Epoch { token: store.token(), local: 7 };
     past.now.set(Box::new(now)).ok().unwrap();
-    let job = BackfillGaps::new(store.clone(), past.clone(), epoch, Box::new(now), Box::new(|_, _| ()));
+    let job = BackfillGaps::new(
+        store.clone(),
+        past.clone(),
+        epoch,
+        Box::new(now),
+        Box::new(|_| None),
+        Box::new(|_, _| ()),
+    );
     let mut given_up = Vec::new();
     while begun.elapsed() < Duration::from_secs(30 * 3_600) {
         tokio::time::sleep_until(job.next_due().unwrap()).await;

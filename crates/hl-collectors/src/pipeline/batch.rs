@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use hl_core::ledger::{Batch, Cause, Change};
+use hl_core::ledger::{Batch, Cause, Change, Span};
 use hl_core::stream::Conflation;
 use hl_core::{Records, StreamKey, Token};
 
@@ -77,11 +77,30 @@ impl Pending {
     /// Gives rows up: what they would have covered becomes a gap. Returns how many rows were given up.
     pub(super) fn give_up(&mut self, batch: Batch) -> u64 {
         let mut lost = 0;
+        let covered: Vec<_> = batch
+            .changes
+            .iter()
+            .filter_map(|(stream, change)| match change {
+                Change::Covered { span, .. } => Some((*stream, *span)),
+                _ => None,
+            })
+            .collect();
         for (stream, change) in batch.changes {
             match change {
                 // Bars are conflated by key, so they stay small; what makes them final may be in a later batch.
                 change @ Change::Rows { records: Records::Candles(_), .. } => self.push(stream, change),
-                Change::Rows { records, .. } => lost += records.len() as u64,
+                Change::Rows { records, .. } => {
+                    lost += records.len() as u64;
+                    // What came late lies in time that was covered before: it is said to be so no more.
+                    let is_covered = |from, to| {
+                        let contains = |span: Span| span.contains(from) && span.contains(to);
+                        covered.iter().any(|(of, span)| *of == stream && contains(*span))
+                    };
+                    if let Some((from, to)) = records.extent().filter(|(from, to)| !is_covered(*from, *to)) {
+                        let span = Span::new(from - 1, to + 1);
+                        self.push(stream, Change::Doubted { span, cause: Cause::StoreFull });
+                    }
+                }
                 change @ (Change::Covered { .. } | Change::Final { .. })
                     if stream.spec().conflation == Conflation::PerKey =>
                 {
@@ -343,7 +362,8 @@ mod tests {
             of(trades_of("BTC")),
             [gap(1, 2, Cause::StoreFull), Change::Edge(TimeMs(2)), gap(3, 4, Cause::Outage)]
         );
-        assert_eq!(of(funding), []);
+        let late = Change::Doubted { span: span(4, 6), cause: Cause::StoreFull };
+        assert_eq!(of(funding), [late], "what no piece of the batch covers was covered before");
         assert_eq!(of(StreamKey::Bbo(coin("BTC"))), [gap(4, 5, Cause::StoreFull)]);
         let mut whole = vec![rows_under(1, bars(&[(1, 7, 2)]))];
         whole.extend(own);

@@ -82,6 +82,11 @@ impl Meters {
         self.lock().streams.clone()
     }
 
+    /// Who owns a stream.
+    pub fn owner(&self, stream: StreamKey) -> Option<SourceId> {
+        self.lock().streams.get(&stream)?.owner
+    }
+
     /// The edge of a stream as queued.
     pub fn edge(&self, stream: StreamKey) -> Option<TimeMs> {
         self.lock().streams.get(&stream)?.edge

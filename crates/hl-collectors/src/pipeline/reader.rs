@@ -248,10 +248,22 @@ impl Pipeline {
         }
     }
 
-    fn take(&mut self, offer: Offer) {
+    fn take(&mut self, mut offer: Offer) {
+        let (stream, ticket) = (offer.stream, offer.ticket);
+        let is_future = self.keep_of_this_time(stream, &mut offer.content);
+        let is_left = offer.content.records().is_some_and(|records| !records.is_empty());
+        let is_answer = matches!(offer.content, Content::Answer { .. });
+        if !is_future || is_left {
+            self.admit(offer);
+        }
+        // What follows has to join anew, as each answer does anyway.
+        if is_future && !(is_answer && is_left) {
+            self.admit(Offer { stream, ticket, content: Content::Broken { at: self.mono.exchange() } });
+        }
+    }
+
+    fn admit(&mut self, offer: Offer) {
         let mut changes = Vec::new();
-        let content = self.of_this_time(offer.stream, offer.content);
-        let offer = Offer { content, ..offer };
         if let Some(line) = self.warm.get_mut(&offer.stream) {
             line.offer(offer.ticket, offer.content, &self.reconciler, &mut changes);
             return;
@@ -330,18 +342,17 @@ impl Pipeline {
         }
     }
 
-    /// Records from the future are not taken, and what follows has to join anew: a time line never goes back.
-    fn of_this_time(&mut self, stream: StreamKey, content: Content) -> Content {
+    /// Takes records from the future out: a time line never goes back. Whether there were any.
+    fn keep_of_this_time(&mut self, stream: StreamKey, content: &mut Content) -> bool {
         let newest = content.records().and_then(Records::extent).map(|(_, last)| last);
-        match newest.filter(|newest| !self.mono.can_be(*newest)) {
-            None => content,
-            Some(newest) => {
-                if let Some(untold) = self.complaints.due(self.mono.now()) {
-                    warn!(%stream, time = %newest, untold, "a record from the future: not taken");
-                }
-                Content::Broken { at: self.mono.exchange() }
-            }
+        let Some(newest) = newest.filter(|newest| !self.mono.can_be(*newest)) else { return false };
+        if let Some(untold) = self.complaints.due(self.mono.now()) {
+            warn!(%stream, time = %newest, untold, "a record from the future: not taken");
         }
+        if let Content::Frame(records) | Content::Answer { records, .. } = content {
+            records.retain_time(|time| self.mono.can_be(time));
+        }
+        true
     }
 
     /// Tells of runs that missed something. Where the channel is full an owner's loss is found again by the final bar, and a

@@ -412,8 +412,9 @@ fn fresh<T>(request: &InfoRequest, (answer, took_ms): (T, i64)) -> Result<T, Res
 /// What a book snapshot of REST says of each stream that it serves.
 fn from_book(stream: StreamKey, book: &Book) -> Records {
     match stream {
-        StreamKey::Bbo(coin) => Records::Bbos(vec![Bbo {
-            coin,
+        // The answer says whose book it is: another coin's is turned away by the time line.
+        StreamKey::Bbo(_) => Records::Bbos(vec![Bbo {
+            coin: book.coin,
             time: book.time,
             bid: book.bids.first().copied(),
             ask: book.asks.first().copied(),

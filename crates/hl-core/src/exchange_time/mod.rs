@@ -40,8 +40,8 @@ const AHEAD_MS: i64 = 5_000;
 const AHEAD_OF_GUESS_MS: i64 = 86_400_000;
 /// A voice that lies ahead is believed after this, where no stream speaks for the estimate, ms …
 const PERSISTS_MS: i64 = 10_000;
-/// … and after this where the exchange, asked, does.
-const PERSISTS_AGAINST_MS: i64 = 30_000;
+/// … and after this where the exchange, asked, does: its answers may stand still.
+const PERSISTS_AGAINST_MS: i64 = 600_000;
 /// Streams that lie behind are no news before this, ms.
 const BEHIND_FOR_MS: i64 = 3_000;
 /// The pause between two questions doubles while they settle nothing, from this on, ms.

@@ -91,7 +91,10 @@ impl BarsQuestion {
     /// What those bars of the answer say that can be read.
     fn readable(&self, mut bars: Vec<Candle>) -> Page {
         let Span { from, to } = self.about;
-        bars.retain(|bar| (bar.coin, bar.interval) == (self.coin, self.interval));
+        let answered = bars.len();
+        // One of another time than was asked for proves nothing of what lies between.
+        let asked = |time: TimeMs| self.request.from <= time && time <= self.request.to;
+        bars.retain(|bar| (bar.coin, bar.interval) == (self.coin, self.interval) && asked(bar.time));
         // Of two versions the one with more trades is the later one.
         bars.sort_by_key(|bar| (bar.time, std::cmp::Reverse(bar.trades)));
         bars.dedup_by_key(|bar| bar.time);
@@ -106,7 +109,7 @@ impl BarsQuestion {
         };
         let (is_left, is_right) = (first <= from.max(kept), end >= to);
         page.wider = !is_left && self.wider.0 || !is_right && self.wider.1;
-        if !is_left && first >= to && !self.wider.0 && bars.len() <= SURELY_WHOLE {
+        if !is_left && first >= to && !self.wider.0 && answered <= SURELY_WHOLE {
             // Of everything that is kept nothing lies before the bars behind the piece: there history begins.
             page.lost.extend(proper(from.max(kept), to));
         }
@@ -260,6 +263,12 @@ mod tests {
         let page = page(9_990, 10_000, 0, 9_960..9_995);
         assert_eq!(proven(&page), [(span(9_990, 9_995), 5)]);
         assert!(!page.wider, "it reached until now");
+    }
+
+    #[test]
+    fn a_bar_of_another_time_than_was_asked_for_proves_nothing() {
+        let page = page(9_000, 9_010, 0, [0, 9_006, 9_007]);
+        assert_eq!(proven(&page), [(span(9_006, 9_008), 2)]);
     }
 
     #[test]

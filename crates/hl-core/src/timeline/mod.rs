@@ -133,6 +133,7 @@ impl Common {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one to a stream, and it stays where it is")]
 enum Body {
     Trades(Box<trades::Trades>),
     Candles(candles::Candles),

@@ -95,15 +95,17 @@ impl Ring {
         Some(count(&oldest))
     }
 
-    /// Forgets frames of trades before `time`, but for the last of them: a join needs an older block.
+    /// Forgets frames of trades before `time`, but for the last of them: a join needs an older block. A newer frame that came
+    /// before an older one stays.
     pub(super) fn forget(&mut self, time: TimeMs) {
-        let is_older = |content: &Content| match content {
-            Content::Frame(records @ Records::Trades(_)) => {
-                records.ends().is_some_and(|(first, _)| first < time)
-            }
-            _ => false,
+        let ends = |content: &Content| match content {
+            Content::Frame(records @ Records::Trades(_)) => records.ends(),
+            _ => None,
         };
-        while self.contents.get(1).is_some_and(is_older) {
+        let ends = |at: usize, contents: &VecDeque<Content>| contents.get(at).and_then(ends);
+        while ends(1, &self.contents).is_some_and(|(first, _)| first < time)
+            && ends(0, &self.contents).is_none_or(|(_, last)| last < time)
+        {
             self.drop_oldest();
         }
     }
@@ -164,6 +166,19 @@ mod tests {
             assert_eq!((ring.bytes, ring.records), (held(&ring), ring.contents.len() as u64));
         }
         assert_eq!(ring.contents.len(), 12);
+    }
+
+    #[test]
+    fn a_frame_that_overtook_an_older_one_is_not_forgotten() {
+        let mut ring = Ring::new(RunId::first(1));
+        let frame = |times: &[i64]| {
+            Content::Frame(Records::Trades(times.iter().map(|time| trade(*time, 1)).collect()))
+        };
+        ring.push(frame(&[40]));
+        ring.push(frame(&[10, 20, 30]));
+        ring.forget(TimeMs(15));
+        let kept: Vec<_> = ring.into_contents().collect();
+        assert_eq!(kept, [frame(&[10, 20, 30]), frame(&[40])]);
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //!
 //! What is offered proves only what it contains. A stretch of trades (an answer, a replay, what waited in a ring) joins
 //! what is stored by a trade that both have: of the edge block, where it reaches behind that block or comes from the source
-//! that wrote it. And it must not lack a stored trade between its first block and its last. However short it is, it
-//! joins by that; however long it is, it does not without. Where no trade of the edge block is known, nothing joins.
+//! that wrote it. And it must not lack a stored trade between its first block and its last: if it does, nothing is proven
+//! between any two of its blocks. However short it is, it joins by that; however long it is, it does not without. Where no trade of the edge block is known, nothing joins.
 //!
 //! **A replay reaches as far as its newest trade.** The frames after it are continuous from the acknowledgement on.
 //! Between the two lies nothing only where the newest trade is as young as the acknowledgement ([`YOUNG_MS`]), or where
@@ -50,7 +50,7 @@ pub(super) struct Trades {
     edge_source: Option<SourceId>,
     /// The newest block that came since the exchange's stamps went back below the edge; none once they have passed it.
     back: Option<TimeMs>,
-    /// Up to here blocks above the edge may have been missed before the stamps went back, and why.
+    /// Up to here nothing is proven between blocks above the edge, and why: the stamps went back, or what comes has a hole.
     doubtful: Option<(TimeMs, Cause)>,
     /// The time from there to the edge was doubted, since it is lived once more.
     relives: bool,
@@ -126,8 +126,10 @@ impl Trades {
             self.known.begin(first);
             live.unproven = None;
             live.reached = Some(last);
-            return self.append(common, live, trades, first, out);
+            return self.append(common, live, trades, first, None, out);
         };
+        // A run is continuous; what begins one, and an answer, prove nothing beyond their ends.
+        let ends = live.reached.is_none().then(|| Span::new(first, last));
         // A run that passes over a stored block has missed it, and may have missed more.
         if live.reached.is_some_and(|reached| reached < edge) && edge < first && self.back.is_none() {
             live.unproven.get_or_insert(Cause::Silence);
@@ -145,12 +147,12 @@ impl Trades {
             }
             Some(cause) if !self.joins(live, &trades, from, edge) => {
                 self.fill(common, live, &trades, from, out);
-                self.apart(common, live, trades, cause, out)
+                self.apart(common, live, trades, cause, ends, out)
             }
             _ => {
                 self.fill(common, live, &trades, from, out);
                 let back = self.back;
-                let tally = self.append(common, live, trades, edge, out);
+                let tally = self.append(common, live, trades, edge, ends, out);
                 self.relive(common, live, back, edge, out);
                 tally
             }
@@ -197,6 +199,7 @@ impl Trades {
         live: &mut Live,
         trades: Vec<Trade>,
         cause: Cause,
+        ends: Option<Span>,
         out: &mut Vec<Change>,
     ) -> Tally {
         let (Some(edge), Some(first)) = (common.edge, trades.first().map(|t| t.time)) else {
@@ -207,8 +210,14 @@ impl Trades {
         if let Some(next) = next {
             let back = self.back;
             common.open_gap(Span::new(edge, next), cause, out);
+            // One that lacks what is stored may lack as much of what is not.
+            if let Some(last) = trades.last().map(|trade| trade.time)
+                && !self.has_all(&trades, first, last.min(edge + 1))
+            {
+                self.doubtful = self.doubtful.max(Some((last, cause)));
+            }
             live.piece = None;
-            let tally = self.append(common, live, trades, next, out);
+            let tally = self.append(common, live, trades, next, ends, out);
             // After them, since they are stored themselves.
             if let Some(back) = back {
                 self.doubt(common, Span::new(back, first.min(edge)), cause, out);
@@ -218,7 +227,7 @@ impl Trades {
         if !trades.iter().any(|trade| self.is_new(common, trade)) {
             // Older than what is stored: it proves nothing of what comes next.
             live.unproven = Some(cause);
-            return self.late(common, live, trades, out);
+            return self.late(common, live, trades, ends, out);
         }
         let passed = live.heard_at.map_or(0, |at| at.since(edge));
         let before = match self.back {
@@ -226,7 +235,7 @@ impl Trades {
             _ => first - if passed > 0 { passed } else { SET_BACK_MS },
         };
         self.doubtful = self.doubtful.max((passed > 0).then_some((edge + passed, cause)));
-        let tally = self.append(common, live, trades, edge, out);
+        let tally = self.append(common, live, trades, edge, ends, out);
         self.relive(common, live, None, edge, out);
         self.doubt(common, Span::new(before, first), cause, out);
         tally
@@ -239,12 +248,13 @@ impl Trades {
         live: &mut Live,
         mut trades: Vec<Trade>,
         begin: TimeMs,
+        ends: Option<Span>,
         out: &mut Vec<Change>,
     ) -> Tally {
         let set_back = trades.iter().rev().find(|trade| self.is_new(common, trade)).map(|trade| trade.time);
         let piece = live.piece.unwrap_or(begin);
         let own = trades.split_off(trades.partition_point(|trade| trade.time < piece));
-        let mut tally = self.late(common, live, trades, out);
+        let mut tally = self.late(common, live, trades, ends, out);
         tally.admitted += own.len() as u64;
         let last = own.last().map(|trade| trade.time);
         match common.edge {
@@ -315,8 +325,16 @@ impl Trades {
         settled && !self.known.has(trade) && !common.holes.iter().any(|hole| hole.contains(trade.time))
     }
 
-    /// Trades below the claim's own piece. Most are stored; those that lie in a gap are missing there already.
-    fn late(&mut self, common: &Common, live: &Live, trades: Vec<Trade>, out: &mut Vec<Change>) -> Tally {
+    /// Trades below the claim's own piece. Most are stored; those that lie in a gap are missing there already. `ends`: what
+    /// they prove at most.
+    fn late(
+        &mut self,
+        common: &mut Common,
+        live: &Live,
+        trades: Vec<Trade>,
+        ends: Option<Span>,
+        out: &mut Vec<Change>,
+    ) -> Tally {
         let mut tally = Tally::default();
         let mut missed = BTreeMap::<Span, Vec<Trade>>::new();
         for trade in trades {
@@ -335,7 +353,14 @@ impl Trades {
         for (span, trades) in missed {
             self.known.add(&trades);
             out.push(Change::Doubted { span, cause: Cause::Silence });
-            out.push(live.filled(span, Records::Trades(trades)));
+            let proven = ends.filter(|_| guard!(Contained)).map_or(Some(span), |ends| ends.intersect(span));
+            let Some(proven) = proven else { continue };
+            out.push(live.filled(proven, Records::Trades(trades)));
+            for rest in [Span::new(span.from, proven.from), Span::new(proven.to, span.to)] {
+                if rest.from < rest.to {
+                    common.remember(rest);
+                }
+            }
         }
         tally
     }

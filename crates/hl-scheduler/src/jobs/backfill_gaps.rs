@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use hl_core::backoff::Backoff;
 use hl_core::ledger::{Cause, Change, Span};
-use hl_core::past::{self, Patience};
+use hl_core::past::{self, Newest, Patience};
 use hl_core::seam::BoxFuture;
 use hl_core::source::Past;
 use hl_core::store::{Store, StoreError};
 use hl_core::stream::History;
-use hl_core::{Epoch, StreamKey, TimeMs};
+use hl_core::{Epoch, SourceId, StreamKey, TimeMs};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use crate::backfill::{self, Filled, Step};
+use crate::backfill::{self, BackfillError, Filled, Step};
 use crate::{Failing, Job};
 
 /// How soon after a gap was opened the job looks at it.
@@ -30,14 +30,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_VAIN_PAUSE: Duration = Duration::from_secs(3_600);
 /// After so many failures in a row somebody is told.
 const TELL_AFTER: u32 = 3;
-/// A gap in a stream without a past is given up when its end is this old: until then a promoted ring may fill it.
-const RING_LIMIT_MS: i64 = 90_000;
 
 /// A look ends after this time, and the next begins at once: what is short and new then goes before what is long.
 const LOOK_LIMIT: Duration = Duration::from_secs(60);
 
 /// The streams that this process collects.
 pub type Collected = Box<dyn Fn() -> Vec<StreamKey> + Send + Sync>;
+/// Who owns a stream in this process.
+pub type OwnerOf = Box<dyn Fn(StreamKey) -> Option<SourceId> + Send + Sync>;
 /// Told of everything that the job has committed.
 pub type Committed = Box<dyn Fn(StreamKey, &Change) + Send + Sync>;
 
@@ -48,11 +48,14 @@ pub struct BackfillGaps {
     /// One claim for all it does: what it left claimed by a failure is its own the next time.
     epoch: Epoch,
     exchange_now: Box<dyn Fn() -> TimeMs + Send + Sync>,
+    owner_of: OwnerOf,
     committed: Committed,
     due: Mutex<Option<Instant>>,
     trouble: Mutex<Trouble>,
     /// What no answer settled, and when it is asked for again.
     patience: Mutex<Patience>,
+    /// When the newest records were asked for, where that is all there is.
+    newest: Mutex<Newest>,
     past_wanted: Option<PastWanted>,
 }
 
@@ -108,6 +111,7 @@ impl BackfillGaps {
         past: Arc<dyn Past>,
         epoch: Epoch,
         exchange_now: Box<dyn Fn() -> TimeMs + Send + Sync>,
+        owner_of: OwnerOf,
         committed: Committed,
     ) -> Self {
         Self {
@@ -115,6 +119,7 @@ impl BackfillGaps {
             past,
             epoch,
             exchange_now,
+            owner_of,
             committed,
             due: Mutex::new(Some(Instant::now() + FIRST_LOOK)),
             trouble: Mutex::new(Trouble {
@@ -122,6 +127,7 @@ impl BackfillGaps {
                 rng: fastrand::Rng::with_seed(epoch.to_i64().cast_unsigned()),
             }),
             patience: Mutex::default(),
+            newest: Mutex::default(),
             past_wanted: None,
         }
     }
@@ -153,22 +159,20 @@ impl BackfillGaps {
         *due = Some(due.map_or(soon, |due| due.min(soon)));
     }
 
-    /// Fills what is open, the shortest first. Returns when to look again.
+    /// Fills what is open: first what the exchange forgets soonest, then the shortest. Returns when to look again.
     async fn look(&self) -> Result<Duration, StoreError> {
         let begun = Instant::now();
         let waits = self.ask_past().await?;
         let mut open = self.store.open_gaps().await?;
         self.trouble().streams.retain(|stream, _| open.iter().any(|(of, ..)| of == stream));
         self.patience().retain(|stream| open.iter().any(|(of, ..)| *of == stream));
-        open.sort_by_key(|(_, _, span)| span.ms());
+        let now = (self.exchange_now)();
+        self.newest().forget(now);
+        open.sort_by_key(|(stream, _, span)| past::precedence(*stream, *span, now));
         let mut left = false;
         for (stream, _, span) in open {
             if begun.elapsed() >= LOOK_LIMIT {
                 return Ok(Duration::ZERO);
-            }
-            if self.trouble().waits(stream) {
-                left = true;
-                continue;
             }
             left |= self.fill(stream, span).await?;
         }
@@ -206,46 +210,67 @@ impl BackfillGaps {
         Ok(waits)
     }
 
+    fn newest(&self) -> MutexGuard<'_, Newest> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Returns whether something stays open.
     async fn fill(&self, stream: StreamKey, span: Span) -> Result<bool, StoreError> {
-        let epoch = self.epoch;
-        match stream.spec().history {
-            // A poll has nothing that the live streams did not try; only a ring could still fill it.
-            History::None | History::Recent(_) => {
-                let until = (self.exchange_now)() - RING_LIMIT_MS;
-                backfill::give_up(self.store.as_ref(), epoch, stream, span, until).await
-            }
-            History::Bars(_) | History::All => {
-                let told = |stream: StreamKey, step: Step<'_>| match step {
-                    Step::Committed(change) => (self.committed)(stream, change),
-                    Step::Page { .. } => {}
-                };
-                let now = (self.exchange_now)();
-                let due = |pieces: &[Span]| self.patience().due(stream, pieces, now);
-                let (store, past) = (self.store.as_ref(), self.past.as_ref());
-                match backfill::fill_due(store, past, epoch, stream, span, &due, &told).await {
-                    Ok(filled) => {
-                        if !filled.asked.is_empty() {
-                            self.trouble().streams.remove(&stream);
-                        }
-                        if filled.rows > 0 {
-                            info!(%stream, rows = filled.rows, "gap filled from the exchange's past");
-                        }
-                        self.wait_for(stream, &filled).await
-                    }
-                    Err(backfill::BackfillError::Store(error)) => Err(error),
-                    Err(backfill::BackfillError::Fetch { stream, source: error }) => {
-                        warn!(%stream, %error, "a gap stays open for now");
-                        self.trouble().failed(stream, error.cause, format!("{stream}: {error}"));
-                        Ok(true)
-                    }
-                }
+        let filled = match stream.spec().history {
+            History::None | History::Recent(_) => self.fill_newest(stream, span).await,
+            History::Bars(_) | History::All if self.trouble().waits(stream) => return Ok(true),
+            History::Bars(_) | History::All => self.fill_past(stream, span).await,
+        };
+        match filled {
+            Ok(stays) => Ok(stays),
+            Err(BackfillError::Store(error)) => Err(error),
+            Err(BackfillError::Fetch { stream, source: error }) => {
+                warn!(%stream, %error, "a gap stays open for now");
+                self.trouble().failed(stream, error.cause, format!("{stream}: {error}"));
+                Ok(true)
             }
         }
     }
-}
 
-impl BackfillGaps {
+    /// Asks for the newest records where they may reach into a gap that is young, and gives up what is beyond them.
+    async fn fill_newest(&self, stream: StreamKey, span: Span) -> Result<bool, BackfillError> {
+        let sent = (self.exchange_now)();
+        let (store, plan) =
+            (self.store.as_ref(), self.newest().plan(stream, span, (self.owner_of)(stream), sent));
+        if plan.asks && !self.trouble().waits(stream) {
+            let told = |stream, step: Step<'_>| self.told(stream, step);
+            let rows =
+                backfill::fill_newest(store, self.past.as_ref(), self.epoch, stream, span, &told).await?;
+            self.newest().answered(stream, sent);
+            self.trouble().streams.remove(&stream);
+            if rows > 0 {
+                info!(%stream, rows, "gap filled from the exchange's newest records");
+            }
+        }
+        Ok(backfill::give_up(store, self.epoch, stream, span, plan.given_up).await?)
+    }
+
+    async fn fill_past(&self, stream: StreamKey, span: Span) -> Result<bool, BackfillError> {
+        let now = (self.exchange_now)();
+        let due = |pieces: &[Span]| self.patience().due(stream, pieces, now);
+        let (store, past) = (self.store.as_ref(), self.past.as_ref());
+        let told = |stream, step: Step<'_>| self.told(stream, step);
+        let filled = backfill::fill_due(store, past, self.epoch, stream, span, &due, &told).await?;
+        if !filled.asked.is_empty() {
+            self.trouble().streams.remove(&stream);
+        }
+        if filled.rows > 0 {
+            info!(%stream, rows = filled.rows, "gap filled from the exchange's past");
+        }
+        Ok(self.wait_for(stream, &filled).await?)
+    }
+
+    fn told(&self, stream: StreamKey, step: Step<'_>) {
+        if let Step::Committed(change) = step {
+            (self.committed)(stream, change);
+        }
+    }
+
     /// Notes what no answer settled, and gives up what was asked for in vain for long enough. Returns whether something
     /// is left that is only too young.
     async fn wait_for(&self, stream: StreamKey, filled: &Filled) -> Result<bool, StoreError> {

@@ -327,6 +327,21 @@ fn a_replay_over_the_moment_at_which_the_clock_was_set_back_loses_nothing() {
 }
 
 #[test]
+fn a_replay_that_shows_a_hole_proves_nothing_before_its_first_row() {
+    let mut erring = Erring::live(6_000);
+    // The owner's socket loses frames without a word, and stores what comes after them.
+    erring.happen(&[6_110, 6_120, 6_130, 6_140]);
+    let block = erring.happen(&[6_200]);
+    erring.frame(ONE(1), &block);
+    erring.give(Some(ONE(2)));
+    erring.started(ONE(2), 6_250);
+    let replay = erring.newest(3);
+    assert_eq!(replay.iter().map(|t| t.time.0).collect::<Vec<_>>(), [6_130, 6_140, 6_200]);
+    erring.frame(ONE(2), &replay);
+    assert_eq!(erring.missing(), [6_110, 6_120], "each of them in a gap");
+}
+
+#[test]
 fn who_dies_while_a_time_is_lived_once_more_leaves_a_gap_up_to_the_edge() {
     let mut erring = Erring::live(30_000);
     for time in (10_350..=15_050).step_by(100) {

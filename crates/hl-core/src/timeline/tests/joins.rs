@@ -111,6 +111,10 @@ fn an_answer_joins_by_a_trade_that_is_stored_however_short_or_long_it_is() {
         (&[(80, 8), (90, 9), (150, 2)], vec![span(100, 150)]),
         (&[(80, 8), (100, 1), (150, 2)], vec![span(100, 150)]),
         (&[(90, 9), (100, 7), (150, 2)], vec![span(100, 150)]),
+        // What lacks a stored trade may lack others as well, between any two of its blocks.
+        (&[(80, 8), (90, 9), (150, 2), (160, 3)], vec![span(100, 150), span(150, 160)]),
+        (&[(90, 9), (150, 2), (160, 3)], vec![span(100, 150), span(150, 160)]),
+        (&[(140, 2), (150, 3), (160, 4)], vec![span(100, 140)]),
     ] {
         let mut line = Line::new();
         line.grant(SourceId::Rest, None);

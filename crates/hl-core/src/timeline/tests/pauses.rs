@@ -63,6 +63,9 @@ impl Line {
     }
 }
 
+/// What a stream brings, by its time.
+type Make = fn(i64) -> Content;
+
 fn mids(time: i64) -> Content {
     Content::Frame(Records::Mids(vec![Mid { coin: coin(), time: TimeMs(time), px: time.into() }]))
 }
@@ -70,9 +73,6 @@ fn mids(time: i64) -> Content {
 fn pong(sent: i64) -> Content {
     Content::Proof { sent: TimeMs(sent) }
 }
-
-/// A stream, and a frame of it at a time.
-type Streamed = (StreamKey, fn(i64) -> Content);
 
 #[test]
 fn a_state_that_is_pushed_by_a_clock_joins_across_a_handover_within_its_cadence() {
@@ -170,7 +170,7 @@ fn polls_bring_a_state_now_and_then_and_the_first_push_after_them_joins_by_an_ol
 
 #[test]
 fn what_was_dropped_is_a_gap_from_the_record_before_to_the_record_after() {
-    let streams: [Streamed; 2] = [(StreamKey::Mids, mids), (StreamKey::Bbo(coin()), bbo)];
+    let streams: [(StreamKey, Make); 2] = [(StreamKey::Mids, mids), (StreamKey::Bbo(coin()), bbo)];
     for waits in [false, true] {
         for (stream, record) in streams {
             let mut line = Line::of(stream, 1_000);
@@ -197,7 +197,7 @@ fn what_was_dropped_is_a_gap_from_the_record_before_to_the_record_after() {
 
 #[test]
 fn what_was_dropped_from_a_ring_below_the_edge_is_no_loss() {
-    let streams: [Streamed; 2] = [(StreamKey::Mids, mids), (StreamKey::Bbo(coin()), bbo)];
+    let streams: [(StreamKey, Make); 2] = [(StreamKey::Mids, mids), (StreamKey::Bbo(coin()), bbo)];
     for (stream, record) in streams {
         let mut line = Line::of(stream, 1_000);
         for content in [record(800), Content::Dropped, record(900), record(1_200)] {
