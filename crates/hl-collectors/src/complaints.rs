@@ -1,7 +1,7 @@
 //! Warnings that a peer can bring about as often as it likes.
 
 /// Keeps a peer that sends nonsense from filling the log: a line every ten seconds, with the number of those untold.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Complaints {
     last: Option<i64>,
     untold: u64,

@@ -251,6 +251,47 @@ async fn a_row_of_the_past_that_cannot_be_read_is_a_hole_in_what_its_page_proves
     assert_eq!(page.unreadable, [Span::new(hour(2), hour(3))]);
 }
 
+/// Counts the warnings of its thread.
+#[derive(Clone, Default)]
+struct Warnings(Arc<AtomicI64>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, line: &tracing::Metadata<'_>) -> bool {
+        line.is_event() && *line.level() == tracing::Level::WARN
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_every_poll_brings_and_nobody_can_read_does_not_fill_the_log() {
+    let warnings = Warnings::default();
+    let _log = tracing::subscriber::set_default(warnings.clone());
+    let status = Answer::Says(200, r#"{"time":1790000000000,"specialStatuses":null}"#);
+    let mut script = vec![Answer::Says(200, SETTLED); 31];
+    script[0] = status;
+    let server = Server::new(&script).await;
+    let client = server.client().await;
+    let piece = Span::new(TimeMs(1_789_984_800_000), TimeMs(1_789_984_800_000 + 4 * HOUR));
+    let begun = Instant::now();
+    for _ in 0..30 {
+        client.page("funding/BTC".parse().unwrap(), piece, 0).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let most = begun.elapsed().as_secs() / 10 + 1;
+    let told = warnings.0.load(Ordering::Relaxed);
+    assert!((1..=i64::try_from(most).unwrap()).contains(&told) && told < 30, "{told} lines, at most {most}");
+    assert_eq!(client.unreadables()["funding/BTC"].count, 30, "each is counted");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_bar_of_the_past_that_cannot_be_read_is_a_hole_of_its_length() {
     let status = Answer::Says(200, r#"{"time":1790000000000,"specialStatuses":null}"#);

@@ -278,8 +278,8 @@ pub enum Change {
         /// The piece.
         span: Span,
     },
-    /// Open gaps inside the piece hold what the exchange has and what cannot be read: asking again would bring the same. They
-    /// are given up as with `GapLost`, and called `undecodable` from then on.
+    /// Open gaps inside the piece hold what the exchange has and what cannot be read. They are called `undecodable` from then
+    /// on, and stay open: another answer may be whole. A gap that sticks out is split.
     GapUnreadable {
         /// The piece.
         span: Span,

@@ -10,11 +10,12 @@
 //! - Of trades only what lies between the first and the last of an answer is proven, and a gap that begins at its first block
 //!   only from the second on: the answer may begin in the middle of it. Beside a live stream the newest trades are asked for
 //!   once ([`Newest`]).
-//! - Where a row lies that cannot be read nothing is proven, and asking again would bring the same: that part is a gap with
-//!   the cause `undecodable`.
+//! - Where a row lies that cannot be read nothing is proven: that part is a gap with the cause `undecodable`. It is not asked
+//!   for more widely, since the exchange has it, but again like any other, since one bad answer is no proof of the next.
 //!
 //! What stays open ends in one of three ways: a later answer holds a row on each side; it is older than what the exchange
-//! keeps, and is lost; or, of funding, of which everything is kept, it was asked for in vain for a day, and is lost.
+//! keeps, and is lost; or it was asked for in vain for a day, and is lost: funding, of which everything is kept, and what
+//! could not be read in any answer of that day.
 
 mod bars;
 mod funding;
@@ -43,7 +44,7 @@ pub struct Page {
     pub proven: Vec<(Span, Records)>,
     /// The parts that the exchange no longer has.
     pub lost: Vec<Span>,
-    /// The parts in which rows lie that the exchange has and that cannot be read: asking again would bring the same.
+    /// The parts in which rows lie that the exchange has and that cannot be read.
     pub unreadable: Vec<Span>,
     /// The part that was asked about; none where all of the piece is too young to be final.
     pub about: Option<Span>,

@@ -157,7 +157,9 @@ impl Ledger {
             Change::GapOpened { span, .. } => self.open_gap(*span),
             Change::Doubted { span, .. } => self.doubt(*span),
             Change::Filled { epoch, span, records, .. } => self.fill(*epoch, *span, records)?,
-            Change::GapLost { span } | Change::GapUnreadable { span } => self.lose(*span, token),
+            Change::GapLost { span } => self.lose(*span, token),
+            // Its cause is no part of the model.
+            Change::GapUnreadable { .. } => {}
             Change::Edge(to) => self.edge = self.edge.max(Some(*to)),
         }
         Ok(())

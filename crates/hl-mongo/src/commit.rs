@@ -209,10 +209,10 @@ impl Writing<'_> {
             }
             (Change::GapLost { span }, Some(sheet)) => {
                 let first = self.first_covered.get(&stream).copied().flatten();
-                sheet.lose(*span, self.batch.token, None, first, is_alive);
+                sheet.lose(*span, self.batch.token, first, is_alive);
             }
             (Change::GapUnreadable { span }, Some(sheet)) => {
-                sheet.lose(*span, self.batch.token, Some(Cause::Undecodable), None, is_alive);
+                sheet.rename(*span, self.batch.token, Cause::Undecodable, is_alive);
             }
             // Every change but rows and edges has a sheet.
             (_, None) => {}

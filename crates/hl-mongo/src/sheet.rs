@@ -2,7 +2,7 @@
 //!
 //! Pure: it is loaded, changed, and read out again, all inside one transaction. The rules are those of
 //! [`Change`](hl_core::ledger::Change). A gap never shrinks: filling or claiming a part of it splits it, and every piece
-//! keeps its cause, but for what turns out to lie before the exchange's history. With [`Borders::Shared`] the pieces share
+//! keeps its cause, but for what turns out to lie before the exchange's history, or cannot be read. With [`Borders::Shared`] the pieces share
 //! their border blocks, and a gap of length zero is one border block.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -286,28 +286,51 @@ impl Sheet {
         }
     }
 
-    /// Gives open gaps inside `span` up, for a cause that was learnt meanwhile, or as what they were opened for; `first` is
-    /// where the first covered piece that is stored begins.
+    /// Gives open gaps inside `span` up; `first` is where the first covered piece that is stored begins.
     pub(crate) fn lose(
         &mut self,
         span: Span,
         token: Token,
-        learnt: Option<Cause>,
         first: Option<TimeMs>,
         is_alive: impl Fn(Token) -> bool,
     ) {
         let first = self.pieces.keys().map(|(.., from)| *from).chain(first).min();
-        for gap in self.near(span) {
-            let ours = gap.claim.is_none_or(|claim| claim.token == token || !is_alive(claim.token));
-            if gap.state == GapState::Open
-                && ours
-                && let Some(part) = self.borders().part(gap.span, span)
-            {
-                self.carve(&gap, part, GapState::Unrecoverable, None);
-                for kept in self.gaps.iter_mut().filter(|kept| kept.id == gap.id) {
-                    kept.cause = learnt.unwrap_or(gap.cause.given_up(part, first));
-                }
+        for (gap, part) in self.open_parts(span, token, is_alive) {
+            self.carve(&gap, part, GapState::Unrecoverable, None);
+            self.set_cause(&gap, gap.cause.given_up(part, first));
+        }
+    }
+
+    /// Calls open gaps inside `span` by a cause that was learnt meanwhile. They stay open, and claimed by whom they are.
+    pub(crate) fn rename(
+        &mut self,
+        span: Span,
+        token: Token,
+        cause: Cause,
+        is_alive: impl Fn(Token) -> bool,
+    ) {
+        for (gap, part) in self.open_parts(span, token, is_alive) {
+            if gap.cause != cause {
+                self.carve(&gap, part, GapState::Open, gap.claim);
+                self.set_cause(&gap, cause);
             }
+        }
+    }
+
+    /// Open gaps, and what of each lies inside `span`, that no living session of another token has claimed.
+    fn open_parts(&self, span: Span, token: Token, is_alive: impl Fn(Token) -> bool) -> Vec<(Gap, Span)> {
+        let mut gaps = self.near(span);
+        gaps.retain(|gap| {
+            let ours = gap.claim.is_none_or(|claim| claim.token == token || !is_alive(claim.token));
+            gap.state == GapState::Open && ours
+        });
+        let part = |gap: Gap| self.borders().part(gap.span, span).map(|part| (gap, part));
+        gaps.into_iter().filter_map(part).collect()
+    }
+
+    fn set_cause(&mut self, gap: &Gap, cause: Cause) {
+        for kept in self.gaps.iter_mut().filter(|kept| kept.id == gap.id) {
+            kept.cause = cause;
         }
     }
 

@@ -29,14 +29,14 @@ pub struct Filled {
     pub lost_ms: i64,
     /// Gaps or parts of gaps given up as unrecoverable.
     pub lost: u64,
-    /// Time that the exchange has and that cannot be read, recorded as unrecoverable, ms.
-    pub unreadable_ms: i64,
     /// Time that stays open: it is too young, or no answer settled it, ms.
     pub open_ms: i64,
     /// What was asked for, and what of it no answer settled, however wide the question.
     pub asked: Vec<Span>,
     /// See `asked`.
     pub stuck: Vec<Span>,
+    /// What of that the exchange has, and cannot be read.
+    pub unreadable: Vec<Span>,
 }
 
 /// A backfill stopped early. What was filled stays filled.
@@ -177,7 +177,7 @@ impl Job<'_> {
                 let (reached, wider) = (page.reached, page.wider);
                 let before = past::length(&todo);
                 todo = self.settle(page, todo, filled).await?;
-                let done_ms = filled.filled_ms + filled.lost_ms + filled.unreadable_ms;
+                let done_ms = filled.filled_ms + filled.lost_ms;
                 (self.told)(self.stream, Step::Page { piece: hull, done_ms, rows: filled.rows });
                 // An answer that settled something may have been cut short: what it did not reach is asked for again.
                 let answered = match past::length(&todo) < before {
@@ -199,12 +199,14 @@ impl Job<'_> {
             again.sort_unstable();
             todo = Span::joined(again);
         }
+        filled.stuck.extend(&filled.unreadable);
         filled.stuck.sort_unstable();
         filled.stuck = Span::joined(std::mem::take(&mut filled.stuck));
         Ok(())
     }
 
-    /// Commits what a page settles of the pieces, and returns what is left of them.
+    /// Commits what a page settles of the pieces, and returns what is left of them to ask for. What cannot be read is not asked
+    /// for more widely.
     async fn settle(
         &self,
         page: Page,
@@ -215,7 +217,7 @@ impl Job<'_> {
         let mut changes = Vec::new();
         for span in page.unreadable {
             let parts = past::inside(&left, span);
-            filled.unreadable_ms += past::length(&parts);
+            filled.unreadable.extend(&parts);
             changes.extend(parts.into_iter().map(|span| Change::GapUnreadable { span }));
             left = past::without(&left, span);
         }
@@ -236,7 +238,7 @@ impl Job<'_> {
             left = past::without(&left, span);
         }
         filled.rows += self.commit(changes).await?;
-        let settled_ms = filled.filled_ms + filled.lost_ms + filled.unreadable_ms;
+        let settled_ms = filled.filled_ms + filled.lost_ms;
         filled.open_ms = past::length(&filled.claimed) - settled_ms;
         Ok(left)
     }
@@ -253,8 +255,6 @@ impl Job<'_> {
         }
         for span in page.unreadable {
             changes.push(Change::GapUnreadable { span });
-            settled_ms += common_ms(pieces, span);
-            filled.unreadable_ms += common_ms(pieces, span);
         }
         for lost in page.lost {
             for span in pieces.iter().filter_map(|piece| piece.intersect(lost)) {
@@ -324,12 +324,37 @@ pub async fn give_up(
     }
     let old = Span { from: span.from, to: span.to.min(until) };
     let pieces = store.claim_whole_gaps(stream, old, epoch).await?;
+    lose(store, epoch, stream, pieces).await?;
+    Ok(stays)
+}
+
+/// Gives up what of the open gaps of a stream lies inside `span` for good. A gap that sticks out is split.
+///
+/// # Errors
+/// When the store fails.
+pub async fn give_up_part(
+    store: &dyn Store,
+    epoch: Epoch,
+    stream: StreamKey,
+    span: Span,
+) -> Result<(), StoreError> {
+    let pieces = store.claim_gaps(stream, span, epoch).await?;
+    lose(store, epoch, stream, pieces).await
+}
+
+/// Gives claimed pieces up, and the claim back.
+async fn lose(
+    store: &dyn Store,
+    epoch: Epoch,
+    stream: StreamKey,
+    pieces: Vec<Span>,
+) -> Result<(), StoreError> {
     if pieces.is_empty() {
-        return Ok(stays);
+        return Ok(());
     }
     let changes = pieces.into_iter().map(|span| (stream, Change::GapLost { span })).collect();
     let committed = store.commit(Arc::new(Batch { token: store.token(), changes })).await;
     // Claims go back also where the store failed: they would stay for as long as this process lives.
     store.unclaim(epoch).await?;
-    committed.map(|_| stays)
+    committed.map(drop)
 }

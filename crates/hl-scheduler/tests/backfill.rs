@@ -213,7 +213,7 @@ async fn what_the_pages_of_a_piece_brought_adds_up() {
         filled_ms: 6 * MINUTE,
         lost_ms: 3 * MINUTE,
         lost: 2,
-        unreadable_ms: 0,
+        unreadable: Vec::new(),
         open_ms: MINUTE,
         asked: vec![span(0, 10)],
         stuck: vec![],
@@ -328,7 +328,7 @@ async fn what_is_given_up_is_given_up_whole_and_nothing_stays_claimed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_past_holds_and_cannot_be_read_is_a_gap_of_its_own_and_not_asked_for_again() {
+async fn what_the_past_holds_and_cannot_be_read_is_a_gap_of_its_own_and_stays_open() {
     let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Candle(coin(), Interval::M1));
     let store = store(&folder, stream, &[span(0, 10)]).await;
     let records = || Records::Candles(Vec::new());
@@ -340,7 +340,9 @@ async fn what_the_past_holds_and_cannot_be_read_is_a_gap_of_its_own_and_not_aske
     };
     let past = Script::of([Ok(page)]);
     let filled = fill(&store, &past, stream, span(0, 10)).await.unwrap();
-    assert_eq!([filled.filled_ms, filled.unreadable_ms, filled.open_ms].map(|ms| ms / MINUTE), [7, 3, 0]);
+    assert_eq!([filled.filled_ms, filled.open_ms].map(|ms| ms / MINUTE), [7, 3]);
+    assert_eq!((&filled.unreadable, &filled.stuck), (&vec![span(2, 3), span(6, 8)], &filled.unreadable));
+    assert_eq!(past.asked(), [span(0, 10)], "a wider question would bring the same");
     let inspect = SqliteStore::inspect(folder.path().join("hl.db")).unwrap();
     let gaps = inspect.gaps(Some(stream)).await.unwrap();
     let lost: Vec<_> = gaps
@@ -348,14 +350,78 @@ async fn what_the_past_holds_and_cannot_be_read_is_a_gap_of_its_own_and_not_aske
         .filter(|gap| gap.state != GapState::Backfilled)
         .map(|gap| (gap.span, gap.cause, gap.state))
         .collect();
-    let unreadable = |from, to| (span(from, to), Cause::Undecodable, GapState::Unrecoverable);
+    let unreadable = |from, to| (span(from, to), Cause::Undecodable, GapState::Open);
     assert_eq!(lost, [unreadable(2, 3), unreadable(6, 8)]);
     let covered: Vec<_> =
         inspect.coverage(Some(stream)).await.unwrap().into_iter().map(|piece| piece.span).collect();
     assert_eq!(covered, [span(0, 2), span(3, 6), span(8, 10)]);
-    // Nothing is left to ask for.
-    let past = Script::of([]);
-    assert_eq!(fill(&store, &past, stream, span(0, 10)).await.unwrap().claimed, []);
+    // The next answer may be whole.
+    let past = Script::of([Ok(bars(span(2, 8), span(2, 8)))]);
+    let filled = fill(&store, &past, stream, span(0, 10)).await.unwrap();
+    assert_eq!(filled.claimed, [span(2, 3), span(6, 8)]);
+    assert!(states(&folder, stream).await.iter().all(|(_, state)| *state == GapState::Backfilled));
+}
+
+/// One bad answer gives nothing up; a day of them does.
+#[tokio::test(start_paused = true)]
+async fn a_bar_that_cannot_be_read_is_given_up_when_no_answer_of_a_day_could_be() {
+    for mended_after in [Some(1), Some(12), None] {
+        let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Candle(coin(), Interval::M1));
+        let store = Arc::new(store(&folder, stream, &[span(0, 10)]).await);
+        let past = Arc::new(Unreadable { bar: span(4, 5), mended_after, asked: Mutex::default() });
+        let epoch = Epoch { token: store.token(), local: 7 };
+        let begun = Instant::now();
+        let now = move || TimeMs(90 * MINUTE + i64::try_from(begun.elapsed().as_millis()).unwrap());
+        let job = BackfillGaps::new(
+            store.clone(),
+            past.clone(),
+            epoch,
+            Box::new(now),
+            Box::new(|_| None),
+            Box::new(|_, _| ()),
+        );
+        let of_bar = async || {
+            let states = states(&folder, stream).await;
+            states.into_iter().find(|(piece, _)| piece.overlaps(span(4, 5))).unwrap()
+        };
+        let mut ended = None;
+        while begun.elapsed() < Duration::from_secs(30 * 3_600) {
+            tokio::time::sleep_until(job.next_due().unwrap()).await;
+            job.run().await;
+            if of_bar().await.1 != GapState::Open {
+                ended.get_or_insert(begun.elapsed().as_secs() / 3_600);
+            }
+        }
+        let asked = past.asked.lock().unwrap().len();
+        assert!(asked < 40, "{mended_after:?}: asked {asked} times");
+        match mended_after {
+            Some(_) => assert_eq!(of_bar().await.1, GapState::Backfilled, "{mended_after:?}"),
+            None => {
+                assert_eq!(of_bar().await, (span(4, 5), GapState::Unrecoverable));
+                assert_eq!(ended, Some(24));
+            }
+        }
+    }
+}
+
+/// A past whose every answer holds one bar that cannot be read, up to one of them.
+struct Unreadable {
+    bar: Span,
+    mended_after: Option<usize>,
+    asked: Mutex<Vec<Span>>,
+}
+
+impl Past for Unreadable {
+    fn page(&self, _: StreamKey, piece: Span, _: u32) -> BoxFuture<'_, Result<Page, FetchError>> {
+        let mut asked = self.asked.lock().unwrap();
+        asked.push(piece);
+        let is_mended = self.mended_after.is_some_and(|after| after < asked.len());
+        let unreadable = if is_mended { Vec::new() } else { past::inside(&[piece], self.bar) };
+        let readable = unreadable.iter().fold(vec![piece], |left, bad| past::without(&left, *bad));
+        let proven = readable.into_iter().map(|span| (span, Records::Candles(Vec::new()))).collect();
+        let page = Page { proven, unreadable, reached: Some(piece), ..Page::nothing(Some(piece)) };
+        Box::pin(async move { Ok(page) })
+    }
 }
 
 /// A job over a store of which this process collects everything from `owner`, at the `minutes`-th minute and later.
@@ -514,6 +580,58 @@ async fn what_fails_for_ever_is_asked_for_ever_less_often_and_told() {
         let failing = job.failing().unwrap();
         assert_eq!(failing.times as usize, asked);
         assert!(failing.words.contains("candle/BTC/1m") && failing.words.contains("no use"), "{failing:?}");
+    }
+}
+
+/// Hours of which the exchange never has a row, one after the other.
+#[tokio::test(start_paused = true)]
+async fn settlements_that_never_come_are_given_up_after_a_day_also_where_hours_adjoin() {
+    let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Funding(coin()));
+    let store = Arc::new(store(&folder, stream, &[span(0, 120)]).await);
+    let past = Arc::new(Empty::default());
+    let begun = Instant::now();
+    // The second hour is over half an hour after the job begins.
+    let now = move || TimeMs(90 * MINUTE + i64::try_from(begun.elapsed().as_millis()).unwrap());
+    let epoch = Epoch { token: store.token(), local: 7 };
+    past.now.set(Box::new(now)).ok().unwrap();
+    let job = BackfillGaps::new(
+        store.clone(),
+        past.clone(),
+        epoch,
+        Box::new(now),
+        Box::new(|_| None),
+        Box::new(|_, _| ()),
+    );
+    let mut given_up = Vec::new();
+    while begun.elapsed() < Duration::from_secs(30 * 3_600) {
+        tokio::time::sleep_until(job.next_due().unwrap()).await;
+        job.run().await;
+        let lost = states(&folder, stream).await;
+        let lost = lost.iter().filter(|(_, state)| *state == GapState::Unrecoverable).count();
+        given_up.resize(lost, begun.elapsed().as_secs() / 3_600);
+    }
+    assert_eq!(given_up, [24, 24], "each a day after it was first asked for, or up to an hour later");
+    let lost = [span(0, 60), span(60, 120)].map(|hour| (hour, GapState::Unrecoverable));
+    assert_eq!(states(&folder, stream).await, lost);
+    let asked = past.asked.lock().unwrap().len();
+    assert!(asked < 100, "asked {asked} times");
+}
+
+type Now = Box<dyn Fn() -> TimeMs + Send + Sync>;
+
+/// A past of settlements without a row.
+#[derive(Default)]
+struct Empty {
+    now: std::sync::OnceLock<Now>,
+    asked: Mutex<Vec<Span>>,
+}
+
+impl Past for Empty {
+    fn page(&self, _: StreamKey, piece: Span, _: u32) -> BoxFuture<'_, Result<Page, FetchError>> {
+        let over = TimeMs(self.now.get().unwrap()().0 / (60 * MINUTE) * (60 * MINUTE));
+        let about = (piece.from < over).then(|| Span::new(piece.from, piece.to.min(over)));
+        self.asked.lock().unwrap().extend(about);
+        Box::pin(async move { Ok(Page::nothing(about)) })
     }
 }
 

@@ -391,8 +391,11 @@ impl Pipeline {
 
     /// Records gaps where a witness knows of trades that never came.
     fn take_doubts(&mut self) {
-        for (stream, span) in self.reconciler.take_doubts() {
-            warn!(%stream, ?span, "trades that never came: recorded as a gap");
+        let doubts = self.reconciler.take_doubts();
+        for (stream, (pieces, span)) in hulls(&doubts) {
+            warn!(%stream, pieces, ?span, "trades that never came: recorded as gaps");
+        }
+        for (stream, span) in doubts {
             self.doubt(stream, span);
         }
     }
@@ -615,5 +618,30 @@ fn aside(line: &Timeline, offer: &Offer) -> Option<(RunId, Vec<(TimeMs, u64)>)> 
             Some((run, trades.iter().map(Trade::key).collect()))
         }
         _ => None,
+    }
+}
+
+/// How many pieces there are of each stream, and their hull.
+fn hulls(pieces: &[(StreamKey, Span)]) -> BTreeMap<StreamKey, (usize, Span)> {
+    let mut hulls = BTreeMap::<StreamKey, (usize, Span)>::new();
+    for (stream, piece) in pieces {
+        let (count, hull) = hulls.entry(*stream).or_insert((0, *piece));
+        *count += 1;
+        *hull = hull.hull(*piece);
+    }
+    hulls
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_pieces_are_in_doubt_a_stream_is_told_once() {
+        let [btc, eth]: [StreamKey; 2] = ["trades/BTC", "trades/ETH"].map(|name| name.parse().unwrap());
+        let span = |from, to| Span::new(TimeMs(from), TimeMs(to));
+        let pieces = [(btc, span(20, 30)), (eth, span(1, 2)), (btc, span(5, 9)), (btc, span(9, 12))];
+        let told: Vec<_> = hulls(&pieces).into_iter().collect();
+        assert_eq!(told, [(btc, (3, span(5, 30))), (eth, (1, span(1, 2)))]);
     }
 }

@@ -24,6 +24,7 @@ use tracing::{debug, warn};
 use super::body::{Bodies, Body, BodyError};
 use super::connector::Connector;
 use super::weights::{Urgency, Weights};
+use crate::complaints::Complaints;
 use crate::mono::MonoClock;
 use crate::unreadable::{Unreadable, Unreadables};
 
@@ -179,6 +180,8 @@ struct State {
     trouble: Option<String>,
     /// Whether the last attempt did not even get a connection.
     unreachable: bool,
+    /// About rows that cannot be read: a poll brings the same one again and again.
+    complaints: Complaints,
 }
 
 /// The client. Cheap to share; all users slow down together on a 429.
@@ -240,7 +243,10 @@ impl InfoClient {
     /// Counts the rows of a stream that an answer holds and that cannot be read.
     pub(super) fn tell_rows<T>(&self, stream: StreamKey, rows: &Rows<T>) {
         if let Some(reason) = &rows.reason {
-            warn!(%stream, rows = rows.unreadable(), %reason, "rows of an answer cannot be read");
+            let due = self.state().complaints.due(self.mono.now());
+            if let Some(untold) = due {
+                warn!(%stream, rows = rows.unreadable(), %reason, untold, "rows of an answer cannot be read");
+            }
             self.unreadables.note(&stream.to_string(), rows.unreadable(), reason);
         }
     }

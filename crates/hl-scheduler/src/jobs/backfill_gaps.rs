@@ -275,9 +275,10 @@ impl BackfillGaps {
     /// is left that is only too young.
     async fn wait_for(&self, stream: StreamKey, filled: &Filled) -> Result<bool, StoreError> {
         let now = (self.exchange_now)();
-        let given_up = self.patience().settle(stream, &filled.claimed, &filled.asked, &filled.stuck, now);
+        let Filled { claimed, asked, stuck, unreadable, .. } = filled;
+        let given_up = self.patience().settle(stream, claimed, asked, stuck, unreadable, now);
         for span in &given_up {
-            backfill::give_up(self.store.as_ref(), self.epoch, stream, *span, span.to).await?;
+            backfill::give_up_part(self.store.as_ref(), self.epoch, stream, *span).await?;
         }
         if !filled.stuck.is_empty() {
             debug!(%stream, pieces = filled.stuck.len(), "no answer settles these pieces; asking more rarely");

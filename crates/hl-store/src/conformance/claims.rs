@@ -89,7 +89,7 @@ pub fn what_lies_before_history_is_told_from_what_was_lost(new: New<'_>) {
     });
 }
 
-/// What the exchange has and nobody can read is a gap of its own, between what is filled; it is not asked for again.
+/// What the exchange has and nobody can read is a gap of its own, between what is filled; it stays open.
 pub fn what_cannot_be_read_is_a_gap_of_its_own(new: New<'_>) {
     let subject = new();
     run(async {
@@ -111,7 +111,7 @@ pub fn what_cannot_be_read_is_a_gap_of_its_own(new: New<'_>) {
             gaps.map(|gap| (gap.span, gap.cause, gap.state)).collect::<Vec<_>>()
         };
         let expected = [
-            (span(30, 40), Cause::Undecodable, GapState::Unrecoverable),
+            (span(30, 40), Cause::Undecodable, GapState::Open),
             (span(60, 90), Cause::NotCollected, GapState::Open),
         ];
         for _ in 0..2 {
@@ -119,7 +119,14 @@ pub fn what_cannot_be_read_is_a_gap_of_its_own(new: New<'_>) {
             assert_eq!(gaps().await, expected, "the same batch again changes nothing");
         }
         assert_eq!(times(&*subject, stream).await, [10, 50]);
-        assert_eq!(store.claim_gaps(stream, span(0, 90), claim).await.unwrap(), [span(60, 90)]);
+        // Somebody else who could not read more of it has no say in what is claimed.
+        let open = [span(30, 40), span(60, 90)];
+        assert_eq!(store.claim_gaps(stream, span(0, 90), claim).await.unwrap(), open);
+        let other = subject.open().await.unwrap();
+        let unreadable = Change::GapUnreadable { span: span(60, 70) };
+        commit(&other, other.token(), stream, vec![unreadable]).await.unwrap();
+        assert_eq!(gaps().await, expected);
+        assert_eq!(store.claim_gaps(stream, span(0, 90), claim).await.unwrap(), open);
         store.unclaim(claim).await.unwrap();
 
         // A gap that begins where one of another cause ends is another gap.
@@ -131,6 +138,13 @@ pub fn what_cannot_be_read_is_a_gap_of_its_own(new: New<'_>) {
             (span(95, 99), Cause::Outage, GapState::Open),
         ];
         assert_eq!(gaps().await, [expected, more].concat());
+
+        // Another answer may be whole; what never was is given up by the name that it has.
+        let changes = vec![filled(claim, span(30, 35), row(33)), Change::GapLost { span: span(35, 40) }];
+        commit(&store, store.token(), stream, changes).await.unwrap();
+        assert_eq!(gaps().await[0], (span(35, 40), Cause::Undecodable, GapState::Unrecoverable));
+        assert_eq!(times(&*subject, stream).await, [10, 33, 50]);
+        assert_eq!(subject.inspect().await.unwrap().audit().await.unwrap().problems, []);
     });
 }
 

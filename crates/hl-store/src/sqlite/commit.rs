@@ -54,9 +54,9 @@ impl Scope<'_> {
                     let stamp = Stamp { origin: *origin, epoch: *epoch, is_final: true };
                     count(&mut ack, *stream, self.fill(*stream, *span, records, stamp)?);
                 }
-                Change::GapLost { span } => self.lose(*stream, *span, batch.token, None)?,
+                Change::GapLost { span } => self.lose(*stream, *span, batch.token)?,
                 Change::GapUnreadable { span } => {
-                    self.lose(*stream, *span, batch.token, Some(Cause::Undecodable))?;
+                    self.rename(*stream, *span, batch.token, Cause::Undecodable)?;
                 }
                 Change::Edge(to) => self.advance(*stream, *to)?,
             }

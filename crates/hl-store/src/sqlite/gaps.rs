@@ -1,7 +1,7 @@
 //! Gaps and covered pieces: splitting, filling, claiming.
 //!
 //! A gap never shrinks: filling or claiming a part of it splits it, and every piece keeps its cause, but for what turns
-//! out to lie before the exchange's history. One outage is one gap: where a gap of half-open pieces begins at the end of one
+//! out to lie before the exchange's history, or cannot be read. One outage is one gap: where a gap of half-open pieces begins at the end of one
 //! with the same cause, that one grows. With
 //! [`Borders::Shared`] the pieces share their border blocks, and a gap of length zero is one border block. What was doubted
 //! piece by piece is one gap too: the blocks between its pieces hold rows, and each is covered by itself.
@@ -221,30 +221,54 @@ impl Scope<'_> {
         Ok(())
     }
 
-    /// Gives open gaps inside `span` up, for a cause that was learnt meanwhile, or as what they were opened for.
-    pub(super) fn lose(
+    /// Gives open gaps inside `span` up.
+    pub(super) fn lose(&self, stream: StreamKey, span: Span, token: Token) -> Result<(), StoreError> {
+        let first = first_covered(self.tx, &stream.to_string())?;
+        for (gap, part) in self.open_parts(stream, span, token)? {
+            self.carve(&gap, part, GapState::Unrecoverable, None)?;
+            self.set_cause(gap.id, gap.cause.given_up(part, first))?;
+        }
+        Ok(())
+    }
+
+    /// Calls open gaps inside `span` by a cause that was learnt meanwhile. They stay open, and claimed by whom they are.
+    pub(super) fn rename(
         &self,
         stream: StreamKey,
         span: Span,
         token: Token,
-        learnt: Option<Cause>,
+        cause: Cause,
     ) -> Result<(), StoreError> {
-        let name = stream.to_string();
-        let first = first_covered(self.tx, &name)?;
-        for gap in self.gaps_near(&name, span)? {
-            let ours = gap.claim.is_none_or(|c| c.token == token || !self.is_alive(c.token));
-            if gap.state == GapState::Open
-                && ours
-                && let Some(part) = stream.spec().borders.part(gap.span, span)
-            {
-                self.carve(&gap, part, GapState::Unrecoverable, None)?;
-                let cause = learnt.unwrap_or(gap.cause.given_up(part, first));
-                self.tx
-                    .prepare_cached("UPDATE gaps SET cause = ?2 WHERE id = ?1")
-                    .and_then(|mut s| s.execute(params![gap.id, cause.as_str()]))
-                    .step("giving a gap up")?;
+        for (gap, part) in self.open_parts(stream, span, token)? {
+            if gap.cause != cause {
+                self.carve(&gap, part, GapState::Open, gap.claim)?;
+                self.set_cause(gap.id, cause)?;
             }
         }
+        Ok(())
+    }
+
+    /// Open gaps, and what of each lies inside `span`, that no living session of another token has claimed.
+    fn open_parts(
+        &self,
+        stream: StreamKey,
+        span: Span,
+        token: Token,
+    ) -> Result<Vec<(Gap, Span)>, StoreError> {
+        let borders = stream.spec().borders;
+        let mut gaps = self.gaps_near(&stream.to_string(), span)?;
+        gaps.retain(|gap| {
+            let ours = gap.claim.is_none_or(|c| c.token == token || !self.is_alive(c.token));
+            gap.state == GapState::Open && ours
+        });
+        Ok(gaps.into_iter().filter_map(|gap| Some((gap, borders.part(gap.span, span)?))).collect())
+    }
+
+    fn set_cause(&self, id: i64, cause: Cause) -> Result<(), StoreError> {
+        self.tx
+            .prepare_cached("UPDATE gaps SET cause = ?2 WHERE id = ?1")
+            .and_then(|mut s| s.execute(params![id, cause.as_str()]))
+            .step("naming a gap's cause")?;
         Ok(())
     }
 

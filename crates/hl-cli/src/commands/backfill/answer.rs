@@ -15,9 +15,11 @@ use crate::say::say;
 pub(super) struct Measure {
     pub(super) open: u64,
     pub(super) open_ms: i64,
+    /// What of that could not be read.
+    pub(super) open_unreadable_ms: i64,
     pub(super) lost: u64,
     pub(super) lost_ms: i64,
-    /// What of that the exchange has, and cannot be read.
+    /// What of that could not be read, and was given up.
     pub(super) unreadable_ms: i64,
     /// Before the exchange's history: not lost.
     pub(super) before_ms: i64,
@@ -29,6 +31,7 @@ impl Sub for Measure {
         Self {
             open: self.open.saturating_sub(earlier.open),
             open_ms: (self.open_ms - earlier.open_ms).max(0),
+            open_unreadable_ms: (self.open_unreadable_ms - earlier.open_unreadable_ms).max(0),
             lost: self.lost.saturating_sub(earlier.lost),
             lost_ms: (self.lost_ms - earlier.lost_ms).max(0),
             unreadable_ms: (self.unreadable_ms - earlier.unreadable_ms).max(0),
@@ -47,7 +50,7 @@ pub(super) struct StreamAnswer {
     pub(super) rows: u64,
     /// Length of what was filled now, ms.
     pub(super) filled_ms: i64,
-    /// Length of what the exchange no longer has, or has and cannot be read, ms.
+    /// Length of what the exchange no longer has, or what of it no answer of a day could be read, ms.
     pub(super) unrecoverable_ms: i64,
     /// Length of what lies before everything that is stored, and before what the exchange has, ms.
     pub(super) before_history_ms: i64,
@@ -132,8 +135,8 @@ impl Answer {
             if s.measure.unreadable_ms > 0 {
                 let length = human::length(s.measure.unreadable_ms);
                 say!(
-                    "hl-cli: {stream}: what the exchange has of {length} of it cannot be read; recorded as unrecoverable, \
-                     with the cause undecodable"
+                    "hl-cli: {stream}: what the exchange had of {length} of it could not be read; recorded as \
+                     unrecoverable, with the cause undecodable"
                 );
             }
             if s.measure.lost > 0 && s.unrecoverable_ms > s.measure.unreadable_ms {
@@ -142,13 +145,20 @@ impl Answer {
                     "hl-cli: {stream}: the exchange no longer has {length} of it; recorded as unrecoverable"
                 );
             }
+            if s.measure.open_unreadable_ms > 0 {
+                let length = human::length(s.measure.open_unreadable_ms);
+                say!(
+                    "hl-cli: {stream}: {length} of it could not be read; it stays open, with the cause undecodable, since \
+                     another answer may be whole"
+                );
+            }
             if s.held && !self.others.is_empty() {
                 say!("hl-cli: {stream}: held by {}", self.others.join(", "));
             } else if s.measure.open > 0 {
                 let length = human::length(s.open_ms);
                 say!(
-                    "hl-cli: {stream}: {length} stay open: too young, another process is at them, or the exchange showed no \
-                     row on each side; `hl-cli backfill gaps` or a daemon asks again"
+                    "hl-cli: {stream}: {length} stay open: too young, another process is at them, they could not be read, or \
+                     the exchange showed no row on each side; `hl-cli backfill gaps` or a daemon asks again"
                 );
             }
         }

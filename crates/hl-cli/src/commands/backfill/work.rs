@@ -358,6 +358,9 @@ impl<'a> Work<'a> {
                 GapState::Open => {
                     measure.open += 1;
                     measure.open_ms += ms;
+                    if gap.cause == Cause::Undecodable {
+                        measure.open_unreadable_ms += ms;
+                    }
                 }
                 GapState::Unrecoverable if gap.cause == Cause::BeforeHistory => measure.before_ms += ms,
                 GapState::Unrecoverable => {
@@ -406,7 +409,12 @@ impl<'a> Work<'a> {
                 unrecoverable_ms: lost.lost_ms,
                 before_history_ms: lost.before_ms,
                 open_ms: now.open_ms,
-                measure: Measure { open: now.open, open_ms: now.open_ms, ..lost },
+                measure: Measure {
+                    open: now.open,
+                    open_ms: now.open_ms,
+                    open_unreadable_ms: now.open_unreadable_ms,
+                    ..lost
+                },
                 held: *claimed == Some(0) && now.open > 0,
             });
         }
