@@ -52,8 +52,8 @@ pub(super) struct Trades {
     back: Option<TimeMs>,
     /// Up to here nothing is proven between blocks above the edge, and why: the stamps went back, or what comes has a hole.
     doubtful: Option<(TimeMs, Cause)>,
-    /// The time from there to the edge was doubted, since it is lived once more.
-    relives: bool,
+    /// What was doubted of the time from there to the edge, since it is lived once more.
+    relived: Vec<Span>,
 }
 
 impl Trades {
@@ -63,7 +63,7 @@ impl Trades {
             edge_source: None,
             back: None,
             doubtful: None,
-            relives: false,
+            relived: Vec::new(),
         }
     }
 
@@ -149,9 +149,11 @@ impl Trades {
                 self.fill(common, live, &trades, from, out);
                 self.apart(common, live, trades, cause, ends, out)
             }
-            _ => {
+            unproven => {
                 self.fill(common, live, &trades, from, out);
-                let back = self.back;
+                // What joins by the edge may have begun long after the block that stamps had come to.
+                let goes_on = |back: &TimeMs| unproven.is_none() || self.joins_at(live, &trades, from, *back);
+                let back = self.back.filter(goes_on);
                 let tally = self.append(common, live, trades, edge, ends, out);
                 self.relive(common, live, back, edge, out);
                 tally
@@ -168,9 +170,7 @@ impl Trades {
         if !guard!(Join) {
             return true;
         }
-        let same_source = self.edge_source == Some(live.grant.source);
-        let shares = |block| trades.iter().any(|trade| trade.time == block && self.known.has(trade));
-        let joins = |from, block| (from < block || same_source) && shares(block);
+        let joins = |from, block| self.joins_at(live, trades, from, block);
         if self.back.is_some_and(|back| joins(from, back)) {
             return true;
         }
@@ -180,6 +180,13 @@ impl Trades {
         // What came before it may have a hole, and it joins by itself.
         let whole_since = |from| self.has_all(trades, from, last.time.min(edge + 1));
         [from, first.time].into_iter().any(|from| joins(from, newest) && whole_since(from))
+    }
+
+    /// Whether a stretch, which goes on from the block `from`, has a trade of a stored block and reaches behind it, or comes
+    /// from the source that wrote it.
+    fn joins_at(&self, live: &Live, trades: &[Trade], from: TimeMs, block: TimeMs) -> bool {
+        (from < block || self.edge_source == Some(live.grant.source))
+            && trades.iter().any(|trade| trade.time == block && self.known.has(trade))
     }
 
     /// Whether the trades hold all that are stored strictly between two blocks.
@@ -299,22 +306,24 @@ impl Trades {
         out: &mut Vec<Change>,
     ) {
         let to = self.back.unwrap_or(edge);
-        if !self.relives {
+        if self.relived.is_empty() {
             // Frames that overtake each other are nearer.
-            self.relives = self.back.is_some() && to < edge - OVERTAKEN_MS && guard!(Late);
-            if self.relives {
-                for span in self.known.pieces(Span::new(to, edge)) {
-                    if !common.holes.iter().any(|hole| hole.overlaps(span)) {
-                        out.push(Change::Doubted { span, cause: Cause::Silence });
-                    }
-                }
+            if self.back.is_some() && to < edge - OVERTAKEN_MS && guard!(Late) {
+                self.relived = self.known.pieces(Span::new(to, edge));
+                self.relived.retain(|span| !common.holes.iter().any(|hole| hole.overlaps(*span)));
+                let doubted = |span: &Span| Change::Doubted { span: *span, cause: Cause::Silence };
+                out.extend(self.relived.iter().map(doubted));
             }
             return;
         }
         if let Some(from) = before.filter(|from| *from < to) {
-            out.push(live.filled(Span::new(from, to), Records::Trades(Vec::new())));
+            // No more than what was doubted: between those pieces lie gaps of the first time.
+            let passed = Span::new(from, to);
+            let proven = self.relived.iter().filter(|span| span.overlaps(passed));
+            let proven = proven.filter_map(|span| span.intersect(passed));
+            out.extend(proven.map(|span| live.filled(span, Records::Trades(Vec::new()))));
         }
-        self.relives = self.back.is_some();
+        self.relived.retain(|span| to < span.to && self.back.is_some());
     }
 
     /// Whether a trade below the edge is not stored, although all that was traded then is said to be.
