@@ -79,10 +79,13 @@ async fn who_comes_and_goes_moves_only_its_own_and_leaves_no_hole() {
 
     let report = verified(&world).await;
     assert_clean(&report, &world.store_path());
-    let lasting: Vec<_> = report.gaps.iter().filter(|gap| gap.state != GapState::Backfilled).collect();
+    // A block of a border may stay as a gap without length, where a slow coin's last trades were asked for.
+    let lasting = report.gaps.iter().filter(|gap| gap.state != GapState::Backfilled && gap.span.ms() > 0);
+    let lasting: Vec<_> = lasting.collect();
     assert!(lasting.is_empty(), "{lasting:#?}");
-    let of_bars = |stream: StreamKey| matches!(stream, StreamKey::Candle(..));
-    let holes: Vec<_> = report.gaps.iter().filter(|gap| !of_bars(gap.stream)).collect();
+    // What a slow coin's replay did not prove, its last trades did.
+    let is_asked_for = |stream: StreamKey| matches!(stream, StreamKey::Candle(..) | StreamKey::Trades(_));
+    let holes: Vec<_> = report.gaps.iter().filter(|gap| !is_asked_for(gap.stream)).collect();
     assert!(holes.is_empty(), "what the next one brought before it owned the stream joined: {holes:#?}");
 }
 
