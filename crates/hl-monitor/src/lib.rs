@@ -10,6 +10,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod band;
+mod events;
 mod flapping;
 mod health;
 mod monitor;

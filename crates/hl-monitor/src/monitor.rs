@@ -1,5 +1,7 @@
 //! The machine: observations in, changes of alerts out.
 
+mod data;
+
 use std::collections::BTreeMap;
 
 use hl_core::alert::{Alert, AlertKind};
@@ -8,11 +10,13 @@ use hl_core::stream::Conflation;
 use hl_core::{SourceId, StreamKey, TimeMs};
 
 use crate::band::{Band, Verdict};
-use crate::flapping::{Flapping, MANY};
+use crate::events::{EVENT_MS, Events};
+use crate::flapping::Flapping;
 use crate::process::token_words;
 use crate::progress::{Attempts, Counter};
 use crate::standing::{Condition, Patience, Standing};
 use crate::{Observation, Peer, StreamSeen};
+use data::{behind, missing, quarantined};
 
 /// Without an observation for so long the process stood still, ms.
 const STOOD_STILL_MS: i64 = 30_000;
@@ -22,9 +26,6 @@ const FRESH_MS: i64 = 60_000;
 const SILENT_MS: i64 = 30_000;
 /// A writer that has something to write and does not stands after this, ms.
 const STUCK_MS: i64 = 10_000;
-/// Frames of a socket that arrive so late, ms, are late: the exchange pushes some of them only every 5 s, and a network
-/// takes less than a second.
-const BEHIND_MS: i64 = 5_000;
 /// So many late records of a stream in a minute are more than replays bring …
 const LATE: u64 = 60;
 /// … where they are this part of all at least.
@@ -34,8 +35,6 @@ const FAILURES: u64 = 3;
 const FAILING_MS: i64 = 30_000;
 /// Below this sum of booked weight the ledger has room: the exchange grants 1,200.
 const ROOM: u32 = 1_000;
-/// What happens once, and not again, is over after so long, ms.
-const EVENT_MS: i64 = 300_000;
 const MINUTE_MS: i64 = 60_000;
 /// A log of this size that a reader holds is worth a word, bytes.
 const LOG_LARGE: u64 = 32 << 20;
@@ -112,13 +111,6 @@ struct Trouble {
     rest: bool,
 }
 
-/// A job id that was registered again.
-#[derive(Debug)]
-struct Again {
-    count: u64,
-    at: Mono,
-}
-
 /// Says which alert rises, stands and resolves. One a process.
 #[derive(Debug, Default)]
 pub struct Monitor {
@@ -135,15 +127,16 @@ pub struct Monitor {
     rate_limited: u64,
     /// The last 429 while there was room, and what was booked then.
     foreign: Option<(Mono, u32)>,
-    again: BTreeMap<String, Again>,
-    /// How much could not be read, by subject, and when it last became more.
-    unreadable: BTreeMap<String, (u64, Mono)>,
-    /// How often the store was replaced, and when it last was.
-    replaced: Option<(u32, Mono)>,
-    /// How many rows of a stream differed from what is stored, and when the last did.
-    differing: BTreeMap<StreamKey, (u64, Mono)>,
-    /// How many records were dropped, and when the last of them.
-    dropped: Option<(u64, Mono)>,
+    /// How often each job id was registered again.
+    again: BTreeMap<String, Events>,
+    /// How much could not be read, by subject.
+    unreadable: BTreeMap<String, Events>,
+    /// How often the store was replaced.
+    replaced: Events,
+    /// How many rows of a stream differed from what is stored.
+    differing: BTreeMap<StreamKey, Events>,
+    /// How many records were dropped.
+    dropped: Events,
 }
 
 impl Monitor {
@@ -175,15 +168,11 @@ impl Monitor {
         let mut conditions = Vec::new();
         let trouble = self.progress(seen, &mut conditions);
         quarantined(seen, &mut conditions);
+        behind(seen, &mut conditions);
         self.store(seen, &mut conditions);
         self.owners(seen, &mut conditions);
         self.flapping(seen, &mut conditions);
-        let missing = seen.missing.iter().map(|(subject, words)| (subject.clone(), words.clone()));
-        conditions.extend(missing.map(|(subject, words)| Condition {
-            kind: AlertKind::NotListed,
-            subject,
-            words,
-        }));
+        missing(seen, &mut conditions);
         self.jobs(seen, &mut conditions);
         self.contents(seen, &mut conditions);
         self.unreadable(seen, &mut conditions);
@@ -202,11 +191,6 @@ impl Monitor {
 
     /// Sources, sessions and the writer.
     fn progress(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) -> Trouble {
-        for session in seen.sessions.iter().filter(|session| session.delay_ms >= BEHIND_MS) {
-            let (tenths, subject) = (session.delay_ms / 100, format!("session/{}", session.slot));
-            let words = format!("frames arrive {}.{} s after they were sent", tenths / 10, tenths % 10);
-            conditions.push(Condition { kind: AlertKind::Behind, subject, words });
-        }
         let mut stuck = |subject: String, words: String| {
             conditions.push(Condition { kind: AlertKind::NoProgress, subject, words });
         };
@@ -292,22 +276,6 @@ impl Monitor {
         trouble
     }
 
-    /// Records that neither memory nor the spool had room for.
-    fn overload(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) {
-        if seen.writer.dropped > self.dropped.map_or(0, |(count, _)| count) {
-            self.dropped = Some((seen.writer.dropped, seen.mono));
-        }
-        let Some((count, _)) = self.dropped.filter(|(_, at)| seen.mono - at < EVENT_MS) else { return };
-        conditions.push(Condition {
-            kind: AlertKind::Overload,
-            subject: "writer".to_owned(),
-            words: format!(
-                "more came than could be taken in: {count} records were dropped so far, and are gaps with the cause overload \
-                 or store_full"
-            ),
-        });
-    }
-
     /// The place where the rows lie.
     fn store(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) {
         let mut tell = |kind, words: String| {
@@ -316,12 +284,8 @@ impl Monitor {
         if let Some(words) = &seen.store.gone {
             tell(AlertKind::StoreGone, words.clone());
         }
-        if seen.store.replaced > self.replaced.map_or(0, |(count, _)| count) {
-            self.replaced = Some((seen.store.replaced, seen.mono));
-        }
-        if let Some((count, at)) = self.replaced
-            && seen.mono - at < EVENT_MS
-        {
+        let count = seen.store.replaced;
+        if self.replaced.are_new(count.into(), seen.mono) {
             let words = format!(
                 "another program replaced the database or its log ({count} so far), and it was opened anew: rows that \
                  went with it are gaps with the cause store_lost"
@@ -383,47 +347,13 @@ impl Monitor {
         }
     }
 
-    /// Streams that change their owner again and again.
-    fn flapping(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) {
-        self.flapping.retain(|key, _| seen.streams.contains_key(key));
-        let mut flapping = Vec::new();
-        for (key, stream) in &seen.streams {
-            let of = self.flapping.entry(*key).or_insert_with(|| Flapping::new(stream.moves));
-            if let Some(words) = of.words(seen.mono, stream.moves, stream.moved_by) {
-                flapping.push((key.to_string(), words));
-            }
-        }
-        self.as_one(AlertKind::Flapping, flapping, conditions);
-    }
-
-    /// What befalls many streams is one trouble, and stays so until the last of them is rid of it.
-    fn as_one(&self, kind: AlertKind, mut told: Vec<(String, String)>, conditions: &mut Vec<Condition>) {
-        let subject = "ws".to_owned();
-        let was_one = self.standing.contains_key(&(kind, subject.clone()));
-        if told.len() >= MANY || was_one && !told.is_empty() {
-            let (first, words) = told.swap_remove(0);
-            let words = match told.len() {
-                0 => format!("{first}: {words}"),
-                others => format!("{first} and {others} more: {words}"),
-            };
-            conditions.push(Condition { kind, subject, words });
-        } else {
-            let of = |(subject, words)| Condition { kind, subject, words };
-            conditions.extend(told.into_iter().map(of));
-        }
-    }
-
     fn jobs(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) {
         for job in &seen.jobs {
-            let again =
-                self.again.entry(job.id.clone()).or_insert(Again { count: 0, at: seen.mono - EVENT_MS });
-            if job.again > again.count {
-                *again = Again { count: job.again, at: seen.mono };
-            }
+            let again = self.again.entry(job.id.clone()).or_default().are_new(job.again, seen.mono);
             let others =
                 || seen.peers.iter().filter(|peer| is_fresh(peer, seen.at) && peer.jobs.contains(&job.id));
             let words = match others().next() {
-                _ if seen.mono - again.at < EVENT_MS => Some(format!(
+                _ if again => Some(format!(
                     "registered {} times in this process; the last registration counts",
                     job.again + 1
                 )),
@@ -454,39 +384,6 @@ impl Monitor {
             } else if let Some((times, what)) = &job.failing {
                 let words = format!("failed {times} times in a row, and is tried ever less often: {what}");
                 conditions.push(Condition { kind: AlertKind::JobFailing, subject: job.id.clone(), words });
-            }
-        }
-    }
-
-    /// What cannot be read. What was seen once is over some time after.
-    fn unreadable(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) {
-        let mut told = Vec::new();
-        for (subject, now) in &seen.unreadable {
-            let (count, at) = self.unreadable.entry(subject.clone()).or_insert((0, seen.mono));
-            if now.count > *count {
-                (*count, *at) = (now.count, seen.mono);
-            }
-            if seen.mono - *at < EVENT_MS {
-                let words = format!("{} so far could not be read; the last: {}", now.count, now.reason);
-                told.push((subject.clone(), words));
-            }
-        }
-        self.as_one(AlertKind::Undecodable, told, conditions);
-    }
-
-    /// Streams of which the exchange says now this, now that.
-    fn contents(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) {
-        self.differing.retain(|key, _| seen.streams.contains_key(key));
-        for (key, stream) in seen.streams.iter().filter(|(_, stream)| stream.differing > 0) {
-            let (rows, at) = self.differing.entry(*key).or_insert((0, seen.mono));
-            if stream.differing != *rows {
-                (*rows, *at) = (stream.differing, seen.mono);
-            }
-            if seen.mono - *at < EVENT_MS {
-                let words = format!(
-                    "{rows} rows so far bear a key that is stored, and say something else; what came first is kept"
-                );
-                conditions.push(Condition { kind: AlertKind::RowsDiffer, subject: key.to_string(), words });
             }
         }
     }
@@ -577,24 +474,6 @@ impl Monitor {
         }
         self.standing = standing;
         changes
-    }
-}
-
-/// What no socket subscribes for a while.
-fn quarantined(seen: &Observation, conditions: &mut Vec<Condition>) {
-    for case in &seen.quarantined {
-        let streams: Vec<_> = case.streams.iter().map(ToString::to_string).collect();
-        let again = match (case.next - seen.mono).max(0) / 1_000 {
-            0 => "now".to_owned(),
-            seconds => format!("in {seconds} s"),
-        };
-        let words = format!(
-            "{}: {}; tried again {again} on a socket of its own, and failed {} times so far",
-            streams.join(", "),
-            case.why,
-            case.failed
-        );
-        conditions.push(Condition { kind: AlertKind::Quarantined, subject: case.subject.clone(), words });
     }
 }
 
