@@ -135,9 +135,9 @@ impl Common {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[allow(clippy::large_enum_variant, reason = "there is one to a stream, and it stays where it is")]
 enum Body {
-    Trades(Box<trades::Trades>),
+    Trades(trades::Trades),
     Candles(candles::Candles),
-    States(Box<states::States>),
+    States(states::States),
 }
 
 /// The time line of one stream. See the [module](self).
@@ -156,13 +156,13 @@ impl Timeline {
     pub fn new(start: StreamStart) -> Self {
         let key = start.stream;
         let body = match key {
-            StreamKey::Trades(_) => Body::Trades(Box::new(trades::Trades::new(start.edge, &start.recent))),
+            StreamKey::Trades(_) => Body::Trades(trades::Trades::new(start.edge, &start.recent)),
             StreamKey::Candle(_, interval) => Body::Candles(candles::Candles::new(interval)),
             StreamKey::Book(..)
             | StreamKey::Bbo(_)
             | StreamKey::Mids
             | StreamKey::Context(_)
-            | StreamKey::Funding(_) => Body::States(Box::new(states::States::new(key.kind(), start.edge))),
+            | StreamKey::Funding(_) => Body::States(states::States::new(key.kind(), start.edge)),
         };
         let edge = start.edge.filter(|_| guard!(StoredEdge));
         let mut common = Common { key, edge, holes: Vec::new(), forgotten: None };

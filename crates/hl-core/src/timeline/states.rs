@@ -107,24 +107,18 @@ impl States {
         };
         let mut tally = Tally { admitted: records.len() as u64, ..Tally::default() };
         // Frames without a time were stamped on receipt; a stamp never goes back, restarts included.
-        let records = match common.edge {
+        let mut records = match common.edge {
             Some(edge) => restamp(records, edge + 1),
             None => records,
         };
         let Some((first, last)) = records.ends() else { return tally };
-        let records = match self.refuted(common, live, &records, out) {
-            Some(count) if is_pushed => {
-                tally.late += count;
-                tally.admitted -= count;
-                let mut records = records;
-                records.retain_time(|time| common.edge.is_none_or(|edge| time > edge));
-                if records.is_empty() {
-                    return tally;
-                }
-                records
-            }
-            _ => records,
-        };
+        // A poll brings a state of the time at which it was asked for, and says nothing of when it changed.
+        if is_pushed && self.refutes(common, live, &records, &mut tally, out) {
+            records.retain_time(|time| common.edge.is_none_or(|edge| time > edge));
+        }
+        if records.is_empty() {
+            return tally;
+        }
         let Some(records) = self.newer(common, live, records, &mut tally, out) else {
             // Seen again at the same time: the stream lives, and nothing is new.
             if is_pushed {
@@ -162,35 +156,36 @@ impl States {
         tally
     }
 
-    /// A record between the newest one and the edge refutes the proof that moved the edge beyond it: the run that was
-    /// proven whole has missed this one, and may have missed more. It is stored. How many there are; none where no proof
-    /// moved the edge.
-    fn refuted(
+    /// Whether these records refute the proof that moved the edge beyond the newest one: a run that was proven whole has
+    /// missed those that lie between, and may have missed more. They are stored, and the time around them is doubted.
+    fn refutes(
         &mut self,
         common: &Common,
         live: &mut Live,
         records: &Records,
+        tally: &mut Tally,
         out: &mut Vec<Change>,
-    ) -> Option<u64> {
-        let (edge, newest) = (common.edge?, self.newest?);
-        let is_missed = |time: TimeMs| newest < time && time <= edge;
+    ) -> bool {
+        let (Some(edge), Some(newest)) = (common.edge, self.newest) else { return false };
         if newest >= edge || !self.is_pushed_at_every_change() {
-            return None;
+            return false;
         }
         let mut missed = records.clone();
-        missed.retain_time(is_missed);
-        let (_, last) = missed.ends()?;
+        missed.retain_time(|time| newest < time && time <= edge);
+        let Some((_, last)) = missed.ends() else { return false };
         let mut from = newest;
-        missed.each_time(|time| {
-            out.push(Change::Doubted { span: Span::new(from, time), cause: Cause::Silence });
-            from = time;
-        });
-        out.push(Change::Doubted { span: Span::new(from, edge), cause: Cause::Silence });
-        let count = missed.len() as u64;
+        let mut doubt = |to| {
+            out.push(Change::Doubted { span: Span::new(from, to), cause: Cause::Silence });
+            from = to;
+        };
+        missed.each_time(&mut doubt);
+        doubt(edge);
+        tally.late += missed.len() as u64;
+        tally.admitted -= missed.len() as u64;
         out.push(live.rows(missed));
         self.newest = Some(last);
         live.unproven.get_or_insert(Cause::Silence);
-        Some(count)
+        true
     }
 
     /// Whether a record this long after the edge goes on from there. `cause`: why it may not.

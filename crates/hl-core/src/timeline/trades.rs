@@ -5,7 +5,8 @@
 //! What is offered proves only what it contains. A stretch of trades (an answer, a replay, what waited in a ring) joins
 //! what is stored by a trade that both have: of the edge block, where it reaches behind that block or comes from the source
 //! that wrote it. And it must not lack a stored trade between its first block and its last: if it does, nothing is proven
-//! between any two of its blocks. However short it is, it joins by that; however long it is, it does not without. Where no trade of the edge block is known, nothing joins.
+//! between any two of its blocks. However short it is, it joins by that; however long it is, it does not without. Where
+//! no trade of the edge block is known, nothing joins.
 //!
 //! **A replay reaches as far as its newest trade.** The frames after it are continuous from the acknowledgement on.
 //! Between the two lies nothing only where the newest trade is as young as the acknowledgement ([`YOUNG_MS`]), or where
@@ -271,7 +272,10 @@ impl Trades {
         let Some(last) = last else { return tally };
         live.piece = Some(piece);
         self.known.add(&own);
-        let blocks: Vec<_> = own.iter().map(|trade| trade.time).filter(|time| begin < *time).collect();
+        let mut blocks = Vec::new();
+        if self.doubtful.is_some() {
+            blocks.extend(own.iter().map(|trade| trade.time).filter(|time| begin < *time));
+        }
         // Inside the piece a frame that comes out of order is still the claim's, and the store knows the keys it has.
         out.push(live.rows(Records::Trades(own)));
         if last < begin {
@@ -309,8 +313,7 @@ impl Trades {
         if self.relived.is_empty() {
             // Frames that overtake each other are nearer.
             if self.back.is_some() && to < edge - OVERTAKEN_MS && guard!(Late) {
-                self.relived = self.known.pieces(Span::new(to, edge));
-                self.relived.retain(|span| !common.holes.iter().any(|hole| hole.overlaps(*span)));
+                self.relived = self.whole_pieces(common, Span::new(to, edge));
                 let doubted = |span: &Span| Change::Doubted { span: *span, cause: Cause::Silence };
                 out.extend(self.relived.iter().map(doubted));
             }
@@ -376,12 +379,17 @@ impl Trades {
 
     /// What was covered between stored blocks is not proven any more.
     fn doubt(&self, common: &mut Common, span: Span, cause: Cause, out: &mut Vec<Change>) {
-        for piece in self.known.pieces(span) {
-            if !common.holes.iter().any(|hole| hole.overlaps(piece)) {
-                common.remember(piece);
-                out.push(Change::Doubted { span: piece, cause });
-            }
+        for piece in self.whole_pieces(common, span) {
+            common.remember(piece);
+            out.push(Change::Doubted { span: piece, cause });
         }
+    }
+
+    /// The pieces between neighbouring stored blocks that a span reaches into and that lie in no gap.
+    fn whole_pieces(&self, common: &Common, span: Span) -> Vec<Span> {
+        let mut pieces = self.known.pieces(span);
+        pieces.retain(|piece| !common.holes.iter().any(|hole| hole.overlaps(*piece)));
+        pieces
     }
 
     /// Gaps that a stretch reaches into are filled by it, from the block `from` on: blocks strictly inside are proven. It has

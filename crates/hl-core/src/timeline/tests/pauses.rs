@@ -159,6 +159,18 @@ fn a_state_that_a_proven_run_has_not_brought_refutes_the_proof() {
 }
 
 #[test]
+fn a_poll_refutes_no_proof() {
+    let mut line = Line::bbo(500);
+    line.grant(1);
+    line.push(1, bbo(1_000));
+    line.push(1, pong(60_000));
+    line.grant_rest();
+    // A state of the time at which it was asked for: it may have been so for long.
+    line.poll(30_000);
+    assert!(!line.out.iter().any(|change| matches!(change, Change::Doubted { .. })), "{:?}", line.out);
+}
+
+#[test]
 fn a_pong_proves_nothing_of_a_run_that_a_witness_convicted() {
     let mut line = Line::bbo(1_000);
     line.grant(1);
