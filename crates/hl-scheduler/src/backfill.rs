@@ -250,8 +250,9 @@ impl Job<'_> {
         // What is proven first, so that no more than the rest is given up.
         for (span, records) in page.proven {
             changes.push(self.proven(span, records));
-            settled_ms += common_ms(pieces, span);
-            filled.filled_ms += common_ms(pieces, span);
+            let common_ms = past::length(&past::inside(pieces, span));
+            settled_ms += common_ms;
+            filled.filled_ms += common_ms;
         }
         for span in page.unreadable {
             changes.push(Change::GapUnreadable { span });
@@ -261,11 +262,12 @@ impl Job<'_> {
                 changes.push(Change::GapLost { span });
                 filled.lost += 1;
             }
-            settled_ms += common_ms(pieces, lost);
-            filled.lost_ms += common_ms(pieces, lost);
+            let common_ms = past::length(&past::inside(pieces, lost));
+            settled_ms += common_ms;
+            filled.lost_ms += common_ms;
         }
         filled.rows += self.commit(changes).await?;
-        filled.open_ms += pieces.iter().map(|piece| piece.ms()).sum::<i64>() - settled_ms;
+        filled.open_ms += past::length(pieces) - settled_ms;
         (self.told)(self.stream, Step::Page { piece: hull, done_ms: settled_ms, rows: filled.rows });
         Ok(())
     }
@@ -298,11 +300,6 @@ impl Job<'_> {
         }
         Ok(ack.inserted)
     }
-}
-
-/// How much of the pieces lies in `span`, ms.
-fn common_ms(pieces: &[Span], span: Span) -> i64 {
-    pieces.iter().filter_map(|piece| piece.intersect(span)).map(Span::ms).sum()
 }
 
 /// Gives up open gaps of a stream inside `span` for good, without asking: the exchange has no past of it. Those that end
