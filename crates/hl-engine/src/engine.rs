@@ -100,7 +100,7 @@ pub enum EngineError {
     Job(#[from] RegisterError),
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -369,8 +369,7 @@ impl Engine {
             keep.await;
             "the watch's keeper"
         });
-        let timeless = order.iter().any(|stream| !stream.spec().timed);
-        let time = time::ask(self.client.clone(), timeless, sources_stop.clone());
+        let time = time::ask(self.client.clone(), self.wanted.clone(), sources_stop.clone());
         sources.spawn(async move {
             time.await;
             "the clock"

@@ -9,13 +9,15 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::debug;
 
+use crate::wanted::Wanted;
+
 /// How often it is looked whether there is a question.
 const EVERY: Duration = Duration::from_millis(500);
 /// How long an answer may take, the wait for request weight included.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Looks until `stop` turns true. `timeless`: streams are collected whose frames bear no time.
-pub(crate) async fn ask(client: Arc<InfoClient>, timeless: bool, mut stop: watch::Receiver<bool>) {
+/// Looks until `stop` turns true.
+pub(crate) async fn ask(client: Arc<InfoClient>, wanted: Arc<Wanted>, mut stop: watch::Receiver<bool>) {
     let mut every = interval(EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -24,7 +26,7 @@ pub(crate) async fn ask(client: Arc<InfoClient>, timeless: bool, mut stop: watch
             () = stopped(&mut stop) => return,
             _ = every.tick() => {}
         }
-        if !client.mono().asks(timeless) {
+        if !client.mono().asks(wanted.has_timeless()) {
             continue;
         }
         tokio::select! {

@@ -1,12 +1,13 @@
 //! What a process is to collect. It may grow while it collects: markets join.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use hl_core::{Coin, StreamKey};
 use tokio::sync::Notify;
 
 use crate::capacity::{self, OverCapacity};
+use crate::engine::lock;
 
 /// The streams wanted, as one list for all tasks of an engine.
 #[derive(Default)]
@@ -23,10 +24,6 @@ struct List {
     order: Vec<StreamKey>,
     /// Coins whose trades are to have a standby.
     standby: BTreeSet<Coin>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Wanted {
@@ -66,6 +63,11 @@ impl Wanted {
     pub(crate) fn perpetuals(&self) -> BTreeSet<Coin> {
         let list = lock(&self.list);
         list.order.iter().filter_map(|stream| stream.coin()).filter(|coin| coin.is_perpetual()).collect()
+    }
+
+    /// Whether there are streams whose frames bear no time.
+    pub(crate) fn has_timeless(&self) -> bool {
+        lock(&self.list).order.iter().any(|stream| !stream.spec().timed)
     }
 
     /// Ends when streams were added since the last time.
