@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hl_core::archive::{Day, Provenance, RowKey, StoredRows};
 use hl_core::ledger::Span;
 use hl_core::record::Candle;
-use hl_core::thinning::{self, BOOKS_NOTE, NOTE, ThinnedBooks};
+use hl_core::thinning::{self, BOOKS_NOTE, NOTE};
 use hl_core::{Coin, Decimal, Interval, Origin, Records, StreamKey, TimeMs};
 use hl_store::checks::{
     self, LeftOut, MINUTE_MS as MINUTE, MINUTE_WITHOUT_BAR, Minutes, Rhythm, derived, words,
@@ -39,7 +39,6 @@ pub(crate) async fn audit(db: &Database) -> Result<Audit, MongoError> {
     let thinned = thinning::told(note.as_deref()).unwrap_or_default();
     let books = notes::note(db, BOOKS_NOTE).await?;
     let thinned_books = thinning::told_of_books(books.as_deref()).unwrap_or_default();
-    let thinned_books: Vec<_> = thinned_books.iter().map(ThinnedBooks::span).collect();
     let mut unread = 0;
     for stream in streams(db).await? {
         unread += archive::archived(db, stream).await?.0;
@@ -47,17 +46,11 @@ pub(crate) async fn audit(db: &Database) -> Result<Audit, MongoError> {
         let pieces = coverage(db, Some(stream)).await?;
         let gaps = gaps(db, Some(stream)).await?;
         findings.extend(checks::ledger(stream, &pieces, &gaps, edge));
-        let left_out = match stream {
-            StreamKey::Candle(coin, _) => {
-                let archived = touched(db, [stream, StreamKey::Trades(coin)]).await?;
-                LeftOut { archived, ..LeftOut::default() }
-            }
-            _ => {
-                let thins = matches!(stream, StreamKey::Book(..));
-                let thinned = if thins { thinned_books.clone() } else { Vec::new() };
-                LeftOut { archived: archive::touched_days(db, stream).await?, thinned }
-            }
+        let archived = match stream {
+            StreamKey::Candle(coin, _) => touched(db, [stream, StreamKey::Trades(coin)]).await?,
+            _ => archive::touched_days(db, stream).await?,
         };
+        let left_out = LeftOut::of(stream, archived, &thinned_books);
         let rhythm = Rhythm::new(stream, &pieces, &left_out);
         let (found, empty) = against_the_ledger(db, stream, (&pieces, &gaps, edge), rhythm).await?;
         findings.extend(found);

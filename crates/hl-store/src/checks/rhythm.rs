@@ -6,6 +6,7 @@ use hl_core::archive::Day;
 use hl_core::ledger::Span;
 use hl_core::past::{self, FUNDING_MS, HOURLY_SINCE};
 use hl_core::stream::BookVariant;
+use hl_core::thinning::ThinnedBooks;
 use hl_core::{Interval, StreamKey, TimeMs};
 
 use super::MINUTE_MS;
@@ -25,6 +26,16 @@ pub struct LeftOut {
 }
 
 impl LeftOut {
+    /// Of a stream, of which these days were archived; books were left out on purpose in the pieces of `books`.
+    #[must_use]
+    pub fn of(stream: StreamKey, archived: BTreeSet<Day>, books: &[ThinnedBooks]) -> Self {
+        let thinned = match stream {
+            StreamKey::Book(..) => books.iter().map(ThinnedBooks::span).collect(),
+            _ => Vec::new(),
+        };
+        Self { archived, thinned }
+    }
+
     /// What of a piece is not left out.
     fn rest(&self, piece: Span) -> Vec<Span> {
         let mut rest = vec![piece];

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use hl_core::archive::Day;
 use hl_core::store::StoreError;
-use hl_core::thinning::{self, BOOKS_NOTE, NOTE, ThinnedBooks};
+use hl_core::thinning::{self, BOOKS_NOTE, NOTE};
 use hl_core::{Interval, StreamKey};
 use rusqlite::Connection;
 
@@ -30,7 +30,6 @@ pub(super) fn audit(conn: &Connection) -> Result<Audit, StoreError> {
     let thinned = thinning::told(note.as_deref()).unwrap_or_default();
     let books = session::note(conn, BOOKS_NOTE)?;
     let thinned_books = thinning::told_of_books(books.as_deref()).unwrap_or_default();
-    let thinned_books: Vec<_> = thinned_books.iter().map(ThinnedBooks::span).collect();
     let mut unread = 0;
     for stream in streams(conn)? {
         unread += archive::archived(conn, stream)?.0;
@@ -39,17 +38,11 @@ pub(super) fn audit(conn: &Connection) -> Result<Audit, StoreError> {
         let gaps = gaps(conn, Some(stream))?;
         findings.extend(checks::ledger(stream, &pieces, &gaps, edge));
         findings.push(rows::duplicate_keys(conn, stream)?);
-        let left_out = match stream {
-            StreamKey::Candle(coin, _) => {
-                let archived = touched(conn, [stream, StreamKey::Trades(coin)])?;
-                LeftOut { archived, ..LeftOut::default() }
-            }
-            _ => {
-                let thins = matches!(stream, StreamKey::Book(..));
-                let thinned = if thins { thinned_books.clone() } else { Vec::new() };
-                LeftOut { archived: archive::touched_days(conn, stream)?, thinned }
-            }
+        let archived = match stream {
+            StreamKey::Candle(coin, _) => touched(conn, [stream, StreamKey::Trades(coin)])?,
+            _ => archive::touched_days(conn, stream)?,
         };
+        let left_out = LeftOut::of(stream, archived, &thinned_books);
         let rhythm = Rhythm::new(stream, &pieces, &left_out);
         let (found, empty) = rows::against_the_ledger(conn, stream, (&pieces, &gaps, edge), rhythm)?;
         findings.extend(found);
