@@ -252,9 +252,8 @@ impl Session {
 
     /// The socket is open.
     pub fn connected(&mut self, now: Mono) {
-        let every_ms = if self.subs.needs_proof() { pings::PING_FOR_PROOF_MS } else { pings::PING_MS };
-        let first_ping = if self.careful { now } else { now + every_ms };
-        self.link = Link::Up { since: now, lived: false, data: None, pings: Pings::new(now, first_ping) };
+        let pings = Pings::new(now, self.subs.needs_proof(), self.careful);
+        self.link = Link::Up { since: now, lived: false, data: None, pings };
         self.counters.connects += 1;
         self.newest_bbo = None;
         self.unsubscribes.clear();

@@ -65,10 +65,10 @@ pub(super) struct Pings {
 }
 
 impl Pings {
-    /// Of a socket that has just opened.
-    pub(super) fn new(now: Mono, first: Mono) -> Self {
+    /// Of a socket that has just opened. `soon`: the first goes out at once.
+    pub(super) fn new(now: Mono, needs_proof: bool, soon: bool) -> Self {
         Self {
-            due: first,
+            due: if soon { now } else { now + every_ms(needs_proof) },
             open: None,
             unanswered: 0,
             heard: now,
@@ -76,11 +76,6 @@ impl Pings {
             stamps_due: now,
             stall: None,
         }
-    }
-
-    /// How often to ping.
-    pub(super) fn every_ms(&self, needs_proof: bool) -> i64 {
-        if needs_proof || self.missing { PING_FOR_PROOF_MS } else { PING_MS }
     }
 
     /// A frame came.
@@ -147,7 +142,7 @@ impl Pings {
         }
         self.open.get_or_insert(Open { exchange, since: now });
         self.unanswered = self.unanswered.saturating_add(1);
-        self.due = now + self.every_ms(needs_proof);
+        self.due = now + every_ms(needs_proof || self.missing);
         Beat::Ping
     }
 
@@ -159,6 +154,11 @@ impl Pings {
             Some(open) => self.due.min(open.since.max(self.heard) + PONG_LIMIT_MS),
         }
     }
+}
+
+/// How often to ping.
+fn every_ms(for_proof: bool) -> i64 {
+    if for_proof { PING_FOR_PROOF_MS } else { PING_MS }
 }
 
 /// A time at which the frame had not been sent yet. None where it bears none.
