@@ -38,7 +38,7 @@ struct Case {
     funding: Option<&'static str>,
     /// Seconds after the start, and what happens then.
     faults: Vec<(u64, Fault)>,
-    /// States that may be stored as if they were of now before anybody could see that they are not.
+    /// States that may be stored as if they were of now before the collector could see that they are not.
     unseen: u64,
     /// Seconds.
     lasts: u64,

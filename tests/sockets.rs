@@ -56,7 +56,7 @@ async fn while_every_socket_dies_no_name_is_guilty() {
     }
 }
 
-/// A name that vanishes: whoever subscribes any of its streams is cut off.
+/// A name that vanishes: a socket that subscribes any of its streams is cut off.
 #[tokio::test(start_paused = true)]
 async fn a_name_that_ends_sockets_costs_the_others_no_more_than_seconds() {
     let names = ["trades/BTC", "bbo/BTC", "candle/BTC/1m", "mids", "trades/ETH", "bbo/ETH", "candle/ETH/1m"];

@@ -99,7 +99,7 @@ fn metadata(rng: &mut Rng, stream: Option<StreamKey>) -> FaultKind {
     })
 }
 
-/// Far enough ahead that somebody can see it.
+/// Far enough ahead that the checks can see it.
 fn stamped_ahead(rng: &mut Rng, stream: Option<StreamKey>) -> FaultKind {
     let rows = rng.bool().then_some(1);
     FaultKind::Stamp { stream, by_ms: rng.i64(90_000..7_200_000), rows, on: None }

@@ -1,4 +1,4 @@
-//! What the exchange sent and nobody could read: how much of which stream, and why, for those who are told.
+//! What the exchange sent and the decoder could not read: how much of which stream, and why, for the log and the alerts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};

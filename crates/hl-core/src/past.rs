@@ -11,7 +11,7 @@
 //!   only from the second on: the answer may begin in the middle of it. Beside a live stream the newest trades are asked for
 //!   once ([`Newest`]).
 //! - Where a row lies that cannot be read nothing is proven: that part is a gap with the cause `undecodable`. It is not asked
-//!   for more widely, since the exchange has it, but again like any other, since one bad answer is no proof of the next.
+//!   for more widely, since the exchange has it, but again like any other, since one bad answer does not prove the next.
 //!
 //! What stays open ends in one of three ways: a later answer holds a row on each side; it is older than what the exchange
 //! keeps, and is lost; or it was asked for in vain for a day, and is lost: funding, of which everything is kept, and what

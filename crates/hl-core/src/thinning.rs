@@ -67,7 +67,7 @@ impl ThinnedBooks {
 /// What the note [`BOOKS_NOTE`] says; nothing where there is none.
 ///
 /// # Errors
-/// When it is no such note.
+/// When it is not such a note.
 pub fn told_of_books(note: Option<&str>) -> Result<Vec<ThinnedBooks>, serde_json::Error> {
     note.map_or(Ok(Vec::new()), serde_json::from_str)
 }
@@ -88,7 +88,7 @@ pub fn continued_for_books(mut before: Vec<ThinnedBooks>, policy: Policy, now: T
 /// What the note [`NOTE`] says; nothing where there is none.
 ///
 /// # Errors
-/// When it is no such note.
+/// When it is not such a note.
 pub fn told(note: Option<&str>) -> Result<Vec<Thinned>, serde_json::Error> {
     note.map_or(Ok(Vec::new()), serde_json::from_str)
 }

@@ -10,7 +10,7 @@ use hl_core::{Coin, Decimal, Interval, Records, StreamKey, TimeMs};
 
 const INTERVAL: Interval = Interval::M1;
 
-/// The minute in which a script of bars begins. Before it nobody traded, and polls ask for minutes before the first bar.
+/// The minute in which a script of bars begins. Before it there were no trades, and polls ask for minutes before the first bar.
 const FIRST_MINUTE: i64 = 10;
 
 /// From one block to the next: so long that a ring's memory of what is stored runs out within a few of them.
@@ -46,7 +46,7 @@ pub(crate) enum Wrong {
     /// It lacks the newest two things that happened.
     Stale,
     /// It lacks every second record, the newest not, and something that is stored behind its oldest one among them: otherwise
-    /// nobody could see it.
+    /// a collector cannot see it.
     Holed,
 }
 

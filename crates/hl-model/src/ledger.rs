@@ -158,7 +158,7 @@ impl Ledger {
             Change::Doubted { span, .. } => self.doubt(*span),
             Change::Filled { epoch, span, records, .. } => self.fill(*epoch, *span, records)?,
             Change::GapLost { span } => self.lose(*span, token),
-            // Its cause is no part of the model.
+            // Its cause is not part of the model.
             Change::GapUnreadable { .. } => {}
             Change::Edge(to) => self.edge = self.edge.max(Some(*to)),
         }

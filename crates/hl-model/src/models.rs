@@ -128,7 +128,7 @@ impl Name {
                 Reach::Full => (Script::trades(&[1, 1, 1, 1], 2, 4)?, bounds([2, 0, 2, 0, 1, 0])),
                 Reach::Deep => (Script::trades(&[1, 2, 1, 1], 3, 4)?, bounds([3, 0, 3, 0, 2, 0])),
             },
-            // Blocks of one trade: of a block that an answer cut nobody knows what is stored.
+            // Blocks of one trade: what is stored of a block that an answer cut cannot be known.
             Self::ErringPolls => match reach {
                 Reach::Short => (Script::trades(&[1, 1, 1, 1, 1], 0, 5)?, bounds([1, 0, 2, 1, 0, 0])),
                 Reach::Full => (Script::trades(&[1, 1, 1, 1, 1], 0, 5)?, bounds([2, 0, 4, 1, 0, 0])),
@@ -170,7 +170,7 @@ impl Name {
                 (Places::One, 1, Faults { wrong, stale: true, turned: true, die: true, ..Faults::default() })
             }
             Self::ErringPolls => {
-                // Behind an answer with only the newest record nobody could see what another lacks before it.
+                // Behind an answer with only the newest record it cannot be seen what another lacks before it.
                 let wrong = &[Wrong::Empty, Wrong::Stale, Wrong::Holed];
                 (Places::None, 1, Faults { wrong, ..Faults::default() })
             }

@@ -585,7 +585,7 @@ fn many_late_records_in_a_minute_are_told_and_replays_are_not() {
         seen.streams.values_mut().for_each(|stream| stream.late += 59);
     });
     world.run(600, fine);
-    // A minute has 120 records of each: fewer than a quarter of all is no rate.
+    // A minute has 120 records of each: fewer than a quarter of all does not make a rate.
     world.run(600, late(3));
     assert_eq!(world.told(), Vec::<String>::new());
     world.run(60, late(20));

@@ -229,7 +229,7 @@ async fn a_coin_is_not_listed_for_a_while() {
     assert_eq!(client.text_within(25_000).await, None, "an old subscription lives on, and says nothing");
     world.wait(10_000).await;
     let ended = begun + 30_000;
-    assert!(world.sim.truth_trades(coin("SOL"), begun + 70, ended - 70).is_empty(), "nobody trades it");
+    assert!(world.sim.truth_trades(coin("SOL"), begun + 70, ended - 70).is_empty(), "it has no trades");
     assert!(names(&world.ask(json!({"type": "meta"})).await).contains(&"SOL".to_owned()));
     assert!(client.text_within(60_000).await.is_some());
 }

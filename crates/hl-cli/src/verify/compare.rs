@@ -44,12 +44,12 @@ pub enum Finding {
 pub struct Falsified {
     /// Times of those with other values.
     pub values: BTreeSet<TimeMs>,
-    /// Both times of those whose time was wrong by so little that nobody could see it.
+    /// Both times of those whose time was wrong by so little that a collector cannot see it.
     pub times: BTreeSet<TimeMs>,
 }
 
 impl Falsified {
-    /// A time may be wrong by so much, ms, before somebody could see it.
+    /// A time may be wrong by so much, ms, before a collector can see it.
     pub const UNSEEN_MS: i64 = 5_000;
 
     fn excuses(&self, finding: Finding, time: TimeMs) -> bool {

@@ -231,7 +231,7 @@ impl Pipeline {
                     self.meters.stream(stream, |m| {
                         (m.owner, m.since, m.unanswered) = (grant.map(|g| g.source), since, None);
                         m.moves += u64::from(grant.is_some());
-                        // Going back to where it belongs is no reason of its own.
+                        // Going back to where it belongs does not count as a reason.
                         let why = grant.map(|g| g.cause).filter(|cause| *cause != Cause::Handover);
                         m.moved_by = why.or(m.moved_by);
                     });
@@ -296,7 +296,7 @@ impl Pipeline {
             return;
         }
         if stood.is_some() && self.stood.is_none() {
-            warn!(?stood, "the exchange stands still: what bears no time is no news");
+            warn!(?stood, "the exchange stands still: what bears no time is not news");
         }
         let is_timeless = |stream: &StreamKey| !stream.spec().timed;
         for stream in self.lines.keys().copied().filter(is_timeless).collect::<Vec<_>>() {
@@ -597,8 +597,8 @@ impl Pipeline {
     }
 }
 
-/// Whether the owner's request was answered: under which claim, and why not, where not. None where it is no request of the
-/// owner.
+/// Whether the owner's request was answered: under which claim, and why not, where not. None where the request is not
+/// the owner's.
 fn answered(line: &Timeline, offer: &Offer) -> Option<(Epoch, Option<Cause>)> {
     let epoch = line.claim()?.epoch;
     match (&offer.content, offer.ticket) {

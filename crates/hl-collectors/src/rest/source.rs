@@ -244,7 +244,7 @@ impl RestSource {
                         contexts_of(fresh(&request, answer)?)
                     }
                 };
-                // What cannot be read of markets that were not asked for is no loss.
+                // What cannot be read of markets that were not asked for is not a loss.
                 let mut missed = Vec::new();
                 for (stream, epoch) in streams {
                     let coin = stream.coin().filter(|coin| unread.coins.contains(coin));

@@ -108,7 +108,7 @@ pub struct WsPool {
     plan: Mutex<Plan>,
     slots: Vec<Slot>,
     connects: Mutex<Connects>,
-    /// How often sockets came back after none lived: whoever waits for another attempt need not wait for long then.
+    /// How often sockets came back after none lived: what waits for another attempt need not wait for long then.
     returns: AtomicU64,
     trials: Mutex<Trials>,
     /// Wakes the task of the trials.

@@ -249,7 +249,7 @@ pub(super) fn list<W: Row>(
         items.reverse();
     }
     let rows = in_order::<W>(items);
-    // Nothing that says even where it belongs: this is no list of such rows.
+    // Nothing in it says even where it belongs: this is not a list of such rows.
     let is_lost = rows.rows.is_empty() && rows.holes.iter().any(|hole| hole.times.is_none());
     match rows.reason {
         Some(ref reason) if is_lost => Err(super::rest::nothing(what, reason)),
@@ -328,7 +328,7 @@ pub(super) fn in_order<W: Row>(items: Vec<Item<W::Record>>) -> Rows<W::Record> {
     rows
 }
 
-/// The text to take apart, where it is not too long. What in it is no Unicode is replaced by what no number or name holds.
+/// The text to take apart, where it is not too long. What in it is not Unicode is replaced by a character that neither numbers nor names hold.
 pub(super) fn lossy(text: &[u8]) -> Option<Cow<'_, str>> {
     (text.len() <= APART_BYTES).then(|| String::from_utf8_lossy(text))
 }
@@ -343,7 +343,7 @@ pub(super) struct Prices {
     pub(super) unread: Unread,
 }
 
-/// Reads prices one by one; none where `map` is no map, or nothing of it can be read.
+/// Reads prices one by one; none where `map` is not a map, or nothing of it can be read.
 pub(super) fn prices(map: &str) -> Option<Prices> {
     let map: BTreeMap<String, &RawValue> = serde_json::from_str(map).ok()?;
     let mut prices = Prices::default();

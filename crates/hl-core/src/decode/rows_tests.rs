@@ -261,7 +261,7 @@ fn text_that_is_cut_or_no_unicode_is_told_from_text_that_is_whole() {
     assert!(wrong.well_formed, "{wrong}");
     assert!(!rest::meta(&mut b"<html>".to_vec()).unwrap_err().well_formed);
 
-    // One row that is no Unicode spoils itself.
+    // One row that is not Unicode spoils only itself.
     let mut rows = format!("[{},{}]", trade("BTC", 9, 5, GOOD), trade("BTC", 8, 4, r#""@""#)).into_bytes();
     let at = rows.iter().position(|b| *b == b'@').unwrap();
     rows[at] = 0xff;

@@ -42,7 +42,7 @@ const AHEAD_OF_GUESS_MS: i64 = 86_400_000;
 const PERSISTS_MS: i64 = 10_000;
 /// … and after this where the exchange, asked, does: its answers may stand still.
 const PERSISTS_AGAINST_MS: i64 = 600_000;
-/// Streams that lie behind are no news before this, ms.
+/// Streams that lie behind are not reported before this, ms.
 const BEHIND_FOR_MS: i64 = 3_000;
 /// The pause between two questions doubles while they settle nothing, from this on, ms.
 const FIRST_PAUSE_MS: i64 = 1_250;

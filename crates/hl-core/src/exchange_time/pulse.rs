@@ -54,7 +54,7 @@ impl Pulse {
             Some((before, _)) if before == time => self.said = Some((time, mono)),
             Some(_) => {
                 self.said = Some((time, mono));
-                // What it had shown by a stamp is no news.
+                // What a stamp had shown already is not news.
                 if self.newest < time || self.stands {
                     self.newest = self.newest.max(time);
                     self.moved(time, mono);

@@ -6,9 +6,9 @@
 //! from the edge to a new run's first bar was touched by the handover: it becomes a gap, which REST fills.
 //!
 //! An answer proves only what it contains: the bars in it, and that a minute without one was empty where it has a bar on
-//! each side of it. Nothing is final behind its last bar, and nothing before its first, unless the trades say that nobody
-//! traded then. So it is asked for from some bars before the edge. A bar that counts fewer trades than are stored is not
-//! final, whoever brought it; and one that was final and turns out to count more is doubted.
+//! each side of it. Nothing is final behind its last bar, and nothing before its first, unless the trades say that
+//! there were none then. So it is asked for from some bars before the edge. A bar that counts fewer trades than are stored is not
+//! final, whichever source brought it; and one that was final and turns out to count more is doubted.
 
 use std::collections::BTreeMap;
 
@@ -168,7 +168,7 @@ impl Candles {
         let Some(from) = from.map(|from| self.at_or_after(from)).or(first) else { return tally };
         // Polls sample: each answer has to join anew.
         live.unproven.get_or_insert(Cause::Sampled);
-        // Also where nothing was traded: what lies before it is nobody's but a backfill's.
+        // Also where nothing was traded: what lies before it is left to a backfill.
         if common.edge.is_none() {
             common.advance(from, out);
         }
@@ -226,7 +226,7 @@ impl Candles {
         self.whole_from = Some(whole);
     }
 
-    /// Drops bars that are final already or lie in a gap. One that was over and goes on counting is doubted, whoever proved
+    /// Drops bars that are final already or lie in a gap. One that was over and goes on counting is doubted, whichever claim proved
     /// it final: a gap that is still open stays as it is.
     fn cut(
         &mut self,

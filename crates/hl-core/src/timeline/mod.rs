@@ -51,7 +51,7 @@ pub struct Tally {
     /// Turned away: a late answer, a second socket, a run that is nobody's candidate.
     pub fenced: u64,
     /// Under the standing claim, but below what is settled: a bar that is final, a state older than the last, a trade that
-    /// whoever covered that time has missed.
+    /// the claim that covered that time has missed.
     pub late: u64,
     /// Under the standing claim, and stored already: what replays and answers have in common with what was there.
     pub known: u64,

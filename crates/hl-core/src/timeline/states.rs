@@ -10,7 +10,7 @@
 //! missed it then. In a recorded gap it proves nothing, and is left out; so is what waited in a ring while another
 //! source stored newer ones, and what lies before all that this process knows of.
 //!
-//! **Where the exchange stands still**, its front may push what bears no time on and on, unchanged. That is no news, and
+//! **Where the exchange stands still**, its front may push what bears no time on and on, unchanged. That is not news, and
 //! covers nothing.
 
 use std::collections::BTreeMap;

@@ -12,7 +12,7 @@
 //! Between the two lies nothing only where the newest trade is as young as the acknowledgement ([`YOUNG_MS`]), or where
 //! both share a trade. Otherwise the piece between is a gap, also on a coin that is only quiet.
 //!
-//! **Trades that come below the claim's own piece** and are not stored were missed by whoever covered that time: the
+//! **Trades that come below the claim's own piece** and are not stored were missed by the claim that covered that time: the
 //! piece between the stored blocks beside them is doubted, and filled with them. So a frame that was overtaken by later
 //! ones loses nothing.
 //!
@@ -80,7 +80,7 @@ impl Trades {
                 (live.heard_at, live.replay) = (Some(at), true);
                 Tally::default()
             }
-            // What follows a break is no replay, and goes on from nothing.
+            // What follows a break is not a replay, and goes on from nothing.
             Content::Broken { at } => {
                 (live.heard_at, live.replay, live.reached) = (Some(at), false, None);
                 Tally::default()

@@ -27,7 +27,7 @@ const LAG_MS: i64 = 120_000;
 /// A stream whose bars could not be read is left alone for this long, doubling with each failure in a row.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
-/// After so many failures in a row somebody is told.
+/// After so many failures in a row the user is told.
 const TELL_AFTER: u32 = 3;
 /// What was not audited in so long, ms, is not any more.
 const KEPT_MS: i64 = 3_600_000;

@@ -28,7 +28,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// … and up to an hour where the exchange refuses, or what it says cannot be read.
 const LONGEST_VAIN_PAUSE: Duration = Duration::from_secs(3_600);
-/// After so many failures in a row somebody is told.
+/// After so many failures in a row the user is told.
 const TELL_AFTER: u32 = 3;
 
 /// A look ends after this time, and the next begins at once: what is short and new then goes before what is long.

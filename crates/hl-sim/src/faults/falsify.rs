@@ -1,6 +1,6 @@
 //! What faults make of a frame or an answer: changes to its JSON, and a list of the rows that were changed.
 //!
-//! The truth does not follow: it says what happened. Whoever compares a store with it is told here which rows the exchange
+//! The truth does not follow: it says what happened. A check that compares a store with it is told here which rows the exchange
 //! itself showed otherwise.
 
 use std::collections::VecDeque;

@@ -150,7 +150,7 @@ pub enum FaultKind {
         /// How much, ms.
         by_ms: u64,
     },
-    /// A coin is not listed: metadata lack it, whoever subscribes it is cut off without a word, and nobody trades it. While
+    /// A coin is not listed: metadata lack it, a client that subscribes it is cut off without a word, and it has no trades. While
     /// it lasts from the start the coin is one that is listed later.
     Unlist {
         /// The coin.

@@ -89,7 +89,7 @@ pub fn what_lies_before_history_is_told_from_what_was_lost(new: New<'_>) {
     });
 }
 
-/// What the exchange has and nobody can read is a gap of its own, between what is filled; it stays open.
+/// What the exchange has and the decoder cannot read is a gap of its own, between what is filled; it stays open.
 pub fn what_cannot_be_read_is_a_gap_of_its_own(new: New<'_>) {
     let subject = new();
     run(async {
@@ -119,7 +119,7 @@ pub fn what_cannot_be_read_is_a_gap_of_its_own(new: New<'_>) {
             assert_eq!(gaps().await, expected, "the same batch again changes nothing");
         }
         assert_eq!(times(&*subject, stream).await, [10, 50]);
-        // Somebody else who could not read more of it has no say in what is claimed.
+        // Another collector that could not read more of it has no say in what is claimed.
         let open = [span(30, 40), span(60, 90)];
         assert_eq!(store.claim_gaps(stream, span(0, 90), claim).await.unwrap(), open);
         let other = subject.open().await.unwrap();

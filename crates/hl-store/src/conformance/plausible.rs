@@ -61,7 +61,7 @@ pub fn a_covered_minute_with_trades_has_its_bar(new: New<'_>) {
     });
 }
 
-/// Books come by a clock and settlements by the hour: covered time without them is no proof of anything.
+/// Books come by a clock and settlements by the hour: covered time without them does not prove anything.
 pub fn covered_time_has_the_rhythm_of_its_kind(new: New<'_>) {
     let subject = new();
     run(async {

@@ -49,7 +49,7 @@ pub(super) const ALL: &[Assumption] = &[
     },
 ];
 
-/// So long nobody may trade at the ends of what was asked for, ms.
+/// The ends of what was asked for may be so long without a trade, ms.
 const SLACK_MS: i64 = 30 * MINUTE_MS;
 
 /// The minute's bar, and the trades that were heard in it.
@@ -90,7 +90,7 @@ fn last_version(e: &Evidence) -> Judged {
 fn page(e: &Evidence) -> Judged {
     let (got, asked) = e.page.clone()?;
     let (Some(first), Some(last)) = (got.first(), got.last()) else {
-        return Err("there are no bars of that time".to_owned());
+        return Err("the answer has no bars of that time".to_owned());
     };
     let whole = first.since(asked.from) < SLACK_MS && asked.to.since(*last) < SLACK_MS;
     let seen = if whole { "all of them" } else { "a part of the time" };

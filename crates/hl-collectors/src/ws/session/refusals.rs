@@ -112,7 +112,7 @@ impl Session {
         }
         let streams = self.subs.streams();
         let is_theirs = |stream: StreamKey| !is_data || may_carry(channel, stream.kind());
-        // A name that is nobody's here was damaged.
+        // A name that this socket does not have was damaged.
         let is_known = |coin: &Coin| streams.iter().any(|s| is_theirs(*s) && s.coin() == Some(*coin));
         let coin = error.coin.filter(is_known);
         for stream in streams.iter().copied() {

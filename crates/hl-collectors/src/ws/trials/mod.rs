@@ -35,7 +35,7 @@ pub enum Act {
     Send(String),
     /// Close the socket; answer with [`Trials::closed`].
     Close,
-    /// A name was found guilty: somebody should be told.
+    /// A name was found guilty: the user is told.
     Convicted(Quarantined),
     /// This is no longer in quarantine: it works again, or nobody wants it any more.
     Cleared(String),
@@ -109,7 +109,7 @@ impl Trials {
     /// A socket that lived died with subscriptions on the way. All streams of a coin are suspected together, unless
     /// something of the coin was acknowledged a moment before; `of_coin` names those that are wanted.
     pub fn suspect(&mut self, now: Mono, death: &Death, of_coin: impl Fn(Coin) -> Vec<StreamKey>) {
-        // Whoever asks hears of it also where nothing is held.
+        // The selector hears of it also where nothing is held.
         self.version += 1;
         if now < self.outage_until {
             return;
@@ -179,7 +179,7 @@ impl Trials {
             // By our own wish: all is done.
             (Link::Closing, None, None) => {}
             (Link::Up, Some((Probe::Held(stream), _)), None) => self.accused = Some(stream),
-            // Also what nobody accuses does not live: everything dies, and no name is guilty.
+            // Also what is not accused does not live: everything dies, and no name is guilty.
             _ => {
                 self.accused = None;
                 self.outage_until = now + OUTAGE_MS;

@@ -222,7 +222,7 @@ fn what_is_innocent_is_acquitted_on_one_socket() {
     rig.suspect(&["trades/BTC", "bbo/BTC", "mids", "trades/ETH"], &[]);
     rig.pass(1_000);
     assert_eq!((rig.held(), rig.opened, rig.open), (vec![], 1, false));
-    assert!(rig.convicted.is_empty() && rig.cleared.is_empty(), "nobody hears of it");
+    assert!(rig.convicted.is_empty() && rig.cleared.is_empty(), "the rig hears nothing of it");
 }
 
 #[test]

@@ -503,7 +503,7 @@ impl Coins {
         let agrees = counts.contains(&Some(stored));
         for by in By::ALL {
             let Some(count) = counts[by.index()] else { continue };
-            // A version that the socket lost is no wrong count: the last one agrees.
+            // A version that the socket lost is not a wrong count: the last one agrees.
             if count < stored && agrees || std::mem::replace(&mut bar.judged[by.index()], true) {
                 continue;
             }

@@ -13,7 +13,7 @@ use crate::{Interval, TimeMs};
 
 /// How long a trade may be on its way after a bar has counted it, ms.
 const ON_THE_WAY_MS: i64 = 2_000;
-/// After so many convictions in a row it is no witness any more, until it is seen to count in step again.
+/// After so many convictions in a row it is not a witness any more, until it is seen to count in step again.
 const STRIKES: u32 = 3;
 /// In step is a bar that counts so many more trades, all of which came.
 const IN_STEP: i64 = 10;

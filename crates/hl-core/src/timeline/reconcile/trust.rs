@@ -1,6 +1,6 @@
 //! How far the counts of bars are believed.
 //!
-//! That a bar counts the public trades is an assumption about the exchange. So a count is no witness before it has agreed
+//! That a bar counts the public trades is an assumption about the exchange. So a count is not a witness before it has agreed
 //! with trades that are known to be whole, and it is none any more once it was wrong too often; until it agrees again.
 
 /// An assumption about all coins is well-founded after so many whole bars that agreed …

@@ -434,7 +434,7 @@ fn bars_before_the_edge_that_an_answer_brings_along_are_not_doubted() {
 #[test]
 fn the_trades_say_what_an_answer_leaves_open_and_contradict_it() {
     let stored = Stored(BTreeMap::from([(7, 0), (8, 0)]));
-    assert_eq!(answered(&[(9, 1), (10, 1)], &stored), (vec![(7, 10)], vec![]), "nobody traded then");
+    assert_eq!(answered(&[(9, 1), (10, 1)], &stored), (vec![(7, 10)], vec![]), "there were no trades then");
     let stored = Stored(BTreeMap::from([(7, 0), (8, 467)]));
     assert_eq!(answered(&[(9, 1), (10, 1)], &stored), (vec![(7, 8), (9, 10)], vec![(8, 9)]));
     assert_eq!(answered(&[(7, 1), (9, 1), (10, 1)], &stored), (vec![(7, 8), (9, 10)], vec![(8, 9)]));

@@ -289,7 +289,7 @@ fn a_clock_that_is_set_back_inside_one_socket_loses_nothing() {
 fn a_clock_that_is_set_back_by_a_restart_leaves_gaps_where_trades_may_be_missing() {
     for (by, replayed) in [(20_000, 3), (20_000, 0), (2_000, 3)] {
         let mut erring = Erring::live(30_000);
-        // For half a second nobody listens: some trades bear the old clock's time, some the new one's.
+        // For half a second no source listens: some trades bear the old clock's time, some the new one's.
         erring.happen(&[30_100, 30_200, 30_300]);
         let new = |time: i64| time - by;
         erring.happen(&[new(30_400), new(30_500), new(30_600), new(30_700), new(30_800)]);
@@ -349,7 +349,7 @@ fn who_dies_while_a_time_is_lived_once_more_leaves_a_gap_up_to_the_edge() {
         erring.frame(ONE(1), &block);
     }
     assert_eq!(erring.missing(), vec![0; 0]);
-    // Nobody listens from here on: these are missing, and each lies in a gap.
+    // No source listens from here on: these are missing, and each lies in a gap.
     erring.happen(&[15_150, 22_250, 29_950]);
     assert_eq!(erring.missing(), [15_150, 22_250, 29_950]);
 }

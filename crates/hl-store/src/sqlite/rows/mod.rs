@@ -277,7 +277,7 @@ trait Stored: Sized {
     fn put(&self, statement: &mut Statement<'_>, stamp: Stamp) -> rusqlite::Result<usize>;
     fn get(row: &Row<'_>) -> rusqlite::Result<Self>;
 
-    /// Whether the row that is stored under its key says something else. Of states nobody says what the same is.
+    /// Whether the row that is stored under its key says something else. Two states are never compared.
     fn contradicts_stored(&self, _: &Connection) -> rusqlite::Result<bool> {
         Ok(false)
     }

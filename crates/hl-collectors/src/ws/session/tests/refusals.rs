@@ -36,7 +36,7 @@ fn the_suspects_do_not_ride_with_the_others() {
     }
     rig.work();
     rig.connect();
-    assert!(rig.deaths.is_empty(), "a socket that never brought anything accuses nobody");
+    assert!(rig.deaths.is_empty(), "a socket that never brought anything accuses no name");
     // The next one has to show first that it lives.
     rig.take_sent();
     rig.reconnect();
@@ -233,7 +233,7 @@ fn what_cannot_be_read_of_one_coin_costs_no_other_its_run() {
     assert_eq!(broken, ["bbo/BTC", "candle/BTC/1m"]);
     assert_eq!(rig.live.get(&key("trades/ETH")), Some(&eth));
 
-    // A name that none of ours has was damaged: it may have been anybody's.
+    // A name that none of ours has was damaged: it may have been the name of any stream.
     rig.offers.clear();
     rig.garbage("bbo", Some("BTD"));
     assert_eq!(rig.offers.len(), 1);

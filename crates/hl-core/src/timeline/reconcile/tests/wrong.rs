@@ -1,4 +1,4 @@
-//! Bars that count otherwise than the public trades: they convict nobody, and what they make us doubt is bounded.
+//! Bars that count otherwise than the public trades: they convict no source, and what they make us doubt is bounded.
 
 use super::*;
 
@@ -165,7 +165,7 @@ fn many_bars_that_were_lost_in_a_row_are_read_again_once_the_history_agrees() {
 #[test]
 fn a_bar_in_which_the_history_counts_more_is_wrong_where_it_agreed_with_others() {
     let mut run = Run::of_the_socket();
-    assert_eq!(run.audited(1, 9, 6), [] as [i64; 0], "nobody knows which of them is right");
+    assert_eq!(run.audited(1, 9, 6), [] as [i64; 0], "which of them is right cannot be known");
     assert_eq!(run.audited(2, 6, 6), [] as [i64; 0]);
     assert_eq!(run.audited(3, 6, 6), [1], "a history that agrees is believed, about earlier bars too");
     assert_eq!(run.audited(3, 6, 6), [] as [i64; 0], "said once");
