@@ -5,7 +5,8 @@
 //! first row of an answer or behind its last one. What stays is asked for again: from the last row on, then by a wider
 //! question that should hold a row on each side of it, and then ever more rarely ([`Patience`]).
 //!
-//! - A bar is proven where the answer holds it, or one on each side of it: a minute without trades has no bar.
+//! - A bar is proven where the answer holds it and a later one, or one on each side of it: a minute without trades has no bar.
+//!   The last bar of an answer may be an old version of itself, unless it ended minutes ago.
 //! - A settlement is proven where the answer holds the row of its hour: the exchange settles every hour.
 //! - Of trades only what lies between the first and the last of an answer is proven, and a gap that begins at its first block
 //!   only from the second on: the answer may begin in the middle of it. Beside a live stream the newest trades are asked for

@@ -15,7 +15,8 @@ use crate::ledger::{Ack, Batch, Cause, Span};
 use crate::runs::{Begun, Report, Row};
 use crate::seam::BoxFuture;
 use crate::statistics::Figure;
-use crate::{Epoch, StreamKey, TimeMs, Token};
+use crate::stream::Conflation;
+use crate::{Epoch, Kind, StreamKey, TimeMs, Token};
 
 /// Who holds a lease.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -60,20 +61,46 @@ pub struct StreamStart {
     pub stream: StreamKey,
     /// The stored edge; none where the stream was never collected.
     pub edge: Option<TimeMs>,
-    /// For trades: what is stored shortly before the edge. Empty for other kinds.
+    /// What is stored shortly before the edge, of the kinds of which that is read ([`Recent::is_read_of`]).
     pub recent: Recent,
 }
 
-/// Stored trades up to the edge: the first answer can join by a shared key, and bars that come later can be compared
-/// with what was stored before a restart.
+/// What is stored up to the edge. Of trades the first answer can join by a shared key, and bars that come later can be
+/// compared with what was stored before a restart; and what comes below the edge lies where something was covered, or in a gap.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Recent {
     /// From here to the edge every piece is covered or among the gaps; none where nothing is stored.
     pub since: Option<TimeMs>,
-    /// Time and tid of each trade from `since` on, in order.
+    /// Time and tid of each trade from `since` on, in order; of other kinds none.
     pub keys: Vec<(TimeMs, u64)>,
     /// Pieces that are not proven, oldest first.
     pub gaps: Vec<Span>,
+}
+
+impl Recent {
+    /// Whether it is read of a stream: of trades, and of states that bear the exchange's time.
+    #[must_use]
+    pub fn is_read_of(stream: StreamKey) -> bool {
+        let spec = stream.spec();
+        stream.kind() == Kind::Trades || spec.timed && spec.conflation == Conflation::State
+    }
+
+    /// The last minutes before an edge, still without keys. `pieces`: those that end within [`RECENT_MS`] before the edge, each
+    /// with whether it is a gap that is not filled.
+    #[must_use]
+    pub fn before(edge: TimeMs, mut pieces: Vec<(Span, bool)>) -> Self {
+        let oldest = edge - RECENT_MS;
+        pieces.sort_unstable_by_key(|(span, _)| std::cmp::Reverse(span.to));
+        let mut since = None;
+        for (span, _) in &pieces {
+            if since.unwrap_or(edge) <= span.to {
+                since = Some(since.unwrap_or(edge).min(span.from.max(oldest)));
+            }
+        }
+        let mut gaps: Vec<_> = pieces.iter().filter(|(_, gap)| *gap).map(|(span, _)| *span).collect();
+        gaps.sort_unstable();
+        Self { since, keys: Vec::new(), gaps }
+    }
 }
 
 /// How much of the past [`Recent`] holds, ms: bars of so many minutes are compared with them.
@@ -380,6 +407,20 @@ pub trait BatchQueue: Send + Sync + 'static {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_recent_past_begins_after_the_last_hole() {
+        let span = |from, to| Span::new(TimeMs(from), TimeMs(to));
+        let of = |edge, pieces: &[(Span, bool)]| {
+            let Recent { since, gaps, .. } = Recent::before(edge, pieces.to_vec());
+            (since, gaps)
+        };
+        let pieces = [(span(10, 40), false), (span(40, 60), true), (span(90, 95), false)];
+        assert_eq!(of(TimeMs(60), &pieces), (Some(TimeMs(10)), vec![span(40, 60)]));
+        assert_eq!(of(TimeMs(95), &pieces), (Some(TimeMs(90)), vec![span(40, 60)]));
+        let edge = TimeMs(2 * RECENT_MS);
+        assert_eq!(of(edge, &[(span(0, edge.0), false)]).0, Some(edge - RECENT_MS));
+    }
 
     #[test]
     fn a_process_is_named_alike_everywhere() {

@@ -472,6 +472,7 @@ impl Engine {
             self.runner.register(Arc::new(Poll::new(id, self.rest.clone(), self.zero)))?;
         }
         let (mono, inbox, meters) = (self.mono.clone(), self.inbox.clone(), self.meters.clone());
+        let relived = self.meters.clone();
         let mut backfill = BackfillGaps::new(
             self.store.clone(),
             self.rest.clone(),
@@ -479,7 +480,8 @@ impl Engine {
             Box::new(move || mono.exchange()),
             Box::new(move |stream| meters.owner(stream)),
             Box::new(move |stream, change| inbox.filled(stream, change.clone())),
-        );
+        )
+        .without_relived(Box::new(move |stream| relived.relived_from(stream)));
         if let Some(reach_ms) = self.backfill_ms {
             let leased = self.leased.clone();
             let collected = Box::new(move || lock(&leased).iter().copied().collect());

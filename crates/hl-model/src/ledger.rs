@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hl_core::ledger::{Batch, Change, GapState, Span};
-use hl_core::store::{Recent, StreamStart};
+use hl_core::store::{RECENT_MS, Recent, StreamStart};
 use hl_core::stream::Borders;
 use hl_core::{Epoch, Kind, Records, StreamKey, TimeMs, Token};
 
@@ -111,8 +111,12 @@ impl Ledger {
         }
         let mut recent = Recent::default();
         if let (StreamKey::Trades(_), Some(edge)) = (self.stream, self.edge) {
-            recent.since = Some(edge);
-            recent.keys = self.rows.keys().filter(|(time, _)| *time == edge).copied().collect();
+            let pieces = self.covered.iter().map(|piece| (piece.span, false));
+            let gaps = self.unproven().map(|gap| (gap, true));
+            let is_recent = |(span, _): &(Span, bool)| edge - RECENT_MS <= span.to;
+            recent = Recent::before(edge, pieces.chain(gaps).filter(is_recent).collect());
+            let known = recent.since.unwrap_or(edge)..=edge;
+            recent.keys = self.rows.keys().filter(|(time, _)| known.contains(time)).copied().collect();
         }
         StreamStart { stream: self.stream, edge: self.edge, recent }
     }
@@ -363,6 +367,11 @@ impl Ledger {
         self.tidy();
     }
 
+    /// Gaps that are not filled.
+    fn unproven(&self) -> impl Iterator<Item = Span> + '_ {
+        self.gaps.iter().filter(|gap| gap.state != GapState::Backfilled).map(|gap| gap.span)
+    }
+
     /// Gaps that nobody has closed.
     pub(crate) fn open_gaps(&self) -> impl Iterator<Item = Span> + '_ {
         self.gaps.iter().filter(|gap| gap.state == GapState::Open).map(|gap| gap.span)
@@ -385,11 +394,9 @@ impl Ledger {
 
     /// Compares what is stored with what happened.
     pub(crate) fn check(&self, script: &Script, happened: usize) -> Held {
-        let unproven =
-            || self.gaps.iter().filter(|gap| gap.state != GapState::Backfilled).map(|gap| gap.span);
         for (i, piece) in self.covered.iter().enumerate() {
             let later = self.covered.iter().skip(i + 1).map(|p| p.span);
-            if later.chain(unproven()).any(|other| piece.span.overlaps(other)) {
+            if later.chain(self.unproven()).any(|other| piece.span.overlaps(other)) {
                 return Err(Rule::Disjoint);
             }
         }
@@ -409,26 +416,26 @@ impl Ledger {
                 };
                 let settled = script.traded(happened).filter(|t| first < t.time && t.time < edge);
                 for trade in settled.filter(|t| !filled(t.time)) {
-                    let in_gap = unproven().any(|gap| gap.contains(trade.time));
+                    let in_gap = self.unproven().any(|gap| gap.contains(trade.time));
                     if !in_gap && !self.rows.contains_key(&trade.key()) {
                         return Err(Rule::Missing);
                     }
                 }
                 for ((time, _), row) in &self.rows {
-                    if unproven().any(|gap| gap.from < *time && *time < gap.to) {
+                    if self.unproven().any(|gap| gap.from < *time && *time < gap.to) {
                         return Err(Rule::Disjoint);
                     }
-                    // Known limit: trades that are older than all that a process has read of the store are written down
-                    // all the same, since the exchange's clock may have been set back.
+                    // Known limit: trades that are no newer than the oldest block that a process has read of the store are
+                    // written down all the same, since the exchange's clock may have been set back.
                     let is_own = |p: &Piece| p.epoch == row.epoch && p.span.contains(*time);
-                    if first <= *time && !self.covered.iter().any(is_own) {
+                    if first < *time && !self.covered.iter().any(is_own) {
                         return Err(Rule::OwnPiece);
                     }
                 }
             }
             Borders::HalfOpen => {
                 for bar in script.versions(script.happenings.len()) {
-                    let in_gap = unproven().any(|gap| gap.from <= bar.time && bar.time < gap.to);
+                    let in_gap = self.unproven().any(|gap| gap.from <= bar.time && bar.time < gap.to);
                     let row = self.rows.get(&(bar.time, 0));
                     if row.is_some_and(|row| row.is_final && row.trades != bar.trades) {
                         return Err(Rule::FinalBars);

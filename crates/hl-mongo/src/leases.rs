@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::store::{Leases, RECENT_MS, Recent, StreamStart};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
-use hl_store::rules::{self, Pieces};
+use hl_store::rules::Pieces;
 use mongodb::bson::{Document, doc};
 
 use crate::documents::{Read, date, date_or_null};
@@ -48,9 +48,9 @@ impl Work for Take {
                 "edge": date_or_null(edge), "token": i64::from(tx.token.0), "leased_at": date(tx.now),
             };
             taken.push(doc! { "q": { "_id": stream.to_string() }, "u": { "$set": lease }, "upsert": true });
-            let recent = match (stream, edge) {
-                (StreamKey::Trades(_), Some(edge)) => recent(tx, stream, edge).await?,
-                _ => Recent::default(),
+            let recent = match edge.filter(|_| Recent::is_read_of(stream)) {
+                Some(edge) => recent(tx, stream, edge).await?,
+                None => Recent::default(),
             };
             leases.granted.push(StreamStart { stream, edge, recent });
         }
@@ -90,9 +90,12 @@ async fn recent(tx: &mut Tx<'_>, stream: StreamKey, edge: TimeMs) -> Result<Rece
     for document in tx.find(GAPS, unfilled, doc! {}).await? {
         pieces.push((Read::of(GAPS, &document).span()?, true));
     }
-    let (since, gaps) = rules::recent(pieces, edge);
+    let recent = Recent::before(edge, pieces);
+    if !matches!(stream, StreamKey::Trades(_)) {
+        return Ok(recent);
+    }
     // The edge block itself is known also where no piece ends there.
-    let span = Span { from: since.unwrap_or(edge), to: edge };
+    let span = Span { from: recent.since.unwrap_or(edge), to: edge };
     let pipeline = vec![
         doc! { "$match": rows::key_filter(stream, span) },
         doc! { "$sort": { "_id": 1 } },
@@ -104,7 +107,7 @@ async fn recent(tx: &mut Tx<'_>, stream: StreamKey, edge: TimeMs) -> Result<Rece
         let id = Read::of(collection, &document).inner("_id")?;
         keys.push((id.time("time")?, id.count("tid")?));
     }
-    Ok(Recent { since, keys, gaps })
+    Ok(Recent { keys, ..recent })
 }
 
 /// Gives leases back.

@@ -38,23 +38,6 @@ impl Pieces {
     }
 }
 
-/// From where on everything up to the edge is known, and what of it is not proven, oldest first. The pieces are those that
-/// end within [`RECENT_MS`] before the edge, each with whether it is a gap.
-#[must_use]
-pub fn recent(mut pieces: Vec<(Span, bool)>, edge: TimeMs) -> (Option<TimeMs>, Vec<Span>) {
-    let oldest = edge - RECENT_MS;
-    pieces.sort_unstable_by_key(|(span, _)| std::cmp::Reverse(span.to));
-    let mut since = None;
-    for (span, _) in &pieces {
-        if since.unwrap_or(edge) <= span.to {
-            since = Some(since.unwrap_or(edge).min(span.from.max(oldest)));
-        }
-    }
-    let mut gaps: Vec<_> = pieces.iter().filter(|(_, gap)| *gap).map(|(span, _)| *span).collect();
-    gaps.sort_unstable();
-    (since, gaps)
-}
-
 /// Before which time everything of a stream is settled, with its edge, or where its ledger ends.
 #[must_use]
 pub fn settled(edge: Option<TimeMs>, before: TimeMs) -> TimeMs {
@@ -156,15 +139,6 @@ mod tests {
 
     fn span(from: i64, to: i64) -> Span {
         Span::new(TimeMs(from), TimeMs(to))
-    }
-
-    #[test]
-    fn the_recent_past_begins_after_the_last_hole() {
-        let pieces = vec![(span(10, 40), false), (span(40, 60), true), (span(90, 95), false)];
-        assert_eq!(recent(pieces.clone(), TimeMs(60)), (Some(TimeMs(10)), vec![span(40, 60)]));
-        assert_eq!(recent(pieces, TimeMs(95)), (Some(TimeMs(90)), vec![span(40, 60)]));
-        let edge = TimeMs(2 * RECENT_MS);
-        assert_eq!(recent(vec![(span(0, edge.0), false)], edge).0, Some(edge - RECENT_MS));
     }
 
     #[test]

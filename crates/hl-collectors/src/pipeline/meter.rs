@@ -23,6 +23,8 @@ pub struct Meter {
     pub differing: u64,
     /// The edge as queued, ms.
     pub edge: Option<TimeMs>,
+    /// From where on time below the edge is lived once more, ms.
+    pub relived_from: Option<TimeMs>,
     /// When data was last admitted, on the monotonic clock, ms.
     pub last: Option<i64>,
     /// When the exchange last sent anything of it, be it empty or kept in a ring, on the monotonic clock, ms.
@@ -85,6 +87,11 @@ impl Meters {
     /// Who owns a stream.
     pub fn owner(&self, stream: StreamKey) -> Option<SourceId> {
         self.lock().streams.get(&stream)?.owner
+    }
+
+    /// From where on time below the edge of a stream is lived once more.
+    pub fn relived_from(&self, stream: StreamKey) -> Option<TimeMs> {
+        self.lock().streams.get(&stream)?.relived_from
     }
 
     /// The edge of a stream as queued.

@@ -16,6 +16,8 @@ const BAR_LAG_MS: i64 = 5_000;
 const MARGIN_BARS: i64 = 30;
 /// The effort of the question that reaches until now.
 const NOW: u32 = WIDEST - 1;
+/// An answer may be so far behind, ms: the last bar in it may be an old version of itself unless it ended longer ago.
+const BEHIND_MS: i64 = 300_000;
 /// An answer of no more bars than this was not cut short by a limit of the exchange.
 const SURELY_WHOLE: usize = 2 * MARGIN_BARS as usize;
 
@@ -32,6 +34,8 @@ pub struct BarsQuestion {
     settled: TimeMs,
     /// From here on the exchange has bars.
     kept_from: TimeMs,
+    /// When it is asked for.
+    asked: TimeMs,
     /// Whether a wider question reaches further to the left, and to the right.
     wider: (bool, bool),
 }
@@ -68,6 +72,7 @@ impl BarsQuestion {
             about: Span { from, to },
             settled,
             kept_from,
+            asked,
             wider: (is_part && effort < WIDEST, right < asked && effort < NOW),
         })
     }
@@ -99,7 +104,8 @@ impl BarsQuestion {
         bars.sort_by_key(|bar| (bar.time, std::cmp::Reverse(bar.trades)));
         bars.dedup_by_key(|bar| bar.time);
         let mut page = Page::nothing(Some(self.about));
-        let ends = bars.first().zip(bars.last()).map(|(first, last)| (first.time, self.end_of(last.time)));
+        let ends =
+            bars.first().zip(bars.last()).map(|(first, last)| (first.time, self.proven_end(last.time)));
         // The exchange may keep some more bars than it says.
         let kept = ends.map_or(self.kept_from, |(first, _)| first.min(self.kept_from)).min(to);
         page.lost.extend(proper(from, kept));
@@ -119,6 +125,12 @@ impl BarsQuestion {
             page.proven.push((span, Records::Candles(bars)));
         }
         page
+    }
+
+    /// Up to where an answer proves whose last bar begins at `last`.
+    fn proven_end(&self, last: TimeMs) -> TimeMs {
+        let end = self.end_of(last);
+        if end + BEHIND_MS <= self.asked { end } else { last }
     }
 
     /// Where the bar that begins at `open` ends at the earliest: months differ.
@@ -263,6 +275,18 @@ mod tests {
         let page = page(9_990, 10_000, 0, 9_960..9_995);
         assert_eq!(proven(&page), [(span(9_990, 9_995), 5)]);
         assert!(!page.wider, "it reached until now");
+    }
+
+    #[test]
+    fn the_last_bar_of_an_answer_may_be_an_old_version_of_itself() {
+        // Asked for half a minute into the next one.
+        let page = |bars| page(9_990, 10_000, 0, bars);
+        assert_eq!(proven(&page(9_960..10_001)), [(span(9_990, 10_000), 10)]);
+        let stale = page(9_960..10_000);
+        assert_eq!(proven(&stale), [(span(9_990, 9_999), 9)]);
+        assert!(stale.lost.is_empty());
+        assert_eq!(proven(&page(9_960..9_996)), [(span(9_990, 9_995), 5)], "four minutes and a half ago");
+        assert_eq!(proven(&page(9_960..9_995)), [(span(9_990, 9_995), 5)], "no answer is so far behind");
     }
 
     #[test]

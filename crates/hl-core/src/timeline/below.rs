@@ -1,26 +1,31 @@
-//! What is covered of states as far as this process has seen: where one that comes below the edge belongs.
+//! What is covered of states as far as this process knows: where one that comes below the edge belongs.
 
 use std::collections::VecDeque;
 
 use crate::TimeMs;
 use crate::ledger::Span;
+use crate::store::Recent;
 
 /// Gaps that are remembered. What lies before one that is not is left alone.
 const MOST_HOLES: usize = 64;
 
 /// Since when all is covered, but for gaps.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Seen {
     /// None before the first record.
     from: Option<TimeMs>,
     /// The gaps since then, in order of time.
     holes: VecDeque<Span>,
+    /// Whether nothing was collected before.
+    is_all: bool,
 }
 
 impl Seen {
-    /// What was covered before the edge, and what was not, is not known.
-    pub(super) fn after(edge: Option<TimeMs>) -> Self {
-        Self { from: edge, holes: VecDeque::new() }
+    /// What the store says of the time before the edge.
+    pub(super) fn stored(edge: Option<TimeMs>, recent: &Recent) -> Self {
+        let mut seen = Self { from: recent.since.or(edge), holes: VecDeque::new(), is_all: edge.is_none() };
+        recent.gaps.iter().for_each(|gap| seen.hole(*gap));
+        seen
     }
 
     /// The first record, where there was none.
@@ -28,11 +33,22 @@ impl Seen {
         self.from.get_or_insert(first);
     }
 
+    /// Where collecting began, if that is known and lies behind a time; from there on the time line begins at `from`, and with a
+    /// gap.
+    pub(super) fn reach_back(&mut self, time: TimeMs, from: TimeMs) -> Option<Span> {
+        let begun = self.from.filter(|begun| self.is_all && time < *begun)?;
+        self.from = Some(from);
+        let gap = Span::new(from, begun);
+        self.hole(gap);
+        Some(gap)
+    }
+
     pub(super) fn hole(&mut self, span: Span) {
         if self.holes.len() == MOST_HOLES
             && let Some(oldest) = self.holes.pop_front()
         {
             self.from = self.from.max(Some(oldest.to));
+            self.is_all = false;
         }
         self.holes.push_back(span);
     }

@@ -37,6 +37,16 @@ impl Known {
         (self.from, self.forgot) = (first, false);
     }
 
+    /// Whether everything that was ever stored is remembered, and a time lies before all of it.
+    pub(super) fn is_before_all(&self, time: TimeMs) -> bool {
+        !self.forgot && time < self.from
+    }
+
+    /// Nothing is stored from `from` to where it began, which is returned.
+    pub(super) fn reach_back(&mut self, from: TimeMs) -> TimeMs {
+        std::mem::replace(&mut self.from, from)
+    }
+
     pub(super) fn add(&mut self, trades: &[Trade]) {
         self.keys.extend(trades.iter().map(Trade::key));
         self.shorten();

@@ -103,6 +103,9 @@ struct Common {
 /// to find a hole. What is older has been stored.
 const STANDBY_MS: i64 = 300_000;
 
+/// Frames of one run overtake each other by less than this, ms; stamps that are older were set back.
+const OVERTAKEN_MS: i64 = 5_000;
+
 /// More remembered gaps than this are left to the backfill.
 const MAX_HOLES: usize = 256;
 
@@ -121,6 +124,16 @@ impl Common {
     fn open_gap(&mut self, span: Span, cause: Cause, out: &mut Vec<Change>) {
         self.remember(span);
         out.push(Change::GapOpened { span, cause });
+    }
+
+    /// What of the remembered gaps lies inside `span` is filled.
+    fn fill(&mut self, span: Span) {
+        let left = |hole: Span| {
+            let before = (hole.from < span.from).then(|| Span::new(hole.from, span.from));
+            let after = (span.to < hole.to).then(|| Span::new(span.to, hole.to));
+            if hole.touches(span) { [before, after] } else { [Some(hole), None] }
+        };
+        self.holes = std::mem::take(&mut self.holes).into_iter().flat_map(left).flatten().collect();
     }
 
     /// Moves the edge forward; never back.
@@ -162,7 +175,9 @@ impl Timeline {
             | StreamKey::Bbo(_)
             | StreamKey::Mids
             | StreamKey::Context(_)
-            | StreamKey::Funding(_) => Body::States(states::States::new(key.kind(), start.edge)),
+            | StreamKey::Funding(_) => {
+                Body::States(states::States::new(key.kind(), start.edge, &start.recent))
+            }
         };
         let edge = start.edge.filter(|_| guard!(StoredEdge));
         let mut common = Common { key, edge, holes: Vec::new(), forgotten: None };
@@ -188,6 +203,17 @@ impl Timeline {
     #[must_use]
     pub fn edge(&self) -> Option<TimeMs> {
         self.common.edge
+    }
+
+    /// From where on time below the edge is lived once more, since the exchange's clock was set back. What lies behind is still
+    /// to come, however it is recorded, and the claim fills it as it passes.
+    #[must_use]
+    pub fn relived_from(&self) -> Option<TimeMs> {
+        match &self.body {
+            Body::Trades(body) => body.relived_from(),
+            Body::States(body) => body.relived_from(),
+            Body::Candles(_) => None,
+        }
     }
 
     /// The standing claim.
@@ -235,6 +261,15 @@ impl Timeline {
         }
         live.promoting = false;
         tally
+    }
+
+    /// A backfill has committed this below the edge.
+    pub fn backfilled(&mut self, change: &Change) {
+        if let (Body::Trades(body), Change::Filled { span, records: Records::Trades(trades), .. }) =
+            (&mut self.body, change)
+        {
+            body.filled(&mut self.common, *span, trades);
+        }
     }
 
     /// The exchange stands still since `at`: of states that bear no time nothing that comes now is news, and what was covered

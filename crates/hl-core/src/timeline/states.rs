@@ -8,7 +8,8 @@
 //! **What comes below the edge** under the standing claim, and bears a time of the exchange, is stored under that time:
 //! frames came out of order, or the exchange's clock was set back. An earlier claim may have covered that time, and has
 //! missed it then. In a recorded gap it proves nothing, and is left out; so is what waited in a ring while another
-//! source stored newer ones, and what lies before all that this process knows of.
+//! source stored newer ones, and what lies before all that this process knows of. Where the clock was set back to before all
+//! that was ever collected, the time line begins there from then on, with a gap that is filled as that time passes.
 //!
 //! **Where the exchange stands still**, its front may push what bears no time on and on, unchanged. That is not news, and
 //! covers nothing.
@@ -16,10 +17,11 @@
 use std::collections::BTreeMap;
 
 use super::below::Seen;
-use super::{Common, Live, Tally};
+use super::{Common, Live, OVERTAKEN_MS, Tally};
 use crate::ledger::{Cause, Change, Span};
 use crate::record::Context;
 use crate::source::Content;
+use crate::store::Recent;
 use crate::stream::Conflation;
 use crate::{Coin, Decimal, Kind, Records, TimeMs};
 
@@ -39,6 +41,8 @@ pub(super) struct States {
     /// The newest record; the edge may be later, where a run was proven whole up to there.
     newest: Option<TimeMs>,
     seen: Seen,
+    /// What is left of the time before collecting began, where the clock was set back to before that: it is lived now.
+    relived: Option<Span>,
     pulse: Pulse,
 }
 
@@ -52,15 +56,15 @@ enum Pulse {
 }
 
 impl States {
-    pub(super) fn new(kind: Kind, edge: Option<TimeMs>) -> Self {
-        let seen = Seen::after(edge);
+    pub(super) fn new(kind: Kind, edge: Option<TimeMs>, recent: &Recent) -> Self {
         Self {
             kind,
             mids: BTreeMap::new(),
             context: None,
             whole_to: None,
             newest: None,
-            seen,
+            seen: Seen::stored(edge, recent),
+            relived: None,
             pulse: Pulse::GoesOn,
         }
     }
@@ -225,6 +229,7 @@ impl States {
             self.settle(common, live, TimeMs::MAX, out);
         }
         self.whole_to = None;
+        self.relived = None;
     }
 
     /// Covers what is known to be whole, where that is `before` the next record.
@@ -245,7 +250,7 @@ impl States {
 
     /// What is newer than the edge; none where nothing is. What is older is stored under its own time.
     fn newer(
-        &self,
+        &mut self,
         common: &Common,
         live: &Live,
         mut records: Records,
@@ -253,6 +258,9 @@ impl States {
         out: &mut Vec<Change>,
     ) -> Option<Records> {
         let Some(edge) = common.edge else { return Some(records) };
+        if self.kind.spec().timed && !live.promoting {
+            self.relive(edge, live, &records, out);
+        }
         let mut is_any_stored = false;
         let is_stored =
             |time| time < edge && self.kind.spec().timed && !live.promoting && self.seen.covers(time);
@@ -269,6 +277,26 @@ impl States {
         }
         records.retain_time(|time| time > edge);
         (!records.is_empty()).then_some(records)
+    }
+
+    pub(super) fn relived_from(&self) -> Option<TimeMs> {
+        self.relived.map(|left| left.from)
+    }
+
+    /// Stores what comes before all that was ever collected, where the clock was set back to before that.
+    fn relive(&mut self, edge: TimeMs, live: &Live, records: &Records, out: &mut Vec<Change>) {
+        let Some((first, last)) = records.ends() else { return };
+        if self.relived.is_none() && last < edge - OVERTAKEN_MS {
+            self.relived = self.seen.reach_back(last, first - 1);
+            out.extend(self.relived.map(|span| Change::GapOpened { span, cause: Cause::Silence }));
+        }
+        let Some(left) = self.relived else { return };
+        let mut lived = records.clone();
+        lived.retain_time(|time| left.contains(time));
+        // A later one says that all of it has passed.
+        let to = if left.to < last { left.to } else { last.max(left.from) };
+        out.push(live.filled(Span::new(left.from, to), lived));
+        self.relived = (to < left.to).then(|| Span::new(to, left.to));
     }
 
     /// Whether a record differs from the last stored state, for the kinds that are stored on change.

@@ -19,14 +19,15 @@
 //! **The exchange's clock may be set back.** Then what comes lies below the edge, and is not stored. Inside one run
 //! nothing is missing, and trades are added as above. Otherwise something may be missing on both sides: before the
 //! first of them, by the new clock, and behind the edge, by the old one; both as far as the time that passed reaches.
-//! The edge stays where it is: it is the largest stamp that was admitted, and until stamps have passed it the newest
-//! of these blocks is what the next answer has to join. The time up to the edge is lived once more: it is doubted at
-//! once, and proven bit by bit as it passes, so that who dies meanwhile leaves a gap.
+//! Where it was set back to before all that was collected, the time line begins earlier from then on. The edge stays
+//! where it is: it is the largest stamp that was admitted, and until stamps have passed it the newest of these blocks is
+//! what the next answer has to join. The time up to the edge is lived once more: it is doubted at once, and proven bit by
+//! bit as it passes, so that who dies meanwhile leaves a gap.
 
 use std::collections::BTreeMap;
 
 use super::known::{Key, Known};
-use super::{Common, Live, Tally};
+use super::{Common, Live, OVERTAKEN_MS, Tally};
 use crate::ledger::{Cause, Change, Span};
 use crate::record::Trade;
 use crate::seeded::guard;
@@ -39,9 +40,6 @@ use crate::{Records, SourceId, TimeMs};
 const YOUNG_MS: i64 = 1_000;
 /// How long trades may have been missing where the exchange's clock was set back and nothing says since when, ms.
 const SET_BACK_MS: i64 = 60_000;
-
-/// Frames of one run overtake each other by less than this, ms; stamps that are older were set back.
-const OVERTAKEN_MS: i64 = 5_000;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Trades {
@@ -137,13 +135,20 @@ impl Trades {
         }
         // Below the edge, too, the run goes on from the block that it had reached.
         let from = live.reached.filter(|reached| *reached < first).unwrap_or(first);
+        if self.known.is_before_all(last) && last < edge - OVERTAKEN_MS && guard!(Late) {
+            self.reach_back(live, first, edge, out);
+        }
         live.reached = Some(live.reached.map_or(last, |reached| reached.max(last)));
         match live.unproven.take() {
             // What comes is older than all that is remembered: the store knows whether it has it.
             cause if last < edge && self.known.has_forgotten(last) && !self.shares_any(&trades) => {
                 live.unproven = Some(cause.unwrap_or(Cause::Silence));
                 let late = trades.len() as u64;
-                out.push(live.rows(Records::Trades(trades)));
+                // Those that lie in a gap are missing there already.
+                trades.retain(|trade| !common.holes.iter().any(|hole| hole.contains(trade.time)));
+                if !trades.is_empty() {
+                    out.push(live.rows(Records::Trades(trades)));
+                }
                 Tally { late, ..Tally::default() }
             }
             Some(cause) if !self.joins(live, &trades, from, edge) => {
@@ -160,6 +165,20 @@ impl Trades {
                 tally
             }
         }
+    }
+
+    /// A stretch that begins at `first` lies before everything that was ever collected: the clock was set back further than
+    /// that. The time from there on becomes a part of the time line, and nothing of it is proven yet.
+    fn reach_back(&mut self, live: &Live, first: TimeMs, edge: TimeMs, out: &mut Vec<Change>) {
+        let missed_ms = match (live.unproven, live.heard_at) {
+            // Nothing inside one run.
+            (None, _) => 1,
+            (Some(_), Some(at)) if edge < at => at.since(edge),
+            (Some(_), _) => SET_BACK_MS,
+        };
+        let begun = self.known.reach_back(first - missed_ms);
+        let span = Span::new(first - missed_ms, begun);
+        out.push(Change::GapOpened { span, cause: live.unproven.unwrap_or(Cause::Silence) });
     }
 
     fn shares_any(&self, trades: &[Trade]) -> bool {
@@ -262,13 +281,13 @@ impl Trades {
         let set_back = trades.iter().rev().find(|trade| self.is_new(common, trade)).map(|trade| trade.time);
         let piece = live.piece.unwrap_or(begin);
         let own = trades.split_off(trades.partition_point(|trade| trade.time < piece));
-        let mut tally = self.late(common, live, trades, ends, out);
-        tally.admitted += own.len() as u64;
         let last = own.last().map(|trade| trade.time);
         match common.edge {
             Some(edge) if last.is_none_or(|last| last <= edge) => self.back = set_back.or(self.back),
             _ => self.back = None,
         }
+        let mut tally = self.late(common, live, trades, ends, out);
+        tally.admitted += own.len() as u64;
         let Some(last) = last else { return tally };
         live.piece = Some(piece);
         self.known.add(&own);
@@ -311,8 +330,7 @@ impl Trades {
     ) {
         let to = self.back.unwrap_or(edge);
         if self.relived.is_empty() {
-            // Frames that overtake each other are nearer.
-            if self.back.is_some() && to < edge - OVERTAKEN_MS && guard!(Late) {
+            if self.back.is_some_and(|back| Self::is_set_back(common, back)) && guard!(Late) {
                 self.relived = self.whole_pieces(common, Span::new(to, edge));
                 let doubted = |span: &Span| Change::Doubted { span: *span, cause: Cause::Silence };
                 out.extend(self.relived.iter().map(doubted));
@@ -327,6 +345,21 @@ impl Trades {
             out.extend(proven.map(|span| live.filled(span, Records::Trades(Vec::new()))));
         }
         self.relived.retain(|span| to < span.to && self.back.is_some());
+    }
+
+    /// A backfill has filled gaps inside `span`, with these trades among others.
+    pub(super) fn filled(&mut self, common: &mut Common, span: Span, trades: &[Trade]) {
+        common.fill(span);
+        self.known.add(trades);
+    }
+
+    pub(super) fn relived_from(&self) -> Option<TimeMs> {
+        self.relived.first().map(|span| span.from)
+    }
+
+    /// Whether the clock was set back to this block: frames that overtake each other are nearer to the edge.
+    fn is_set_back(common: &Common, block: TimeMs) -> bool {
+        common.edge.is_some_and(|edge| block < edge - OVERTAKEN_MS)
     }
 
     /// Whether a trade below the edge is not stored, although all that was traded then is said to be.
@@ -348,6 +381,8 @@ impl Trades {
         out: &mut Vec<Change>,
     ) -> Tally {
         let mut tally = Tally::default();
+        // What is behind them is still to come, where it is lived once more.
+        let reached = self.back.filter(|back| Self::is_set_back(common, *back));
         let mut missed = BTreeMap::<Span, Vec<Trade>>::new();
         for trade in trades {
             if self.known.has(&trade) {
@@ -366,10 +401,15 @@ impl Trades {
             self.known.add(&trades);
             out.push(Change::Doubted { span, cause: Cause::Silence });
             let proven = ends.filter(|_| guard!(Contained)).map_or(Some(span), |ends| ends.intersect(span));
-            let Some(proven) = proven else { continue };
+            let Some(mut proven) = proven else { continue };
+            if let Some(reached) = reached.filter(|reached| proven.contains(*reached)) {
+                proven.to = reached;
+            }
             out.push(live.filled(proven, Records::Trades(trades)));
-            for rest in [Span::new(span.from, proven.from), Span::new(proven.to, span.to)] {
-                if rest.from < rest.to {
+            let behind = Span::new(proven.to, span.to);
+            for rest in [Some(Span::new(span.from, proven.from)), Some(behind).filter(|_| reached.is_none())]
+            {
+                if let Some(rest) = rest.filter(|rest| rest.from < rest.to) {
                     common.remember(rest);
                 }
             }
@@ -411,7 +451,8 @@ impl Trades {
             return;
         }
         let proven = Span::new(from, to);
-        let holes = || common.holes.iter().filter(|hole| hole.touches(proven));
+        // A stretch may begin in the middle of its first block.
+        let holes = || common.holes.iter().filter(|hole| hole.touches(proven) && proven.from < hole.to);
         let has_block = |time: TimeMs| trades.iter().any(|trade| trade.time == time);
         let is_missed = |border: TimeMs| proven.from < border && border <= proven.to && !has_block(border);
         let is_anchored = || from < first.time || self.shares_any(trades);
@@ -427,17 +468,6 @@ impl Trades {
         stored.retain(|trade| holes().any(|hole| hole.contains(trade.time)));
         self.known.add(&stored);
         out.push(live.filled(proven, Records::Trades(below)));
-        common.holes = std::mem::take(&mut common.holes)
-            .into_iter()
-            .flat_map(|hole| {
-                if !hole.touches(proven) {
-                    return [Some(hole), None];
-                }
-                let left = (hole.from < proven.from).then(|| Span::new(hole.from, proven.from));
-                let right = (proven.to < hole.to).then(|| Span::new(proven.to, hole.to));
-                [left, right]
-            })
-            .flatten()
-            .collect();
+        common.fill(proven);
     }
 }

@@ -38,6 +38,8 @@ const LOOK_LIMIT: Duration = Duration::from_secs(60);
 pub type Collected = Box<dyn Fn() -> Vec<StreamKey> + Send + Sync>;
 /// Who owns a stream in this process.
 pub type OwnerOf = Box<dyn Fn(StreamKey) -> Option<SourceId> + Send + Sync>;
+/// From where on time below the edge of a stream is lived once more.
+pub type RelivedFrom = Box<dyn Fn(StreamKey) -> Option<TimeMs> + Send + Sync>;
 /// Told of everything that the job has committed.
 pub type Committed = Box<dyn Fn(StreamKey, &Change) + Send + Sync>;
 
@@ -57,6 +59,7 @@ pub struct BackfillGaps {
     /// When the newest records were asked for, where that is all there is.
     newest: Mutex<Newest>,
     past_wanted: Option<PastWanted>,
+    relived_from: RelivedFrom,
 }
 
 /// The streams whose past could not be read the last time.
@@ -129,7 +132,16 @@ impl BackfillGaps {
             patience: Mutex::default(),
             newest: Mutex::default(),
             past_wanted: None,
+            relived_from: Box::new(|_| None),
         }
+    }
+
+    /// Leaves alone what is lived once more since the exchange's clock was set back: it is still to come, and the live claim fills
+    /// it as it passes.
+    #[must_use]
+    pub fn without_relived(mut self, relived_from: RelivedFrom) -> Self {
+        self.relived_from = relived_from;
+        self
     }
 
     /// Also asks for the bars of the last `reach_ms` of every stream of bars that is `collected`: what of them is not known
@@ -216,6 +228,11 @@ impl BackfillGaps {
 
     /// Returns whether something stays open.
     async fn fill(&self, stream: StreamKey, span: Span) -> Result<bool, StoreError> {
+        let to = (self.relived_from)(stream).map_or(span.to, |from| span.to.min(from));
+        if to <= span.from && to < span.to {
+            return Ok(true);
+        }
+        let span = Span { to, ..span };
         let filled = match stream.spec().history {
             History::None | History::Recent(_) => self.fill_newest(stream, span).await,
             History::Bars(_) | History::All if self.trouble().waits(stream) => return Ok(true),

@@ -14,7 +14,7 @@ mod collect_funding;
 mod poll;
 
 pub use audit_bars::{AuditBars, Told};
-pub use backfill_gaps::{BackfillGaps, Collected, Committed, OwnerOf};
+pub use backfill_gaps::{BackfillGaps, Collected, Committed, OwnerOf, RelivedFrom};
 pub use catalog::{ARCHIVE_ALL_COLLECTIONS, KNOWN, Known};
 pub use collect_daily_stats::CollectDailyStats;
 pub use collect_funding::CollectFunding;

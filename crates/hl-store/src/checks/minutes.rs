@@ -1,7 +1,9 @@
 //! Final one-minute bars against the trades of their minutes.
 //!
 //! That a bar counts the public trades is an assumption. A bar that disagrees is a finding only where those around it, of the
-//! same source, agree; where they disagree as well the bars count something else, and nothing is known of the minute.
+//! same source, agree; where they disagree as well the bars count something else, and nothing is known of the minute. A bar
+//! that counts fewer trades than are stored may be an old version of itself: where its source brought too few bars to tell,
+//! those of the other source around it say whether bars count the public trades.
 
 use hl_core::{Decimal, Origin, StreamKey, TimeMs};
 
@@ -9,6 +11,8 @@ use super::Finding;
 
 /// So many minutes on each side say what a bar's count is worth.
 const AROUND: usize = 5;
+/// Fewer than this do not tell of a source how its bars count.
+const FEW: usize = 3;
 
 /// Trades of a minute, and their sizes together.
 pub type Sum = (u64, Decimal);
@@ -24,7 +28,7 @@ pub struct Minutes {
 #[derive(Debug, Default)]
 struct Source {
     /// Whether each minute agreed. Those in which nothing was traded prove nothing, and are not among them.
-    agreed: Vec<bool>,
+    agreed: Vec<(TimeMs, bool)>,
     /// Which of them did not, each with its bar and what is stored.
     differ: Vec<(usize, TimeMs, Sum, Sum)>,
     idle: u64,
@@ -63,7 +67,7 @@ impl Minutes {
         if bar != stored {
             source.differ.push((source.agreed.len(), minute, bar, stored));
         }
-        source.agreed.push(bar == stored);
+        source.agreed.push((minute, bar == stored));
     }
 
     /// What was found, and how many minutes say so.
@@ -71,10 +75,17 @@ impl Minutes {
     pub fn finish(self) -> (Finding, Compared) {
         let mut finding = Finding::none("candle_trades", self.stream);
         let mut compared = Compared::default();
-        for Source { agreed, differ, idle } in &self.sources {
+        let [socket, rest] = &self.sources;
+        for (Source { agreed, differ, idle }, other) in [(socket, rest), (rest, socket)] {
             let mut unknown = 0;
             for (at, minute, (n, volume), (stored, sum)) in differ {
-                if !is_believed(agreed, *at) {
+                let (before, after) = (&agreed[..*at], &agreed[at + 1..]);
+                let mut around = [before, after];
+                if n < stored && before.len() + after.len() < FEW {
+                    let later = other.agreed.partition_point(|(of, _)| of < minute);
+                    around = other.agreed.split_at(later).into();
+                }
+                if !is_believed(around) {
                     unknown += 1;
                     continue;
                 }
@@ -90,11 +101,11 @@ impl Minutes {
     }
 }
 
-/// Whether the minutes around one agree, most of them.
-fn is_believed(agreed: &[bool], at: usize) -> bool {
-    let (before, after) = (&agreed[..at], &agreed[at + 1..]);
+/// Whether of the minutes before and behind one those that are nearest agree, most of them.
+fn is_believed([before, after]: [&[(TimeMs, bool)]; 2]) -> bool {
     let around = before.iter().rev().take(AROUND).chain(after.iter().take(AROUND));
-    let (agree, differ): (Vec<bool>, Vec<bool>) = around.partition(|agreed| **agreed);
+    let (agree, differ): (Vec<bool>, Vec<bool>) =
+        around.map(|(_, agreed)| *agreed).partition(|agreed| *agreed);
     !agree.is_empty() && agree.len() >= differ.len()
 }
 
@@ -142,5 +153,19 @@ mod tests {
         let counts: Vec<_> = (0..30).map(|minute| if minute % 10 == 3 { 11 } else { 10 }).collect();
         let origin = |minute| if minute % 10 == 3 { Origin::Backfill } else { Origin::Ws };
         assert_eq!(compared(&counts, origin), (0, Compared { known: 27, unknown: 3 }));
+    }
+
+    #[test]
+    fn a_bar_of_few_that_counts_fewer_trades_than_are_stored_is_judged_by_the_other_source() {
+        let of = |short: &[usize], socket: u64| {
+            let count = |minute| if short.contains(&minute) { 7 } else { socket };
+            let counts: Vec<_> = (0..30).map(count).collect();
+            let origin = |minute| if short.contains(&minute) { Origin::Backfill } else { Origin::Ws };
+            compared(&counts, origin)
+        };
+        assert_eq!(of(&[12], 10), (1, Compared { known: 30, unknown: 0 }));
+        assert_eq!(of(&[0, 1, 12], 10), (3, Compared { known: 30, unknown: 0 }));
+        assert_eq!(of(&[12], 20), (0, Compared { known: 0, unknown: 30 }), "bars count something else");
+        assert_eq!(of(&[1, 2, 12, 13], 10), (0, Compared { known: 26, unknown: 4 }), "its bars always do");
     }
 }

@@ -1,6 +1,6 @@
 use hl_core::ledger::{Cause, Change};
 use hl_core::store::{RECENT_MS, Recent, StoreError};
-use hl_core::{Records, TimeMs};
+use hl_core::{Records, StreamKey, TimeMs};
 
 use super::New;
 use super::fixture::{commit, crash, epoch, filled, holder, live, minutes, run, span, trade, trades};
@@ -85,6 +85,21 @@ pub fn the_recent_past_is_continuous(new: New<'_>) {
         let keys = vec![(TimeMs(far), 1), (TimeMs(far + 50), 1), (TimeMs(far + 60), 1)];
         let since = Some(TimeMs(far + 60 - RECENT_MS));
         assert_eq!(start.recent, Recent { since, keys, gaps: vec![span(far, far + 50)] });
+
+        // Of states that bear the exchange's time, what is covered and what is not; of other kinds nothing.
+        for (stream, is_read) in
+            [("bbo/BTC", true), ("book/BTC", true), ("mids", false), ("context/BTC", false)]
+        {
+            let stream: StreamKey = stream.parse().unwrap();
+            store.lease(&[stream]).await.unwrap();
+            let mut changes = live(epoch(store.token(), 3), Records::Trades(Vec::new()), span(10, 40));
+            changes.retain(|change| !matches!(change, Change::Rows { .. }));
+            changes.push(Change::GapOpened { span: span(20, 30), cause: Cause::Outage });
+            commit(&store, store.token(), stream, changes).await.unwrap();
+            let start = store.lease(&[stream]).await.unwrap().granted.remove(0);
+            let recent = Recent { since: Some(TimeMs(10)), keys: Vec::new(), gaps: vec![span(20, 30)] };
+            assert_eq!(start.recent, if is_read { recent } else { Recent::default() }, "{stream}");
+        }
     });
 }
 

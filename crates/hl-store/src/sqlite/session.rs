@@ -12,7 +12,7 @@ use hl_core::seam::Clock;
 use hl_core::store::{
     Holder, Leases, Living, RECENT_MS, Recent, StoreCondition, StoreError, StreamStart, note_of,
 };
-use hl_core::{Coin, StreamKey, TimeMs, Token};
+use hl_core::{StreamKey, TimeMs, Token};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, named_params, params};
 
 use super::error::{SqliteError, Step as _, permanent, temporary};
@@ -20,7 +20,7 @@ use super::file::Opened;
 use super::locks::Locks;
 use super::place;
 use super::{SqliteOptions, alerts, file, rows, schema};
-use crate::{rules, spool};
+use crate::spool;
 
 /// The one connection that writes, and who it is.
 pub(super) struct Session {
@@ -263,9 +263,9 @@ impl Scope<'_> {
                 })
                 .step(STEP)?;
             let edge = edge.map(TimeMs);
-            let recent = match (stream, edge) {
-                (StreamKey::Trades(coin), Some(edge)) => self.recent(&name, coin, edge)?,
-                _ => Recent::default(),
+            let recent = match edge.filter(|_| Recent::is_read_of(stream)) {
+                Some(edge) => self.recent(&name, stream, edge)?,
+                None => Recent::default(),
             };
             leases.granted.push(StreamStart { stream, edge, recent });
         }
@@ -273,7 +273,7 @@ impl Scope<'_> {
     }
 
     /// What is stored of the last minutes before the edge.
-    fn recent(&self, stream: &str, coin: Coin, edge: TimeMs) -> Result<Recent, StoreError> {
+    fn recent(&self, name: &str, stream: StreamKey, edge: TimeMs) -> Result<Recent, StoreError> {
         const STEP: &str = "reading what lies before the edge";
         let oldest = edge - RECENT_MS;
         let mut known = self
@@ -286,12 +286,13 @@ impl Scope<'_> {
             )
             .step(STEP)?;
         let pieces = known
-            .query_map(params![stream, oldest.0], |r| Ok((rows::span(r, 0)?, r.get::<_, bool>(2)?)))
+            .query_map(params![name, oldest.0], |r| Ok((rows::span(r, 0)?, r.get::<_, bool>(2)?)))
             .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
             .step(STEP)?;
-        let (since, gaps) = rules::recent(pieces, edge);
+        let recent = Recent::before(edge, pieces);
+        let StreamKey::Trades(coin) = stream else { return Ok(recent) };
         // The edge block itself is known also where no piece ends there.
-        let from = since.unwrap_or(edge);
+        let from = recent.since.unwrap_or(edge);
         let mut keys = self
             .tx
             .prepare_cached(
@@ -304,7 +305,7 @@ impl Scope<'_> {
             })
             .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
             .step(STEP)?;
-        Ok(Recent { since, keys, gaps })
+        Ok(Recent { keys, ..recent })
     }
 
     pub(super) fn release(&self, streams: &[StreamKey]) -> Result<(), StoreError> {

@@ -7,7 +7,7 @@ use hl_core::ledger::{Cause, Change, Span};
 use hl_core::record::Trade;
 use hl_core::source::{Content, Offer, Ticket};
 use hl_core::timeline::{Tally, Timeline};
-use hl_core::{Epoch, Records, RunId, StreamKey, TimeMs};
+use hl_core::{Epoch, Kind, Records, RunId, StreamKey, TimeMs};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -23,7 +23,7 @@ impl Pipeline {
             match entry {
                 Entry::Start(mut start) => {
                     let stream = start.stream;
-                    if self.thinner.leaves_out_trades() {
+                    if stream.kind() == Kind::Trades && self.thinner.leaves_out_trades() {
                         // What was left out was not missed.
                         start.recent.since = start.edge;
                     }
@@ -53,6 +53,9 @@ impl Pipeline {
                     self.meters.forget(stream);
                 }
                 Entry::Filled { stream, change } => {
+                    if let Some(line) = self.lines.get_mut(&stream) {
+                        line.backfilled(&change);
+                    }
                     self.reconciler.note(self.mono.now(), stream, &change);
                     self.take_doubts();
                 }
@@ -68,7 +71,7 @@ impl Pipeline {
                     self.take_doubts();
                     let Some(line) = self.lines.get_mut(&stream) else { continue };
                     let tally = line.handover(grant, &self.reconciler, &mut changes);
-                    let edge = line.edge();
+                    let reached = (line.edge(), line.relived_from());
                     let since = self.mono.now();
                     self.meters.stream(stream, |m| {
                         (m.owner, m.since, m.unanswered) = (grant.map(|g| g.source), since, None);
@@ -77,7 +80,7 @@ impl Pipeline {
                         let why = grant.map(|g| g.cause).filter(|cause| *cause != Cause::Handover);
                         m.moved_by = why.or(m.moved_by);
                     });
-                    self.meter(stream, edge, tally);
+                    self.meter(stream, reached, tally);
                     self.gather(stream, &mut changes);
                 }
                 Entry::Offer(offer) => self.take(offer),
@@ -117,8 +120,8 @@ impl Pipeline {
         let aside = aside(line, &offer);
         let answer = answered(line, &offer);
         let tally = line.offer(offer.ticket, offer.content, &self.reconciler, &mut changes);
-        let edge = line.edge();
-        self.meter(offer.stream, edge, tally);
+        let reached = (line.edge(), line.relived_from());
+        self.meter(offer.stream, reached, tally);
         if matches!(offer.ticket, Ticket::Run(_)) && tally.late > 0 {
             self.meters.stream(offer.stream, |m| m.late += tally.late);
         }
@@ -153,10 +156,11 @@ impl Pipeline {
         self.stood = stood;
     }
 
-    fn meter(&self, stream: StreamKey, edge: Option<TimeMs>, tally: Tally) {
+    /// `reached`: the edge, and from where on time below it is lived once more.
+    fn meter(&self, stream: StreamKey, reached: (Option<TimeMs>, Option<TimeMs>), tally: Tally) {
         let now = self.mono.now();
         self.meters.stream(stream, |m| {
-            m.edge = edge;
+            (m.edge, m.relived_from) = reached;
             m.tally += tally;
             // What comes too late to be stored is a sign of life all the same.
             if tally.admitted + tally.late + tally.known > 0 {

@@ -343,15 +343,18 @@ fn a_replay_that_shows_a_hole_proves_nothing_before_its_first_row() {
 
 #[test]
 fn who_dies_while_a_time_is_lived_once_more_leaves_a_gap_up_to_the_edge() {
-    let mut erring = Erring::live(30_000);
-    for time in (10_350..=15_050).step_by(100) {
-        let block = erring.happen(&[time]);
-        erring.frame(ONE(1), &block);
+    // Also where that time begins before anything was collected.
+    for since in [10_350, -9_650] {
+        let mut erring = Erring::live(30_000);
+        for time in (since..since + 4_800).step_by(100) {
+            let block = erring.happen(&[time]);
+            erring.frame(ONE(1), &block);
+        }
+        assert_eq!(erring.missing(), vec![0; 0]);
+        // No source listens from here on: these are missing, and each lies in a gap.
+        erring.happen(&[since + 4_800, 22_250, 29_950]);
+        assert_eq!(erring.missing(), [since + 4_800, 22_250, 29_950]);
     }
-    assert_eq!(erring.missing(), vec![0; 0]);
-    // No source listens from here on: these are missing, and each lies in a gap.
-    erring.happen(&[15_150, 22_250, 29_950]);
-    assert_eq!(erring.missing(), [15_150, 22_250, 29_950]);
 }
 
 #[test]
@@ -402,6 +405,54 @@ fn a_clock_that_is_set_back_while_a_socket_settles_or_a_standby_waits_loses_noth
             erring.frame(run, &block);
         }
         assert_eq!(erring.missing(), vec![0; 0], "standby {standby}");
+    }
+}
+
+#[test]
+fn a_gap_that_a_backfill_has_filled_is_lived_once_more_like_any_time() {
+    let mut erring = Erring::live(5_000);
+    erring.offer(Ticket::Run(ONE(1)), Content::Broken { at: TimeMs(6_000) });
+    for time in (20_000..=30_000).step_by(100) {
+        let block = erring.happen(&[time]);
+        erring.frame(ONE(1), &block);
+    }
+    let span = Span::new(TimeMs(5_000), TimeMs(20_000));
+    assert_eq!(erring.gaps(), [(5_000, 20_000)]);
+    let (epoch, records) = (Epoch { token: Token(2), local: 1 }, Records::Trades(Vec::new()));
+    let filled = Change::Filled { epoch, origin: Origin::Backfill, span, records };
+    erring.ledger.apply(vec![filled.clone()]);
+    erring.line.backfilled(&filled);
+    for time in (10_050..=15_050).step_by(100) {
+        let block = erring.happen(&[time]);
+        erring.frame(ONE(1), &block);
+    }
+    assert_eq!(erring.missing(), vec![0; 0], "what came is stored");
+    erring.happen(&[15_150]);
+    assert_eq!(erring.missing(), [15_150], "and what may still come lies in a gap");
+}
+
+#[test]
+fn a_clock_that_is_set_back_to_before_the_first_trade_loses_nothing() {
+    for (by, pause) in [(40_000, 0), (40_000, 400), (29_000, 0), (29_000, 400)] {
+        let mut erring = Erring::live(30_000);
+        let new = |time: i64| time - by;
+        if pause > 0 {
+            erring.happen(&[30_050, new(30_150), new(30_350)]);
+            erring.give(Some(ONE(2)));
+            erring.started(ONE(2), 30_400);
+            let replay = erring.newest(2);
+            erring.frame(ONE(2), &replay);
+        }
+        let run = if pause > 0 { ONE(2) } else { ONE(1) };
+        for time in (30_400..=75_000).step_by(100) {
+            let block = erring.happen(&[new(time)]);
+            erring.frame(run, &block);
+            // Before the time has passed that is lived once more it lies in gaps.
+            erring.missing();
+        }
+        let missing = erring.missing();
+        assert!(missing.is_empty() || pause > 0 && missing == [30_050], "by {by}: {missing:?}");
+        assert_eq!(erring.gaps().is_empty(), pause == 0, "by {by}: {:?}", erring.gaps());
     }
 }
 

@@ -109,6 +109,52 @@ fn a_clock_that_is_set_back_loses_no_state_and_moves_no_edge() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_to_before_the_first_state_loses_none() {
+    for stream in [StreamKey::Bbo(coin()), StreamKey::Book(coin(), BookVariant::Default)] {
+        let state = |time| if stream.kind() == Kind::Bbo { bbos(&[time]) } else { book(time) };
+        let mut owned = owned(stream, None);
+        (0..20).for_each(|i| _ = owned.push(state(30_000 + i * 500)));
+        owned.out.clear();
+        // 20 s back: the first ten seconds lie before all that was collected.
+        let again: Vec<_> = (0..60).map(|i| TimeMs(19_700 + i * 500)).collect();
+        let mut filled = Vec::new();
+        let mut until = TimeMs(19_699);
+        for time in &again {
+            owned.push(state(time.0));
+            for change in owned.out.drain(..) {
+                match change {
+                    Change::GapOpened { span, .. } => {
+                        assert_eq!(span, Span::new(TimeMs(19_699), TimeMs(30_000)));
+                    }
+                    Change::Filled { span, records, .. } => {
+                        assert_eq!((span.from, span.to), (until, (*time).min(TimeMs(30_000))));
+                        until = span.to;
+                        records.each_time(|time| filled.push(time));
+                    }
+                    Change::Rows { records, .. } => records.each_time(|time| filled.push(time)),
+                    _ => {}
+                }
+            }
+        }
+        assert_eq!((until, &filled), (TimeMs(30_000), &again), "{stream}");
+    }
+}
+
+#[test]
+fn after_a_restart_a_clock_that_is_set_back_loses_no_state_either() {
+    let span = |from, to| Span::new(TimeMs(from), TimeMs(to));
+    let stream = StreamKey::Bbo(coin());
+    let recent = Recent { since: Some(TimeMs(10_000)), keys: Vec::new(), gaps: vec![span(20_000, 25_000)] };
+    let start = StreamStart { stream, edge: Some(TimeMs(40_000)), recent };
+    let mut owned = Owned { line: Timeline::new(start), out: Vec::new() };
+    owned.line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut owned.out);
+    for time in [9_000, 15_000, 22_000, 30_000] {
+        owned.push(bbos(&[time]));
+    }
+    assert_eq!(owned.rows(), [15_000, 30_000].map(TimeMs), "neither in a gap nor before what is known");
+}
+
+#[test]
 fn what_an_earlier_claim_missed_is_stored_in_its_piece() {
     let mut owned = owned(StreamKey::Bbo(coin()), None);
     owned.push(bbos(&[1_000, 2_000, 3_000]));
