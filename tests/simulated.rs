@@ -48,10 +48,7 @@ async fn an_hour_without_faults_is_complete() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_quietly_missing_in_a_storm() {
-    // Another range, `HL_TEST_SEEDS=4..50`, for a longer look, or for one seed again.
-    let seeds = std::env::var("HL_TEST_SEEDS").unwrap_or_else(|_| "1..4".into());
-    let (from, to) = seeds.split_once("..").expect("HL_TEST_SEEDS is FROM..TO");
-    for seed in from.parse().unwrap()..to.parse().unwrap() {
+    for seed in support::seeds(1..4) {
         println!("seed {seed}");
         let plan = Plan {
             seed,

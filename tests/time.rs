@@ -100,33 +100,70 @@ async fn a_settlement_after_a_stamp_of_the_future_is_read() {
 
 #[tokio::test(start_paused = true)]
 async fn an_exchange_whose_clock_is_set_is_followed_within_seconds() {
-    // The last one: to before all that was ever collected.
-    for (by_ms, after_s) in [(-20_000, 70), (-5_000, 70), (20_000, 70), (HOUR_MS, 70), (-60_000, 3)] {
-        let world = World::new(12).await.unwrap();
-        let wanted = Market::mixed().streams;
-        let daemon = settled(&world, &wanted, after_s).await;
-        let last = world.sim.now();
-        world.sim.inject(Fault::new(FaultKind::Clock { by_ms }));
-        sleep(Duration::from_secs(15)).await;
-        assert!(ahead(&world, &daemon).abs() < 1_500, "set by {by_ms}: {} ms ahead", ahead(&world, &daemon));
-        sleep(Duration::from_secs(60)).await;
-        daemon.stop().await.unwrap();
-        // What bears no time never goes back: until the exchange's clock has passed its last stamp it is stamped with that.
-        let mut problems = verified(&world).await.problems;
-        problems.retain(|found| found.check != "different" || found.stream.is_none_or(|s| s.spec().timed));
-        assert!(problems.is_empty(), "set by {by_ms}: {problems:#?}");
-        let inspect = SqliteStore::inspect(world.store_path()).unwrap();
-        let bbo: StreamKey = "bbo/BTC".parse().unwrap();
-        let Records::Bbos(stored) = inspect.rows(bbo, EVER).await.unwrap() else { panic!("bbo") };
-        let missing = gaps(&world, Some(bbo)).await;
-        let truth = world.sim.truth_bbos(coin("BTC"), last + by_ms.min(0), last + by_ms.min(0) + 30_000);
-        let lost = truth.iter().filter(|bbo| !stored.iter().any(|row| row.time == bbo.time));
-        let lost: Vec<_> = lost
-            .filter(|bbo| !missing.iter().any(|gap| gap.span.contains(bbo.time)))
-            .map(|bbo| bbo.time)
-            .collect();
-        assert_eq!(lost, [], "set by {by_ms}: of {}", truth.len());
+    for by_ms in [-20_000, -5_000, 20_000, HOUR_MS] {
+        clock_set(12, by_ms, 70, Meanwhile::default()).await;
     }
+    // To before all that was ever collected.
+    clock_set(12, -60_000, 3, Meanwhile::default()).await;
+}
+
+/// What happens while the exchange's clock is set back.
+#[derive(Clone, Copy, Default, Debug)]
+struct Meanwhile {
+    /// No socket can be had for some seconds.
+    drop: bool,
+    /// The daemon is started anew a moment later.
+    restart: bool,
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_in_an_outage_or_before_a_restart_hides_nothing() {
+    for seed in support::seeds(23..27) {
+        for (by_ms, after_s) in [(-20_000, 3), (-20_000, 30), (-5_000, 7), (-600_000, 30)] {
+            let meanwhile = Meanwhile { drop: seed % 3 != 0, restart: seed % 2 == 0 };
+            clock_set(seed, by_ms, after_s, meanwhile).await;
+        }
+    }
+}
+
+/// The exchange's clock is set when the sockets have owned everything for so long: nothing of what bears its time is missing in
+/// no gap.
+async fn clock_set(seed: u64, by_ms: i64, after_s: u64, meanwhile: Meanwhile) {
+    let case = format!("seed {seed}, set by {by_ms} after {after_s} s, {meanwhile:?}");
+    let world = World::new(seed).await.unwrap();
+    let wanted = Market::mixed().streams;
+    let mut daemon = settled(&world, &wanted, after_s).await;
+    let last = world.sim.now();
+    world.sim.inject(Fault::new(FaultKind::Clock { by_ms }));
+    if meanwhile.drop {
+        world.sim.inject(Fault::lasting(FaultKind::Drop, 4_000));
+    }
+    sleep(Duration::from_secs(6 + seed % 9)).await;
+    if meanwhile.restart {
+        daemon.stop().await.unwrap();
+        daemon = world.daemon(&wanted).await.unwrap();
+    }
+    sleep(Duration::from_secs(15)).await;
+    assert!(ahead(&world, &daemon).abs() < 1_500, "{case}: {} ms ahead", ahead(&world, &daemon));
+    sleep(Duration::from_secs(60)).await;
+    daemon.stop().await.unwrap();
+    // What bears no time never goes back: until the exchange's clock has passed its last stamp it is stamped with that. And two
+    // states of one time, once before and once after, are one row.
+    let mut problems = verified(&world).await.problems;
+    problems.retain(|found| found.check != "different");
+    assert!(problems.is_empty(), "{case}: {problems:#?}");
+    let inspect = SqliteStore::inspect(world.store_path()).unwrap();
+    let bbo: StreamKey = "bbo/BTC".parse().unwrap();
+    let Records::Bbos(stored) = inspect.rows(bbo, EVER).await.unwrap() else { panic!("bbo") };
+    let missing = gaps(&world, Some(bbo)).await;
+    let begin = last + by_ms.min(0);
+    let truth = world.sim.truth_bbos(coin("BTC"), begin, begin + 30_000);
+    let lost = truth.iter().filter(|bbo| !stored.iter().any(|row| row.time == bbo.time));
+    let lost: Vec<_> = lost
+        .filter(|bbo| !missing.iter().any(|gap| gap.span.contains(bbo.time)))
+        .map(|bbo| bbo.time)
+        .collect();
+    assert_eq!(lost, [], "{case}: of {}", truth.len());
 }
 
 #[tokio::test(start_paused = true)]

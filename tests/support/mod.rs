@@ -6,6 +6,7 @@ pub(crate) mod furnished;
 pub(crate) mod process;
 pub(crate) mod proxy;
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,6 +22,13 @@ pub(crate) fn coin(name: &str) -> Coin {
 
 pub(crate) fn streams(names: &[&str]) -> Vec<StreamKey> {
     names.iter().map(|name| name.parse().unwrap()).collect()
+}
+
+/// The seeds to try. Another range, `HL_TEST_SEEDS=4..50`, for a longer look, or for one seed again.
+pub(crate) fn seeds(range: Range<u64>) -> Range<u64> {
+    let Ok(words) = std::env::var("HL_TEST_SEEDS") else { return range };
+    let ends = words.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    ends.unwrap_or_else(|| panic!("HL_TEST_SEEDS is FROM..TO, and not {words:?}"))
 }
 
 /// Compares the store with the truth.

@@ -71,6 +71,8 @@ pub struct StreamStart {
 pub struct Recent {
     /// From here to the edge every piece is covered or among the gaps; none where nothing is stored.
     pub since: Option<TimeMs>,
+    /// Whether nothing was ever collected before `since`.
+    pub is_all: bool,
     /// Time and tid of each trade from `since` on, in order; of other kinds none.
     pub keys: Vec<(TimeMs, u64)>,
     /// Pieces that are not proven, oldest first.
@@ -85,10 +87,10 @@ impl Recent {
         stream.kind() == Kind::Trades || spec.timed && spec.conflation == Conflation::State
     }
 
-    /// The last minutes before an edge, still without keys. `pieces`: those that end within [`RECENT_MS`] before the edge, each
-    /// with whether it is a gap that is not filled.
+    /// The last minutes before an edge, still without keys. `first`: where the ledger begins. `pieces`: those that end within
+    /// [`RECENT_MS`] before the edge, each with whether it is a gap that is not filled.
     #[must_use]
-    pub fn before(edge: TimeMs, mut pieces: Vec<(Span, bool)>) -> Self {
+    pub fn before(edge: TimeMs, first: Option<TimeMs>, mut pieces: Vec<(Span, bool)>) -> Self {
         let oldest = edge - RECENT_MS;
         pieces.sort_unstable_by_key(|(span, _)| std::cmp::Reverse(span.to));
         let mut since = None;
@@ -99,7 +101,8 @@ impl Recent {
         }
         let mut gaps: Vec<_> = pieces.iter().filter(|(_, gap)| *gap).map(|(span, _)| *span).collect();
         gaps.sort_unstable();
-        Self { since, keys: Vec::new(), gaps }
+        let is_all = since.zip(first).is_some_and(|(since, first)| since <= first);
+        Self { since, is_all, keys: Vec::new(), gaps }
     }
 }
 
@@ -412,7 +415,9 @@ mod tests {
     fn the_recent_past_begins_after_the_last_hole() {
         let span = |from, to| Span::new(TimeMs(from), TimeMs(to));
         let of = |edge, pieces: &[(Span, bool)]| {
-            let Recent { since, gaps, .. } = Recent::before(edge, pieces.to_vec());
+            let first = pieces.iter().map(|(span, _)| span.from).min();
+            let Recent { since, gaps, is_all, .. } = Recent::before(edge, first, pieces.to_vec());
+            assert_eq!(is_all, since == first);
             (since, gaps)
         };
         let pieces = [(span(10, 40), false), (span(40, 60), true), (span(90, 95), false)];

@@ -114,7 +114,9 @@ impl Ledger {
             let pieces = self.covered.iter().map(|piece| (piece.span, false));
             let gaps = self.unproven().map(|gap| (gap, true));
             let is_recent = |(span, _): &(Span, bool)| edge - RECENT_MS <= span.to;
-            recent = Recent::before(edge, pieces.chain(gaps).filter(is_recent).collect());
+            let pieces: Vec<_> = pieces.chain(gaps).collect();
+            let first = pieces.iter().map(|(span, _)| span.from).min();
+            recent = Recent::before(edge, first, pieces.into_iter().filter(is_recent).collect());
             let known = recent.since.unwrap_or(edge)..=edge;
             recent.keys = self.rows.keys().filter(|(time, _)| known.contains(time)).copied().collect();
         }

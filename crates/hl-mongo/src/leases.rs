@@ -90,7 +90,7 @@ async fn recent(tx: &mut Tx<'_>, stream: StreamKey, edge: TimeMs) -> Result<Rece
     for document in tx.find(GAPS, unfilled, doc! {}).await? {
         pieces.push((Read::of(GAPS, &document).span()?, true));
     }
-    let recent = Recent::before(edge, pieces);
+    let recent = Recent::before(edge, ledger::first_begin(tx, stream).await?, pieces);
     if !matches!(stream, StreamKey::Trades(_)) {
         return Ok(recent);
     }

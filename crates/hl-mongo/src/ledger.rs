@@ -43,16 +43,34 @@ pub(crate) fn last_end(stream: StreamKey) -> Vec<Document> {
     ]
 }
 
+/// Where the first piece of a stream begins: one that is covered, or a gap.
+pub(crate) async fn first_begin(tx: &mut Tx<'_>, stream: StreamKey) -> Result<Option<TimeMs>, MongoError> {
+    let mut first = None;
+    for collection in [COVERAGE, GAPS] {
+        let begin = first_of(tx, collection, stream).await?;
+        first = [first, begin].into_iter().flatten().min();
+    }
+    Ok(first)
+}
+
 /// Where the first covered piece of a stream begins.
 pub(crate) async fn first_covered(tx: &mut Tx<'_>, stream: StreamKey) -> Result<Option<TimeMs>, MongoError> {
+    first_of(tx, COVERAGE, stream).await
+}
+
+async fn first_of(
+    tx: &mut Tx<'_>,
+    collection: &'static str,
+    stream: StreamKey,
+) -> Result<Option<TimeMs>, MongoError> {
     let pipeline = vec![
         doc! { "$match": { "stream": stream.to_string() } },
         doc! { "$sort": { "to": 1 } },
         doc! { "$limit": 1 },
         doc! { "$project": { "from": 1 } },
     ];
-    let found = tx.aggregate(COVERAGE, pipeline).await?;
-    found.first().map(|first| Read::of(COVERAGE, first).time("from")).transpose()
+    let found = tx.aggregate(collection, pipeline).await?;
+    found.first().map(|first| Read::of(collection, first).time("from")).transpose()
 }
 
 /// Loads sheets, with the bars of streams of bars.

@@ -89,6 +89,11 @@ impl Meters {
         self.lock().streams.get(&stream)?.owner
     }
 
+    /// When data of a stream was last admitted, on the monotonic clock, ms.
+    pub(super) fn last(&self, stream: StreamKey) -> Option<i64> {
+        self.lock().streams.get(&stream)?.last
+    }
+
     /// From where on time below the edge of a stream is lived once more.
     pub fn relived_from(&self, stream: StreamKey) -> Option<TimeMs> {
         self.lock().streams.get(&stream)?.relived_from

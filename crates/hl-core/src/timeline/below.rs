@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::relived::outside;
 use crate::TimeMs;
 use crate::ledger::Span;
 use crate::store::Recent;
@@ -23,7 +24,8 @@ pub(super) struct Seen {
 impl Seen {
     /// What the store says of the time before the edge.
     pub(super) fn stored(edge: Option<TimeMs>, recent: &Recent) -> Self {
-        let mut seen = Self { from: recent.since.or(edge), holes: VecDeque::new(), is_all: edge.is_none() };
+        let is_all = edge.is_none() || recent.is_all;
+        let mut seen = Self { from: recent.since.or(edge), holes: VecDeque::new(), is_all };
         recent.gaps.iter().for_each(|gap| seen.hole(*gap));
         seen
     }
@@ -33,14 +35,11 @@ impl Seen {
         self.from.get_or_insert(first);
     }
 
-    /// Where collecting began, if that is known and lies behind a time; from there on the time line begins at `from`, and with a
-    /// gap.
-    pub(super) fn reach_back(&mut self, time: TimeMs, from: TimeMs) -> Option<Span> {
-        let begun = self.from.filter(|begun| self.is_all && time < *begun)?;
+    /// The time line begins at `from` now, if that lies before all that was ever collected: the time between was not.
+    pub(super) fn reach_back(&mut self, from: TimeMs) -> Option<Span> {
+        let begun = self.from.filter(|begun| self.is_all && from < *begun)?;
         self.from = Some(from);
-        let gap = Span::new(from, begun);
-        self.hole(gap);
-        Some(gap)
+        Some(Span::new(from, begun))
     }
 
     pub(super) fn hole(&mut self, span: Span) {
@@ -51,6 +50,12 @@ impl Seen {
             self.is_all = false;
         }
         self.holes.push_back(span);
+    }
+
+    /// What of a span is covered.
+    pub(super) fn whole(&self, span: Span) -> Vec<Span> {
+        let from = span.from.max(self.from.unwrap_or(span.to));
+        if from < span.to { outside(Span { from, ..span }, &self.holes) } else { Vec::new() }
     }
 
     pub(super) fn covers(&self, time: TimeMs) -> bool {

@@ -27,7 +27,8 @@ impl Known {
     /// What the store holds shortly before the edge.
     pub(super) fn stored(edge: Option<TimeMs>, recent: &Recent) -> Self {
         let from = recent.since.or(edge).unwrap_or(TimeMs::MIN);
-        let mut known = Self { from, forgot: true, keys: recent.keys.iter().copied().collect() };
+        let keys = recent.keys.iter().copied().collect();
+        let mut known = Self { from, forgot: !recent.is_all, keys };
         known.shorten();
         known
     }
@@ -114,7 +115,7 @@ mod tests {
 
     fn known(times: &[i64]) -> Known {
         let keys = times.iter().map(|time| (TimeMs(*time), 1)).collect();
-        Known::stored(Some(TimeMs(90)), &Recent { since: Some(TimeMs(10)), keys, gaps: Vec::new() })
+        Known::stored(Some(TimeMs(90)), &Recent { since: Some(TimeMs(10)), keys, ..Recent::default() })
     }
 
     fn span(from: i64, to: i64) -> Span {

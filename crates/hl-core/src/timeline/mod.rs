@@ -10,6 +10,7 @@ mod below;
 mod candles;
 mod known;
 mod reconcile;
+mod relived;
 mod ring;
 mod standby;
 mod states;
@@ -86,7 +87,43 @@ struct Live {
     heard_at: Option<TimeMs>,
     /// The next frame is what the run replays.
     replay: bool,
+    /// The pause before it, in which the exchange's clock may have been set back; none where nothing was missed in it.
+    pause: Option<Pause>,
 }
+
+/// A stream was not received between two claims.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Pause {
+    /// The edge before it.
+    edge: TimeMs,
+    /// What the exchange's clock said at its end, as far as was known.
+    at: TimeMs,
+    /// How long it was, ms; none where that is not known.
+    ms: Option<i64>,
+}
+
+/// The exchange's clock was set back in a pause. By either clock records may be missing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct SetBack {
+    /// Since then by the new one.
+    from: TimeMs,
+    /// Up to then by the old one.
+    to: TimeMs,
+}
+
+impl Pause {
+    /// Whether the clock has not gone on since the edge for as long as nothing came. `by_ms`: so much earlier it was than was
+    /// believed.
+    fn set_back(self, by_ms: i64) -> Option<SetBack> {
+        let ms = self.ms.map_or(SET_BACK_MS, |ms| ms + CLOCK_MARGIN_MS);
+        let at = self.at - by_ms;
+        let is_set_back = at < self.edge + self.ms.unwrap_or(0) - CLOCK_MARGIN_MS;
+        is_set_back.then(|| SetBack { from: at - ms, to: self.edge + ms })
+    }
+}
+
+/// What is known of the exchange's time may be so wrong, ms.
+pub const CLOCK_MARGIN_MS: i64 = 2_000;
 
 /// What the kinds share: the edge, the open gaps of this process, and where changes are written.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -105,6 +142,9 @@ const STANDBY_MS: i64 = 300_000;
 
 /// Frames of one run overtake each other by less than this, ms; stamps that are older were set back.
 const OVERTAKEN_MS: i64 = 5_000;
+
+/// How long records may have been missing where the exchange's clock was set back and nothing says since when, ms.
+const SET_BACK_MS: i64 = 60_000;
 
 /// More remembered gaps than this are left to the backfill.
 const MAX_HOLES: usize = 256;
@@ -160,6 +200,8 @@ pub struct Timeline {
     live: Option<Live>,
     /// What waits, by lane: the newest run of each.
     rings: [Option<Ring>; 2],
+    /// What the exchange's clock says at the next handover, and for how long nothing came.
+    clock: Option<(TimeMs, Option<i64>)>,
     body: Body,
 }
 
@@ -184,7 +226,7 @@ impl Timeline {
         for gap in start.recent.gaps {
             common.remember(gap);
         }
-        Self { common, live: None, rings: [None, None], body }
+        Self { common, live: None, rings: [None, None], clock: None, body }
     }
 
     /// The time line as the store knows it, with what waited before the store was asked.
@@ -236,6 +278,8 @@ impl Timeline {
         let cause = self.live.and_then(Live::missed).unwrap_or(grant.cause);
         let grant = Grant { cause, ..grant };
         let unproven = guard!(Handover).then_some(cause);
+        let clock = self.clock.take().filter(|_| guard!(Late));
+        let pause = self.common.edge.zip(clock).map(|(edge, (at, ms))| Pause { edge, at, ms });
         let live = self.live.insert(Live {
             grant,
             unproven,
@@ -244,6 +288,7 @@ impl Timeline {
             heard_at: None,
             replay: false,
             promoting: grant.run.is_some(),
+            pause,
         });
         let Some(run) = grant.run else { return tally };
         let ring = self.rings[run.lane.index()].take_if(|ring| ring.run == run);
@@ -261,6 +306,25 @@ impl Timeline {
         }
         live.promoting = false;
         tally
+    }
+
+    /// What is known before a handover: the exchange's clock says `at`, and nothing of the stream came for so long. Where the clock
+    /// has not gone on for as long as that, it was set back meanwhile.
+    pub fn clock(&mut self, at: TimeMs, silent_ms: Option<i64>) {
+        self.clock = Some((at, silent_ms));
+    }
+
+    /// The exchange's clock turns out to have been set back, so much, before or shortly after the last handover.
+    pub fn set_back(&mut self, by_ms: i64, out: &mut Vec<Change>) {
+        let Some(live) = &mut self.live else { return };
+        let Some(set_back) = live.pause.and_then(|pause| pause.set_back(by_ms)) else { return };
+        let cause = live.grant.cause;
+        live.pause = None;
+        match &mut self.body {
+            Body::Trades(body) => body.set_back(&mut self.common, set_back, cause, out),
+            Body::States(body) => body.clock_was_set_back(&self.common, set_back, cause, out),
+            Body::Candles(_) => {}
+        }
     }
 
     /// A backfill has committed this below the edge.

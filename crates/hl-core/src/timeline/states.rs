@@ -8,8 +8,12 @@
 //! **What comes below the edge** under the standing claim, and bears a time of the exchange, is stored under that time:
 //! frames came out of order, or the exchange's clock was set back. An earlier claim may have covered that time, and has
 //! missed it then. In a recorded gap it proves nothing, and is left out; so is what waited in a ring while another
-//! source stored newer ones, and what lies before all that this process knows of. Where the clock was set back to before all
-//! that was ever collected, the time line begins there from then on, with a gap that is filled as that time passes.
+//! source stored newer ones, and what lies before all that this process knows of.
+//!
+//! **Where the clock was set back**, the time up to the edge is lived once more. What was covered of it is not complete before
+//! it has passed, so it is doubted at once, and filled bit by bit. Where the stream was not received meanwhile, records may be
+//! missing on both sides: before the first of them, by the new clock, and behind the edge, by the old one. And where it was
+//! set back to before all that was ever collected, the time line begins there from then on.
 //!
 //! **Where the exchange stands still**, its front may push what bears no time on and on, unchanged. That is not news, and
 //! covers nothing.
@@ -17,7 +21,8 @@
 use std::collections::BTreeMap;
 
 use super::below::Seen;
-use super::{Common, Live, OVERTAKEN_MS, Tally};
+use super::relived::Relived;
+use super::{Common, Live, OVERTAKEN_MS, SET_BACK_MS, SetBack, Tally};
 use crate::ledger::{Cause, Change, Span};
 use crate::record::Context;
 use crate::source::Content;
@@ -28,6 +33,9 @@ use crate::{Coin, Decimal, Kind, Records, TimeMs};
 /// How much later, ms, than the fastest of them a frame may leave the exchange: what bears an earlier time than a ping has
 /// been seen once its pong is there.
 const LEAVES_LATE_MS: i64 = 1_000;
+
+/// Time that is lived once more is proven in pieces of this length, ms: each is one of the ledger.
+const PASSED_MS: i64 = 5_000;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct States {
@@ -41,8 +49,14 @@ pub(super) struct States {
     /// The newest record; the edge may be later, where a run was proven whole up to there.
     newest: Option<TimeMs>,
     seen: Seen,
-    /// What is left of the time before collecting began, where the clock was set back to before that: it is lived now.
-    relived: Option<Span>,
+    /// The time that is lived once more since the clock was set back.
+    relived: Option<Relived>,
+    /// Up to here nothing is proven above the edge, and why: the clock was set back while this stream was not received.
+    doubtful: Option<(TimeMs, Cause)>,
+    /// Whether the newest record was pushed, as far as is known.
+    is_pushed: bool,
+    /// The oldest record that waited in the ring of the run that owns the stream, and was older than the edge.
+    waited: Option<TimeMs>,
     pulse: Pulse,
 }
 
@@ -65,6 +79,9 @@ impl States {
             newest: None,
             seen: Seen::stored(edge, recent),
             relived: None,
+            doubtful: None,
+            is_pushed: true,
+            waited: None,
             pulse: Pulse::GoesOn,
         }
     }
@@ -94,18 +111,20 @@ impl States {
     ) -> Tally {
         let (records, is_pushed) = match content {
             Content::Frame(records) => (records, true),
-            Content::Answer { records, .. } => {
+            Content::Answer { records, asked, .. } => {
                 live.unproven.get_or_insert(Cause::Sampled);
+                live.heard_at = Some(asked);
                 (records, false)
             }
             Content::Proof { sent } => {
                 self.prove(live, sent);
                 return Tally::default();
             }
-            Content::Started { .. }
-            | Content::Broken { .. }
-            | Content::Dropped
-            | Content::Unanswered { .. } => {
+            Content::Started { at } | Content::Broken { at } => {
+                live.heard_at = Some(at);
+                return Tally::default();
+            }
+            Content::Dropped | Content::Unanswered { .. } => {
                 return Tally::default();
             }
         };
@@ -123,10 +142,15 @@ impl States {
         if records.is_empty() {
             return tally;
         }
+        if let Some(edge) = common.edge.filter(|_| is_pushed && self.kind.spec().timed) {
+            self.relive(edge, live, &records, out);
+        }
         let Some(records) = self.newer(common, live, records, &mut tally, out) else {
-            // Seen again at the same time: the stream lives, and nothing is new.
-            if is_pushed {
-                live.unproven = None;
+            // The state of the edge again, or one before it: what the run brings next is the next change.
+            let edge = common.edge.unwrap_or(last);
+            let goes_on = edge - OVERTAKEN_MS <= last && !self.is_too_old(live, edge);
+            if is_pushed && (tally.known > 0 || goes_on) && live.unproven.take().is_some() {
+                live.pause = None;
             }
             return tally;
         };
@@ -134,14 +158,27 @@ impl States {
             return tally;
         }
         let first = common.edge.map_or(first, |edge| first.max(edge));
+        if let Some(edge) = common.edge {
+            self.end_relived(edge, live, out);
+        }
         let begin = match (common.edge, live.unproven.take()) {
             (None, _) => first,
+            (Some(edge), cause) if self.doubtful.is_some() => {
+                self.pass_doubt(common, edge, (first, last), cause, out)
+            }
             (Some(edge), _) if self.pulse != Pulse::GoesOn => {
                 self.open_gap(common, Span::new(edge, first), Cause::Outage, out);
                 first
             }
-            (Some(edge), cause) if self.joins(cause, first.since(edge)) => edge,
+            (Some(edge), cause) if self.joins(cause, first.since(edge)) => {
+                live.pause = live.pause.filter(|_| cause.is_none());
+                edge
+            }
             (Some(edge), cause) => {
+                if let Some(set_back) = live.pause.and_then(|pause| pause.set_back(0)) {
+                    live.pause = None;
+                    self.clock_was_set_back(common, set_back, cause.unwrap_or(Cause::Silence), out);
+                }
                 self.settle(common, live, first, out);
                 let from = common.edge.unwrap_or(edge);
                 self.open_gap(common, Span::new(from, first), cause.unwrap_or(Cause::Silence), out);
@@ -156,6 +193,7 @@ impl States {
         }
         out.push(live.covered(Span::new(begin, last)));
         self.newest = self.newest.max(Some(last));
+        self.is_pushed = is_pushed;
         common.advance(last, out);
         tally
     }
@@ -229,7 +267,7 @@ impl States {
             self.settle(common, live, TimeMs::MAX, out);
         }
         self.whole_to = None;
-        self.relived = None;
+        self.waited = None;
     }
 
     /// Covers what is known to be whole, where that is `before` the next record.
@@ -237,6 +275,7 @@ impl States {
         if let (Some(edge), Some(to)) = (common.edge, self.whole_to.take())
             && edge < to
             && to < before
+            && self.relived.is_none()
         {
             out.push(live.covered(Span::new(edge, to)));
             common.advance(to, out);
@@ -250,7 +289,7 @@ impl States {
 
     /// What is newer than the edge; none where nothing is. What is older is stored under its own time.
     fn newer(
-        &mut self,
+        &self,
         common: &Common,
         live: &Live,
         mut records: Records,
@@ -258,12 +297,9 @@ impl States {
         out: &mut Vec<Change>,
     ) -> Option<Records> {
         let Some(edge) = common.edge else { return Some(records) };
-        if self.kind.spec().timed && !live.promoting {
-            self.relive(edge, live, &records, out);
-        }
         let mut is_any_stored = false;
         let is_stored =
-            |time| time < edge && self.kind.spec().timed && !live.promoting && self.seen.covers(time);
+            |time| time < edge && self.kind.spec().timed && !live.promoting && self.is_covered(time);
         records.each_time(|time| {
             tally.known += u64::from(time == edge);
             tally.late += u64::from(time < edge);
@@ -280,23 +316,130 @@ impl States {
     }
 
     pub(super) fn relived_from(&self) -> Option<TimeMs> {
-        self.relived.map(|left| left.from)
+        self.relived.as_ref().and_then(Relived::rest)
     }
 
-    /// Stores what comes before all that was ever collected, where the clock was set back to before that.
-    fn relive(&mut self, edge: TimeMs, live: &Live, records: &Records, out: &mut Vec<Change>) {
-        let Some((first, last)) = records.ends() else { return };
-        if self.relived.is_none() && last < edge - OVERTAKEN_MS {
-            self.relived = self.seen.reach_back(last, first - 1);
-            out.extend(self.relived.map(|span| Change::GapOpened { span, cause: Cause::Silence }));
+    /// Stores what comes below the edge since the clock was set back, and proves the time that is lived once more as it passes.
+    fn relive(&mut self, edge: TimeMs, live: &mut Live, records: &Records, out: &mut Vec<Change>) {
+        let Some((first, last)) = records.ends().filter(|(first, _)| *first < edge) else { return };
+        if live.promoting && !self.is_too_old(live, edge) {
+            // Another source may have stored newer ones since.
+            self.waited = Some(self.waited.map_or(first, |waited| waited.min(first)));
+            return;
         }
-        let Some(left) = self.relived else { return };
+        let is_set_back = last < edge - OVERTAKEN_MS || self.is_too_old(live, edge);
+        if self.relived.is_none() && is_set_back {
+            self.set_back(edge, live, first, out);
+        }
+        let Some(reached) = self.relived.as_ref().map(Relived::reached).filter(|reached| *reached <= first)
+        else {
+            return;
+        };
+        // In a gap of the first time they prove nothing.
         let mut lived = records.clone();
-        lived.retain_time(|time| left.contains(time));
-        // A later one says that all of it has passed.
-        let to = if left.to < last { left.to } else { last.max(left.from) };
-        out.push(live.filled(Span::new(left.from, to), lived));
-        self.relived = (to < left.to).then(|| Span::new(to, left.to));
+        lived.retain_time(|time| self.relived.as_ref().is_some_and(|relived| relived.contains(time)));
+        if !lived.is_empty() {
+            out.push(live.rows(lived));
+        }
+        let joins = self.joins(live.unproven.take(), first.since(reached));
+        if !joins || last.since(reached) >= PASSED_MS {
+            self.pass(live, if joins { reached } else { first }, last.min(edge), out);
+        }
+    }
+
+    /// Time that is lived once more passes, from a record to a later one.
+    fn pass(&mut self, live: &Live, from: TimeMs, to: TimeMs, out: &mut Vec<Change>) {
+        let proven = self.relived.as_mut().map(|relived| relived.pass(from, to)).unwrap_or_default();
+        let none = || match self.kind {
+            Kind::Bbo => Records::Bbos(Vec::new()),
+            _ => Records::Books(Vec::new()),
+        };
+        out.extend(proven.into_iter().map(|piece| live.filled(piece, none())));
+    }
+
+    /// Whether a record below the edge says that the clock was set back: a run that begins after the edge was pushed has nothing
+    /// older to push.
+    fn is_too_old(&self, live: &Live, edge: TimeMs) -> bool {
+        self.is_pushed && live.unproven.is_some() && live.heard_at.is_some_and(|at| edge < at)
+    }
+
+    /// The clock was set back from `edge` to `first`: what was covered of the time between is not complete before it has passed.
+    /// Where the stream was not received meanwhile, records may be missing on both sides.
+    fn set_back(&mut self, edge: TimeMs, live: &Live, first: TimeMs, out: &mut Vec<Change>) {
+        let cause = live.unproven.unwrap_or(Cause::Silence);
+        let mut from = first;
+        if live.unproven.is_some() {
+            let passed = live.heard_at.map(|at| at.since(edge)).filter(|passed| *passed > 0);
+            let passed = live.pause.and_then(|pause| pause.ms).or(passed);
+            let passed = passed.map_or(SET_BACK_MS, |passed| passed + LEAVES_LATE_MS);
+            from = self.waited.map_or(first, |waited| waited.min(first)) - passed;
+            self.doubtful = self.doubtful.max(Some((edge + passed, cause)));
+        }
+        let doubted = self.doubt(Span::new(from, edge), cause, out);
+        if from < first {
+            self.seen.hole(Span::new(from, first));
+        }
+        self.relived = Some(Relived::new(first, &doubted));
+    }
+
+    /// The clock was set back while the stream was not received, and by the new one that time has passed.
+    pub(super) fn clock_was_set_back(
+        &mut self,
+        common: &Common,
+        set_back: SetBack,
+        cause: Cause,
+        out: &mut Vec<Change>,
+    ) {
+        let SetBack { from, to } = set_back;
+        let end = common.edge.map_or(to, |edge| edge.min(to));
+        if from < end {
+            self.doubt(Span::new(from, end), cause, out);
+        }
+        self.doubtful = self.doubtful.max(Some((to, cause)).filter(|_| end < to));
+    }
+
+    /// What was covered of a time is not proven any more, nor what lies before all that was ever collected. Returns the pieces.
+    fn doubt(&mut self, span: Span, cause: Cause, out: &mut Vec<Change>) -> Vec<Span> {
+        let mut doubted = self.seen.whole(span);
+        out.extend(doubted.iter().map(|span| Change::Doubted { span: *span, cause }));
+        if let Some(span) = self.seen.reach_back(span.from) {
+            out.push(Change::GapOpened { span, cause });
+            doubted.insert(0, span);
+        }
+        doubted
+    }
+
+    /// The time that was lived once more has passed, all up to the edge.
+    fn end_relived(&mut self, edge: TimeMs, live: &Live, out: &mut Vec<Change>) {
+        if let Some(reached) = self.relived.as_ref().map(Relived::reached)
+            && live.unproven.is_none()
+        {
+            self.pass(live, reached, edge, out);
+        }
+        self.relived = None;
+    }
+
+    /// A record above the edge up to which, or further, nothing is proven. Returns where what is covered begins.
+    fn pass_doubt(
+        &mut self,
+        common: &mut Common,
+        edge: TimeMs,
+        (first, last): (TimeMs, TimeMs),
+        cause: Option<Cause>,
+        out: &mut Vec<Change>,
+    ) -> TimeMs {
+        let Some((to, doubt)) = self.doubtful else { return edge };
+        let is_passed = to < first;
+        self.doubtful = self.doubtful.filter(|_| !is_passed);
+        let end = if is_passed { first } else { last };
+        self.open_gap(common, Span::new(edge, end), cause.unwrap_or(doubt), out);
+        end
+    }
+
+    /// Whether a time below the edge is covered, as far as is known.
+    fn is_covered(&self, time: TimeMs) -> bool {
+        let is_to_come = self.relived.as_ref().is_some_and(|relived| relived.reached() <= time);
+        self.seen.covers(time) && !is_to_come
     }
 
     /// Whether a record differs from the last stored state, for the kinds that are stored on change.

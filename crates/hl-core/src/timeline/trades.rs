@@ -27,8 +27,9 @@
 use std::collections::BTreeMap;
 
 use super::known::{Key, Known};
-use super::{Common, Live, OVERTAKEN_MS, Tally};
+use super::{Common, Live, OVERTAKEN_MS, SET_BACK_MS, SetBack, Tally};
 use crate::ledger::{Cause, Change, Span};
+use crate::past;
 use crate::record::Trade;
 use crate::seeded::guard;
 use crate::source::Content;
@@ -38,8 +39,6 @@ use crate::{Records, SourceId, TimeMs};
 /// A replay whose newest trade is no older than this when the subscription is acknowledged reaches up to the frames
 /// that follow it, ms. The time of the acknowledgement is a low estimate, and the slower a trade arrives the older it is.
 const YOUNG_MS: i64 = 1_000;
-/// How long trades may have been missing where the exchange's clock was set back and nothing says since when, ms.
-const SET_BACK_MS: i64 = 60_000;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Trades {
@@ -152,10 +151,15 @@ impl Trades {
                 Tally { late, ..Tally::default() }
             }
             Some(cause) if !self.joins(live, &trades, from, edge) => {
+                if let Some(set_back) = live.pause.and_then(|pause| pause.set_back(0)) {
+                    live.pause = None;
+                    self.set_back(common, set_back, cause, out);
+                }
                 self.fill(common, live, &trades, from, out);
                 self.apart(common, live, trades, cause, ends, out)
             }
             unproven => {
+                live.pause = live.pause.filter(|_| unproven.is_none());
                 self.fill(common, live, &trades, from, out);
                 // What joins by the edge may have begun long after the block that stamps had come to.
                 let goes_on = |back: &TimeMs| unproven.is_none() || self.joins_at(live, &trades, from, *back);
@@ -232,22 +236,30 @@ impl Trades {
         let (Some(edge), Some(first)) = (common.edge, trades.first().map(|t| t.time)) else {
             return Tally::default();
         };
+        let passed = live.heard_at.map(|at| at.since(edge)).filter(|passed| *passed > 0);
+        let passed = live.pause.and_then(|pause| pause.ms).or(passed);
+        // Since then something may be missing, if the clock was set back.
+        let before = match self.back {
+            Some(back) if back < first => back,
+            _ => first - passed.unwrap_or(SET_BACK_MS),
+        };
         let above = trades.iter().map(|t| t.time).find(|time| edge < *time);
         let next = if first == edge { Some(first) } else { above };
         if let Some(next) = next {
-            let back = self.back;
+            let mut is_doubtful = self.back.is_some();
             common.open_gap(Span::new(edge, next), cause, out);
             // One that lacks what is stored may lack as much of what is not.
             if let Some(last) = trades.last().map(|trade| trade.time)
                 && !self.has_all(&trades, first, last.min(edge + 1))
             {
                 self.doubtful = self.doubtful.max(Some((last, cause)));
+                is_doubtful = true;
             }
             live.piece = None;
             let tally = self.append(common, live, trades, next, ends, out);
             // After them, since they are stored themselves.
-            if let Some(back) = back {
-                self.doubt(common, Span::new(back, first.min(edge)), cause, out);
+            if is_doubtful && before < first.min(edge) {
+                self.doubt(common, Span::new(before, first.min(edge)), cause, out);
             }
             return tally;
         }
@@ -256,12 +268,7 @@ impl Trades {
             live.unproven = Some(cause);
             return self.late(common, live, trades, ends, out);
         }
-        let passed = live.heard_at.map_or(0, |at| at.since(edge));
-        let before = match self.back {
-            Some(back) if back < first => back,
-            _ => first - if passed > 0 { passed } else { SET_BACK_MS },
-        };
-        self.doubtful = self.doubtful.max((passed > 0).then_some((edge + passed, cause)));
+        self.doubtful = self.doubtful.max(passed.map(|passed| (edge + passed, cause)));
         let tally = self.append(common, live, trades, edge, ends, out);
         self.relive(common, live, None, edge, out);
         self.doubt(common, Span::new(before, first), cause, out);
@@ -347,6 +354,19 @@ impl Trades {
         self.relived.retain(|span| to < span.to && self.back.is_some());
     }
 
+    /// The clock was set back while the stream was not received, and by the new one that time has passed.
+    pub(super) fn set_back(
+        &mut self,
+        common: &mut Common,
+        set_back: SetBack,
+        cause: Cause,
+        out: &mut Vec<Change>,
+    ) {
+        let SetBack { from, to } = set_back;
+        self.doubt(common, Span::new(from, to), cause, out);
+        self.doubtful = self.doubtful.max(Some((to, cause)));
+    }
+
     /// A backfill has filled gaps inside `span`, with these trades among others.
     pub(super) fn filled(&mut self, common: &mut Common, span: Span, trades: &[Trade]) {
         common.fill(span);
@@ -410,7 +430,7 @@ impl Trades {
             for rest in [Some(Span::new(span.from, proven.from)), Some(behind).filter(|_| reached.is_none())]
             {
                 if let Some(rest) = rest.filter(|rest| rest.from < rest.to) {
-                    common.remember(rest);
+                    self.lose(common, rest);
                 }
             }
         }
@@ -418,11 +438,17 @@ impl Trades {
     }
 
     /// What was covered between stored blocks is not proven any more.
-    fn doubt(&self, common: &mut Common, span: Span, cause: Cause, out: &mut Vec<Change>) {
+    fn doubt(&mut self, common: &mut Common, span: Span, cause: Cause, out: &mut Vec<Change>) {
         for piece in self.whole_pieces(common, span) {
-            common.remember(piece);
+            self.lose(common, piece);
             out.push(Change::Doubted { span: piece, cause });
         }
+    }
+
+    /// A piece is a gap, and no time that passes proves it.
+    fn lose(&mut self, common: &mut Common, piece: Span) {
+        common.remember(piece);
+        self.relived = past::without(&self.relived, piece);
     }
 
     /// The pieces between neighbouring stored blocks that a span reaches into and that lie in no gap.

@@ -168,22 +168,27 @@ impl<'a> LedgerCheck<'a> {
             self.restart();
         }
         let epoch = from.epoch;
+        let missing = self.missing.at(time);
+        // A state is what it is, also where it was doubted later that those around it are complete.
+        if self.is_state && !missing.is_empty() {
+            return;
+        }
+        let gap = missing.iter().find(|gap| match self.borders {
+            Borders::Shared => gap.span.from < time && time < gap.span.to,
+            Borders::HalfOpen => time < gap.span.to,
+        });
         let is_claimed = self.covered.at(time).iter().any(|piece| {
             let holds = self.borders == Borders::Shared || time < piece.span.to;
             // A bar bears the claim that wrote its best version; a later one may have proved it final. A state may come late,
-            // under a later claim than the one that covered its time.
+            // under a later claim than the one that covered its time, and a later one may prove that time once more.
             let claim = piece.epoch == epoch
-                || self.is_state && piece.epoch < epoch
+                || self.is_state
                 || self.is_bar && (piece.epoch > epoch || piece.source == Origin::Backfill);
             holds && claim
         });
         if !is_claimed && self.edge.is_none_or(|edge| time < edge) {
             self.outside.add(|| format!("{coin} at {time} under {epoch}"));
         }
-        let gap = self.missing.at(time).iter().find(|gap| match self.borders {
-            Borders::Shared => gap.span.from < time && time < gap.span.to,
-            Borders::HalfOpen => time < gap.span.to,
-        });
         // A block between two pieces that were doubted is covered by itself.
         let is_block = is_claimed
             && self.borders == Borders::Shared

@@ -58,7 +58,7 @@ pub fn a_lease_begins_at_the_stored_edge(new: New<'_>) {
         let start = next.lease(&[btc]).await.unwrap().granted.remove(0);
         assert_eq!(start.edge, Some(TimeMs(7)), "an edge never goes back");
         let keys = vec![(TimeMs(5), 9), (TimeMs(7), 3), (TimeMs(7), 1 << 49)];
-        assert_eq!(start.recent, Recent { since: Some(TimeMs(5)), keys, gaps: vec![] });
+        assert_eq!(start.recent, Recent { since: Some(TimeMs(5)), is_all: true, keys, gaps: vec![] });
     });
 }
 
@@ -84,7 +84,7 @@ pub fn the_recent_past_is_continuous(new: New<'_>) {
         let start = store.lease(&[btc]).await.unwrap().granted.remove(0);
         let keys = vec![(TimeMs(far), 1), (TimeMs(far + 50), 1), (TimeMs(far + 60), 1)];
         let since = Some(TimeMs(far + 60 - RECENT_MS));
-        assert_eq!(start.recent, Recent { since, keys, gaps: vec![span(far, far + 50)] });
+        assert_eq!(start.recent, Recent { since, is_all: false, keys, gaps: vec![span(far, far + 50)] });
 
         // Of states that bear the exchange's time, what is covered and what is not; of other kinds nothing.
         for (stream, is_read) in
@@ -97,7 +97,8 @@ pub fn the_recent_past_is_continuous(new: New<'_>) {
             changes.push(Change::GapOpened { span: span(20, 30), cause: Cause::Outage });
             commit(&store, store.token(), stream, changes).await.unwrap();
             let start = store.lease(&[stream]).await.unwrap().granted.remove(0);
-            let recent = Recent { since: Some(TimeMs(10)), keys: Vec::new(), gaps: vec![span(20, 30)] };
+            let recent =
+                Recent { since: Some(TimeMs(10)), is_all: true, keys: Vec::new(), gaps: vec![span(20, 30)] };
             assert_eq!(start.recent, if is_read { recent } else { Recent::default() }, "{stream}");
         }
     });

@@ -289,7 +289,16 @@ impl Scope<'_> {
             .query_map(params![name, oldest.0], |r| Ok((rows::span(r, 0)?, r.get::<_, bool>(2)?)))
             .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
             .step(STEP)?;
-        let recent = Recent::before(edge, pieces);
+        let first = self
+            .tx
+            .prepare_cached(
+                "SELECT min(first) FROM (SELECT min(from_time) AS first FROM coverage WHERE stream = ?1
+                 UNION ALL SELECT min(from_time) FROM gaps WHERE stream = ?1)",
+            )
+            .step(STEP)?
+            .query_row([name], |r| r.get::<_, Option<i64>>(0))
+            .step(STEP)?;
+        let recent = Recent::before(edge, first.map(TimeMs), pieces);
         let StreamKey::Trades(coin) = stream else { return Ok(recent) };
         // The edge block itself is known also where no piece ends there.
         let from = recent.since.unwrap_or(edge);

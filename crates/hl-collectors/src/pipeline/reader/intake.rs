@@ -6,19 +6,24 @@ use std::collections::BTreeMap;
 use hl_core::ledger::{Cause, Change, Span};
 use hl_core::record::Trade;
 use hl_core::source::{Content, Offer, Ticket};
-use hl_core::timeline::{Tally, Timeline};
+use hl_core::timeline::{CLOCK_MARGIN_MS, Tally, Timeline};
 use hl_core::{Epoch, Kind, Records, RunId, StreamKey, TimeMs};
 use tokio::time::Instant;
 use tracing::warn;
 
 use super::Pipeline;
 use crate::pipeline::inbox::Entry;
+use crate::pipeline::meter::Meter;
 use crate::pipeline::reports::PipelineEvent;
+
+/// That the exchange's clock was set back is known so soon, ms.
+const FOLLOWED_WITHIN_MS: i64 = 60_000;
 
 impl Pipeline {
     pub(super) fn read(&mut self, entries: Vec<Entry>) {
         let mut changes = Vec::new();
         self.follow_the_exchange();
+        self.follow_its_clock();
         for entry in entries {
             match entry {
                 Entry::Start(mut start) => {
@@ -70,6 +75,10 @@ impl Pipeline {
                     self.reconciler.handover(stream);
                     self.take_doubts();
                     let Some(line) = self.lines.get_mut(&stream) else { continue };
+                    if self.mono.is_learnt() {
+                        let last = self.meters.last(stream);
+                        line.clock(self.mono.exchange(), last.map(|last| self.mono.now() - last));
+                    }
                     let tally = line.handover(grant, &self.reconciler, &mut changes);
                     let reached = (line.edge(), line.relived_from());
                     let since = self.mono.now();
@@ -154,6 +163,31 @@ impl Pipeline {
             self.gather(stream, &mut changes);
         }
         self.stood = stood;
+    }
+
+    /// Where the exchange's clock turns out to have been set back, streams that changed hands a moment ago may have missed
+    /// something by it.
+    fn follow_its_clock(&mut self) {
+        if !self.mono.is_learnt() {
+            return;
+        }
+        let now = self.mono.now();
+        let ahead = self.mono.exchange().0 - now;
+        let before = self.ahead.replace(ahead.max(self.ahead.unwrap_or(ahead))).unwrap_or(ahead);
+        let by_ms = before - ahead;
+        if by_ms < CLOCK_MARGIN_MS {
+            return;
+        }
+        self.ahead = Some(ahead);
+        warn!(by_ms, "the exchange's clock was set back");
+        let recent = |meter: &Meter| now - meter.since < FOLLOWED_WITHIN_MS;
+        let streams = self.meters.streams();
+        for (stream, _) in streams.iter().filter(|(stream, meter)| stream.spec().timed && recent(meter)) {
+            let Some(line) = self.lines.get_mut(stream) else { continue };
+            let mut changes = Vec::new();
+            line.set_back(by_ms, &mut changes);
+            self.gather(*stream, &mut changes);
+        }
     }
 
     /// `reached`: the edge, and from where on time below it is lived once more.

@@ -458,7 +458,7 @@ fn a_clock_that_is_set_back_to_before_the_first_trade_loses_nothing() {
 
 #[test]
 fn a_clock_that_is_set_back_beyond_all_memory_loses_no_row() {
-    let recent = Recent { since: Some(TimeMs(90_000)), keys: vec![(TimeMs(90_000), 1)], gaps: Vec::new() };
+    let recent = Recent { since: Some(TimeMs(90_000)), keys: vec![(TimeMs(90_000), 1)], ..Recent::default() };
     let start = StreamStart { stream: StreamKey::Trades(coin()), edge: Some(TimeMs(90_000)), recent };
     let mut line = Timeline::new(start);
     let mut out = Vec::new();

@@ -148,7 +148,7 @@ fn after_a_restart_an_answer_joins_by_what_the_store_has_and_by_nothing_else() {
         let recent = Recent {
             since: Some(TimeMs(100)),
             keys: keys.iter().map(|(time, tid)| (TimeMs(*time), *tid)).collect(),
-            gaps: Vec::new(),
+            ..Recent::default()
         };
         let start = StreamStart { stream: StreamKey::Trades(coin()), edge: Some(TimeMs(100)), recent };
         let mut line = Line { line: Timeline::new(start), local: 0 };

@@ -246,7 +246,7 @@ impl World {
                 let edge = self.ledger.edge;
                 let at_edge = |r: &&(i64, u64)| Some(TimeMs(r.0)) == edge;
                 let keys = self.ledger.rows.iter().filter(at_edge).map(|r| (TimeMs(r.0), r.1)).collect();
-                let recent = Recent { since: edge, keys, gaps: Vec::new() };
+                let recent = Recent { since: edge, keys, ..Recent::default() };
                 let stream = StreamKey::Trades(coin());
                 self.line = Timeline::new(StreamStart { stream, edge, recent });
             }

@@ -5,6 +5,7 @@ use super::*;
 use crate::record::Book;
 use crate::stream::BookVariant;
 
+#[derive(Clone)]
 struct Owned {
     line: Timeline,
     out: Vec<Change>,
@@ -33,6 +34,14 @@ impl Owned {
             _ => None,
         };
         self.out.iter().filter_map(times).collect()
+    }
+
+    fn filled(&self) -> Vec<Span> {
+        let span = |change: &Change| match change {
+            Change::Filled { span, .. } => Some(*span),
+            _ => None,
+        };
+        self.out.iter().filter_map(span).collect()
     }
 }
 
@@ -104,7 +113,12 @@ fn a_clock_that_is_set_back_loses_no_state_and_moves_no_edge() {
         again.iter().copied().map(TimeMs).collect::<Vec<_>>(),
         "each under its own time"
     );
-    assert!(!owned.out.iter().any(|c| matches!(c, Change::GapOpened { .. } | Change::Doubted { .. })));
+    // What was covered is doubted, and proven as it passes.
+    let span = Span::new(TimeMs(29_600), TimeMs(49_500));
+    let doubted = |change: &Change| matches!(change, Change::Doubted { .. } | Change::GapOpened { .. });
+    let doubts: Vec<_> = owned.out.iter().filter(|change| doubted(change)).collect();
+    assert_eq!(doubts, [&Change::Doubted { span, cause: Cause::Silence }]);
+    assert_eq!(Span::joined(owned.filled()), [span]);
     assert_eq!(owned.line.edge(), again.last().copied().map(TimeMs));
 }
 
@@ -117,26 +131,25 @@ fn a_clock_that_is_set_back_to_before_the_first_state_loses_none() {
         owned.out.clear();
         // 20 s back: the first ten seconds lie before all that was collected.
         let again: Vec<_> = (0..60).map(|i| TimeMs(19_700 + i * 500)).collect();
-        let mut filled = Vec::new();
-        let mut until = TimeMs(19_699);
+        let mut rows = Vec::new();
+        let mut until = TimeMs(19_700);
         for time in &again {
             owned.push(state(time.0));
             for change in owned.out.drain(..) {
                 match change {
                     Change::GapOpened { span, .. } => {
-                        assert_eq!(span, Span::new(TimeMs(19_699), TimeMs(30_000)));
+                        assert_eq!(span, Span::new(TimeMs(19_700), TimeMs(30_000)));
                     }
-                    Change::Filled { span, records, .. } => {
-                        assert_eq!((span.from, span.to), (until, (*time).min(TimeMs(30_000))));
+                    Change::Filled { span, .. } => {
+                        assert!(span.from == until && span.to <= *time, "{span:?} after {until}");
                         until = span.to;
-                        records.each_time(|time| filled.push(time));
                     }
-                    Change::Rows { records, .. } => records.each_time(|time| filled.push(time)),
+                    Change::Rows { records, .. } => records.each_time(|time| rows.push(time)),
                     _ => {}
                 }
             }
         }
-        assert_eq!((until, &filled), (TimeMs(30_000), &again), "{stream}");
+        assert_eq!((until, &rows), (TimeMs(39_500), &again), "{stream}");
     }
 }
 
@@ -144,7 +157,12 @@ fn a_clock_that_is_set_back_to_before_the_first_state_loses_none() {
 fn after_a_restart_a_clock_that_is_set_back_loses_no_state_either() {
     let span = |from, to| Span::new(TimeMs(from), TimeMs(to));
     let stream = StreamKey::Bbo(coin());
-    let recent = Recent { since: Some(TimeMs(10_000)), keys: Vec::new(), gaps: vec![span(20_000, 25_000)] };
+    let recent = Recent {
+        since: Some(TimeMs(10_000)),
+        keys: Vec::new(),
+        gaps: vec![span(20_000, 25_000)],
+        ..Recent::default()
+    };
     let start = StreamStart { stream, edge: Some(TimeMs(40_000)), recent };
     let mut owned = Owned { line: Timeline::new(start), out: Vec::new() };
     owned.line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut owned.out);
@@ -175,12 +193,12 @@ fn a_state_of_a_recorded_gap_proves_nothing() {
     owned.push(book(1_000));
     owned.push(book(101_000));
     assert!(owned.out.iter().any(|c| matches!(c, Change::GapOpened { .. })));
-    owned.out.clear();
-    assert_eq!(counts(owned.push(book(50_000))), (0, 1, 0));
-    assert_eq!(owned.out, []);
-    let mut restarted = super::states::owned(stream, Some(101_000));
-    assert_eq!(counts(restarted.push(book(50_000))), (0, 1, 0), "what is stored there is not known");
-    assert_eq!(restarted.out, []);
+    for edge in [None, Some(101_000)] {
+        let mut owned = if edge.is_some() { super::states::owned(stream, edge) } else { owned.clone() };
+        owned.out.clear();
+        assert_eq!(counts(owned.push(book(50_000))), (0, 1, 0), "what is stored there is not known");
+        assert_eq!(owned.out, []);
+    }
 }
 
 #[test]
@@ -188,12 +206,12 @@ fn the_gaps_that_are_remembered_are_bounded() {
     let stream = StreamKey::Book(coin(), BookVariant::Default);
     let mut owned = owned(stream, None);
     (0..100).for_each(|i| _ = owned.push(book(i * 100_000)));
-    for (time, stored) in [(3_000_000, 0), (3_500_000, 0), (3_600_000, 1), (9_850_000, 0), (9_900_000, 1)] {
-        owned.out.clear();
-        owned.push(book(9_900_001));
-        owned.out.clear();
+    owned.push(book(9_900_001));
+    owned.out.clear();
+    for (time, is_stored) in [(3_000_000, false), (3_500_000, false), (9_896_000, false), (9_900_000, true)] {
+        let mut owned = owned.clone();
         owned.push(book(time));
-        assert_eq!(owned.out.len(), stored, "{time}");
+        assert_eq!(owned.rows().len(), usize::from(is_stored), "{time}");
     }
 }
 
