@@ -277,7 +277,8 @@ impl Run<'_> {
         let audit = inspect.audit().await?;
         self.outcome.duplicates += audit.duplicates;
         self.outcome.overlapping_claims += audit.overlapping_claims;
-        // Bars that the exchange showed otherwise do not nest; each of them is compared with the truth by itself.
+        // Bars that the exchange showed otherwise neither nest nor count the trades; each of them, and each trade, is compared
+        // with the truth by itself.
         let falsified = self.world.sim.falsified();
         let bars: BTreeSet<_> = falsified
             .iter()
@@ -287,7 +288,7 @@ impl Run<'_> {
             stream.and_then(StreamKey::coin).is_some_and(|coin| bars.contains(&coin))
         };
         for p in audit.problems {
-            if p.check == "candle_nesting" && is_shown_otherwise(p.stream) {
+            if matches!(p.check, "candle_nesting" | "candle_trades") && is_shown_otherwise(p.stream) {
                 continue;
             }
             let stream = p.stream.map_or("store".to_owned(), |stream| stream.to_string());

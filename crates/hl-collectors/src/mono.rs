@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hl_core::TimeMs;
 use hl_core::exchange_time::{ExchangeTime, Voice};
 use hl_core::seam::Clock;
+use hl_core::timeline::ClockReading;
 use tokio::time::Instant;
 
 /// Milliseconds since the process began, on tokio's clock; and what time it is at the exchange.
@@ -39,6 +40,13 @@ impl MonoClock {
     #[must_use]
     pub fn exchange(&self) -> TimeMs {
         self.estimate().now(self.now())
+    }
+
+    /// How far exchange time is ahead of this clock now.
+    #[must_use]
+    pub fn reading(&self) -> ClockReading {
+        let mono = self.now();
+        ClockReading { mono, ahead: self.estimate().now(mono).0.saturating_sub(mono) }
     }
 
     /// Whether the exchange has said what time it is: until then nothing proves that a time has come.

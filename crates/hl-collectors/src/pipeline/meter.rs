@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hl_core::ledger::Cause;
-use hl_core::timeline::Tally;
+use hl_core::timeline::{ClockReading, Tally};
 use hl_core::{SourceId, StreamKey, TimeMs};
 
 /// One stream.
@@ -27,6 +27,8 @@ pub struct Meter {
     pub relived_from: Option<TimeMs>,
     /// When data was last admitted, on the monotonic clock, ms.
     pub last: Option<i64>,
+    /// How far exchange time was ahead of the monotonic clock then, ms, as far as was known.
+    pub ahead: Option<i64>,
     /// When the exchange last sent anything of it, be it empty or kept in a ring, on the monotonic clock, ms.
     pub heard: Option<i64>,
     /// Why the last request of its owner got no answer, where none has since.
@@ -89,9 +91,11 @@ impl Meters {
         self.lock().streams.get(&stream)?.owner
     }
 
-    /// When data of a stream was last admitted, on the monotonic clock, ms.
-    pub(super) fn last(&self, stream: StreamKey) -> Option<i64> {
-        self.lock().streams.get(&stream)?.last
+    /// When data of a stream was last admitted, and what the exchange's clock said.
+    pub(super) fn received(&self, stream: StreamKey) -> Option<ClockReading> {
+        let state = self.lock();
+        let meter = state.streams.get(&stream)?;
+        Some(ClockReading { mono: meter.last?, ahead: meter.ahead? })
     }
 
     /// From where on time below the edge of a stream is lived once more.

@@ -52,6 +52,12 @@ impl Seen {
         self.holes.push_back(span);
     }
 
+    /// What of a span may be covered, and is not remembered.
+    pub(super) fn forgotten(&self, span: Span) -> Option<Span> {
+        let to = span.to.min(self.from.filter(|_| !self.is_all)?);
+        (span.from < to).then_some(Span { to, ..span })
+    }
+
     /// What of a span is covered.
     pub(super) fn whole(&self, span: Span) -> Vec<Span> {
         let from = span.from.max(self.from.unwrap_or(span.to));

@@ -9,6 +9,7 @@
 mod below;
 mod candles;
 mod known;
+mod pause;
 mod reconcile;
 mod relived;
 mod ring;
@@ -19,6 +20,8 @@ mod trades;
 #[cfg(test)]
 mod tests;
 
+pub use pause::{CLOCK_MARGIN_MS, ClockReading};
+use pause::{Pause, SET_BACK_MS, SetBack};
 pub use reconcile::{Audited, NoWitness, Reconciler, Verdict, Witness};
 use ring::Ring;
 
@@ -87,43 +90,22 @@ struct Live {
     heard_at: Option<TimeMs>,
     /// The next frame is what the run replays.
     replay: bool,
-    /// The pause before it, in which the exchange's clock may have been set back; none where nothing was missed in it.
+    /// The edge when it began.
+    edge: Option<TimeMs>,
+    /// For how long nothing was received before it, ms, where that is known.
+    silent_ms: Option<i64>,
+    /// The pause before it, while it is still to be told if the exchange's clock was set back in it.
     pause: Option<Pause>,
 }
 
-/// A stream was not received between two claims.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Pause {
-    /// The edge before it.
-    edge: TimeMs,
-    /// What the exchange's clock said at its end, as far as was known.
-    at: TimeMs,
-    /// How long it was, ms; none where that is not known.
-    ms: Option<i64>,
-}
-
-/// The exchange's clock was set back in a pause. By either clock records may be missing.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct SetBack {
-    /// Since then by the new one.
-    from: TimeMs,
-    /// Up to then by the old one.
-    to: TimeMs,
-}
-
-impl Pause {
-    /// Whether the clock has not gone on since the edge for as long as nothing came. `by_ms`: so much earlier it was than was
-    /// believed.
-    fn set_back(self, by_ms: i64) -> Option<SetBack> {
-        let ms = self.ms.map_or(SET_BACK_MS, |ms| ms + CLOCK_MARGIN_MS);
-        let at = self.at - by_ms;
-        let is_set_back = at < self.edge + self.ms.unwrap_or(0) - CLOCK_MARGIN_MS;
-        is_set_back.then(|| SetBack { from: at - ms, to: self.edge + ms })
+impl Live {
+    /// For how long nothing was received before what comes now, ms; none where that is not known.
+    fn missed_ms(&self, edge: TimeMs) -> Option<i64> {
+        let heard = self.heard_at.map(|at| at.since(edge)).filter(|passed| *passed > 0);
+        // The first answer to a poll may come long after the claim began.
+        heard.or(self.silent_ms.filter(|_| self.grant.run.is_some()))
     }
 }
-
-/// What is known of the exchange's time may be so wrong, ms.
-pub const CLOCK_MARGIN_MS: i64 = 2_000;
 
 /// What the kinds share: the edge, the open gaps of this process, and where changes are written.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -142,9 +124,6 @@ const STANDBY_MS: i64 = 300_000;
 
 /// Frames of one run overtake each other by less than this, ms; stamps that are older were set back.
 const OVERTAKEN_MS: i64 = 5_000;
-
-/// How long records may have been missing where the exchange's clock was set back and nothing says since when, ms.
-const SET_BACK_MS: i64 = 60_000;
 
 /// More remembered gaps than this are left to the backfill.
 const MAX_HOLES: usize = 256;
@@ -200,8 +179,8 @@ pub struct Timeline {
     live: Option<Live>,
     /// What waits, by lane: the newest run of each.
     rings: [Option<Ring>; 2],
-    /// What the exchange's clock says at the next handover, and for how long nothing came.
-    clock: Option<(TimeMs, Option<i64>)>,
+    /// The exchange's clock at the next handover, and when the stream was last received.
+    clock: Option<(ClockReading, Option<ClockReading>)>,
     body: Body,
 }
 
@@ -268,6 +247,12 @@ impl Timeline {
     /// edge fill gaps. `None` ends the claim with no successor.
     pub fn handover(&mut self, grant: Option<Grant>, witness: &dyn Witness, out: &mut Vec<Change>) -> Tally {
         let mut tally = Tally::default();
+        let clock = self.clock.take().filter(|_| self.common.key.spec().timed && guard!(Late));
+        // While it is still to be told of an earlier one, that goes on.
+        let pending = self.live.and_then(|live| live.pause);
+        let pause = self.common.edge.zip(clock).map(|(edge, (now, begin))| {
+            pending.map_or(Pause { edge, begin, end: now.mono }, |pause| Pause { end: now.mono, ..pause })
+        });
         let (live, cause) = (self.live.as_ref(), grant.map(|grant| grant.cause));
         self.body.release(&mut self.common, live, cause, out);
         let Some(grant) = grant else {
@@ -278,8 +263,6 @@ impl Timeline {
         let cause = self.live.and_then(Live::missed).unwrap_or(grant.cause);
         let grant = Grant { cause, ..grant };
         let unproven = guard!(Handover).then_some(cause);
-        let clock = self.clock.take().filter(|_| guard!(Late));
-        let pause = self.common.edge.zip(clock).map(|(edge, (at, ms))| Pause { edge, at, ms });
         let live = self.live.insert(Live {
             grant,
             unproven,
@@ -288,8 +271,13 @@ impl Timeline {
             heard_at: None,
             replay: false,
             promoting: grant.run.is_some(),
+            edge: self.common.edge,
+            silent_ms: pause.and_then(Pause::ms),
             pause,
         });
+        if let Some((now, _)) = clock {
+            self.body.follow(&mut self.common, live, now, out);
+        }
         let Some(run) = grant.run else { return tally };
         let ring = self.rings[run.lane.index()].take_if(|ring| ring.run == run);
         for content in ring.filter(|_| guard!(Ring)).into_iter().flat_map(Ring::into_contents) {
@@ -308,22 +296,29 @@ impl Timeline {
         tally
     }
 
-    /// What is known before a handover: the exchange's clock says `at`, and nothing of the stream came for so long. Where the clock
-    /// has not gone on for as long as that, it was set back meanwhile.
-    pub fn clock(&mut self, at: TimeMs, silent_ms: Option<i64>) {
-        self.clock = Some((at, silent_ms));
+    /// What is known before a handover: the exchange's clock, and when the stream was last received in this process, and what the
+    /// clock said then. Where it was set back in the pause, records may be missing by either clock.
+    pub fn clock(&mut self, now: ClockReading, received: Option<ClockReading>) {
+        self.clock = Some((now, received));
     }
 
-    /// The exchange's clock turns out to have been set back, so much, before or shortly after the last handover.
-    pub fn set_back(&mut self, by_ms: i64, out: &mut Vec<Change>) {
-        let Some(live) = &mut self.live else { return };
-        let Some(set_back) = live.pause.and_then(|pause| pause.set_back(by_ms)) else { return };
-        let cause = live.grant.cause;
-        live.pause = None;
-        match &mut self.body {
-            Body::Trades(body) => body.set_back(&mut self.common, set_back, cause, out),
-            Body::States(body) => body.clock_was_set_back(&self.common, set_back, cause, out),
-            Body::Candles(_) => {}
+    /// Whether it is still to be told if the exchange's clock was set back in the pause before the last handover.
+    #[must_use]
+    pub fn awaits_clock(&self) -> bool {
+        self.live.is_some_and(|live| live.pause.is_some())
+    }
+
+    /// The exchange's clock turns out to be so far ahead of the monotonic one.
+    pub fn follow_clock(&mut self, now: ClockReading, out: &mut Vec<Change>) {
+        if let Some(live) = &mut self.live {
+            self.body.follow(&mut self.common, live, now, out);
+        }
+    }
+
+    /// What the claim is offered bears the time that the exchange's clock is believed to say, which went on in the pause.
+    pub fn clock_went_on(&mut self) {
+        if let Some(live) = &mut self.live {
+            live.pause = None;
         }
     }
 
@@ -353,7 +348,19 @@ impl Timeline {
 
     /// Records turned out to be missing inside a covered piece: a promoted ring may still fill it.
     pub fn doubted(&mut self, span: Span) {
-        self.common.remember(span);
+        match &mut self.body {
+            Body::Trades(body) => body.lose(&mut self.common, &[span]),
+            Body::Candles(_) | Body::States(_) => {}
+        }
+    }
+
+    /// Whether what comes with the ticket is the standing claim's.
+    #[must_use]
+    pub fn stands(&self, ticket: Ticket) -> bool {
+        self.live.is_some_and(|live| match ticket {
+            Ticket::Run(run) => live.grant.run == Some(run),
+            Ticket::Claim(epoch) => live.grant.epoch == epoch,
+        })
     }
 
     /// Takes one piece of data: admits, rings or fences it. `witness` judges bars before they become final.
@@ -370,11 +377,8 @@ impl Timeline {
         if matches!(content, Content::Broken { .. }) && !guard!(Broken) {
             return Tally::default();
         }
-        let stands = |live: &Live| match ticket {
-            Ticket::Run(run) => live.grant.run == Some(run),
-            Ticket::Claim(epoch) => live.grant.epoch == epoch,
-        };
-        if let Some(live) = self.live.as_mut().filter(|live| stands(live) || !guard!(Gate)) {
+        let stands = self.stands(ticket);
+        if let Some(live) = self.live.as_mut().filter(|_| stands || !guard!(Gate)) {
             return self.body.admit(&mut self.common, live, content, witness, out);
         }
         match ticket {
@@ -403,6 +407,17 @@ impl Timeline {
 }
 
 impl Body {
+    /// The exchange's clock is so far ahead of the monotonic one: was it set back in the last pause?
+    fn follow(&mut self, common: &mut Common, live: &mut Live, now: ClockReading, out: &mut Vec<Change>) {
+        let Some(set_back) = live.pause.and_then(|pause| pause.set_back(now)) else { return };
+        live.pause = None;
+        match self {
+            Self::Trades(body) => body.pause(common, set_back, live.grant.cause, out),
+            Self::States(body) => body.pause(common, set_back, live.grant.cause, out),
+            Self::Candles(_) => {}
+        }
+    }
+
     /// Takes what comes under the standing claim.
     fn admit(
         &mut self,

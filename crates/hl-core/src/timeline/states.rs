@@ -8,7 +8,7 @@
 //! **What comes below the edge** under the standing claim, and bears a time of the exchange, is stored under that time:
 //! frames came out of order, or the exchange's clock was set back. An earlier claim may have covered that time, and has
 //! missed it then. In a recorded gap it proves nothing, and is left out; so is what waited in a ring while another
-//! source stored newer ones, and what lies before all that this process knows of.
+//! source stored newer ones, and what lies before all that this process knows of. What waited itself is stored in any order.
 //!
 //! **Where the clock was set back**, the time up to the edge is lived once more. What was covered of it is not complete before
 //! it has passed, so it is doubted at once, and filled bit by bit. Where the stream was not received meanwhile, records may be
@@ -147,10 +147,9 @@ impl States {
         }
         let Some(records) = self.newer(common, live, records, &mut tally, out) else {
             // The state of the edge again, or one before it: what the run brings next is the next change.
-            let edge = common.edge.unwrap_or(last);
-            let goes_on = edge - OVERTAKEN_MS <= last && !self.is_too_old(live, edge);
-            if is_pushed && (tally.known > 0 || goes_on) && live.unproven.take().is_some() {
-                live.pause = None;
+            let is_too_old = common.edge.is_some_and(|edge| self.is_too_old(live, edge, first));
+            if is_pushed && self.relived.is_none() && !is_too_old {
+                live.unproven = None;
             }
             return tally;
         };
@@ -159,26 +158,33 @@ impl States {
         }
         let first = common.edge.map_or(first, |edge| first.max(edge));
         if let Some(edge) = common.edge {
-            self.end_relived(edge, live, out);
+            self.end_relived(edge, live, first, out);
+        }
+        if let (Some(edge), Some((to, doubt))) = (common.edge, self.doubtful)
+            && first <= to
+        {
+            // They are stored, and nothing between them is proven.
+            let cause = live.unproven.take().unwrap_or(doubt);
+            out.push(live.rows(records));
+            if last.since(edge) >= PASSED_MS {
+                self.open_gap(common, Span::new(edge, last), cause, out);
+                self.newest = self.newest.max(Some(last));
+                common.advance(last, out);
+            }
+            return tally;
         }
         let begin = match (common.edge, live.unproven.take()) {
             (None, _) => first,
-            (Some(edge), cause) if self.doubtful.is_some() => {
-                self.pass_doubt(common, edge, (first, last), cause, out)
+            (Some(edge), cause) if let Some((_, doubt)) = self.doubtful.take() => {
+                self.open_gap(common, Span::new(edge, first), cause.unwrap_or(doubt), out);
+                first
             }
             (Some(edge), _) if self.pulse != Pulse::GoesOn => {
                 self.open_gap(common, Span::new(edge, first), Cause::Outage, out);
                 first
             }
-            (Some(edge), cause) if self.joins(cause, first.since(edge)) => {
-                live.pause = live.pause.filter(|_| cause.is_none());
-                edge
-            }
+            (Some(edge), cause) if self.joins(cause, first.since(edge)) => edge,
             (Some(edge), cause) => {
-                if let Some(set_back) = live.pause.and_then(|pause| pause.set_back(0)) {
-                    live.pause = None;
-                    self.clock_was_set_back(common, set_back, cause.unwrap_or(Cause::Silence), out);
-                }
                 self.settle(common, live, first, out);
                 let from = common.edge.unwrap_or(edge);
                 self.open_gap(common, Span::new(from, first), cause.unwrap_or(Cause::Silence), out);
@@ -298,8 +304,9 @@ impl States {
     ) -> Option<Records> {
         let Some(edge) = common.edge else { return Some(records) };
         let mut is_any_stored = false;
-        let is_stored =
-            |time| time < edge && self.kind.spec().timed && !live.promoting && self.is_covered(time);
+        // Of what waited only that which came out of order: what is older may have been stored by another source.
+        let is_own = |time| !live.promoting || live.edge.is_none_or(|begin| begin < time);
+        let is_stored = |time| time < edge && self.kind.spec().timed && is_own(time) && self.is_covered(time);
         records.each_time(|time| {
             tally.known += u64::from(time == edge);
             tally.late += u64::from(time < edge);
@@ -322,13 +329,13 @@ impl States {
     /// Stores what comes below the edge since the clock was set back, and proves the time that is lived once more as it passes.
     fn relive(&mut self, edge: TimeMs, live: &mut Live, records: &Records, out: &mut Vec<Change>) {
         let Some((first, last)) = records.ends().filter(|(first, _)| *first < edge) else { return };
-        if live.promoting && !self.is_too_old(live, edge) {
+        let is_too_old = self.is_too_old(live, edge, first);
+        if live.promoting && !is_too_old {
             // Another source may have stored newer ones since.
             self.waited = Some(self.waited.map_or(first, |waited| waited.min(first)));
             return;
         }
-        let is_set_back = last < edge - OVERTAKEN_MS || self.is_too_old(live, edge);
-        if self.relived.is_none() && is_set_back {
+        if self.relived.is_none() && (last < edge - OVERTAKEN_MS || is_too_old) {
             self.set_back(edge, live, first, out);
         }
         let Some(reached) = self.relived.as_ref().map(Relived::reached).filter(|reached| *reached <= first)
@@ -357,10 +364,11 @@ impl States {
         out.extend(proven.into_iter().map(|piece| live.filled(piece, none())));
     }
 
-    /// Whether a record below the edge says that the clock was set back: a run that begins after the edge was pushed has nothing
-    /// older to push.
-    fn is_too_old(&self, live: &Live, edge: TimeMs) -> bool {
-        self.is_pushed && live.unproven.is_some() && live.heard_at.is_some_and(|at| edge < at)
+    /// Whether a record says that the clock was set back: a run that begins after the newest one was pushed has nothing older to
+    /// push.
+    fn is_too_old(&self, live: &Live, edge: TimeMs, record: TimeMs) -> bool {
+        let begins_later = live.unproven.is_some() && live.heard_at.is_some_and(|at| edge < at);
+        begins_later && self.is_pushed && self.newest.is_some_and(|newest| record < newest)
     }
 
     /// The clock was set back from `edge` to `first`: what was covered of the time between is not complete before it has passed.
@@ -369,9 +377,7 @@ impl States {
         let cause = live.unproven.unwrap_or(Cause::Silence);
         let mut from = first;
         if live.unproven.is_some() {
-            let passed = live.heard_at.map(|at| at.since(edge)).filter(|passed| *passed > 0);
-            let passed = live.pause.and_then(|pause| pause.ms).or(passed);
-            let passed = passed.map_or(SET_BACK_MS, |passed| passed + LEAVES_LATE_MS);
+            let passed = live.missed_ms(edge).map_or(SET_BACK_MS, |passed| passed + LEAVES_LATE_MS);
             from = self.waited.map_or(first, |waited| waited.min(first)) - passed;
             self.doubtful = self.doubtful.max(Some((edge + passed, cause)));
         }
@@ -382,26 +388,28 @@ impl States {
         self.relived = Some(Relived::new(first, &doubted));
     }
 
-    /// The clock was set back while the stream was not received, and by the new one that time has passed.
-    pub(super) fn clock_was_set_back(
-        &mut self,
-        common: &Common,
-        set_back: SetBack,
-        cause: Cause,
-        out: &mut Vec<Change>,
-    ) {
-        let SetBack { from, to } = set_back;
-        let end = common.edge.map_or(to, |edge| edge.min(to));
-        if from < end {
-            self.doubt(Span::new(from, end), cause, out);
+    /// The clock was set back in a pause.
+    pub(super) fn pause(&mut self, common: &Common, set_back: SetBack, cause: Cause, out: &mut Vec<Change>) {
+        let SetBack { new, old, now } = set_back;
+        let Some(edge) = common.edge else { return };
+        // What was polled since is no proof either; and what is still to come is lived once more.
+        let passed = Span { to: now.min(edge), ..new };
+        if passed.from < edge {
+            let doubted = self.doubt(Span { to: edge, ..new }, cause, out);
+            self.seen.hole(passed);
+            if self.relived.is_none() && now < edge {
+                self.relived = Some(Relived::new(now, &doubted));
+            }
         }
-        self.doubtful = self.doubtful.max(Some((to, cause)).filter(|_| end < to));
+        self.doubtful = self.doubtful.max(Some((old.to, cause)).filter(|_| edge < old.to));
     }
 
-    /// What was covered of a time is not proven any more, nor what lies before all that was ever collected. Returns the pieces.
+    /// What was covered of a time is not proven any more, nor what lies before all that was ever collected. Returns the pieces that
+    /// are known.
     fn doubt(&mut self, span: Span, cause: Cause, out: &mut Vec<Change>) -> Vec<Span> {
         let mut doubted = self.seen.whole(span);
-        out.extend(doubted.iter().map(|span| Change::Doubted { span: *span, cause }));
+        let all = self.seen.forgotten(span).into_iter().chain(doubted.iter().copied());
+        out.extend(all.map(|span| Change::Doubted { span, cause }));
         if let Some(span) = self.seen.reach_back(span.from) {
             out.push(Change::GapOpened { span, cause });
             doubted.insert(0, span);
@@ -410,30 +418,14 @@ impl States {
     }
 
     /// The time that was lived once more has passed, all up to the edge.
-    fn end_relived(&mut self, edge: TimeMs, live: &Live, out: &mut Vec<Change>) {
+    fn end_relived(&mut self, edge: TimeMs, live: &Live, next: TimeMs, out: &mut Vec<Change>) {
         if let Some(reached) = self.relived.as_ref().map(Relived::reached)
             && live.unproven.is_none()
+            && self.joins(None, next.since(reached))
         {
             self.pass(live, reached, edge, out);
         }
         self.relived = None;
-    }
-
-    /// A record above the edge up to which, or further, nothing is proven. Returns where what is covered begins.
-    fn pass_doubt(
-        &mut self,
-        common: &mut Common,
-        edge: TimeMs,
-        (first, last): (TimeMs, TimeMs),
-        cause: Option<Cause>,
-        out: &mut Vec<Change>,
-    ) -> TimeMs {
-        let Some((to, doubt)) = self.doubtful else { return edge };
-        let is_passed = to < first;
-        self.doubtful = self.doubtful.filter(|_| !is_passed);
-        let end = if is_passed { first } else { last };
-        self.open_gap(common, Span::new(edge, end), cause.unwrap_or(doubt), out);
-        end
     }
 
     /// Whether a time below the edge is covered, as far as is known.

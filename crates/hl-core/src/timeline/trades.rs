@@ -16,7 +16,7 @@
 //! piece between the stored blocks beside them is doubted, and filled with them. So a frame that was overtaken by later
 //! ones loses nothing.
 //!
-//! **The exchange's clock may be set back.** Then what comes lies below the edge, and is not stored. Inside one run
+//! **The exchange's clock may be set back.** Then what comes lies below the edge, and is not stored yet. Inside one run
 //! nothing is missing, and trades are added as above. Otherwise something may be missing on both sides: before the
 //! first of them, by the new clock, and behind the edge, by the old one; both as far as the time that passed reaches.
 //! Where it was set back to before all that was collected, the time line begins earlier from then on. The edge stays
@@ -151,15 +151,10 @@ impl Trades {
                 Tally { late, ..Tally::default() }
             }
             Some(cause) if !self.joins(live, &trades, from, edge) => {
-                if let Some(set_back) = live.pause.and_then(|pause| pause.set_back(0)) {
-                    live.pause = None;
-                    self.set_back(common, set_back, cause, out);
-                }
                 self.fill(common, live, &trades, from, out);
                 self.apart(common, live, trades, cause, ends, out)
             }
             unproven => {
-                live.pause = live.pause.filter(|_| unproven.is_none());
                 self.fill(common, live, &trades, from, out);
                 // What joins by the edge may have begun long after the block that stamps had come to.
                 let goes_on = |back: &TimeMs| unproven.is_none() || self.joins_at(live, &trades, from, *back);
@@ -236,8 +231,7 @@ impl Trades {
         let (Some(edge), Some(first)) = (common.edge, trades.first().map(|t| t.time)) else {
             return Tally::default();
         };
-        let passed = live.heard_at.map(|at| at.since(edge)).filter(|passed| *passed > 0);
-        let passed = live.pause.and_then(|pause| pause.ms).or(passed);
+        let passed = live.missed_ms(edge);
         // Since then something may be missing, if the clock was set back.
         let before = match self.back {
             Some(back) if back < first => back,
@@ -287,7 +281,13 @@ impl Trades {
     ) -> Tally {
         let set_back = trades.iter().rev().find(|trade| self.is_new(common, trade)).map(|trade| trade.time);
         let piece = live.piece.unwrap_or(begin);
-        let own = trades.split_off(trades.partition_point(|trade| trade.time < piece));
+        let mut own = trades.split_off(trades.partition_point(|trade| trade.time < piece));
+        // Those that lie in a gap are missing there already.
+        let in_gap = |time| common.holes.iter().any(|hole| hole.from < time && time < hole.to);
+        let below = own.partition_point(|trade| common.edge.is_some_and(|edge| trade.time < edge));
+        if own[..below].iter().any(|trade| in_gap(trade.time)) {
+            trades.extend(own.extract_if(..below, |trade| in_gap(trade.time)));
+        }
         let last = own.last().map(|trade| trade.time);
         match common.edge {
             Some(edge) if last.is_none_or(|last| last <= edge) => self.back = set_back.or(self.back),
@@ -341,6 +341,8 @@ impl Trades {
                 self.relived = self.whole_pieces(common, Span::new(to, edge));
                 let doubted = |span: &Span| Change::Doubted { span: *span, cause: Cause::Silence };
                 out.extend(self.relived.iter().map(doubted));
+                // Of what lies before it is not known what is a gap, so nothing of it is stored.
+                self.relived.retain(|piece| common.forgotten.is_none_or(|forgotten| forgotten <= piece.from));
             }
             return;
         }
@@ -354,17 +356,18 @@ impl Trades {
         self.relived.retain(|span| to < span.to && self.back.is_some());
     }
 
-    /// The clock was set back while the stream was not received, and by the new one that time has passed.
-    pub(super) fn set_back(
+    /// The clock was set back in a pause.
+    pub(super) fn pause(
         &mut self,
         common: &mut Common,
         set_back: SetBack,
         cause: Cause,
         out: &mut Vec<Change>,
     ) {
-        let SetBack { from, to } = set_back;
-        self.doubt(common, Span::new(from, to), cause, out);
-        self.doubtful = self.doubtful.max(Some((to, cause)));
+        let SetBack { new, old, .. } = set_back;
+        self.doubt(common, new, cause, out);
+        self.doubt(common, old, cause, out);
+        self.doubtful = self.doubtful.max(Some((old.to, cause)));
     }
 
     /// A backfill has filled gaps inside `span`, with these trades among others.
@@ -374,7 +377,7 @@ impl Trades {
     }
 
     pub(super) fn relived_from(&self) -> Option<TimeMs> {
-        self.relived.first().map(|span| span.from)
+        self.relived.first().map(|span| span.from).into_iter().chain(self.back).min()
     }
 
     /// Whether the clock was set back to this block: frames that overtake each other are nearer to the edge.
@@ -430,7 +433,7 @@ impl Trades {
             for rest in [Some(Span::new(span.from, proven.from)), Some(behind).filter(|_| reached.is_none())]
             {
                 if let Some(rest) = rest.filter(|rest| rest.from < rest.to) {
-                    self.lose(common, rest);
+                    self.lose(common, &[rest]);
                 }
             }
         }
@@ -439,16 +442,19 @@ impl Trades {
 
     /// What was covered between stored blocks is not proven any more.
     fn doubt(&mut self, common: &mut Common, span: Span, cause: Cause, out: &mut Vec<Change>) {
-        for piece in self.whole_pieces(common, span) {
-            self.lose(common, piece);
-            out.push(Change::Doubted { span: piece, cause });
-        }
+        let pieces = self.whole_pieces(common, span);
+        self.lose(common, &pieces);
+        out.extend(pieces.into_iter().map(|span| Change::Doubted { span, cause }));
     }
 
-    /// A piece is a gap, and no time that passes proves it.
-    fn lose(&mut self, common: &mut Common, piece: Span) {
-        common.remember(piece);
-        self.relived = past::without(&self.relived, piece);
+    /// These pieces, oldest first, are gaps, and no time that passes proves them.
+    pub(super) fn lose(&mut self, common: &mut Common, pieces: &[Span]) {
+        pieces.iter().for_each(|piece| common.remember(*piece));
+        if !self.relived.is_empty() {
+            for lost in Span::joined(pieces.iter().copied()) {
+                self.relived = past::without(&self.relived, lost);
+            }
+        }
     }
 
     /// The pieces between neighbouring stored blocks that a span reaches into and that lie in no gap.

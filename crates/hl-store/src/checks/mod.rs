@@ -141,7 +141,7 @@ impl<'a> LedgerCheck<'a> {
         Self {
             borders: stream.spec().borders,
             is_bar: matches!(stream, StreamKey::Candle(..)),
-            is_state: stream.spec().timed && stream.spec().conflation == Conflation::State,
+            is_state: stream.spec().conflation == Conflation::State,
             edge,
             coin: String::new(),
             covered: Sweep::new(pieces.iter().collect(), |piece: &CoverageRow| piece.span),

@@ -13,11 +13,10 @@ use tracing::warn;
 
 use super::Pipeline;
 use crate::pipeline::inbox::Entry;
-use crate::pipeline::meter::Meter;
 use crate::pipeline::reports::PipelineEvent;
 
-/// That the exchange's clock was set back is known so soon, ms.
-const FOLLOWED_WITHIN_MS: i64 = 60_000;
+/// What is known of the exchange's time wanders by less than this, ms.
+const STEP_MS: i64 = 500;
 
 impl Pipeline {
     pub(super) fn read(&mut self, entries: Vec<Entry>) {
@@ -30,7 +29,7 @@ impl Pipeline {
                     let stream = start.stream;
                     if stream.kind() == Kind::Trades && self.thinner.leaves_out_trades() {
                         // What was left out was not missed.
-                        start.recent.since = start.edge;
+                        (start.recent.since, start.recent.is_all) = (start.edge, false);
                     }
                     let since = self.mono.now();
                     self.meters.stream(stream, |m| (m.edge, m.since) = (start.edge, since));
@@ -76,8 +75,7 @@ impl Pipeline {
                     self.take_doubts();
                     let Some(line) = self.lines.get_mut(&stream) else { continue };
                     if self.mono.is_learnt() {
-                        let last = self.meters.last(stream);
-                        line.clock(self.mono.exchange(), last.map(|last| self.mono.now() - last));
+                        line.clock(self.mono.reading(), self.meters.received(stream));
                     }
                     let tally = line.handover(grant, &self.reconciler, &mut changes);
                     let reached = (line.edge(), line.relived_from());
@@ -128,6 +126,15 @@ impl Pipeline {
         let Some(line) = self.lines.get_mut(&offer.stream) else { return };
         let aside = aside(line, &offer);
         let answer = answered(line, &offer);
+        if line.awaits_clock()
+            && line.stands(offer.ticket)
+            && let Some((_, newest)) = offer.content.records().and_then(Records::extent)
+        {
+            line.follow_clock(self.mono.reading(), &mut changes);
+            if self.mono.exchange() - CLOCK_MARGIN_MS <= newest {
+                line.clock_went_on();
+            }
+        }
         let tally = line.offer(offer.ticket, offer.content, &self.reconciler, &mut changes);
         let reached = (line.edge(), line.relived_from());
         self.meter(offer.stream, reached, tally);
@@ -165,40 +172,33 @@ impl Pipeline {
         self.stood = stood;
     }
 
-    /// Where the exchange's clock turns out to have been set back, streams that changed hands a moment ago may have missed
-    /// something by it.
+    /// Where the exchange's clock turns out to have been set back, it may have been in the pause before a stream changed hands.
     fn follow_its_clock(&mut self) {
-        if !self.mono.is_learnt() {
+        let now = self.mono.reading();
+        let before = std::mem::replace(&mut self.ahead, now.ahead);
+        if before.saturating_sub(now.ahead) < STEP_MS {
             return;
         }
-        let now = self.mono.now();
-        let ahead = self.mono.exchange().0 - now;
-        let before = self.ahead.replace(ahead.max(self.ahead.unwrap_or(ahead))).unwrap_or(ahead);
-        let by_ms = before - ahead;
-        if by_ms < CLOCK_MARGIN_MS {
-            return;
-        }
-        self.ahead = Some(ahead);
-        warn!(by_ms, "the exchange's clock was set back");
-        let recent = |meter: &Meter| now - meter.since < FOLLOWED_WITHIN_MS;
-        let streams = self.meters.streams();
-        for (stream, _) in streams.iter().filter(|(stream, meter)| stream.spec().timed && recent(meter)) {
-            let Some(line) = self.lines.get_mut(stream) else { continue };
+        let waiting = self.lines.iter().filter(|(_, line)| line.awaits_clock()).map(|(stream, _)| *stream);
+        for stream in waiting.collect::<Vec<_>>() {
+            let Some(line) = self.lines.get_mut(&stream) else { continue };
             let mut changes = Vec::new();
-            line.set_back(by_ms, &mut changes);
-            self.gather(*stream, &mut changes);
+            line.follow_clock(now, &mut changes);
+            self.gather(stream, &mut changes);
         }
     }
 
     /// `reached`: the edge, and from where on time below it is lived once more.
     fn meter(&self, stream: StreamKey, reached: (Option<TimeMs>, Option<TimeMs>), tally: Tally) {
         let now = self.mono.now();
+        let ahead = self.mono.is_learnt().then(|| self.mono.reading().ahead);
         self.meters.stream(stream, |m| {
             (m.edge, m.relived_from) = reached;
             m.tally += tally;
             // What comes too late to be stored is a sign of life all the same.
             if tally.admitted + tally.late + tally.known > 0 {
                 m.last = Some(now);
+                m.ahead = ahead;
             }
             if tally.admitted + tally.late + tally.known + tally.ringed > 0 {
                 m.heard = Some(now);

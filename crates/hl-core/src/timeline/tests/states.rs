@@ -100,6 +100,20 @@ fn a_state_that_comes_out_of_order_is_stored_under_its_own_time() {
 }
 
 #[test]
+fn states_that_waited_out_of_order_are_all_stored() {
+    for stream in [StreamKey::Bbo(coin()), StreamKey::Book(coin(), BookVariant::Default)] {
+        let state = |time| if stream.kind() == Kind::Bbo { bbos(&[time]) } else { book(time) };
+        let start = StreamStart { stream, edge: Some(TimeMs(500)), recent: Recent::default() };
+        let mut owned = Owned { line: Timeline::new(start), out: Vec::new() };
+        for time in [1_000, 3_000, 2_000, 400, 4_000] {
+            owned.push(state(time));
+        }
+        owned.line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut owned.out);
+        assert_eq!(owned.rows(), [1_000, 3_000, 2_000, 4_000].map(TimeMs), "{stream}");
+    }
+}
+
+#[test]
 fn a_clock_that_is_set_back_loses_no_state_and_moves_no_edge() {
     let mut owned = owned(StreamKey::Bbo(coin()), None);
     (0..100).for_each(|i| _ = owned.push(bbos(&[i * 500])));
@@ -197,7 +211,7 @@ fn a_state_of_a_recorded_gap_proves_nothing() {
         let mut owned = if edge.is_some() { super::states::owned(stream, edge) } else { owned.clone() };
         owned.out.clear();
         assert_eq!(counts(owned.push(book(50_000))), (0, 1, 0), "what is stored there is not known");
-        assert_eq!(owned.out, []);
+        assert_eq!(owned.rows(), []);
     }
 }
 

@@ -1,0 +1,110 @@
+//! The pause between two claims of a stream, and what the exchange's clock did in it.
+//!
+//! Where it was set back, the time after the pause may look as if it went on from the time before, and the exchange has lived
+//! some of it twice. That is seen by the monotonic clock: how far ahead of it the exchange's was before, and is now.
+
+use crate::TimeMs;
+use crate::ledger::Span;
+
+/// How far the exchange's clock was ahead of the monotonic one at a moment of the latter, both in ms, as far as is known.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ClockReading {
+    /// The moment.
+    pub mono: i64,
+    /// How far.
+    pub ahead: i64,
+}
+
+/// A stream was not received between two claims.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Pause {
+    /// The edge before it, as far as records had brought it.
+    pub(super) edge: TimeMs,
+    /// When the stream was last received; none where another process did.
+    pub(super) begin: Option<ClockReading>,
+    /// When it ended, on the monotonic clock, ms.
+    pub(super) end: i64,
+}
+
+/// The exchange's clock was set back in a pause. By either clock records may be missing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct SetBack {
+    /// The pause by the new one.
+    pub(super) new: Span,
+    /// And by the old one: behind the edge.
+    pub(super) old: Span,
+    /// What the new one says now.
+    pub(super) now: TimeMs,
+}
+
+impl Pause {
+    /// How long it was, ms.
+    pub(super) fn ms(self) -> Option<i64> {
+        self.begin.map(|begin| self.end - begin.mono)
+    }
+
+    /// Whether the clock, which is so far ahead of the monotonic one by now, was set back in it. Where it is not known how long
+    /// it was, it is seen where the edge is still to come.
+    pub(super) fn set_back(self, now: ClockReading) -> Option<SetBack> {
+        let ahead = now.ahead;
+        let at = TimeMs(self.end.saturating_add(ahead));
+        let is_set_back = match self.begin {
+            Some(begin) => begin.ahead.saturating_sub(ahead) >= CLOCK_MARGIN_MS,
+            None => at < self.edge - CLOCK_MARGIN_MS,
+        };
+        let ms = self.ms().map_or(SET_BACK_MS, |ms| ms + CLOCK_MARGIN_MS);
+        is_set_back.then(|| SetBack {
+            new: Span::new(at - ms, at),
+            old: Span::new(self.edge, self.edge + ms),
+            now: TimeMs(now.mono.saturating_add(ahead)).max(at),
+        })
+    }
+}
+
+/// What is known of the exchange's time may be so wrong, ms.
+pub const CLOCK_MARGIN_MS: i64 = 2_000;
+
+/// How long records may have been missing where the exchange's clock was set back and nothing says since when, ms.
+pub(super) const SET_BACK_MS: i64 = 60_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pause(begin: Option<(i64, i64)>) -> Pause {
+        let begin = begin.map(|(mono, ahead)| ClockReading { mono, ahead });
+        Pause { edge: TimeMs(1_010_000), begin, end: 14_000 }
+    }
+
+    fn set_back(pause: Pause, ahead: i64) -> Option<(Span, Span)> {
+        let now = ClockReading { mono: 15_000, ahead };
+        pause.set_back(now).map(|set_back| {
+            assert_eq!(set_back.now, TimeMs(15_000 + ahead));
+            (set_back.new, set_back.old)
+        })
+    }
+
+    fn span(from: i64, to: i64) -> Span {
+        Span::new(TimeMs(from), TimeMs(to))
+    }
+
+    #[test]
+    fn a_clock_that_went_on_was_not_set_back_however_long_a_coin_was_quiet() {
+        for (mono, ahead) in
+            [(13_990, 1_000_000), (-900_000, 1_000_000), (10_000, 999_000), (10_000, 1_001_999)]
+        {
+            assert_eq!(set_back(pause(Some((mono, ahead))), 1_000_000), None);
+        }
+        assert_eq!(set_back(pause(None), 1_000_000), None, "the edge has passed");
+        assert_eq!(set_back(pause(None), 994_500), None, "or nearly");
+    }
+
+    #[test]
+    fn by_either_clock_the_pause_may_have_missed_records() {
+        let (new, old) = set_back(pause(Some((10_000, 1_000_000))), 995_000).unwrap();
+        assert_eq!((new, old), (span(1_003_000, 1_009_000), span(1_010_000, 1_016_000)));
+        // Nothing is known of how long it was.
+        let (new, old) = set_back(pause(None), 990_000).unwrap();
+        assert_eq!((new, old), (span(944_000, 1_004_000), span(1_010_000, 1_070_000)));
+    }
+}
