@@ -42,11 +42,11 @@ impl MonoClock {
         self.estimate().now(self.now())
     }
 
-    /// How far exchange time is ahead of this clock now.
+    /// How far the exchange's clock is ahead of this one now; none before the exchange has said what time it is. A system clock
+    /// that is a little fast has no part in it.
     #[must_use]
-    pub fn reading(&self) -> ClockReading {
-        let mono = self.now();
-        ClockReading { mono, ahead: self.estimate().now(mono).0.saturating_sub(mono) }
+    pub fn reading(&self) -> Option<ClockReading> {
+        self.estimate().ahead().map(|ahead| ClockReading { mono: self.now(), ahead })
     }
 
     /// Whether the exchange has said what time it is: until then nothing proves that a time has come.

@@ -181,6 +181,8 @@ pub struct Timeline {
     rings: [Option<Ring>; 2],
     /// The exchange's clock at the next handover, and when the stream was last received.
     clock: Option<(ClockReading, Option<ClockReading>)>,
+    /// The pause before the last claim, where it ended before that was told of it.
+    pending: Option<Pause>,
     body: Body,
 }
 
@@ -205,7 +207,7 @@ impl Timeline {
         for gap in start.recent.gaps {
             common.remember(gap);
         }
-        Self { common, live: None, rings: [None, None], clock: None, body }
+        Self { common, live: None, rings: [None, None], clock: None, pending: None, body }
     }
 
     /// The time line as the store knows it, with what waited before the store was asked.
@@ -231,7 +233,7 @@ impl Timeline {
     #[must_use]
     pub fn relived_from(&self) -> Option<TimeMs> {
         match &self.body {
-            Body::Trades(body) => body.relived_from(),
+            Body::Trades(body) => body.relived_from(&self.common),
             Body::States(body) => body.relived_from(),
             Body::Candles(_) => None,
         }
@@ -249,14 +251,14 @@ impl Timeline {
         let mut tally = Tally::default();
         let clock = self.clock.take().filter(|_| self.common.key.spec().timed && guard!(Late));
         // While it is still to be told of an earlier one, that goes on.
-        let pending = self.live.and_then(|live| live.pause);
+        let pending = self.live.and_then(|live| live.pause).or(self.pending.take());
         let pause = self.common.edge.zip(clock).map(|(edge, (now, begin))| {
             pending.map_or(Pause { edge, begin, end: now.mono }, |pause| Pause { end: now.mono, ..pause })
         });
         let (live, cause) = (self.live.as_ref(), grant.map(|grant| grant.cause));
         self.body.release(&mut self.common, live, cause, out);
         let Some(grant) = grant else {
-            self.live = None;
+            (self.live, self.pending) = (None, pending);
             return tally;
         };
         // A claim under which nothing came leaves its reason to the next: that is why the data was not received.

@@ -37,6 +37,14 @@ pub(super) struct SetBack {
     pub(super) now: TimeMs,
 }
 
+impl ClockReading {
+    /// What the exchange's clock says, as far as is known.
+    #[must_use]
+    pub fn exchange(self) -> TimeMs {
+        TimeMs(self.mono.saturating_add(self.ahead))
+    }
+}
+
 impl Pause {
     /// How long it was, ms.
     pub(super) fn ms(self) -> Option<i64> {
@@ -49,18 +57,22 @@ impl Pause {
         let ahead = now.ahead;
         let at = TimeMs(self.end.saturating_add(ahead));
         let is_set_back = match self.begin {
-            Some(begin) => begin.ahead.saturating_sub(ahead) >= CLOCK_MARGIN_MS,
+            Some(begin) => {
+                begin.ahead.saturating_sub(ahead) >= CLOCK_MARGIN_MS + (self.end - begin.mono) / DRIFT
+            }
             None => at < self.edge - CLOCK_MARGIN_MS,
         };
         let ms = self.ms().map_or(SET_BACK_MS, |ms| ms + CLOCK_MARGIN_MS);
         is_set_back.then(|| SetBack {
             new: Span::new(at - ms, at),
             old: Span::new(self.edge, self.edge + ms),
-            now: TimeMs(now.mono.saturating_add(ahead)).max(at),
+            now: now.exchange().max(at),
         })
     }
 }
 
+/// One ms of so many may be the monotonic clock's own fault.
+const DRIFT: i64 = 10_000;
 /// What is known of the exchange's time may be so wrong, ms.
 pub const CLOCK_MARGIN_MS: i64 = 2_000;
 
@@ -90,8 +102,9 @@ mod tests {
 
     #[test]
     fn a_clock_that_went_on_was_not_set_back_however_long_a_coin_was_quiet() {
+        let hours_ago = -36_000_000;
         for (mono, ahead) in
-            [(13_990, 1_000_000), (-900_000, 1_000_000), (10_000, 999_000), (10_000, 1_001_999)]
+            [(13_990, 1_000_000), (hours_ago, 1_005_000), (10_000, 999_000), (10_000, 1_001_999)]
         {
             assert_eq!(set_back(pause(Some((mono, ahead))), 1_000_000), None);
         }

@@ -282,6 +282,7 @@ impl States {
             && edge < to
             && to < before
             && self.relived.is_none()
+            && self.doubtful.is_none()
         {
             out.push(live.covered(Span::new(edge, to)));
             common.advance(to, out);

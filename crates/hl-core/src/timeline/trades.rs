@@ -376,8 +376,9 @@ impl Trades {
         self.known.add(trades);
     }
 
-    pub(super) fn relived_from(&self) -> Option<TimeMs> {
-        self.relived.first().map(|span| span.from).into_iter().chain(self.back).min()
+    pub(super) fn relived_from(&self, common: &Common) -> Option<TimeMs> {
+        let back = self.back.filter(|back| Self::is_set_back(common, *back));
+        self.relived.first().map(|span| span.from).into_iter().chain(back).min()
     }
 
     /// Whether the clock was set back to this block: frames that overtake each other are nearer to the edge.

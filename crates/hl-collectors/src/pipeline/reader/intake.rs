@@ -15,7 +15,7 @@ use super::Pipeline;
 use crate::pipeline::inbox::Entry;
 use crate::pipeline::reports::PipelineEvent;
 
-/// What is known of the exchange's time wanders by less than this, ms.
+/// Smaller steps of the exchange's clock are looked at where the next data come, ms.
 const STEP_MS: i64 = 500;
 
 impl Pipeline {
@@ -74,8 +74,8 @@ impl Pipeline {
                     self.reconciler.handover(stream);
                     self.take_doubts();
                     let Some(line) = self.lines.get_mut(&stream) else { continue };
-                    if self.mono.is_learnt() {
-                        line.clock(self.mono.reading(), self.meters.received(stream));
+                    if let Some(now) = self.mono.reading() {
+                        line.clock(now, self.meters.received(stream));
                     }
                     let tally = line.handover(grant, &self.reconciler, &mut changes);
                     let reached = (line.edge(), line.relived_from());
@@ -129,9 +129,10 @@ impl Pipeline {
         if line.awaits_clock()
             && line.stands(offer.ticket)
             && let Some((_, newest)) = offer.content.records().and_then(Records::extent)
+            && let Some(now) = self.mono.reading()
         {
-            line.follow_clock(self.mono.reading(), &mut changes);
-            if self.mono.exchange() - CLOCK_MARGIN_MS <= newest {
+            line.follow_clock(now, &mut changes);
+            if now.exchange() - CLOCK_MARGIN_MS <= newest {
                 line.clock_went_on();
             }
         }
@@ -174,7 +175,7 @@ impl Pipeline {
 
     /// Where the exchange's clock turns out to have been set back, it may have been in the pause before a stream changed hands.
     fn follow_its_clock(&mut self) {
-        let now = self.mono.reading();
+        let Some(now) = self.mono.reading() else { return };
         let before = std::mem::replace(&mut self.ahead, now.ahead);
         if before.saturating_sub(now.ahead) < STEP_MS {
             return;
@@ -184,6 +185,8 @@ impl Pipeline {
             let Some(line) = self.lines.get_mut(&stream) else { continue };
             let mut changes = Vec::new();
             line.follow_clock(now, &mut changes);
+            let relived_from = line.relived_from();
+            self.meters.stream(stream, |m| m.relived_from = relived_from);
             self.gather(stream, &mut changes);
         }
     }
@@ -191,7 +194,7 @@ impl Pipeline {
     /// `reached`: the edge, and from where on time below it is lived once more.
     fn meter(&self, stream: StreamKey, reached: (Option<TimeMs>, Option<TimeMs>), tally: Tally) {
         let now = self.mono.now();
-        let ahead = self.mono.is_learnt().then(|| self.mono.reading().ahead);
+        let ahead = self.mono.reading().map(|now| now.ahead);
         self.meters.stream(stream, |m| {
             (m.edge, m.relived_from) = reached;
             m.tally += tally;
