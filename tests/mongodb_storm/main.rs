@@ -127,11 +127,14 @@ fn median_and_worst(mut times_ms: Vec<i64>) -> Option<(String, String)> {
     Some((seconds(*times_ms.get(times_ms.len() / 2)?), seconds(*times_ms.last()?)))
 }
 
-/// Gaps that were not filled. Bars that a start touched may still wait for REST.
+/// Gaps that were not filled. Bars that a start touched may still wait for REST, and so may what the first subscriptions could
+/// not join.
 fn lasting(report: &Value) -> u64 {
     let gaps = report["gaps"].as_array().unwrap().iter();
     let lasting = gaps.filter(|gap| {
-        gap["state"] != "backfilled" && !gap["stream"].as_str().unwrap().starts_with("candle/")
+        gap["state"] != "backfilled"
+            && gap["cause"] != "first_start"
+            && !gap["stream"].as_str().unwrap().starts_with("candle/")
     });
     lasting.count() as u64
 }

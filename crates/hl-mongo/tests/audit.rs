@@ -128,7 +128,7 @@ async fn a_longer_bar_that_its_minutes_contradict() {
 
 #[tokio::test]
 async fn a_row_outside_its_claim() {
-    assert_eq!(found("bbo", doc! {}, doc! { "epoch": 7_i64 }).await, ["rows_outside_claim"]);
+    assert_eq!(found("trades", doc! {}, doc! { "epoch": 7_i64 }).await, ["rows_outside_claim"]);
 }
 
 #[tokio::test]

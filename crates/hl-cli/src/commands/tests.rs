@@ -403,8 +403,8 @@ async fn verify_passes_a_clean_store_and_fails_one_that_was_tampered_with() {
     let store = open(&path).await;
     assert_eq!(store.lease(&[StreamKey::Mids]).await.unwrap().granted.len(), 1);
     let (token, coin) = (store.token(), Coin::new("BTC").unwrap());
-    // A row in the middle of a gap that nothing covers.
-    let records = Records::Mids(vec![Mid { coin, time: TimeMs(30_000), px: Decimal::ONE }]);
+    // A row from before anything was collected, which no claim covers.
+    let records = Records::Mids(vec![Mid { coin, time: TimeMs(-1), px: Decimal::ONE }]);
     let change = Change::Rows { epoch: Epoch { token, local: 1 }, origin: Origin::Ws, records };
     let batch = Batch { token, changes: vec![(StreamKey::Mids, change)] };
     store.commit(Arc::new(batch)).await.unwrap();
@@ -413,7 +413,7 @@ async fn verify_passes_a_clean_store_and_fails_one_that_was_tampered_with() {
     let report: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((exit, &report["clean"]), (Exit::Failed, &false.into()));
     let checks: Vec<_> = report["problems"].as_array().unwrap().iter().map(|p| p["check"].clone()).collect();
-    assert!(checks.contains(&"rows_in_gap".into()), "{report}");
+    assert!(checks.contains(&"rows_outside_claim".into()), "{report}");
 }
 
 #[tokio::test]
