@@ -120,6 +120,7 @@ pub struct LedgerCheck<'a> {
     borders: Borders,
     is_bar: bool,
     is_state: bool,
+    is_timed: bool,
     edge: Option<TimeMs>,
     coin: String,
     covered: Sweep<'a, CoverageRow>,
@@ -142,6 +143,7 @@ impl<'a> LedgerCheck<'a> {
             borders: stream.spec().borders,
             is_bar: matches!(stream, StreamKey::Candle(..)),
             is_state: stream.spec().conflation == Conflation::State,
+            is_timed: stream.spec().timed,
             edge,
             coin: String::new(),
             covered: Sweep::new(pieces.iter().collect(), |piece: &CoverageRow| piece.span),
@@ -179,10 +181,11 @@ impl<'a> LedgerCheck<'a> {
         });
         let is_claimed = self.covered.at(time).iter().any(|piece| {
             let holds = self.borders == Borders::Shared || time < piece.span.to;
-            // A bar bears the claim that wrote its best version; a later one may have proved it final. A state may come late,
-            // under a later claim than the one that covered its time, and a later one may prove that time once more.
+            // A bar bears the claim that wrote its best version; a later one may have proved it final. A state that bears
+            // its time may come late, under a later claim than the one that covered it, and a later one may prove that time
+            // once more.
             let claim = piece.epoch == epoch
-                || self.is_state
+                || self.is_state && self.is_timed
                 || self.is_bar && (piece.epoch > epoch || piece.source == Origin::Backfill);
             holds && claim
         });
