@@ -46,7 +46,7 @@ impl MonoClock {
     /// that is a little fast has no part in it.
     #[must_use]
     pub fn reading(&self) -> Option<ClockReading> {
-        self.estimate().ahead().map(|ahead| ClockReading { mono: self.now(), ahead })
+        self.estimate().learnt().map(|ahead| ClockReading { mono: self.now(), ahead })
     }
 
     /// Whether the exchange has said what time it is: until then nothing proves that a time has come.

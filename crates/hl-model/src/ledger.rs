@@ -427,7 +427,7 @@ impl Ledger {
                     if self.unproven().any(|gap| gap.from < *time && *time < gap.to) {
                         return Err(Rule::Disjoint);
                     }
-                    // Known limit: trades that are no newer than the oldest block that a process has read of the store are
+                    // Known limit: trades that are not newer than the oldest block that a process has read of the store are
                     // written down all the same, since the exchange's clock may have been set back.
                     let is_own = |p: &Piece| p.epoch == row.epoch && p.span.contains(*time);
                     if first < *time && !self.covered.iter().any(is_own) {

@@ -369,17 +369,8 @@ async fn a_bar_that_cannot_be_read_is_given_up_when_no_answer_of_a_day_could_be(
         let (folder, stream) = (tempfile::tempdir().unwrap(), StreamKey::Candle(coin(), Interval::M1));
         let store = Arc::new(store(&folder, stream, &[span(0, 10)]).await);
         let past = Arc::new(Unreadable { bar: span(4, 5), mended_after, asked: Mutex::default() });
-        let epoch = Epoch { token: store.token(), local: 7 };
         let begun = Instant::now();
-        let now = move || TimeMs(90 * MINUTE + i64::try_from(begun.elapsed().as_millis()).unwrap());
-        let job = BackfillGaps::new(
-            store.clone(),
-            past.clone(),
-            epoch,
-            Box::new(now),
-            Box::new(|_| None),
-            Box::new(|_, _| ()),
-        );
+        let job = self::job(&store, &past, None, 90);
         let of_bar = async || {
             let states = states(&folder, stream).await;
             states.into_iter().find(|(piece, _)| piece.overlaps(span(4, 5))).unwrap()
@@ -425,7 +416,12 @@ impl Past for Unreadable {
 }
 
 /// A job over a store of which this process collects everything from `owner`, at the `minutes`-th minute and later.
-fn job(store: &Arc<SqliteStore>, past: &Arc<Script>, owner: Option<SourceId>, minutes: i64) -> BackfillGaps {
+fn job(
+    store: &Arc<SqliteStore>,
+    past: &Arc<impl Past>,
+    owner: Option<SourceId>,
+    minutes: i64,
+) -> BackfillGaps {
     let epoch = Epoch { token: store.token(), local: 7 };
     let begun = Instant::now();
     let elapsed = move || i64::try_from(begun.elapsed().as_millis()).unwrap();
@@ -592,16 +588,8 @@ async fn settlements_that_never_come_are_given_up_after_a_day_also_where_hours_a
     let begun = Instant::now();
     // The second hour is over half an hour after the job begins.
     let now = move || TimeMs(90 * MINUTE + i64::try_from(begun.elapsed().as_millis()).unwrap());
-    let epoch = Epoch { token: store.token(), local: 7 };
     past.now.set(Box::new(now)).ok().unwrap();
-    let job = BackfillGaps::new(
-        store.clone(),
-        past.clone(),
-        epoch,
-        Box::new(now),
-        Box::new(|_| None),
-        Box::new(|_, _| ()),
-    );
+    let job = self::job(&store, &past, None, 90);
     let mut given_up = Vec::new();
     while begun.elapsed() < Duration::from_secs(30 * 3_600) {
         tokio::time::sleep_until(job.next_due().unwrap()).await;

@@ -275,12 +275,6 @@ impl ExchangeTime {
         self.first.is_some()
     }
 
-    /// How far the exchange's clock is ahead of the monotonic one, ms, by its own words alone.
-    #[must_use]
-    pub fn ahead(&self) -> Option<i64> {
-        self.learnt()
-    }
-
     /// Whether a stamp can be one of now: not ahead of what is known by more than seconds. After a machine slept, its system
     /// clock knows.
     #[must_use]
@@ -300,7 +294,9 @@ impl ExchangeTime {
         TimeMs(mono.saturating_add(offset.unwrap_or(self.guess)))
     }
 
-    fn learnt(&self) -> Option<i64> {
+    /// How far the exchange's clock is ahead of the monotonic one, ms, by its own words alone.
+    #[must_use]
+    pub fn learnt(&self) -> Option<i64> {
         self.current.max(self.previous)
     }
 

@@ -147,12 +147,7 @@ impl Common {
 
     /// What of the remembered gaps lies inside `span` is filled.
     fn fill(&mut self, span: Span) {
-        let left = |hole: Span| {
-            let before = (hole.from < span.from).then(|| Span::new(hole.from, span.from));
-            let after = (span.to < hole.to).then(|| Span::new(span.to, hole.to));
-            if hole.touches(span) { [before, after] } else { [Some(hole), None] }
-        };
-        self.holes = std::mem::take(&mut self.holes).into_iter().flat_map(left).flatten().collect();
+        self.holes = self.holes.iter().flat_map(|hole| unfilled(*hole, span)).collect();
     }
 
     /// Moves the edge forward; never back.
@@ -162,6 +157,18 @@ impl Common {
             out.push(Change::Edge(to));
         }
     }
+}
+
+/// What is left of a gap where a piece of it is filled; blocks at its borders are not filled.
+fn unfilled(gap: Span, filled: Span) -> impl Iterator<Item = Span> {
+    let left = (gap.from < filled.from).then(|| Span::new(gap.from, gap.to.min(filled.from)));
+    let right = (filled.to < gap.to).then(|| Span::new(gap.from.max(filled.to), gap.to));
+    match gap.touches(filled) {
+        true => [left, right],
+        false => [Some(gap), None],
+    }
+    .into_iter()
+    .flatten()
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

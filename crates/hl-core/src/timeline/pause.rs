@@ -54,11 +54,10 @@ impl Pause {
     /// Whether the clock, which is so far ahead of the monotonic one by now, was set back in it. Where it is not known how long
     /// it was, it is seen where the edge is still to come.
     pub(super) fn set_back(self, now: ClockReading) -> Option<SetBack> {
-        let ahead = now.ahead;
-        let at = TimeMs(self.end.saturating_add(ahead));
+        let at = ClockReading { mono: self.end, ..now }.exchange();
         let is_set_back = match self.begin {
             Some(begin) => {
-                begin.ahead.saturating_sub(ahead) >= CLOCK_MARGIN_MS + (self.end - begin.mono) / DRIFT
+                begin.ahead.saturating_sub(now.ahead) >= CLOCK_MARGIN_MS + (self.end - begin.mono) / DRIFT
             }
             None => at < self.edge - CLOCK_MARGIN_MS,
         };

@@ -393,7 +393,7 @@ impl States {
     pub(super) fn pause(&mut self, common: &Common, set_back: SetBack, cause: Cause, out: &mut Vec<Change>) {
         let SetBack { new, old, now } = set_back;
         let Some(edge) = common.edge else { return };
-        // What was polled since is no proof either; and what is still to come is lived once more.
+        // What was polled since is not proof either; and what is still to come is lived once more.
         let passed = Span { to: now.min(edge), ..new };
         if passed.from < edge {
             let doubted = self.doubt(Span { to: edge, ..new }, cause, out);

@@ -285,9 +285,7 @@ impl Trades {
         // Those that lie in a gap are missing there already.
         let in_gap = |time| common.holes.iter().any(|hole| hole.from < time && time < hole.to);
         let below = own.partition_point(|trade| common.edge.is_some_and(|edge| trade.time < edge));
-        if own[..below].iter().any(|trade| in_gap(trade.time)) {
-            trades.extend(own.extract_if(..below, |trade| in_gap(trade.time)));
-        }
+        trades.extend(own.extract_if(..below, |trade| in_gap(trade.time)));
         let last = own.last().map(|trade| trade.time);
         match common.edge {
             Some(edge) if last.is_none_or(|last| last <= edge) => self.back = set_back.or(self.back),
@@ -430,13 +428,12 @@ impl Trades {
                 proven.to = reached;
             }
             out.push(live.filled(proven, Records::Trades(trades)));
-            let behind = Span::new(proven.to, span.to);
-            for rest in [Some(Span::new(span.from, proven.from)), Some(behind).filter(|_| reached.is_none())]
-            {
-                if let Some(rest) = rest.filter(|rest| rest.from < rest.to) {
-                    self.lose(common, &[rest]);
-                }
+            let mut rest = vec![Span::new(span.from, proven.from)];
+            if reached.is_none() {
+                rest.push(Span::new(proven.to, span.to));
             }
+            rest.retain(|rest| rest.from < rest.to);
+            self.lose(common, &rest);
         }
         tally
     }

@@ -160,31 +160,37 @@ impl Pipeline {
         if stood.is_some() && self.stood.is_none() {
             warn!(?stood, "the exchange stands still: what bears no time is not news");
         }
-        let is_timeless = |stream: &StreamKey| !stream.spec().timed;
-        for stream in self.lines.keys().copied().filter(is_timeless).collect::<Vec<_>>() {
-            let Some(line) = self.lines.get_mut(&stream) else { continue };
-            let mut changes = Vec::new();
-            match stood {
-                Some(at) => line.stands_still(at, &mut changes),
+        self.tell_lines(
+            |stream, _| !stream.spec().timed,
+            |line, changes| match stood {
+                Some(at) => line.stands_still(at, changes),
                 None => line.goes_on(),
-            }
-            self.gather(stream, &mut changes);
-        }
+            },
+        );
         self.stood = stood;
     }
 
     /// Where the exchange's clock turns out to have been set back, it may have been in the pause before a stream changed hands.
     fn follow_its_clock(&mut self) {
         let Some(now) = self.mono.reading() else { return };
-        let before = std::mem::replace(&mut self.ahead, now.ahead);
-        if before.saturating_sub(now.ahead) < STEP_MS {
-            return;
+        let before = self.ahead.replace(now.ahead).unwrap_or(now.ahead);
+        if before.saturating_sub(now.ahead) >= STEP_MS {
+            self.tell_lines(|_, line| line.awaits_clock(), |line, changes| line.follow_clock(now, changes));
         }
-        let waiting = self.lines.iter().filter(|(_, line)| line.awaits_clock()).map(|(stream, _)| *stream);
-        for stream in waiting.collect::<Vec<_>>() {
+    }
+
+    /// Tells some of the lines something that no entry of the inbox does.
+    fn tell_lines(
+        &mut self,
+        which: impl Fn(StreamKey, &Timeline) -> bool,
+        tell: impl Fn(&mut Timeline, &mut Vec<Change>),
+    ) {
+        let told =
+            self.lines.iter().filter(|(stream, line)| which(**stream, line)).map(|(stream, _)| *stream);
+        for stream in told.collect::<Vec<_>>() {
             let Some(line) = self.lines.get_mut(&stream) else { continue };
             let mut changes = Vec::new();
-            line.follow_clock(now, &mut changes);
+            tell(line, &mut changes);
             let relived_from = line.relived_from();
             self.meters.stream(stream, |m| m.relived_from = relived_from);
             self.gather(stream, &mut changes);
@@ -194,14 +200,12 @@ impl Pipeline {
     /// `reached`: the edge, and from where on time below it is lived once more.
     fn meter(&self, stream: StreamKey, reached: (Option<TimeMs>, Option<TimeMs>), tally: Tally) {
         let now = self.mono.now();
-        let ahead = self.mono.reading().map(|now| now.ahead);
         self.meters.stream(stream, |m| {
             (m.edge, m.relived_from) = reached;
             m.tally += tally;
             // What comes too late to be stored is a sign of life all the same.
             if tally.admitted + tally.late + tally.known > 0 {
-                m.last = Some(now);
-                m.ahead = ahead;
+                (m.last, m.ahead) = (Some(now), self.ahead);
             }
             if tally.admitted + tally.late + tally.known + tally.ringed > 0 {
                 m.heard = Some(now);

@@ -72,8 +72,8 @@ pub struct Pipeline {
     complaints: Complaints,
     /// Up to when the exchange went on, where it was last seen to stand still.
     stood: Option<TimeMs>,
-    /// How far the exchange's clock was last seen ahead of the monotonic one, ms.
-    ahead: i64,
+    /// How far the exchange's clock was ahead of the monotonic one when the inbox was last read, ms, as far as is known.
+    ahead: Option<i64>,
 }
 
 impl Pipeline {
@@ -112,7 +112,7 @@ impl Pipeline {
             failed: false,
             complaints: Complaints::default(),
             stood: None,
-            ahead: i64::MIN,
+            ahead: None,
         }
     }
 

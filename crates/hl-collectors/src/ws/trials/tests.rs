@@ -82,6 +82,15 @@ impl Rig {
         keys(&STREAMS).into_iter().filter(|stream| self.trials.hold(*stream) != Hold::No).collect()
     }
 
+    /// Works until the trial's socket was opened a second time: it has died once.
+    fn until_opened_twice(&mut self) {
+        while self.opened < 2 {
+            let mut acts = Vec::new();
+            self.trials.tick(self.now, &mut acts);
+            acts.into_iter().for_each(|act| self.obey(act));
+        }
+    }
+
     /// Works until `ms` have passed; a message takes 100 ms there and back.
     fn pass(&mut self, ms: i64) {
         let end = self.now + ms;
@@ -268,11 +277,7 @@ fn a_second_death_is_needed_for_the_first_verdict() {
     let mut rig = Rig::new(&["trades/ETH"]);
     rig.suspect(&["trades/ETH"], &["ETH"]);
     // By chance the socket dies with it once.
-    while rig.opened < 2 {
-        let mut acts = Vec::new();
-        rig.trials.tick(rig.now, &mut acts);
-        acts.into_iter().for_each(|act| rig.obey(act));
-    }
+    rig.until_opened_twice();
     rig.bad.clear();
     rig.pass(2_000);
     assert_eq!((rig.held(), rig.convicted.len()), (vec![], 0));
@@ -379,11 +384,7 @@ fn one_death_by_chance_does_not_convict_beside_a_quarantine() {
     let mut rig = Rig::new(&["trades/BTC"]);
     rig.refused("bbo/BTC");
     rig.suspect(&["trades/BTC"], &["BTC"]);
-    while rig.opened < 2 {
-        let mut acts = Vec::new();
-        rig.trials.tick(rig.now, &mut acts);
-        acts.into_iter().for_each(|act| rig.obey(act));
-    }
+    rig.until_opened_twice();
     rig.bad.clear();
     rig.pass(2_000);
     assert_eq!((rig.held(), rig.convicted.len()), (keys(&["bbo/BTC"]), 1));

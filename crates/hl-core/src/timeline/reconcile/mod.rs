@@ -26,6 +26,7 @@ use open::OpenBars;
 use trust::{By, Foundations, Trust};
 
 use super::standby::{Compared, Key};
+use super::unfilled;
 use crate::ledger::{Change, Span};
 use crate::record::Candle;
 use crate::store::StreamStart;
@@ -310,7 +311,7 @@ impl Coins {
                     self.compared.stored(key);
                 }
                 // Piece by piece: a promoted ring goes on frame by frame.
-                self.gaps = self.gaps.iter().flat_map(|gap| outside(*gap, *span)).collect();
+                self.gaps = self.gaps.iter().flat_map(|gap| unfilled(*gap, *span)).collect();
             }
             Change::Covered { span, .. } => {
                 self.since.get_or_insert(span.from);
@@ -554,18 +555,6 @@ impl Coins {
 /// A count from the wire may be anything.
 fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-/// What is left of a gap where a piece of it is filled; blocks at its borders are not filled.
-fn outside(gap: Span, filled: Span) -> impl Iterator<Item = Span> {
-    let left = (gap.from < filled.from).then(|| Span::new(gap.from, gap.to.min(filled.from)));
-    let right = (filled.to < gap.to).then(|| Span::new(gap.from.max(filled.to), gap.to));
-    match gap.touches(filled) {
-        true => [left, right],
-        false => [Some(gap), None],
-    }
-    .into_iter()
-    .flatten()
 }
 
 /// The pieces between neighbouring blocks from the block at or before `from` to the first one after `to`: a version that
