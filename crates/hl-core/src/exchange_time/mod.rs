@@ -6,8 +6,9 @@
 //!
 //! But a stamp may be wrong, so none is believed alone. A difference counts as far as a second word reaches it: of another
 //! voice, or of the same voice with another stamp. What would move the estimate by seconds needs more:
-//! - ahead: the exchange's answer to the question what time it is, or the system clock, says the same; or a voice says it
-//!   for a while and no stream speaks for the estimate meanwhile;
+//! - ahead: the system clock says the same; or a voice says it for seconds, with the exchange's answer to the question what
+//!   time it is, or for longer without it, and no stream speaks for the estimate meanwhile. A burst of wrong stamps may hit a
+//!   voice and an answer alike;
 //! - back: two such answers say the same, and no stream speaks for the estimate meanwhile.
 //!
 //! Whether to ask is said by [`ExchangeTime::asks`].
@@ -201,7 +202,8 @@ impl ExchangeTime {
                 && self.near.is_none_or(|near| near < before.mono)
         });
         if is_ahead {
-            if agrees(system) || self.reaches(offset, mono).is_some() || same.is_some() {
+            let says_so = |word: &Word| agrees(word.offset) && self.is_undisputed(word.ahead, mono);
+            if agrees(system) || same.is_some() || self.fresh(mono).any(says_so) {
                 self.learn(offset, mono);
                 self.answers_near = true;
             } else {
@@ -328,13 +330,24 @@ impl ExchangeTime {
 
     /// The highest fresh word of a stream near `offset`.
     fn reaches(&self, offset: i64, mono: i64) -> Option<i64> {
-        let fresh = self.words.iter().flatten().filter(|word| mono - word.mono <= FRESH_MS);
-        fresh.map(|word| word.offset).filter(|other| apart(*other, offset) <= AGREE_MS).max()
+        self.fresh(mono).map(|word| word.offset).filter(|other| apart(*other, offset) <= AGREE_MS).max()
+    }
+
+    fn fresh(&self, mono: i64) -> impl Iterator<Item = &Word> {
+        self.words.iter().flatten().filter(move |word| mono - word.mono <= FRESH_MS)
+    }
+
+    /// Whether a voice has been ahead of the estimate for seconds, since then, and no stream has spoken for it meanwhile.
+    fn is_undisputed(&self, since: Option<i64>, mono: i64) -> bool {
+        since.is_some_and(|since| {
+            mono - since >= BETWEEN_ANSWERS_MS && self.near.is_none_or(|near| near < since)
+        })
     }
 
     /// What the time is, where what a voice has said since then, seconds ahead of what is known, is so.
     fn confirmed(&self, offset: i64, since: i64, known: i64, mono: i64, system: i64) -> Option<i64> {
         let answer = self.answered.filter(|answered| mono - answered.mono <= FRESH_MS);
+        let answer = answer.filter(|_| self.is_undisputed(Some(since), mono));
         let second = [Some(system), answer.map(|answer| answer.offset)].into_iter().flatten();
         let second = second.filter(|other| apart(*other, offset) <= AGREE_MS).max();
         // It may be that a second word reaches it, and does not lie ahead itself.

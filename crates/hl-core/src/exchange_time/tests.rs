@@ -287,3 +287,22 @@ fn an_exchange_that_shows_the_same_time_stands_still_since_then() {
     world.time.changed(world.mono);
     assert_eq!(world.time.stands_since(), None, "a price that changes is life as well");
 }
+
+#[test]
+fn a_burst_of_wrong_stamps_that_hits_a_stream_and_an_answer_moves_nothing() {
+    let mut world = World::settled();
+    // The answer to the question that the stamp caused is wrong alike, and so is the next stamp.
+    for burst in [[true, false, true], [true, true, false], [false, true, true], [true, true, true]] {
+        for is_stream in burst {
+            if is_stream {
+                world.say(Voice::Trades, HOUR);
+            } else {
+                world.answer(HOUR);
+            }
+            world.mono += 20;
+        }
+        assert!(world.error() <= 0, "{burst:?}: {}", world.error());
+        assert!(!world.takes(HOUR));
+        world.run(30_000);
+    }
+}

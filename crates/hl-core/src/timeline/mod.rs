@@ -88,14 +88,24 @@ struct Live {
     promoting: bool,
     /// Exchange time when its run began or broke, or when its last answer was asked for.
     heard_at: Option<TimeMs>,
-    /// The next frame is what the run replays.
-    replay: bool,
+    replay: Replay,
     /// The edge when it began.
     edge: Option<TimeMs>,
     /// For how long nothing was received before it, ms, where that is known.
     silent_ms: Option<i64>,
     /// The pause before it, while it is still to be told if the exchange's clock was set back in it.
     pause: Option<Pause>,
+}
+
+/// What a run brings first: trades of before it began.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Replay {
+    /// The next frame is it.
+    Awaited,
+    /// Its newest trade is too old to reach up to the live frames, which have not begun.
+    Stale,
+    /// The live frames have begun, as far as is known.
+    Passed,
 }
 
 impl Live {
@@ -278,7 +288,7 @@ impl Timeline {
             piece: None,
             reached: None,
             heard_at: None,
-            replay: false,
+            replay: Replay::Passed,
             promoting: grant.run.is_some(),
             edge: self.common.edge,
             silent_ms: pause.and_then(Pause::ms),

@@ -128,6 +128,9 @@ impl Ring {
         let replay = replay.map(|at| trades.remove(at));
         let mut stretch: Vec<_> = trades.into_iter().flatten().collect();
         stretch.sort_by_key(|trade| trade.time);
+        // Its newest trade may come once more by itself, and is not what the run goes on from.
+        let is_replayed = |trade: &Trade| replay.iter().flatten().any(|other| other.key() == trade.key());
+        stretch.retain(|trade| !is_replayed(trade));
         let stretches = replay.into_iter().chain([stretch]).filter(|trades| !trades.is_empty());
         others.extend(stretches.map(|trades| Content::Frame(Records::Trades(trades))));
         started.into_iter().chain(dropped).chain(others)

@@ -336,13 +336,12 @@ impl States {
             self.waited = Some(self.waited.map_or(first, |waited| waited.min(first)));
             return;
         }
-        if self.relived.is_none() && (last < edge - OVERTAKEN_MS || is_too_old) {
+        let reached = self.relived.as_ref().map(Relived::reached);
+        if last < reached.unwrap_or(edge) - OVERTAKEN_MS || reached.is_none() && is_too_old {
             self.set_back(edge, live, first, out);
         }
-        let Some(reached) = self.relived.as_ref().map(Relived::reached).filter(|reached| *reached <= first)
-        else {
-            return;
-        };
+        let reached = self.relived.as_ref().map(Relived::reached);
+        let Some(reached) = reached.filter(|reached| *reached <= first) else { return };
         // In a gap of the first time they prove nothing.
         let mut lived = records.clone();
         lived.retain_time(|time| self.relived.as_ref().is_some_and(|relived| relived.contains(time)));

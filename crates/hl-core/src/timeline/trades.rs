@@ -27,7 +27,8 @@
 use std::collections::BTreeMap;
 
 use super::known::{Key, Known};
-use super::{Common, Live, OVERTAKEN_MS, SET_BACK_MS, SetBack, Tally};
+use super::relived::outside;
+use super::{Common, Live, OVERTAKEN_MS, Replay, SET_BACK_MS, SetBack, Tally};
 use crate::ledger::{Cause, Change, Span};
 use crate::past;
 use crate::record::Trade;
@@ -52,6 +53,8 @@ pub(super) struct Trades {
     doubtful: Option<(TimeMs, Cause)>,
     /// What was doubted of the time from there to the edge, since it is lived once more.
     relived: Vec<Span>,
+    /// The time that was lived twice, the last of it: what shows one life says nothing of the other.
+    twice: Option<Span>,
 }
 
 impl Trades {
@@ -62,6 +65,7 @@ impl Trades {
             back: None,
             doubtful: None,
             relived: Vec::new(),
+            twice: None,
         }
     }
 
@@ -74,23 +78,32 @@ impl Trades {
     ) -> Tally {
         match content {
             Content::Started { at } => {
-                (live.heard_at, live.replay) = (Some(at), true);
+                (live.heard_at, live.replay) = (Some(at), Replay::Awaited);
                 Tally::default()
             }
             // What follows a break is not a replay, and goes on from nothing.
             Content::Broken { at } => {
-                (live.heard_at, live.replay, live.reached) = (Some(at), false, None);
+                (live.heard_at, live.replay, live.reached) = (Some(at), Replay::Passed, None);
                 Tally::default()
             }
             Content::Frame(Records::Trades(trades)) => {
                 let newest = trades.iter().map(|t| t.time).max();
+                // The newest trade of a replay may come once more by itself.
+                let is_replay = match live.replay {
+                    Replay::Awaited => true,
+                    Replay::Stale => trades.iter().all(|trade| self.known.has(trade)),
+                    Replay::Passed => false,
+                };
                 let tally = self.run(common, live, trades, out);
-                if let (true, Some(newest), Some(at)) = (live.replay, newest, live.heard_at) {
-                    live.replay = false;
-                    if newest < at - YOUNG_MS && guard!(Replay) {
-                        live.unproven.get_or_insert(live.grant.cause);
-                        live.reached = None;
-                    }
+                if let (true, Some(newest), Some(at)) = (is_replay, newest, live.heard_at)
+                    && newest < at - YOUNG_MS
+                    && guard!(Replay)
+                {
+                    live.replay = Replay::Stale;
+                    live.unproven.get_or_insert(live.grant.cause);
+                    live.reached = None;
+                } else {
+                    live.replay = Replay::Passed;
                 }
                 tally
             }
@@ -137,6 +150,9 @@ impl Trades {
         if self.known.is_before_all(last) && last < edge - OVERTAKEN_MS && guard!(Late) {
             self.reach_back(live, first, edge, out);
         }
+        if Self::goes_back(live, ends, last, edge) {
+            self.go_back(first, last);
+        }
         live.reached = Some(live.reached.map_or(last, |reached| reached.max(last)));
         match live.unproven.take() {
             // What comes is older than all that is remembered: the store knows whether it has it.
@@ -178,6 +194,25 @@ impl Trades {
         let begun = self.known.reach_back(first - missed_ms);
         let span = Span::new(first - missed_ms, begun);
         out.push(Change::GapOpened { span, cause: live.unproven.unwrap_or(Cause::Silence) });
+    }
+
+    /// Whether a stretch that ends at `last` says that the clock was set back, also where no trade of it is news: it lies in a
+    /// gap of the first time. What replays and promoted runs bring may be old.
+    fn goes_back(live: &Live, ends: Option<Span>, last: TimeMs, edge: TimeMs) -> bool {
+        let is_behind = |time: TimeMs| last < time - OVERTAKEN_MS && guard!(Late);
+        match live.grant.run {
+            Some(_) if live.promoting || ends.is_some() => false,
+            Some(_) => live.reached.is_some_and(is_behind),
+            None => is_behind(edge) && live.heard_at.is_some_and(|asked| asked < edge - OVERTAKEN_MS),
+        }
+    }
+
+    /// The exchange lives the time since `first` once more. What is lived once more already may be set back again.
+    fn go_back(&mut self, first: TimeMs, last: TimeMs) {
+        if self.back.is_none_or(|back| last < back - OVERTAKEN_MS) {
+            self.back = Some(first);
+            self.relived.clear();
+        }
     }
 
     fn shares_any(&self, trades: &[Trade]) -> bool {
@@ -265,6 +300,9 @@ impl Trades {
         self.doubtful = self.doubtful.max(passed.map(|passed| (edge + passed, cause)));
         let tally = self.append(common, live, trades, edge, ends, out);
         self.relive(common, live, None, edge, out);
+        if self.twice.is_some_and(|twice| twice.contains(edge)) {
+            self.live_twice(common, Span::new(before, edge + passed.unwrap_or_default()), out);
+        }
         self.doubt(common, Span::new(before, first), cause, out);
         tally
     }
@@ -279,11 +317,13 @@ impl Trades {
         ends: Option<Span>,
         out: &mut Vec<Change>,
     ) -> Tally {
-        let set_back = trades.iter().rev().find(|trade| self.is_new(common, trade)).map(|trade| trade.time);
-        let piece = live.piece.unwrap_or(begin);
-        let mut own = trades.split_off(trades.partition_point(|trade| trade.time < piece));
         // Those that lie in a gap are missing there already.
         let in_gap = |time| common.holes.iter().any(|hole| hole.from < time && time < hole.to);
+        let is_later =
+            |trade: &&Trade| self.is_new(common, trade) || self.back.is_some() && in_gap(trade.time);
+        let set_back = trades.iter().rev().find(is_later).map(|trade| trade.time);
+        let piece = live.piece.unwrap_or(begin);
+        let mut own = trades.split_off(trades.partition_point(|trade| trade.time < piece));
         let below = own.partition_point(|trade| common.edge.is_some_and(|edge| trade.time < edge));
         trades.extend(own.extract_if(..below, |trade| in_gap(trade.time)));
         let last = own.last().map(|trade| trade.time);
@@ -311,7 +351,9 @@ impl Trades {
             for block in blocks {
                 if from < block && from < to {
                     out.push(live.covered(Span::new(from, from)));
-                    common.open_gap(Span::new(from, block), cause, out);
+                    let gap = Span::new(from, block);
+                    common.open_gap(gap, cause, out);
+                    out.extend(self.was_lived_twice(gap).then_some(Change::GapLost { span: gap }));
                     from = block;
                     live.piece = Some(block);
                 }
@@ -335,13 +377,7 @@ impl Trades {
     ) {
         let to = self.back.unwrap_or(edge);
         if self.relived.is_empty() {
-            if self.back.is_some_and(|back| Self::is_set_back(common, back)) && guard!(Late) {
-                self.relived = self.whole_pieces(common, Span::new(to, edge));
-                let doubted = |span: &Span| Change::Doubted { span: *span, cause: Cause::Silence };
-                out.extend(self.relived.iter().map(doubted));
-                // Of what lies before it is not known what is a gap, so nothing of it is stored.
-                self.relived.retain(|piece| common.forgotten.is_none_or(|forgotten| forgotten <= piece.from));
-            }
+            self.begin_relived(common, Span::new(to, edge), out);
             return;
         }
         if let Some(from) = before.filter(|from| *from < to) {
@@ -354,6 +390,27 @@ impl Trades {
         self.relived.retain(|span| to < span.to && self.back.is_some());
     }
 
+    /// What was covered of the time that is lived once more is doubted, where the clock was set back.
+    fn begin_relived(&mut self, common: &Common, span: Span, out: &mut Vec<Change>) {
+        if self.back.is_some_and(|back| Self::is_set_back(common, back)) && guard!(Late) {
+            self.relived = self.whole_pieces(common, span);
+            let doubted = |span: &Span| Change::Doubted { span: *span, cause: Cause::Silence };
+            out.extend(self.relived.iter().map(doubted));
+            // Of what lies before it is not known what is a gap, so nothing of it is stored.
+            self.relived.retain(|piece| common.forgotten.is_none_or(|forgotten| forgotten <= piece.from));
+            self.live_twice(common, span, out);
+        }
+    }
+
+    /// A time is lived twice. The exchange shows the newest trades only, so what was missing of it the first time is lost.
+    fn live_twice(&mut self, common: &Common, span: Span, out: &mut Vec<Change>) {
+        let lost =
+            common.holes.iter().filter(|hole| hole.overlaps(span)).filter_map(|hole| hole.intersect(span));
+        out.extend(lost.map(|span| Change::GapLost { span }));
+        let before = self.twice.filter(|twice| twice.touches(span));
+        self.twice = Some(before.map_or(span, |before| before.hull(span)));
+    }
+
     /// The clock was set back in a pause.
     pub(super) fn pause(
         &mut self,
@@ -362,10 +419,17 @@ impl Trades {
         cause: Cause,
         out: &mut Vec<Change>,
     ) {
-        let SetBack { new, old, .. } = set_back;
+        let SetBack { new, old, now } = set_back;
+        self.live_twice(common, new.hull(old), out);
         self.doubt(common, new, cause, out);
         self.doubt(common, old, cause, out);
         self.doubtful = self.doubtful.max(Some((old.to, cause)));
+        if let Some(edge) = common.edge.filter(|edge| now < *edge - OVERTAKEN_MS) {
+            self.go_back(now, now);
+            if self.relived.is_empty() {
+                self.begin_relived(common, Span::new(now, edge), out);
+            }
+        }
     }
 
     /// A backfill has filled gaps inside `span`, with these trades among others.
@@ -377,6 +441,18 @@ impl Trades {
     pub(super) fn relived_from(&self, common: &Common) -> Option<TimeMs> {
         let back = self.back.filter(|back| Self::is_set_back(common, *back));
         self.relived.first().map(|span| span.from).into_iter().chain(back).min()
+    }
+
+    fn was_lived_twice(&self, span: Span) -> bool {
+        self.twice.is_some_and(|twice| twice.overlaps(span))
+    }
+
+    /// What of a span comes after the time that was lived twice.
+    fn lived_once(&self, span: Span) -> Option<Span> {
+        match self.twice.filter(|twice| twice.overlaps(span)) {
+            Some(twice) => (twice.to < span.to).then_some(Span { from: twice.to, ..span }),
+            None => Some(span),
+        }
     }
 
     /// Whether the clock was set back to this block: frames that overtake each other are nearer to the edge.
@@ -413,7 +489,7 @@ impl Trades {
             }
             tally.late += 1;
             if self.is_new(common, &trade)
-                && let Some(span) = self.known.around(trade.time)
+                && let Some(span) = self.whole_around(common, trade.time)
                 && guard!(Late)
             {
                 missed.entry(span).or_default().push(trade);
@@ -427,7 +503,13 @@ impl Trades {
             if let Some(reached) = reached.filter(|reached| proven.contains(*reached)) {
                 proven.to = reached;
             }
-            out.push(live.filled(proven, Records::Trades(trades)));
+            // A border block of the gap is no part of it; another one is, with the moment before it.
+            if proven.to == span.from {
+                out.extend([live.rows(Records::Trades(trades)), live.covered(proven)]);
+            } else {
+                proven.from = proven.from.min(proven.to - 1);
+                out.push(live.filled(proven, Records::Trades(trades)));
+            }
             let mut rest = vec![Span::new(span.from, proven.from)];
             if reached.is_none() {
                 rest.push(Span::new(proven.to, span.to));
@@ -457,9 +539,14 @@ impl Trades {
 
     /// The pieces between neighbouring stored blocks that a span reaches into and that lie in no gap.
     fn whole_pieces(&self, common: &Common, span: Span) -> Vec<Span> {
-        let mut pieces = self.known.pieces(span);
-        pieces.retain(|piece| !common.holes.iter().any(|hole| hole.overlaps(*piece)));
-        pieces
+        self.known.pieces(span).into_iter().flat_map(|piece| outside(piece, &common.holes)).collect()
+    }
+
+    /// What of the piece between the stored blocks beside a time lies in no gap, around that time: a gap may end at a block that
+    /// is not stored.
+    fn whole_around(&self, common: &Common, time: TimeMs) -> Option<Span> {
+        let pieces = outside(self.known.around(time)?, &common.holes);
+        pieces.into_iter().find(|piece| piece.contains(time))
     }
 
     /// Gaps that a stretch reaches into are filled by it, from the block `from` on: blocks strictly inside are proven. It has
@@ -477,10 +564,11 @@ impl Trades {
             return;
         };
         let to = last.time.min(edge);
-        if edge <= from || to < from || self.back.is_some() {
+        if edge <= from || to <= from || self.back.is_some() {
             return;
         }
-        let proven = Span::new(from, to);
+        // The other life is not in it.
+        let Some(proven) = self.lived_once(Span::new(from, to)) else { return };
         // A stretch may begin in the middle of its first block.
         let holes = || common.holes.iter().filter(|hole| hole.touches(proven) && proven.from < hole.to);
         let has_block = |time: TimeMs| trades.iter().any(|trade| trade.time == time);

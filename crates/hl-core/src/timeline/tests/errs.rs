@@ -472,3 +472,171 @@ fn a_clock_that_is_set_back_beyond_all_memory_loses_no_row() {
     let span = Span::new(TimeMs(90_000), TimeMs(95_000));
     assert!(out.contains(&Change::GapOpened { span, cause: Cause::Outage }), "{out:?}");
 }
+
+#[test]
+fn a_clock_that_is_set_back_into_a_gap_fills_nothing_of_the_first_time() {
+    for restarts in [false, true] {
+        let mut erring = Erring::live(10_000);
+        // Nothing of the first time between 10 and 20 s is received.
+        erring.happen(&[11_000, 15_000, 19_000]);
+        erring.offer(Ticket::Run(ONE(1)), Content::Broken { at: TimeMs(19_500) });
+        for time in (20_000..=40_000).step_by(100) {
+            let block = erring.happen(&[time]);
+            erring.frame(ONE(1), &block);
+        }
+        let mut run = ONE(1);
+        if restarts {
+            // An outage around the moment, and the exchange has said since what time it is.
+            let reading = |mono, ahead| ClockReading { mono, ahead };
+            erring.line.clock(reading(40_500, -28_000), Some(reading(40_000, 0)));
+            run = ONE(2);
+            erring.give(Some(run));
+            erring.started(run, 12_500);
+        }
+        for time in (12_550..=42_000).step_by(100) {
+            let block = erring.happen(&[time]);
+            erring.frame(run, &block);
+            assert!(erring.missing().starts_with(&[11_000, 15_000, 19_000]));
+            let relived = erring.line.relived_from().is_none_or(|from| from.0 <= time);
+            assert!(relived, "a backfill leaves it alone: {:?} at {time}", erring.line.relived_from());
+        }
+        assert!(erring.gaps().contains(&(10_000, 20_000)), "{:?}", erring.gaps());
+        let lost = Span::joined(erring.ledger.lost.iter().copied());
+        assert!(
+            lost.iter().any(|lost| lost.to == TimeMs(20_000)),
+            "no answer shows the first time: {lost:?}"
+        );
+        let missing = erring.missing();
+        assert!(missing.iter().all(|time| *time < 20_000), "what came outside of it is stored: {missing:?}");
+    }
+}
+
+#[test]
+fn polls_of_a_time_that_is_lived_once_more_fill_no_gap_of_the_first() {
+    let mut erring = Erring::live(10_000);
+    erring.happen(&[11_000, 15_000]);
+    erring.offer(Ticket::Run(ONE(1)), Content::Broken { at: TimeMs(19_500) });
+    for time in (20_000..=40_000).step_by(100) {
+        let block = erring.happen(&[time]);
+        erring.frame(ONE(1), &block);
+    }
+    erring.give(None);
+    // The answer joins what was stored before the gap, and passes over the trade that is missing in it.
+    let before = erring.happened.iter().rposition(|trade| trade.time == TimeMs(10_000)).unwrap();
+    let mut answer = erring.happened[before - 2..=before].to_vec();
+    answer.extend(erring.happen(&[12_050, 13_050]));
+    erring.answer(13_100, &answer);
+    assert!(erring.missing().starts_with(&[11_000, 15_000]));
+    assert!(erring.gaps().contains(&(10_000, 20_000)), "{:?}", erring.gaps());
+}
+
+#[test]
+fn a_clock_that_is_set_back_twice_leaves_all_in_a_gap_that_is_still_to_come() {
+    let mut erring = Erring::live(40_000);
+    for (from, to) in [(10_050, 30_000), (15_030, 20_000)] {
+        for time in (from..=to).step_by(100) {
+            let block = erring.happen(&[time]);
+            erring.frame(ONE(1), &block);
+            assert_eq!(erring.missing(), vec![0; 0]);
+        }
+    }
+    // No source listens from here on.
+    erring.happen(&[20_050, 29_950, 35_000]);
+    assert_eq!(erring.missing(), [20_050, 29_950, 35_000]);
+}
+
+#[test]
+fn a_trade_that_comes_late_into_a_block_that_is_stored_is_stored() {
+    let mut erring = Erring::live(30_000);
+    erring.give(Some(ONE(2)));
+    erring.started(ONE(2), 30_020);
+    let replay = erring.newest(3);
+    erring.frame(ONE(2), &replay);
+    // The clock is set back by a multiple of the time between blocks.
+    for time in (10_000..=31_000).step_by(100) {
+        let block = erring.happen(&[time]);
+        erring.frame(ONE(2), &block);
+    }
+    assert_eq!(erring.missing(), vec![0; 0]);
+    assert_eq!(erring.ledger.rows.len(), erring.happened.len());
+}
+
+#[test]
+fn a_gap_may_end_at_a_block_that_is_not_stored() {
+    let mut erring = Erring::live(10_000);
+    erring.give(None);
+    erring.happen(&[10_500]);
+    erring.started(ONE(2), 12_050);
+    let replay = erring.happen(&[12_000]);
+    erring.frame(ONE(2), &replay);
+    let live = erring.happen(&[12_500, 13_000]);
+    erring.frame(ONE(2), &live);
+    erring.answer(13_050, &live[1..]);
+    erring.give(Some(ONE(2)));
+    for time in (13_500..=30_000).step_by(500) {
+        let block = erring.happen(&[time]);
+        erring.frame(ONE(2), &block);
+    }
+    assert_eq!(erring.gaps(), [(10_000, 12_000)]);
+    // Between that block and the next one that is stored.
+    for time in [12_250, 12_750] {
+        let block = erring.happen(&[time]);
+        erring.frame(ONE(2), &block);
+    }
+    assert_eq!(erring.missing(), [10_500, 12_000], "both in the gap, the second at its border");
+}
+
+#[test]
+fn the_newest_trade_of_a_stale_replay_that_comes_once_more_is_not_the_first_live_one() {
+    for waits in [false, true] {
+        let mut erring = Erring::live(6_000);
+        erring.happen(&[7_000, 8_000, 15_000]);
+        if !waits {
+            erring.give(Some(ONE(2)));
+        }
+        erring.started(ONE(2), 16_000);
+        let replay = erring.happened[erring.happened.len() - 5..erring.happened.len() - 1].to_vec();
+        erring.frame(ONE(2), &replay);
+        erring.frame(ONE(2), &replay[3..]);
+        for time in [16_100, 16_200] {
+            let block = erring.happen(&[time]);
+            erring.frame(ONE(2), &block);
+        }
+        if waits {
+            erring.give(Some(ONE(2)));
+        }
+        assert_eq!(erring.missing(), [15_000], "waits {waits}");
+        assert_eq!(erring.gaps(), [(8_000, 16_100)]);
+    }
+}
+
+#[test]
+fn what_an_outage_hid_of_two_lives_is_filled_by_no_ring_of_the_second() {
+    let mut erring = Erring::live(30_000);
+    let reading = |mono, ahead| ClockReading { mono, ahead };
+    erring.give(None);
+    erring.line.clock(reading(33_000, -10_000), Some(reading(30_000, 0)));
+    // In three seconds the old clock has shown two more, and the new one has begun.
+    erring.happen(&[30_500, 31_500, 22_500]);
+    erring.give(Some(ONE(2)));
+    erring.started(ONE(2), 23_000);
+    for time in (23_050..=31_000).step_by(100) {
+        let block = erring.happen(&[time]);
+        erring.frame(ONE(2), &block);
+    }
+    // Another run begins behind what was the edge, and its replay reaches before it.
+    erring.give(Some(ONE(3)));
+    erring.started(ONE(3), 33_000);
+    erring.happen(&[31_400, 32_000, 32_900]);
+    let replay = erring.newest(12);
+    erring.frame(ONE(3), &replay);
+    for time in (33_050..=36_000).step_by(100) {
+        let block = erring.happen(&[time]);
+        erring.frame(ONE(3), &block);
+    }
+    let missing = erring.missing();
+    assert!(missing.starts_with(&[30_500, 31_500, 22_500]), "each in a gap: {missing:?}");
+    let lost = Span::joined(erring.ledger.lost.iter().copied());
+    let is_lost = |time| lost.iter().any(|lost| lost.contains(TimeMs(time)));
+    assert!(is_lost(30_500) && is_lost(31_500), "{lost:?}");
+}

@@ -18,6 +18,7 @@ use self::records::{MINUTE, bar, coin, trade};
 use super::*;
 use crate::record::{Bbo, Candle, Trade};
 use crate::store::Recent;
+use crate::stream::Borders;
 use crate::{Coin, Decimal, Interval, Token};
 
 /// What a store holds after the changes, as its contract says.
@@ -27,6 +28,8 @@ struct Ledger {
     twice: u64,
     covered: Vec<(Epoch, Span)>,
     gaps: Vec<Span>,
+    /// What of the gaps is given up. Each stays a gap.
+    lost: Vec<Span>,
     edge: Option<TimeMs>,
 }
 
@@ -63,7 +66,7 @@ impl Ledger {
                 Change::Filled { epoch, span, records: Records::Trades(trades), .. } => {
                     let mut left = Vec::new();
                     for gap in self.gaps.drain(..) {
-                        let Some(part) = gap.intersect(span) else {
+                        let Some(part) = Borders::Shared.part(gap, span) else {
                             left.push(gap);
                             continue;
                         };
@@ -80,6 +83,7 @@ impl Ledger {
                     }
                     self.gaps = left;
                 }
+                Change::GapLost { span } => self.lost.push(span),
                 Change::Edge(edge) => {
                     assert!(self.edge.is_none_or(|old| old < edge), "the edge only advances");
                     self.edge = Some(edge);
