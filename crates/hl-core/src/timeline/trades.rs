@@ -201,8 +201,11 @@ impl Trades {
     fn goes_back(live: &Live, ends: Option<Span>, last: TimeMs, edge: TimeMs) -> bool {
         let is_behind = |time: TimeMs| last < time - OVERTAKEN_MS && guard!(Late);
         match live.grant.run {
-            Some(_) if live.promoting || ends.is_some() => false,
-            Some(_) => live.reached.is_some_and(is_behind),
+            Some(_) if ends.is_some() => false,
+            Some(_) => {
+                let is_overtaken = !live.promoting && live.reached.is_some_and(is_behind);
+                is_overtaken || live.pause.is_some() && is_behind(edge)
+            }
             None => is_behind(edge) && live.heard_at.is_some_and(|asked| asked < edge - OVERTAKEN_MS),
         }
     }
@@ -564,7 +567,9 @@ impl Trades {
             return;
         };
         let to = last.time.min(edge);
-        if edge <= from || to <= from || self.back.is_some() {
+        // It is still to be told whether the clock was set back.
+        let is_doubtful = live.pause.is_some() && last.time < edge - OVERTAKEN_MS;
+        if edge <= from || to <= from || self.back.is_some() || is_doubtful {
             return;
         }
         // The other life is not in it.

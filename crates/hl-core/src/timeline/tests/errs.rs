@@ -475,7 +475,7 @@ fn a_clock_that_is_set_back_beyond_all_memory_loses_no_row() {
 
 #[test]
 fn a_clock_that_is_set_back_into_a_gap_fills_nothing_of_the_first_time() {
-    for restarts in [false, true] {
+    for (restarts, told_late) in [(false, false), (true, false), (true, true)] {
         let mut erring = Erring::live(10_000);
         // Nothing of the first time between 10 and 20 s is received.
         erring.happen(&[11_000, 15_000, 19_000]);
@@ -488,14 +488,21 @@ fn a_clock_that_is_set_back_into_a_gap_fills_nothing_of_the_first_time() {
         if restarts {
             // An outage around the moment, and the exchange has said since what time it is.
             let reading = |mono, ahead| ClockReading { mono, ahead };
-            erring.line.clock(reading(40_500, -28_000), Some(reading(40_000, 0)));
+            let ahead = if told_late { 0 } else { -28_000 };
+            erring.line.clock(reading(40_500, ahead), Some(reading(40_000, 0)));
             run = ONE(2);
             erring.give(Some(run));
-            erring.started(run, 12_500);
+            erring.started(run, if told_late { 40_500 } else { 12_500 });
         }
         for time in (12_550..=42_000).step_by(100) {
             let block = erring.happen(&[time]);
             erring.frame(run, &block);
+            if told_late && time == 14_550 {
+                let mut out = Vec::new();
+                let now = ClockReading { mono: 42_550, ahead: -28_000 };
+                erring.line.follow_clock(now, &mut out);
+                erring.ledger.apply(out);
+            }
             assert!(erring.missing().starts_with(&[11_000, 15_000, 19_000]));
             let relived = erring.line.relived_from().is_none_or(|from| from.0 <= time);
             assert!(relived, "a backfill leaves it alone: {:?} at {time}", erring.line.relived_from());
