@@ -321,7 +321,17 @@ impl Timeline {
         self.clock = Some((now, received));
     }
 
-    /// Whether it is still to be told if the exchange's clock was set back in the pause before the last handover.
+    /// An answer has come under the standing claim. Since the one before, when the clock said `received`, nothing was heard of
+    /// the stream: that is a pause as well.
+    pub fn polled(&mut self, now: ClockReading, received: Option<ClockReading>) {
+        let (Some(edge), Some(live)) = (self.common.edge, &mut self.live) else { return };
+        let is_timed = self.common.key.spec().timed && guard!(Late);
+        if is_timed && received.is_some() && live.pause.is_none_or(|pause| pause.is_old(now)) {
+            live.pause = Some(Pause { edge, begin: received, end: now.mono });
+        }
+    }
+
+    /// Whether it is still to be told if the exchange's clock was set back in the last pause.
     #[must_use]
     pub fn awaits_clock(&self) -> bool {
         self.live.is_some_and(|live| live.pause.is_some())

@@ -1,4 +1,4 @@
-//! The pause between two claims of a stream, and what the exchange's clock did in it.
+//! The pause between two claims of a stream, or between two answers, and what the exchange's clock did in it.
 //!
 //! Where it was set back, the time after the pause may look as if it went on from the time before, and the exchange has lived
 //! some of it twice. That is seen by the monotonic clock: how far ahead of it the exchange's was before, and is now.
@@ -15,7 +15,7 @@ pub struct ClockReading {
     pub ahead: i64,
 }
 
-/// A stream was not received between two claims.
+/// A stream was not received between two claims, or between two answers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Pause {
     /// The edge before it, as far as records had brought it.
@@ -51,6 +51,11 @@ impl Pause {
         self.begin.map(|begin| self.end - begin.mono)
     }
 
+    /// Whether it ended so long ago that a clock which was set back in it has been followed.
+    pub(super) fn is_old(self, now: ClockReading) -> bool {
+        now.mono - self.end >= FOLLOWED_MS && self.set_back(now).is_none()
+    }
+
     /// Whether the clock, which is so far ahead of the monotonic one by now, was set back in it. Where it is not known how long
     /// it was, it is seen where the edge is still to come.
     pub(super) fn set_back(self, now: ClockReading) -> Option<SetBack> {
@@ -72,6 +77,8 @@ impl Pause {
 
 /// One ms of so many may be the monotonic clock's own fault.
 const DRIFT: i64 = 10_000;
+/// A clock that is set back is followed within this time, ms.
+const FOLLOWED_MS: i64 = 30_000;
 /// What is known of the exchange's time may be so wrong, ms.
 pub const CLOCK_MARGIN_MS: i64 = 2_000;
 

@@ -126,6 +126,12 @@ impl Pipeline {
         let Some(line) = self.lines.get_mut(&offer.stream) else { return };
         let aside = aside(line, &offer);
         let answer = answered(line, &offer);
+        if let Content::Answer { .. } = &offer.content
+            && line.stands(offer.ticket)
+            && let Some(now) = self.mono.reading()
+        {
+            line.polled(now, self.meters.received(offer.stream));
+        }
         if line.awaits_clock()
             && line.stands(offer.ticket)
             && let Some((_, newest)) = offer.content.records().and_then(Records::extent)

@@ -647,3 +647,34 @@ fn what_an_outage_hid_of_two_lives_is_filled_by_no_ring_of_the_second() {
     let is_lost = |time| lost.iter().any(|lost| lost.contains(TimeMs(time)));
     assert!(is_lost(30_500) && is_lost(31_500), "{lost:?}");
 }
+
+#[test]
+fn a_clock_that_is_set_back_between_two_polls_leaves_what_it_hid_in_a_gap() {
+    // What of the old clock's time was not polled lies between what is polled of the new one's.
+    for by in [5_000, 15_000] {
+        let mut erring = Erring::live(30_000);
+        erring.give(None);
+        let reading = |mono, ahead| ClockReading { mono, ahead };
+        let known = erring.newest(3);
+        erring.answer(30_050, &known);
+        erring.happen(&[32_000, 36_000, 37_500]);
+        // Ten seconds later, and the last two by the new clock.
+        let new = |time: i64| time - by;
+        erring.happen(&[new(38_500), new(39_400), new(39_800)]);
+        let mut out = Vec::new();
+        erring.line.polled(reading(40_000, -by), Some(reading(30_050, 0)));
+        erring.line.follow_clock(reading(40_000, -by), &mut out);
+        erring.ledger.apply(out);
+        let answer = erring.newest(2);
+        erring.answer(new(40_000), &answer);
+        for time in (40_100..=70_000).step_by(300) {
+            erring.happen(&[new(time)]);
+            let answer = erring.newest(5);
+            erring.answer(new(time) + 50, &answer);
+        }
+        let missing = erring.missing();
+        // A later answer may still show the last of them.
+        let expected = [32_000, 36_000];
+        assert!(expected.iter().all(|time| missing.contains(time)), "{by}: {missing:?}");
+    }
+}
