@@ -69,6 +69,7 @@ pub async fn run(plan: &Plan, trace: Trace, progress: &dyn Fn(u64)) -> Result<Ou
         tallies: BTreeMap::new(),
         compared_to: START,
         held_up: Vec::new(),
+        set_by_ms: 0,
         withheld: Vec::new(),
     };
     run.storm(progress).await?;
@@ -86,6 +87,8 @@ struct Run<'a> {
     /// When the network held frames up, in order. What bears no time of its own is stamped when it arrives, so there its
     /// stamps say little.
     held_up: Vec<Span>,
+    /// By how much the exchange's clock was set in all: so much the system clock is wrong, ms.
+    set_by_ms: i64,
     /// When the exchange did not send what it said it would, in order. Best bids and offers have no witness to that.
     withheld: Vec<Span>,
 }
@@ -158,7 +161,8 @@ impl Run<'_> {
                     self.held_up.push(Span { from: now - before_ms, to: now + after_ms });
                     self.held_up.sort();
                     // Where one time means two moments, only one of two states is kept.
-                    if matches!(fault.kind, FaultKind::Clock { .. }) {
+                    if let FaultKind::Clock { by_ms } = fault.kind {
+                        self.set_by_ms += by_ms;
                         self.withheld.push(Span { from: now - before_ms, to: now + after_ms });
                         self.withheld.sort();
                     }
@@ -185,6 +189,12 @@ impl Run<'_> {
                 self.outcome.crashes += 1;
                 daemon.crash().await;
                 sleep(Duration::from_millis(down_ms)).await;
+                // A daemon that begins goes by the system clock until the exchange has said what time it is.
+                if self.set_by_ms != 0 {
+                    let (now, by_ms) = (self.world.sim.now(), self.set_by_ms.abs());
+                    self.held_up.push(Span { from: now - ARRIVED_MS, to: now + by_ms + ARRIVED_MS });
+                    self.held_up.sort();
+                }
                 return Ok(self.world.daemon(&self.plan.market.streams).await?);
             }
         }
