@@ -40,8 +40,11 @@ pub(crate) fn draw(rng: &mut Rng, streams: &[StreamKey], bars_show: bool) -> (Fa
         4 => lasting(metadata(rng, stream)),
         5 => lasting(FaultKind::StaleReplay { stream: None, behind_ms: rng.u64(500..20_000) }),
         6 => Fault::times(stamped_ahead(rng, some), rng.u64(1..4)),
-        // Blocks come every 70 ms: no time is ever that of two blocks. A bar that is lived twice changes after it was final.
-        7 if bars_show => Fault::new(FaultKind::Clock { by_ms: -(rng.i64(10..1_200) * 70 + 35) }),
+        // Blocks come every 70 ms: hardly any time is that of two blocks. A bar that is lived twice changes after it was final.
+        7 if bars_show => {
+            let blocks = rng.i64(10..1_200);
+            Fault::new(FaultKind::Clock { by_ms: -(blocks * 70 + 1 + blocks % 69) })
+        }
         8 => match stream.and_then(|stream| unreadable(rng, stream)) {
             Some(kind) if rng.bool() => Fault::times(kind, rng.u64(1..6)),
             Some(kind) => lasting(kind),
