@@ -266,7 +266,10 @@ impl Timeline {
     /// edge fill gaps. `None` ends the claim with no successor.
     pub fn handover(&mut self, grant: Option<Grant>, witness: &dyn Witness, out: &mut Vec<Change>) -> Tally {
         let mut tally = Tally::default();
-        let clock = self.clock.take().filter(|_| self.common.key.spec().timed && guard!(Late));
+        let clock = self.clock.take();
+        // A run that began before the exchange had said what time it is bears the system clock's.
+        let latest = clock.map_or(TimeMs::MAX, |(now, _)| now.exchange() + CLOCK_MARGIN_MS);
+        let clock = clock.filter(|_| self.common.key.spec().timed && guard!(Late));
         // While it is still to be told of an earlier one, that goes on.
         let pending = self.live.and_then(|live| live.pause).or(self.pending.take());
         let pause = self.common.edge.zip(clock).map(|(edge, (now, begin))| {
@@ -301,6 +304,10 @@ impl Timeline {
         let ring = self.rings[run.lane.index()].take_if(|ring| ring.run == run);
         for content in ring.filter(|_| guard!(Ring)).into_iter().flat_map(Ring::into_contents) {
             let before = count(&content);
+            let content = match content {
+                Content::Started { at } => Content::Started { at: at.min(latest) },
+                content => content,
+            };
             let content = match self.common.edge {
                 Some(edge) => without_stale_states(content, self.common.key.kind(), edge, &mut tally),
                 None => content,

@@ -115,6 +115,18 @@ fn a_run_that_began_by_a_wrong_clock_proves_no_bar_that_ended_before_it() {
 }
 
 #[test]
+fn a_run_that_began_by_a_clock_that_is_fast_settles_nothing_that_is_still_to_come() {
+    let mut line = bars_line(Some(7));
+    let run = Ticket::Run(RunId::first(1));
+    let mut out = Vec::new();
+    // An hour fast; by the time of the handover the exchange has said what time it is.
+    line.offer(run, Content::Started { at: TimeMs(70 * MINUTE) }, &NoWitness, &mut out);
+    line.clock(ClockReading { mono: 5_000, ahead: 10 * MINUTE }, None);
+    line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
+    assert_eq!(line.edge(), Some(TimeMs(11 * MINUTE)), "{out:?}");
+}
+
+#[test]
 fn a_bar_millions_of_years_ahead_does_not_hold_up_the_reader() {
     struct Counting(std::cell::Cell<u64>);
     impl Witness for Counting {
