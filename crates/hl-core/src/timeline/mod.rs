@@ -246,7 +246,8 @@ impl Timeline {
     }
 
     /// From where on time below the edge is lived once more, since the exchange's clock was set back. What lies behind is still
-    /// to come, however it is recorded, and the claim fills it as it passes.
+    /// to come, however it is recorded, and the claim fills it as it passes. Of trades all that is lived once more, and for
+    /// seconds after it has passed: the exchange's newest records say nothing of the first time.
     #[must_use]
     pub fn relived_from(&self) -> Option<TimeMs> {
         match &self.body {

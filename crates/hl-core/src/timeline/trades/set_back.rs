@@ -118,9 +118,12 @@ impl Trades {
         }
     }
 
+    /// From its beginning, and a while longer than it lasts: what proves it is still on its way to the store.
     pub(in crate::timeline) fn relived_from(&self, common: &Common) -> Option<TimeMs> {
         let back = self.back.filter(|back| Self::is_set_back(common, *back));
-        self.relived.first().map(|span| span.from).into_iter().chain(back).min()
+        let lasts = |twice: &Span| common.edge.is_some_and(|edge| edge < twice.to + OVERTAKEN_MS);
+        let twice = self.twice.filter(lasts).map(|twice| twice.from);
+        self.relived.first().map(|span| span.from).into_iter().chain(back).chain(twice).min()
     }
 
     /// Whether the clock was set back to this block: frames that overtake each other are nearer to the edge.
