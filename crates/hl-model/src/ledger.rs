@@ -2,8 +2,10 @@
 //! them, all or nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 
-use hl_core::ledger::{Batch, Change, GapState, Span};
+use hl_core::ledger::sheet::{Gap, Parts, Sheet, Stamp};
+use hl_core::ledger::{Batch, Cause, Change, GapState, Span};
 use hl_core::store::{RECENT_MS, Recent, StreamStart};
 use hl_core::stream::Borders;
 use hl_core::{Epoch, Kind, Records, StreamKey, TimeMs, Token};
@@ -25,11 +27,12 @@ struct Piece {
     epoch: Epoch,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Gap {
-    span: Span,
-    state: GapState,
-    claim: Option<Epoch>,
+/// Why a gap was opened is not part of the model: all gaps have one cause.
+const CAUSE: Cause = Cause::Outage;
+
+/// Nor is how many rows a piece has.
+fn uncounted(_: Span) -> Result<u64, Infallible> {
+    Ok(0)
 }
 
 /// What is stored of the stream.
@@ -43,8 +46,7 @@ pub(crate) struct Ledger {
     tenure: u32,
     edge: Option<TimeMs>,
     rows: BTreeMap<(TimeMs, u64), Row>,
-    covered: Vec<Piece>,
-    gaps: Vec<Gap>,
+    sheet: Sheet<()>,
     /// Whether a batch was ever turned away because of its token.
     pub(crate) turned_away: bool,
 }
@@ -59,8 +61,7 @@ impl Ledger {
             tenure: 0,
             edge: None,
             rows: BTreeMap::new(),
-            covered: Vec::new(),
-            gaps: Vec::new(),
+            sheet: Sheet::new(stream, TimeMs(0)),
             turned_away: false,
         }
     }
@@ -73,9 +74,11 @@ impl Ledger {
     pub(crate) fn open(&mut self) -> Token {
         self.last_token.0 += 1;
         self.living.insert(self.last_token);
-        for gap in &mut self.gaps {
-            gap.claim = gap.claim.filter(|claim| self.living.contains(&claim.token));
+        let claims: BTreeSet<_> = self.sheet.gaps().filter_map(|gap| gap.claim).collect();
+        for claim in claims.into_iter().filter(|claim| !self.living.contains(&claim.token)) {
+            self.sheet.unclaim(claim);
         }
+        self.sheet.settle();
         self.last_token
     }
 
@@ -104,14 +107,14 @@ impl Ledger {
 
     /// Moves the lease, and reads where the stream begins. `is_free` was asked, or the lease had run out.
     pub(crate) fn take(&mut self, token: Token) -> StreamStart {
-        let ends = self.covered.iter().map(|p| p.span.to).chain(self.gaps.iter().map(|g| g.span.to));
+        let ends = self.covered().map(|p| p.span.to).chain(self.sheet.gaps().map(|g| g.span.to));
         self.edge = self.edge.or(ends.max());
         if self.lease.replace(token) != Some(token) {
             self.tenure += 1;
         }
         let mut recent = Recent::default();
         if let (StreamKey::Trades(_), Some(edge)) = (self.stream, self.edge) {
-            let pieces = self.covered.iter().map(|piece| (piece.span, false));
+            let pieces = self.covered().map(|piece| (piece.span, false));
             let gaps = self.unproven().map(|gap| (gap, true));
             let is_recent = |(span, _): &(Span, bool)| edge - RECENT_MS <= span.to;
             let pieces: Vec<_> = pieces.chain(gaps).collect();
@@ -130,11 +133,11 @@ impl Ledger {
 
     /// Whether one living session's pieces went on where another's ended, and nothing is missing.
     pub(crate) fn has_moved_without_a_gap(&self) -> bool {
-        let moved = self.covered.windows(2).any(|two| {
+        let moved = self.in_order().windows(2).any(|two| {
             let tokens = two.iter().map(|piece| piece.epoch.token).collect::<BTreeSet<_>>();
             two[0].span.to == two[1].span.from && tokens.len() == 2 && tokens.is_subset(&self.living)
         });
-        moved && self.gaps.is_empty()
+        moved && self.sheet.gaps().next().is_none()
     }
 
     /// Commits a batch that was decided in a tenure. Whether its token had been superseded for what needs the lease.
@@ -158,16 +161,22 @@ impl Ledger {
     fn apply(&mut self, change: &Change, token: Token) -> Held {
         match change {
             Change::Rows { epoch, records, .. } => self.insert(*epoch, records, false, |_| true)?,
-            Change::Covered { epoch, span, .. } => self.cover(*epoch, *span),
+            Change::Covered { epoch, origin, span } => {
+                let Ok(()) = self.sheet.cover(*span, (*origin, *epoch), 0, uncounted);
+            }
             Change::Final { span } => self.make_final(*span),
-            Change::GapOpened { span, .. } => self.open_gap(*span),
+            Change::GapOpened { span, .. } => self.sheet.open_gap(*span, CAUSE),
             Change::Doubted { span, .. } => self.doubt(*span),
-            Change::Filled { epoch, span, records, .. } => self.fill(*epoch, *span, records)?,
-            Change::GapLost { span } => self.lose(*span, token),
-            // Its cause is not part of the model.
+            Change::Filled { epoch, origin, span, records } => {
+                self.fill((*origin, *epoch), *span, records)?;
+            }
+            Change::GapLost { span } => {
+                self.sheet.lose(*span, token, None, |token| self.living.contains(&token));
+            }
             Change::GapUnreadable { .. } => {}
             Change::Edge(to) => self.edge = self.edge.max(Some(*to)),
         }
+        self.sheet.settle();
         Ok(())
     }
 
@@ -183,7 +192,7 @@ impl Ledger {
                 for trade in trades.iter().filter(|trade| admit(trade.time)) {
                     if self.rows.contains_key(&trade.key()) {
                         let inside = |p: &Piece| p.span.from < trade.time && trade.time < p.span.to;
-                        if self.covered.iter().any(|p| p.epoch != epoch && inside(p)) {
+                        if self.covered().any(|p| p.epoch != epoch && inside(&p)) {
                             return Err(Rule::Twice);
                         }
                         continue;
@@ -211,200 +220,92 @@ impl Ledger {
         }
     }
 
-    fn cover(&mut self, epoch: Epoch, span: Span) {
-        let before = self.covered.iter().filter(|p| p.epoch == epoch && p.span.from <= span.from);
-        match before.max_by_key(|p| p.span.from).map(|p| p.span).filter(|before| before.to >= span.from) {
-            Some(piece) => self.insert_piece(epoch, Span::new(piece.from, piece.to.max(span.to))),
-            None => self.insert_piece(epoch, span),
-        }
-    }
-
-    fn insert_piece(&mut self, epoch: Epoch, span: Span) {
-        match self.covered.iter_mut().find(|p| p.epoch == epoch && p.span.from == span.from) {
-            Some(piece) => piece.span.to = piece.span.to.max(span.to),
-            None => {
-                self.covered.push(Piece { span, epoch });
-                self.covered.sort_by_key(|p| (p.span, p.epoch));
-            }
-        }
-    }
-
-    fn open_gap(&mut self, span: Span) {
-        if span.ms() == 0 && self.borders() == Borders::HalfOpen {
-            return;
-        }
-        let borders = self.borders();
-        // Kept in order of their beginnings.
-        let known = self.gaps.iter().filter_map(|gap| borders.part(gap.span, span));
-        if Span::joined(known) == [span] {
-            return;
-        }
-        let goes_on = |gap: &&mut Gap| {
-            borders == Borders::HalfOpen
-                && (gap.span.to, gap.state, gap.claim) == (span.from, GapState::Open, None)
-        };
-        if let Some(before) = self.gaps.iter_mut().find(goes_on) {
-            before.span.to = span.to;
-        } else {
-            self.gaps.push(Gap { span, state: self.stream.spec().new_gap(), claim: None });
-            self.tidy();
-        }
-    }
-
     /// Covered pieces are cut there, and what was filled is a gap again.
     fn doubt(&mut self, span: Span) {
-        if !self.covered.iter().any(|piece| piece.span.overlaps(span)) {
-            return;
-        }
-        for (_, row) in self.rows.range_mut((span.from, 0)..(span.to, 0)) {
-            row.is_final &= self.stream.kind() == Kind::Trades;
-        }
-        let borders = self.borders();
-        let cut = |piece: Piece| {
-            let before = (piece.span.from, piece.span.to.min(span.from));
-            let after = (piece.span.from.max(span.to), piece.span.to);
-            let is_part =
-                move |(from, to): &(TimeMs, TimeMs)| from < to || (from == to && borders == Borders::Shared);
-            let parts = [before, after].into_iter().filter(is_part);
-            parts.map(move |(from, to)| Piece { span: Span { from, to }, ..piece })
-        };
-        self.covered = std::mem::take(&mut self.covered).into_iter().flat_map(cut).collect();
-        self.covered.sort_by_key(|piece| (piece.span, piece.epoch));
-        let new_gap = self.stream.spec().new_gap();
-        let mut reached = span.from;
-        let mut rest = Vec::new();
-        self.carve(span, new_gap, None, |gap, _| gap.state == GapState::Backfilled);
-        for part in self.gaps.iter().filter_map(|gap| borders.part(gap.span, span)) {
-            if reached < part.from {
-                rest.push(Span { from: reached, to: part.from });
+        let Ok(is_cut) = self.sheet.doubt(span, CAUSE, uncounted);
+        if is_cut && self.stream.kind() != Kind::Trades {
+            for (_, row) in self.rows.range_mut((span.from, 0)..(span.to, 0)) {
+                row.is_final = false;
             }
-            reached = reached.max(part.to);
-        }
-        if reached < span.to {
-            rest.push(Span { from: reached, to: span.to });
-        }
-        self.gaps.extend(rest.into_iter().map(|span| Gap { span, state: new_gap, claim: None }));
-        self.tidy();
-    }
-
-    fn tidy(&mut self) {
-        self.gaps.sort_by_key(|g| (g.span, g.state, g.claim));
-        if self.borders() == Borders::HalfOpen {
-            // What was filled of one gap is one piece again.
-            self.gaps.dedup_by(|later, earlier| {
-                let joins = earlier.span.to == later.span.from
-                    && [earlier.state, later.state] == [GapState::Backfilled; 2];
-                if joins {
-                    earlier.span.to = later.span.to;
-                }
-                joins
-            });
         }
     }
 
-    /// Gives the parts of those gaps inside `span` that `choose` wants a new state and claim.
-    fn carve(
-        &mut self,
-        span: Span,
-        state: GapState,
-        claim: Option<Epoch>,
-        choose: impl Fn(&Gap, &BTreeSet<Token>) -> bool,
-    ) -> Vec<Span> {
-        let mut parts = Vec::new();
-        let mut gaps = Vec::new();
-        for gap in std::mem::take(&mut self.gaps) {
-            let part = self.borders().part(gap.span, span).filter(|_| choose(&gap, &self.living));
-            let Some(part) = part else {
-                gaps.push(gap);
-                continue;
-            };
-            for (from, to) in [(gap.span.from, part.from), (part.to, gap.span.to)] {
-                if from < to {
-                    gaps.push(Gap { span: Span { from, to }, ..gap });
-                }
-            }
-            gaps.push(Gap { span: part, state, claim });
-            parts.push(part);
-        }
-        self.gaps = gaps;
-        self.tidy();
-        parts
-    }
-
-    fn fill(&mut self, epoch: Epoch, span: Span, records: &Records) -> Held {
-        let parts = self.carve(span, GapState::Backfilled, None, |gap, living| {
-            gap.state != GapState::Backfilled && is_claimable(gap, epoch, living)
-        });
-        let parts = Span::joined(parts);
+    fn fill(&mut self, (origin, epoch): Stamp, span: Span, records: &Records) -> Held {
+        let parts = self.sheet.fill(span, epoch, |token| self.living.contains(&token));
         let borders = self.borders();
         self.insert(epoch, records, true, |time| parts.iter().any(|part| borders.contain(*part, time)))?;
         for part in parts {
             if borders == Borders::HalfOpen {
                 self.make_final(part);
             }
-            self.insert_piece(epoch, part);
+            self.sheet.insert_piece(part, (origin, epoch), 0);
         }
         Ok(())
-    }
-
-    fn lose(&mut self, span: Span, token: Token) {
-        self.carve(span, GapState::Unrecoverable, None, |gap, living| {
-            gap.state == GapState::Open
-                && gap.claim.is_none_or(|claim| claim.token == token || !living.contains(&claim.token))
-        });
     }
 
     /// Claims every free open gap for a backfill.
     pub(crate) fn claim_gaps(&mut self, epoch: Epoch) -> Vec<Span> {
         let all = Span { from: TimeMs::MIN, to: TimeMs::MAX };
-        self.carve(all, GapState::Open, Some(epoch), |gap, living| {
-            gap.state == GapState::Open && is_claimable(gap, epoch, living)
-        })
+        let claimed = self.sheet.claim(all, epoch, Parts::Inside, |token| self.living.contains(&token));
+        self.sheet.settle();
+        claimed
     }
 
     pub(crate) fn unclaim(&mut self, epoch: Epoch) {
-        for gap in &mut self.gaps {
-            gap.claim = gap.claim.filter(|claim| *claim != epoch);
-        }
-        self.tidy();
+        self.sheet.unclaim(epoch);
+        self.sheet.settle();
+    }
+
+    fn covered(&self) -> impl Iterator<Item = Piece> {
+        self.sheet
+            .pieces()
+            .map(|((epoch, _, from), piece)| Piece { span: Span { from, to: piece.to }, epoch })
+    }
+
+    /// The covered pieces in order of time.
+    fn in_order(&self) -> Vec<Piece> {
+        let mut covered: Vec<_> = self.covered().collect();
+        covered.sort_by_key(|piece| (piece.span, piece.epoch));
+        covered
     }
 
     /// Gaps that are not filled.
     fn unproven(&self) -> impl Iterator<Item = Span> + '_ {
-        self.gaps.iter().filter(|gap| gap.state != GapState::Backfilled).map(|gap| gap.span)
+        self.sheet.gaps().filter(|gap| gap.state != GapState::Backfilled).map(|gap| gap.span)
     }
 
     /// Gaps that nobody has closed.
     pub(crate) fn open_gaps(&self) -> impl Iterator<Item = Span> + '_ {
-        self.gaps.iter().filter(|gap| gap.state == GapState::Open).map(|gap| gap.span)
+        self.sheet.gaps().filter(|gap| gap.state == GapState::Open).map(|gap| gap.span)
     }
 
     /// Whether a backfill would find something to claim.
     pub(crate) fn has_claimable(&self, epoch: Epoch) -> bool {
-        self.gaps.iter().any(|gap| gap.state == GapState::Open && is_claimable(gap, epoch, &self.living))
+        self.sheet.gaps().any(|gap| gap.state == GapState::Open && is_claimable(gap, epoch, &self.living))
     }
 
     /// Whether a gap was ever filled.
     pub(crate) fn has_filled(&self) -> bool {
-        self.gaps.iter().any(|gap| gap.state == GapState::Backfilled)
+        self.sheet.gaps().any(|gap| gap.state == GapState::Backfilled)
     }
 
     /// Whether claims of more than one token have covered something.
     pub(crate) fn has_pieces_of_two_tokens(&self) -> bool {
-        self.covered.windows(2).any(|two| two[0].epoch.token != two[1].epoch.token)
+        self.in_order().windows(2).any(|two| two[0].epoch.token != two[1].epoch.token)
     }
 
     /// Compares what is stored with what happened.
     pub(crate) fn check(&self, script: &Script, happened: usize) -> Held {
-        for (i, piece) in self.covered.iter().enumerate() {
-            let later = self.covered.iter().skip(i + 1).map(|p| p.span);
+        let covered = self.in_order();
+        for (i, piece) in covered.iter().enumerate() {
+            let later = covered.iter().skip(i + 1).map(|p| p.span);
             if later.chain(self.unproven()).any(|other| piece.span.overlaps(other)) {
                 return Err(Rule::Disjoint);
             }
         }
         let (Some(edge), Some(first)) = (
             self.edge,
-            self.covered.iter().map(|p| p.span.from).chain(self.gaps.iter().map(|g| g.span.from)).min(),
+            covered.iter().map(|p| p.span.from).chain(self.sheet.gaps().map(|g| g.span.from)).min(),
         ) else {
             return Ok(());
         };
@@ -413,8 +314,8 @@ impl Ledger {
                 // The first block is a border, and so is the edge. Known limit: an answer may begin in the middle of the
                 // block at which a gap begins or ends, and the gap is closed with that block all the same.
                 let filled = |time| {
-                    let is_border = |g: &Gap| g.span.from == time || g.span.to == time;
-                    self.gaps.iter().any(|g| g.state == GapState::Backfilled && is_border(g))
+                    let is_border = |g: &Gap<()>| g.span.from == time || g.span.to == time;
+                    self.sheet.gaps().any(|g| g.state == GapState::Backfilled && is_border(g))
                 };
                 let settled = script.traded(happened).filter(|t| first < t.time && t.time < edge);
                 for trade in settled.filter(|t| !filled(t.time)) {
@@ -424,13 +325,16 @@ impl Ledger {
                     }
                 }
                 for ((time, _), row) in &self.rows {
-                    if self.unproven().any(|gap| gap.from < *time && *time < gap.to) {
+                    // What was doubted on both sides of a block is one gap, and the block is covered by itself.
+                    let block = Span { from: *time, to: *time };
+                    let is_alone = covered.iter().any(|p| p.epoch == row.epoch && p.span == block);
+                    if !is_alone && self.unproven().any(|gap| gap.from < *time && *time < gap.to) {
                         return Err(Rule::Disjoint);
                     }
                     // Known limit: trades that are not newer than the oldest block that a process has read of the store are
                     // written down all the same, since the exchange's clock may have been set back.
                     let is_own = |p: &Piece| p.epoch == row.epoch && p.span.contains(*time);
-                    if first < *time && !self.covered.iter().any(is_own) {
+                    if first < *time && !covered.iter().any(is_own) {
                         return Err(Rule::OwnPiece);
                     }
                 }
@@ -454,6 +358,6 @@ impl Ledger {
 }
 
 /// Whether no living session but the holder of `epoch` has claimed the gap.
-fn is_claimable(gap: &Gap, epoch: Epoch, living: &BTreeSet<Token>) -> bool {
+fn is_claimable(gap: &Gap<()>, epoch: Epoch, living: &BTreeSet<Token>) -> bool {
     gap.claim.is_none_or(|claim| claim == epoch || !living.contains(&claim.token))
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use hl_core::ledger::sheet::Stamp;
 use hl_core::ledger::{Ack, Batch, Cause, Change, Span};
 use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs, Token};
 use hl_store::rules;
@@ -16,7 +17,7 @@ use crate::ledger::{self, Wanted};
 use crate::rows;
 use crate::schema::STREAMS;
 use crate::session::Work;
-use crate::sheet::{Put, Sheet, Stamp};
+use crate::sheet::{Put, Sheet};
 use crate::tx::Tx;
 
 /// A batch to be committed.
@@ -59,7 +60,7 @@ impl Work for Commit {
         sheets.extend(ledger::load(tx, &wanted).await?);
         for (stream, hole) in holes {
             if let Some(sheet) = sheets.get_mut(&stream) {
-                sheet.ask(hole, Cause::StoreLost);
+                sheet.open_unknown(hole, Cause::StoreLost);
             }
         }
         let mut first_covered = BTreeMap::new();
@@ -102,7 +103,7 @@ impl Work for Commit {
             let leased = batch.leased().into_iter().filter(|stream| !superseded.contains(stream));
             let now = tx.now;
             tx.known.learn_leases(leased.map(|stream| (stream, Sheet::new(stream, now))));
-            tx.known.learn(sheets, batch.token);
+            tx.known.learn(sheets, batch.token, now);
         }
         ack.superseded = superseded.into_iter().collect();
         Ok(ack)

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hl_core::ledger::Change;
-use hl_core::{StreamKey, Token};
+use hl_core::{StreamKey, TimeMs, Token};
 
 use crate::sheet::Sheet;
 
@@ -38,10 +38,10 @@ impl Known {
     }
 
     /// What is stored once the transaction is committed.
-    pub(crate) fn learn(&mut self, sheets: BTreeMap<StreamKey, Sheet>, own: Token) {
+    pub(crate) fn learn(&mut self, sheets: BTreeMap<StreamKey, Sheet>, own: Token, now: TimeMs) {
         for (stream, sheet) in sheets {
             if let Some(known) = self.0.get_mut(&stream) {
-                *known = sheet.settled(own);
+                *known = sheet.settled(own, now);
             }
         }
     }

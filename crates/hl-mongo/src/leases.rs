@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use hl_core::ledger::sheet::Parts;
 use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::store::{Leases, RECENT_MS, Recent, StreamStart};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
-use hl_store::rules::Pieces;
 use mongodb::bson::{Document, doc};
 
 use crate::documents::{Read, date, date_or_null};
@@ -151,7 +151,7 @@ impl Work for Ask {
         let span = Span { from: span.from, to };
         let mut sheets = one(tx, stream, span).await?;
         if let Some(sheet) = sheets.get_mut(&stream) {
-            sheet.ask(span, cause);
+            sheet.open_unknown(span, cause);
         }
         ledger::store(tx, &sheets).await?;
         Ok(Some(to))
@@ -173,7 +173,7 @@ pub(crate) struct Claim {
     pub(crate) stream: StreamKey,
     pub(crate) span: Span,
     pub(crate) epoch: Epoch,
-    pub(crate) pieces: Pieces,
+    pub(crate) parts: Parts,
 }
 
 #[async_trait]
@@ -184,7 +184,7 @@ impl Work for Claim {
         let living: Vec<_> = tx.living().await?.keys().copied().collect();
         let mut sheets = one(tx, self.stream, self.span).await?;
         let claimed = match sheets.get_mut(&self.stream) {
-            Some(sheet) => sheet.claim(self.span, self.epoch, self.pieces, |token| living.contains(&token)),
+            Some(sheet) => sheet.claim(self.span, self.epoch, self.parts, |token| living.contains(&token)),
             None => Vec::new(),
         };
         ledger::store(tx, &sheets).await?;

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use hl_core::ledger::sheet::{Piece, PieceKey};
 use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::{Epoch, Origin, StreamKey, TimeMs};
 use hl_store::rules;
 use mongodb::Database;
+use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
 use crate::archive;
@@ -14,7 +16,7 @@ use crate::error::MongoError;
 use crate::reading::{AT_LENGTH, SOON};
 use crate::rows::{self, Bar};
 use crate::schema::{COVERAGE, GAPS};
-use crate::sheet::{Before, Gap, Piece, PieceKey, Sheet};
+use crate::sheet::{Before, Gap, Sheet};
 use crate::tx::Tx;
 
 /// What of a stream's ledger is needed.
@@ -134,7 +136,10 @@ pub(crate) async fn store(tx: &mut Tx<'_>, sheets: &BTreeMap<StreamKey, Sheet>) 
     let (mut gaps, mut pieces, mut gone, mut bars) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut gone_gaps = Vec::new();
     for (stream, sheet) in sheets {
-        gaps.extend(sheet.changed_gaps().map(|gap| put(doc! { "_id": gap.id }, gap_document(*stream, gap))));
+        gaps.extend(sheet.changed_gaps().map(|gap| {
+            let id = gap.id.unwrap_or_default();
+            put(doc! { "_id": id }, gap_document(*stream, id, gap))
+        }));
         gone_gaps.extend(sheet.gone_gaps().map(|id| doc! { "q": { "_id": id }, "limit": 1 }));
         for ((epoch, origin, from), before, piece) in sheet.changed_pieces() {
             let id = piece_id(*stream, from, origin, epoch);
@@ -203,9 +208,9 @@ pub(crate) fn piece_document(
     }
 }
 
-fn gap_document(stream: StreamKey, gap: &Gap) -> Document {
+fn gap_document(stream: StreamKey, id: ObjectId, gap: &Gap) -> Document {
     doc! {
-        "_id": gap.id, "stream": stream.to_string(), "from": date(gap.span.from), "to": date(gap.span.to),
+        "_id": id, "stream": stream.to_string(), "from": date(gap.span.from), "to": date(gap.span.to),
         "cause": gap.cause.as_str(), "state": gap.state.as_str(), "opened_at": date(gap.opened_at),
         "closed_at": date_or_null(gap.closed_at), "claim": gap.claim.map(hl_core::Epoch::to_i64),
     }
@@ -215,7 +220,7 @@ fn gap_document(stream: StreamKey, gap: &Gap) -> Document {
 pub(crate) fn gap(document: &Document) -> Result<(StreamKey, Gap), MongoError> {
     let read = Read::of(GAPS, document);
     let gap = Gap {
-        id: document.get_object_id("_id").map_err(|_| read.wrong("_id"))?,
+        id: Some(document.get_object_id("_id").map_err(|_| read.wrong("_id"))?),
         span: read.span()?,
         cause: read.word("cause", Cause::parse)?,
         state: read.word("state", GapState::parse)?,

@@ -2,8 +2,8 @@
 //! writer.
 //!
 //! [`MongoStore`] is a session that writes, [`MongoInspect`] reads. Every session has one document, its *lease*, and every
-//! batch is one transaction with it, so that the server itself refuses a writer whose lease was taken away. The pure part,
-//! what a batch does to the ledger of a stream, is in `sheet`; the shape of rows in `rows`.
+//! batch is one transaction with it, so that the server itself refuses a writer whose lease was taken away. What a
+//! batch does to the ledger of a stream is decided by [`hl_core::ledger::sheet`]; `sheet` adds its bars, `rows` is the shape of rows.
 //!
 //! The server has to be a replica set, of one member if need be. A standalone server has no transactions: it serves one
 //! process at a time.

@@ -6,13 +6,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hl_core::alert::Alert;
 use hl_core::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
+use hl_core::ledger::sheet::Parts;
 use hl_core::ledger::{Ack, Batch, Cause, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::{BoxFuture, Clock};
 use hl_core::statistics::Figure;
 use hl_core::store::{Leases, Living, Reservation, Store, StoreError, WeightLedger, note_of};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
-use hl_store::rules::Pieces;
 use mongodb::bson::doc;
 use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, WriteConcern};
 use mongodb::{Client, Database};
@@ -289,7 +289,7 @@ impl Store for MongoStore {
         span: Span,
         epoch: Epoch,
     ) -> BoxFuture<'_, Result<Vec<Span>, StoreError>> {
-        let claim = Claim { stream, span, epoch, pieces: Pieces::Inside };
+        let claim = Claim { stream, span, epoch, parts: Parts::Inside };
         Box::pin(self.write_among_the_living("claiming gaps", claim))
     }
 
@@ -299,7 +299,7 @@ impl Store for MongoStore {
         span: Span,
         epoch: Epoch,
     ) -> BoxFuture<'_, Result<Vec<Span>, StoreError>> {
-        let claim = Claim { stream, span, epoch, pieces: Pieces::Whole };
+        let claim = Claim { stream, span, epoch, parts: Parts::Whole };
         Box::pin(self.write_among_the_living("claiming gaps", claim))
     }
 

@@ -199,7 +199,7 @@ fn covered(document: &Document) -> Result<CoverageRow, MongoError> {
 fn gap(document: &Document) -> Result<GapEntry, MongoError> {
     let (stream, gap) = ledger::gap(document)?;
     Ok(GapEntry {
-        id: Cell::Text(gap.id.to_hex()),
+        id: Cell::Text(gap.id.map(ObjectId::to_hex).unwrap_or_default()),
         stream,
         span: gap.span,
         cause: gap.cause,

@@ -21,23 +21,6 @@ pub const WINDOW_MS: i64 = 60_000;
 /// More bars than the exchange keeps are not looked at.
 const MOST_BARS: usize = 5_000;
 
-/// Which pieces of gaps a claim takes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Pieces {
-    /// What lies inside: a gap that sticks out is split.
-    Inside,
-    /// Whole gaps only: one that sticks out is left alone.
-    Whole,
-}
-
-impl Pieces {
-    /// What is taken of a gap by a claim on `span`.
-    #[must_use]
-    pub fn of(self, borders: Borders, gap: Span, span: Span) -> Option<Span> {
-        borders.part(gap, span).filter(|part| self == Self::Inside || *part == gap)
-    }
-}
-
 /// Before which time everything of a stream is settled, with its edge, or where its ledger ends.
 #[must_use]
 pub fn settled(edge: Option<TimeMs>, before: TimeMs) -> TimeMs {

@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use hl_core::alert::Alert;
 use hl_core::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
+use hl_core::ledger::sheet::Parts;
 use hl_core::ledger::{Ack, Batch, Cause, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::{BoxFuture, Clock};
@@ -45,7 +46,6 @@ pub use inspect::SqliteInspect;
 use session::{Scope, Session};
 
 use crate::Import;
-use crate::rules::Pieces;
 use crate::writer::{Worker, Writer};
 
 /// How long opening is tried again where the file is busy.
@@ -223,7 +223,7 @@ impl Store for SqliteStore {
         span: Span,
         epoch: Epoch,
     ) -> BoxFuture<'_, Result<Vec<Span>, StoreError>> {
-        Box::pin(self.write("claiming gaps", move |scope| scope.claim(stream, span, epoch, Pieces::Inside)))
+        Box::pin(self.write("claiming gaps", move |scope| scope.claim(stream, span, epoch, Parts::Inside)))
     }
 
     fn claim_whole_gaps(
@@ -232,7 +232,7 @@ impl Store for SqliteStore {
         span: Span,
         epoch: Epoch,
     ) -> BoxFuture<'_, Result<Vec<Span>, StoreError>> {
-        Box::pin(self.write("claiming gaps", move |scope| scope.claim(stream, span, epoch, Pieces::Whole)))
+        Box::pin(self.write("claiming gaps", move |scope| scope.claim(stream, span, epoch, Parts::Whole)))
     }
 
     fn unclaim(&self, epoch: Epoch) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -4,6 +4,8 @@
 //! A [`Batch`] is everything that one transaction writes: rows, covered pieces, gaps and edges of some streams, in
 //! order, under one lease token. The time lines produce batches; stores apply them, all or nothing.
 
+pub mod sheet;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
