@@ -8,7 +8,7 @@ use std::fmt;
 pub enum Rule {
     /// Nothing is admitted without its claim (rule 1).
     Gate,
-    /// Epochs only grow and are never reused (rule 1).
+    /// Epochs only grow inside a session, and are never reused (rule 1).
     Epochs,
     /// At most one live claim a stream that the store accepts (rules 1 and 8).
     OneOwner,
@@ -63,7 +63,7 @@ impl Rule {
     pub const fn words(self) -> &'static str {
         match self {
             Self::Gate => "nothing is admitted without its claim",
-            Self::Epochs => "epochs only grow and are never reused",
+            Self::Epochs => "epochs only grow inside a session, and are never reused",
             Self::OneOwner => "at most one live claim a stream that the store accepts",
             Self::Proof => "a socket owns a stream only while its run is up and has proved itself",
             Self::Calm => "a proven owner is not moved without a reason",

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Token(pub u32);
 
-/// The epoch of a claim: lease token, then a number local to the holder. Within a session it orders by age; it is never
-/// reused.
+/// The epoch of a claim: lease token, then a number local to the holder. It is never reused. Within a session it orders by age;
+/// claims of different sessions are not ordered by it, since a stream may go back to a session that began earlier. What orders
+/// the claims of a stream is where their pieces lie on its time line.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Epoch {
     /// The token of the lease behind the claim.
@@ -20,10 +21,16 @@ pub struct Epoch {
 }
 
 impl Epoch {
-    /// One integer that orders as the epoch does; what the store keeps in its `epoch` columns.
+    /// One integer, unique as the epoch is; what the store keeps in its `epoch` columns.
     #[must_use]
     pub fn to_i64(self) -> i64 {
         (i64::from(self.token.0) << 32) | i64::from(self.local)
+    }
+
+    /// Whether this claim may have been given after the other one, as far as epochs tell.
+    #[must_use]
+    pub fn may_follow(self, other: Self) -> bool {
+        self.token != other.token || self.local > other.local
     }
 
     /// The inverse of [`Epoch::to_i64`].

@@ -186,7 +186,7 @@ impl<'a> LedgerCheck<'a> {
             // once more.
             let claim = piece.epoch == epoch
                 || self.is_state && self.is_timed
-                || self.is_bar && (piece.epoch > epoch || piece.source == Origin::Backfill);
+                || self.is_bar && (piece.epoch.may_follow(epoch) || piece.source == Origin::Backfill);
             holds && claim
         });
         if !is_claimed && self.edge.is_none_or(|edge| time < edge) {
@@ -234,5 +234,36 @@ impl<'a, T> Sweep<'a, T> {
         }
         self.open.retain(|piece| time <= (self.span)(piece).to);
         &self.open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hl_core::{Epoch, Token};
+
+    use super::*;
+
+    fn epoch(token: u32, local: u32) -> Epoch {
+        Epoch { token: Token(token), local }
+    }
+
+    #[test]
+    fn a_bar_may_be_proved_final_by_a_later_claim_and_by_no_earlier_one() {
+        let stream: StreamKey = "candle/BTC/1m".parse().unwrap();
+        let is_outside = |written: Epoch, covered: Epoch| {
+            let span = Span::new(TimeMs(0), TimeMs(60_000));
+            let pieces = [CoverageRow { stream, span, source: Origin::Ws, epoch: covered, rows: 1 }];
+            let mut check = LedgerCheck::new(stream, &pieces, &[], Some(TimeMs(120_000)));
+            check.see("BTC", TimeMs(0), Provenance { origin: Origin::Ws, epoch: written });
+            check.findings()[0].count > 0
+        };
+        assert!(!is_outside(epoch(2, 1), epoch(2, 1)));
+        assert!(!is_outside(epoch(2, 1), epoch(2, 4)));
+        assert!(is_outside(epoch(2, 4), epoch(2, 1)), "a claim does not prove what came after it");
+        assert!(!is_outside(epoch(1, 9), epoch(2, 1)));
+        assert!(
+            !is_outside(epoch(2, 1), epoch(1, 9)),
+            "the stream went back to the session that began earlier"
+        );
     }
 }
