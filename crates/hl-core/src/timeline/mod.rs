@@ -274,7 +274,8 @@ impl Timeline {
         // While it is still to be told of an earlier one, that goes on.
         let pending = self.live.and_then(|live| live.pause).or(self.pending.take());
         let pause = self.common.edge.zip(clock).map(|(edge, (now, begin))| {
-            pending.map_or(Pause { edge, begin, end: now.mono }, |pause| Pause { end: now.mono, ..pause })
+            let pause = Pause { edge, begin, end: now.mono, later: None };
+            pending.map_or(pause, |pause| Pause { end: now.mono, ..pause })
         });
         let (live, cause) = (self.live.as_ref(), grant.map(|grant| grant.cause));
         self.body.release(&mut self.common, live, cause, out);
@@ -295,7 +296,7 @@ impl Timeline {
             replay: Replay::Passed,
             promoting: grant.run.is_some(),
             edge: self.common.edge,
-            silent_ms: pause.and_then(Pause::ms),
+            silent_ms: clock.and_then(|(now, begin)| Some(now.mono - begin?.mono)),
             pause,
         });
         if let Some((now, _)) = clock {
@@ -333,10 +334,11 @@ impl Timeline {
     /// the stream: that is a pause as well.
     pub fn polled(&mut self, now: ClockReading, received: Option<ClockReading>) {
         let (Some(edge), Some(live)) = (self.common.edge, &mut self.live) else { return };
-        let is_timed = self.common.key.spec().timed && guard!(Late);
-        if is_timed && received.is_some() && live.pause.is_none_or(|pause| pause.is_old(now)) {
-            live.pause = Some(Pause { edge, begin: received, end: now.mono });
-        }
+        let Some(received) = received.filter(|_| self.common.key.spec().timed && guard!(Late)) else {
+            return;
+        };
+        let first = Pause { edge, begin: Some(received), end: now.mono, later: None };
+        live.pause = Some(live.pause.map_or(first, |pause| pause.polled(edge, received, now)));
     }
 
     /// Whether it is still to be told if the exchange's clock was set back in the last pause.

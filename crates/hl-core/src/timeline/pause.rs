@@ -24,6 +24,8 @@ pub(super) struct Pause {
     pub(super) begin: Option<ClockReading>,
     /// When it ended, on the monotonic clock, ms.
     pub(super) end: i64,
+    /// Edge and clock at a later answer, where there were several: what the pause begins with next.
+    pub(super) later: Option<(TimeMs, ClockReading)>,
 }
 
 /// The exchange's clock was set back in a pause. By either clock records may be missing.
@@ -51,9 +53,19 @@ impl Pause {
         self.begin.map(|begin| self.end - begin.mono)
     }
 
-    /// Whether it ended so long ago that a clock which was set back in it has been followed.
-    pub(super) fn is_old(self, now: ClockReading) -> bool {
-        now.mono - self.end >= FOLLOWED_MS && self.set_back(now).is_none()
+    /// The pause between answers, up to one that comes now. The last one was received at `received`, when the edge was at `edge`.
+    /// A clock that was set back is followed some time later, so the pause reaches as far back as that may be.
+    pub(super) fn polled(self, edge: TimeMs, received: ClockReading, now: ClockReading) -> Self {
+        let pause = Self { end: now.mono, ..self };
+        match self.later {
+            _ if pause.set_back(now).is_some() => pause,
+            Some((_, later)) if now.mono - later.mono < FOLLOWED_MS => pause,
+            Some((edge_then, later)) => {
+                Self { edge: edge_then, begin: Some(later), later: Some((edge, received)), ..pause }
+            }
+            None if now.mono - self.end < FOLLOWED_MS => Self { later: Some((edge, received)), ..pause },
+            None => Self { edge, begin: Some(received), ..pause },
+        }
     }
 
     /// Whether the clock, which is so far ahead of the monotonic one by now, was set back in it. Where it is not known how long
@@ -62,14 +74,16 @@ impl Pause {
         let at = ClockReading { mono: self.end, ..now }.exchange();
         let is_set_back = match self.begin {
             Some(begin) => {
-                begin.ahead.saturating_sub(now.ahead) >= CLOCK_MARGIN_MS + (self.end - begin.mono) / DRIFT
+                begin.ahead.saturating_sub(now.ahead) >= FALLS_MS + (now.mono - begin.mono) / DRIFT
             }
-            None => at < self.edge - CLOCK_MARGIN_MS,
+            None => at < self.edge - FALLS_MS,
         };
         let ms = self.ms().map_or(SET_BACK_MS, |ms| ms + CLOCK_MARGIN_MS);
+        // Of a quiet coin the edge lies long before the pause.
+        let begin = self.begin.map_or(self.edge, |begin| begin.exchange().max(self.edge));
         is_set_back.then(|| SetBack {
             new: Span::new(at - ms, at),
-            old: Span::new(self.edge, self.edge + ms),
+            old: Span::new(self.edge, begin + ms),
             now: now.exchange().max(at),
         })
     }
@@ -77,6 +91,8 @@ impl Pause {
 
 /// One ms of so many may be the monotonic clock's own fault.
 const DRIFT: i64 = 10_000;
+/// The estimate of the exchange's time may fall by less on its own, ms: what agrees within three seconds does not move it.
+const FALLS_MS: i64 = 3_500;
 /// A clock that is set back is followed within this time, ms.
 const FOLLOWED_MS: i64 = 30_000;
 /// What is known of the exchange's time may be so wrong, ms.
@@ -91,7 +107,7 @@ mod tests {
 
     fn pause(begin: Option<(i64, i64)>) -> Pause {
         let begin = begin.map(|(mono, ahead)| ClockReading { mono, ahead });
-        Pause { edge: TimeMs(1_010_000), begin, end: 14_000 }
+        Pause { edge: TimeMs(1_010_000), begin, end: 14_000, later: None }
     }
 
     fn set_back(pause: Pause, ahead: i64) -> Option<(Span, Span)> {

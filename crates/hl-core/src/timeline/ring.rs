@@ -126,11 +126,11 @@ impl Ring {
         let oldest = |(at, trades): &(usize, &Vec<Trade>)| (trades.iter().map(|t| t.time).min(), *at);
         let replay = trades.iter().enumerate().take(2).min_by_key(oldest).map(|(at, _)| at);
         let replay = replay.map(|at| trades.remove(at));
-        let mut stretch: Vec<_> = trades.into_iter().flatten().collect();
-        stretch.sort_by_key(|trade| trade.time);
         // Its newest trade may come once more by itself, and is not what the run goes on from.
         let is_replayed = |trade: &Trade| replay.iter().flatten().any(|other| other.key() == trade.key());
-        stretch.retain(|trade| !is_replayed(trade));
+        trades.retain(|frame| !frame.iter().all(is_replayed));
+        let mut stretch: Vec<_> = trades.into_iter().flatten().collect();
+        stretch.sort_by_key(|trade| trade.time);
         let stretches = replay.into_iter().chain([stretch]).filter(|trades| !trades.is_empty());
         others.extend(stretches.map(|trades| Content::Frame(Records::Trades(trades))));
         started.into_iter().chain(dropped).chain(others)
@@ -182,6 +182,21 @@ mod tests {
         ring.forget(TimeMs(15));
         let kept: Vec<_> = ring.into_contents().collect();
         assert_eq!(kept, [frame(&[10, 20, 30]), frame(&[40])]);
+    }
+
+    #[test]
+    fn the_newest_trade_of_a_replay_that_comes_again_by_itself_is_dropped_and_one_that_brings_another_is_a_proof()
+     {
+        let frame = |times: &[i64]| {
+            Content::Frame(Records::Trades(times.iter().map(|time| trade(*time, 1)).collect()))
+        };
+        let kept = |frames: &[&[i64]]| -> Vec<_> {
+            let mut ring = Ring::new(RunId::first(1));
+            frames.iter().for_each(|times| _ = ring.push(frame(times)));
+            ring.into_contents().collect()
+        };
+        assert_eq!(kept(&[&[10, 20], &[20], &[30]]), [frame(&[10, 20]), frame(&[30])]);
+        assert_eq!(kept(&[&[10, 20], &[20, 30]]), [frame(&[10, 20]), frame(&[20, 30])]);
     }
 
     #[test]

@@ -678,3 +678,100 @@ fn a_clock_that_is_set_back_between_two_polls_leaves_what_it_hid_in_a_gap() {
         assert!(expected.iter().all(|time| missing.contains(time)), "{by}: {missing:?}");
     }
 }
+
+#[test]
+fn a_standby_that_was_mute_for_seconds_joins_over_no_hole_of_its_own() {
+    let mut erring = Erring::live(30_000);
+    let standby = RunId::second(1);
+    let reading = |mono| ClockReading { mono, ahead: 0 };
+    let replay = erring.newest(10);
+    erring.started(standby, 30_050);
+    erring.frame(standby, &replay);
+    let both = erring.happen(&[30_500, 31_000]);
+    erring.frame(standby, &both);
+    erring.frame(ONE(1), &both);
+    // The standby's frames are lost from here on, and then the owner's socket dies.
+    for time in [34_000, 37_000] {
+        let block = erring.happen(&[time]);
+        erring.frame(ONE(1), &block);
+    }
+    erring.line.clock(reading(37_500), Some(reading(37_000)));
+    erring.give(Some(standby));
+    erring.happen(&[38_000, 39_000]);
+    for time in [40_000, 41_000] {
+        let block = erring.happen(&[time]);
+        erring.frame(standby, &block);
+    }
+    assert_eq!(erring.missing(), [38_000, 39_000], "in a gap");
+    assert_eq!(erring.gaps(), [(37_000, 40_000)]);
+}
+
+#[test]
+fn old_trades_that_come_once_more_inside_a_run_are_no_clock_that_is_set_back() {
+    let mut erring = Erring::live(30_000);
+    let old: Vec<_> =
+        erring.happened.iter().copied().filter(|t| (10_000..15_000).contains(&t.time.0)).collect();
+    erring.frame(ONE(1), &old);
+    assert_eq!((erring.gaps(), erring.line.relived_from()), (vec![], None));
+    // The socket dies before anything else comes.
+    erring.give(Some(ONE(2)));
+    erring.started(ONE(2), 30_050);
+    let replay = erring.newest(3);
+    erring.frame(ONE(2), &replay);
+    assert_eq!(erring.gaps(), []);
+}
+
+#[test]
+fn a_clock_that_is_set_back_between_polls_of_a_quiet_coin_hides_nothing_however_late_it_is_followed() {
+    let mut erring = Erring::live(30_000);
+    erring.give(None);
+    let reading = |mono, ahead| ClockReading { mono, ahead };
+    let mut received = reading(30_000, 0);
+    let mut poll = |erring: &mut Erring, mono: i64, ahead: i64, trades: &[Trade]| {
+        let mut out = Vec::new();
+        let now = reading(mono, ahead);
+        erring.line.polled(now, Some(received));
+        erring.line.follow_clock(now, &mut out);
+        erring.ledger.apply(out);
+        erring.answer(mono + ahead, trades);
+        received = now;
+    };
+    // Nothing is traded for so long that each poll ends a pause.
+    for mono in (36_000..=120_000).step_by(12_000) {
+        let newest = erring.newest(3);
+        poll(&mut erring, mono, 0, &newest);
+    }
+    erring.happen(&[124_000, 124_200, 124_300]);
+    // 20 s back; and two polls more until that is known.
+    let new = |time: i64| time - 20_000;
+    for (mono, ahead) in [(132_000, 0), (140_000, 0), (148_000, -20_000), (156_000, -20_000)] {
+        // The first answer does not reach back to them, and the later ones join it.
+        let count = if mono == 132_000 { 3 } else { 8 };
+        for time in (mono - count * 1_000..mono).step_by(1_000) {
+            erring.happen(&[new(time)]);
+        }
+        let newest = erring.newest(if mono == 132_000 { 3 } else { 9 });
+        poll(&mut erring, mono, ahead, &newest);
+    }
+    let missing = erring.missing();
+    assert!(missing.starts_with(&[124_000, 124_200, 124_300]), "each in a gap: {missing:?}");
+}
+
+#[test]
+fn an_estimate_that_falls_a_little_convicts_no_pause() {
+    let mut erring = Erring::live(30_000);
+    let reading = |mono, ahead| ClockReading { mono, ahead };
+    erring.line.clock(reading(30_100, 3_000), Some(reading(30_000, 3_000)));
+    erring.give(Some(ONE(2)));
+    erring.started(ONE(2), 30_100);
+    let replay = erring.newest(3);
+    erring.frame(ONE(2), &replay);
+    let mut out = Vec::new();
+    erring.line.follow_clock(reading(600_000, 100), &mut out);
+    assert_eq!(out, []);
+    // And after a day a monotonic clock may be wrong by seconds itself.
+    erring.line.follow_clock(reading(86_400_000, -2_000), &mut out);
+    assert_eq!(out, []);
+    erring.line.follow_clock(reading(86_400_000, -20_000), &mut out);
+    assert_ne!(out, []);
+}

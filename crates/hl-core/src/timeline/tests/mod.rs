@@ -118,6 +118,8 @@ enum Act {
     Arrive,
     /// The process dies and starts again from what is stored.
     Crash,
+    /// Nothing happens for longer than frames overtake each other, or a pause is held against the clock.
+    Quiet,
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -131,6 +133,7 @@ fn act() -> impl Strategy<Value = Act> {
         3 => any::<bool>().prop_map(|late| Act::Poll { late }),
         1 => Just(Act::Arrive),
         1 => Just(Act::Crash),
+        2 => Just(Act::Quiet),
     ]
 }
 
@@ -146,6 +149,13 @@ struct World {
     /// The run that is up, and the index of the first trade that it has not brought yet.
     socket: Option<(RunId, usize)>,
     late: Vec<(Epoch, Vec<Trade>, bool)>,
+    /// When the stream was last received by this process.
+    received: Option<i64>,
+}
+
+/// The exchange's clock is the monotonic one.
+fn reading(mono: i64) -> ClockReading {
+    ClockReading { mono, ahead: 0 }
 }
 
 const REPLAY: usize = 6;
@@ -167,11 +177,26 @@ impl World {
             run: 0,
             socket: None,
             late: Vec::new(),
+            received: None,
         }
     }
 
+    /// As the reader does: a clock that goes on is looked at with everything that comes.
     fn offer(&mut self, ticket: Ticket, content: Content) {
         let mut out = Vec::new();
+        let now = reading(self.now);
+        if self.line.stands(ticket) {
+            if let Content::Answer { .. } = &content {
+                self.line.polled(now, self.received.map(reading));
+            }
+            if let Some((_, newest)) = content.records().and_then(Records::extent) {
+                self.line.follow_clock(now, &mut out);
+                if now.exchange() - CLOCK_MARGIN_MS <= newest {
+                    self.line.clock_went_on();
+                }
+                self.received = Some(self.now);
+            }
+        }
         self.line.offer(ticket, content, &NoWitness, &mut out);
         self.ledger.apply(out);
     }
@@ -180,6 +205,7 @@ impl World {
         self.local += 1;
         let epoch = Epoch { token: Token(self.token), local: self.local };
         let mut out = Vec::new();
+        self.line.clock(reading(self.now), self.received.map(reading));
         self.line.handover(Some(Grant { epoch, source, run, cause: Cause::Outage }), &NoWitness, &mut out);
         self.ledger.apply(out);
     }
@@ -246,7 +272,7 @@ impl World {
             }
             Act::Crash => {
                 self.token += 1;
-                self.socket = None;
+                (self.socket, self.received) = (None, None);
                 let edge = self.ledger.edge;
                 let at_edge = |r: &&(i64, u64)| Some(TimeMs(r.0)) == edge;
                 let keys = self.ledger.rows.iter().filter(at_edge).map(|r| (TimeMs(r.0), r.1)).collect();
@@ -254,6 +280,7 @@ impl World {
                 let stream = StreamKey::Trades(coin());
                 self.line = Timeline::new(StreamStart { stream, edge, recent });
             }
+            Act::Quiet => self.now += 6_000,
         }
     }
 

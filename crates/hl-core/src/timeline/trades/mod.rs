@@ -88,7 +88,7 @@ impl Trades {
                 Tally::default()
             }
             Content::Frame(Records::Trades(trades)) => {
-                let newest = trades.iter().map(|t| t.time).max();
+                let Some(newest) = trades.iter().map(|t| t.time).max() else { return Tally::default() };
                 // The newest trade of a replay may come once more by itself.
                 let is_replay = match live.replay {
                     Replay::Awaited => true,
@@ -96,7 +96,7 @@ impl Trades {
                     Replay::Passed => false,
                 };
                 let tally = self.run(common, live, trades, out);
-                if let (true, Some(newest), Some(at)) = (is_replay, newest, live.heard_at)
+                if let (true, Some(at)) = (is_replay, live.heard_at)
                     && newest < at - YOUNG_MS
                     && guard!(Replay)
                 {
@@ -151,7 +151,9 @@ impl Trades {
         if self.known.is_before_all(last) && last < edge - OVERTAKEN_MS && guard!(Late) {
             self.reach_back(live, first, edge, out);
         }
-        if Self::goes_back(live, ends, last, edge) {
+        let goes_back = self.goes_back(live, &trades, edge);
+        let joins = live.unproven.is_none() || self.joins(live, &trades, from, edge);
+        if goes_back {
             self.go_back(first, last);
         }
         live.reached = Some(live.reached.map_or(last, |reached| reached.max(last)));
@@ -167,7 +169,7 @@ impl Trades {
                 }
                 Tally { late, ..Tally::default() }
             }
-            Some(cause) if !self.joins(live, &trades, from, edge) => {
+            Some(cause) if !joins => {
                 self.fill(common, live, &trades, from, out);
                 self.apart(common, live, trades, cause, ends, out)
             }

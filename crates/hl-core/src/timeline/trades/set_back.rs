@@ -8,23 +8,23 @@
 
 use super::Trades;
 use crate::ledger::{Cause, Change, Span};
+use crate::record::Trade;
 use crate::seeded::guard;
 use crate::timeline::{Common, Live, OVERTAKEN_MS, SET_BACK_MS, SetBack};
 use crate::{Records, TimeMs};
 
 impl Trades {
-    /// Whether a stretch that ends at `last` says that the clock was set back, also where no trade of it is news: it lies in a
-    /// gap of the first time. What replays and promoted runs bring may be old.
-    pub(super) fn goes_back(live: &Live, ends: Option<Span>, last: TimeMs, edge: TimeMs) -> bool {
-        let is_behind = |time: TimeMs| last < time - OVERTAKEN_MS && guard!(Late);
-        match live.grant.run {
-            Some(_) if ends.is_some() => false,
-            Some(_) => {
-                let is_overtaken = !live.promoting && live.reached.is_some_and(is_behind);
-                is_overtaken || live.pause.is_some() && is_behind(edge)
-            }
+    /// Whether a stretch says that the clock was set back, also where all of it lies in a gap of the first time: a run goes on
+    /// behind what it has brought, or what is asked for now does. What is stored may be old trades that come once more, and so may
+    /// what replays and promoted runs bring.
+    pub(super) fn goes_back(&self, live: &Live, trades: &[Trade], edge: TimeMs) -> bool {
+        let (Some(last), true) = (trades.last().map(|trade| trade.time), guard!(Late)) else { return false };
+        let is_behind = |time: TimeMs| last < time - OVERTAKEN_MS;
+        let says_so = match live.grant.run {
+            Some(_) => !live.promoting && live.reached.is_some_and(is_behind),
             None => is_behind(edge) && live.heard_at.is_some_and(|asked| asked < edge - OVERTAKEN_MS),
-        }
+        };
+        says_so && trades.iter().any(|trade| !self.known.has(trade))
     }
 
     /// The exchange lives the time since `first` once more. What is lived once more already may be set back again.
