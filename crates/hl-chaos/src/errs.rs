@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 pub(crate) const ARRIVED_MS: i64 = 10_000;
 
 /// One thing that the exchange says wrong, and whether its sockets die with it.
-/// `bars_show`: what trades lack.
+/// `bars_show`: bars stand beside the trades, and show what those lack.
 pub(crate) fn draw(rng: &mut Rng, streams: &[StreamKey], bars_show: bool) -> (Fault, bool) {
     let stream = rng.choice(streams.iter().copied());
     let some = rng.bool().then_some(stream).flatten();
@@ -40,8 +40,8 @@ pub(crate) fn draw(rng: &mut Rng, streams: &[StreamKey], bars_show: bool) -> (Fa
         4 => lasting(metadata(rng, stream)),
         5 => lasting(FaultKind::StaleReplay { stream: None, behind_ms: rng.u64(500..20_000) }),
         6 => Fault::times(stamped_ahead(rng, some), rng.u64(1..4)),
-        // Blocks come every 70 ms: hardly any time is that of two blocks. A bar that is lived twice changes after it was final.
-        7 if bars_show => {
+        // Blocks come every 70 ms: hardly any time is that of two blocks.
+        7 => {
             let blocks = rng.i64(10..1_200);
             Fault::new(FaultKind::Clock { by_ms: -(blocks * 70 + 1 + blocks % 69) })
         }

@@ -96,7 +96,7 @@ fn only_bars_show(step: &Step) -> bool {
 }
 
 /// Whether the bars of a coin are collected beside its trades, so that they show what [`only_bars_show`].
-fn bars_show(streams: &[StreamKey]) -> bool {
+pub(crate) fn bars_show(streams: &[StreamKey]) -> bool {
     let barred = |coin| streams.iter().any(|s| s.kind() == Kind::Candle && s.coin() == Some(coin));
     let trades = streams.iter().filter(|s| s.kind() == Kind::Trades);
     trades.filter_map(|s| s.coin()).any(barred)
