@@ -11,6 +11,8 @@
 //!   voice and an answer alike;
 //! - back: two such answers say the same, and no stream speaks for the estimate meanwhile.
 //!
+//! Before the time is known, the system clock is one more word, and where it is wrong by seconds three have to say the same.
+//!
 //! Whether to ask is said by [`ExchangeTime::asks`].
 
 mod pulse;
@@ -144,7 +146,7 @@ impl ExchangeTime {
         let mut word = Word { stamp, offset, mono, ahead: None };
         match self.learnt() {
             None => {
-                if apart(system, offset) <= NEARLY_MS || self.second(offset).is_some() {
+                if apart(system, offset) <= NEARLY_MS || self.agreeing(offset).count() >= 2 {
                     self.learn(offset, mono);
                 }
             }
@@ -189,7 +191,7 @@ impl ExchangeTime {
         let agrees = |other: i64| apart(other, offset) <= AGREE_MS;
         let Some(known) = self.learnt() else {
             let twice = before.is_some_and(|before| agrees(before.offset));
-            if twice || apart(system, offset) <= NEARLY_MS || self.reaches(offset, mono).is_some() {
+            if twice || apart(system, offset) <= NEARLY_MS || self.agreeing(offset).count() >= 3 {
                 self.learn(offset, mono);
                 self.answers_near = true;
             }
@@ -321,18 +323,18 @@ impl ExchangeTime {
         self.current = Some(self.current.map_or(offset, |best| best.max(offset)));
     }
 
-    /// The highest word near `offset`: of the other voices, of the same voice before, or of the answer.
-    fn second(&self, offset: i64) -> Option<i64> {
+    /// The words near `offset`: of the other voices, of the same voice before, and of the answer.
+    fn agreeing(&self, offset: i64) -> impl Iterator<Item = i64> {
         let words = self.words.iter().flatten().filter(|word| word.ahead.is_none()).map(|word| word.offset);
         let words = words.chain(self.answered.map(|answered| answered.offset));
-        words.filter(|other| apart(*other, offset) <= AGREE_MS).max()
+        words.filter(move |other| apart(*other, offset) <= AGREE_MS)
     }
 
-    /// The highest fresh word of a stream near `offset`.
-    fn reaches(&self, offset: i64, mono: i64) -> Option<i64> {
-        self.fresh(mono).map(|word| word.offset).filter(|other| apart(*other, offset) <= AGREE_MS).max()
+    fn second(&self, offset: i64) -> Option<i64> {
+        self.agreeing(offset).max()
     }
 
+    /// What a stream has said within the last seconds.
     fn fresh(&self, mono: i64) -> impl Iterator<Item = &Word> {
         self.words.iter().flatten().filter(move |word| mono - word.mono <= FRESH_MS)
     }

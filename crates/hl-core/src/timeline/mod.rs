@@ -310,10 +310,8 @@ impl Timeline {
                 Content::Started { at } => Content::Started { at: at.min(latest) },
                 content => content,
             };
-            let content = match self.common.edge {
-                Some(edge) => without_stale_states(content, self.common.key.kind(), edge, &mut tally),
-                None => content,
-            };
+            let after = self.common.edge.unwrap_or(TimeMs::MIN);
+            let content = states_between(content, self.common.key.kind(), after, latest, &mut tally);
             // What was dropped before a stale state is stale itself.
             if before > 0 && count(&content) == 0 && live.unproven == Some(Cause::Overload) {
                 live.unproven = unproven;
@@ -533,12 +531,14 @@ fn count(content: &Content) -> u64 {
     }
 }
 
-/// A state that waited in a ring while another source stored newer ones is history: it must not be stamped anew.
-fn without_stale_states(content: Content, kind: Kind, edge: TimeMs, tally: &mut Tally) -> Content {
+/// States that bear the time of their receipt, as they waited in a ring. One is history where another source has stored newer
+/// ones since: it must not be stamped anew. And one that came before the exchange had said what time it is may bear a time that
+/// is still to come.
+fn states_between(content: Content, kind: Kind, after: TimeMs, latest: TimeMs, tally: &mut Tally) -> Content {
     match content {
         Content::Frame(mut records) if matches!(kind, Kind::Mids | Kind::Context) => {
             let before = records.len();
-            records.retain_time(|time| time > edge);
+            records.retain_time(|time| after < time && time <= latest);
             tally.late += (before - records.len()) as u64;
             Content::Frame(records)
         }

@@ -434,6 +434,25 @@ fn mids_are_stored_on_change_and_stamps_never_go_back() {
 }
 
 #[test]
+fn a_mid_that_came_before_the_time_was_known_bears_no_time_that_is_to_come() {
+    use crate::record::Mid;
+    let mids = |time: i64| {
+        Content::Frame(Records::Mids(vec![Mid { coin: coin(), time: TimeMs(time), px: time.into() }]))
+    };
+    let hour = 3_600_000;
+    let start = StreamStart { stream: StreamKey::Mids, edge: Some(TimeMs(9_000)), recent: Recent::default() };
+    let mut line = Timeline::new(start);
+    let mut out = Vec::new();
+    // The system clock is an hour fast, and the exchange says what time it is before the run has settled.
+    line.offer(Ticket::Run(RunId::first(1)), mids(20_000 + hour), &NoWitness, &mut out);
+    line.clock(reading(23_000), None);
+    line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
+    assert_eq!(line.edge(), Some(TimeMs(9_000)));
+    line.offer(Ticket::Run(RunId::first(1)), mids(25_000), &NoWitness, &mut out);
+    assert_eq!(line.edge(), Some(TimeMs(25_000)), "{out:?}");
+}
+
+#[test]
 fn a_mid_that_waited_in_a_ring_is_not_stamped_anew() {
     use crate::record::Mid;
     let mids =
