@@ -312,6 +312,11 @@ impl Run<'_> {
 
     fn count(&mut self, stream: StreamKey, tally: &Tally) {
         self.outcome.compared += tally.truth;
+        // A bar that is lived twice changes after it was final, or after there was none: only the audit sees that.
+        let is_lived_twice = self.set_by_ms != 0 && stream.kind() == Kind::Candle;
+        if is_lived_twice && !bars_show(&self.plan.market.streams) {
+            return;
+        }
         if every_row_counts(stream) {
             self.outcome.lost += tally.count(Finding::Missing);
             self.outcome.unrecorded_gaps += tally.holes();
@@ -323,11 +328,6 @@ impl Run<'_> {
             ("different", Finding::Different),
             ("stored twice", Finding::Duplicate),
         ] {
-            // A bar that is lived twice changes after it was final, which only the audit sees.
-            let is_lived_twice = self.set_by_ms != 0 && stream.kind() == Kind::Candle;
-            if is_lived_twice && finding == Finding::Different && !bars_show(&self.plan.market.streams) {
-                continue;
-            }
             if let (count @ 1.., Some(first)) = (tally.count(finding), tally.first(finding)) {
                 let at = first.since(START);
                 self.problem(format!(

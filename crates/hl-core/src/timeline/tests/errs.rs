@@ -775,3 +775,27 @@ fn an_estimate_that_falls_a_little_convicts_no_pause() {
     erring.line.follow_clock(reading(86_400_000, -20_000), &mut out);
     assert_ne!(out, []);
 }
+
+#[test]
+fn after_a_restart_what_the_old_clock_may_have_shown_is_a_gap() {
+    let mut erring = Erring::live(30_000);
+    let (edge, recent) = (erring.line.edge(), recent_of(&erring));
+    erring.line = Timeline::new(StreamStart { stream: StreamKey::Trades(coin()), edge, recent });
+    // No process ran: the old clock showed ten seconds more, and the new one is eight behind the edge.
+    erring.happen(&[33_000, 36_000, 39_000, 21_800, 21_900]);
+    erring.give(Some(ONE(2)));
+    erring.started(ONE(2), 22_000);
+    let replay = erring.newest(2);
+    erring.frame(ONE(2), &replay);
+    for time in (22_050..=60_000).step_by(500) {
+        let block = erring.happen(&[time]);
+        erring.frame(ONE(2), &block);
+    }
+    assert!(erring.missing().starts_with(&[33_000, 36_000, 39_000]), "each in a gap");
+}
+
+/// What a process reads that begins anew, where nothing is a gap.
+fn recent_of(erring: &Erring) -> Recent {
+    let keys = erring.ledger.rows.iter().map(|(time, tid)| (TimeMs(*time), *tid)).collect();
+    Recent { since: Some(TimeMs(1_000)), is_all: true, keys, gaps: Vec::new() }
+}

@@ -267,6 +267,9 @@ impl Trades {
             live.unproven = Some(cause);
             return self.late(common, live, trades, ends, out);
         }
+        // After a restart nothing says for how long the old clock went on.
+        let is_behind = trades.last().is_some_and(|trade| trade.time < edge - OVERTAKEN_MS);
+        let passed = passed.or(is_behind.then_some(SET_BACK_MS));
         self.doubtful = self.doubtful.max(passed.map(|passed| (edge + passed, cause)));
         let tally = self.append(common, live, trades, edge, ends, out);
         self.relive(common, live, None, edge, out);
