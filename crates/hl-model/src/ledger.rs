@@ -281,7 +281,9 @@ impl Ledger {
 
     /// Whether a backfill would find something to claim.
     pub(crate) fn has_claimable(&self, epoch: Epoch) -> bool {
-        self.sheet.gaps().any(|gap| gap.state == GapState::Open && is_claimable(gap, epoch, &self.living))
+        self.sheet.gaps().any(|gap| {
+            gap.state == GapState::Open && gap.is_free(epoch, |token| self.living.contains(&token))
+        })
     }
 
     /// Whether a gap was ever filled.
@@ -355,9 +357,4 @@ impl Ledger {
         }
         Ok(())
     }
-}
-
-/// Whether no living session but the holder of `epoch` has claimed the gap.
-fn is_claimable(gap: &Gap<()>, epoch: Epoch, living: &BTreeSet<Token>) -> bool {
-    gap.claim.is_none_or(|claim| claim == epoch || !living.contains(&claim.token))
 }

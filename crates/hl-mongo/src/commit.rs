@@ -60,7 +60,7 @@ impl Work for Commit {
         sheets.extend(ledger::load(tx, &wanted).await?);
         for (stream, hole) in holes {
             if let Some(sheet) = sheets.get_mut(&stream) {
-                sheet.open_unknown(hole, Cause::StoreLost);
+                sheet.ledger.open_unknown(hole, Cause::StoreLost);
             }
         }
         let mut first_covered = BTreeMap::new();
@@ -182,11 +182,11 @@ impl Writing<'_> {
                 sheet.cover(*span, (*origin, *epoch), rows);
             }
             (Change::Final { span }, Some(sheet)) => sheet.set_final(*span, true),
-            (Change::GapOpened { span, cause }, Some(sheet)) => sheet.open_gap(*span, *cause),
+            (Change::GapOpened { span, cause }, Some(sheet)) => sheet.ledger.open_gap(*span, *cause),
             (Change::Doubted { span, cause }, Some(sheet)) => sheet.doubt(*span, *cause),
             (Change::Filled { epoch, origin, span, records }, Some(sheet)) => {
                 let stamp = (*origin, *epoch);
-                let parts = sheet.fill(*span, *epoch, is_alive);
+                let parts = sheet.ledger.fill(*span, *epoch, is_alive);
                 let borders = stream.spec().borders;
                 let part_at = |time| rules::part_at(borders, &parts, time);
                 let mut counts = vec![0; parts.len()];
@@ -205,15 +205,15 @@ impl Writing<'_> {
                         }
                         _ => count,
                     };
-                    sheet.insert_piece(part, stamp, rows);
+                    sheet.ledger.insert_piece(part, stamp, rows);
                 }
             }
             (Change::GapLost { span }, Some(sheet)) => {
                 let first = self.first_covered.get(&stream).copied().flatten();
-                sheet.lose(*span, self.batch.token, first, is_alive);
+                sheet.ledger.lose(*span, self.batch.token, first, is_alive);
             }
             (Change::GapUnreadable { span }, Some(sheet)) => {
-                sheet.rename(*span, self.batch.token, Cause::Undecodable, is_alive);
+                sheet.ledger.rename(*span, self.batch.token, Cause::Undecodable, is_alive);
             }
             // Every change but rows and edges has a sheet.
             (_, None) => {}

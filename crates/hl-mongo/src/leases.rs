@@ -151,7 +151,7 @@ impl Work for Ask {
         let span = Span { from: span.from, to };
         let mut sheets = one(tx, stream, span).await?;
         if let Some(sheet) = sheets.get_mut(&stream) {
-            sheet.open_unknown(span, cause);
+            sheet.ledger.open_unknown(span, cause);
         }
         ledger::store(tx, &sheets).await?;
         Ok(Some(to))
@@ -184,7 +184,9 @@ impl Work for Claim {
         let living: Vec<_> = tx.living().await?.keys().copied().collect();
         let mut sheets = one(tx, self.stream, self.span).await?;
         let claimed = match sheets.get_mut(&self.stream) {
-            Some(sheet) => sheet.claim(self.span, self.epoch, self.parts, |token| living.contains(&token)),
+            Some(sheet) => {
+                sheet.ledger.claim(self.span, self.epoch, self.parts, |token| living.contains(&token))
+            }
             None => Vec::new(),
         };
         ledger::store(tx, &sheets).await?;

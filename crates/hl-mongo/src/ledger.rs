@@ -112,14 +112,14 @@ pub(crate) async fn load_pieces(
         for document in tx.find(GAPS, doc! { "$or": with_gaps }, doc! {}).await? {
             let (stream, gap) = gap(&document)?;
             if let Some(sheet) = sheets.get_mut(&stream) {
-                sheet.know_gap(gap);
+                sheet.ledger.know_gap(gap);
             }
         }
     }
     for document in tx.find(COVERAGE, doc! { "$or": any }, doc! {}).await? {
         let (stream, key, piece) = piece(&document)?;
         if let Some(sheet) = sheets.get_mut(&stream) {
-            sheet.know_piece(key, piece);
+            sheet.ledger.know_piece(key, piece);
         }
     }
     Ok(sheets)
@@ -136,11 +136,11 @@ pub(crate) async fn store(tx: &mut Tx<'_>, sheets: &BTreeMap<StreamKey, Sheet>) 
     let (mut gaps, mut pieces, mut gone, mut bars) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut gone_gaps = Vec::new();
     for (stream, sheet) in sheets {
-        gaps.extend(sheet.changed_gaps().map(|gap| {
+        gaps.extend(sheet.ledger.changed_gaps().map(|gap| {
             let id = gap.id.unwrap_or_default();
             put(doc! { "_id": id }, gap_document(*stream, id, gap))
         }));
-        gone_gaps.extend(sheet.gone_gaps().map(|id| doc! { "q": { "_id": id }, "limit": 1 }));
+        gone_gaps.extend(sheet.ledger.gone_gaps().map(|id| doc! { "q": { "_id": id }, "limit": 1 }));
         for ((epoch, origin, from), before, piece) in sheet.changed_pieces() {
             let id = piece_id(*stream, from, origin, epoch);
             match piece {

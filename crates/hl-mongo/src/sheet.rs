@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
-use hl_core::ledger::sheet::{self, Parts, Piece, PieceKey, Stamp};
+use hl_core::ledger::sheet::{self, Piece, PieceKey, Stamp};
 use hl_core::ledger::{Cause, Change, Span};
 use hl_core::record::Candle;
-use hl_core::{Epoch, StreamKey, TimeMs, Token};
+use hl_core::{StreamKey, TimeMs, Token};
 use mongodb::bson::oid::ObjectId;
 
 use crate::rows::Bar;
@@ -35,7 +35,8 @@ const BARS_IN_MIND: usize = 3;
 #[derive(Clone)]
 pub(crate) struct Sheet {
     stream: StreamKey,
-    ledger: sheet::Sheet<ObjectId>,
+    /// Its gaps and covered pieces.
+    pub(crate) ledger: sheet::Sheet<ObjectId>,
     bars: BTreeMap<TimeMs, Bar>,
     touched_bars: BTreeSet<TimeMs>,
     /// From which time on every bar is here; none where only some are.
@@ -127,16 +128,6 @@ impl Sheet {
         }
     }
 
-    /// A gap that is stored.
-    pub(crate) fn know_gap(&mut self, gap: Gap) {
-        self.ledger.know_gap(gap);
-    }
-
-    /// A covered piece that is stored.
-    pub(crate) fn know_piece(&mut self, key: PieceKey, piece: Piece) {
-        self.ledger.know_piece(key, piece);
-    }
-
     /// The bars that are stored, and from when on these are all.
     pub(crate) fn bring(&mut self, bars: BTreeMap<TimeMs, Bar>, from: Option<TimeMs>) {
         self.bars = bars;
@@ -149,48 +140,7 @@ impl Sheet {
         pieces.fold(span, Span::hull)
     }
 
-    pub(crate) fn open_gap(&mut self, span: Span, cause: Cause) {
-        self.ledger.open_gap(span, cause);
-    }
-
-    pub(crate) fn fill(&mut self, span: Span, epoch: Epoch, is_alive: impl Fn(Token) -> bool) -> Vec<Span> {
-        self.ledger.fill(span, epoch, is_alive)
-    }
-
-    pub(crate) fn lose(
-        &mut self,
-        span: Span,
-        token: Token,
-        first: Option<TimeMs>,
-        is_alive: impl Fn(Token) -> bool,
-    ) {
-        self.ledger.lose(span, token, first, is_alive);
-    }
-
-    pub(crate) fn rename(
-        &mut self,
-        span: Span,
-        token: Token,
-        cause: Cause,
-        is_alive: impl Fn(Token) -> bool,
-    ) {
-        self.ledger.rename(span, token, cause, is_alive);
-    }
-
-    pub(crate) fn claim(
-        &mut self,
-        span: Span,
-        epoch: Epoch,
-        wanted: Parts,
-        is_alive: impl Fn(Token) -> bool,
-    ) -> Vec<Span> {
-        self.ledger.claim(span, epoch, wanted, is_alive)
-    }
-
-    pub(crate) fn open_unknown(&mut self, span: Span, cause: Cause) {
-        self.ledger.open_unknown(span, cause);
-    }
-
+    /// Cuts covered pieces, and counts their bars anew.
     pub(crate) fn doubt(&mut self, span: Span, cause: Cause) {
         let bars = &self.bars;
         let Ok(is_cut) = self.ledger.doubt(span, cause, |span| Ok::<_, Infallible>(count(bars, span)));
@@ -199,13 +149,10 @@ impl Sheet {
         }
     }
 
+    /// Adds a piece to the coverage, with the bars that it gains.
     pub(crate) fn cover(&mut self, span: Span, stamp: Stamp, rows: u64) {
         let bars = &self.bars;
         let Ok(()) = self.ledger.cover(span, stamp, rows, |span| Ok::<_, Infallible>(count(bars, span)));
-    }
-
-    pub(crate) fn insert_piece(&mut self, span: Span, stamp: Stamp, rows: u64) {
-        self.ledger.insert_piece(span, stamp, rows);
     }
 
     /// Writes a version of a bar, where it is better than what is there.
@@ -236,16 +183,6 @@ impl Sheet {
     /// How many bars are stored from `span.from` to before `span.to`.
     pub(crate) fn count_bars(&self, span: Span) -> u64 {
         count(&self.bars, span)
-    }
-
-    /// Gaps that are new or changed.
-    pub(crate) fn changed_gaps(&self) -> impl Iterator<Item = &Gap> {
-        self.ledger.changed_gaps()
-    }
-
-    /// Gaps that are part of another one now.
-    pub(crate) fn gone_gaps(&self) -> impl Iterator<Item = ObjectId> {
-        self.ledger.gone_gaps()
     }
 
     /// Pieces that are new, changed, or gone.

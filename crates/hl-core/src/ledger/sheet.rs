@@ -34,6 +34,14 @@ pub struct Gap<Id> {
     pub id: Option<Id>,
 }
 
+impl<Id> Gap<Id> {
+    /// Whether no other living session has claimed it.
+    #[must_use]
+    pub fn is_free(&self, epoch: Epoch, is_alive: impl Fn(Token) -> bool) -> bool {
+        self.claim.is_none_or(|claim| claim == epoch || !is_alive(claim.token))
+    }
+}
+
 /// What makes a covered piece the same piece: its claim, and where it begins.
 pub type PieceKey = (Epoch, Origin, TimeMs);
 
@@ -204,7 +212,7 @@ impl<Id: Copy + Ord> Sheet<Id> {
     pub fn fill(&mut self, span: Span, epoch: Epoch, is_alive: impl Fn(Token) -> bool) -> Vec<Span> {
         let mut parts = Vec::new();
         for (at, gap) in self.near(span) {
-            if gap.state == GapState::Backfilled || !is_free(&gap, epoch, &is_alive) {
+            if gap.state == GapState::Backfilled || !gap.is_free(epoch, &is_alive) {
                 continue;
             }
             if let Some(part) = self.borders().part(gap.span, span) {
@@ -257,7 +265,8 @@ impl<Id: Copy + Ord> Sheet<Id> {
         }
     }
 
-    /// Calls open gaps inside `span` by a cause that was learnt meanwhile. They stay open, and whoever claimed them keeps them.
+    /// Calls open gaps inside `span` by a cause that was learnt meanwhile. They stay open, and each stays with the session that has
+    /// claimed it.
     pub fn rename(&mut self, span: Span, token: Token, cause: Cause, is_alive: impl Fn(Token) -> bool) {
         for (entry, part) in self.open_parts(span, token, is_alive) {
             if entry.1.cause != cause {
@@ -296,7 +305,7 @@ impl<Id: Copy + Ord> Sheet<Id> {
             let part = self.borders().part(gap.span, span);
             let part = part.filter(|part| wanted == Parts::Inside || *part == gap.span);
             if gap.state == GapState::Open
-                && is_free(&gap, epoch, &is_alive)
+                && gap.is_free(epoch, &is_alive)
                 && let Some(part) = part
             {
                 self.carve((at, gap), part, GapState::Open, Some(epoch));
@@ -428,11 +437,6 @@ impl<Id: Copy + Ord> Sheet<Id> {
         piece.rows += rows;
         self.touched.insert(key);
     }
-}
-
-/// Whether no other living session has claimed a gap.
-fn is_free<Id>(gap: &Gap<Id>, epoch: Epoch, is_alive: impl Fn(Token) -> bool) -> bool {
-    gap.claim.is_none_or(|claim| claim == epoch || !is_alive(claim.token))
 }
 
 #[cfg(test)]
