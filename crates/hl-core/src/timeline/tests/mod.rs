@@ -8,6 +8,7 @@ mod joins;
 mod pair;
 mod pauses;
 pub(super) mod records;
+mod set_back;
 mod states;
 
 use std::collections::{BTreeMap, BTreeSet};
