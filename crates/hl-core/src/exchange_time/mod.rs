@@ -204,7 +204,11 @@ impl ExchangeTime {
                 && self.near.is_none_or(|near| near < before.mono)
         });
         if is_ahead {
-            let says_so = |word: &Word| agrees(word.offset) && self.is_undisputed(word.ahead, mono);
+            let says_so = |word: &Word| {
+                let ahead =
+                    word.ahead.is_some_and(|since| self.is_undisputed(since, BETWEEN_ANSWERS_MS, mono));
+                ahead && agrees(word.offset)
+            };
             if agrees(system) || same.is_some() || self.fresh(mono).any(says_so) {
                 self.learn(offset, mono);
                 self.answers_near = true;
@@ -330,6 +334,7 @@ impl ExchangeTime {
         words.filter(move |other| apart(*other, offset) <= AGREE_MS)
     }
 
+    /// The highest of them.
     fn second(&self, offset: i64) -> Option<i64> {
         self.agreeing(offset).max()
     }
@@ -339,17 +344,16 @@ impl ExchangeTime {
         self.words.iter().flatten().filter(move |word| mono - word.mono <= FRESH_MS)
     }
 
-    /// Whether a voice has been ahead of the estimate for seconds, since then, and no stream has spoken for it meanwhile.
-    fn is_undisputed(&self, since: Option<i64>, mono: i64) -> bool {
-        since.is_some_and(|since| {
-            mono - since >= BETWEEN_ANSWERS_MS && self.near.is_none_or(|near| near < since)
-        })
+    /// Whether a voice that has been ahead of the estimate since then has been so for long enough, and no stream has spoken for
+    /// the estimate meanwhile.
+    fn is_undisputed(&self, since: i64, for_ms: i64, mono: i64) -> bool {
+        mono - since >= for_ms && self.near.is_none_or(|near| near < since)
     }
 
     /// What the time is, where what a voice has said since then, seconds ahead of what is known, is so.
     fn confirmed(&self, offset: i64, since: i64, known: i64, mono: i64, system: i64) -> Option<i64> {
         let answer = self.answered.filter(|answered| mono - answered.mono <= FRESH_MS);
-        let answer = answer.filter(|_| self.is_undisputed(Some(since), mono));
+        let answer = answer.filter(|_| self.is_undisputed(since, BETWEEN_ANSWERS_MS, mono));
         let second = [Some(system), answer.map(|answer| answer.offset)].into_iter().flatten();
         let second = second.filter(|other| apart(*other, offset) <= AGREE_MS).max();
         // It may be that a second word reaches it, and does not lie ahead itself.
@@ -359,8 +363,7 @@ impl ExchangeTime {
         }
         let is_opposed = self.answered.is_some_and(|a| a.mono >= since && apart(a.offset, known) <= AGREE_MS);
         let patience_ms = if is_opposed { PERSISTS_AGAINST_MS } else { PERSISTS_MS };
-        let persists = self.near.is_none_or(|near| near < since) && mono - since >= patience_ms;
-        persists.then_some(offset)
+        self.is_undisputed(since, patience_ms, mono).then_some(offset)
     }
 }
 

@@ -20,8 +20,8 @@ mod trades;
 #[cfg(test)]
 mod tests;
 
-pub use pause::{CLOCK_MARGIN_MS, ClockReading};
-use pause::{Pause, SET_BACK_MS, SetBack};
+pub use pause::ClockReading;
+use pause::{CLOCK_MARGIN_MS, Pause, SET_BACK_MS, SetBack};
 pub use reconcile::{Audited, NoWitness, Reconciler, Verdict, Witness};
 use ring::Ring;
 
@@ -155,6 +155,11 @@ impl Common {
         out.push(Change::GapOpened { span, cause });
     }
 
+    /// Whether a time lies in a remembered gap, or at its border.
+    fn is_missing(&self, time: TimeMs) -> bool {
+        self.holes.iter().any(|hole| hole.contains(time))
+    }
+
     /// What of the remembered gaps lies inside `span` is filled.
     fn fill(&mut self, span: Span) {
         self.holes = self.holes.iter().flat_map(|hole| unfilled(*hole, span)).collect();
@@ -270,7 +275,7 @@ impl Timeline {
         let clock = self.clock.take();
         // A run that began before the exchange had said what time it is bears the system clock's.
         let latest = clock.map_or(TimeMs::MAX, |(now, _)| now.exchange() + CLOCK_MARGIN_MS);
-        let clock = clock.filter(|_| self.common.key.spec().timed && guard!(Late));
+        let clock = clock.filter(|_| self.follows_clock());
         // While it is still to be told of an earlier one, that goes on.
         let pending = self.live.and_then(|live| live.pause).or(self.pending.take());
         let pause = self.common.edge.zip(clock).map(|(edge, (now, begin))| {
@@ -328,15 +333,52 @@ impl Timeline {
         self.clock = Some((now, received));
     }
 
-    /// An answer has come under the standing claim. Since the one before, when the clock said `received`, nothing was heard of
-    /// the stream: that is a pause as well.
-    pub fn polled(&mut self, now: ClockReading, received: Option<ClockReading>) {
-        let (Some(edge), Some(live)) = (self.common.edge, &mut self.live) else { return };
-        let Some(received) = received.filter(|_| self.common.key.spec().timed && guard!(Late)) else {
+    /// Whether what is about to be offered says something of the exchange's clock: [`Timeline::look_at_clock`] comes first then.
+    #[must_use]
+    pub fn looks_at_clock(&self, ticket: Ticket, content: &Content) -> bool {
+        self.stands(ticket)
+            && match content {
+                Content::Answer { .. } => self.follows_clock(),
+                content => self.awaits_clock() && content.records().is_some(),
+            }
+    }
+
+    /// Holds what comes under the standing claim against the exchange's clock. Since the stream was last received, when the clock
+    /// said `received`, nothing was heard of it where it is polled: that is a pause as well.
+    pub fn look_at_clock(
+        &mut self,
+        content: &Content,
+        now: ClockReading,
+        received: Option<ClockReading>,
+        out: &mut Vec<Change>,
+    ) {
+        if let Content::Answer { .. } = content {
+            self.polled(now, received);
+        }
+        let Some((_, newest)) = content.records().and_then(Records::extent) else { return };
+        self.follow_clock(now, out);
+        // It bears the time that the clock is believed to say, which went on in the pause.
+        if let Some(live) = &mut self.live
+            && now.exchange() - CLOCK_MARGIN_MS <= newest
+        {
+            live.pause = None;
+        }
+    }
+
+    fn polled(&mut self, now: ClockReading, received: Option<ClockReading>) {
+        let follows = self.follows_clock();
+        let (Some(edge), Some(live), Some(received)) =
+            (self.common.edge, &mut self.live, received.filter(|_| follows))
+        else {
             return;
         };
         let first = Pause { edge, begin: Some(received), end: now.mono, later: None };
         live.pause = Some(live.pause.map_or(first, |pause| pause.polled(edge, received, now)));
+    }
+
+    /// Whether the exchange's clock matters to its records: they bear its time.
+    fn follows_clock(&self) -> bool {
+        self.common.key.spec().timed && guard!(Late)
     }
 
     /// Whether it is still to be told if the exchange's clock was set back in the last pause.
@@ -349,13 +391,6 @@ impl Timeline {
     pub fn follow_clock(&mut self, now: ClockReading, out: &mut Vec<Change>) {
         if let Some(live) = &mut self.live {
             self.body.follow(&mut self.common, live, now, out);
-        }
-    }
-
-    /// What the claim is offered bears the time that the exchange's clock is believed to say, which went on in the pause.
-    pub fn clock_went_on(&mut self) {
-        if let Some(live) = &mut self.live {
-            live.pause = None;
         }
     }
 
@@ -392,8 +427,7 @@ impl Timeline {
     }
 
     /// Whether what comes with the ticket is the standing claim's.
-    #[must_use]
-    pub fn stands(&self, ticket: Ticket) -> bool {
+    fn stands(&self, ticket: Ticket) -> bool {
         self.live.is_some_and(|live| match ticket {
             Ticket::Run(run) => live.grant.run == Some(run),
             Ticket::Claim(epoch) => live.grant.epoch == epoch,

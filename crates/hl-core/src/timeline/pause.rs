@@ -48,11 +48,6 @@ impl ClockReading {
 }
 
 impl Pause {
-    /// How long it was, ms.
-    pub(super) fn ms(self) -> Option<i64> {
-        self.begin.map(|begin| self.end - begin.mono)
-    }
-
     /// The pause between answers, up to one that comes now. The last one was received at `received`, when the edge was at `edge`.
     /// A clock that was set back is followed some time later, so the pause reaches as far back as that may be.
     pub(super) fn polled(self, edge: TimeMs, received: ClockReading, now: ClockReading) -> Self {
@@ -78,7 +73,7 @@ impl Pause {
             }
             None => at < self.edge - FALLS_MS,
         };
-        let ms = self.ms().map_or(SET_BACK_MS, |ms| ms + CLOCK_MARGIN_MS);
+        let ms = self.begin.map_or(SET_BACK_MS, |begin| self.end - begin.mono + CLOCK_MARGIN_MS);
         // Of a quiet coin the edge lies long before the pause.
         let begin = self.begin.map_or(self.edge, |begin| begin.exchange().max(self.edge));
         is_set_back.then(|| SetBack {
@@ -96,7 +91,7 @@ const FALLS_MS: i64 = 3_500;
 /// A clock that is set back is followed within this time, ms.
 const FOLLOWED_MS: i64 = 30_000;
 /// What is known of the exchange's time may be so wrong, ms.
-pub const CLOCK_MARGIN_MS: i64 = 2_000;
+pub(super) const CLOCK_MARGIN_MS: i64 = 2_000;
 
 /// How long records may have been missing where the exchange's clock was set back and nothing says since when, ms.
 pub(super) const SET_BACK_MS: i64 = 60_000;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use hl_core::ledger::{Cause, Change, Span};
 use hl_core::record::Trade;
 use hl_core::source::{Content, Offer, Ticket};
-use hl_core::timeline::{CLOCK_MARGIN_MS, Tally, Timeline};
+use hl_core::timeline::{Tally, Timeline};
 use hl_core::{Epoch, Kind, Records, RunId, StreamKey, TimeMs};
 use tokio::time::Instant;
 use tracing::warn;
@@ -126,21 +126,10 @@ impl Pipeline {
         let Some(line) = self.lines.get_mut(&offer.stream) else { return };
         let aside = aside(line, &offer);
         let answer = answered(line, &offer);
-        if let Content::Answer { .. } = &offer.content
-            && line.stands(offer.ticket)
+        if line.looks_at_clock(offer.ticket, &offer.content)
             && let Some(now) = self.mono.reading()
         {
-            line.polled(now, self.meters.received(offer.stream));
-        }
-        if line.awaits_clock()
-            && line.stands(offer.ticket)
-            && let Some((_, newest)) = offer.content.records().and_then(Records::extent)
-            && let Some(now) = self.mono.reading()
-        {
-            line.follow_clock(now, &mut changes);
-            if now.exchange() - CLOCK_MARGIN_MS <= newest {
-                line.clock_went_on();
-            }
+            line.look_at_clock(&offer.content, now, self.meters.received(offer.stream), &mut changes);
         }
         let tally = line.offer(offer.ticket, offer.content, &self.reconciler, &mut changes);
         let reached = (line.edge(), line.relived_from());

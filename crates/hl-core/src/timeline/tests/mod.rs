@@ -186,17 +186,11 @@ impl World {
     fn offer(&mut self, ticket: Ticket, content: Content) {
         let mut out = Vec::new();
         let now = reading(self.now);
-        if self.line.stands(ticket) {
-            if let Content::Answer { .. } = &content {
-                self.line.polled(now, self.received.map(reading));
-            }
-            if let Some((_, newest)) = content.records().and_then(Records::extent) {
-                self.line.follow_clock(now, &mut out);
-                if now.exchange() - CLOCK_MARGIN_MS <= newest {
-                    self.line.clock_went_on();
-                }
-                self.received = Some(self.now);
-            }
+        if self.line.looks_at_clock(ticket, &content) {
+            self.line.look_at_clock(&content, now, self.received.map(reading), &mut out);
+        }
+        if self.line.stands(ticket) && content.records().is_some_and(|records| !records.is_empty()) {
+            self.received = Some(self.now);
         }
         self.line.offer(ticket, content, &NoWitness, &mut out);
         self.ledger.apply(out);

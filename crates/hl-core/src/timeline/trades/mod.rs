@@ -151,10 +151,10 @@ impl Trades {
         if self.known.is_before_all(last) && last < edge - OVERTAKEN_MS && guard!(Late) {
             self.reach_back(live, first, edge, out);
         }
-        let goes_back = self.goes_back(live, &trades, edge);
+        let shows_set_back = self.shows_set_back(live, &trades, edge);
         let joins = live.unproven.is_none() || self.joins(live, &trades, from, edge);
-        if goes_back {
-            self.go_back(first, last);
+        if shows_set_back {
+            self.set_back_to(first, last);
         }
         live.reached = Some(live.reached.map_or(last, |reached| reached.max(last)));
         match live.unproven.take() {
@@ -163,7 +163,7 @@ impl Trades {
                 live.unproven = Some(cause.unwrap_or(Cause::Silence));
                 let late = trades.len() as u64;
                 // Those that lie in a gap are missing there already.
-                trades.retain(|trade| !common.holes.iter().any(|hole| hole.contains(trade.time)));
+                trades.retain(|trade| !common.is_missing(trade.time));
                 if !trades.is_empty() {
                     out.push(live.rows(Records::Trades(trades)));
                 }
@@ -274,7 +274,7 @@ impl Trades {
         let tally = self.append(common, live, trades, edge, ends, out);
         self.relive(common, live, None, edge, out);
         if self.twice.is_some_and(|twice| twice.contains(edge)) {
-            self.live_twice(common, Span::new(before, edge + passed.unwrap_or_default()), out);
+            self.lose_first_life(common, Span::new(before, edge + passed.unwrap_or_default()), out);
         }
         self.doubt(common, Span::new(before, first), cause, out);
         tally
@@ -292,9 +292,9 @@ impl Trades {
     ) -> Tally {
         // Those that lie in a gap are missing there already.
         let in_gap = |time| common.holes.iter().any(|hole| hole.from < time && time < hole.to);
-        let is_later =
+        let is_of_second_life =
             |trade: &&Trade| self.is_new(common, trade) || self.back.is_some() && in_gap(trade.time);
-        let set_back = trades.iter().rev().find(is_later).map(|trade| trade.time);
+        let set_back = trades.iter().rev().find(is_of_second_life).map(|trade| trade.time);
         let piece = live.piece.unwrap_or(begin);
         let mut own = trades.split_off(trades.partition_point(|trade| trade.time < piece));
         let below = own.partition_point(|trade| common.edge.is_some_and(|edge| trade.time < edge));
@@ -349,7 +349,7 @@ impl Trades {
         let settled = common.edge.is_some_and(|edge| trade.time < edge)
             && self.known.reaches(trade.time)
             && common.forgotten.is_none_or(|forgotten| forgotten < trade.time);
-        settled && !self.known.has(trade) && !common.holes.iter().any(|hole| hole.contains(trade.time))
+        settled && !self.known.has(trade) && !common.is_missing(trade.time)
     }
 
     /// Trades below the claim's own piece. Most are stored; those that lie in a gap are missing there already. `ends`: what
@@ -387,7 +387,7 @@ impl Trades {
             if let Some(reached) = reached.filter(|reached| proven.contains(*reached)) {
                 proven.to = reached;
             }
-            // A border block of the gap is no part of it; another one is, with the moment before it.
+            // The block at which the gap begins is not a part of it; a later block is one, with the moment before it.
             if proven.to == span.from {
                 out.extend([live.rows(Records::Trades(trades)), live.covered(proven)]);
             } else {

@@ -17,7 +17,7 @@ impl Trades {
     /// Whether a stretch says that the clock was set back, also where all of it lies in a gap of the first time: a run goes on
     /// behind what it has brought, or what is asked for now does. What is stored may be old trades that come once more, and so may
     /// what replays and promoted runs bring.
-    pub(super) fn goes_back(&self, live: &Live, trades: &[Trade], edge: TimeMs) -> bool {
+    pub(super) fn shows_set_back(&self, live: &Live, trades: &[Trade], edge: TimeMs) -> bool {
         let (Some(last), true) = (trades.last().map(|trade| trade.time), guard!(Late)) else { return false };
         let is_behind = |time: TimeMs| last < time - OVERTAKEN_MS;
         let says_so = match live.grant.run {
@@ -28,7 +28,7 @@ impl Trades {
     }
 
     /// The exchange lives the time since `first` once more. What is lived once more already may be set back again.
-    pub(super) fn go_back(&mut self, first: TimeMs, last: TimeMs) {
+    pub(super) fn set_back_to(&mut self, first: TimeMs, last: TimeMs) {
         if self.back.is_none_or(|back| last < back - OVERTAKEN_MS) {
             self.back = Some(first);
             self.relived.clear();
@@ -61,7 +61,7 @@ impl Trades {
     ) {
         let to = self.back.unwrap_or(edge);
         if self.relived.is_empty() {
-            self.begin_relived(common, Span::new(to, edge), out);
+            self.doubt_relived(common, Span::new(to, edge), out);
             return;
         }
         if let Some(from) = before.filter(|from| *from < to) {
@@ -75,19 +75,19 @@ impl Trades {
     }
 
     /// What was covered of the time that is lived once more is doubted, where the clock was set back.
-    pub(super) fn begin_relived(&mut self, common: &Common, span: Span, out: &mut Vec<Change>) {
+    pub(super) fn doubt_relived(&mut self, common: &Common, span: Span, out: &mut Vec<Change>) {
         if self.back.is_some_and(|back| Self::is_set_back(common, back)) && guard!(Late) {
             self.relived = self.whole_pieces(common, span);
             let doubted = |span: &Span| Change::Doubted { span: *span, cause: Cause::Silence };
             out.extend(self.relived.iter().map(doubted));
             // Of what lies before it is not known what is a gap, so nothing of it is stored.
             self.relived.retain(|piece| common.forgotten.is_none_or(|forgotten| forgotten <= piece.from));
-            self.live_twice(common, span, out);
+            self.lose_first_life(common, span, out);
         }
     }
 
     /// A time is lived twice. The exchange shows the newest trades only, so what was missing of it the first time is lost.
-    pub(super) fn live_twice(&mut self, common: &Common, span: Span, out: &mut Vec<Change>) {
+    pub(super) fn lose_first_life(&mut self, common: &Common, span: Span, out: &mut Vec<Change>) {
         if self.twice.is_some_and(|twice| twice.from <= span.from && span.to <= twice.to) {
             return;
         }
@@ -106,14 +106,14 @@ impl Trades {
         out: &mut Vec<Change>,
     ) {
         let SetBack { new, old, now } = set_back;
-        self.live_twice(common, new.hull(old), out);
+        self.lose_first_life(common, new.hull(old), out);
         self.doubt(common, new, cause, out);
         self.doubt(common, old, cause, out);
         self.doubtful = self.doubtful.max(Some((old.to, cause)));
         if let Some(edge) = common.edge.filter(|edge| now < *edge - OVERTAKEN_MS) {
-            self.go_back(now, now);
+            self.set_back_to(now, now);
             if self.relived.is_empty() {
-                self.begin_relived(common, Span::new(now, edge), out);
+                self.doubt_relived(common, Span::new(now, edge), out);
             }
         }
     }
