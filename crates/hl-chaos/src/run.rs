@@ -159,12 +159,12 @@ impl Run<'_> {
             Step::Exchange(fault) => {
                 if let Some((before_ms, after_ms)) = errs::unsure_ms(&fault) {
                     let now = self.world.sim.now();
-                    self.held_up.push(Span { from: now - before_ms, to: now + after_ms });
-                    self.held_up.sort();
+                    let span = Span { from: now - before_ms, to: now + after_ms };
+                    self.hold_up(span);
                     // Where one time means two moments, only one of two states is kept.
                     if let FaultKind::Clock { by_ms } = fault.kind {
                         self.set_by_ms += by_ms;
-                        self.withheld.push(Span { from: now - before_ms, to: now + after_ms });
+                        self.withheld.push(span);
                         self.withheld.sort();
                     }
                 }
@@ -182,7 +182,7 @@ impl Run<'_> {
             Step::Network { weather, for_ms } => {
                 self.world.net.strike(weather, for_ms);
                 let from = self.world.sim.now();
-                self.held_up.push(Span { from, to: from + for_ms.cast_signed() + ARRIVED_MS });
+                self.hold_up(Span { from, to: from + for_ms.cast_signed() + ARRIVED_MS });
             }
             Step::Store { trouble, for_ms } => self.world.troubles.strike(trouble, for_ms),
             Step::ClockStep { by_ms } => self.world.clock.step(by_ms),
@@ -194,13 +194,18 @@ impl Run<'_> {
                 // One that is wrong by more is not believed.
                 if (1..10_000).contains(&self.set_by_ms.abs()) {
                     let (now, by_ms) = (self.world.sim.now(), self.set_by_ms.abs());
-                    self.held_up.push(Span { from: now - ARRIVED_MS, to: now + by_ms + ARRIVED_MS });
-                    self.held_up.sort();
+                    self.hold_up(Span { from: now - ARRIVED_MS, to: now + by_ms + ARRIVED_MS });
                 }
                 return Ok(self.world.daemon(&self.plan.market.streams).await?);
             }
         }
         Ok(daemon)
+    }
+
+    /// From there on, for so long, stamps of receipt say little.
+    fn hold_up(&mut self, span: Span) {
+        self.held_up.push(span);
+        self.held_up.sort();
     }
 
     /// Fair weather until everything is in order again, then the end.
