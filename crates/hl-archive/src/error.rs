@@ -124,13 +124,13 @@ fn advice(error: &io::Error) -> &'static str {
 pub enum Unreadable {
     /// A column is missing or of another type.
     #[error("the column {0} is missing, or of another type")]
-    Column(&'static str),
+    Column(String),
     /// A value that no row can have.
     #[error("the column {0} holds a value that this program does not write")]
-    Value(&'static str),
+    Value(String),
     /// The value cannot be held exactly.
     #[error("the column {0} holds a number that is too large")]
-    Number(&'static str),
+    Number(String),
     /// The statistics or the number of rows disagree with the content.
     #[error("Arrow: {0}")]
     Arrow(String),

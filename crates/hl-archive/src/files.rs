@@ -15,7 +15,7 @@ use hl_core::{StreamKey, TimeMs};
 use sha2::{Digest as _, Sha256};
 
 use crate::ArchiveError;
-use crate::columns::{CoinColumn, columns};
+use crate::columns::columns;
 use crate::layout::{self, UNFINISHED};
 use crate::parquet_file::{Reading, Writing};
 
@@ -225,7 +225,6 @@ impl Files {
             source => ArchiveError::Parquet { step: "writing", path: path.clone(), source },
         };
         let file = File::create(&path).map_err(ArchiveError::file("making", &path))?;
-        let columns = |rows: &StoredRows| columns(stream, rows, CoinColumn::WhereNeeded);
         let none = columns(&StoredRows::none(stream));
         let mut writing = Writing::begin(file, stream, none).map_err(failed)?;
         writing.write(columns(rows)).map_err(failed)?;

@@ -3,7 +3,6 @@
 use std::path::{Component, Path, PathBuf};
 
 use hl_core::archive::Day;
-use hl_core::stream::BookVariant;
 use hl_core::{Epoch, Interval, StreamKey};
 
 use crate::ArchiveError;
@@ -14,29 +13,15 @@ pub(crate) const UNFINISHED: &str = ".tmp";
 /// In the name of a file that was set aside.
 const ASIDE: &str = ".unrecorded";
 
-/// The value of `stream=` in the path.
-pub(crate) fn stream_word(stream: StreamKey) -> String {
-    match stream {
-        StreamKey::Book(_, BookVariant::Fast) => "book-fast".to_owned(),
-        // Minutes and months differ in the case of a letter, which not every file system tells apart.
-        StreamKey::Candle(_, Interval::Month) => "candle-1month".to_owned(),
-        StreamKey::Candle(_, interval) => format!("candle-{interval}"),
-        StreamKey::Trades(_)
-        | StreamKey::Book(..)
-        | StreamKey::Bbo(_)
-        | StreamKey::Mids
-        | StreamKey::Context(_)
-        | StreamKey::Funding(_) => stream.spec().name.to_owned(),
-    }
-}
-
-/// The folder of a day, relative to the archive.
+/// The folder of a day, relative to the archive: two keys, the same for every stream, so that a reader takes all of it in at
+/// once. Minutes and months differ in the case of a letter, which not every file system tells apart.
 pub(crate) fn folder(stream: StreamKey, day: Day) -> String {
-    let word = stream_word(stream);
-    match stream.coin() {
-        Some(coin) => format!("stream={word}/coin={}/date={day}", escaped(coin.as_str())),
-        None => format!("stream={word}/date={day}"),
-    }
+    let name = escaped(&stream.to_string());
+    let name = match stream {
+        StreamKey::Candle(_, Interval::Month) => name.trim_end_matches('M').to_owned() + "%4D",
+        _ => name,
+    };
+    format!("stream={name}/date={day}")
 }
 
 /// The file of a claim's part, relative to the archive. A store never mints an epoch twice; one that was put back from a
@@ -66,10 +51,10 @@ pub(crate) fn is_aside(name: &str) -> bool {
     name.is_some_and(|(name, number)| is_ours(name) && (number.is_empty() || number.starts_with('-')))
 }
 
-fn escaped(coin: &str) -> String {
+fn escaped(name: &str) -> String {
     use std::fmt::Write as _;
     let mut out = String::new();
-    for byte in coin.bytes() {
+    for byte in name.bytes() {
         match byte {
             b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'_' | b'.' => out.push(char::from(byte)),
             // Writing to a string cannot fail.
@@ -100,15 +85,19 @@ mod tests {
     fn every_stream_has_a_place_of_its_own() {
         let day = Day::of(TimeMs(1_793_491_200_000));
         let folder = |name: &str| folder(name.parse().unwrap(), day);
-        assert_eq!(folder("candle/BTC/1m"), "stream=candle-1m/coin=BTC/date=2026-11-01");
-        assert_eq!(folder("candle/BTC/1M"), "stream=candle-1month/coin=BTC/date=2026-11-01");
-        assert_eq!(folder("book/xyz:NVDA/fast"), "stream=book-fast/coin=xyz%3ANVDA/date=2026-11-01");
-        assert_eq!(folder("bbo/@107"), "stream=bbo/coin=%40107/date=2026-11-01");
-        assert_eq!(folder("trades/PURR/USDC"), "stream=trades/coin=PURR%2FUSDC/date=2026-11-01");
-        assert_eq!(folder("mids"), "stream=mids/date=2026-11-01");
+        for (name, word) in [
+            ("candle/BTC/1m", "candle%2FBTC%2F1m"),
+            ("candle/BTC/1M", "candle%2FBTC%2F1%4D"),
+            ("book/xyz:NVDA/fast", "book%2Fxyz%3ANVDA%2Ffast"),
+            ("bbo/@107", "bbo%2F%40107"),
+            ("trades/PURR/USDC", "trades%2FPURR%2FUSDC"),
+            ("mids", "mids"),
+        ] {
+            assert_eq!(folder(name), format!("stream={word}/date=2026-11-01"));
+        }
         let epoch = Epoch { token: Token(7), local: 3 };
         let name = file("trades/BTC".parse().unwrap(), day, epoch, 2);
-        assert_eq!(name, "stream=trades/coin=BTC/date=2026-11-01/part-7-3-2.parquet");
+        assert_eq!(name, "stream=trades%2FBTC/date=2026-11-01/part-7-3-2.parquet");
     }
 
     #[test]

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Decimal128Type, Int64Type, TimestampMillisecondType, UInt32Type};
 use arrow_array::{
-    Array as _, ArrayRef, Decimal128Array, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
-    StructArray, TimestampMillisecondArray, UInt32Array,
+    Array as _, ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, ListArray, RecordBatch,
+    StringArray, StructArray, TimestampMillisecondArray, UInt32Array,
 };
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, TimeUnit};
@@ -61,6 +61,7 @@ fn level_field() -> Arc<Field> {
 fn array(values: &Values) -> Result<ArrayRef, ArrowError> {
     Ok(match values {
         Values::Text(all) => Arc::new(StringArray::from_iter_values(all)),
+        Values::Bool(all) => Arc::new(BooleanArray::from(all.clone())),
         Values::Time(all) => {
             let ms = TimestampMillisecondArray::from_iter_values(all.iter().map(|time| time.0));
             Arc::new(ms.with_timezone("UTC"))
@@ -200,21 +201,25 @@ fn touches(group: &RowGroupMetaData, within: Span) -> bool {
     }
 }
 
-/// A column by its name. Those that nobody asks for, of a later release, are left alone.
-fn column(batch: &RecordBatch, name: &'static str) -> Result<Values, Unreadable> {
-    let at = batch.schema().index_of(name).map_err(|_| Unreadable::Column(name))?;
-    values(name, batch.schema().field(at).is_nullable(), batch.column(at))
+/// A column by its name; none where the file has no such column. Those of a later release are left alone.
+fn column(batch: &RecordBatch, name: &str) -> Result<Option<Values>, Unreadable> {
+    let Ok(at) = batch.schema().index_of(name) else { return Ok(None) };
+    values(name, batch.schema().field(at).is_nullable(), batch.column(at)).map(Some)
 }
 
-fn values(name: &'static str, nullable: bool, array: &ArrayRef) -> Result<Values, Unreadable> {
-    let wrong = || Unreadable::Column(name);
+fn values(name: &str, nullable: bool, array: &ArrayRef) -> Result<Values, Unreadable> {
+    let wrong = || Unreadable::Column(name.to_owned());
     if !nullable && array.null_count() > 0 {
-        return Err(Unreadable::Value(name));
+        return Err(Unreadable::Value(name.to_owned()));
     }
     Ok(match array.data_type() {
         DataType::Utf8 => {
             let all = array.as_string_opt::<i32>().ok_or_else(wrong)?;
             Values::Text(all.iter().map(|text| Cow::Owned(text.unwrap_or_default().to_owned())).collect())
+        }
+        DataType::Boolean => {
+            let all = array.as_boolean_opt().ok_or_else(wrong)?;
+            Values::Bool(all.values().iter().collect())
         }
         DataType::Timestamp(TimeUnit::Millisecond, _) => {
             let all = array.as_primitive_opt::<TimestampMillisecondType>().ok_or_else(wrong)?;
@@ -230,7 +235,7 @@ fn values(name: &'static str, nullable: bool, array: &ArrayRef) -> Result<Values
         }
         found if *found == decimal_type() => {
             let all = array.as_primitive_opt::<Decimal128Type>().ok_or_else(wrong)?;
-            let number = |number| unscaled(number).ok_or(Unreadable::Number(name));
+            let number = |number| unscaled(number).ok_or(Unreadable::Number(name.to_owned()));
             if nullable {
                 Values::DecimalOrNull(
                     all.iter().map(|n| n.map(number).transpose()).collect::<Result<_, _>>()?,
@@ -247,9 +252,9 @@ fn values(name: &'static str, nullable: bool, array: &ArrayRef) -> Result<Values
     })
 }
 
-fn levels(name: &'static str, side: Option<ArrayRef>) -> Result<Box<[Level]>, Unreadable> {
-    let wrong = || Unreadable::Column(name);
-    let side = side.ok_or(Unreadable::Value(name))?;
+fn levels(name: &str, side: Option<ArrayRef>) -> Result<Box<[Level]>, Unreadable> {
+    let wrong = || Unreadable::Column(name.to_owned());
+    let side = side.ok_or(Unreadable::Value(name.to_owned()))?;
     let side = side.as_struct_opt().ok_or_else(wrong)?;
     let numbers = |column: &str| {
         let array = side.column_by_name(column).filter(|array| *array.data_type() == decimal_type());
@@ -258,7 +263,7 @@ fn levels(name: &'static str, side: Option<ArrayRef>) -> Result<Box<[Level]>, Un
     let (px, sz) = (numbers("px")?, numbers("sz")?);
     let n = side.column_by_name("n").and_then(|array| array.as_primitive_opt::<UInt32Type>());
     let n = n.ok_or_else(wrong)?;
-    let number = |number: i128| unscaled(number).ok_or(Unreadable::Number(name));
+    let number = |number: i128| unscaled(number).ok_or(Unreadable::Number(name.to_owned()));
     let level =
         |((px, sz), n): ((&i128, &i128), &u32)| Ok(Level { px: number(*px)?, sz: number(*sz)?, n: *n });
     px.values().iter().zip(sz.values()).zip(n.values()).map(level).collect()

@@ -10,9 +10,10 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use crate::ledger::Span;
+pub use crate::row::RowKey;
 use crate::store::Holder;
 use crate::time::DAY_MS;
-use crate::{Coin, Epoch, Origin, Records, StreamKey, TimeMs};
+use crate::{Epoch, Origin, Records, StreamKey, TimeMs};
 
 /// A day, UTC: so many days since 1970-01-01. Its text form is `2026-11-01`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,17 +77,6 @@ impl Serialize for Day {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
-}
-
-/// What makes a row the same row within its stream, in the order in which a store keeps rows.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct RowKey {
-    /// The market; the same in every row but those of `mids`.
-    pub coin: Coin,
-    /// When, ms; of a bar its open time.
-    pub time: TimeMs,
-    /// Of a trade its `tid`, otherwise 0.
-    pub tid: u64,
 }
 
 /// Where a row came from, and the claim that wrote it.
@@ -206,8 +196,8 @@ pub enum Removed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Decimal;
     use crate::record::Mid;
+    use crate::{Coin, Decimal};
 
     #[test]
     fn days_begin_at_midnight_and_survive_their_text() {

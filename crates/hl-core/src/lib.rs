@@ -25,6 +25,7 @@ pub mod ledger;
 pub mod message;
 pub mod past;
 pub mod record;
+pub mod row;
 pub mod runs;
 pub mod seam;
 pub mod seeded;

@@ -156,25 +156,11 @@ async fn crossed_book(db: &Database, stream: StreamKey) -> Result<Finding, Mongo
     let mut after = None;
     loop {
         let page = page(db, stream, EVER, after).await?;
-        let Some(last) = page.keys().last().copied() else { return Ok(finding) };
+        let keys = page.keys();
+        let Some(last) = keys.last().copied() else { return Ok(finding) };
         after = Some(last);
-        match page {
-            Records::Books(books) => {
-                for book in books {
-                    let best = book.bids.first().zip(book.asks.first());
-                    if best.is_some_and(|(bid, ask)| bid.px >= ask.px) {
-                        finding.add(|| format!("at {}", book.time));
-                    }
-                }
-            }
-            Records::Bbos(bbos) => {
-                for bbo in bbos {
-                    if bbo.bid.zip(bbo.ask).is_some_and(|(bid, ask)| bid.px >= ask.px) {
-                        finding.add(|| format!("at {}", bbo.time));
-                    }
-                }
-            }
-            _ => {}
+        for (_, key) in keys.iter().enumerate().filter(|(at, _)| page.is_crossed(*at)) {
+            finding.add(|| format!("at {}", key.time));
         }
     }
 }

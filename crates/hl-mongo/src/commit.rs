@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hl_core::ledger::sheet::Stamp;
 use hl_core::ledger::{Ack, Batch, Cause, Change, Span};
+use hl_core::record::Record as _;
 use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs, Token};
 use hl_store::rules;
 use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
@@ -246,7 +247,7 @@ impl Writing<'_> {
         };
         if let (Records::Candles(bars), Some(sheet)) = (records, sheet) {
             for bar in bars {
-                if !rows::is_bar_of(bar, stream) || !admit(bar.time) {
+                if !bar.belongs_to(stream) || !admit(bar.time) {
                     self.ack.refused += 1;
                 } else {
                     let put = sheet.put_bar(*bar, stamp, is_final);
@@ -361,9 +362,9 @@ async fn stored_keys(tx: &mut Tx<'_>, changes: &[&(StreamKey, Change)]) -> Resul
     for (stream, span) in spans {
         let matching = doc! { "$match": rows::key_filter(stream, span) };
         // What a trade or a settlement says is compared; of the others the key is enough.
-        let pipeline = match stream {
-            StreamKey::Trades(_) | StreamKey::Funding(_) => vec![matching],
-            _ => vec![matching, doc! { "$project": { "_id": 1, "source": 1 } }],
+        let pipeline = match rows::is_compared(stream) {
+            true => vec![matching],
+            false => vec![matching, doc! { "$project": { "_id": 1, "source": 1 } }],
         };
         let found = tx.aggregate(rows::collection(stream), pipeline).await?;
         let (of_stream, from_elsewhere) =

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hl_core::archive::{Part, StoredRows};
 use hl_core::ledger::{Cause, GapState, Span};
+use hl_core::row::Table;
 use hl_core::runs::Row;
 use hl_core::seam::BoxFuture;
 use hl_core::store::{Holder, StoreError};
-use hl_core::stream::BookVariant;
-use hl_core::{Coin, Interval, Origin, Records, StreamKey, TimeMs, Token};
+use hl_core::{Origin, Records, StreamKey, TimeMs, Token};
 use hl_store::{AlertRow, Audit, CoverageRow, GapRow, Inspect, LeaseRow, StreamRow};
 use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
@@ -140,47 +140,36 @@ pub(crate) async fn streams(db: &Database) -> Result<Vec<StreamKey>, MongoError>
         }
     }
     // Rows without a ledger would be an error that the audit has to see.
-    for collection in rows::COLLECTIONS {
-        found.extend(with_rows(db, collection).await?);
+    for table in Table::all() {
+        found.extend(with_rows(db, table).await?);
     }
     let mut streams: Vec<_> = found.into_iter().collect();
     streams.sort_by_cached_key(ToString::to_string);
     Ok(streams)
 }
 
-/// The streams of a collection of rows, by one look at the keys for each.
-async fn with_rows(db: &Database, collection: &'static str) -> Result<Vec<StreamKey>, MongoError> {
+/// The streams that have rows in a table, by one look at the keys for each.
+async fn with_rows(db: &Database, table: &'static Table) -> Result<Vec<StreamKey>, MongoError> {
     let in_order = || doc! { "_id": 1 };
     let mut streams = Vec::new();
-    let mut next = SOON.find_one(db, collection, doc! {}, in_order()).await?;
+    let mut next = SOON.find_one(db, table.name, doc! {}, in_order()).await?;
     while let Some(row) = next {
-        let row = Read::of(collection, &row);
+        let row = Read::of(table.name, &row);
         let key = row.inner("_id")?;
-        let coin: Coin = key.word("coin", |text| Coin::new(text).ok())?;
-        let mut last = doc! { "coin": coin.as_str() };
-        let stream = match collection {
-            "trades" => StreamKey::Trades(coin),
-            "bbo" => StreamKey::Bbo(coin),
-            "contexts" => StreamKey::Context(coin),
-            "funding" => StreamKey::Funding(coin),
-            "books" => {
-                last.insert("variant", key.text("variant")?);
-                let known = [BookVariant::Default, BookVariant::Fast].into_iter();
-                let variant = |text: &str| known.clone().find(|variant| variant.as_str() == text);
-                StreamKey::Book(coin, key.word("variant", variant)?)
-            }
-            "candles" => {
-                last.insert("interval", key.text("interval")?);
-                let interval = |text: &str| text.parse::<Interval>().ok();
-                StreamKey::Candle(coin, key.word("interval", interval)?)
-            }
-            // One stream for all coins.
-            _ => return Ok(vec![StreamKey::Mids]),
-        };
-        streams.push(stream);
+        let (mut values, mut last) = (Vec::new(), Document::new());
+        for column in table.of_stream() {
+            let value = key.text(column.name)?;
+            values.push(value);
+            last.insert(column.name, value);
+        }
+        streams.push(table.stream(&values).ok_or_else(|| row.wrong("_id"))?);
+        if values.is_empty() {
+            // One stream has all of them.
+            break;
+        }
         // Beyond every time.
         last.insert("time", Bson::MaxKey);
-        next = SOON.find_one(db, collection, doc! { "_id": { "$gt": last } }, in_order()).await?;
+        next = SOON.find_one(db, table.name, doc! { "_id": { "$gt": last } }, in_order()).await?;
     }
     Ok(streams)
 }

@@ -3,6 +3,7 @@
 //! Rows lie in ordinary collections, clustered by the natural key where the server can do it. Times are dates (UTC, ms),
 //! prices and sizes are Decimal128. Not here: the shape of rows, which `rows` knows.
 
+use hl_core::row::Table;
 use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
 
@@ -38,12 +39,13 @@ pub(crate) async fn prepare(db: &Database) -> Result<(), MongoError> {
     if version(db).await? == Some(VERSION) {
         return Ok(());
     }
-    for name in rows::COLLECTIONS {
+    for table in Table::all() {
+        let validator = rows::validator(table);
         let made =
-            create(db, name, doc! { "clusteredIndex": clustered(), "validator": rows::validator(name) });
+            create(db, table.name, doc! { "clusteredIndex": clustered(), "validator": validator.clone() });
         if made.await.is_err() {
             // Before 5.3 there are no clustered collections; the key is unique either way.
-            create(db, name, doc! { "validator": rows::validator(name) }).await?;
+            create(db, table.name, doc! { "validator": validator }).await?;
         }
     }
     for name in PLAIN {

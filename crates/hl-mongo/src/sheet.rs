@@ -8,7 +8,7 @@ use std::convert::Infallible;
 
 use hl_core::ledger::sheet::{self, Piece, PieceKey, Stamp};
 use hl_core::ledger::{Cause, Change, Span};
-use hl_core::record::Candle;
+use hl_core::record::{Candle, Record as _};
 use hl_core::{StreamKey, TimeMs, Token};
 use mongodb::bson::oid::ObjectId;
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::{EVER, World, coin};
 use hl_core::decode::{Frame, frame, rest};
 use hl_core::message::info;
+use hl_core::record::Record as _;
 use hl_core::stream::BookVariant;
 use hl_core::{Interval, TimeMs};
 use hl_sim::{Limits, SimConfig};

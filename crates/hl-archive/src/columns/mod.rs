@@ -1,21 +1,21 @@
-//! Rows as columns, and back: what each kind has, in one place for every format.
+//! Rows as columns, and back: the columns of the kind's table, in one place for every format.
 
-mod kinds;
+mod read;
 
 use std::borrow::Cow;
 
 use hl_core::archive::StoredRows;
-use hl_core::record::Level;
-use hl_core::{Coin, Decimal, Epoch, StreamKey, TimeMs};
+use hl_core::record::{Level, Record};
+use hl_core::row::{Column as Described, Holds, Table, Value, hex};
+use hl_core::{Decimal, TimeMs, for_records};
 
-pub(crate) use kinds::{columns, rows};
-
-use crate::error::Unreadable;
+pub(crate) use read::rows;
 
 /// The values of one column. What may be absent is so in the type; of the rest none is.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Values {
     Text(Vec<Cow<'static, str>>),
+    Bool(Vec<bool>),
     Time(Vec<TimeMs>),
     Int(Vec<i64>),
     Count(Vec<Option<u32>>),
@@ -36,6 +36,37 @@ pub(crate) struct FloatLevel {
 }
 
 impl Values {
+    /// No values of a column.
+    fn none(holds: Holds, nullable: bool) -> Self {
+        match holds {
+            Holds::Text => Self::Text(Vec::new()),
+            Holds::Time => Self::Time(Vec::new()),
+            Holds::Int => Self::Int(Vec::new()),
+            Holds::Count => Self::Count(Vec::new()),
+            Holds::Decimal if nullable => Self::DecimalOrNull(Vec::new()),
+            Holds::Decimal => Self::Decimal(Vec::new()),
+            Holds::Level | Holds::Levels => Self::Levels(Vec::new()),
+        }
+    }
+
+    /// Appends the value of one row.
+    fn push(&mut self, value: Value<'_>) {
+        match (self, value) {
+            (Self::Text(all), Value::Text(text)) => all.push(Cow::Owned(text.to_owned())),
+            (Self::Text(all), Value::Hex(bytes)) => all.push(Cow::Owned(hex(bytes))),
+            (Self::Time(all), Value::Time(time)) => all.push(time),
+            (Self::Int(all), Value::Int(number)) => all.push(number),
+            (Self::Count(all), Value::Count(number)) => all.push(Some(number)),
+            (Self::Count(all), Value::Null) => all.push(None),
+            (Self::Decimal(all), Value::Decimal(number)) => all.push(number),
+            (Self::DecimalOrNull(all), Value::Decimal(number)) => all.push(Some(number)),
+            (Self::DecimalOrNull(all), Value::Null) => all.push(None),
+            (Self::Levels(all), Value::Levels(levels)) => all.push(levels.into()),
+            // A column holds what its description says: the length of the column shows that it does not.
+            _ => {}
+        }
+    }
+
     /// The same with every number that has a fraction in floating point.
     pub(crate) fn in_floats(self) -> Self {
         let level = |level: &Level| FloatLevel { px: float(level.px), sz: float(level.sz), n: level.n };
@@ -71,69 +102,49 @@ pub(crate) fn float(number: Decimal) -> f64 {
 /// A column and its name.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Column {
-    pub(crate) name: &'static str,
+    pub(crate) name: Cow<'static, str>,
     pub(crate) values: Values,
 }
 
-/// Whether rows name their coin.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum CoinColumn {
-    /// Where the place of the file does not say it: in rows of `mids`.
-    WhereNeeded,
-    /// In each row.
-    Always,
+/// The rows as columns: those of their table. Rows that have versions are final ones.
+pub(crate) fn columns(rows: &StoredRows) -> Vec<Column> {
+    let mut columns = for_records!(&rows.records, records => own(records));
+    let from = rows.provenance.iter();
+    let text = |name: &'static str, all| Column { name: name.into(), values: Values::Text(all) };
+    columns.push(text("source", from.clone().map(|from| from.origin.as_str().into()).collect()));
+    let epochs = from.map(|from| from.epoch.to_i64()).collect();
+    columns.push(Column { name: "epoch".into(), values: Values::Int(epochs) });
+    columns
 }
 
-impl CoinColumn {
-    fn is_there(self, stream: StreamKey) -> bool {
-        self == Self::Always || stream == StreamKey::Mids
+/// The columns of a record.
+fn own<T: Record>(records: &[T]) -> Vec<Column> {
+    let mut columns: Vec<Column> = described(&T::TABLE)
+        .map(|(name, holds, nullable)| Column { name, values: Values::none(holds, nullable) })
+        .collect();
+    for record in records {
+        let mut next = columns.iter_mut();
+        record.write(|described, value| {
+            value.flat(described, |value| {
+                if let Some(column) = next.next() {
+                    column.values.push(value);
+                }
+            });
+        });
     }
+    if T::TABLE.version.is_some() {
+        columns.push(Column { name: "final".into(), values: Values::Bool(vec![true; records.len()]) });
+    }
+    columns
 }
 
-/// What was read, whose columns are taken out by name.
-pub(crate) struct Taken<F>(pub(crate) F);
-
-macro_rules! take {
-    ($name:ident, $variant:ident, $type:ty) => {
-        pub(crate) fn $name(&self, name: &'static str) -> Result<Vec<$type>, Unreadable> {
-            match (self.0)(name)? {
-                Values::$variant(values) => Ok(values),
-                _ => Err(Unreadable::Column(name)),
-            }
-        }
+/// The columns of a table as files have them: name, what it holds, and whether a row may have none.
+fn described(table: &Table) -> impl Iterator<Item = (Cow<'static, str>, Holds, bool)> + use<> {
+    let flat = |column: &Described| {
+        let nullable = column.nullable;
+        column.flat().map(move |(name, holds)| (name, holds, nullable))
     };
-}
-
-impl<F: Fn(&'static str) -> Result<Values, Unreadable>> Taken<F> {
-    take!(text, Text, Cow<'static, str>);
-    take!(time, Time, TimeMs);
-    take!(int, Int, i64);
-    take!(count, Count, Option<u32>);
-    take!(decimal, Decimal, Decimal);
-    take!(decimal_or_null, DecimalOrNull, Option<Decimal>);
-    take!(levels, Levels, Box<[Level]>);
-
-    /// A text column, each parsed.
-    pub(crate) fn words<T>(
-        &self,
-        name: &'static str,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<Vec<T>, Unreadable> {
-        let words = self.text(name)?;
-        words.iter().map(|word| parse(word)).collect::<Option<_>>().ok_or(Unreadable::Value(name))
-    }
-
-    /// The coin of each row: that of the stream, or what the column says.
-    pub(crate) fn coins(&self, stream: StreamKey, rows: usize) -> Result<Vec<Coin>, Unreadable> {
-        match stream.coin() {
-            Some(coin) => Ok(vec![coin; rows]),
-            None => self.words("coin", |name| Coin::new(name).ok()),
-        }
-    }
-
-    pub(crate) fn epochs(&self) -> Result<Vec<Epoch>, Unreadable> {
-        Ok(self.int("epoch")?.into_iter().map(Epoch::from_i64).collect())
-    }
+    table.columns.iter().flat_map(flat)
 }
 
 /// Decimal places of every number with a fraction.
@@ -160,15 +171,17 @@ pub(crate) fn unscaled(mut scaled: i128) -> Option<Decimal> {
 }
 
 /// The positions of rows that hold a number which does not fit.
-pub(crate) fn unfit(stream: StreamKey, rows: &StoredRows) -> Vec<usize> {
+pub(crate) fn unfit(rows: &StoredRows) -> Vec<usize> {
     let mut unfit = std::collections::BTreeSet::new();
     let fits = |number: &Decimal| scaled(*number).is_some();
-    for column in columns(stream, rows, CoinColumn::WhereNeeded) {
+    for column in columns(rows) {
         let bad: Vec<usize> = match &column.values {
             Values::Decimal(all) => positions(all, fits),
             Values::DecimalOrNull(all) => positions(all, |number| number.as_ref().is_none_or(fits)),
             Values::Levels(all) => positions(all, |side| side.iter().all(|l| fits(&l.px) && fits(&l.sz))),
-            Values::Text(_) | Values::Time(_) | Values::Int(_) | Values::Count(_) => Vec::new(),
+            Values::Text(_) | Values::Bool(_) | Values::Time(_) | Values::Int(_) | Values::Count(_) => {
+                Vec::new()
+            }
             Values::Float(_) | Values::FloatOrNull(_) | Values::FloatLevels(_) => Vec::new(),
         };
         unfit.extend(bad);

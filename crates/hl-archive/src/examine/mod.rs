@@ -7,7 +7,7 @@ mod merge;
 use std::collections::{BTreeMap, BTreeSet};
 
 use hl_core::archive::{Day, Part, RowKey, StoredRows};
-use hl_core::{Decimal, Records, StreamKey, TimeMs};
+use hl_core::{StreamKey, TimeMs};
 use hl_store::{Finding, Inspect as _, LedgerCheck, Problem};
 
 use self::merge::Merge;
@@ -163,7 +163,7 @@ fn read_day(
             ledger.see(key.coin.as_str(), key.time, row.from);
         }
         last = Some(key);
-        if is_crossed(row.records, row.at) {
+        if row.records.is_crossed(row.at) {
             findings.crossed.add(|| format!("at {}", key.time));
         }
         match stored.get(&key) {
@@ -188,19 +188,6 @@ fn read_day(
         } else if let Some(wrong) = seen.wrong() {
             findings.rows.add(|| format!("{path}: {wrong}"));
         }
-    }
-}
-
-fn is_crossed(records: &Records, at: usize) -> bool {
-    match records {
-        Records::Books(books) => books.get(at).is_some_and(hl_core::record::Book::is_crossed),
-        Records::Bbos(all) => {
-            let px = |level: Option<hl_core::record::Level>| level.map(|level| level.px);
-            let sides: Option<(Option<Decimal>, Option<Decimal>)> =
-                all.get(at).map(|bbo| (px(bbo.bid), px(bbo.ask)));
-            matches!(sides, Some((Some(bid), Some(ask))) if bid >= ask)
-        }
-        _ => false,
     }
 }
 

@@ -13,6 +13,7 @@ use hl_core::archive::StoredRows;
 use hl_core::bars::derive;
 use hl_core::completeness::Completeness;
 use hl_core::ledger::Span;
+use hl_core::stream::{Borders, Owner};
 use hl_core::{Interval, Records, StreamKey, TimeMs};
 use hl_store::{Inspect as _, StreamRow};
 
@@ -143,7 +144,7 @@ pub async fn export<W: Write + Send>(
         while from <= span.to {
             let page = Span { from, to: (from.floor(page_ms) + (page_ms - 1)).min(span.to) };
             let (rows, left_out) = rows(whole, selection, page, options.complete_only).await?;
-            sink.write(selection.stream, &rows)?;
+            sink.write(&rows)?;
             exported.rows += rows.len() as u64;
             exported.left_out += left_out;
             told(rows.len() as u64, page.to);
@@ -161,9 +162,9 @@ async fn rows(
     complete_only: bool,
 ) -> Result<(StoredRows, u64), ArchiveError> {
     let Selection { stream, source, known, .. } = selection;
-    let rows = match source {
-        StreamKey::Mids => whole.ordered(*source, page, |key| (key.time, key.coin)).await?,
-        _ => whole.ordered(*source, page, |key| key).await?,
+    let rows = match source.owner() {
+        Owner::All => whole.ordered(*source, page, |key| (key.time, key.coin)).await?,
+        Owner::Coin(_) => whole.ordered(*source, page, |key| key).await?,
     };
     if let (StreamKey::Candle(_, interval), Records::Candles(minutes)) = (*stream, &rows.records)
         && stream != source
@@ -188,7 +189,7 @@ async fn rows(
 fn page_ms(selection: &Selection) -> i64 {
     let of_source = match selection.source {
         StreamKey::Candle(_, Interval::M1 | Interval::M3 | Interval::M5) => 24 * HOUR_MS,
-        StreamKey::Candle(..) | StreamKey::Funding(_) => 30 * 24 * HOUR_MS,
+        stream if stream.spec().borders == Borders::HalfOpen => 30 * 24 * HOUR_MS,
         _ => HOUR_MS,
     };
     match selection.stream {

@@ -5,11 +5,11 @@ use std::io::{self, Write};
 use hl_core::archive::StoredRows;
 use hl_core::record::Level;
 use hl_core::{Decimal, StreamKey, TimeMs};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{Format, Numbers, Options};
 use crate::ArchiveError;
-use crate::columns::{CoinColumn, Column, FloatLevel, Values, columns};
+use crate::columns::{Column, FloatLevel, Values, columns};
 use crate::parquet_file::Writing;
 
 /// Where rows are written.
@@ -26,7 +26,7 @@ enum Form<W: Write + Send> {
 
 impl<W: Write + Send> Sink<W> {
     pub(super) fn begin(stream: StreamKey, options: Options, out: W) -> Result<Self, ArchiveError> {
-        let none = written(stream, &StoredRows::none(stream), options.numbers);
+        let none = written(&StoredRows::none(stream), options.numbers);
         let form = match options.format {
             Format::Parquet => {
                 let writing = Writing::begin(out, stream, none).map_err(of_parquet)?;
@@ -42,11 +42,11 @@ impl<W: Write + Send> Sink<W> {
         Ok(Self { form, numbers: options.numbers })
     }
 
-    pub(super) fn write(&mut self, stream: StreamKey, rows: &StoredRows) -> Result<(), ArchiveError> {
+    pub(super) fn write(&mut self, rows: &StoredRows) -> Result<(), ArchiveError> {
         if rows.is_empty() {
             return Ok(());
         }
-        let columns = written(stream, rows, self.numbers);
+        let columns = written(rows, self.numbers);
         match &mut self.form {
             Form::Parquet(writing) => writing.write(columns).map_err(of_parquet),
             Form::Csv(csv) => {
@@ -81,8 +81,8 @@ impl<W: Write + Send> Sink<W> {
 }
 
 /// The columns as they are written.
-fn written(stream: StreamKey, rows: &StoredRows, numbers: Numbers) -> Vec<Column> {
-    let columns = columns(stream, rows, CoinColumn::Always);
+fn written(rows: &StoredRows, numbers: Numbers) -> Vec<Column> {
+    let columns = columns(rows);
     match numbers {
         Numbers::Exact => columns,
         Numbers::Float => {
@@ -103,16 +103,21 @@ fn of_csv(error: csv::Error) -> ArchiveError {
     })
 }
 
-fn names_of(column: &Column) -> Vec<&'static str> {
+fn names_of(column: &Column) -> Vec<&str> {
     match column.values {
-        Values::Time(_) => vec![column.name, "iso"],
-        _ => vec![column.name],
+        Values::Time(_) => vec![&*column.name, "iso"],
+        _ => vec![&*column.name],
     }
 }
 
-/// As text, without idle zeros: what the store has and what the archive has read the same.
+/// As text, with one place behind the point at least and otherwise without idle zeros: what the store has and what the
+/// archive has read the same, and a reader that guesses types takes the first number for what all of them are.
 fn text(number: Decimal) -> String {
-    number.normalize().to_string()
+    let mut number = number.normalize();
+    if number.scale() == 0 {
+        number.rescale(1);
+    }
+    number.to_string()
 }
 
 fn iso(time: TimeMs) -> String {
@@ -120,20 +125,19 @@ fn iso(time: TimeMs) -> String {
 }
 
 fn levels(side: &[Level]) -> Value {
-    let level =
-        |level: &Level| Value::from(vec![text(level.px).into(), text(level.sz).into(), Value::from(level.n)]);
+    let level = |level: &Level| json!({ "px": text(level.px), "sz": text(level.sz), "n": level.n });
     Value::Array(side.iter().map(level).collect())
 }
 
 fn float_levels(side: &[FloatLevel]) -> Value {
-    let level =
-        |level: &FloatLevel| Value::from(vec![level.px.into(), level.sz.into(), Value::from(level.n)]);
+    let level = |level: &FloatLevel| json!({ "px": level.px, "sz": level.sz, "n": level.n });
     Value::Array(side.iter().map(level).collect())
 }
 
 fn cells_of(column: &Column, at: usize, cells: &mut Vec<String>) {
     match &column.values {
         Values::Text(all) => cells.push(all[at].to_string()),
+        Values::Bool(all) => cells.push(all[at].to_string()),
         Values::Time(all) => cells.extend([all[at].to_string(), iso(all[at])]),
         Values::Int(all) => cells.push(all[at].to_string()),
         Values::Count(all) => cells.push(all[at].map(|n| n.to_string()).unwrap_or_default()),
@@ -153,10 +157,11 @@ fn fields_of(column: &Column, at: usize, object: &mut Map<String, Value>) {
     let value = match &column.values {
         Values::Text(all) => Value::from(&*all[at]),
         Values::Time(all) => {
-            object.insert(column.name.to_owned(), all[at].0.into());
+            object.insert(column.name.to_string(), all[at].0.into());
             object.insert("iso".to_owned(), iso(all[at]).into());
             return;
         }
+        Values::Bool(all) => all[at].into(),
         Values::Int(all) => all[at].into(),
         Values::Count(all) => all[at].into(),
         Values::Decimal(all) => text(all[at]).into(),
@@ -166,5 +171,5 @@ fn fields_of(column: &Column, at: usize, object: &mut Map<String, Value>) {
         Values::FloatOrNull(all) => all[at].into(),
         Values::FloatLevels(all) => float_levels(&all[at]),
     };
-    object.insert(column.name.to_owned(), value);
+    object.insert(column.name.to_string(), value);
 }

@@ -303,8 +303,8 @@ impl Work<'_> {
 
     /// Compares the page with what the archive has of the day.
     async fn sort_out(&self, page: StoredRows) -> Result<Sorted, ArchiveError> {
-        let (stream, parts) = (self.stream, self.parts.clone());
-        self.of.files.call(move |files| sort_out(files, stream, &parts, page)).await?
+        let parts = self.parts.clone();
+        self.of.files.call(move |files| sort_out(files, &parts, page)).await?
     }
 
     fn complain(&self, sorted: &Sorted) {
@@ -362,12 +362,7 @@ impl Work<'_> {
     }
 }
 
-fn sort_out(
-    files: &Files,
-    stream: StreamKey,
-    parts: &[Part],
-    page: StoredRows,
-) -> Result<Sorted, ArchiveError> {
+fn sort_out(files: &Files, parts: &[Part], page: StoredRows) -> Result<Sorted, ArchiveError> {
     #[derive(Clone, Copy, PartialEq)]
     enum Where {
         Fresh,
@@ -398,7 +393,7 @@ fn sort_out(
             }
         }
     }
-    for at in unfit(stream, &page) {
+    for at in unfit(&page) {
         places[at] = Where::Unfit;
     }
     let positions =

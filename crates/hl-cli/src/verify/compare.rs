@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hl_core::ledger::{GapState, Span};
-use hl_core::record::{Bbo, Book, Candle, Context, Funding, Mid, Trade};
+use hl_core::record::{Bbo, Book, Candle, Context, Funding, Mid, Record as _, Trade};
 use hl_core::stream::{BookVariant, Borders};
 use hl_core::thinning::Thinned;
 use hl_core::{Coin, TimeMs};

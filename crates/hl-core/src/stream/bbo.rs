@@ -1,10 +1,51 @@
 //! Best bid and offer, pushed per block where it changed; a quiet coin was seen silent for 46 s (PROTOCOL section 2.1).
 
-use super::{Borders, Conflation, History, Kind, KindSpec};
+use serde::{Deserialize, Serialize};
+
+use super::{Borders, Conflation, History, Kind, KindSpec, Record, StreamKey};
+use crate::record;
+use crate::row::{Level, Row, RowKey};
+use crate::{Coin, TimeMs};
+
+record! {
+    /// Best bid and offer. Either side may be absent.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+    pub struct Bbo in "bbo" {
+        stream {
+            /// The market.
+            coin: Coin,
+        }
+        row {
+            /// Block time, ms.
+            time: TimeMs,
+        }
+        /// The best bid: price (USD), size (coins) and number of orders.
+        bid: Option<Level>,
+        /// The best ask, as the bid.
+        ask: Option<Level>,
+    }
+}
+
+impl Record for Bbo {
+    fn stream(&self) -> StreamKey {
+        StreamKey::Bbo(self.coin)
+    }
+
+    fn row_key(&self) -> RowKey {
+        RowKey { coin: self.coin, time: self.time, tid: 0 }
+    }
+
+    fn is_crossed(&self) -> bool {
+        matches!((self.bid, self.ask), (Some(bid), Some(ask)) if bid.px >= ask.px)
+    }
+}
 
 pub(super) const SPEC: KindSpec = KindSpec {
     kind: Kind::Bbo,
     name: "bbo",
+    word: "bbo",
+    table: &<Bbo as Row>::TABLE,
+    channels: &["bbo"],
     ws: true,
     job: "collect_orderbook",
     conflation: Conflation::State,

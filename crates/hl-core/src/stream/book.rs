@@ -4,7 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Borders, Conflation, History, Kind, KindSpec};
+use super::{Borders, Conflation, History, Kind, KindSpec, Record, StreamKey};
+use crate::record;
+use crate::row::{Cell, Cells, Column, Holds, Level, Row, RowKey, Value, words};
+use crate::{Coin, TimeMs};
 
 /// Which of the book subscriptions.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -17,6 +20,9 @@ pub enum BookVariant {
 }
 
 impl BookVariant {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Default, Self::Fast];
+
     /// The name in the `variant` column.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -25,11 +31,61 @@ impl BookVariant {
             Self::Fast => "fast",
         }
     }
+
+    /// The inverse of [`BookVariant::as_str`].
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|variant| variant.as_str() == name)
+    }
+}
+
+words!(BookVariant, BookVariant::as_str, BookVariant::parse);
+
+record! {
+    /// A full book snapshot: never a delta.
+    #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+    pub struct Book in "books" {
+        stream {
+            /// The market.
+            coin: Coin,
+            /// Which of the subscriptions it is.
+            variant: BookVariant,
+        }
+        row {
+            /// Block time, ms.
+            time: TimeMs,
+        }
+        /// Best bid first: of each level price (USD), size (coins) and number of orders.
+        bids: Box<[Level]>,
+        /// Best ask first, as the bids.
+        asks: Box<[Level]>,
+    }
+}
+
+impl Record for Book {
+    fn stream(&self) -> StreamKey {
+        StreamKey::Book(self.coin, self.variant)
+    }
+
+    fn row_key(&self) -> RowKey {
+        RowKey { coin: self.coin, time: self.time, tid: 0 }
+    }
+
+    fn is_crossed(&self) -> bool {
+        matches!((self.bids.first(), self.asks.first()), (Some(bid), Some(ask)) if bid.px >= ask.px)
+    }
+
+    fn bytes_beside(&self) -> usize {
+        size_of_val(&*self.bids) + size_of_val(&*self.asks)
+    }
 }
 
 pub(super) const SPEC: KindSpec = KindSpec {
     kind: Kind::Book,
     name: "book",
+    word: "book",
+    table: &<Book as Row>::TABLE,
+    channels: &["l2Book"],
     ws: true,
     job: "collect_orderbook",
     conflation: Conflation::State,
@@ -49,6 +105,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
 
 pub(super) const FAST_SPEC: KindSpec = KindSpec {
     kind: Kind::BookFast,
+    word: "book/fast",
     first_silence_ms: 3_000,
     longest_silence_ms: 30_000,
     hole_ms: 3_000,

@@ -1,11 +1,64 @@
 //! Bars. The open bar is sent again at every change, its last version may arrive after the next has opened, and a
 //! minute without trades sends nothing (PROTOCOL section 2.1). REST keeps the most recent 5,000 of an interval.
 
-use super::{Borders, Conflation, History, Kind, KindSpec};
+use serde::{Deserialize, Serialize};
+
+use super::{Borders, Conflation, History, Kind, KindSpec, Record, StreamKey};
+use crate::record;
+use crate::row::{Row, RowKey};
+use crate::{Coin, Decimal, Interval, TimeMs};
+
+record! {
+    /// One version of a bar; the one with the most trades wins.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+    pub struct Candle in "candles" versions by "trades" {
+        stream {
+            /// The market.
+            coin: Coin,
+            /// The interval, `1m` to `1M`.
+            interval: Interval,
+        }
+        row {
+            /// Open time of the bar, ms (`t` on the wire).
+            time: TimeMs,
+        }
+        /// Open price, USD.
+        open: Decimal,
+        /// Highest price, USD.
+        high: Decimal,
+        /// Lowest price, USD.
+        low: Decimal,
+        /// Last price, USD.
+        close: Decimal,
+        /// Volume, coins (`v`).
+        volume: Decimal,
+        /// Number of trades (`n`), never decreasing within a bar.
+        trades: u64,
+    }
+}
+
+impl Record for Candle {
+    fn stream(&self) -> StreamKey {
+        StreamKey::Candle(self.coin, self.interval)
+    }
+
+    fn row_key(&self) -> RowKey {
+        RowKey { coin: self.coin, time: self.time, tid: 0 }
+    }
+
+    /// More trades, or other values of as many. A version with fewer trades is an older one.
+    fn contradicts(&self, last: &Self) -> bool {
+        let values = |bar: &Self| [bar.open, bar.high, bar.low, bar.close, bar.volume];
+        self.trades > last.trades || self.trades == last.trades && values(self) != values(last)
+    }
+}
 
 pub(super) const SPEC: KindSpec = KindSpec {
     kind: Kind::Candle,
     name: "candle",
+    word: "candle",
+    table: &<Candle as Row>::TABLE,
+    channels: &["candle"],
     ws: true,
     job: "collect_candles",
     conflation: Conflation::PerKey,

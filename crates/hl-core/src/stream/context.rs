@@ -1,11 +1,66 @@
 //! Asset contexts ("tickers"), every second even where unchanged, without a time (PROTOCOL section 2.1). Rows are
 //! stored on change.
 
-use super::{Borders, Conflation, History, Kind, KindSpec};
+use serde::{Deserialize, Serialize};
+
+use super::{Borders, Conflation, History, Kind, KindSpec, Record, StreamKey};
+use crate::record;
+use crate::row::{Row, RowKey};
+use crate::{Coin, Decimal, TimeMs};
+
+record! {
+    /// The asset context of a coin (the "ticker"). What a spot pair lacks, or a delisted market leaves null, is absent.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+    pub struct Context in "contexts" {
+        stream {
+            /// The market.
+            coin: Coin,
+        }
+        row {
+            /// When it was seen, ms: stamped on receipt in exchange time, since the frames bear none.
+            time: TimeMs,
+        }
+        /// Mark price, USD.
+        mark_px: Decimal,
+        /// Mid price, USD.
+        mid_px: Option<Decimal>,
+        /// Oracle price, USD.
+        oracle_px: Option<Decimal>,
+        /// The price 24 hours ago (rolling), USD.
+        prev_day_px: Decimal,
+        /// Running estimate of the hourly funding rate, a fraction.
+        funding: Option<Decimal>,
+        /// Open interest, coins.
+        open_interest: Option<Decimal>,
+        /// Premium over the oracle, a fraction.
+        premium: Option<Decimal>,
+        /// Volume of 24 hours, USD.
+        day_ntl_vlm: Decimal,
+        /// Volume of 24 hours, coins.
+        day_base_vlm: Decimal,
+        /// Impact bid price, USD.
+        impact_bid: Option<Decimal>,
+        /// Impact ask price, USD.
+        impact_ask: Option<Decimal>,
+    }
+}
+
+impl Record for Context {
+    fn stream(&self) -> StreamKey {
+        StreamKey::Context(self.coin)
+    }
+
+    fn row_key(&self) -> RowKey {
+        RowKey { coin: self.coin, time: self.time, tid: 0 }
+    }
+}
 
 pub(super) const SPEC: KindSpec = KindSpec {
     kind: Kind::Context,
     name: "context",
+    word: "context",
+    table: &<Context as Row>::TABLE,
+    channels: &["activeAssetCtx", "activeSpotAssetCtx"],
     ws: true,
     job: "update_ticker",
     conflation: Conflation::State,

@@ -1,10 +1,51 @@
 //! Settled funding, hourly since June 2023, over REST only; 500 rows a page, all history (PROTOCOL section 3.1).
 
-use super::{Borders, Conflation, History, Kind, KindSpec};
+use serde::{Deserialize, Serialize};
+
+use super::{Borders, Conflation, History, Kind, KindSpec, Record, StreamKey};
+use crate::record;
+use crate::row::{Row, RowKey};
+use crate::{Coin, Decimal, TimeMs};
+
+record! {
+    /// One settled funding rate.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+    pub struct Funding in "funding" {
+        stream {
+            /// The market.
+            coin: Coin,
+        }
+        row {
+            /// Settlement time, ms: the full hour plus jitter (59 ms at the median, minutes at worst).
+            time: TimeMs,
+        }
+        /// The rate of the hour, a fraction.
+        rate: Decimal,
+        /// The premium, a fraction.
+        premium: Decimal,
+    }
+}
+
+impl Record for Funding {
+    fn stream(&self) -> StreamKey {
+        StreamKey::Funding(self.coin)
+    }
+
+    fn row_key(&self) -> RowKey {
+        RowKey { coin: self.coin, time: self.time, tid: 0 }
+    }
+
+    fn contradicts(&self, stored: &Self) -> bool {
+        (self.rate, self.premium) != (stored.rate, stored.premium)
+    }
+}
 
 pub(super) const SPEC: KindSpec = KindSpec {
     kind: Kind::Funding,
     name: "funding",
+    word: "funding",
+    table: &<Funding as Row>::TABLE,
+    channels: &[],
     ws: false,
     job: "collect_funding",
     conflation: Conflation::Event,

@@ -1,11 +1,45 @@
 //! Mid prices of every coin of the first dex and of spot, about every 5 s, without a time (PROTOCOL section 2.1). One
 //! stream; rows are stored where a coin's mid changed.
 
-use super::{Borders, Conflation, History, Kind, KindSpec};
+use serde::{Deserialize, Serialize};
+
+use super::{Borders, Conflation, History, Kind, KindSpec, Record, StreamKey};
+use crate::record;
+use crate::row::{Row, RowKey};
+use crate::{Coin, Decimal, TimeMs};
+
+record! {
+    /// One coin's mid price, at the time of its change.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+    pub struct Mid in "mids" {
+        stream {}
+        row {
+            /// The market.
+            coin: Coin,
+            /// When it changed, ms: stamped on receipt in exchange time, since the frames bear none.
+            time: TimeMs,
+        }
+        /// The mid, USD.
+        px: Decimal,
+    }
+}
+
+impl Record for Mid {
+    fn stream(&self) -> StreamKey {
+        StreamKey::Mids
+    }
+
+    fn row_key(&self) -> RowKey {
+        RowKey { coin: self.coin, time: self.time, tid: 0 }
+    }
+}
 
 pub(super) const SPEC: KindSpec = KindSpec {
     kind: Kind::Mids,
     name: "mids",
+    word: "mids",
+    table: &<Mid as Row>::TABLE,
+    channels: &["allMids"],
     ws: true,
     job: "collect_mids",
     conflation: Conflation::State,

@@ -1,8 +1,9 @@
 //! Streams: what can be collected, one kind a file.
 //!
-//! A kind is a table of facts ([`KindSpec`]): its name, who may collect it, how it is conflated, how long it may be
-//! silent, what a hole in it is, how it is polled and what that costs. Adding a kind is a file here and a line in
-//! [`Kind::spec`]. No decision lives here: the selector, the time lines and the sources read these tables.
+//! A kind is its record, whose fields are the columns of its table, and a table of facts ([`KindSpec`]): its names, who may
+//! collect it, how it is conflated, how long it may be silent, what a hole in it is, how it is polled and what that costs.
+//! CONTRIBUTING.md says what adding one takes. No decision lives here: the selector, the time lines and the sources read
+//! these tables. What rows are made of is in [`row`](crate::row).
 
 mod bbo;
 mod book;
@@ -10,6 +11,7 @@ mod candle;
 mod context;
 mod funding;
 mod mids;
+mod records;
 mod trades;
 
 use std::fmt;
@@ -17,9 +19,17 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-pub use book::BookVariant;
+pub use bbo::Bbo;
+pub use book::{Book, BookVariant};
+pub use candle::Candle;
+pub use context::Context;
+pub use funding::Funding;
+pub use mids::Mid;
+pub use records::{Listed, Record, Records};
+pub use trades::Trade;
 
 use crate::ledger::{GapState, Span};
+use crate::row::{Column, Table};
 use crate::{Coin, Interval, TimeMs};
 
 /// One thing that can be collected, with one time line.
@@ -117,6 +127,12 @@ pub struct KindSpec {
     pub kind: Kind,
     /// First word of the stream's name.
     pub name: &'static str,
+    /// What options, retention and metrics call the kind: as its streams, without what each has of its own.
+    pub word: &'static str,
+    /// Where its rows lie: the table, or the collection.
+    pub table: &'static Table,
+    /// The channels of the WebSocket on which its frames come.
+    pub channels: &'static [&'static str],
     /// Whether the WebSocket can carry it. Preferred where it can.
     pub ws: bool,
     /// The scheduler's job that polls it where REST owns it.
@@ -190,6 +206,59 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// The kind of this word.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.spec().word == word)
+    }
+
+    /// The stream of a kind: of this coin, and of the interval or the variant of this name.
+    #[must_use]
+    pub fn stream(self, coin: Option<Coin>, part: Option<&str>) -> Option<StreamKey> {
+        let stream = match self {
+            Self::Mids => StreamKey::Mids,
+            Self::Trades => StreamKey::Trades(coin?),
+            Self::Bbo => StreamKey::Bbo(coin?),
+            Self::Context => StreamKey::Context(coin?),
+            Self::Funding => StreamKey::Funding(coin?),
+            Self::Candle => StreamKey::Candle(coin?, part?.parse().ok()?),
+            Self::Book | Self::BookFast => {
+                StreamKey::Book(coin?, part.map_or(Some(BookVariant::Default), BookVariant::parse)?)
+            }
+        };
+        let is_whole = coin == stream.coin() && (part.is_none() || part == stream.part());
+        (is_whole && stream.kind() == self).then_some(stream)
+    }
+}
+
+impl Table {
+    /// The tables of all kinds, each once.
+    pub fn all() -> impl Iterator<Item = &'static Self> {
+        let of = |kind: &Kind| kind.spec().table;
+        let is_first =
+            move |(at, kind): &(usize, &Kind)| !Kind::ALL.iter().take(*at).any(|k| of(k) == of(kind));
+        Kind::ALL.iter().enumerate().filter(is_first).map(move |(_, kind)| of(kind))
+    }
+
+    /// The stream of the rows that have these values in the columns of [`Table::of_stream`].
+    #[must_use]
+    pub fn stream(&self, values: &[&str]) -> Option<StreamKey> {
+        let coin = values.first().and_then(|name| Coin::new(name).ok());
+        let kinds = Kind::ALL.into_iter().filter(|kind| kind.spec().table == self);
+        kinds.filter_map(|kind| kind.stream(coin, values.get(1).copied())).next()
+    }
+}
+
+/// Whose data a stream carries.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Owner {
+    /// One market.
+    Coin(Coin),
+    /// Every market.
+    All,
+}
+
 impl StreamKey {
     /// The kind.
     #[must_use]
@@ -212,33 +281,55 @@ impl StreamKey {
         self.kind().spec()
     }
 
-    /// The coin, where the stream has one.
+    /// Whose data it carries.
     #[must_use]
-    pub const fn coin(self) -> Option<Coin> {
+    pub const fn owner(self) -> Owner {
         match self {
             Self::Trades(c)
             | Self::Book(c, _)
             | Self::Bbo(c)
             | Self::Candle(c, _)
             | Self::Context(c)
-            | Self::Funding(c) => Some(c),
-            Self::Mids => None,
+            | Self::Funding(c) => Owner::Coin(c),
+            Self::Mids => Owner::All,
         }
+    }
+
+    /// The coin, where it is of one.
+    #[must_use]
+    pub const fn coin(self) -> Option<Coin> {
+        match self.owner() {
+            Owner::Coin(coin) => Some(coin),
+            Owner::All => None,
+        }
+    }
+
+    /// What tells it apart from the other streams of its table and coin: the variant of a book, the interval of bars.
+    #[must_use]
+    pub fn part(self) -> Option<&'static str> {
+        match self {
+            Self::Book(_, variant) => Some(variant.as_str()),
+            Self::Candle(_, interval) => Some(interval.as_str()),
+            Self::Trades(_) | Self::Bbo(_) | Self::Mids | Self::Context(_) | Self::Funding(_) => None,
+        }
+    }
+
+    /// The columns that have the same value in all of its rows, and that value.
+    pub fn fixed(self) -> impl Iterator<Item = (&'static Column, &'static str)> {
+        let values = [self.coin().map(Coin::as_str), self.part()].into_iter().flatten();
+        self.spec().table.of_stream().iter().zip(values)
     }
 }
 
 impl fmt::Display for StreamKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.spec().name;
-        match self {
-            Self::Mids => f.write_str(name),
-            Self::Book(coin, BookVariant::Fast) => write!(f, "{name}/{coin}/fast"),
-            Self::Candle(coin, interval) => write!(f, "{name}/{coin}/{interval}"),
-            Self::Trades(coin)
-            | Self::Book(coin, BookVariant::Default)
-            | Self::Bbo(coin)
-            | Self::Context(coin)
-            | Self::Funding(coin) => write!(f, "{name}/{coin}"),
+        f.write_str(self.spec().name)?;
+        if let Some(coin) = self.coin() {
+            write!(f, "/{coin}")?;
+        }
+        match self.part().filter(|_| self.kind() != Kind::Book) {
+            Some(part) => write!(f, "/{part}"),
+            None => Ok(()),
         }
     }
 }
@@ -260,29 +351,19 @@ pub struct StreamKeyError(pub String);
 impl FromStr for StreamKey {
     type Err = StreamKeyError;
 
-    /// Coin names may hold a slash (`PURR/USDC`), so the first and the last part are taken off first.
+    /// Coin names may hold a slash (`PURR/USDC`): what stands behind the last one is a part of the stream where its kind has
+    /// such a part, and of the coin where it has not.
     fn from_str(text: &str) -> Result<Self, StreamKeyError> {
-        let fail = || StreamKeyError(text.to_owned());
-        if text == mids::SPEC.name {
-            return Ok(Self::Mids);
-        }
-        let (kind, rest) = text.split_once('/').ok_or_else(fail)?;
-        let coin = |name: &str| Coin::new(name).map_err(|_| fail());
-        match kind {
-            "trades" => Ok(Self::Trades(coin(rest)?)),
-            "bbo" => Ok(Self::Bbo(coin(rest)?)),
-            "context" => Ok(Self::Context(coin(rest)?)),
-            "funding" => Ok(Self::Funding(coin(rest)?)),
-            "book" => match rest.strip_suffix("/fast") {
-                Some(name) => Ok(Self::Book(coin(name)?, BookVariant::Fast)),
-                None => Ok(Self::Book(coin(rest)?, BookVariant::Default)),
-            },
-            "candle" => {
-                let (name, interval) = rest.rsplit_once('/').ok_or_else(fail)?;
-                Ok(Self::Candle(coin(name)?, interval.parse().map_err(|_| fail())?))
-            }
-            _ => Err(fail()),
-        }
+        let (name, rest) = text.split_once('/').map_or((text, None), |(name, rest)| (name, Some(rest)));
+        let of = |coin: Option<&str>, part: Option<&str>| {
+            let coin = coin.map(|name| Coin::new(name).ok());
+            let kinds = Kind::ALL.into_iter().filter(|kind| kind.spec().name == name);
+            kinds.filter_map(|kind| kind.stream(coin.flatten(), part)).find(|_| coin != Some(None))
+        };
+        let parted =
+            rest.and_then(|rest| rest.rsplit_once('/')).and_then(|(coin, part)| of(Some(coin), Some(part)));
+        let stream = parted.filter(|stream| stream.kind() != Kind::Book).or_else(|| of(rest, None));
+        stream.ok_or_else(|| StreamKeyError(text.to_owned()))
     }
 }
 

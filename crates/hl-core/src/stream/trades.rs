@@ -1,10 +1,69 @@
 //! Public trades. A subscription replays the last 30, REST has the last 10, nothing older exists (PROTOCOL section 0).
 
-use super::{Borders, Conflation, History, Kind, KindSpec};
+use serde::{Deserialize, Serialize};
+
+use super::{Borders, Conflation, History, Kind, KindSpec, Record, StreamKey};
+use crate::record;
+use crate::row::{Address, Hash, Row, RowKey, Side};
+use crate::{Coin, Decimal, TimeMs};
+
+record! {
+    /// A public trade.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+    pub struct Trade in "trades" {
+        stream {
+            /// The market.
+            coin: Coin,
+        }
+        row {
+            /// Block time, ms.
+            time: TimeMs,
+            /// A 50-bit hash of the two order ids: neither ordered nor unique by itself.
+            tid: u64,
+        }
+        /// Price, USD (or the quote token).
+        px: Decimal,
+        /// Size, coins.
+        sz: Decimal,
+        /// The aggressor's side: `B` bought, `A` sold.
+        side: Side,
+        /// Transaction hash; all zeros on TWAP and system fills.
+        hash: Hash,
+        /// The buyer, whatever the side says.
+        buyer: Address,
+        /// The seller.
+        seller: Address,
+    }
+}
+
+impl Trade {
+    /// What makes a trade the same trade within its coin.
+    #[must_use]
+    pub fn key(&self) -> (TimeMs, u64) {
+        (self.time, self.tid)
+    }
+}
+
+impl Record for Trade {
+    fn stream(&self) -> StreamKey {
+        StreamKey::Trades(self.coin)
+    }
+
+    fn row_key(&self) -> RowKey {
+        RowKey { coin: self.coin, time: self.time, tid: self.tid }
+    }
+
+    fn contradicts(&self, stored: &Self) -> bool {
+        (self.px, self.sz, self.side) != (stored.px, stored.sz, stored.side)
+    }
+}
 
 pub(super) const SPEC: KindSpec = KindSpec {
     kind: Kind::Trades,
     name: "trades",
+    word: "trades",
+    table: &<Trade as Row>::TABLE,
+    channels: &["trades"],
     ws: true,
     job: "collect_trades",
     conflation: Conflation::Event,

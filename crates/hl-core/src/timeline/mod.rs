@@ -9,6 +9,7 @@
 mod below;
 mod candles;
 mod known;
+mod latest;
 mod pause;
 mod reconcile;
 mod relived;
@@ -216,13 +217,7 @@ impl Timeline {
         let body = match key {
             StreamKey::Trades(_) => Body::Trades(trades::Trades::new(start.edge, &start.recent)),
             StreamKey::Candle(_, interval) => Body::Candles(candles::Candles::new(interval)),
-            StreamKey::Book(..)
-            | StreamKey::Bbo(_)
-            | StreamKey::Mids
-            | StreamKey::Context(_)
-            | StreamKey::Funding(_) => {
-                Body::States(states::States::new(key.kind(), start.edge, &start.recent))
-            }
+            _ => Body::States(states::States::new(key, start.edge, &start.recent)),
         };
         let edge = start.edge.filter(|_| guard!(StoredEdge));
         let mut common = Common { key, edge, holes: Vec::new(), forgotten: None };
@@ -570,7 +565,7 @@ fn count(content: &Content) -> u64 {
 /// is still to come.
 fn states_between(content: Content, kind: Kind, after: TimeMs, latest: TimeMs, tally: &mut Tally) -> Content {
     match content {
-        Content::Frame(mut records) if matches!(kind, Kind::Mids | Kind::Context) => {
+        Content::Frame(mut records) if !kind.spec().timed => {
             let before = records.len();
             records.retain_time(|time| after < time && time <= latest);
             tally.late += (before - records.len()) as u64;
@@ -580,18 +575,8 @@ fn states_between(content: Content, kind: Kind, after: TimeMs, latest: TimeMs, t
     }
 }
 
-/// Whether the records are of the stream's kind, and of its market: an answer may be another one's.
+/// Whether the records are of the stream: an answer may be another one's.
 fn belongs(key: StreamKey, content: &Content) -> bool {
     let (Content::Frame(records) | Content::Answer { records, .. }) = content else { return true };
-    let here = |coin| key.coin() == Some(coin);
-    match (key.kind(), records) {
-        (Kind::Trades, Records::Trades(r)) => r.iter().all(|r| here(r.coin)),
-        (Kind::Book | Kind::BookFast, Records::Books(r)) => r.iter().all(|r| here(r.coin)),
-        (Kind::Bbo, Records::Bbos(r)) => r.iter().all(|r| here(r.coin)),
-        (Kind::Candle, Records::Candles(r)) => r.iter().all(|r| here(r.coin)),
-        (Kind::Context, Records::Contexts(r)) => r.iter().all(|r| here(r.coin)),
-        (Kind::Funding, Records::Funding(r)) => r.iter().all(|r| here(r.coin)),
-        (Kind::Mids, Records::Mids(_)) => true,
-        _ => false,
-    }
+    records.are_of(key)
 }

@@ -83,10 +83,7 @@ impl Ring {
     fn drop_oldest(&mut self) -> Option<u64> {
         let oldest = self.contents.pop_front()?;
         // Whether events join, and bars are whole, is seen from what is left of them.
-        self.lacks_states |= matches!(
-            oldest.records(),
-            Some(Records::Books(_) | Records::Bbos(_) | Records::Mids(_) | Records::Contexts(_))
-        );
+        self.lacks_states |= oldest.records().is_some_and(Records::are_states);
         self.records -= count(&oldest);
         self.bytes -= oldest.bytes();
         if let Content::Frame(records @ Records::Trades(_)) = &oldest {

@@ -18,17 +18,17 @@
 //! **Where the exchange stands still**, its front may push what bears no time on and on, unchanged. That is not news, and
 //! covers nothing.
 
-use std::collections::BTreeMap;
-
 use super::below::Seen;
+use super::latest::Latest;
 use super::relived::Relived;
 use super::{Common, Live, OVERTAKEN_MS, SET_BACK_MS, SetBack, Tally};
+use crate::for_records;
 use crate::ledger::{Cause, Change, Span};
-use crate::record::Context;
+use crate::row::Row as _;
 use crate::source::Content;
 use crate::store::Recent;
 use crate::stream::Conflation;
-use crate::{Coin, Decimal, Kind, Records, TimeMs};
+use crate::{Records, StreamKey, TimeMs};
 
 /// How much later, ms, than the fastest of them a frame may leave the exchange: what bears an earlier time than a ping has
 /// been seen once its pong is there.
@@ -39,11 +39,9 @@ const PASSED_MS: i64 = 5_000;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct States {
-    kind: Kind,
-    /// The last stored mid of each coin: rows are stored on change.
-    mids: BTreeMap<Coin, Decimal>,
-    /// The last stored context.
-    context: Option<Context>,
+    stream: StreamKey,
+    /// Of a kind whose rows are stored on change.
+    latest: Latest,
     /// Up to when the run that owns the stream is known to have brought everything, of a kind that is pushed at every change.
     whole_to: Option<TimeMs>,
     /// The newest record; the edge may be later, where a run was proven whole up to there.
@@ -70,11 +68,10 @@ enum Pulse {
 }
 
 impl States {
-    pub(super) fn new(kind: Kind, edge: Option<TimeMs>, recent: &Recent) -> Self {
+    pub(super) fn new(stream: StreamKey, edge: Option<TimeMs>, recent: &Recent) -> Self {
         Self {
-            kind,
-            mids: BTreeMap::new(),
-            context: None,
+            stream,
+            latest: Latest::none(stream),
             whole_to: None,
             newest: None,
             seen: Seen::stored(edge, recent),
@@ -87,7 +84,7 @@ impl States {
     }
 
     pub(super) fn stand_still(&mut self, common: &Common, at: TimeMs, out: &mut Vec<Change>) {
-        if self.kind.spec().timed || self.pulse == Pulse::StandsStill {
+        if self.stream.spec().timed || self.pulse == Pulse::StandsStill {
             return;
         }
         self.pulse = Pulse::StandsStill;
@@ -131,7 +128,7 @@ impl States {
         let mut tally = Tally { admitted: records.len() as u64, ..Tally::default() };
         // Frames without a time were stamped on receipt; a stamp never goes back, restarts included.
         let mut records = match common.edge {
-            Some(edge) => restamp(records, edge + 1),
+            Some(edge) => self.restamp(records, edge + 1),
             None => records,
         };
         let Some((first, last)) = records.ends() else { return tally };
@@ -142,7 +139,7 @@ impl States {
         if records.is_empty() {
             return tally;
         }
-        if let Some(edge) = common.edge.filter(|_| is_pushed && self.kind.spec().timed) {
+        if let Some(edge) = common.edge.filter(|_| is_pushed && self.stream.spec().timed) {
             self.relive(edge, live, &records, out);
         }
         let Some(records) = self.newer(common, live, records, &mut tally, out) else {
@@ -238,7 +235,7 @@ impl States {
 
     /// Whether a record this long after the edge goes on from there. `cause`: why it may not.
     fn joins(&self, cause: Option<Cause>, pause_ms: i64) -> bool {
-        let within_cadence = pause_ms <= self.kind.spec().hole_ms;
+        let within_cadence = pause_ms <= self.stream.spec().hole_ms;
         match cause {
             None => self.is_pushed_at_every_change() || within_cadence,
             Some(Cause::Overload) => false,
@@ -249,7 +246,7 @@ impl States {
     }
 
     fn is_pushed_at_every_change(&self) -> bool {
-        let spec = self.kind.spec();
+        let spec = self.stream.spec();
         !spec.steady && spec.conflation == Conflation::State
     }
 
@@ -307,7 +304,8 @@ impl States {
         let mut is_any_stored = false;
         // Of what waited only that which came out of order: what is older may have been stored by another source.
         let is_own = |time| !live.promoting || live.edge.is_none_or(|begin| begin < time);
-        let is_stored = |time| time < edge && self.kind.spec().timed && is_own(time) && self.is_covered(time);
+        let is_stored =
+            |time| time < edge && self.stream.spec().timed && is_own(time) && self.is_covered(time);
         records.each_time(|time| {
             tally.known += u64::from(time == edge);
             tally.late += u64::from(time < edge);
@@ -357,11 +355,7 @@ impl States {
     /// Time that is lived once more passes, from a record to a later one.
     fn pass(&mut self, live: &Live, from: TimeMs, to: TimeMs, out: &mut Vec<Change>) {
         let proven = self.relived.as_mut().map(|relived| relived.pass(from, to)).unwrap_or_default();
-        let none = || match self.kind {
-            Kind::Bbo => Records::Bbos(Vec::new()),
-            _ => Records::Books(Vec::new()),
-        };
-        out.extend(proven.into_iter().map(|piece| live.filled(piece, none())));
+        out.extend(proven.into_iter().map(|piece| live.filled(piece, Records::none(self.stream))));
     }
 
     /// Whether a record says that the clock was set back: a run that begins after the newest one was pushed has nothing older to
@@ -436,40 +430,22 @@ impl States {
 
     /// Whether a record differs from the last stored state, for the kinds that are stored on change.
     fn differ(&self, records: &Records) -> bool {
-        match records {
-            Records::Mids(mids) => mids.iter().any(|mid| self.mids.get(&mid.coin) != Some(&mid.px)),
-            Records::Contexts(contexts) => {
-                contexts.iter().any(|new| self.context.is_none_or(|last| !last.same_values(new)))
-            }
-            _ => true,
-        }
+        self.stream.spec().timed || self.latest.differs(records)
     }
 
     /// Keeps what differs from the last stored state, for the kinds that are stored on change.
-    fn changed(&mut self, records: Records) -> Records {
-        match records {
-            Records::Mids(mut mids) => {
-                mids.retain(|mid| self.mids.insert(mid.coin, mid.px) != Some(mid.px));
-                Records::Mids(mids)
-            }
-            Records::Contexts(mut contexts) => {
-                contexts.retain(|context| {
-                    let changed = self.context.is_none_or(|last| !last.same_values(context));
-                    self.context = Some(*context);
-                    changed
-                });
-                Records::Contexts(contexts)
-            }
-            other => other,
+    fn changed(&mut self, mut records: Records) -> Records {
+        if !self.stream.spec().timed {
+            self.latest.take(&mut records);
         }
+        records
     }
-}
 
-fn restamp(mut records: Records, at_least: TimeMs) -> Records {
-    match &mut records {
-        Records::Mids(mids) => mids.iter_mut().for_each(|r| r.time = r.time.max(at_least)),
-        Records::Contexts(contexts) => contexts.iter_mut().for_each(|r| r.time = r.time.max(at_least)),
-        _ => {}
+    /// Stamps what bears no time of the exchange so late at least.
+    fn restamp(&self, mut records: Records, at_least: TimeMs) -> Records {
+        if !self.stream.spec().timed {
+            for_records!(&mut records, r => r.iter_mut().for_each(|x| x.set_time(x.time.max(at_least))));
+        }
+        records
     }
-    records
 }

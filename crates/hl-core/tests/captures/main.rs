@@ -26,6 +26,7 @@ use hl_core::message::info::{InfoRequest, fills, market};
 use hl_core::message::market::{Mids, PerpCtx, SpotCtx, WsBook, WsCandle};
 use hl_core::message::ws::{AllMids, Message};
 use hl_core::message::{Method, Subscription};
+use hl_core::record::Record as _;
 use hl_core::{Coin, TimeMs};
 use serde_json::Value;
 

@@ -3,7 +3,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use hl_core::record::{Book, Candle, HexBytes, Level, Mid, Side, Trade};
+use hl_core::record::{Book, Candle, HexBytes, Level, Mid, Record as _, Side, Trade};
 use hl_core::stream::BookVariant;
 use hl_core::{Coin, Decimal, Interval, Records, StreamKey, TimeMs};
 use mongodb::bson::{Bson, Document};

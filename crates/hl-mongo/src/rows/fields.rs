@@ -2,86 +2,61 @@
 //! costs a fraction. What a field is called and how it is stored is the same in both.
 
 use hl_core::record::Level;
-use hl_core::{Decimal, TimeMs};
+use hl_core::row::{LEVEL, Value, hex};
 use mongodb::bson::raw::CStr;
-use mongodb::bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, cstr};
+use mongodb::bson::{Bson, Document, RawArrayBuf, RawDocumentBuf};
 
 use super::decimal;
 use crate::documents::date;
 
-/// A value, before it is encoded.
-#[derive(Clone, Copy)]
-pub(super) enum Value<'a> {
-    Text(&'a str),
-    /// As `0x…`.
-    Hex(&'a [u8]),
-    Time(TimeMs),
-    Long(i64),
-    Decimal(Decimal),
-    Level(&'a Level),
-    Levels(&'a [Level]),
-}
-
 /// A document in the making.
 pub(super) trait Fields: Default {
-    fn put(&mut self, name: &'static CStr, value: Value<'_>);
+    /// Adds a field; none where there is no value.
+    fn put(&mut self, name: &'static str, value: Value<'_>);
     /// A document inside it.
-    fn nest(&mut self, name: &'static CStr, inner: Self);
-
-    fn put_optional(&mut self, fields: &[(&'static CStr, Option<Decimal>)]) {
-        for (name, value) in fields {
-            if let Some(value) = value {
-                self.put(name, Value::Decimal(*value));
-            }
-        }
-    }
+    fn nest(&mut self, name: &'static str, inner: Self);
 }
 
 fn level<F: Fields>(level: &Level) -> F {
     let mut fields = F::default();
-    fields.put(cstr!("px"), Value::Decimal(level.px));
-    fields.put(cstr!("sz"), Value::Decimal(level.sz));
-    fields.put(cstr!("n"), Value::Long(i64::from(level.n)));
+    let values = [Value::Decimal(level.px), Value::Decimal(level.sz), Value::Count(level.n)];
+    for ((name, _), value) in LEVEL.into_iter().zip(values) {
+        fields.put(name, value);
+    }
     fields
 }
 
-fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
-    let mut text = String::with_capacity(2 + 2 * bytes.len());
-    text.push_str("0x");
-    for byte in bytes {
-        text.push(digit(byte >> 4));
-        text.push(digit(byte & 15));
-    }
-    text
-}
-
 impl Fields for Document {
-    fn put(&mut self, name: &'static CStr, value: Value<'_>) {
+    fn put(&mut self, name: &'static str, value: Value<'_>) {
         let value = match value {
+            Value::Null => return,
             Value::Text(text) => Bson::String(text.to_owned()),
             Value::Hex(bytes) => Bson::String(hex(bytes)),
             Value::Time(time) => Bson::DateTime(date(time)),
-            Value::Long(n) => Bson::Int64(n),
+            Value::Int(n) => Bson::Int64(n),
+            Value::Count(n) => Bson::Int64(n.into()),
             Value::Decimal(exact) => Bson::Decimal128(decimal::encode(exact)),
             Value::Level(one) => Bson::Document(level(one)),
             Value::Levels(all) => Bson::Array(all.iter().map(|one| Bson::Document(level(one))).collect()),
         };
-        self.insert(name.as_str(), value);
+        self.insert(name, value);
     }
 
-    fn nest(&mut self, name: &'static CStr, inner: Self) {
-        self.insert(name.as_str(), inner);
+    fn nest(&mut self, name: &'static str, inner: Self) {
+        self.insert(name, inner);
     }
 }
 
 impl Fields for RawDocumentBuf {
-    fn put(&mut self, name: &'static CStr, value: Value<'_>) {
+    fn put(&mut self, name: &'static str, value: Value<'_>) {
+        let Some(name) = c(name) else { return };
         match value {
+            Value::Null => {}
             Value::Text(text) => self.append(name, text),
             Value::Hex(bytes) => self.append(name, hex(bytes)),
             Value::Time(time) => self.append(name, date(time)),
-            Value::Long(n) => self.append(name, n),
+            Value::Int(n) => self.append(name, n),
+            Value::Count(n) => self.append(name, i64::from(n)),
             Value::Decimal(exact) => self.append(name, decimal::encode(exact)),
             Value::Level(one) => self.append(name, level::<Self>(one)),
             Value::Levels(all) => {
@@ -94,7 +69,14 @@ impl Fields for RawDocumentBuf {
         }
     }
 
-    fn nest(&mut self, name: &'static CStr, inner: Self) {
-        self.append(name, inner);
+    fn nest(&mut self, name: &'static str, inner: Self) {
+        if let Some(name) = c(name) {
+            self.append(name, inner);
+        }
     }
+}
+
+/// The name of a column as BSON has it: none of them holds a zero byte.
+fn c(name: &'static str) -> Option<&'static CStr> {
+    name.try_into().ok()
 }

@@ -2,30 +2,24 @@
 
 mod decimal;
 mod fields;
-mod kinds;
 
 use hl_core::archive::{Provenance, RowKey, StoredRows};
 use hl_core::ledger::Span;
-use hl_core::record::{Bbo, Book, Candle, Context, Funding, Mid, Trade};
-use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs};
-use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, cstr, doc};
+use hl_core::record::{Candle, Level, Record};
+use hl_core::row::{Cells, Column, Holds, Row as _, Table, Value};
+use hl_core::stream::Conflation;
+use hl_core::{Decimal, Epoch, Origin, Records, StreamKey, TimeMs, for_kind, for_records};
+use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 
 use crate::documents::{Read, date};
 use crate::error::MongoError;
 pub(crate) use decimal::decode;
-use fields::{Fields, Value};
-use kinds::Row;
+use fields::Fields;
 
-/// The collections that hold rows.
-pub(crate) const COLLECTIONS: [&str; 7] = [
-    Trade::COLLECTION,
-    Book::COLLECTION,
-    Bbo::COLLECTION,
-    Candle::COLLECTION,
-    Mid::COLLECTION,
-    Context::COLLECTION,
-    Funding::COLLECTION,
-];
+/// The field of the key.
+const ID: &str = "_id";
+/// The column of the time, in every key.
+const TIME: &str = "time";
 
 /// Under which claim rows are written.
 #[derive(Clone, Copy)]
@@ -36,22 +30,14 @@ pub(crate) struct Stamp {
 
 impl Stamp {
     fn put(self, fields: &mut impl Fields) {
-        fields.put(cstr!("source"), Value::Text(self.origin.as_str()));
-        fields.put(cstr!("epoch"), Value::Long(self.epoch.to_i64()));
+        fields.put("source", Value::Text(self.origin.as_str()));
+        fields.put("epoch", Value::Int(self.epoch.to_i64()));
     }
 }
 
 /// Where the rows of a stream lie.
 pub(crate) fn collection(stream: StreamKey) -> &'static str {
-    match stream {
-        StreamKey::Trades(_) => Trade::COLLECTION,
-        StreamKey::Book(..) => Book::COLLECTION,
-        StreamKey::Bbo(_) => Bbo::COLLECTION,
-        StreamKey::Candle(..) => Candle::COLLECTION,
-        StreamKey::Mids => Mid::COLLECTION,
-        StreamKey::Context(_) => Context::COLLECTION,
-        StreamKey::Funding(_) => Funding::COLLECTION,
-    }
+    stream.spec().table.name
 }
 
 /// The documents of rows, with their times; none for a row that is not the stream's. Bars go by [`Bar`].
@@ -60,32 +46,31 @@ pub(crate) fn documents(
     records: &Records,
     stamp: Stamp,
 ) -> Vec<(TimeMs, Option<RawDocumentBuf>)> {
-    fn each<T: Row>(stream: StreamKey, rows: &[T], stamp: Stamp) -> Vec<(TimeMs, Option<RawDocumentBuf>)> {
-        let document = |row: &T| (row.time(), row.belongs_to(stream).then(|| document(row, stamp)));
+    fn each<T: Record>(stream: StreamKey, rows: &[T], stamp: Stamp) -> Vec<(TimeMs, Option<RawDocumentBuf>)> {
+        let is_row = |row: &T| T::TABLE.version.is_none() && row.belongs_to(stream);
+        let document = |row: &T| (row.time(), is_row(row).then(|| document(row, stamp)));
         rows.iter().map(document).collect()
     }
-    match records {
-        Records::Trades(rows) => each(stream, rows, stamp),
-        Records::Books(rows) => each(stream, rows, stamp),
-        Records::Bbos(rows) => each(stream, rows, stamp),
-        Records::Candles(rows) => rows.iter().map(|bar| (bar.time, None)).collect(),
-        Records::Mids(rows) => each(stream, rows, stamp),
-        Records::Contexts(rows) => each(stream, rows, stamp),
-        Records::Funding(rows) => each(stream, rows, stamp),
-    }
+    for_records!(records, rows => each(stream, rows, stamp))
 }
 
-fn document<F: Fields>(row: &impl Row, stamp: Stamp) -> F {
+fn document<F: Fields>(row: &impl Record, stamp: Stamp) -> F {
     let mut document = unstamped(row);
     stamp.put(&mut document);
     document
 }
 
-fn unstamped<F: Fields>(row: &impl Row) -> F {
+fn unstamped<F: Fields, T: Record>(row: &T) -> F {
     let (mut key, mut document) = (F::default(), F::default());
-    row.put_key(&mut key);
-    document.nest(cstr!("_id"), key);
-    row.put_fields(&mut document);
+    let mut at = 0;
+    row.write(|column, value| {
+        let fields = if at < T::TABLE.key { &mut key } else { &mut document };
+        fields.put(column.name, value);
+        at += 1;
+        if at == T::TABLE.key {
+            document.nest(ID, std::mem::take(&mut key));
+        }
+    });
     document
 }
 
@@ -100,10 +85,7 @@ pub(crate) struct Bar {
 
 impl Bar {
     pub(crate) fn to_document(&self) -> Document {
-        let mut document: Document = unstamped(&self.candle);
-        document.insert("final", self.is_final);
-        Stamp { origin: self.origin, epoch: self.epoch }.put(&mut document);
-        document
+        whole(&self.candle, Provenance { origin: self.origin, epoch: self.epoch }, self.is_final)
     }
 
     pub(crate) fn from_document(document: &Document) -> Result<Self, MongoError> {
@@ -123,24 +105,11 @@ impl Bar {
     }
 }
 
-/// Whether a bar is one of the stream.
-pub(crate) fn is_bar_of(bar: &Candle, stream: StreamKey) -> bool {
-    bar.belongs_to(stream)
-}
-
-/// The first fields of the keys of a stream's rows, which are the same in all of them; nothing of mids.
+/// The first fields of the keys of a stream's rows, which are the same in all of them; none where no field is.
 fn prefix(stream: StreamKey) -> Option<Document> {
-    match stream {
-        StreamKey::Trades(coin)
-        | StreamKey::Bbo(coin)
-        | StreamKey::Context(coin)
-        | StreamKey::Funding(coin) => Some(doc! { "coin": coin.as_str() }),
-        StreamKey::Book(coin, variant) => Some(doc! { "coin": coin.as_str(), "variant": variant.as_str() }),
-        StreamKey::Candle(coin, interval) => {
-            Some(doc! { "coin": coin.as_str(), "interval": interval.as_str() })
-        }
-        StreamKey::Mids => None,
-    }
+    let prefix: Document =
+        stream.fixed().map(|(column, text)| (column.name.to_owned(), text.into())).collect();
+    (!prefix.is_empty()).then_some(prefix)
 }
 
 /// The rows of a stream whose time lies in the closed `span`.
@@ -151,8 +120,9 @@ pub(crate) fn key_filter(stream: StreamKey, span: Span) -> Document {
     let (mut first, mut last) = (prefix.clone(), prefix);
     first.insert("time", date(span.from));
     last.insert("time", date(span.to));
-    if matches!(stream, StreamKey::Trades(_)) {
-        last.insert("tid", Bson::MaxKey);
+    // Whatever else tells the rows of a time apart.
+    for column in stream.spec().table.of_row().iter().filter(|column| column.name != TIME) {
+        last.insert(column.name, Bson::MaxKey);
     }
     doc! { "_id": { "$gte": first, "$lte": last } }
 }
@@ -160,7 +130,7 @@ pub(crate) fn key_filter(stream: StreamKey, span: Span) -> Document {
 /// As [`key_filter`], of bars the final ones.
 pub(crate) fn span_filter(stream: StreamKey, span: Span) -> Document {
     let mut filter = key_filter(stream, span);
-    if matches!(stream, StreamKey::Candle(..)) {
+    if stream.spec().table.version.is_some() {
         filter.insert("final", true);
     }
     filter
@@ -182,7 +152,7 @@ fn beyond(filter: Document, stream: StreamKey, after: Option<RowKey>) -> Documen
     let Some(RowKey { coin, time, tid }) = after else { return filter };
     let mut last = prefix(stream).unwrap_or_else(|| doc! { "coin": coin.as_str() });
     last.insert("time", date(time));
-    if matches!(stream, StreamKey::Trades(_)) {
+    if stream.spec().table.of_row().iter().any(|column| column.name == "tid") {
         last.insert("tid", tid.cast_signed());
     }
     doc! { "$and": [filter, { "_id": { "$gt": last } }] }
@@ -190,130 +160,184 @@ fn beyond(filter: Document, stream: StreamKey, after: Option<RowKey>) -> Documen
 
 /// Whether the bar of a document can change no more.
 pub(crate) fn is_final(document: &Document) -> Result<bool, MongoError> {
-    let read = Read::of(Candle::COLLECTION, document);
+    let read = Read::of(Candle::TABLE.name, document);
     document.get_bool("final").map_err(|_| read.wrong("final"))
 }
 
 /// Documents of rows that were read from another store; of bars with whether each is final.
 pub(crate) fn stored_documents(rows: &StoredRows, finals: &[bool]) -> Vec<Document> {
-    fn each<T: Row>(rows: &[T], from: &[Provenance]) -> Vec<Document> {
-        let stamped =
-            |(row, from): (&T, &Provenance)| document(row, Stamp { origin: from.origin, epoch: from.epoch });
-        rows.iter().zip(from).map(stamped).collect()
+    fn each<T: Record>(rows: &[T], provenance: &[Provenance], finals: &[bool]) -> Vec<Document> {
+        let stamped = |(at, (row, from)): (usize, (&T, &Provenance))| {
+            whole(row, *from, finals.get(at).copied().unwrap_or_default())
+        };
+        rows.iter().zip(provenance).enumerate().map(stamped).collect()
     }
-    let from = &rows.provenance;
-    match &rows.records {
-        Records::Trades(rows) => each(rows, from),
-        Records::Books(rows) => each(rows, from),
-        Records::Bbos(rows) => each(rows, from),
-        Records::Candles(bars) => {
-            let bar = |((candle, from), is_final): ((&Candle, &Provenance), &bool)| {
-                Bar { candle: *candle, is_final: *is_final, origin: from.origin, epoch: from.epoch }
-                    .to_document()
-            };
-            bars.iter().zip(from).zip(finals).map(bar).collect()
-        }
-        Records::Mids(rows) => each(rows, from),
-        Records::Contexts(rows) => each(rows, from),
-        Records::Funding(rows) => each(rows, from),
-    }
+    for_records!(&rows.records, records => each(records, &rows.provenance, finals))
 }
 
-/// Whether a row of a trade or a settlement says something else than the one that is stored under its key. One that cannot
-/// be read says so elsewhere.
+/// A row's document; of a row that has versions with whether it can change no more.
+fn whole<T: Record>(row: &T, from: Provenance, is_final: bool) -> Document {
+    let mut document: Document = unstamped(row);
+    if T::TABLE.version.is_some() {
+        document.insert("final", is_final);
+    }
+    Stamp { origin: from.origin, epoch: from.epoch }.put(&mut document);
+    document
+}
+
+/// Whether a row says something else than the one that is stored under its key, of a kind whose rows are compared. One that
+/// cannot be read says so elsewhere.
 pub(crate) fn contradict(stream: StreamKey, new: &RawDocument, stored: &RawDocument) -> bool {
-    fn of<T: Row>(document: &RawDocument) -> Option<T> {
+    fn of<T: Record>(document: &RawDocument) -> Option<T> {
         one(&Document::try_from(document).ok()?).ok().map(|(row, _)| row)
     }
-    let differs = match stream {
-        StreamKey::Trades(_) => {
-            of::<Trade>(new).zip(of(stored)).map(|(new, stored)| new.contradicts(&stored))
-        }
-        StreamKey::Funding(_) => {
-            of::<Funding>(new).zip(of(stored)).map(|(new, stored)| new.contradicts(&stored))
-        }
-        _ => None,
-    };
-    differs == Some(true)
+    is_compared(stream)
+        && for_kind!(stream.kind(), T => {
+            of::<T>(new).zip(of::<T>(stored)).is_some_and(|(new, stored)| new.contradicts(&stored))
+        })
+}
+
+/// Whether what a row of the stream says is compared with the one that has its key: of two states of one time neither is wrong.
+pub(crate) fn is_compared(stream: StreamKey) -> bool {
+    stream.spec().conflation != Conflation::State
 }
 
 /// Decodes documents of a stream, in their order.
 pub(crate) fn read(stream: StreamKey, documents: &[Document]) -> Result<StoredRows, MongoError> {
-    fn each<T: Row>(
-        documents: &[Document],
-        records: fn(Vec<T>) -> Records,
-    ) -> Result<StoredRows, MongoError> {
-        let (mut rows, mut provenance) =
-            (Vec::with_capacity(documents.len()), Vec::with_capacity(documents.len()));
-        for document in documents {
-            let (row, from) = one(document)?;
-            rows.push(row);
-            provenance.push(from);
-        }
-        Ok(StoredRows { records: records(rows), provenance })
+    fn each<T: Record>(documents: &[Document]) -> Result<StoredRows, MongoError> {
+        let rows = documents.iter().map(one::<T>).collect::<Result<Vec<_>, _>>()?;
+        let (rows, provenance) = rows.into_iter().unzip();
+        Ok(StoredRows { records: T::list(rows), provenance })
     }
-    match stream {
-        StreamKey::Trades(_) => each(documents, Records::Trades),
-        StreamKey::Book(..) => each(documents, Records::Books),
-        StreamKey::Bbo(_) => each(documents, Records::Bbos),
-        StreamKey::Candle(..) => each(documents, Records::Candles),
-        StreamKey::Mids => each(documents, Records::Mids),
-        StreamKey::Context(_) => each(documents, Records::Contexts),
-        StreamKey::Funding(_) => each(documents, Records::Funding),
-    }
+    for_kind!(stream.kind(), T => each::<T>(documents))
 }
 
-fn one<T: Row>(document: &Document) -> Result<(T, Provenance), MongoError> {
-    let read = Read::of(T::COLLECTION, document);
-    let row = T::read(read.inner("_id")?, read)?;
-    Ok((row, Provenance { origin: read.word("source", Origin::parse)?, epoch: read.epoch("epoch")? }))
+fn one<T: Record>(document: &Document) -> Result<(T, Provenance), MongoError> {
+    let fields = Read::of(T::TABLE.name, document);
+    let row = T::read(&mut Stored { key: fields.inner(ID)?, fields, left: T::TABLE.key })?;
+    Ok((row, Provenance { origin: fields.word("source", Origin::parse)?, epoch: fields.epoch("epoch")? }))
 }
 
 /// For each of the rows a filter that matches its document only if it is still exactly that. The server compares decimals
 /// by value: what differs in a trailing zero only is the same.
 pub(crate) fn removal(rows: &StoredRows) -> Vec<Document> {
-    fn each<T: Row>(rows: &[T], provenance: &[Provenance], is_bar: bool) -> Vec<Document> {
+    fn each<T: Record>(rows: &[T], provenance: &[Provenance]) -> Vec<Document> {
         let exactly = |(row, from): (&T, &Provenance)| {
-            let mut filter: Document = document(row, Stamp { origin: from.origin, epoch: from.epoch });
-            if is_bar {
-                filter.insert("final", true);
-            }
-            for (name, _) in T::OPTIONAL {
-                filter.entry((*name).to_owned()).or_insert_with(|| doc! { "$exists": false }.into());
+            let mut filter = whole(row, *from, true);
+            for column in T::TABLE.columns.iter().filter(|column| column.nullable) {
+                filter.entry(column.name.to_owned()).or_insert_with(|| doc! { "$exists": false }.into());
             }
             filter
         };
         rows.iter().zip(provenance).map(exactly).collect()
     }
-    let from = &rows.provenance;
-    match &rows.records {
-        Records::Trades(rows) => each(rows, from, false),
-        Records::Books(rows) => each(rows, from, false),
-        Records::Bbos(rows) => each(rows, from, false),
-        Records::Candles(rows) => each(rows, from, true),
-        Records::Mids(rows) => each(rows, from, false),
-        Records::Contexts(rows) => each(rows, from, false),
-        Records::Funding(rows) => each(rows, from, false),
+    for_records!(&rows.records, records => each(records, &rows.provenance))
+}
+
+/// What the server checks of the documents of a table.
+pub(crate) fn validator(table: &Table) -> Document {
+    let mut fields = vec![(ID, "object", true), ("source", "string", true), ("epoch", "long", true)];
+    fields
+        .extend(table.values().iter().map(|column| (column.name, bson_type(column.holds), !column.nullable)));
+    fields.extend(table.version.map(|_| ("final", "bool", true)));
+    let required: Vec<_> = fields.iter().filter(|(.., always)| *always).map(|(name, ..)| *name).collect();
+    let property =
+        |(name, kind, _): &(&str, &str, bool)| ((*name).to_owned(), doc! { "bsonType": *kind }.into());
+    let properties: Document = fields.iter().map(property).collect();
+    doc! { "$jsonSchema": { "bsonType": "object", "required": required, "properties": properties } }
+}
+
+fn bson_type(holds: Holds) -> &'static str {
+    match holds {
+        Holds::Text => "string",
+        Holds::Time => "date",
+        Holds::Int | Holds::Count => "long",
+        Holds::Decimal => "decimal",
+        Holds::Level => "object",
+        Holds::Levels => "array",
     }
 }
 
-/// What the server checks of the documents of a collection.
-pub(crate) fn validator(collection: &str) -> Document {
-    fn of<T: Row>() -> Document {
-        let always = T::FIELDS.iter().chain(&[("_id", "object"), ("source", "string"), ("epoch", "long")]);
-        let required: Vec<_> = always.clone().map(|(name, _)| *name).collect();
-        let property = |(name, kind): &(&str, &str)| ((*name).to_owned(), doc! { "bsonType": *kind }.into());
-        let properties: Document = always.chain(T::OPTIONAL).map(property).collect();
-        doc! { "$jsonSchema": { "bsonType": "object", "required": required, "properties": properties } }
+/// The fields of a document: the first so many lie in its key.
+struct Stored<'a> {
+    key: Read<'a>,
+    fields: Read<'a>,
+    left: usize,
+}
+
+impl<'a> Stored<'a> {
+    fn next(&mut self) -> Read<'a> {
+        if self.left == 0 {
+            return self.fields;
+        }
+        self.left -= 1;
+        self.key
     }
-    match collection {
-        Trade::COLLECTION => of::<Trade>(),
-        Book::COLLECTION => of::<Book>(),
-        Bbo::COLLECTION => of::<Bbo>(),
-        Candle::COLLECTION => of::<Candle>(),
-        Mid::COLLECTION => of::<Mid>(),
-        Context::COLLECTION => of::<Context>(),
-        _ => of::<Funding>(),
+}
+
+impl Cells for Stored<'_> {
+    type Error = MongoError;
+
+    fn text<T>(
+        &mut self,
+        column: &'static Column,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, MongoError> {
+        self.next().word(column.name, parse)
+    }
+
+    fn time(&mut self, column: &'static Column) -> Result<TimeMs, MongoError> {
+        self.next().time(column.name)
+    }
+
+    fn int(&mut self, column: &'static Column) -> Result<i64, MongoError> {
+        self.next().int(column.name)
+    }
+
+    fn count(&mut self, column: &'static Column) -> Result<Option<u32>, MongoError> {
+        let number = self.next().int_or_null(column.name)?;
+        number.map(|number| number.try_into().map_err(|_| self.wrong(column))).transpose()
+    }
+
+    fn decimal(&mut self, column: &'static Column) -> Result<Option<Decimal>, MongoError> {
+        self.next().decimal_or_null(column.name)
+    }
+
+    fn level(&mut self, column: &'static Column) -> Result<Option<Level>, MongoError> {
+        let fields = self.next();
+        match fields.document.contains_key(column.name) {
+            true => fields.inner(column.name)?.level().map(Some),
+            false => Ok(None),
+        }
+    }
+
+    fn levels(&mut self, column: &'static Column) -> Result<Box<[Level]>, MongoError> {
+        let fields = self.next();
+        let wrong = || fields.wrong(column.name);
+        let level = |level: &Bson| match level {
+            Bson::Document(document) => Read { document, ..fields }.level(),
+            _ => Err(wrong()),
+        };
+        fields.document.get_array(column.name).map_err(|_| wrong())?.iter().map(level).collect()
+    }
+
+    fn wrong(&self, column: &'static Column) -> MongoError {
+        self.fields.wrong(column.name)
+    }
+}
+
+impl Read<'_> {
+    fn decimal_or_null(self, field: &'static str) -> Result<Option<Decimal>, MongoError> {
+        match self.document.get(field) {
+            None | Some(Bson::Null) => Ok(None),
+            Some(Bson::Decimal128(stored)) => decode(*stored).map(Some).ok_or_else(|| self.wrong(field)),
+            Some(_) => Err(self.wrong(field)),
+        }
+    }
+
+    fn level(self) -> Result<Level, MongoError> {
+        let decimal = |field| self.decimal_or_null(field)?.ok_or_else(|| self.wrong(field));
+        Ok(Level { px: decimal("px")?, sz: decimal("sz")?, n: self.small("n")? })
     }
 }
 

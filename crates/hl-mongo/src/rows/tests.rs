@@ -1,6 +1,6 @@
-use hl_core::record::{HexBytes, Level, Side};
+use hl_core::record::{Bbo, Book, Context, Funding, HexBytes, Mid, Side, Trade};
 use hl_core::stream::BookVariant;
-use hl_core::{Coin, Decimal, Interval, Token};
+use hl_core::{Coin, Interval, Token};
 
 use super::*;
 
@@ -124,7 +124,7 @@ fn every_kind_comes_back_to_the_last_zero() {
 fn a_removal_names_every_field_present_or_absent() {
     for (stream, records) in every_kind() {
         let written = written(stream, &records);
-        let known: Vec<String> = validator(collection(stream))
+        let known: Vec<String> = validator(stream.spec().table)
             .get_document("$jsonSchema")
             .unwrap()
             .get_document("properties")
@@ -148,7 +148,7 @@ fn documents_have_what_the_server_is_told_to_check() {
         vec![(StreamKey::Candle(odd(), Interval::Month), vec![stored(bar(7, "2"), true).to_document()])];
     let others = every_kind().into_iter().map(|(stream, records)| (stream, written(stream, &records)));
     for (stream, written) in others.chain(bars) {
-        let validator = validator(collection(stream));
+        let validator = validator(stream.spec().table);
         let schema = validator.get_document("$jsonSchema").unwrap();
         let properties = schema.get_document("properties").unwrap();
         for document in written {

@@ -6,11 +6,11 @@ use std::sync::{Arc, PoisonError};
 
 use hl_core::archive::{Part, StoredRows};
 use hl_core::ledger::{Cause, GapState, Span};
+use hl_core::row::{Column, Table};
 use hl_core::runs::Row;
 use hl_core::seam::BoxFuture;
 use hl_core::store::{Holder, StoreError};
-use hl_core::stream::BookVariant;
-use hl_core::{Coin, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
+use hl_core::{Coin, Epoch, Origin, Records, StreamKey, TimeMs};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::error::Step as _;
@@ -106,7 +106,7 @@ impl Inspect for SqliteInspect {
     }
 
     fn rows(&self, stream: StreamKey, span: Span) -> BoxFuture<'_, Result<Records, StoreError>> {
-        self.read(move |conn, _| rows::read(conn, stream, span))
+        self.read(move |conn, _| rows::stored(conn, stream, span).map(|rows| rows.records))
     }
 
     fn stored_rows(&self, stream: StreamKey, span: Span) -> BoxFuture<'_, Result<StoredRows, StoreError>> {
@@ -160,52 +160,72 @@ pub(super) fn streams(conn: &Connection) -> Result<Vec<StreamKey>, StoreError> {
         found.insert(name.step(STEP)?);
     }
     // Rows without a ledger would be an error that the audit has to see.
-    for table in ["trades", "bbo", "contexts", "funding", "books", "candles"] {
-        for coin in coins(conn, table)? {
-            let candidates = match table {
-                "trades" => vec![StreamKey::Trades(coin)],
-                "bbo" => vec![StreamKey::Bbo(coin)],
-                "contexts" => vec![StreamKey::Context(coin)],
-                "funding" => vec![StreamKey::Funding(coin)],
-                "books" => {
-                    [BookVariant::Default, BookVariant::Fast].map(|v| StreamKey::Book(coin, v)).to_vec()
-                }
-                _ => Interval::ALL.map(|i| StreamKey::Candle(coin, i)).to_vec(),
-            };
-            for stream in candidates {
-                if has_rows(conn, stream)? {
-                    found.insert(stream);
-                }
-            }
-        }
-    }
-    if has_rows(conn, StreamKey::Mids)? {
-        found.insert(StreamKey::Mids);
+    for table in Table::all() {
+        found.extend(with_rows(conn, table)?);
     }
     let mut streams: Vec<_> = found.into_iter().collect();
     streams.sort_by_cached_key(ToString::to_string);
     Ok(streams)
 }
 
-/// The coins of a table, by one look at the index for each.
-pub(super) fn coins(conn: &Connection, table: &str) -> Result<Vec<Coin>, StoreError> {
-    const STEP: &str = "reading the coins";
-    let sql = format!(
-        "WITH RECURSIVE found (coin) AS (
-             SELECT min(coin) FROM {table}
-             UNION ALL SELECT (SELECT min(coin) FROM {table} WHERE coin > found.coin) FROM found
-             WHERE found.coin IS NOT NULL
-         ) SELECT coin FROM found WHERE coin IS NOT NULL"
-    );
-    let mut statement = conn.prepare_cached(&sql).step(STEP)?;
-    let coins = statement.query_map([], |r| word(r, 0, |s| Coin::new(s).ok())).step(STEP)?;
-    coins.collect::<Result<_, _>>().step(STEP)
+/// The streams that have rows in a table.
+fn with_rows(conn: &Connection, table: &'static Table) -> Result<Vec<StreamKey>, StoreError> {
+    let mut prefixes: Vec<Vec<String>> = vec![Vec::new()];
+    for column in table.of_stream() {
+        let mut longer = Vec::new();
+        for prefix in prefixes {
+            let values = distinct(conn, table, column, &prefix)?;
+            longer.extend(values.into_iter().map(|value| [prefix.as_slice(), &[value]].concat()));
+        }
+        prefixes = longer;
+    }
+    if table.of_stream().is_empty() && !has_rows(conn, table)? {
+        return Ok(Vec::new());
+    }
+    let stream = |prefix: &Vec<String>| {
+        let values: Vec<&str> = prefix.iter().map(String::as_str).collect();
+        table.stream(&values).ok_or_else(|| {
+            let unknown = format!("{values:?} is not what this program writes there");
+            rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, unknown.into())
+        })
+    };
+    prefixes.iter().map(stream).collect::<Result<_, _>>().step("reading the streams of rows")
 }
 
-fn has_rows(conn: &Connection, stream: StreamKey) -> Result<bool, StoreError> {
-    let Place { table, filter, key, .. } = Place::of(stream);
-    conn.prepare_cached(&format!("SELECT 1 FROM {table} WHERE {filter} LIMIT 1"))
-        .and_then(|mut s| s.exists(key))
+/// The coins of the rows of a stream of every coin.
+pub(super) fn coins(conn: &Connection, stream: StreamKey) -> Result<Vec<Coin>, StoreError> {
+    let table = stream.spec().table;
+    let Some(column) = table.columns.first() else { return Ok(Vec::new()) };
+    Ok(distinct(conn, table, column, &[])?.iter().filter_map(|name| Coin::new(name).ok()).collect())
+}
+
+/// The values of a text column of a table's key, of the rows that have these values in the columns before it: by one look
+/// at the index for each.
+fn distinct(
+    conn: &Connection,
+    table: &Table,
+    column: &Column,
+    before: &[String],
+) -> Result<Vec<String>, StoreError> {
+    const STEP: &str = "reading the keys of rows";
+    let (Table { name: table, columns, .. }, Column { name: column, .. }) = (table, column);
+    let is = |(at, column): (usize, &Column)| format!("{} = ?{} AND ", column.name, at + 1);
+    let filter: String = columns.iter().take(before.len()).enumerate().map(is).collect();
+    let sql = format!(
+        "WITH RECURSIVE found (value) AS (
+             SELECT min({column}) FROM {table} WHERE {filter} TRUE
+             UNION ALL SELECT (SELECT min({column}) FROM {table} WHERE {filter} {column} > found.value) FROM found
+             WHERE found.value IS NOT NULL
+         ) SELECT value FROM found WHERE value IS NOT NULL"
+    );
+    let mut statement = conn.prepare_cached(&sql).step(STEP)?;
+    let values = statement.query_map(rusqlite::params_from_iter(before), |r| r.get(0)).step(STEP)?;
+    values.collect::<Result<_, _>>().step(STEP)
+}
+
+fn has_rows(conn: &Connection, table: &Table) -> Result<bool, StoreError> {
+    conn.prepare_cached(&format!("SELECT 1 FROM {} LIMIT 1", table.name))
+        .and_then(|mut s| s.exists([]))
         .step("looking for rows")
 }
 

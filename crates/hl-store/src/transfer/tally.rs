@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use hl_core::archive::{Day, StoredRows};
-use hl_core::{Records, StreamKey, TimeMs};
+use hl_core::record::Record;
+use hl_core::{StreamKey, for_records};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -114,28 +115,19 @@ impl Tally {
         stored: &StoredRows,
         finals: &[bool],
     ) -> serde_json::Result<()> {
-        match &stored.records {
-            Records::Trades(rows) => self.rows(stream, rows, |row| row.time, stored, finals),
-            Records::Books(rows) => self.rows(stream, rows, |row| row.time, stored, finals),
-            Records::Bbos(rows) => self.rows(stream, rows, |row| row.time, stored, finals),
-            Records::Candles(rows) => self.rows(stream, rows, |row| row.time, stored, finals),
-            Records::Mids(rows) => self.rows(stream, rows, |row| row.time, stored, finals),
-            Records::Contexts(rows) => self.rows(stream, rows, |row| row.time, stored, finals),
-            Records::Funding(rows) => self.rows(stream, rows, |row| row.time, stored, finals),
-        }
+        for_records!(&stored.records, rows => self.rows(stream, rows, stored, finals))
     }
 
-    fn rows<T: Serialize>(
+    fn rows<T: Record>(
         &mut self,
         stream: StreamKey,
         rows: &[T],
-        time: impl Fn(&T) -> TimeMs,
         stored: &StoredRows,
         finals: &[bool],
     ) -> serde_json::Result<()> {
         for (at, row) in rows.iter().enumerate() {
             let from = stored.provenance.get(at).map(|from| (from.origin.as_str(), from.epoch.to_i64()));
-            let heap = ("rows".to_owned(), Some(stream), Some(Day::of(time(row))));
+            let heap = ("rows".to_owned(), Some(stream), Some(Day::of(row.time())));
             self.put(heap, &(row, from, finals.get(at)))?;
         }
         Ok(())

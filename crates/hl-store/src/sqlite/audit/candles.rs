@@ -49,7 +49,7 @@ pub(super) fn nesting(
 }
 
 fn bars(conn: &Connection, coin: Coin, interval: Interval, span: Span) -> Result<Vec<Candle>, StoreError> {
-    match rows::read(conn, StreamKey::Candle(coin, interval), span)? {
+    match rows::stored(conn, StreamKey::Candle(coin, interval), span)?.records {
         Records::Candles(bars) => Ok(bars),
         _ => Ok(Vec::new()),
     }

@@ -8,14 +8,15 @@ use rusqlite::Connection;
 
 use crate::checks::{DUPLICATE_KEYS, Rhythm};
 use crate::sqlite::error::Step as _;
-use crate::sqlite::rows::{Place, word};
+use crate::sqlite::rows::{Place, settled, word};
 use crate::{CoverageRow, Finding, GapRow, LedgerCheck};
 
 pub(super) fn duplicate_keys(conn: &Connection, stream: StreamKey) -> Result<Finding, StoreError> {
     let Place { table, filter, unique, key } = Place::of(stream);
     let sql = format!(
         "SELECT count(*), min(time) FROM
-         (SELECT time FROM {table} WHERE {filter} GROUP BY {unique} HAVING count(*) > 1)"
+         (SELECT time FROM {table} WHERE {filter} GROUP BY {} HAVING count(*) > 1)",
+        unique.join(", ")
     );
     counted(conn, &sql, key, Finding::none(DUPLICATE_KEYS, stream))
 }
@@ -62,7 +63,7 @@ pub(super) fn against_the_ledger(
     const STEP: &str = "checking rows against the ledger";
     let Place { table, filter, key, .. } = Place::of(stream);
     // Bars that may still change are nobody's proof.
-    let settled = if matches!(stream, StreamKey::Candle(..)) { "final = 1" } else { "TRUE" };
+    let settled = settled(stream);
     let sql = format!(
         "SELECT coin, time, source, epoch FROM {table} WHERE {filter} AND {settled} ORDER BY coin, time"
     );

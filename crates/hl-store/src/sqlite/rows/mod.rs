@@ -1,17 +1,20 @@
 //! Rows: how they are written to their tables and read back.
 
-mod kinds;
 mod stored;
+mod table;
 
 pub(super) use stored::{days, every, of_day, put, remove, stored};
+pub(super) use table::settled;
 
 use std::collections::BTreeMap;
 
+use hl_core::for_records;
 use hl_core::ledger::Span;
+use hl_core::record::Record;
 use hl_core::store::StoreError;
+use hl_core::stream::Conflation;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Value, ValueRef};
-use rusqlite::{Connection, OptionalExtension as _, Params, Row, Statement, ToSql, params};
+use rusqlite::{Connection, Row, params};
 
 use super::error::Step as _;
 
@@ -47,19 +50,11 @@ pub(in crate::sqlite) fn insert(
     admit: impl Fn(TimeMs) -> bool,
     inserted: impl FnMut(TimeMs),
 ) -> Result<Written, StoreError> {
-    let written = match records {
-        Records::Trades(rows) => insert_each(conn, stream, rows, stamp, admit, inserted),
-        Records::Books(rows) => insert_each(conn, stream, rows, stamp, admit, inserted),
-        Records::Bbos(rows) => insert_each(conn, stream, rows, stamp, admit, inserted),
-        Records::Candles(rows) => insert_each(conn, stream, rows, stamp, admit, inserted),
-        Records::Mids(rows) => insert_each(conn, stream, rows, stamp, admit, inserted),
-        Records::Contexts(rows) => insert_each(conn, stream, rows, stamp, admit, inserted),
-        Records::Funding(rows) => insert_each(conn, stream, rows, stamp, admit, inserted),
-    };
+    let written = for_records!(records, rows => insert_each(conn, stream, rows, stamp, admit, inserted));
     written.step("writing rows")
 }
 
-fn insert_each<T: Stored>(
+fn insert_each<T: Record>(
     conn: &Connection,
     stream: StreamKey,
     rows: &[T],
@@ -67,20 +62,25 @@ fn insert_each<T: Stored>(
     admit: impl Fn(TimeMs) -> bool,
     mut inserted: impl FnMut(TimeMs),
 ) -> rusqlite::Result<Written> {
-    let mut statement = conn.prepare_cached(&T::insert(&T::conflict()))?;
+    let sql = table::sql::<T>();
+    let mut insert = conn.prepare_cached(&sql.insert)?;
     let mut written = Written::default();
     for row in rows {
         if !row.belongs_to(stream) || !admit(row.time()) {
             written.refused += 1;
-        } else if row.put(&mut statement, stamp)? == 0 {
+        } else if table::put(row, &mut insert, stamp)? > 0 {
+            written.inserted += 1;
+            inserted(row.time());
+        } else if stream.spec().conflation == Conflation::State {
+            written.existing += 1;
+        } else {
             // Looked at only where the key was there.
-            match row.contradicts_stored(conn)? {
+            let mut by_key = conn.prepare_cached(&format!("{} {}", sql.select, sql.by_key))?;
+            let stored = table::stored_under(row, &mut by_key)?;
+            match stored.is_some_and(|stored| row.contradicts(&stored)) {
                 true => written.differing += 1,
                 false => written.existing += 1,
             }
-        } else {
-            written.inserted += 1;
-            inserted(row.time());
         }
     }
     Ok(written)
@@ -93,30 +93,21 @@ pub(in crate::sqlite) fn import(
     records: &Records,
     epoch: Epoch,
 ) -> Result<u64, StoreError> {
-    fn each<T: Stored>(
+    fn each<T: Record>(
         conn: &Connection,
         stream: StreamKey,
         rows: &[T],
         epoch: Epoch,
     ) -> rusqlite::Result<u64> {
-        let mut statement = conn.prepare_cached(&T::insert("DO NOTHING"))?;
+        let mut add = conn.prepare_cached(&table::sql::<T>().add)?;
         let stamp = Stamp { origin: Origin::Import, epoch, is_final: true };
         let mut new = 0;
         for row in rows.iter().filter(|row| row.belongs_to(stream)) {
-            new += row.put(&mut statement, stamp)? as u64;
+            new += table::put(row, &mut add, stamp)? as u64;
         }
         Ok(new)
     }
-    let new = match records {
-        Records::Trades(rows) => each(conn, stream, rows, epoch),
-        Records::Books(rows) => each(conn, stream, rows, epoch),
-        Records::Bbos(rows) => each(conn, stream, rows, epoch),
-        Records::Candles(rows) => each(conn, stream, rows, epoch),
-        Records::Mids(rows) => each(conn, stream, rows, epoch),
-        Records::Contexts(rows) => each(conn, stream, rows, epoch),
-        Records::Funding(rows) => each(conn, stream, rows, epoch),
-    };
-    new.step("writing imported rows")
+    for_records!(records, rows => each(conn, stream, rows, epoch)).step("writing imported rows")
 }
 
 /// How many bars are stored from `span.from` to before `span.to`.
@@ -173,175 +164,46 @@ pub(in crate::sqlite) fn set_final(
     Ok(())
 }
 
-/// The rows of a stream whose time lies in the closed `span`, in key order; of bars the final ones.
-pub(in crate::sqlite) fn read(
-    conn: &Connection,
-    stream: StreamKey,
-    span: Span,
-) -> Result<Records, StoreError> {
-    let Span { from: TimeMs(from), to: TimeMs(to) } = span;
-    let records = match stream {
-        StreamKey::Trades(coin) => fetch(conn, params![coin.as_str(), from, to]).map(Records::Trades),
-        StreamKey::Book(coin, variant) => {
-            fetch(conn, params![coin.as_str(), from, to, variant.as_str()]).map(Records::Books)
-        }
-        StreamKey::Bbo(coin) => fetch(conn, params![coin.as_str(), from, to]).map(Records::Bbos),
-        StreamKey::Candle(coin, interval) => {
-            fetch(conn, params![coin.as_str(), from, to, interval.as_str()]).map(Records::Candles)
-        }
-        StreamKey::Mids => fetch(conn, params![from, to]).map(Records::Mids),
-        StreamKey::Context(coin) => fetch(conn, params![coin.as_str(), from, to]).map(Records::Contexts),
-        StreamKey::Funding(coin) => fetch(conn, params![coin.as_str(), from, to]).map(Records::Funding),
-    };
-    records.step("reading rows")
-}
-
-fn fetch<T: Stored>(conn: &Connection, params: impl Params) -> rusqlite::Result<Vec<T>> {
-    let sql = T::select(&format!("{} ORDER BY {}", T::SPAN, T::ORDER));
-    conn.prepare_cached(&sql)?.query_map(params, T::get)?.collect()
-}
-
-/// Where the rows of a stream are, for checks that work on any kind.
+/// Where the rows of a stream are, for what works on any kind.
 pub(in crate::sqlite) struct Place {
     /// The table.
     pub(in crate::sqlite) table: &'static str,
-    /// The condition that selects the stream, with the two texts of `key` bound to `?1` and `?2`.
-    pub(in crate::sqlite) filter: &'static str,
-    /// What makes a row of the stream the same row.
-    pub(in crate::sqlite) unique: &'static str,
+    /// The condition that selects the rows, with the two texts of `key` bound to `?1` and `?2`.
+    pub(in crate::sqlite) filter: String,
+    /// What tells the rows apart, in their order.
+    pub(in crate::sqlite) unique: Vec<&'static str>,
     /// The texts to bind.
     pub(in crate::sqlite) key: [Option<&'static str>; 2],
 }
 
 impl Place {
-    /// The rows of one coin in the one stream of mids.
-    fn mids_of(coin: Coin) -> Self {
-        Self {
-            filter: "coin = ?1 AND ?2 IS NULL",
-            unique: "time",
-            key: [Some(coin.as_str()), None],
-            ..Self::of(StreamKey::Mids)
-        }
-    }
-
     pub(in crate::sqlite) fn of(stream: StreamKey) -> Self {
-        const COIN: &str = "coin = ?1 AND ?2 IS NULL";
-        let place = |table, unique, coin: Coin| Self {
-            table,
-            filter: COIN,
-            unique,
-            key: [Some(coin.as_str()), None],
-        };
-        match stream {
-            StreamKey::Trades(coin) => place("trades", "time, tid", coin),
-            StreamKey::Bbo(coin) => place("bbo", "time", coin),
-            StreamKey::Context(coin) => place("contexts", "time", coin),
-            StreamKey::Funding(coin) => place("funding", "time", coin),
-            StreamKey::Book(coin, variant) => Self {
-                filter: "coin = ?1 AND variant = ?2",
-                key: [Some(coin.as_str()), Some(variant.as_str())],
-                ..place("books", "time", coin)
+        let table = stream.spec().table;
+        let columns: Vec<_> = table.of_stream().iter().map(|column| column.name).collect();
+        let mut fixed = stream.fixed().map(|(_, value)| value);
+        Self {
+            table: table.name,
+            filter: match columns[..] {
+                [] => "?1 IS NULL AND ?2 IS NULL".to_owned(),
+                [first] => format!("{first} = ?1 AND ?2 IS NULL"),
+                [first, second, ..] => format!("{first} = ?1 AND {second} = ?2"),
             },
-            StreamKey::Candle(coin, interval) => Self {
-                filter: "coin = ?1 AND interval = ?2",
-                key: [Some(coin.as_str()), Some(interval.as_str())],
-                ..place("candles", "time", coin)
-            },
-            StreamKey::Mids => Self {
-                table: "mids",
-                filter: "?1 IS NULL AND ?2 IS NULL",
-                unique: "coin, time",
-                key: [None, None],
-            },
+            unique: table.of_row().iter().map(|column| column.name).collect(),
+            key: [fixed.next(), fixed.next()],
         }
     }
-}
 
-/// A record that has a table.
-trait Stored: Sized {
-    const TABLE: &'static str;
-    /// In the order in which [`Stored::put`] binds them; the last two are `source` and `epoch`.
-    const COLUMNS: &'static [&'static str];
-    /// So many of the columns are the key.
-    const KEY: usize;
-    /// The condition that selects a stream and a closed piece of time.
-    const SPAN: &'static str;
-    /// The order of the rows of a stream.
-    const ORDER: &'static str;
-    /// When a row is better than the one that has its key: never.
-    const BETTER: &'static str = "FALSE";
-    fn time(&self) -> TimeMs;
-    /// Whether it is a row of the stream that the table can hold.
-    fn belongs_to(&self, stream: StreamKey) -> bool;
-    /// Runs a statement with every column bound; returns how many rows changed.
-    fn put(&self, statement: &mut Statement<'_>, stamp: Stamp) -> rusqlite::Result<usize>;
-    fn get(row: &Row<'_>) -> rusqlite::Result<Self>;
-
-    /// Whether the row that is stored under its key says something else. Two states are never compared.
-    fn contradicts_stored(&self, _: &Connection) -> rusqlite::Result<bool> {
-        Ok(false)
-    }
-
-    /// The row under a key.
-    fn under(conn: &Connection, condition: &str, key: impl Params) -> rusqlite::Result<Option<Self>> {
-        conn.prepare_cached(&Self::select(condition))?.query_row(key, Self::get).optional()
-    }
-
-    /// What happens to a row whose key is there: nothing, unless the new one is better, or the old one was imported.
-    fn conflict() -> String {
-        let set: Vec<_> =
-            Self::COLUMNS[Self::KEY..].iter().map(|column| format!("{column} = excluded.{column}")).collect();
-        format!("DO UPDATE SET {} WHERE source = 'import' OR {}", set.join(", "), Self::BETTER)
-    }
-
-    /// Changes no row where the key exists, but for what `conflict` says.
-    fn insert(conflict: &str) -> String {
-        let bound: Vec<_> = (1..=Self::COLUMNS.len()).map(|at| format!("?{at}")).collect();
-        let (table, columns) = (Self::TABLE, Self::COLUMNS.join(", "));
-        format!("INSERT INTO {table} ({columns}) VALUES ({}) ON CONFLICT {conflict}", bound.join(", "))
-    }
-
-    /// Deletes a row that is in every column what is bound.
-    fn delete() -> String {
-        let is = |(at, column): (usize, &&str)| {
-            let equals = if at < Self::KEY { "=" } else { "IS" };
-            format!("{column} {equals} ?{}", at + 1)
-        };
-        let same: Vec<_> = Self::COLUMNS.iter().enumerate().map(is).collect();
-        format!("DELETE FROM {} WHERE {}", Self::TABLE, same.join(" AND "))
-    }
-
-    /// Selects every column.
-    fn select(rest: &str) -> String {
-        format!("SELECT {} FROM {} WHERE {rest}", Self::COLUMNS.join(", "), Self::TABLE)
-    }
-}
-
-/// An exact decimal as text.
-struct Text(Decimal);
-
-impl ToSql for Text {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Owned(Value::Text(self.0.to_string())))
-    }
-}
-
-impl FromSql for Text {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        value.as_str()?.parse().map(Self).map_err(FromSqlError::other)
+    /// Of a stream of every coin the rows of one.
+    fn of_coin(stream: StreamKey, coin: Coin) -> Self {
+        let Self { table, mut unique, .. } = Self::of(stream);
+        unique.retain(|column| *column != "coin");
+        let filter = "coin = ?1 AND ?2 IS NULL".to_owned();
+        Self { table, filter, unique, key: [Some(coin.as_str()), None] }
     }
 }
 
 pub(in crate::sqlite) fn decimal(row: &Row<'_>, at: usize) -> rusqlite::Result<Decimal> {
-    row.get::<_, Text>(at).map(|text| text.0)
-}
-
-fn decimal_or_null(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Decimal>> {
-    row.get::<_, Option<Text>>(at).map(|text| text.map(|t| t.0))
-}
-
-fn coin(row: &Row<'_>, at: usize) -> rusqlite::Result<Coin> {
-    word(row, at, |name| Coin::new(name).ok())
+    row.get::<_, table::Text>(at).map(|text| text.0)
 }
 
 /// A piece, from two columns of times.

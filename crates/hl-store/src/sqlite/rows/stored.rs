@@ -2,12 +2,13 @@
 
 use hl_core::archive::{Day, Provenance, RowKey, StoredRows};
 use hl_core::ledger::Span;
-use hl_core::record::{Bbo, Book, Candle, Context, Funding, Mid, Trade};
+use hl_core::record::Record;
 use hl_core::store::StoreError;
-use hl_core::{Coin, Epoch, Origin, Records, StreamKey, TimeMs};
-use rusqlite::{Connection, params};
+use hl_core::stream::Owner;
+use hl_core::{Coin, StreamKey, TimeMs, for_kind, for_records};
+use rusqlite::Connection;
 
-use super::{Place, Stamp, Stored, word};
+use super::{Place, Stamp, settled, table};
 use crate::sqlite::error::Step as _;
 use crate::sqlite::inspect::coins;
 
@@ -17,7 +18,7 @@ pub(in crate::sqlite) fn stored(
     stream: StreamKey,
     span: Span,
 ) -> Result<StoredRows, StoreError> {
-    within(conn, stream, span, settled(stream), None, usize::MAX)
+    Ok(within(conn, stream, span, settled(stream), None, usize::MAX)?.0)
 }
 
 /// The first `most` rows of a day with keys after `after`, in key order; of bars the final ones.
@@ -28,7 +29,7 @@ pub(in crate::sqlite) fn of_day(
     after: Option<RowKey>,
     most: usize,
 ) -> Result<StoredRows, StoreError> {
-    within(conn, stream, day.span(), settled(stream), after, most)
+    Ok(within(conn, stream, day.span(), settled(stream), after, most)?.0)
 }
 
 /// The first `most` rows of a stream with keys after `after`, in key order; of bars all, and of each whether it can change
@@ -39,20 +40,9 @@ pub(in crate::sqlite) fn every(
     after: Option<RowKey>,
     most: usize,
 ) -> Result<(StoredRows, Vec<bool>), StoreError> {
-    const STEP: &str = "reading which bars are final";
     const EVER: Span = Span { from: TimeMs::MIN, to: TimeMs::MAX };
-    let rows = within(conn, stream, EVER, "TRUE", after, most)?;
-    let StreamKey::Candle(coin, interval) = stream else { return Ok((rows, Vec::new())) };
-    let sql =
-        "SELECT final FROM candles WHERE coin = ?1 AND interval = ?2 AND time > ?3 ORDER BY time LIMIT ?4";
-    let after = after.map_or(i64::MIN, |key| key.time.0);
-    let most = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-    let mut statement = conn.prepare_cached(sql).step(STEP)?;
-    let finals = statement
-        .query_map(params![coin.as_str(), interval.as_str(), after, most], |r| r.get(0))
-        .and_then(Iterator::collect)
-        .step(STEP)?;
-    Ok((rows, finals))
+    let (rows, finals) = within(conn, stream, EVER, "TRUE", after, most)?;
+    Ok((rows, if stream.spec().table.version.is_some() { finals } else { Vec::new() }))
 }
 
 /// Writes rows as they were read from another store. A key that exists is left alone.
@@ -62,28 +52,19 @@ pub(in crate::sqlite) fn put(
     finals: &[bool],
 ) -> Result<(), StoreError> {
     let from = &rows.provenance;
-    let put = match &rows.records {
-        Records::Trades(r) => put_each(conn, r, from, finals),
-        Records::Books(r) => put_each(conn, r, from, finals),
-        Records::Bbos(r) => put_each(conn, r, from, finals),
-        Records::Candles(r) => put_each(conn, r, from, finals),
-        Records::Mids(r) => put_each(conn, r, from, finals),
-        Records::Contexts(r) => put_each(conn, r, from, finals),
-        Records::Funding(r) => put_each(conn, r, from, finals),
-    };
-    put.step("writing rows")
+    for_records!(&rows.records, rows => put_each(conn, rows, from, finals)).step("writing rows")
 }
 
-fn put_each<T: Stored>(
+fn put_each<T: Record>(
     conn: &Connection,
     rows: &[T],
     provenance: &[Provenance],
     finals: &[bool],
 ) -> rusqlite::Result<()> {
-    let mut statement = conn.prepare_cached(&T::insert("DO NOTHING"))?;
+    let mut add = conn.prepare_cached(&table::sql::<T>().add)?;
     for (at, (row, Provenance { origin, epoch })) in rows.iter().zip(provenance).enumerate() {
         let is_final = finals.get(at).copied().unwrap_or_default();
-        row.put(&mut statement, Stamp { origin: *origin, epoch: *epoch, is_final })?;
+        table::put(row, &mut add, Stamp { origin: *origin, epoch: *epoch, is_final })?;
     }
     Ok(())
 }
@@ -119,40 +100,28 @@ pub(in crate::sqlite) fn days(
 
 /// Deletes those of the rows that are still stored exactly so. Returns how many were.
 pub(in crate::sqlite) fn remove(conn: &Connection, rows: &StoredRows) -> Result<u64, StoreError> {
-    let origin = &rows.provenance;
-    let removed = match &rows.records {
-        Records::Trades(r) => remove_each(conn, r, origin),
-        Records::Books(r) => remove_each(conn, r, origin),
-        Records::Bbos(r) => remove_each(conn, r, origin),
-        Records::Candles(r) => remove_each(conn, r, origin),
-        Records::Mids(r) => remove_each(conn, r, origin),
-        Records::Contexts(r) => remove_each(conn, r, origin),
-        Records::Funding(r) => remove_each(conn, r, origin),
-    };
-    removed.step("removing archived rows")
+    let from = &rows.provenance;
+    for_records!(&rows.records, rows => remove_each(conn, rows, from)).step("removing archived rows")
 }
 
-fn remove_each<T: Stored>(conn: &Connection, rows: &[T], provenance: &[Provenance]) -> rusqlite::Result<u64> {
-    let mut statement = conn.prepare_cached(&T::delete())?;
+fn remove_each<T: Record>(conn: &Connection, rows: &[T], provenance: &[Provenance]) -> rusqlite::Result<u64> {
+    let mut delete = conn.prepare_cached(&table::sql::<T>().delete)?;
     let mut removed = 0;
     for (row, Provenance { origin, epoch }) in rows.iter().zip(provenance) {
         let stamp = Stamp { origin: *origin, epoch: *epoch, is_final: true };
-        removed += u64::from(row.put(&mut statement, stamp)? > 0);
+        removed += u64::from(table::put(row, &mut delete, stamp)? > 0);
     }
     Ok(removed)
 }
 
-fn settled(stream: StreamKey) -> &'static str {
-    if matches!(stream, StreamKey::Candle(..)) { "final = 1" } else { "TRUE" }
-}
-
-/// Where the rows of a stream lie together in key order: of mids, coin by coin from `first` on.
+/// Where the rows of a stream lie together in key order: of a stream of every coin, coin by coin from `first` on.
 fn places(conn: &Connection, stream: StreamKey, first: Option<Coin>) -> Result<Vec<Place>, StoreError> {
-    if stream != StreamKey::Mids {
+    if stream.owner() != Owner::All {
         return Ok(vec![Place::of(stream)]);
     }
-    let coins = coins(conn, "mids")?.into_iter().filter(|coin| first.is_none_or(|first| *coin >= first));
-    let mut places: Vec<_> = coins.map(Place::mids_of).collect();
+    let coins = coins(conn, stream)?.into_iter();
+    let coins = coins.filter(|coin| first.is_none_or(|first| *coin >= first));
+    let mut places: Vec<_> = coins.map(|coin| Place::of_coin(stream, coin)).collect();
     // The order of the text, as everywhere, whatever the collation says.
     places.sort_by_key(|place| place.key[0]);
     Ok(places)
@@ -165,68 +134,55 @@ fn within(
     which: &str,
     after: Option<RowKey>,
     most: usize,
-) -> Result<StoredRows, StoreError> {
-    let mut all = StoredRows::none(stream);
+) -> Result<(StoredRows, Vec<bool>), StoreError> {
+    let (mut all, mut finals) = (StoredRows::none(stream), Vec::new());
     for place in places(conn, stream, after.map(|key| key.coin))? {
         let most = most - all.len();
         if most == 0 {
             break;
         }
         let after = after.filter(|key| place.key[0].is_none_or(|coin| coin == key.coin.as_str()));
-        let (more, provenance) = match stream {
-            StreamKey::Trades(_) => page::<Trade>(conn, &place, span, which, after, most)
-                .map(|(rows, from)| (Records::Trades(rows), from)),
-            StreamKey::Book(..) => page::<Book>(conn, &place, span, which, after, most)
-                .map(|(rows, from)| (Records::Books(rows), from)),
-            StreamKey::Bbo(_) => page::<Bbo>(conn, &place, span, which, after, most)
-                .map(|(rows, from)| (Records::Bbos(rows), from)),
-            StreamKey::Candle(..) => page::<Candle>(conn, &place, span, which, after, most)
-                .map(|(rows, from)| (Records::Candles(rows), from)),
-            StreamKey::Mids => page::<Mid>(conn, &place, span, which, after, most)
-                .map(|(rows, from)| (Records::Mids(rows), from)),
-            StreamKey::Context(_) => page::<Context>(conn, &place, span, which, after, most)
-                .map(|(rows, from)| (Records::Contexts(rows), from)),
-            StreamKey::Funding(_) => page::<Funding>(conn, &place, span, which, after, most)
-                .map(|(rows, from)| (Records::Funding(rows), from)),
-        }?;
+        let (more, of_these) =
+            for_kind!(stream.kind(), T => page::<T>(conn, &place, span, which, after, most))?;
         // Both are of the stream's kind.
-        let _ = all.records.append(more);
-        all.provenance.extend(provenance);
+        let _ = all.records.append(more.records);
+        all.provenance.extend(more.provenance);
+        finals.extend(of_these);
     }
-    Ok(all)
+    Ok((all, finals))
 }
 
-fn page<T: Stored>(
+fn page<T: Record>(
     conn: &Connection,
     place: &Place,
     span: Span,
     which: &str,
     after: Option<RowKey>,
     most: usize,
-) -> Result<(Vec<T>, Vec<Provenance>), StoreError> {
+) -> Result<(StoredRows, Vec<bool>), StoreError> {
     const STEP: &str = "reading rows with their claims";
     let Place { filter, unique, key, .. } = place;
-    let after = match (after, *unique) {
+    let after = match (after, &unique[..]) {
         (None, _) => String::new(),
-        (Some(RowKey { time, tid, .. }), "time, tid") => format!(" AND (time, tid) > ({time}, {tid})"),
+        (Some(RowKey { time, tid, .. }), [_, "tid"]) => format!(" AND (time, tid) > ({time}, {tid})"),
         (Some(RowKey { time, .. }), _) => format!(" AND time > {time}"),
     };
-    let sql = T::select(&format!(
-        "{filter} AND time BETWEEN {} AND {} AND {}{after} ORDER BY {unique} LIMIT {}",
+    let sql = format!(
+        "{} {filter} AND time BETWEEN {} AND {} AND {which}{after} ORDER BY {} LIMIT {}",
+        table::sql::<T>().select,
         span.from.0,
         span.to.0,
-        which,
+        unique.join(", "),
         i64::try_from(most).unwrap_or(i64::MAX)
-    ));
-    let provenance = T::COLUMNS.len() - 2;
+    );
     let mut statement = conn.prepare(&sql).step(STEP)?;
     let mut found = statement.query(*key).step(STEP)?;
-    let (mut rows, mut from) = (Vec::new(), Vec::new());
+    let (mut rows, mut provenance, mut finals) = (Vec::new(), Vec::new(), Vec::new());
     while let Some(row) = found.next().step(STEP)? {
-        rows.push(T::get(row).step(STEP)?);
-        let origin = word(row, provenance, Origin::parse).step(STEP)?;
-        let epoch = Epoch::from_i64(row.get(provenance + 1).step(STEP)?);
-        from.push(Provenance { origin, epoch });
+        let (row, is_final, from) = table::get::<T>(row).step(STEP)?;
+        rows.push(row);
+        provenance.push(from);
+        finals.push(is_final);
     }
-    Ok((rows, from))
+    Ok((StoredRows { records: T::list(rows), provenance }, finals))
 }
