@@ -4,87 +4,71 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use hl_core::stream::BookVariant;
 use hl_core::time::DAY_MS;
-use hl_core::{Interval, StreamKey};
+use hl_core::{Interval, Kind, StreamKey};
 
 /// What retention is said of: a kind of stream, bars by their interval.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[allow(missing_docs, reason = "each variant is the kind it names")]
-pub enum Class {
-    Trades,
-    Book,
-    BookFast,
-    Bbo,
-    Candles(Interval),
-    Mids,
-    Context,
-    Funding,
+pub struct Class {
+    kind: Kind,
+    interval: Option<Interval>,
 }
 
 impl Class {
     /// The class of a stream.
     #[must_use]
     pub fn of(stream: StreamKey) -> Self {
-        match stream {
-            StreamKey::Trades(_) => Self::Trades,
-            StreamKey::Book(_, BookVariant::Default) => Self::Book,
-            StreamKey::Book(_, BookVariant::Fast) => Self::BookFast,
-            StreamKey::Bbo(_) => Self::Bbo,
-            StreamKey::Candle(_, interval) => Self::Candles(interval),
-            StreamKey::Mids => Self::Mids,
-            StreamKey::Context(_) => Self::Context,
-            StreamKey::Funding(_) => Self::Funding,
+        let interval = if let StreamKey::Candle(_, interval) = stream { Some(interval) } else { None };
+        Self { kind: stream.kind(), interval }
+    }
+
+    /// Every class.
+    fn all() -> impl Iterator<Item = Self> {
+        Kind::ALL.into_iter().flat_map(Self::of_kind)
+    }
+
+    fn of_kind(kind: Kind) -> Vec<Self> {
+        match kind {
+            Kind::Candle => Interval::ALL.map(|interval| Self { kind, interval: Some(interval) }).to_vec(),
+            kind => vec![Self { kind, interval: None }],
         }
     }
 
     /// The classes that a word names; none where it names nothing.
     fn named(word: &str) -> Vec<Self> {
-        match word {
-            "trades" => vec![Self::Trades],
-            "book" => vec![Self::Book],
-            "book/fast" => vec![Self::BookFast],
-            "bbo" => vec![Self::Bbo],
-            "candles" => Interval::ALL.map(Self::Candles).to_vec(),
-            "mids" => vec![Self::Mids],
-            "context" => vec![Self::Context],
-            "funding" => vec![Self::Funding],
-            _ => {
-                let interval = word.strip_prefix("candles/").and_then(|interval| interval.parse().ok());
-                interval.map(Self::Candles).into_iter().collect()
-            }
+        match Kind::of_word(word) {
+            Some(kind) => Self::of_kind(kind),
+            None => Self::all().filter(|class| class.word() == word).collect(),
         }
     }
 
     /// The word that names it alone.
     fn word(self) -> String {
-        let word = match self {
-            Self::Trades => "trades",
-            Self::Book => "book",
-            Self::BookFast => "book/fast",
-            Self::Bbo => "bbo",
-            Self::Candles(interval) => return format!("candles/{interval}"),
-            Self::Mids => "mids",
-            Self::Context => "context",
-            Self::Funding => "funding",
-        };
-        word.to_owned()
+        let word = self.kind.spec().word;
+        self.interval.map_or_else(|| word.to_owned(), |interval| format!("{word}/{interval}"))
     }
 
     /// Words that name classes, for help and hints.
-    pub const WORDS: [&str; 11] = [
-        "trades",
-        "book",
-        "book/fast",
-        "bbo",
-        "candles",
-        "candles/1m",
-        "candles/5m",
-        "candles/15m",
-        "mids",
-        "context",
-        "funding",
-    ];
+    #[must_use]
+    pub fn words() -> Vec<String> {
+        let kinds = Kind::ALL.into_iter().map(|kind| kind.spec().word.to_owned());
+        kinds
+            .chain(
+                Self::all()
+                    .filter(|class| class.interval.is_some() && class.keep_days().is_some())
+                    .map(Self::word),
+            )
+            .collect()
+    }
+
+    /// How many days its rows stay in the store by default; none where they stay for ever.
+    fn keep_days(self) -> Option<u16> {
+        let spec = self.kind.spec();
+        let part = self
+            .interval
+            .map_or_else(|| spec.word.split_once('/').map_or("", |(_, part)| part), Interval::as_str);
+        spec.keep_days.iter().find(|(of, _)| *of == part).map(|(_, days)| *days)
+    }
 }
 
 /// What becomes of rows.
@@ -154,22 +138,10 @@ impl fmt::Display for Rule {
 pub struct Retention(BTreeMap<Class, Rule>);
 
 impl Default for Retention {
-    /// Rows of which there are many go to the archive: trades after 90 days; bars of 1m and 3m after 7, 5m after 30,
-    /// 15m after 90; books and bbo after 7; mids and contexts after 30. Longer bars and funding are few, and stay.
+    /// What the description of each kind says: rows of which there are many go to the archive.
     fn default() -> Self {
-        let days = |days| Rule::Archive { days };
-        Self(BTreeMap::from([
-            (Class::Trades, days(90)),
-            (Class::Book, days(7)),
-            (Class::BookFast, days(7)),
-            (Class::Bbo, days(7)),
-            (Class::Candles(Interval::M1), days(7)),
-            (Class::Candles(Interval::M3), days(7)),
-            (Class::Candles(Interval::M5), days(30)),
-            (Class::Candles(Interval::M15), days(90)),
-            (Class::Mids, days(30)),
-            (Class::Context, days(30)),
-        ]))
+        let rule = |class: Class| Some((class, Rule::Archive { days: class.keep_days()? }));
+        Self(Class::all().filter_map(rule).collect())
     }
 }
 
@@ -187,7 +159,7 @@ impl fmt::Display for Retention {
 impl Retention {
     /// Changes the rule of every class that `word` names. Whether it names one.
     pub fn set(&mut self, word: &str, rule: Rule) -> bool {
-        let classes = Class::named(word);
+        let classes = Class::named(&current(word));
         for class in &classes {
             self.0.insert(*class, rule);
         }
@@ -201,6 +173,16 @@ impl Retention {
     }
 }
 
+/// The word of today for one of an earlier release: bars were called `candles`, as their table is.
+fn current(word: &str) -> String {
+    match word.strip_prefix("candles") {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+            format!("{}{rest}", Kind::Candle.spec().word)
+        }
+        _ => word.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,7 +190,7 @@ mod tests {
     #[test]
     fn a_retention_survives_its_words() {
         let mut retention = Retention::default();
-        assert!(retention.set("candles", Rule::Delete { days: 3 }) && retention.set("book/fast", Rule::Keep));
+        assert!(retention.set("candle", Rule::Delete { days: 3 }) && retention.set("book/fast", Rule::Keep));
         let words = retention.to_string();
         assert!(words.starts_with("trades=90d,book=7d,book/fast=off,"), "{words}");
         let mut read = Retention(BTreeMap::new());
@@ -239,14 +221,14 @@ mod tests {
         let rule = |retention: &Retention, stream: &str| retention.rule(stream.parse().unwrap()).to_string();
         assert_eq!(rule(&retention, "candle/BTC/1m"), "7d");
         assert_eq!(rule(&retention, "candle/BTC/1h"), "off");
-        assert!(retention.set("candles", Rule::Archive { days: 3 }));
-        assert!(retention.set("candles/1m", Rule::Keep) && retention.set("bbo", Rule::Delete { days: 1 }));
+        assert!(retention.set("candle", Rule::Archive { days: 3 }));
+        assert!(retention.set("candle/1m", Rule::Keep) && retention.set("bbo", Rule::Delete { days: 1 }));
         assert_eq!(rule(&retention, "candle/BTC/1m"), "off");
         assert_eq!(
             (rule(&retention, "candle/BTC/1M"), rule(&retention, "bbo/BTC")),
             ("3d".into(), "1d:delete".into())
         );
-        assert!(!retention.set("trade", Rule::Keep) && !retention.set("candles/7m", Rule::Keep));
-        assert!(Class::WORDS.iter().all(|word| !Class::named(word).is_empty()));
+        assert!(!retention.set("trade", Rule::Keep) && !retention.set("candle/7m", Rule::Keep));
+        assert!(Class::words().iter().all(|word| !Class::named(word).is_empty()));
     }
 }

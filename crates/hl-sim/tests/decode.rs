@@ -6,6 +6,7 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::{EVER, World, coin};
+use hl_core::Records;
 use hl_core::decode::{Frame, frame, rest};
 use hl_core::message::info;
 use hl_core::record::Record as _;
@@ -83,24 +84,32 @@ async fn every_frame_is_typed_and_true() {
         channels.insert(name["channel"].as_str().unwrap().to_owned());
         let mut bytes = text.clone().into_bytes();
         match frame(&mut bytes, world.sim.now()).unwrap_or_else(|e| panic!("{e}: {text}")) {
-            Frame::Trades(trades) => {
+            Frame::Data(_, Records::Trades(trades)) => {
                 let truth = world.sim.truth_trades(trades[0].coin, trades[0].time, TimeMs::MAX);
                 assert!(trades.iter().all(|t| truth.contains(t)));
             }
-            Frame::Book(book) if !book.bids.is_empty() && book.coin != coin("SOL") => {
+            Frame::Data(_, Records::Books(books))
+                if !books[0].bids.is_empty() && books[0].coin != coin("SOL") =>
+            {
+                let book = &books[0];
                 let truth = &world.sim.truth_books(book.coin, book.time, book.time)[0];
                 let depth = if book.variant == BookVariant::Fast { 5 } else { 20 };
                 assert_eq!((&book.bids[..], &book.asks[..]), (&truth.bids[..depth], &truth.asks[..depth]));
             }
-            Frame::Bbo(bbo) => assert!(world.sim.truth_bbos(bbo.coin, bbo.time, bbo.time).contains(&bbo)),
-            Frame::Candle(bar) => {
+            Frame::Data(_, Records::Bbos(bbos)) => {
+                let bbo = bbos[0];
+                assert!(world.sim.truth_bbos(bbo.coin, bbo.time, bbo.time).contains(&bbo));
+            }
+            Frame::Data(_, Records::Candles(found)) => {
+                let bar = found[0];
                 bars.insert((bar.coin, bar.interval, bar.time), bar);
             }
-            Frame::Context(context) if context.coin != coin("MATIC") => {
+            Frame::Data(_, Records::Contexts(contexts)) if contexts[0].coin != coin("MATIC") => {
+                let context = contexts[0];
                 let truth = world.sim.truth_contexts(context.coin, context.time, TimeMs::MAX);
                 assert!(truth[0].same_values(&context), "{context:?} is not {:?}", truth[0]);
             }
-            Frame::Mids { mids, .. } => {
+            Frame::Data(_, Records::Mids(mids)) | Frame::SomeMids { mids, .. } => {
                 for mid in mids.iter().filter(|m| m.coin != coin("MATIC")) {
                     assert_eq!(world.sim.truth_mids(mid.coin, mid.time, TimeMs::MAX)[0].px, mid.px);
                 }

@@ -60,7 +60,7 @@ Examples:
   hl-cli coverage                                  how complete each stream is, and the gaps to look at
   hl-cli chart --coin BTC --out btc.svg            candles, with what is missing marked
   hl-cli verify --store sqlite:./data/hyperliquid.db
-  hl-cli backfill candles --coin BTC --from 2026-11-01
+  hl-cli backfill candle --coin BTC --from 2026-11-01
   hl-cli jobs list                                 which jobs there are, and when they run
   hl-cli ps                                        what runs, and how it gets on
   hl-cli alerts                                    what needs attention

@@ -192,7 +192,7 @@ async fn an_export_says_what_its_range_holds_and_overwrites_nothing() {
     );
     let (exit, text) = export(&["--format", "ndjson", "--to", "1970-01-01T00:00:12"]).await;
     assert_eq!((exit, text.lines().count()), (Exit::Done, 3), "whole as far as that");
-    assert!(text.contains(r#""px":"10""#), "exact: {text}");
+    assert!(text.contains(r#""px":"10.0""#), "exact: {text}");
     let (_, text) = export(&["--format", "ndjson", "--numbers", "float"]).await;
     assert!(text.contains(r#""px":10.0"#), "{text}");
     for wrong in [
@@ -232,7 +232,7 @@ async fn bars_are_derived_and_drawn_where_all_of_their_minutes_are_covered() {
     let times: Vec<_> = bars.iter().map(|bar| bar["time"].as_i64().unwrap() / 60_000).collect();
     assert_eq!(times, [0, 5, 15, 20, 25], "not the one with the gap");
     let prices = ["open", "high", "low", "close", "volume"].map(|name| bars[1][name].as_str().unwrap());
-    assert_eq!((prices, &bars[1]["trades"]), (["105", "112", "104", "110", "12.5"], &10.into()));
+    assert_eq!((prices, &bars[1]["trades"]), (["105.0", "112.0", "104.0", "110.0", "12.5"], &10.into()));
     let inside = ["--from", "1970-01-01T00:15", "--to", "1970-01-01T00:25"];
     let (exit, text) = cli_at(&[&five[..], &inside].concat(), &path, now).await;
     assert_eq!((exit, text.lines().count()), (Exit::Done, 2));

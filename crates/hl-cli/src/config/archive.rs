@@ -34,7 +34,9 @@ pub(super) fn retention(words: &[Sourced]) -> Result<Retention, (Place, ValueErr
         })?;
         let rule = rule.trim().parse().map_err(|problem| fail(ValueError::Retention(problem)))?;
         if !retention.set(kind.trim(), rule) {
-            return Err(fail(ValueError::unknown("kind of rows", kind.trim(), Class::WORDS)));
+            let words = Class::words();
+            let known = words.iter().map(String::as_str);
+            return Err(fail(ValueError::unknown("kind of rows", kind.trim(), known)));
         }
     }
     Ok(retention)
@@ -57,7 +59,7 @@ mod tests {
         };
         assert_eq!(rule(&[], "trades/BTC").as_deref(), Ok("90d"));
         assert_eq!(rule(&["trades = 5d", "trades=off"], "trades/BTC").as_deref(), Ok("off"));
-        assert_eq!(rule(&["candles/1h=3d:delete"], "candle/BTC/1h").as_deref(), Ok("3d:delete"));
+        assert_eq!(rule(&["candle/1h=3d:delete"], "candle/BTC/1h").as_deref(), Ok("3d:delete"));
         for (word, told) in [
             ("trades", "--retention: \"trades\" is not a retention; write it like trades=90d"),
             ("tades=9d", "did you mean \"trades\"?"),

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use hl_core::stream::BookVariant;
-use hl_core::{Coin, Interval, Kind, StreamKey};
+use hl_core::{Interval, Kind};
 
 use super::ValueError;
 
@@ -13,42 +12,13 @@ use super::ValueError;
 pub struct StreamChoice(pub Kind);
 
 impl StreamChoice {
-    /// What a daemon collects by itself. Settled funding is read by `hl-cli backfill funding`.
-    const ALL: [Self; 7] = [
-        Self(Kind::Trades),
-        Self(Kind::Book),
-        Self(Kind::BookFast),
-        Self(Kind::Bbo),
-        Self(Kind::Candle),
-        Self(Kind::Mids),
-        Self(Kind::Context),
-    ];
-
-    fn name(self) -> &'static str {
-        match self.0 {
-            Kind::BookFast => "book/fast",
-            Kind::Candle => "candles",
-            kind => kind.spec().name,
-        }
+    /// What a daemon collects as it comes. Settled funding is read by `hl-cli backfill funding`.
+    fn all() -> impl Iterator<Item = Self> {
+        Kind::ALL.into_iter().filter(|kind| kind.spec().live).map(Self)
     }
 
-    /// The streams of this kind: one a coin, for candles one a coin and interval, for mids one altogether.
-    #[must_use]
-    pub fn keys(self, coins: &[Coin], intervals: &[Interval]) -> Vec<StreamKey> {
-        let each = |key: fn(Coin) -> StreamKey| coins.iter().map(|&coin| key(coin)).collect();
-        match self.0 {
-            Kind::Mids => vec![StreamKey::Mids],
-            Kind::Trades => each(StreamKey::Trades),
-            Kind::Bbo => each(StreamKey::Bbo),
-            Kind::Context => each(StreamKey::Context),
-            Kind::Funding => each(StreamKey::Funding),
-            Kind::Book => each(|coin| StreamKey::Book(coin, BookVariant::Default)),
-            Kind::BookFast => each(|coin| StreamKey::Book(coin, BookVariant::Fast)),
-            Kind::Candle => coins
-                .iter()
-                .flat_map(|&coin| intervals.iter().map(move |&interval| StreamKey::Candle(coin, interval)))
-                .collect(),
-        }
+    fn name(self) -> &'static str {
+        self.0.spec().word
     }
 }
 
@@ -61,10 +31,12 @@ impl fmt::Display for StreamChoice {
 impl FromStr for StreamChoice {
     type Err = ValueError;
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        Self::ALL
-            .into_iter()
-            .find(|choice| choice.name() == text)
-            .ok_or_else(|| ValueError::unknown("stream", text, Self::ALL.map(Self::name)))
+        // As earlier releases called bars.
+        let word = if text == "candles" { Kind::Candle.spec().word } else { text };
+        let found = Self::all().find(|choice| choice.name() == word);
+        found.ok_or_else(|| {
+            ValueError::unknown("stream", text, Self::all().map(Self::name).collect::<Vec<_>>())
+        })
     }
 }
 
@@ -84,6 +56,8 @@ impl FromStr for LiveInterval {
 
 #[cfg(test)]
 mod tests {
+    use hl_core::{Coin, StreamKey};
+
     use super::*;
 
     #[test]
@@ -97,21 +71,23 @@ mod tests {
 
     #[test]
     fn every_kind_can_be_chosen_by_its_name() {
-        for choice in StreamChoice::ALL {
+        for choice in StreamChoice::all() {
             assert_eq!(choice.to_string().parse(), Ok(choice));
         }
-        let error = "candle".parse::<StreamChoice>().unwrap_err().to_string();
-        assert_eq!(error, r#"unknown stream "candle"; did you mean "candles"?"#);
+        let error = "candel".parse::<StreamChoice>().unwrap_err().to_string();
+        assert_eq!(error, r#"unknown stream "candel"; did you mean "candle"?"#);
+        assert_eq!("candles".parse(), Ok(StreamChoice(Kind::Candle)), "as it was called");
     }
 
     #[test]
     fn streams_of_coins_and_intervals() {
         let coins = ["BTC", "ETH"].map(|name| Coin::new(name).unwrap());
         let text = |choice: &str| {
-            let keys = choice.parse::<StreamChoice>().unwrap().keys(&coins, &[Interval::M1, Interval::H1]);
+            let keys =
+                choice.parse::<StreamChoice>().unwrap().0.streams(&coins, &[Interval::M1, Interval::H1]);
             keys.iter().map(StreamKey::to_string).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(text("candles"), "candle/BTC/1m candle/BTC/1h candle/ETH/1m candle/ETH/1h");
+        assert_eq!(text("candle"), "candle/BTC/1m candle/BTC/1h candle/ETH/1m candle/ETH/1h");
         assert_eq!(text("book/fast"), "book/BTC/fast book/ETH/fast");
         assert_eq!(text("mids"), "mids");
     }

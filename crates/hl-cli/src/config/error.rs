@@ -119,7 +119,7 @@ pub enum ValueError {
     Interval(#[from] IntervalError),
     /// Bars of the calendar begin at days that no arithmetic tells.
     #[error(
-        "bars of {0} follow the calendar and are not collected live; derive them from 1d, or read them once with hl-cli backfill candles --interval {0}"
+        "bars of {0} follow the calendar and are not collected live; derive them from 1d, or read them once with hl-cli backfill candle --interval {0}"
     )]
     Calendar(hl_core::Interval),
 }

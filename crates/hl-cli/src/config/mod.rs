@@ -136,7 +136,7 @@ impl Config {
     /// The streams to collect, given the coins that [`Coins::resolve`] found.
     #[must_use]
     pub fn stream_keys(&self, coins: &[Coin]) -> Vec<StreamKey> {
-        self.streams.iter().flat_map(|choice| choice.keys(coins, &self.intervals)).collect()
+        self.streams.iter().flat_map(|choice| choice.0.streams(coins, &self.intervals)).collect()
     }
 }
 

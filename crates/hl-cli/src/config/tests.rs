@@ -43,7 +43,7 @@ fn defaults_collect_bitcoin_from_the_exchange() {
     assert_eq!((config.network, config.coins, config.run_for), (Network::Mainnet, Coins::Default, None));
     assert_eq!(config.store.to_string(), "sqlite:./data/hyperliquid.db");
     let names: Vec<_> = config.streams.iter().map(ToString::to_string).collect();
-    assert_eq!(names, ["trades", "book", "bbo", "candles", "mids", "context"]);
+    assert_eq!(names, ["trades", "book", "bbo", "candle", "mids", "context"]);
     assert_eq!((config.intervals, config.standby), (vec![Interval::M1], Standby::None));
     assert_eq!((config.log.level, config.log.json, config.json), (Level::INFO, false, false));
 }

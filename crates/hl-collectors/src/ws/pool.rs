@@ -387,9 +387,9 @@ impl WsPool {
         match decode::frame(text, self.mono.exchange() - stamps.delay.excess(now)) {
             Ok(frame) => {
                 match &frame {
-                    decode::Frame::Trades(trades) => {
-                        if let Some(last) = trades.last() {
-                            self.observe(stamps, Voice::Trades, StreamKey::Trades(last.coin), last.time);
+                    decode::Frame::Data(stream, records) => {
+                        if let (Some(voice), Some((_, last))) = (stream.spec().voice, records.ends()) {
+                            self.observe(stamps, voice, *stream, last);
                         }
                     }
                     decode::Frame::SomeTrades(trades) => {
@@ -400,19 +400,8 @@ impl WsPool {
                             self.observe(stamps, Voice::Trades, stream, last.time);
                         }
                     }
-                    decode::Frame::Mids { dex: None, unread, .. } => {
+                    decode::Frame::SomeMids { dex: None, unread, .. } => {
                         self.unreadables.note_coins(&StreamKey::Mids.to_string(), unread);
-                    }
-                    decode::Frame::Book(book) => {
-                        self.observe(
-                            stamps,
-                            Voice::Books,
-                            StreamKey::Book(book.coin, book.variant),
-                            book.time,
-                        );
-                    }
-                    decode::Frame::Bbo(bbo) => {
-                        self.observe(stamps, Voice::Bbos, StreamKey::Bbo(bbo.coin), bbo.time);
                     }
                     decode::Frame::Error(words) => match complaints.due(now) {
                         Some(untold) => warn!(%words, untold, "the exchange refused something"),

@@ -28,27 +28,21 @@ pub use rows::{Hole, Part, Read, Rows, Unread};
 
 use rows::{Item, Prices};
 
-use crate::TimeMs;
 use crate::message::Method;
 use crate::message::market::{Mids, WsTrade};
 use crate::message::ws::{Ack, ActiveCtx, Message};
-use crate::record::{Bbo, Book, Candle, Context, Mid, Trade};
+use crate::record::{Bbo, Context, Mid, Record, Trade};
+use crate::{Records, StreamKey, TimeMs};
 
 /// A WebSocket text frame, decoded.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Frame {
-    /// Trades of one coin, oldest first; may be empty.
-    Trades(Vec<Trade>),
+    /// Records of one stream, one at least, oldest first. A book is of the variant that the frame names.
+    Data(StreamKey, Records),
     /// Trades of one coin, one at least, of which others in the same frame cannot be read.
     SomeTrades(Rows<Trade>),
-    /// A book snapshot, in the variant that the frame names.
-    Book(Book),
-    /// Best bid and offer.
-    Bbo(Bbo),
-    /// A version of a bar.
-    Candle(Candle),
-    /// Mid prices of a dex, by coin.
-    Mids {
+    /// Mid prices of a dex, of which others in the same frame are none, or cannot be read.
+    SomeMids {
         /// The dex; none for the first.
         dex: Option<String>,
         /// Sorted by coin.
@@ -58,8 +52,6 @@ pub enum Frame {
         /// Whose price cannot be read.
         unread: Unread,
     },
-    /// The context of a perpetual or a spot pair.
-    Context(Context),
     /// A subscription was made or ended.
     Ack {
         /// What was asked for.
@@ -72,7 +64,7 @@ pub enum Frame {
     Error(String),
     /// The answer to a ping.
     Pong,
-    /// Any other typed channel.
+    /// Any other typed channel; and data of no stream: mids of another dex than the first, a frame without trades.
     Message(Box<Message>),
     /// A channel that is not typed, for the caller to keep and count.
     Unknown {
@@ -138,7 +130,7 @@ fn some_of(text: &[u8], stamp: TimeMs) -> Option<Frame> {
         "allMids" => {
             let MidsApart { mids, dex } = serde_json::from_str(data.get()).ok()?;
             let Prices { read, without, unread } = rows::prices(mids.get())?;
-            Some(Frame::Mids { dex, mids: rest::stamp_mids(Mids(read), stamp), without, unread })
+            Some(Frame::SomeMids { dex, mids: rest::stamp_mids(Mids(read), stamp), without, unread })
         }
         _ => None,
     }
@@ -146,37 +138,38 @@ fn some_of(text: &[u8], stamp: TimeMs) -> Option<Frame> {
 
 fn from_message(message: Message, stamp: TimeMs) -> Result<Frame, Fault> {
     Ok(match message {
-        Message::Trades(trades) => {
+        Message::Trades(trades) if !trades.is_empty() => {
             let mut trades: Vec<Trade> = trades.into_iter().map(Trade::from).collect();
             if trades.iter().any(|t| t.coin != trades[0].coin) {
                 return Err(Fault::Rule("trades of two coins in one frame"));
             }
             oldest_first(&mut trades);
-            Frame::Trades(trades)
+            Frame::Data(trades[0].stream(), Records::Trades(trades))
         }
         Message::L2Book(book) => {
             let variant = book.variant();
-            Frame::Book(rest::book(book, variant)?)
+            one(rest::book(book, variant)?)
         }
-        Message::Bbo(bbo) => Frame::Bbo(bbo.into()),
-        Message::Candle(candle) => Frame::Candle(rest::bar(candle)?),
-        Message::AllMids(all) => Frame::Mids {
-            dex: all.dex,
-            mids: rest::stamp_mids(all.mids, stamp),
-            without: 0,
-            unread: Unread::default(),
-        },
+        Message::Bbo(bbo) => one(Bbo::from(bbo)),
+        Message::Candle(candle) => one(rest::bar(candle)?),
+        Message::AllMids(all) if all.dex.is_none() => {
+            Frame::Data(StreamKey::Mids, Records::Mids(rest::stamp_mids(all.mids, stamp)))
+        }
         Message::ActiveAssetCtx(ActiveCtx { coin, ctx }) => {
-            Frame::Context(ctx.into_record(coin, stamp).ok_or(rest::NO_BASE_VOLUME)?)
+            one(ctx.into_record(coin, stamp).ok_or(rest::NO_BASE_VOLUME)?)
         }
         Message::ActiveSpotAssetCtx(ActiveCtx { coin, ctx }) => {
-            Frame::Context(Context { coin, ..ctx.into_record(stamp) })
+            one(Context { coin, ..ctx.into_record(stamp) })
         }
         Message::SubscriptionResponse(Ack { method, subscription }) => Frame::Ack { method, subscription },
         Message::Error(words) => Frame::Error(words),
         Message::Pong => Frame::Pong,
         other => Frame::Message(Box::new(other)),
     })
+}
+
+fn one<T: Record>(record: T) -> Frame {
+    Frame::Data(record.stream(), T::list(vec![record]))
 }
 
 /// Puts trades in order of time. Within a block the order of arrival stays.

@@ -110,7 +110,8 @@ fn an_error_names_the_coin_of_every_frame_that_has_one() {
 fn a_coin_without_a_price_costs_no_other_its_mid() {
     let read = |values: &str| {
         let text = format!(r#"{{"channel":"allMids","data":{{"mids":{{"BTC":"1.5",{values},"ETH":"2"}}}}}}"#);
-        let Frame::Mids { dex: None, mids, without, unread } = frame(&mut text.into_bytes(), STAMP).unwrap()
+        let Frame::SomeMids { dex: None, mids, without, unread } =
+            frame(&mut text.into_bytes(), STAMP).unwrap()
         else {
             panic!("{values}")
         };

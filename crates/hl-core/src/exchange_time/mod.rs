@@ -52,7 +52,7 @@ const FIRST_PAUSE_MS: i64 = 1_250;
 const LONGEST_PAUSE_MS: i64 = 60_000;
 
 /// Where a stamp comes from. What comes from one place may be wrong together: all books of a push bear one time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Voice {
     /// Trades over the WebSocket.
     Trades,

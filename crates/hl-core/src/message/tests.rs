@@ -466,7 +466,7 @@ mod robust {
                 (Err(_), Err(_) | Ok(Frame::Unknown { .. })) => {}
                 // Some of its rows.
                 (Err(_), Ok(Frame::SomeTrades(rows))) => prop_assert!(rows.unreadable() > 0),
-                (Err(_), Ok(Frame::Mids { without, unread, .. })) => {
+                (Err(_), Ok(Frame::SomeMids { without, unread, .. })) => {
                     prop_assert!(*without > 0 || !unread.is_empty());
                 }
                 // Read, then refused for what it says.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Borders, Conflation, History, Kind, KindSpec, Record, StreamKey};
+use crate::exchange_time::Voice;
 use crate::record;
 use crate::row::{Level, Row, RowKey};
 use crate::{Coin, TimeMs};
@@ -56,9 +57,12 @@ pub(super) const SPEC: KindSpec = KindSpec {
     hole_ms: 17_000,
     steady: false,
     timed: true,
+    voice: Some(Voice::Bbos),
     poll_ms: 30_000,
     fastest_poll_ms: 5_000,
     poll_weight: 2,
     poll_shared: false,
     value: 60,
+    live: true,
+    keep_days: &[("", 7)],
 };

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Borders, Conflation, History, Kind, KindSpec, Record, StreamKey};
+use crate::exchange_time::Voice;
 use crate::record;
 use crate::row::{Cell, Cells, Column, Holds, Level, Row, RowKey, Value, words};
 use crate::{Coin, TimeMs};
@@ -96,11 +97,14 @@ pub(super) const SPEC: KindSpec = KindSpec {
     hole_ms: 17_000,
     steady: true,
     timed: true,
+    voice: Some(Voice::Books),
     poll_ms: 30_000,
     fastest_poll_ms: 5_000,
     poll_weight: 2,
     poll_shared: false,
     value: 50,
+    live: true,
+    keep_days: &[("", 7), ("fast", 7)],
 };
 
 pub(super) const FAST_SPEC: KindSpec = KindSpec {

@@ -69,9 +69,12 @@ pub(super) const SPEC: KindSpec = KindSpec {
     hole_ms: 0,
     steady: false,
     timed: true,
+    voice: None,
     poll_ms: 300_000,
     fastest_poll_ms: 60_000,
     poll_weight: 21,
     poll_shared: false,
     value: 80,
+    live: true,
+    keep_days: &[("1m", 7), ("3m", 7), ("5m", 30), ("15m", 90)],
 };

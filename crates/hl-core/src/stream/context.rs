@@ -71,9 +71,12 @@ pub(super) const SPEC: KindSpec = KindSpec {
     hole_ms: 15_000,
     steady: true,
     timed: false,
+    voice: None,
     poll_ms: 60_000,
     fastest_poll_ms: 10_000,
     poll_weight: 20,
     poll_shared: true,
     value: 20,
+    live: true,
+    keep_days: &[("", 30)],
 };

@@ -56,9 +56,12 @@ pub(super) const SPEC: KindSpec = KindSpec {
     hole_ms: 0,
     steady: false,
     timed: true,
+    voice: None,
     poll_ms: 3_600_000,
     fastest_poll_ms: 600_000,
     poll_weight: 21,
     poll_shared: false,
     value: 70,
+    live: false,
+    keep_days: &[],
 };

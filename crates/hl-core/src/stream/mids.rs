@@ -50,9 +50,12 @@ pub(super) const SPEC: KindSpec = KindSpec {
     hole_ms: 17_000,
     steady: true,
     timed: false,
+    voice: None,
     poll_ms: 30_000,
     fastest_poll_ms: 5_000,
     poll_weight: 2,
     poll_shared: true,
     value: 30,
+    live: true,
+    keep_days: &[("", 30)],
 };

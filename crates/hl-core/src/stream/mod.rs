@@ -28,6 +28,7 @@ pub use mids::Mid;
 pub use records::{Listed, Record, Records};
 pub use trades::Trade;
 
+use crate::exchange_time::Voice;
 use crate::ledger::{GapState, Span};
 use crate::row::{Column, Table};
 use crate::{Coin, Interval, TimeMs};
@@ -153,6 +154,8 @@ pub struct KindSpec {
     pub steady: bool,
     /// Whether its records bear a time of the exchange. Others are stamped when they come in.
     pub timed: bool,
+    /// As whose word its frames' times tell what time it is at the exchange.
+    pub voice: Option<Voice>,
     /// Default period of its job.
     pub poll_ms: i64,
     /// Shortest sensible period: where one REST poll alone carries the stream.
@@ -163,6 +166,11 @@ pub struct KindSpec {
     pub poll_shared: bool,
     /// Who goes first when slots or weight are short: higher is more valuable.
     pub value: u8,
+    /// Whether a source collects it as it comes. Otherwise a job reads it, from the exchange's past.
+    pub live: bool,
+    /// How many days rows stay in the store by default before they go to the archive, by the part of their stream; empty text
+    /// for streams without a part. What is not here stays for ever: it is little.
+    pub keep_days: &'static [(&'static str, u16)],
 }
 
 impl KindSpec {
@@ -211,6 +219,21 @@ impl Kind {
     #[must_use]
     pub fn of_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.spec().word == word)
+    }
+
+    /// The streams of a kind, of these coins and, of bars, these intervals.
+    #[must_use]
+    pub fn streams(self, coins: &[Coin], intervals: &[Interval]) -> Vec<StreamKey> {
+        let part = self.spec().word.split_once('/').map(|(_, part)| part);
+        match self {
+            Self::Mids => vec![StreamKey::Mids],
+            Self::Candle => {
+                let of_coin =
+                    |&coin| intervals.iter().map(move |&interval| StreamKey::Candle(coin, interval));
+                coins.iter().flat_map(of_coin).collect()
+            }
+            _ => coins.iter().filter_map(|&coin| self.stream(Some(coin), part)).collect(),
+        }
     }
 
     /// The stream of a kind: of this coin, and of the interval or the variant of this name.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Borders, Conflation, History, Kind, KindSpec, Record, StreamKey};
+use crate::exchange_time::Voice;
 use crate::record;
 use crate::row::{Address, Hash, Row, RowKey, Side};
 use crate::{Coin, Decimal, TimeMs};
@@ -74,9 +75,12 @@ pub(super) const SPEC: KindSpec = KindSpec {
     hole_ms: 0,
     steady: false,
     timed: true,
+    voice: Some(Voice::Trades),
     poll_ms: 60_000,
     fastest_poll_ms: 2_000,
     poll_weight: 21,
     poll_shared: false,
     value: 100,
+    live: true,
+    keep_days: &[("", 90)],
 };

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use check::Tally;
 use files::Direction;
+use hl_core::Records;
 use hl_core::decode::{self, Frame};
 use hl_core::message::info::account::{ExtraAgent, Portfolio, SubAccount, UserFees, UserRateLimit, UserRole};
 use hl_core::message::info::fills::{Fill, TwapSliceFill};
@@ -102,20 +103,25 @@ fn push(tally: &mut Tally, name: &str, text: &str) {
     bare.as_object_mut().unwrap().remove("received_wall_ns");
     let message: Message = tally.typed(&format!("{channel} frame"), &bare);
     match (frame, message) {
-        (Frame::Trades(trades), Message::Trades(wire)) => {
+        (Frame::Data(_, Records::Trades(trades)), Message::Trades(wire)) => {
             assert_eq!(
                 trades,
                 wire.into_iter().map(Into::into).collect::<Vec<_>>(),
                 "oldest first on the wire"
             );
         }
-        (Frame::Book(book), Message::L2Book(wire)) => {
+        (Frame::Data(_, Records::Books(mut books)), Message::L2Book(wire)) => {
+            let book = books.remove(0);
             assert!(!book.is_crossed());
             assert_eq!(WsBook::from(book), wire);
         }
-        (Frame::Bbo(bbo), Message::Bbo(wire)) => assert_eq!(bbo, wire.into()),
-        (Frame::Candle(candle), Message::Candle(wire)) => assert_eq!(WsCandle::from(candle), wire),
-        (Frame::Mids { mids, .. }, Message::AllMids(wire)) => assert_eq!(mids.len(), wire.mids.0.len()),
+        (Frame::Data(_, Records::Bbos(bbos)), Message::Bbo(wire)) => assert_eq!(bbos, [wire.into()]),
+        (Frame::Data(_, Records::Candles(bars)), Message::Candle(wire)) => {
+            assert_eq!(WsCandle::from(bars[0]), wire);
+        }
+        (Frame::Data(_, Records::Mids(mids)), Message::AllMids(wire)) => {
+            assert_eq!(mids.len(), wire.mids.0.len());
+        }
         (Frame::Ack { subscription, .. }, Message::SubscriptionResponse(ack)) => {
             assert_eq!(subscription, ack.subscription);
         }

@@ -4,8 +4,8 @@
 //! size exactly; what is refused is named in a bounded error.
 
 use hl_core::decode::{self, DecodeError, Frame, Rows};
-use hl_core::record::{Level, Trade};
-use hl_core::{Decimal, TimeMs};
+use hl_core::record::{Level, Mid, Trade};
+use hl_core::{Decimal, Records, TimeMs};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
@@ -61,20 +61,25 @@ pub(super) fn is_bounded(error: &DecodeError, text: &[u8]) {
 }
 
 fn says(frame: &Frame, data: &Value, stamp: TimeMs) {
+    if let Frame::Data(stream, records) = frame {
+        assert!(records.are_of(*stream) && !records.is_empty());
+    }
     match frame {
-        Frame::Trades(trades) => {
+        Frame::Data(_, Records::Trades(trades)) => {
             say_trades(&trades.clone().into(), data.as_array().expect("a list").iter().collect());
         }
         Frame::SomeTrades(trades) => {
             assert!(!trades.rows.is_empty() && !trades.holes.is_empty() && trades.reason.is_some());
             say_trades(trades, data.as_array().expect("a list").iter().collect());
         }
-        Frame::Book(book) => {
+        Frame::Data(_, Records::Books(books)) => {
+            let book = &books[0];
             assert_eq!(Some(book.time.0), data["time"].as_i64());
             levels(&book.bids, &data["levels"][0]);
             levels(&book.asks, &data["levels"][1]);
         }
-        Frame::Bbo(bbo) => {
+        Frame::Data(_, Records::Bbos(bbos)) => {
+            let bbo = &bbos[0];
             assert_eq!(Some(bbo.time.0), data["time"].as_i64());
             for (level, text) in [(bbo.bid, &data["bbo"][0]), (bbo.ask, &data["bbo"][1])] {
                 assert_eq!(level.is_none(), text.is_null());
@@ -83,7 +88,8 @@ fn says(frame: &Frame, data: &Value, stamp: TimeMs) {
                 }
             }
         }
-        Frame::Candle(bar) => {
+        Frame::Data(_, Records::Candles(bars)) => {
+            let bar = &bars[0];
             assert_eq!(Some(bar.time.0), data["t"].as_i64());
             assert_eq!(Some(bar.trades), data["n"].as_u64());
             let prices =
@@ -92,22 +98,28 @@ fn says(frame: &Frame, data: &Value, stamp: TimeMs) {
                 is_exact(decimal, &data[name]);
             }
         }
-        Frame::Mids { mids, without, unread, .. } => {
-            let texts = data["mids"].as_object().expect("a map");
-            let others = u64::from(*without) + unread.rows();
-            assert_eq!(mids.len() as u64 + others, texts.len() as u64, "every mid");
-            assert!(mids.is_sorted_by_key(|mid| mid.coin));
-            for mid in mids {
-                assert_eq!(mid.time, stamp);
-                is_exact(mid.px, &texts[mid.coin.as_str()]);
-            }
+        Frame::Data(_, Records::Mids(mids)) => say_mids(mids, 0, data, stamp),
+        Frame::SomeMids { mids, without, unread, .. } => {
+            say_mids(mids, u64::from(*without) + unread.rows(), data, stamp);
         }
-        Frame::Context(context) => {
+        Frame::Data(_, Records::Contexts(contexts)) => {
+            let context = &contexts[0];
             assert_eq!(context.time, stamp);
             is_exact(context.mark_px, &data["ctx"]["markPx"]);
             is_exact(context.day_ntl_vlm, &data["ctx"]["dayNtlVlm"]);
         }
+        Frame::Data(_, Records::Funding(_)) => panic!("no frame carries it"),
         Frame::Ack { .. } | Frame::Error(_) | Frame::Pong | Frame::Message(_) | Frame::Unknown { .. } => {}
+    }
+}
+
+fn say_mids(mids: &[Mid], others: u64, data: &Value, stamp: TimeMs) {
+    let texts = data["mids"].as_object().expect("a map");
+    assert_eq!(mids.len() as u64 + others, texts.len() as u64, "every mid");
+    assert!(mids.is_sorted_by_key(|mid| mid.coin));
+    for mid in mids {
+        assert_eq!(mid.time, stamp);
+        is_exact(mid.px, &texts[mid.coin.as_str()]);
     }
 }
 

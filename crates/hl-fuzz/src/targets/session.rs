@@ -215,20 +215,14 @@ impl World {
                 decode::frame(&mut text.clone().into_bytes(), self.exchange()).expect("a valid frame")
             }
             _ => match records::records(u, stream, self.exchange())? {
-                Records::Trades(trades) => Frame::Trades(trades),
-                Records::Books(books) => books.into_iter().next().map_or(Frame::Pong, Frame::Book),
-                Records::Bbos(bbos) => bbos.into_iter().next().map_or(Frame::Pong, Frame::Bbo),
-                Records::Candles(bars) => bars.into_iter().next().map_or(Frame::Pong, Frame::Candle),
-                Records::Mids(mids) => Frame::Mids {
-                    dex: u.ratio(1, 8)?.then(|| "xyz".to_owned()),
+                Records::Mids(mids) if u.ratio(1, 8)? => Frame::SomeMids {
+                    dex: u.ratio(1, 2)?.then(|| "xyz".to_owned()),
                     mids,
                     without: 0,
                     unread: Unread::default(),
                 },
-                Records::Contexts(contexts) => {
-                    contexts.into_iter().next().map_or(Frame::Pong, Frame::Context)
-                }
-                Records::Funding(_) => Frame::Pong,
+                records if records.is_empty() || !stream.spec().ws => Frame::Pong,
+                records => Frame::Data(stream, records),
             },
         })
     }

@@ -32,7 +32,7 @@ enum What {
 Examples:
   hl-cli archive run --dry-run
   hl-cli archive run --store sqlite:./data/hyperliquid.db --archive /mnt/archive
-  hl-cli archive run --retention candles/1m=3d --retention mids=off --json
+  hl-cli archive run --retention candle/1m=3d --retention mids=off --json
 
 The store's file does not shrink; the space is used again.
 

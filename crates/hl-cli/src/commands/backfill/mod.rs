@@ -31,8 +31,8 @@ const ROLE: &str = "hl-cli backfill";
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
-  hl-cli backfill candles --coin BTC --interval 1m --from 2026-11-01 --to now
-  hl-cli backfill candles --coin BTC,ETH --interval 1m,1h --from '24h ago'
+  hl-cli backfill candle --coin BTC --interval 1m --from 2026-11-01 --to now
+  hl-cli backfill candle --coin BTC,ETH --interval 1m,1h --from '24h ago'
   hl-cli backfill funding --coin BTC --from 2026-01-01 --to 2026-07-01T12:00
   hl-cli backfill trades --coin BTC
   hl-cli backfill gaps
@@ -55,9 +55,10 @@ enum What {
     /// Bars: the exchange has the most recent 5,000 of an interval
     #[command(after_help = "\
 Examples:
-  hl-cli backfill candles --coin BTC --from 2026-11-01
-  hl-cli backfill candles --coin BTC --coin ETH --interval 1m,1h --from '24h ago' --to now")]
-    Candles {
+  hl-cli backfill candle --coin BTC --from 2026-11-01
+  hl-cli backfill candle --coin BTC --coin ETH --interval 1m,1h --from '24h ago' --to now")]
+    #[command(alias = "candles")]
+    Candle {
         #[command(flatten)]
         coins: CoinArgs,
         /// An interval, 1m to 1M; repeat it for more
@@ -130,7 +131,7 @@ struct PlaceArgs {
 impl What {
     fn place(&self) -> &PlaceArgs {
         match self {
-            Self::Candles { place, .. }
+            Self::Candle { place, .. }
             | Self::Funding { place, .. }
             | Self::Trades { place, .. }
             | Self::Gaps { place } => place,
@@ -240,7 +241,7 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
 
 fn understand(what: &What) -> Result<Asked, ConfigError> {
     Ok(match what {
-        What::Candles { coins, intervals, range, .. } => {
+        What::Candle { coins, intervals, range, .. } => {
             let mut each_once = Vec::new();
             for text in intervals {
                 let interval =

@@ -78,7 +78,7 @@ pub(super) enum ChartFailure {
     Months,
     /// No candles of the coin.
     #[error(
-        "the store has no candles of {0}; collect them with `hl-daemon --coin {0} --streams candles`, or get their past with `hl-cli backfill candles --coin {0} --from '3d ago'`"
+        "the store has no candles of {0}; collect them with `hl-daemon --coin {0} --streams candle`, or get their past with `hl-cli backfill candle --coin {0} --from '3d ago'`"
     )]
     NoCandles(Coin),
     /// No bar.

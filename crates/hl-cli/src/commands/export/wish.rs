@@ -33,7 +33,7 @@ pub(crate) enum WishError {
     },
     /// A calendar interval.
     #[error(
-        "--interval: the store has nothing of {stream}, and {interval} is not made of minutes; `hl-cli backfill candles --interval {interval}` gets it"
+        "--interval: the store has nothing of {stream}, and {interval} is not made of minutes; `hl-cli backfill candle --interval {interval}` gets it"
     )]
     NotDerivable {
         /// The interval.
@@ -78,9 +78,9 @@ pub(crate) fn understand(
             Err(WishError::CoinTwice(stream).into())
         };
     }
-    let choice = match stream {
-        "funding" => StreamChoice(Kind::Funding),
-        word => word.parse().map_err(|problem| value("stream", problem))?,
+    let choice = match Kind::of_word(stream) {
+        Some(kind) => StreamChoice(kind),
+        None => stream.parse().map_err(|problem| value("stream", problem))?,
     };
     let interval = interval.unwrap_or("1m");
     let interval = interval.parse().map_err(|problem| value("interval", ValueError::Interval(problem)))?;
@@ -101,7 +101,7 @@ impl Wish {
     ) -> Result<Vec<Wanted>, CommandError> {
         let streams = match self {
             Self::One(stream) => vec![stream],
-            Self::Each(choice, names, interval) => choice.keys(&ledgers.coins(&names)?, &[interval]),
+            Self::Each(choice, names, interval) => choice.0.streams(&ledgers.coins(&names)?, &[interval]),
         };
         let wanted = streams.into_iter().map(|stream| wanted(stream, ledgers, ends, now));
         Ok(wanted.collect::<Result<_, _>>()?)

@@ -72,7 +72,7 @@ impl<'a> Wire<'a> {
                 Ok(Frame::Unknown { channel }) => e.shapes.refuse(format!("unknown channel {channel:?}")),
                 Ok(
                     Frame::SomeTrades(Rows { reason: Some(reason), .. })
-                    | Frame::Mids { unread: Unread { reason: Some(reason), .. }, .. },
+                    | Frame::SomeMids { unread: Unread { reason: Some(reason), .. }, .. },
                 ) => e.shapes.refuse(reason),
                 Ok(_) => e.shapes.read += 1,
                 Err(error) => e.shapes.refuse(error.to_string()),

@@ -376,28 +376,19 @@ impl Session {
             Frame::Error(words) => self.refused(now, exchange, &words, out),
             Frame::Unknown { .. } => self.counters.unknown += 1,
             Frame::Message(_) => self.counters.unrouted += 1,
-            Frame::Trades(trades) => {
-                if let Some(coin) = trades.first().map(|t| t.coin) {
-                    self.data(now, StreamKey::Trades(coin), Records::Trades(trades), out);
-                }
-            }
             Frame::SomeTrades(trades) => self.some_trades(now, exchange, trades, out),
-            Frame::Book(book) => {
-                self.data(now, StreamKey::Book(book.coin, book.variant), Records::Books(vec![book]), out);
-            }
-            Frame::Bbo(bbo) => {
-                // A stamp of the future says nothing of how far the exchange has come.
-                self.newest_bbo = self.newest_bbo.max(Some(bbo.time).filter(|time| *time <= exchange));
-                self.data(now, StreamKey::Bbo(bbo.coin), Records::Bbos(vec![bbo]), out);
-            }
-            Frame::Candle(bar) => {
-                self.data(now, StreamKey::Candle(bar.coin, bar.interval), Records::Candles(vec![bar]), out);
-            }
             // Other dexes' mids are not asked for.
-            Frame::Mids { dex: Some(_), .. } => self.counters.unrouted += 1,
-            Frame::Mids { dex: None, mids, .. } => self.data(now, StreamKey::Mids, Records::Mids(mids), out),
-            Frame::Context(context) => {
-                self.data(now, StreamKey::Context(context.coin), Records::Contexts(vec![context]), out);
+            Frame::SomeMids { dex: Some(_), .. } => self.counters.unrouted += 1,
+            Frame::SomeMids { dex: None, mids, .. } => {
+                self.data(now, StreamKey::Mids, Records::Mids(mids), out);
+            }
+            Frame::Data(stream, records) => {
+                if stream.kind() == Kind::Bbo {
+                    // A stamp of the future says nothing of how far the exchange has come.
+                    let newest = records.ends().map(|(_, last)| last).filter(|time| *time <= exchange);
+                    self.newest_bbo = self.newest_bbo.max(newest);
+                }
+                self.data(now, stream, records, out);
             }
         }
         if let Some(sent) = seen {
@@ -409,7 +400,7 @@ impl Session {
         let mut may_be_stale = false;
         if let Link::Up { data, pings, .. } = &mut self.link {
             *data = Some(now);
-            may_be_stale = pings.may_be_stale() && matches!(stream.kind(), Kind::Mids | Kind::Context);
+            may_be_stale = pings.may_be_stale() && !stream.spec().timed;
         }
         // Before the acknowledgement it is the tail of an earlier subscription.
         let Some(run) = self.subs.get(stream).and_then(Sub::run) else {

@@ -164,11 +164,8 @@ fn every_ms(for_proof: bool) -> i64 {
 /// A time at which the frame had not been sent yet. None where it bears none.
 fn stamp(frame: &Frame) -> Option<TimeMs> {
     match frame {
-        Frame::Trades(trades) => trades.last().map(|trade| trade.time),
-        Frame::Book(book) => Some(book.time),
-        Frame::Bbo(bbo) => Some(bbo.time),
-        // Its opening: the bar was sent at some time after.
-        Frame::Candle(bar) => Some(bar.time),
+        // Of a bar its opening: it was sent at some time after.
+        Frame::Data(stream, records) if stream.spec().timed => records.ends().map(|(_, last)| last),
         _ => None,
     }
 }

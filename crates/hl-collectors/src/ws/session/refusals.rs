@@ -200,14 +200,5 @@ pub(in crate::ws) fn names(words: &str, subscription: &Subscription) -> bool {
 
 /// Whether a channel carries streams of a kind.
 fn may_carry(channel: &str, kind: Kind) -> bool {
-    let name = match kind {
-        Kind::Trades => "trades",
-        Kind::Book | Kind::BookFast => "l2Book",
-        Kind::Bbo => "bbo",
-        Kind::Candle => "candle",
-        Kind::Mids => "allMids",
-        Kind::Context => return matches!(channel, "activeAssetCtx" | "activeSpotAssetCtx"),
-        Kind::Funding => return false,
-    };
-    channel == name
+    kind.spec().channels.contains(&channel)
 }

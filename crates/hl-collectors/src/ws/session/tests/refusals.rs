@@ -278,7 +278,9 @@ fn of_a_frame_of_trades_what_can_be_read_is_taken_and_the_run_goes_on() {
     rig.data("trades/BTC");
     rig.take_reports();
     let trade = |tid| {
-        let Frame::Trades(trades) = super::rig::data(key("trades/BTC"), 0) else { panic!("trades") };
+        let Frame::Data(_, Records::Trades(trades)) = super::rig::data(key("trades/BTC"), 0) else {
+            panic!("trades")
+        };
         hl_core::record::Trade { tid, ..trades[0] }
     };
     rig.offers.clear();

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub(super) const QUARANTINE_MS: Mono = 30_000;
 
 use hl_core::Coin;
-use hl_core::decode::{DecodeError, Fault, Unread};
+use hl_core::decode::{DecodeError, Fault};
 use hl_core::record::{Bbo, Book, Candle, Mid, Side, Trade};
 use hl_core::stream::BookVariant;
 
@@ -29,11 +29,11 @@ pub(super) fn coin(stream: StreamKey) -> Coin {
 pub(super) fn data(stream: StreamKey, now: Mono) -> Frame {
     let (coin, time) = (coin(stream), TimeMs(EPOCH + now));
     let zero = hl_core::Decimal::ZERO;
-    match stream {
+    let records = match stream {
         StreamKey::Trades(_) => {
             let (hash, nobody) = (hl_core::record::HexBytes([0; 32]), hl_core::record::HexBytes([0; 20]));
             let (px, sz, side) = (zero, zero, Side::Buy);
-            Frame::Trades(vec![Trade {
+            Records::Trades(vec![Trade {
                 coin,
                 time,
                 tid: 1,
@@ -46,21 +46,17 @@ pub(super) fn data(stream: StreamKey, now: Mono) -> Frame {
             }])
         }
         StreamKey::Book(_, variant) => {
-            Frame::Book(Book { coin, variant, time, bids: Box::default(), asks: Box::default() })
+            Records::Books(vec![Book { coin, variant, time, bids: Box::default(), asks: Box::default() }])
         }
-        StreamKey::Bbo(_) => Frame::Bbo(Bbo { coin, time, bid: None, ask: None }),
+        StreamKey::Bbo(_) => Records::Bbos(vec![Bbo { coin, time, bid: None, ask: None }]),
         StreamKey::Candle(_, interval) => {
             let (open, high, low, close, volume) = (zero, zero, zero, zero, zero);
-            Frame::Candle(Candle { coin, interval, time, open, high, low, close, volume, trades: 0 })
+            Records::Candles(vec![Candle { coin, interval, time, open, high, low, close, volume, trades: 0 }])
         }
-        StreamKey::Mids => Frame::Mids {
-            dex: None,
-            mids: vec![Mid { coin, time, px: zero }],
-            without: 0,
-            unread: Unread::default(),
-        },
+        StreamKey::Mids => Records::Mids(vec![Mid { coin, time, px: zero }]),
         StreamKey::Context(_) | StreamKey::Funding(_) => panic!("not used here"),
-    }
+    };
+    Frame::Data(stream, records)
 }
 
 pub(super) fn echo(stream: StreamKey) -> serde_json::Value {
