@@ -13,6 +13,7 @@ use hl_collectors::mono::MonoClock;
 use hl_collectors::pipeline::{Inbox, Meters, Pipeline};
 use hl_core::ledger::Cause;
 use hl_core::record::{HexBytes, Side, Trade};
+use hl_core::row::Arrival;
 use hl_core::source::{Content, Offer, Sink as _, Ticket};
 use hl_core::store::Store as _;
 use hl_core::timeline::Grant;
@@ -44,6 +45,7 @@ fn block(coin: Coin, n: i64) -> Vec<Trade> {
         hash: HexBytes([7; 32]),
         buyer: HexBytes([1; 20]),
         seller: HexBytes([2; 20]),
+        arrival: Arrival::default(),
     };
     (0..TRADES_A_BLOCK).map(trade).collect()
 }

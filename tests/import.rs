@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use hl_core::ledger::{Batch, Cause, Change, Span};
 use hl_core::record::{Candle, Mid};
+use hl_core::row::Arrival;
 use hl_core::store::Store;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
 use hl_mongo::{MongoOptions, MongoStore};
@@ -170,7 +171,18 @@ fn minutes() -> StreamKey {
 fn bar(ms: i64, trades: u64) -> Candle {
     let px = Decimal::from(5);
     let (coin, interval, time) = (Coin::new("BTC").unwrap(), Interval::M1, TimeMs(START + ms));
-    Candle { coin, interval, time, open: px, high: px, low: px, close: px, volume: px, trades }
+    Candle {
+        coin,
+        interval,
+        time,
+        open: px,
+        high: px,
+        low: px,
+        close: px,
+        volume: px,
+        trades,
+        arrival: Arrival::default(),
+    }
 }
 
 fn span(from: i64, to: i64) -> Span {
@@ -350,6 +362,7 @@ async fn imported_into(target: &StoreFile) {
         coin: Coin::new("BTC").unwrap(),
         time: TimeMs(START + ms),
         px: Decimal::from(px),
+        arrival: Arrival::default(),
     };
     let mids = Records::Mids(vec![mid(0, 1), mid(3, 2)]);
     let rows = Change::Rows { epoch, origin: Origin::Rest, records: mids };

@@ -7,6 +7,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use hl_core::Decimal;
 use serde_json::{Value, json};
 use support::process::{Exchange, StoreFile, until};
 
@@ -27,6 +28,65 @@ type Books = BTreeMap<(String, i64), ([String; 4], i64)>;
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
+}
+
+/// Of each coin and time the trades in the order of the frames: tid, price, side and taker.
+type Order = BTreeMap<(String, i64), Vec<(i64, Decimal, String, String)>>;
+
+fn order(file: &PathBuf) -> Order {
+    let mut order = Order::new();
+    for line in std::fs::read_to_string(file).unwrap().lines() {
+        let frame: Value = serde_json::from_str(line).unwrap();
+        for t in frame["data"].as_array().filter(|_| frame["channel"] == "trades").into_iter().flatten() {
+            let (side, tid) = (text(&t["side"]), t["tid"].as_i64().unwrap());
+            let taker = text(&t["users"][usize::from(side == "A")]);
+            let block = order.entry((text(&t["coin"]), t["time"].as_i64().unwrap())).or_default();
+            if block.iter().all(|(known, ..)| *known != tid) {
+                block.push((tid, text(&t["px"]).parse().unwrap(), side, taker));
+            }
+        }
+    }
+    order
+}
+
+/// The prices of each order that took more than one, whether it bought, by coin, time and taker.
+fn sweeps(order: &Order) -> Vec<(bool, Vec<Decimal>)> {
+    let mut sweeps = BTreeMap::new();
+    for (block, trades) in order {
+        for (_, px, side, taker) in trades {
+            let prices: &mut Vec<Decimal> = sweeps.entry((block, taker, side)).or_default();
+            prices.push(*px);
+        }
+    }
+    let several = |prices: &[Decimal]| prices.iter().any(|px| *px != prices[0]);
+    let of = |((_, _, side), prices): ((_, _, &String), Vec<Decimal>)| (side == "B", prices);
+    sweeps.into_iter().filter(|(_, prices)| several(prices)).map(of).collect()
+}
+
+fn monotone(sweeps: &[(bool, Vec<Decimal>)]) -> usize {
+    let is = |(buys, prices): &&(bool, Vec<Decimal>)| {
+        if *buys { prices.is_sorted() } else { prices.iter().rev().is_sorted() }
+    };
+    sweeps.iter().filter(is).count()
+}
+
+/// What is stored, in this order.
+fn stored_order(store: &StoreFile, by: &str) -> rusqlite::Result<Order> {
+    let db = rusqlite::Connection::open_with_flags(store.path(), rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let mut rows =
+        db.prepare(&format!("SELECT coin, time, tid, px, side, buyer, seller FROM trades ORDER BY {by}"))?;
+    let mut order = Order::new();
+    let rows = rows.query_map([], |r| {
+        let (side, users): (String, [String; 2]) = (r.get(4)?, [r.get(5)?, r.get(6)?]);
+        let taker = users[usize::from(side == "A")].clone();
+        let px = r.get::<_, String>(3)?.parse().unwrap_or_default();
+        Ok(((r.get(0)?, r.get(1)?), (r.get(2)?, px, side, taker)))
+    })?;
+    for row in rows {
+        let (block, trade) = row?;
+        order.entry(block).or_default().push(trade);
+    }
+    Ok(order)
 }
 
 /// The text of a decimal without the zeros that mean nothing: exchange and store write the same number differently.
@@ -122,4 +182,19 @@ async fn a_recording_is_stored_whole_and_nothing_else() {
     let differ = |a: usize, b: usize| format!("{a} recorded, {b} stored\n{}", daemon.log());
     assert!(stored_trades == trades, "trades: {}", differ(trades.len(), stored_trades.len()));
     assert!(stored_books == books, "books: {}", differ(books.len(), stored_books.len()));
+
+    // In which order the exchange executed them no other column says.
+    let (sent, in_order) = (order(&file), stored_order(&store, "coin, time, seq").unwrap());
+    let by_tid = sweeps(&stored_order(&store, "coin, time, tid").unwrap());
+    let (swept, stored) = (sweeps(&sent), sweeps(&in_order));
+    println!(
+        "{} sweeps: monotone {} as sent, {} by seq, {} by tid",
+        swept.len(),
+        monotone(&swept),
+        monotone(&stored),
+        monotone(&by_tid)
+    );
+    assert_eq!((stored.len(), monotone(&stored)), (swept.len(), monotone(&swept)));
+    assert!(monotone(&by_tid) < monotone(&stored), "the tid is not the order");
+    assert!(in_order == sent, "as the frames had them");
 }

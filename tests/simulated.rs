@@ -44,6 +44,32 @@ async fn an_hour_without_faults_is_complete() {
     let lasting: Vec<_> = report.gaps.iter().filter(|gap| gap.state != GapState::Backfilled).collect();
     assert!(lasting.is_empty(), "a quiet hour leaves no gap: {lasting:?}");
     assert!(report.minutes_compared > 50, "{}", report.minutes_compared);
+    let latency = |stream: &str| snapshot.streams[&stream.parse().unwrap()].latency;
+    // A book is pushed up to half a second after its block.
+    assert!(
+        latency("book/BTC").is_some_and(|l| 0 < l.p50 && l.p50 <= l.p90 && l.p90 <= l.p99 && l.p99 < 1_000)
+    );
+    assert_eq!(latency("mids"), None, "its frames say nothing of when they were sent");
+    // Received after it happened, and soon; what a subscription or a poll began with says nothing.
+    let db = rusqlite::Connection::open(world.store_path()).unwrap();
+    for table in hl_core::row::Table::all().map(|table| table.name).filter(|table| *table != "funding") {
+        let sql = format!(
+            "SELECT count(*), count(received), count(seq), min(received / 1000000 - time), max(received / 1000000 - time)
+             FROM {table} WHERE source = 'ws'"
+        );
+        let [rows, received, placed] =
+            db.query_row(&sql, [], |r| Ok([r.get::<_, i64>(0)?, r.get(1)?, r.get(2)?])).unwrap();
+        assert!(
+            rows > 0 && received > rows * 9 / 10 && placed > rows * 9 / 10,
+            "{table}: {received} {placed} of {rows}"
+        );
+        let (least, most): (i64, i64) = db.query_row(&sql, [], |r| Ok((r.get(3)?, r.get(4)?))).unwrap();
+        // A bar's time is that of its beginning.
+        let longest = if table == "candles" { 310_000 } else { 10_000 };
+        assert!(0 <= least && most < longest, "{table}: {least} to {most} ms");
+    }
+    let shared: i64 = db.query_row("SELECT count(*) FROM trades WHERE seq > 0", [], |r| r.get(0)).unwrap();
+    assert!(shared > 100, "trades of one time have an order that was compared: {shared}");
 }
 
 #[tokio::test(start_paused = true)]

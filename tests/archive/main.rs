@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use hl_core::ledger::{Batch, Change, Span};
 use hl_core::record::{Bbo, Book, Candle, HexBytes, Level, Mid, Side, Trade};
+use hl_core::row::Arrival;
 use hl_core::seam::Clock as _;
 use hl_core::store::Store as _;
 use hl_core::stream::BookVariant;
@@ -47,6 +48,7 @@ fn told(coin: Coin, from: i64, to: i64) -> Vec<(StreamKey, Records)> {
         hash: HexBytes([u8::try_from(minute / MINUTE % 251).unwrap(); 32]),
         buyer: HexBytes([1; 20]),
         seller: HexBytes([2; 20]),
+        arrival: Arrival::default(),
     };
     let trades = minutes().flat_map(|m| [trade(m + 1_000, 7, m), trade(m + 1_000, 9, m)]);
     let bar = |m: i64| Candle {
@@ -59,6 +61,7 @@ fn told(coin: Coin, from: i64, to: i64) -> Vec<(StreamKey, Records)> {
         close: px(m),
         volume: number(2 * (15 + m / MINUTE % 7), 5),
         trades: 2,
+        arrival: Arrival::default(),
     };
     let level = |px, sz, n| Level { px, sz, n };
     let book = |m: i64| Book {
@@ -67,12 +70,14 @@ fn told(coin: Coin, from: i64, to: i64) -> Vec<(StreamKey, Records)> {
         time: TimeMs(m),
         bids: (1..=3).map(|n| level(px(m) - Decimal::from(n), number(n, 2), 2)).collect(),
         asks: (1..=2).map(|n| level(px(m) + Decimal::from(n), number(n, 3), 1)).collect(),
+        arrival: Arrival::default(),
     };
     let bbo = |m: i64| Bbo {
         coin,
         time: TimeMs(m),
         bid: (m % (3 * MINUTE) != 0).then(|| level(px(m), number(5, 1), 4)),
         ask: Some(level(px(m) + Decimal::ONE, number(7, 1), 1)),
+        arrival: Arrival::default(),
     };
     vec![
         (StreamKey::Trades(coin), Records::Trades(trades.collect())),
@@ -92,7 +97,12 @@ async fn collected(store: &StoreFile, coins: &[Coin], from: i64, to: i64) -> Vec
             .await
             .unwrap();
     let mut all: Vec<_> = coins.iter().flat_map(|coin| told(*coin, from, to)).collect();
-    let mid = |(coin, time): (Coin, i64)| Mid { coin, time: TimeMs(time), px: number(time / MINUTE, 3) };
+    let mid = |(coin, time): (Coin, i64)| Mid {
+        coin,
+        time: TimeMs(time),
+        px: number(time / MINUTE, 3),
+        arrival: Arrival::default(),
+    };
     let mids = coins.iter().flat_map(|coin| (from..to).step_by(600_000).map(move |time| mid((*coin, time))));
     all.push((StreamKey::Mids, Records::Mids(mids.collect())));
     let streams: Vec<_> = all.iter().map(|(stream, _)| *stream).collect();

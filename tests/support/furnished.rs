@@ -7,6 +7,7 @@ use hl_core::alert::{Alert, AlertKind};
 use hl_core::archive::{Claimed, Day, Part, RowKey};
 use hl_core::ledger::{Batch, Cause, Change, Span};
 use hl_core::record::{Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid, Side, Trade};
+use hl_core::row::Arrival;
 use hl_core::runs::{Outcome, Report};
 use hl_core::statistics::Figure;
 use hl_core::store::{Store, note_of};
@@ -47,6 +48,7 @@ fn trade(ms: i64, tid: u64) -> Trade {
         hash: HexBytes([7; 32]),
         buyer: HexBytes([0xab; 20]),
         seller: HexBytes([0xcd; 20]),
+        arrival: Arrival::default(),
     }
 }
 
@@ -61,6 +63,7 @@ fn bar(minute: i64, trades: u64, close: &str) -> Candle {
         close: decimal(close),
         volume: Decimal::from(trades),
         trades,
+        arrival: Arrival::default(),
     }
 }
 
@@ -72,6 +75,7 @@ fn states() -> Vec<(StreamKey, Records)> {
         time: at(ms),
         bids: [level(px, 3), level("1", 1)].into(),
         asks: [level("66500.00", 2)].into(),
+        arrival: Arrival::default(),
     };
     let context = Context {
         coin: btc(),
@@ -87,11 +91,22 @@ fn states() -> Vec<(StreamKey, Records)> {
         day_base_vlm: decimal("5"),
         impact_bid: None,
         impact_ask: Some(decimal("2")),
+        arrival: Arrival::default(),
     };
-    let mid = |name: &str, ms| Mid { coin: Coin::new(name).unwrap(), time: at(ms), px: decimal("7.10") };
-    let settled =
-        |ms| Funding { coin: btc(), time: at(ms), rate: decimal("0.0000125"), premium: Decimal::ZERO };
-    let best = |ms, bid, ask| Bbo { coin: btc(), time: at(ms), bid, ask };
+    let mid = |name: &str, ms| Mid {
+        coin: Coin::new(name).unwrap(),
+        time: at(ms),
+        px: decimal("7.10"),
+        arrival: Arrival::default(),
+    };
+    let settled = |ms| Funding {
+        coin: btc(),
+        time: at(ms),
+        rate: decimal("0.0000125"),
+        premium: Decimal::ZERO,
+        arrival: Arrival::default(),
+    };
+    let best = |ms, bid, ask| Bbo { coin: btc(), time: at(ms), bid, ask, arrival: Arrival::default() };
     let odd = ["BTC", "it's:\"odd\"", "@107"];
     vec![
         (

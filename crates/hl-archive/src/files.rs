@@ -260,11 +260,13 @@ impl Files {
         let mut file = open(&path)?;
         // First: what changes after this is no longer what is recorded.
         let sum = sum(&mut file, &path)?;
-        let mut seen = 0;
+        let (mut seen, arrivals) = (0, rows.records.arrivals());
         for read in Reading::open(file, path.clone(), stream, EVER)? {
             let read = read?;
+            let read_arrivals = read.records.arrivals();
             let same = |at: usize| {
                 read.records.same(at, &rows.records, seen + at)
+                    && read_arrivals.get(at) == arrivals.get(seen + at)
                     && read.provenance.get(at) == rows.provenance.get(seen + at)
             };
             if !(0..read.len()).all(same) {

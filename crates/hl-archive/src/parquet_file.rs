@@ -7,10 +7,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray as _;
-use arrow_array::types::{Decimal128Type, Int64Type, TimestampMillisecondType, UInt32Type};
+use arrow_array::types::{
+    Decimal128Type, Int64Type, TimestampMillisecondType, TimestampNanosecondType, UInt32Type,
+};
 use arrow_array::{
     Array as _, ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, ListArray, RecordBatch,
-    StringArray, StructArray, TimestampMillisecondArray, UInt32Array,
+    StringArray, StructArray, TimestampMillisecondArray, TimestampNanosecondArray, UInt32Array,
 };
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, TimeUnit};
@@ -68,6 +70,9 @@ fn array(values: &Values) -> Result<ArrayRef, ArrowError> {
         }
         Values::Int(all) => Arc::new(Int64Array::from_iter_values(all.iter().copied())),
         Values::Count(all) => Arc::new(UInt32Array::from_iter(all.iter().copied())),
+        Values::Nanos(all) => {
+            Arc::new(TimestampNanosecondArray::from_iter(all.iter().copied()).with_timezone("UTC"))
+        }
         Values::Decimal(all) => decimals(all.iter().map(|number| scaled(*number)))?,
         Values::DecimalOrNull(all) => decimals(all.iter().map(|number| number.and_then(scaled)))?,
         Values::Levels(all) => {
@@ -100,7 +105,7 @@ fn array(values: &Values) -> Result<ArrayRef, ArrowError> {
 }
 
 fn may_be_null(values: &Values) -> bool {
-    matches!(values, Values::Count(_) | Values::DecimalOrNull(_) | Values::FloatOrNull(_))
+    matches!(values, Values::Count(_) | Values::Nanos(_) | Values::DecimalOrNull(_) | Values::FloatOrNull(_))
 }
 
 /// Columns as Arrow has them.
@@ -224,6 +229,10 @@ fn values(name: &str, nullable: bool, array: &ArrayRef) -> Result<Values, Unread
         DataType::Timestamp(TimeUnit::Millisecond, _) => {
             let all = array.as_primitive_opt::<TimestampMillisecondType>().ok_or_else(wrong)?;
             Values::Time(all.values().iter().map(|ms| TimeMs(*ms)).collect())
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+            let all = array.as_primitive_opt::<TimestampNanosecondType>().ok_or_else(wrong)?;
+            Values::Nanos(all.iter().collect())
         }
         DataType::Int64 => {
             let all = array.as_primitive_opt::<Int64Type>().ok_or_else(wrong)?;

@@ -12,6 +12,7 @@ use hl_core::archive::{Day, StoredRows};
 use hl_core::completeness::Completeness;
 use hl_core::ledger::{Batch, Change, Span};
 use hl_core::record::{Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid, Side, Trade};
+use hl_core::row::Arrival;
 use hl_core::seam::Seed;
 use hl_core::store::Store as _;
 use hl_core::stream::BookVariant;
@@ -71,6 +72,7 @@ fn made() -> impl Strategy<Value = Made> {
                 hash: HexBytes([u8::try_from(i).unwrap(); 32]),
                 buyer: HexBytes(who),
                 seller: HexBytes([0; 20]),
+                arrival: Arrival::default(),
             };
             (StreamKey::Trades(coin), Records::Trades(times.into_iter().enumerate().map(trade).collect()))
         },
@@ -78,14 +80,15 @@ fn made() -> impl Strategy<Value = Made> {
     let books = (coin(), times(), prop::collection::vec((side(), side()), 40), any::<bool>()).prop_map(
         |(coin, times, sides, is_fast)| {
             let variant = if is_fast { BookVariant::Fast } else { BookVariant::Default };
-            let book = |(time, (bids, asks))| Book { coin, variant, time, bids, asks };
+            let book =
+                |(time, (bids, asks))| Book { coin, variant, time, bids, asks, arrival: Arrival::default() };
             (StreamKey::Book(coin, variant), Records::Books(times.into_iter().zip(sides).map(book).collect()))
         },
     );
     let bbo =
         (coin(), times(), prop::collection::vec((prop::option::of(level()), prop::option::of(level())), 40))
             .prop_map(|(coin, times, sides)| {
-                let bbo = |(time, (bid, ask))| Bbo { coin, time, bid, ask };
+                let bbo = |(time, (bid, ask))| Bbo { coin, time, bid, ask, arrival: Arrival::default() };
                 (StreamKey::Bbo(coin), Records::Bbos(times.into_iter().zip(sides).map(bbo).collect()))
             });
     let candles = (coin(), times(), numbers(), numbers(), any::<u32>()).prop_map(
@@ -100,13 +103,14 @@ fn made() -> impl Strategy<Value = Made> {
                 close: px[39],
                 volume: volume[i],
                 trades: trades.into(),
+                arrival: Arrival::default(),
             };
             let bars = times.into_iter().enumerate().map(bar).collect();
             (StreamKey::Candle(coin, Interval::Month), Records::Candles(bars))
         },
     );
     let mids = (prop::collection::btree_set((coin(), 0..DAY_MS), 1..40), numbers()).prop_map(|(keys, px)| {
-        let mid = |((coin, time), px)| Mid { coin, time: TimeMs(time), px };
+        let mid = |((coin, time), px)| Mid { coin, time: TimeMs(time), px, arrival: Arrival::default() };
         (StreamKey::Mids, Records::Mids(keys.into_iter().zip(px).map(mid).collect()))
     });
     let contexts = (coin(), times(), numbers(), many(), many()).prop_map(|(coin, times, px, a, b)| {
@@ -124,11 +128,13 @@ fn made() -> impl Strategy<Value = Made> {
             day_base_vlm: px[39],
             impact_bid: b[0],
             impact_ask: a[39],
+            arrival: Arrival::default(),
         };
         (StreamKey::Context(coin), Records::Contexts(times.into_iter().enumerate().map(context).collect()))
     });
     let funding = (coin(), times(), numbers(), numbers()).prop_map(|(coin, times, rate, premium)| {
-        let settled = |((time, rate), premium)| Funding { coin, time, rate, premium };
+        let settled =
+            |((time, rate), premium)| Funding { coin, time, rate, premium, arrival: Arrival::default() };
         let rows = times.into_iter().zip(rate).zip(premium).map(settled).collect();
         (StreamKey::Funding(coin), Records::Funding(rows))
     });

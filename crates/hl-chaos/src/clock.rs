@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use hl_core::TimeMs;
 use hl_core::seam::Clock;
 use hl_runtime::TokioClock;
 
@@ -28,7 +27,7 @@ impl SteppingClock {
 }
 
 impl Clock for SteppingClock {
-    fn now(&self) -> TimeMs {
-        self.base.now() + self.off_ms.load(Ordering::Relaxed)
+    fn nanos(&self) -> i64 {
+        self.base.nanos() + self.off_ms.load(Ordering::Relaxed) * 1_000_000
     }
 }

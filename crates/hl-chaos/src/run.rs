@@ -332,6 +332,7 @@ impl Run<'_> {
             ("extra", Finding::Extra),
             ("different", Finding::Different),
             ("stored twice", Finding::Duplicate),
+            ("in another order", Finding::Misordered),
         ] {
             if let (count @ 1.., Some(first)) = (tally.count(finding), tally.first(finding)) {
                 let at = first.since(START);

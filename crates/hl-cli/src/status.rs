@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use hl_collectors::pipeline::Latency;
 use hl_core::alert::Alert;
 use hl_core::store::{Holder, note_of};
 use hl_core::{StreamKey, TimeMs, Token};
@@ -110,6 +111,9 @@ pub struct StreamStatus {
     pub records_per_s: f64,
     /// How long no record has come, ms; none before the first.
     pub silent_ms: Option<i64>,
+    /// How late the frames of its subscription come, from the time that they bear to the reading of their last byte, ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<Latency>,
     /// Gaps that are not filled.
     pub gaps: u64,
     /// The past below this time is settled, as taken in; the store follows within seconds. Ms.

@@ -15,6 +15,7 @@ fn report() -> StatusReport {
         records,
         records_per_s: 0.1 * f64::from(u32::try_from(records).unwrap()),
         silent_ms: edge.map(|edge| 1_795_501_321_500 - edge),
+        latency_ms: None,
         gaps: u64::from(owner == Owner::Rest),
         edge: edge.map(TimeMs),
     };

@@ -1,5 +1,6 @@
 //! The monotonic clock in milliseconds, and the shared estimate of exchange time on it.
 
+use std::num::NonZeroI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hl_core::TimeMs;
@@ -7,6 +8,9 @@ use hl_core::exchange_time::{ExchangeTime, Voice};
 use hl_core::seam::Clock;
 use hl_core::timeline::ClockReading;
 use tokio::time::Instant;
+
+/// A system clock that is this far ahead of the estimate of exchange time is wrong, ns: the fastest delivery takes less.
+const LATE_NS: i64 = 2_000_000_000;
 
 /// Milliseconds since the process began, on tokio's clock; and what time it is at the exchange.
 #[derive(Clone)]
@@ -40,6 +44,16 @@ impl MonoClock {
     #[must_use]
     pub fn exchange(&self) -> TimeMs {
         self.estimate().now(self.now())
+    }
+
+    /// What `received` is made of: nanoseconds UTC, of the system clock as long as the exchange's own times do not contradict
+    /// it. No frame is received before the time that it bears, and none long after; where the system clock says so it is wrong,
+    /// and the estimate counts, which is early by the fastest delivery seen.
+    #[must_use]
+    pub fn received(&self) -> Option<NonZeroI64> {
+        let (system, estimate) = (self.system.nanos(), self.exchange().0.saturating_mul(1_000_000));
+        let is_right = (estimate..estimate.saturating_add(LATE_NS)).contains(&system);
+        NonZeroI64::new(if is_right { system } else { estimate })
     }
 
     /// How far the exchange's clock is ahead of this one now; none before the exchange has said what time it is. A system clock

@@ -8,6 +8,7 @@ use hl_collectors::mono::MonoClock;
 use hl_collectors::pipeline::{Inbox, Meters, Pipeline};
 use hl_core::ledger::Cause;
 use hl_core::record::Bbo;
+use hl_core::row::Arrival;
 use hl_core::source::{Content, Offer, Sink as _, Ticket};
 use hl_core::store::Store as _;
 use hl_core::timeline::Grant;
@@ -59,7 +60,7 @@ async fn a_record_from_the_future_does_not_end_the_stream() {
     let grant = Grant { epoch, source: SourceId::Ws, run: Some(run), cause: Cause::DaemonDown };
     inbox.handover(stream, Some(grant));
     for time in [START, TimeMs::MAX, START + 400 * 86_400_000, START + 1_000] {
-        let bbo = Bbo { coin, time, bid: None, ask: None };
+        let bbo = Bbo { coin, time, bid: None, ask: None, arrival: Arrival::default() };
         let content = Content::Frame(Records::Bbos(vec![bbo]));
         inbox.offer(Offer { stream, ticket: Ticket::Run(run), content }).await;
     }

@@ -10,6 +10,7 @@ use hl_collectors::mono::MonoClock;
 use hl_collectors::pipeline::{Inbox, Meters, Pipeline, PipelineCounters, PipelineEvent};
 use hl_core::ledger::{Batch, Cause, Span};
 use hl_core::record::{Book, Level};
+use hl_core::row::Arrival;
 use hl_core::seam::BoxFuture;
 use hl_core::source::{Content, Offer, Sink as _, Ticket};
 use hl_core::store::{BatchQueue, Store as _, StoreError};
@@ -37,7 +38,14 @@ fn book(coin: &str, n: i64) -> Offer {
     let level = Level { px: Decimal::from(n), sz: Decimal::ONE, n: 1 };
     let levels = || std::iter::repeat_n(level, LEVELS).collect();
     let (time, variant) = (TimeMs(START + n * EVERY), BookVariant::Default);
-    let book = Book { coin: Coin::new(coin).unwrap(), variant, time, bids: levels(), asks: levels() };
+    let book = Book {
+        coin: Coin::new(coin).unwrap(),
+        variant,
+        time,
+        bids: levels(),
+        asks: levels(),
+        arrival: Arrival::default(),
+    };
     let content = Content::Frame(Records::Books(vec![book]));
     Offer { stream: of(coin), ticket: Ticket::Run(RunId::first(1)), content }
 }

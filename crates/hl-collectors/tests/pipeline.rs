@@ -11,6 +11,7 @@ use hl_collectors::mono::MonoClock;
 use hl_collectors::pipeline::{Inbox, Meters, Pipeline, PipelineEvent};
 use hl_core::ledger::{Batch, Cause, Change, Span};
 use hl_core::record::{HexBytes, Side, Trade};
+use hl_core::row::Arrival;
 use hl_core::seam::BoxFuture;
 use hl_core::store::{BatchQueue, Store as _, StoreError};
 use hl_core::{Coin, Decimal, Epoch, Origin, Records, StreamKey, TimeMs, Token};
@@ -44,6 +45,7 @@ fn batch_of(stream: StreamKey, token: Token, time: i64) -> Batch {
         hash: HexBytes([1; 32]),
         buyer: HexBytes([2; 20]),
         seller: HexBytes([3; 20]),
+        arrival: Arrival::default(),
     };
     let (epoch, origin) = (Epoch { token, local: 1 }, Origin::Ws);
     let span = Span::new(TimeMs(time - 1), TimeMs(time));

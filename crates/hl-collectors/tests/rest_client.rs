@@ -48,8 +48,8 @@ struct Stepping {
 }
 
 impl Clock for Stepping {
-    fn now(&self) -> TimeMs {
-        self.steady.now() + self.steps_ms.load(Ordering::Relaxed)
+    fn nanos(&self) -> i64 {
+        self.steady.nanos() + self.steps_ms.load(Ordering::Relaxed) * 1_000_000
     }
 }
 

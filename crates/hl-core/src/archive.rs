@@ -197,6 +197,7 @@ pub enum Removed {
 mod tests {
     use super::*;
     use crate::record::Mid;
+    use crate::row::Arrival;
     use crate::{Coin, Decimal};
 
     #[test]
@@ -217,6 +218,7 @@ mod tests {
             coin: Coin::new(coin).unwrap(),
             time: TimeMs(time),
             px: Decimal::from(px),
+            arrival: Arrival::default(),
         };
         let rows = |rows: &[Mid], local| StoredRows {
             records: Records::Mids(rows.to_vec()),

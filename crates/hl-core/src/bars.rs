@@ -6,6 +6,7 @@
 use crate::completeness::Completeness;
 use crate::ledger::Span;
 use crate::record::Candle;
+use crate::row::Arrival;
 use crate::{Interval, TimeMs};
 
 /// What was made of the minutes of a piece.
@@ -56,6 +57,7 @@ fn sum(minutes: &[Candle], first: &Candle, interval: Interval, open: TimeMs) -> 
         close: minutes.last().unwrap_or(first).close,
         volume: minutes.iter().map(|minute| minute.volume).sum(),
         trades: minutes.iter().map(|minute| minute.trades).sum(),
+        arrival: Arrival::ALONE,
         ..*first
     }
 }
@@ -72,7 +74,18 @@ mod tests {
         let [open, high, low, close] = px.map(|text| text.parse().unwrap());
         let (coin, time) = (Coin::new("BTC").unwrap(), TimeMs(n * MINUTE));
         let volume = volume.parse().unwrap();
-        Candle { coin, interval: Interval::M1, time, open, high, low, close, volume, trades }
+        Candle {
+            coin,
+            interval: Interval::M1,
+            time,
+            open,
+            high,
+            low,
+            close,
+            volume,
+            trades,
+            arrival: Arrival::default(),
+        }
     }
 
     fn minutes(from: i64, to: i64) -> Span {

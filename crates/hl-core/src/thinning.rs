@@ -199,6 +199,7 @@ fn moved(last: Option<Decimal>, mid: Option<Decimal>, percent: Decimal) -> bool 
 mod tests {
     use super::*;
     use crate::record::{HexBytes, Level, Side, Trade};
+    use crate::row::Arrival;
     use crate::stream::BookVariant;
     use crate::{Coin, Epoch, Origin, Token};
 
@@ -224,6 +225,7 @@ mod tests {
             time: TimeMs(time),
             bids: side(bid),
             asks: side(ask),
+            arrival: Arrival::default(),
         };
         let mut kept = Vec::new();
         // One a change and all at once are the same.
@@ -282,6 +284,7 @@ mod tests {
             hash: HexBytes([0; 32]),
             buyer: HexBytes([1; 20]),
             seller: HexBytes([2; 20]),
+            arrival: Arrival::default(),
         };
         let trades = vec![trade(1, "100", "9.99"), trade(2, "100", "10"), trade(3, "0.001", "1000000")];
         let stream = StreamKey::Trades(coin);

@@ -123,11 +123,10 @@ impl Director {
 
     /// Up to which exchange time the stream has surely been seen.
     fn seen(&self, stream: StreamKey) -> Option<TimeMs> {
-        let meter = self.meters.streams().get(&stream).copied()?;
         match stream.kind() {
-            Kind::Trades | Kind::Book | Kind::BookFast => meter.edge,
+            Kind::Trades | Kind::Book | Kind::BookFast => self.meters.edge(stream),
             Kind::Bbo | Kind::Candle | Kind::Mids | Kind::Context | Kind::Funding => {
-                let silent_ms = self.mono.now() - meter.last?;
+                let silent_ms = self.mono.now() - self.meters.last(stream)?;
                 Some(self.mono.exchange() - silent_ms + MARGIN_MS)
             }
         }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use hl_collectors::mono::MonoClock;
 use hl_collectors::ws::{Connection, Incoming};
 use hl_core::seam::{BoxStream, Net as _};
-use hl_runtime::MemoryNet;
+use hl_runtime::{MemoryNet, TokioClock};
 use hl_sim::{Limits, Sim, SimConfig};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -56,7 +57,8 @@ async fn listen() -> Said {
     // A maker, and so somebody with fills, orders and positions.
     let user = trade[0]["users"][usize::from(trade[0]["side"] == "B")].clone();
     let rng = fastrand::Rng::with_seed(1);
-    let opening = Connection::open(Arc::new(net.clone()), sim.endpoint(), "/ws".into(), rng);
+    let mono = MonoClock::new(Arc::new(TokioClock::starting_at(sim.now())));
+    let opening = Connection::open(Arc::new(net.clone()), sim.endpoint(), "/ws".into(), mono, rng);
     let mut socket = opening.await.expect("a socket");
     let subscribe = |subscription: Value| json!({"method": "subscribe", "subscription": subscription});
     let mut messages: Vec<_> = subscriptions(&user).into_iter().map(subscribe).collect();
@@ -70,7 +72,7 @@ async fn listen() -> Said {
     let end = sim.now() + i64::try_from(LISTEN_MS).unwrap_or(i64::MAX);
     while sim.now() < end {
         let text = match tokio::time::timeout(Duration::from_secs(1), socket.next()).await {
-            Ok(Incoming::Text(text)) => String::from_utf8_lossy(&text).into_owned(),
+            Ok(Incoming::Text { text, .. }) => String::from_utf8_lossy(&text).into_owned(),
             Ok(Incoming::Ping(_)) | Err(_) => continue,
             Ok(Incoming::Closed(end)) => panic!("the socket stays, and not: {}", end.words),
         };

@@ -2,6 +2,7 @@
 
 use arbitrary::{Result, Unstructured};
 use hl_core::record::{Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid, Side, Trade};
+use hl_core::row::Arrival;
 use hl_core::{Coin, Decimal, Records, StreamKey, TimeMs};
 
 /// A time near `now`, on either side; seldom any time at all.
@@ -42,15 +43,23 @@ pub(crate) fn records(u: &mut Unstructured<'_>, stream: StreamKey, now: TimeMs) 
                 hash: HexBytes([0; 32]),
                 buyer: HexBytes([1; 20]),
                 seller: HexBytes([2; 20]),
+                arrival: Arrival::default(),
             })
         })),
         StreamKey::Book(_, variant) => {
             Records::Books(each!(|u: &mut Unstructured<'_>, time| -> Result<Book> {
-                Ok(Book { coin, variant, time, bids: [level(u)?].into(), asks: [].into() })
+                Ok(Book {
+                    coin,
+                    variant,
+                    time,
+                    bids: [level(u)?].into(),
+                    asks: [].into(),
+                    arrival: Arrival::default(),
+                })
             }))
         }
         StreamKey::Bbo(_) => Records::Bbos(each!(|u: &mut Unstructured<'_>, time| -> Result<Bbo> {
-            Ok(Bbo { coin, time, bid: Some(level(u)?), ask: None })
+            Ok(Bbo { coin, time, bid: Some(level(u)?), ask: None, arrival: Arrival::default() })
         })),
         StreamKey::Candle(_, interval) => Records::Candles(each!(|u: &mut Unstructured<'_>,
                                                                   time: TimeMs|
@@ -68,10 +77,11 @@ pub(crate) fn records(u: &mut Unstructured<'_>, stream: StreamKey, now: TimeMs) 
                 close: px,
                 volume: decimal(u)?,
                 trades: if u.ratio(1, 32)? { u.arbitrary()? } else { u64::from(u.arbitrary::<u8>()? % 8) },
+                arrival: Arrival::default(),
             })
         })),
         StreamKey::Mids => Records::Mids(each!(|u: &mut Unstructured<'_>, time| -> Result<Mid> {
-            Ok(Mid { coin, time, px: decimal(u)? })
+            Ok(Mid { coin, time, px: decimal(u)?, arrival: Arrival::default() })
         })),
         StreamKey::Context(_) => {
             Records::Contexts(each!(|u: &mut Unstructured<'_>, time| -> Result<Context> {
@@ -90,14 +100,15 @@ pub(crate) fn records(u: &mut Unstructured<'_>, stream: StreamKey, now: TimeMs) 
                     day_base_vlm: px,
                     impact_bid: None,
                     impact_ask: None,
+                    arrival: Arrival::default(),
                 })
             }))
         }
-        StreamKey::Funding(_) => {
-            Records::Funding(each!(|u: &mut Unstructured<'_>, time| -> Result<Funding> {
-                Ok(Funding { coin, time, rate: decimal(u)?, premium: decimal(u)? })
-            }))
-        }
+        StreamKey::Funding(_) => Records::Funding(each!(|u: &mut Unstructured<'_>,
+                                                         time|
+         -> Result<Funding> {
+            Ok(Funding { coin, time, rate: decimal(u)?, premium: decimal(u)?, arrival: Arrival::default() })
+        })),
     })
 }
 

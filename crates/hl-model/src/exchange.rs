@@ -5,6 +5,7 @@ use std::fmt;
 use hl_core::ledger::Span;
 use hl_core::past::{self, BarsQuestion, Page, WIDEST};
 use hl_core::record::{Candle, HexBytes, Side, Trade};
+use hl_core::row::Arrival;
 use hl_core::symbol::CoinError;
 use hl_core::{Coin, Decimal, Interval, Records, StreamKey, TimeMs};
 
@@ -282,6 +283,7 @@ fn trade(coin: Coin, time: i64, tid: u64) -> Trade {
         hash: HexBytes([0; 32]),
         buyer: HexBytes([1; 20]),
         seller: HexBytes([2; 20]),
+        arrival: Arrival::default(),
     }
 }
 
@@ -296,5 +298,6 @@ fn bar(coin: Coin, minute: i64, trades: u64) -> Candle {
         close: Decimal::ONE,
         volume: Decimal::from(trades),
         trades,
+        arrival: Arrival::default(),
     }
 }

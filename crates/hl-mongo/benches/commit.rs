@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt as _;
 use hl_core::ledger::{Batch, Change, Span};
 use hl_core::record::{Bbo, Book, Candle, HexBytes, Level, Side, Trade};
+use hl_core::row::Arrival;
 use hl_core::store::Store as _;
 use hl_core::stream::BookVariant;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs, Token};
@@ -59,6 +60,7 @@ fn trades(coin: Coin, from: TimeMs, rows: i64) -> Vec<(StreamKey, Records)> {
         hash: HexBytes([7; 32]),
         buyer: HexBytes([1; 20]),
         seller: HexBytes([2; 20]),
+        arrival: Arrival::default(),
     };
     vec![(StreamKey::Trades(coin), Records::Trades((0..rows).map(trade).collect()))]
 }
@@ -75,16 +77,28 @@ fn books(coin: Coin, from: TimeMs, rows: i64) -> Vec<(StreamKey, Records)> {
         time: from + n,
         bids: (0..20).map(|deep| level(n - deep)).collect(),
         asks: (1..21).map(|deep| level(n + deep)).collect(),
+        arrival: Arrival::default(),
     };
     vec![(StreamKey::Book(coin, variant), Records::Books((0..rows).map(book).collect()))]
 }
 
 /// A book, a quote and a bar; trades otherwise.
 fn mixed(coin: Coin, from: TimeMs, rows: i64) -> Vec<(StreamKey, Records)> {
-    let bbo = Bbo { coin, time: from, bid: Some(level(0)), ask: Some(level(1)) };
+    let bbo = Bbo { coin, time: from, bid: Some(level(0)), ask: Some(level(1)), arrival: Arrival::default() };
     let px = Decimal::new(664_100, 1);
     let (interval, open, high, low, close) = (Interval::M1, px, px, px, px);
-    let bar = Candle { coin, interval, time: from, open, high, low, close, volume: Decimal::ONE, trades: 9 };
+    let bar = Candle {
+        coin,
+        interval,
+        time: from,
+        open,
+        high,
+        low,
+        close,
+        volume: Decimal::ONE,
+        trades: 9,
+        arrival: Arrival::default(),
+    };
     let mut of_coin = trades(coin, from, rows - 3);
     of_coin.extend(books(coin, from, 1));
     of_coin.push((StreamKey::Bbo(coin), Records::Bbos(vec![bbo])));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hl_core::archive::{Day, Provenance, RowKey, StoredRows};
 use hl_core::ledger::Span;
-use hl_core::record::Candle;
+use hl_core::record::{Candle, Record as _};
 use hl_core::thinning::{self, BOOKS_NOTE, NOTE};
 use hl_core::{Coin, Decimal, Interval, Origin, Records, StreamKey, TimeMs};
 use hl_store::checks::{
@@ -207,7 +207,7 @@ async fn nesting(
             let begin = minutes.partition_point(|minute| minute.time < piece.from);
             let end = minutes.partition_point(|minute| minute.time <= piece.to);
             let Some(derived) = derived(&minutes[begin..end], interval) else { continue };
-            if bar != derived {
+            if !bar.same_values(&derived) {
                 let at = bar.time;
                 finding.add(|| format!("at {at}: stored {}, from minutes {}", words(&bar), words(&derived)));
             }

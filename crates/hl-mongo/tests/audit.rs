@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hl_core::ledger::{Batch, Change, Span};
 use hl_core::record::{Bbo, Candle, HexBytes, Level, Side, Trade};
+use hl_core::row::Arrival;
 use hl_core::store::Store as _;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
 use hl_mongo::{MongoOptions, MongoStore};
@@ -30,6 +31,7 @@ fn trade(time: i64) -> Trade {
         hash: HexBytes([1; 32]),
         buyer: HexBytes([2; 20]),
         seller: HexBytes([3; 20]),
+        arrival: Arrival::default(),
     }
 }
 
@@ -46,6 +48,7 @@ fn bar(interval: Interval, time: i64, trades: u64) -> Candle {
         close: px,
         volume,
         trades,
+        arrival: Arrival::default(),
     }
 }
 
@@ -61,7 +64,8 @@ async fn healthy() -> String {
     };
     let minutes: Vec<i64> = (0..MINUTES).map(|n| n * MINUTE).collect();
     let level = |px| Some(Level { px: Decimal::from(px), sz: Decimal::ONE, n: 1 });
-    let best = Bbo { coin: btc(), time: TimeMs(5), bid: level(9), ask: level(10) };
+    let best =
+        Bbo { coin: btc(), time: TimeMs(5), bid: level(9), ask: level(10), arrival: Arrival::default() };
     let streams = [
         (StreamKey::Trades(btc()), Records::Trades(minutes.iter().map(|open| trade(open + 1_000)).collect())),
         (StreamKey::Candle(btc(), Interval::M1), bars(Interval::M1, 1, minutes)),

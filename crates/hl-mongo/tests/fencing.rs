@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use hl_core::ledger::{Ack, Batch, Change, Span};
 use hl_core::record::{HexBytes, Side, Trade};
+use hl_core::row::Arrival;
 use hl_core::store::{Store, StoreError, StreamStart};
 use hl_core::{Coin, Decimal, Epoch, Origin, Records, StreamKey, TimeMs};
 use hl_mongo::{MongoOptions, MongoStore};
@@ -81,6 +82,7 @@ impl Process {
             hash: HexBytes([1; 32]),
             buyer: HexBytes([2; 20]),
             seller: HexBytes([3; 20]),
+            arrival: Arrival::default(),
         };
         let span = Span::new(TimeMs(from), TimeMs(from + ROWS - 1));
         let records = Records::Trades((from..from + ROWS).map(trade).collect());

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::future::{join, join_all};
 use hl_core::ledger::{Batch, Cause, Change, Span};
 use hl_core::record::{HexBytes, Side, Trade};
+use hl_core::row::Arrival;
 use hl_core::seam::BoxFuture;
 use hl_core::store::{Store, StoreError};
 use hl_core::{Coin, Decimal, Epoch, Origin, Records, StreamKey, TimeMs};
@@ -41,6 +42,7 @@ fn batch(store: &MongoStore, from: i64) -> Arc<Batch> {
         hash: HexBytes([1; 32]),
         buyer: HexBytes([2; 20]),
         seller: HexBytes([3; 20]),
+        arrival: Arrival::default(),
     };
     let records = Records::Trades((from..from + ROWS).map(trade).collect());
     let changes = [

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hl_core::ledger::{Ack, Batch, Change, Span};
 use hl_core::record::{Candle, HexBytes, Side, Trade};
+use hl_core::row::Arrival;
 use hl_core::store::{Store as _, WeightLedger as _};
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
 use hl_mongo::{MongoInspect, MongoOptions, MongoStore};
@@ -68,6 +69,7 @@ impl Subject {
             hash: HexBytes([1; 32]),
             buyer: HexBytes([2; 20]),
             seller: HexBytes([3; 20]),
+            arrival: Arrival::default(),
         };
         let px = Decimal::ONE;
         let bar = |time, trades| Candle {
@@ -80,6 +82,7 @@ impl Subject {
             close: px,
             volume: px,
             trades,
+            arrival: Arrival::default(),
         };
         let rows = Records::Trades((0..ROWS).map(trade).collect());
         let versions = Records::Candles(vec![bar(span.from, of_bar), bar(span.to, 1)]);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hl_core::ledger::{Ack, Batch, Change, Span};
 use hl_core::record::{HexBytes, Side, Trade};
+use hl_core::row::Arrival;
 use hl_core::store::{Store, StoreError};
 use hl_core::{Coin, Decimal, Epoch, Origin, Records, StreamKey, TimeMs};
 use hl_mongo::{MongoOptions, MongoStore};
@@ -50,6 +51,7 @@ fn batch(store: &MongoStore, number: i64) -> Arc<Batch> {
         hash: HexBytes([1; 32]),
         buyer: HexBytes([2; 20]),
         seller: HexBytes([3; 20]),
+        arrival: Arrival::default(),
     };
     let first = number * ROWS + 1;
     let span = Span::new(TimeMs(first - 1), TimeMs(first + ROWS - 1));

@@ -8,12 +8,11 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods, reason = "the one place where wall time is read")]
-    fn now(&self) -> TimeMs {
-        let ms = match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
-            Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
-            Err(before) => -i64::try_from(before.duration().as_millis()).unwrap_or(i64::MAX),
-        };
-        TimeMs(ms)
+    fn nanos(&self) -> i64 {
+        match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
+            Err(before) => -i64::try_from(before.duration().as_nanos()).unwrap_or(i64::MAX),
+        }
     }
 }
 
@@ -33,7 +32,8 @@ impl TokioClock {
 }
 
 impl Clock for TokioClock {
-    fn now(&self) -> TimeMs {
-        self.start + i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX)
+    fn nanos(&self) -> i64 {
+        let elapsed = i64::try_from(self.since.elapsed().as_nanos()).unwrap_or(i64::MAX);
+        self.start.0.saturating_mul(1_000_000).saturating_add(elapsed)
     }
 }

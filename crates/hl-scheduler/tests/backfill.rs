@@ -10,6 +10,7 @@ use std::time::Duration;
 use hl_core::ledger::{Batch, Cause, Change, GapState, Span};
 use hl_core::past::{self, Page};
 use hl_core::record::{Candle, HexBytes, Side, Trade};
+use hl_core::row::Arrival;
 use hl_core::seam::BoxFuture;
 use hl_core::source::{FetchError, Past};
 use hl_core::store::Store;
@@ -164,6 +165,7 @@ fn trade(minute: i64) -> Trade {
         hash: HexBytes([0; 32]),
         buyer: HexBytes([1; 20]),
         seller: HexBytes([2; 20]),
+        arrival: Arrival::default(),
     }
 }
 
@@ -180,6 +182,7 @@ fn minutes(minutes: impl IntoIterator<Item = i64>) -> Records {
         close: one,
         volume: one,
         trades: 1,
+        arrival: Arrival::default(),
     };
     Records::Candles(minutes.into_iter().map(bar).collect())
 }

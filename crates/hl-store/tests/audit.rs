@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use common::{bar, btc, commit, minutes, open, span, trade, trades};
 use hl_core::ledger::{Cause, Change};
 use hl_core::record::{Bbo, Book, Level, Mid};
+use hl_core::row::Arrival;
 use hl_core::store::Store as _;
 use hl_core::stream::BookVariant;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
@@ -95,6 +96,7 @@ async fn healthy() -> (tempfile::TempDir, PathBuf) {
         time: TimeMs(5),
         bids: bids.into(),
         asks: asks.into(),
+        arrival: Arrival::default(),
     };
     commit(
         &store,
@@ -102,10 +104,16 @@ async fn healthy() -> (tempfile::TempDir, PathBuf) {
         vec![rows(1, Records::Books(vec![book])), covered(1, 5, 5), Change::Edge(TimeMs(5))],
     )
     .await;
-    let best = Bbo { coin: btc(), time: TimeMs(5), bid: Some(bids[0]), ask: None };
+    let best =
+        Bbo { coin: btc(), time: TimeMs(5), bid: Some(bids[0]), ask: None, arrival: Arrival::default() };
     commit(&store, bbo, vec![rows(1, Records::Bbos(vec![best])), covered(1, 5, 5), Change::Edge(TimeMs(5))])
         .await;
-    let mid = |name, time| Mid { coin: Coin::new(name).unwrap(), time: TimeMs(time), px: Decimal::ONE };
+    let mid = |name, time| Mid {
+        coin: Coin::new(name).unwrap(),
+        time: TimeMs(time),
+        px: Decimal::ONE,
+        arrival: Arrival::default(),
+    };
     let mids = Records::Mids(vec![mid("BTC", 1), mid("ETH", 1), mid("BTC", 9)]);
     commit(&store, StreamKey::Mids, vec![rows(1, mids), covered(1, 1, 9), Change::Edge(TimeMs(9))]).await;
     store.close().await.unwrap();
@@ -205,9 +213,9 @@ async fn a_hole_that_nobody_wrote_down() {
 async fn a_row_outside_its_claim() {
     let stale = "UPDATE trades SET epoch = epoch + 7 WHERE time = 61000 AND tid = 1";
     assert_eq!(found(stale).await, only("rows_outside_claim", "trades/BTC", 1));
-    let orphan = "INSERT INTO funding VALUES ('ETH', 5, '0', '0', 'rest', 1)";
+    let orphan = "INSERT INTO funding VALUES ('ETH', 5, '0', '0', 'rest', 1, NULL, NULL)";
     assert_eq!(found(orphan).await, only("rows_outside_claim", "funding/ETH", 1));
-    let mid = "INSERT INTO mids VALUES ('ABC', 0, '1', 'ws', (SELECT max(epoch) FROM mids))";
+    let mid = "INSERT INTO mids VALUES ('ABC', 0, '1', 'ws', (SELECT max(epoch) FROM mids), NULL, NULL)";
     assert_eq!(found(mid).await, only("rows_outside_claim", "mids", 1));
     let bar = "UPDATE candles SET epoch = epoch + 7 WHERE interval = '1m' AND time = 0";
     assert_eq!(found(bar).await, only("rows_outside_claim", "candle/BTC/1m", 1));
@@ -221,7 +229,7 @@ async fn a_row_outside_its_claim() {
     assert_eq!(found(&state).await, only("rows_outside_claim", "bbo/BTC", 1));
     let imported = "UPDATE trades SET epoch = 0, source = 'import' WHERE time = 61000";
     assert_eq!(found(imported).await, [], "what was imported proves nothing and breaks nothing");
-    let above = "INSERT INTO trades SELECT coin, 990000, tid, px, sz, side, hash, buyer, seller, source, 1
+    let above = "INSERT INTO trades SELECT coin, 990000, tid, px, sz, side, hash, buyer, seller, source, 1, received, seq
                  FROM trades WHERE time = 61000";
     assert_eq!(found(above).await, [], "above the edge nothing is settled");
 }
@@ -230,7 +238,7 @@ async fn a_row_outside_its_claim() {
 async fn a_row_inside_a_gap() {
     let row = |time: i64| {
         format!(
-            "INSERT INTO trades SELECT coin, {time}, 77, px, sz, side, hash, buyer, seller, 'import', epoch
+            "INSERT INTO trades SELECT coin, {time}, 77, px, sz, side, hash, buyer, seller, 'import', epoch, received, seq
              FROM trades WHERE time = 61000 AND tid = 1"
         )
     };
@@ -286,7 +294,7 @@ async fn a_file_that_is_damaged() {
         PRAGMA writable_schema = ON;
         UPDATE sqlite_schema SET sql = 'CREATE INDEX planted ON books (time) WHERE time > 5' WHERE name = 'planted';
         PRAGMA writable_schema = RESET;
-        INSERT INTO books SELECT coin, variant, 4, bids, asks, source, epoch FROM books;
+        INSERT INTO books SELECT coin, variant, 4, bids, asks, source, epoch, received, seq FROM books;
         PRAGMA writable_schema = ON;
         UPDATE sqlite_schema SET sql = 'CREATE INDEX planted ON books (time)' WHERE name = 'planted';";
     let problems = problems(defect).await;

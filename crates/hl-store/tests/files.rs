@@ -68,6 +68,8 @@ async fn an_earlier_schema_is_brought_to_this_one_by_whoever_writes() {
     SqliteStore::inspect(&path).unwrap();
     let px: String = earlier.query_row("SELECT px FROM mids", [], |row| row.get(0)).unwrap();
     assert_eq!(px, "2");
+    let unknown = "SELECT received IS NULL AND seq IS NULL FROM mids_num";
+    assert!(earlier.query_row(unknown, [], |row| row.get::<_, bool>(0)).unwrap());
 }
 
 #[tokio::test]
@@ -197,9 +199,9 @@ async fn the_views_give_numbers_and_iso_times() {
         .unwrap();
     assert_eq!(row, ("2023-11-14T22:13:20.123Z".to_owned(), 66_410.0, 0.5));
     conn.execute_batch(
-        "INSERT INTO books VALUES ('BTC', 'fast', 5, '[[\"9.0\",\"2\",1]]', '[]', 'ws', 1);
-         INSERT INTO books VALUES ('BTC', 'fast', 6, '[[\"9.0\",\"2\",1]]', '[[\"9.5\",\"1\",1]]', 'ws', 1);
-         INSERT INTO bbo VALUES ('BTC', 6, '9.0', '2', 1, '9.5', '1', 1, 'ws', 1);",
+        "INSERT INTO books VALUES ('BTC', 'fast', 5, '[[\"9.0\",\"2\",1]]', '[]', 'ws', 1, NULL, NULL);
+         INSERT INTO books VALUES ('BTC', 'fast', 6, '[[\"9.0\",\"2\",1]]', '[[\"9.5\",\"1\",1]]', 'ws', 1, NULL, NULL);
+         INSERT INTO bbo VALUES ('BTC', 6, '9.0', '2', 1, '9.5', '1', 1, 'ws', 1, NULL, NULL);",
     )
     .unwrap();
     let read = |sql: &str| {
@@ -212,6 +214,40 @@ async fn the_views_give_numbers_and_iso_times() {
     for view in ["candles_num", "mids_num", "contexts_num", "funding_num"] {
         assert!(read(&format!("SELECT time FROM {view}")).is_empty());
     }
+    conn.execute_batch(
+        "INSERT INTO streams (stream) VALUES ('candle/PURR/USDC/1m'), ('book/BTC/fast'), ('book/PURR/USDC'), ('mids');
+         INSERT INTO gaps (stream, from_time, to_time, cause, state, opened_at)
+         SELECT stream, 1000, 3500, 'outage', 'open', 0 FROM streams;",
+    )
+    .unwrap();
+    let mut gaps =
+        conn.prepare("SELECT kind, coin, part, from_iso, seconds FROM gaps_num ORDER BY stream").unwrap();
+    let gaps = gaps.query_map([], |r| {
+        assert_eq!(
+            (r.get::<_, String>(3)?, r.get::<_, f64>(4)?),
+            ("1970-01-01T00:00:01.000Z".to_owned(), 2.5)
+        );
+        Ok([r.get::<_, Option<String>>(0)?, r.get(1)?, r.get(2)?].map(Option::unwrap_or_default).join(" "))
+    });
+    assert_eq!(
+        gaps.unwrap().collect::<Result<Vec<_>, _>>().unwrap(),
+        ["book BTC fast", "book PURR/USDC ", "candle PURR/USDC 1m", "mids  ", "trades BTC "]
+    );
+    let seconds = "SELECT seconds FROM coverage_num WHERE kind = 'trades' AND coin = 'BTC'";
+    assert_eq!(read(seconds), [Some(0.0)]);
+    // Of the order only the rows of one time are sorted.
+    let plan: String = conn
+        .query_row("EXPLAIN QUERY PLAN SELECT * FROM trades WHERE coin = 'BTC' ORDER BY time, seq", [], |r| {
+            r.get(3)
+        })
+        .unwrap();
+    assert!(plan.contains("USING PRIMARY KEY"), "{plan}");
+    let mut plan = conn
+        .prepare("EXPLAIN QUERY PLAN SELECT * FROM trades WHERE coin = 'BTC' ORDER BY time, seq")
+        .unwrap();
+    let steps =
+        plan.query_map([], |r| r.get::<_, String>(3)).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
+    assert!(steps.iter().any(|step| step.contains("LAST TERM OF ORDER BY")), "{steps:?}");
 }
 
 #[tokio::test]
@@ -221,9 +257,9 @@ async fn longer_bars_are_derived_from_final_minutes() {
     let _store = open(&path).await.unwrap();
     let conn = rusqlite::Connection::open(&path).unwrap();
     conn.execute_batch(
-        "INSERT INTO candles VALUES ('BTC', '1m', 300000, '10.0', '12.0', '9.5', '11.0', '1.5', 3, 1, 'ws', 1);
-         INSERT INTO candles VALUES ('BTC', '1m', 480000, '11.0', '14.0', '11.0', '13.5', '2', 4, 1, 'ws', 1);
-         INSERT INTO candles VALUES ('BTC', '1m', 540000, '13.5', '99.0', '1.0', '50.0', '9', 9, 0, 'ws', 1);",
+        "INSERT INTO candles VALUES ('BTC', '1m', 300000, '10.0', '12.0', '9.5', '11.0', '1.5', 3, 1, 'ws', 1, NULL, NULL);
+         INSERT INTO candles VALUES ('BTC', '1m', 480000, '11.0', '14.0', '11.0', '13.5', '2', 4, 1, 'ws', 1, NULL, NULL);
+         INSERT INTO candles VALUES ('BTC', '1m', 540000, '13.5', '99.0', '1.0', '50.0', '9', 9, 0, 'ws', 1, NULL, NULL);",
     )
     .unwrap();
     let sql = "SELECT iso, open, high, low, close, volume, trades, minutes FROM candles_derived_num

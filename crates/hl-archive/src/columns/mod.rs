@@ -3,6 +3,7 @@
 mod read;
 
 use std::borrow::Cow;
+use std::num::NonZeroI64;
 
 use hl_core::archive::StoredRows;
 use hl_core::record::{Level, Record};
@@ -19,6 +20,8 @@ pub(crate) enum Values {
     Time(Vec<TimeMs>),
     Int(Vec<i64>),
     Count(Vec<Option<u32>>),
+    /// Nanoseconds, UTC.
+    Nanos(Vec<Option<i64>>),
     Decimal(Vec<Decimal>),
     DecimalOrNull(Vec<Option<Decimal>>),
     Levels(Vec<Box<[Level]>>),
@@ -114,6 +117,11 @@ pub(crate) fn columns(rows: &StoredRows) -> Vec<Column> {
     columns.push(text("source", from.clone().map(|from| from.origin.as_str().into()).collect()));
     let epochs = from.map(|from| from.epoch.to_i64()).collect();
     columns.push(Column { name: "epoch".into(), values: Values::Int(epochs) });
+    let arrivals = rows.records.arrivals();
+    let received = arrivals.iter().map(|arrival| arrival.received.map(NonZeroI64::get)).collect();
+    columns.push(Column { name: "received".into(), values: Values::Nanos(received) });
+    let seq = arrivals.iter().map(|arrival| arrival.seq).collect();
+    columns.push(Column { name: "seq".into(), values: Values::Count(seq) });
     columns
 }
 
@@ -182,7 +190,9 @@ pub(crate) fn unfit(rows: &StoredRows) -> Vec<usize> {
             Values::Text(_) | Values::Bool(_) | Values::Time(_) | Values::Int(_) | Values::Count(_) => {
                 Vec::new()
             }
-            Values::Float(_) | Values::FloatOrNull(_) | Values::FloatLevels(_) => Vec::new(),
+            Values::Nanos(_) | Values::Float(_) | Values::FloatOrNull(_) | Values::FloatLevels(_) => {
+                Vec::new()
+            }
         };
         unfit.extend(bad);
     }

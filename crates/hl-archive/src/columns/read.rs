@@ -1,17 +1,19 @@
 //! Columns back to rows.
 
 use std::borrow::Cow;
+use std::num::NonZeroI64;
 
 use hl_core::archive::{Provenance, StoredRows};
 use hl_core::record::{Level, Record};
-use hl_core::row::{Cells, Column};
+use hl_core::row::{Arrival, Cells, Column};
 use hl_core::{Decimal, Epoch, Origin, StreamKey, TimeMs, for_kind};
 
 use super::{Values, described};
 use crate::error::Unreadable;
 
 /// The inverse of [`columns`](super::columns), of columns that are asked for by their names and have the same length each.
-/// Parts of earlier releases lack columns that have the same value in all rows of a stream; `column` gives nothing for them.
+/// Parts of earlier releases lack columns that have the same value in all rows of a stream, and when a row was received;
+/// `column` gives nothing for them.
 pub(crate) fn rows(
     stream: StreamKey,
     column: impl Fn(&str) -> Result<Option<Values>, Unreadable>,
@@ -37,9 +39,22 @@ fn rows_of<T: Record>(
         };
         columns.push(values);
     }
+    let (received, seq) = (column("received")?, column("seq")?);
+    let arrival = |row: usize| Arrival {
+        received: match &received {
+            Some(Values::Nanos(all)) => all.get(row).copied().flatten().and_then(NonZeroI64::new),
+            _ => None,
+        },
+        seq: match &seq {
+            Some(Values::Count(all)) => all.get(row).copied().flatten(),
+            _ => None,
+        },
+    };
     let (mut records, mut provenance) = (Vec::new(), Vec::new());
     for (row, (origin, epoch)) in origins.iter().zip(epochs).enumerate() {
-        records.push(T::read(&mut Row { columns: &columns, row, next: 0 })?);
+        let mut record = T::read(&mut Row { columns: &columns, row, next: 0 })?;
+        record.set_arrival(arrival(row));
+        records.push(record);
         let origin = Origin::parse(origin).ok_or_else(|| Unreadable::Value("source".to_owned()))?;
         provenance.push(Provenance { origin, epoch: Epoch::from_i64(epoch) });
     }

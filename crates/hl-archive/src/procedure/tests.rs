@@ -5,6 +5,7 @@ use std::path::Path;
 
 use hl_core::ledger::{Batch, Cause, Change};
 use hl_core::record::{HexBytes, Mid, Side, Trade};
+use hl_core::row::Arrival;
 use hl_core::{Coin, Decimal, Origin, Records};
 use hl_runtime::SystemClock;
 use hl_store::{Inspect as _, SqliteOptions, SqliteStore};
@@ -40,6 +41,7 @@ fn trade(time: i64, tid: u64, px: &str) -> Trade {
         hash: HexBytes([7; 32]),
         buyer: HexBytes([1; 20]),
         seller: HexBytes([2; 20]),
+        arrival: Arrival::default(),
     }
 }
 
@@ -312,7 +314,8 @@ async fn what_is_only_kept_for_a_time_is_deleted_and_that_is_recorded() {
 async fn days_are_due_by_their_rule() {
     let world = World::new();
     world.collect(trades(), some(0..25)).await;
-    let mid = |time| Mid { coin: btc(), time: TimeMs(at(time)), px: Decimal::ONE };
+    let mid =
+        |time| Mid { coin: btc(), time: TimeMs(at(time)), px: Decimal::ONE, arrival: Arrival::default() };
     world.collect(StreamKey::Mids, Records::Mids(vec![mid(0), mid(DAY), mid(2 * DAY)])).await;
     let store = world.session().await;
     let mut retention = Retention::default();

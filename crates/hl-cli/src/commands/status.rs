@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use hl_collectors::pipeline::Latency;
 use hl_core::store::Holder;
 use hl_core::{StreamKey, TimeMs};
 use hl_store::{Inspect, StreamRow};
@@ -33,6 +34,14 @@ struct Answer {
     live: Option<StatusReport>,
     /// What the other ones say.
     others: Vec<StatusReport>,
+}
+
+impl Answer {
+    /// How late the frames of a stream come, as the daemon says that receives it.
+    fn latency(&self, stream: StreamKey) -> Option<Latency> {
+        let mut streams = self.live.iter().chain(&self.others).flat_map(|report| &report.streams);
+        streams.find(|of| of.stream == stream && of.latency_ms.is_some())?.latency_ms
+    }
 }
 
 #[derive(Serialize)]
@@ -84,7 +93,8 @@ pub(super) async fn living(
 
 fn text(answer: &Answer) -> String {
     let mut text = String::new();
-    let mut table = human::table(&["stream", "edge", "rows", "newest row", "age", "held by"]);
+    let mut table =
+        human::table(&["stream", "edge", "rows", "newest row", "age", "latency p50/p90/p99", "held by"]);
     for line in &answer.streams {
         let holder = line.holder.as_ref();
         table.add_row([
@@ -93,6 +103,9 @@ fn text(answer: &Answer) -> String {
             line.rows.to_string(),
             line.newest.map_or("-".to_owned(), human::time),
             line.age_ms.map_or("-".to_owned(), human::length),
+            answer
+                .latency(line.stream)
+                .map_or("-".to_owned(), |Latency { p50, p90, p99 }| format!("{p50}/{p90}/{p99} ms")),
             holder.map_or("-".to_owned(), ToString::to_string),
         ]);
     }

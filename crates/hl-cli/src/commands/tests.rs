@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use hl_core::alert::{Alert, AlertKind};
 use hl_core::ledger::{Batch, Cause, Change, Span};
 use hl_core::record::{Candle, Mid};
+use hl_core::row::Arrival;
 use hl_core::store::{Store as _, note_of};
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs, Token};
 use hl_monitor::{Process, ProcessKind, ProcessNote, State};
@@ -17,8 +18,8 @@ use crate::status::{self, StatusReport};
 struct At(i64);
 
 impl Clock for At {
-    fn now(&self) -> TimeMs {
-        TimeMs(self.0)
+    fn nanos(&self) -> i64 {
+        self.0 * 1_000_000
     }
 }
 
@@ -42,7 +43,7 @@ async fn fill(store: &SqliteStore) {
     let epoch = Epoch { token, local: 1 };
     let coin = Coin::new("BTC").unwrap();
     let mids = |from: i64, to: i64| {
-        let at = |s| Mid { coin, time: TimeMs(s * 1_000), px: Decimal::from(s) };
+        let at = |s| Mid { coin, time: TimeMs(s * 1_000), px: Decimal::from(s), arrival: Arrival::default() };
         Records::Mids((from..=to).step_by(5).map(at).collect())
     };
     let span = |from: i64, to: i64| Span::new(TimeMs(from * 1_000), TimeMs(to * 1_000));
@@ -145,6 +146,7 @@ async fn fill_bars(store: &SqliteStore) {
         close: Decimal::from(101 + n),
         volume: Decimal::new(25, 1),
         trades: 2,
+        arrival: Arrival::default(),
     };
     let rows =
         |from, to| Change::Rows { epoch, origin, records: Records::Candles((from..to).map(bar).collect()) };
@@ -404,7 +406,8 @@ async fn verify_passes_a_clean_store_and_fails_one_that_was_tampered_with() {
     assert_eq!(store.lease(&[StreamKey::Mids]).await.unwrap().granted.len(), 1);
     let (token, coin) = (store.token(), Coin::new("BTC").unwrap());
     // A row from before anything was collected, which no claim covers.
-    let records = Records::Mids(vec![Mid { coin, time: TimeMs(-1), px: Decimal::ONE }]);
+    let records =
+        Records::Mids(vec![Mid { coin, time: TimeMs(-1), px: Decimal::ONE, arrival: Arrival::default() }]);
     let change = Change::Rows { epoch: Epoch { token, local: 1 }, origin: Origin::Ws, records };
     let batch = Batch { token, changes: vec![(StreamKey::Mids, change)] };
     store.commit(Arc::new(batch)).await.unwrap();

@@ -71,6 +71,7 @@ pub(crate) fn report(
             records: m.tally.admitted,
             records_per_s: rates.as_ref().map_or(0.0, |r| r.rate(*stream, snapshot.mono, m.tally.admitted)),
             silent_ms: m.last.map(|last| snapshot.mono - last),
+            latency_ms: m.latency,
             gaps: gaps.get(stream).copied().unwrap_or(0),
             edge: m.edge,
         })

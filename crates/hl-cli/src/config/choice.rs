@@ -17,14 +17,14 @@ impl StreamChoice {
         Kind::ALL.into_iter().filter(|kind| kind.spec().live).map(Self)
     }
 
-    fn name(self) -> &'static str {
+    fn word(self) -> &'static str {
         self.0.spec().word
     }
 }
 
 impl fmt::Display for StreamChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
+        f.pad(self.word())
     }
 }
 
@@ -33,9 +33,9 @@ impl FromStr for StreamChoice {
     fn from_str(text: &str) -> Result<Self, ValueError> {
         // As earlier releases called bars.
         let word = if text == "candles" { Kind::Candle.spec().word } else { text };
-        let found = Self::all().find(|choice| choice.name() == word);
+        let found = Self::all().find(|choice| choice.word() == word);
         found.ok_or_else(|| {
-            ValueError::unknown("stream", text, Self::all().map(Self::name).collect::<Vec<_>>())
+            ValueError::unknown("stream", text, Self::all().map(Self::word).collect::<Vec<_>>())
         })
     }
 }

@@ -37,6 +37,8 @@ pub enum Finding {
     Pending,
     /// Stored twice.
     Duplicate,
+    /// Of one time, in another order than the exchange sent them.
+    Misordered,
 }
 
 /// Rows of one stream that the exchange itself showed otherwise than they were.
@@ -55,7 +57,9 @@ impl Falsified {
     fn excuses(&self, finding: Finding, time: TimeMs) -> bool {
         match finding {
             Finding::Different => self.values.contains(&time) || self.times.contains(&time),
-            Finding::Missing | Finding::Extra | Finding::Duplicate => self.times.contains(&time),
+            Finding::Missing | Finding::Extra | Finding::Duplicate | Finding::Misordered => {
+                self.times.contains(&time)
+            }
             Finding::MissingInGap | Finding::Pending => false,
         }
     }
@@ -213,6 +217,7 @@ enum Pair<'a, T> {
 impl Tally {
     /// Trades. Rows of the first and the last block may be absent, since those blocks may be incomplete.
     pub fn trades(&mut self, piece: &Piece, truth: &mut Vec<Trade>, stored: &[Trade]) {
+        self.order(truth, stored);
         join(truth, stored, Trade::key, |pair| match pair {
             Pair::Truth(t) if piece.leaves_out(t) => {}
             Pair::Truth(t) if piece.span.from < t.time && t.time < piece.span.to => {
@@ -220,10 +225,31 @@ impl Tally {
                 self.add(piece.absent(t.time, Borders::Shared), t.time);
             }
             Pair::Truth(_) => {}
-            Pair::Both(t, s) => self.both(t.time, t == s),
+            Pair::Both(t, s) => self.both(t.time, t.same_values(s)),
             Pair::Stored(s) => self.add(Finding::Extra, s.time),
             Pair::Again(s) => self.add(Finding::Duplicate, s.time),
         });
+    }
+
+    /// The places that trades of one time have, against the order of the truth.
+    fn order(&mut self, truth: &[Trade], stored: &[Trade]) {
+        let places: BTreeMap<_, _> = truth.iter().enumerate().map(|(at, trade)| (trade.key(), at)).collect();
+        let place = |trade: &Trade| Some((trade.time, trade.arrival.seq?, *places.get(&trade.key())?));
+        let mut known: Vec<_> = stored.iter().filter_map(place).collect();
+        known.sort_unstable();
+        let mut misordered = Vec::new();
+        for pair in known.windows(2) {
+            if let [(time, seq, place), (next_time, next_seq, next_place)] = pair
+                && time == next_time
+                && (seq == next_seq || place >= next_place)
+            {
+                misordered.push(*time);
+            }
+        }
+        // Whether a hole goes on from page to page is another matter.
+        let in_hole = self.in_hole;
+        misordered.into_iter().for_each(|time| self.add(Finding::Misordered, time));
+        self.in_hole = in_hole;
     }
 
     /// Final bars. `truth` holds every later final bar too, so that the newest is known to be the newest.
@@ -239,7 +265,7 @@ impl Tally {
                     let late = piece.span.to.since(close) < PENDING_MS || Some(t.time) == newest;
                     self.settled(piece, t.time, late);
                 }
-                Pair::Both(t, s) => self.both(t.time, t == s),
+                Pair::Both(t, s) => self.both(t.time, t.same_values(s)),
                 Pair::Stored(s) => self.add(Finding::Extra, s.time),
                 Pair::Again(s) => self.add(Finding::Duplicate, s.time),
             },
@@ -254,7 +280,7 @@ impl Tally {
             |rate| rate.time,
             |pair| match pair {
                 Pair::Truth(t) => self.settled(piece, t.time, piece.span.to.since(t.time) < PENDING_MS),
-                Pair::Both(t, s) => self.both(t.time, t == s),
+                Pair::Both(t, s) => self.both(t.time, t.same_values(s)),
                 Pair::Stored(s) => self.add(Finding::Extra, s.time),
                 Pair::Again(s) => self.add(Finding::Duplicate, s.time),
             },

@@ -3,6 +3,7 @@
 use hl_core::decimal::Decimal;
 use hl_core::ledger::Cause;
 use hl_core::record::{Address, Hash, Level, Side};
+use hl_core::row::Arrival;
 use hl_core::{Interval, StreamKey};
 use proptest::prelude::*;
 
@@ -41,6 +42,7 @@ fn trade(time: i64, tid: u64) -> Trade {
         hash: Hash::parse(&format!("0x{}", "0".repeat(64))).unwrap(),
         buyer: Address::parse(&format!("0x{}", "1".repeat(40))).unwrap(),
         seller: Address::parse(&format!("0x{}", "2".repeat(40))).unwrap(),
+        arrival: Arrival::default(),
     }
 }
 
@@ -56,6 +58,7 @@ fn bar(time: i64) -> Candle {
         close: px,
         volume: Decimal::ONE,
         trades: 1,
+        arrival: Arrival::default(),
     }
 }
 
@@ -86,6 +89,26 @@ fn what_the_exchange_itself_showed_otherwise_is_not_held_against_the_store() {
     assert_eq!(found(Finding::Different), (1, Some(at(500))), "the one that was shown as it was");
     assert_eq!(found(Finding::Missing), (1, Some(at(400))), "an hour ahead can be seen");
     assert_eq!(found(Finding::Extra), (1, Some(at(3_600_400))), "and is not to be stored");
+}
+
+#[test]
+fn trades_of_one_time_are_compared_in_their_order_where_it_is_known() {
+    let placed = |tid, seq| Trade { arrival: Arrival { received: None, seq }, ..trade(200, tid) };
+    let misordered = |stored: &[Trade]| {
+        // The exchange sent 9 before 4 and 7.
+        let mut truth = vec![trade(100, 1), trade(200, 9), trade(200, 4), trade(200, 7)];
+        let mut tally = Tally::default();
+        tally.trades(&piece(0, 1_000, &[]), &mut truth, stored);
+        (tally.count(Finding::Misordered), tally.count(Finding::Different))
+    };
+    assert_eq!(misordered(&[placed(4, Some(1)), placed(7, Some(2)), placed(9, Some(0))]), (0, 0));
+    assert_eq!(misordered(&[placed(4, Some(0)), placed(7, Some(2)), placed(9, Some(1))]), (1, 0), "by tid");
+    assert_eq!(
+        misordered(&[placed(4, Some(1)), placed(7, Some(1)), placed(9, Some(0))]),
+        (1, 0),
+        "one place twice"
+    );
+    assert_eq!(misordered(&[placed(4, None), placed(7, None), placed(9, Some(5))]), (0, 0), "not known");
 }
 
 /// What is done to one trade of the truth on its way to the store.
@@ -202,7 +225,13 @@ fn a_bar_is_missing_only_where_it_had_to_be_there() {
 
 #[test]
 fn funding_is_compared_like_bars() {
-    let rate = |time| Funding { coin: btc(), time: TimeMs(time), rate: Decimal::ONE, premium: Decimal::ZERO };
+    let rate = |time| Funding {
+        coin: btc(),
+        time: TimeMs(time),
+        rate: Decimal::ONE,
+        premium: Decimal::ZERO,
+        arrival: Arrival::default(),
+    };
     let piece = piece(0, 100_000, &[(10, 20, GapState::Open)]);
     let mut tally = Tally::default();
     let changed = Funding { rate: Decimal::TWO, ..rate(50) };
@@ -218,6 +247,7 @@ fn a_book_is_the_exchanges_of_its_own_time() {
         time: TimeMs(time),
         bids: (1..=depth).map(|n| Level { px: Decimal::from(100 - n), sz: Decimal::ONE, n }).collect(),
         asks: (1..=depth).map(|n| Level { px: Decimal::from(100 + n), sz: Decimal::ONE, n }).collect(),
+        arrival: Arrival::default(),
     };
     use BookVariant::{Default, Fast};
     let mut truth = vec![book(500, Default, 20), book(1_000, Default, 20), book(1_500, Default, 20)];
@@ -231,7 +261,12 @@ fn a_book_is_the_exchanges_of_its_own_time() {
 
 #[test]
 fn states_hold_until_the_next() {
-    let mid = |time: i64, px: i64| Mid { coin: btc(), time: TimeMs(time), px: Decimal::from(px) };
+    let mid = |time: i64, px: i64| Mid {
+        coin: btc(),
+        time: TimeMs(time),
+        px: Decimal::from(px),
+        arrival: Arrival::default(),
+    };
     let key = |mid: &Mid| (mid.coin, mid.time);
     let states = States::of([mid(10_000, 2), mid(1_000, 1), mid(20_000, 3)], key);
     let check = |row: Mid| {
@@ -249,7 +284,13 @@ fn states_hold_until_the_next() {
     assert_eq!(check(Mid { coin: Coin::new("DELISTED").unwrap(), ..mid(19_000, 7) }), [0, 0]);
 
     let level = |px: i64| Some(Level { px: Decimal::from(px), sz: Decimal::ONE, n: 1 });
-    let bbo = |time, px| Bbo { coin: btc(), time: TimeMs(time), bid: level(px), ask: None };
+    let bbo = |time, px| Bbo {
+        coin: btc(),
+        time: TimeMs(time),
+        bid: level(px),
+        ask: None,
+        arrival: Arrival::default(),
+    };
     let states = States::of([bbo(100, 1), bbo(170, 2)], |row: &Bbo| (row.coin, row.time));
     let mut tally = Tally::default();
     let piece = piece(0, 1_000, &[]);
@@ -265,7 +306,13 @@ fn states_hold_until_the_next() {
 #[test]
 fn every_change_of_the_best_bid_is_there_where_a_subscription_covers_it() {
     let level = |px: i64| Some(Level { px: Decimal::from(px), sz: Decimal::ONE, n: 1 });
-    let bbo = |time: i64| Bbo { coin: btc(), time: TimeMs(time), bid: level(time), ask: None };
+    let bbo = |time: i64| Bbo {
+        coin: btc(),
+        time: TimeMs(time),
+        bid: level(time),
+        ask: None,
+        arrival: Arrival::default(),
+    };
     let covered = |spans: &[(i64, i64)]| {
         Gaps::default().and(spans.iter().map(|(from, to)| Span::new(TimeMs(*from), TimeMs(*to))))
     };

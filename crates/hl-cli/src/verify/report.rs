@@ -93,6 +93,8 @@ pub struct Compared {
     pub different: u64,
     /// Not stored, and too new to be expected.
     pub pending: u64,
+    /// Of one time, in another order than the exchange sent them.
+    pub misordered: u64,
 }
 
 impl Report {
@@ -129,6 +131,7 @@ impl Report {
                 ("extra", Finding::Extra),
                 ("different", Finding::Different),
                 ("duplicate_keys", Finding::Duplicate),
+                ("misordered", Finding::Misordered),
             ];
             for (check, finding) in against_truth {
                 let count = tally.count(finding);
@@ -234,6 +237,7 @@ impl Compared {
             extra: tally.count(Finding::Extra),
             different: tally.count(Finding::Different),
             pending: tally.count(Finding::Pending),
+            misordered: tally.count(Finding::Misordered),
         }
     }
 }

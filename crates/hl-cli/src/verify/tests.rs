@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use hl_core::archive::{Part, Provenance, StoredRows};
 use hl_core::ledger::{Cause, GapState};
 use hl_core::record::Mid;
+use hl_core::row::Arrival;
 use hl_core::runs::Row;
 use hl_core::seam::BoxFuture;
 use hl_core::store::Holder;
@@ -115,7 +116,12 @@ const MINUTE: i64 = 60_000;
 /// An hour of mids, one a minute, of one coin.
 fn mids() -> (StreamKey, Vec<Mid>) {
     let coin = Coin::new("BTC").unwrap();
-    let at = |minute| Mid { coin, time: TimeMs(minute * MINUTE), px: Decimal::from(minute) };
+    let at = |minute| Mid {
+        coin,
+        time: TimeMs(minute * MINUTE),
+        px: Decimal::from(minute),
+        arrival: Arrival::default(),
+    };
     (StreamKey::Mids, (0..60).map(at).collect())
 }
 

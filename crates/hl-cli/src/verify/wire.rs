@@ -1,6 +1,7 @@
 //! The JSON of the truth. Deliberately not the collector's own decoding: a mistake there must not hide itself.
 
 use hl_core::record::{self, Address, Hash, Level, Side};
+use hl_core::row::Arrival;
 use hl_core::stream::BookVariant;
 use hl_core::{Coin, Decimal, Interval, TimeMs};
 use serde::Deserialize;
@@ -45,6 +46,7 @@ impl From<Trade> for record::Trade {
             hash: t.hash,
             buyer,
             seller,
+            arrival: Arrival::default(),
         }
     }
 }
@@ -74,6 +76,7 @@ impl From<Candle> for record::Candle {
             close: bar.c,
             volume: bar.v,
             trades: bar.n,
+            arrival: Arrival::ALONE,
         }
     }
 }
@@ -89,7 +92,7 @@ pub(super) struct Funding {
 
 impl From<Funding> for record::Funding {
     fn from(f: Funding) -> Self {
-        Self { coin: f.coin, time: f.time, rate: f.funding_rate, premium: f.premium }
+        Self { coin: f.coin, time: f.time, rate: f.funding_rate, premium: f.premium, arrival: Arrival::ALONE }
     }
 }
 
@@ -103,7 +106,14 @@ pub(super) struct Book {
 impl From<Book> for record::Book {
     fn from(book: Book) -> Self {
         let [bids, asks] = book.levels;
-        Self { coin: book.coin, variant: BookVariant::Default, time: book.time, bids, asks }
+        Self {
+            coin: book.coin,
+            variant: BookVariant::Default,
+            time: book.time,
+            bids,
+            asks,
+            arrival: Arrival::ALONE,
+        }
     }
 }
 
@@ -117,7 +127,7 @@ pub(super) struct Bbo {
 impl From<Bbo> for record::Bbo {
     fn from(bbo: Bbo) -> Self {
         let [bid, ask] = bbo.bbo;
-        Self { coin: bbo.coin, time: bbo.time, bid, ask }
+        Self { coin: bbo.coin, time: bbo.time, bid, ask, arrival: Arrival::ALONE }
     }
 }
 
@@ -130,7 +140,7 @@ pub(super) struct Mid {
 
 impl From<Mid> for record::Mid {
     fn from(mid: Mid) -> Self {
-        Self { coin: mid.coin, time: mid.time, px: mid.px }
+        Self { coin: mid.coin, time: mid.time, px: mid.px, arrival: Arrival::ALONE }
     }
 }
 
@@ -173,6 +183,7 @@ impl From<Context> for record::Context {
             day_base_vlm: ctx.day_base_vlm,
             impact_bid: ctx.impact_pxs.map(|[bid, _]| bid),
             impact_ask: ctx.impact_pxs.map(|[_, ask]| ask),
+            arrival: Arrival::ALONE,
         }
     }
 }

@@ -215,6 +215,7 @@ fn merge(waiting: &mut [Change], change: Change) -> Option<Change> {
 mod tests {
     use hl_core::ledger::Span;
     use hl_core::record::{Bbo, Candle, Funding, HexBytes, Side, Trade};
+    use hl_core::row::Arrival;
     use hl_core::{Coin, Decimal, Epoch, Interval, Origin, TimeMs};
 
     use super::*;
@@ -244,6 +245,7 @@ mod tests {
             hash: HexBytes([0; 32]),
             buyer: HexBytes([1; 20]),
             seller: HexBytes([2; 20]),
+            arrival: Arrival::default(),
         };
         Records::Trades(times.iter().map(trade).collect())
     }
@@ -261,12 +263,19 @@ mod tests {
             close: close.into(),
             volume: one,
             trades,
+            arrival: Arrival::default(),
         };
         Records::Candles(versions.iter().map(bar).collect())
     }
 
     fn bbos(times: &[i64]) -> Records {
-        let bbo = |time: &i64| Bbo { coin: coin("BTC"), time: TimeMs(*time), bid: None, ask: None };
+        let bbo = |time: &i64| Bbo {
+            coin: coin("BTC"),
+            time: TimeMs(*time),
+            bid: None,
+            ask: None,
+            arrival: Arrival::default(),
+        };
         Records::Bbos(times.iter().map(bbo).collect())
     }
 
@@ -336,8 +345,13 @@ mod tests {
     #[test]
     fn what_is_given_up_leaves_a_gap_and_bars_are_kept() {
         let funding = StreamKey::Funding(coin("BTC"));
-        let settled =
-            Funding { coin: coin("BTC"), time: TimeMs(5), rate: Decimal::ONE, premium: Decimal::ONE };
+        let settled = Funding {
+            coin: coin("BTC"),
+            time: TimeMs(5),
+            rate: Decimal::ONE,
+            premium: Decimal::ONE,
+            arrival: Arrival::default(),
+        };
         let own = [covered(1, 60_000, 120_000), Change::Final { span: span(60_000, 120_000) }];
         let [bars_covered, bars_final] = own.clone();
         let changes = vec![

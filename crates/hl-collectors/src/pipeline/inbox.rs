@@ -243,13 +243,14 @@ impl Sink for Inbox {
 #[cfg(test)]
 mod tests {
     use hl_core::record::{Bbo, Mid, Trade};
+    use hl_core::row::Arrival;
     use hl_core::{Coin, Decimal, RunId, TimeMs};
 
     use super::*;
 
     fn bbo(time: i64) -> Offer {
         let coin = Coin::new("BTC").unwrap();
-        let record = Bbo { coin, time: TimeMs(time), bid: None, ask: None };
+        let record = Bbo { coin, time: TimeMs(time), bid: None, ask: None, arrival: Arrival::default() };
         Offer {
             stream: StreamKey::Bbo(coin),
             ticket: Ticket::Run(RunId::first(1)),
@@ -310,8 +311,15 @@ mod tests {
     async fn long_entries_fill_it_before_they_are_many() {
         let inbox = std::sync::Arc::new(Inbox::new());
         let long = |time| {
-            let mids =
-                vec![Mid { coin: Coin::new("BTC").unwrap(), time: TimeMs(time), px: Decimal::ONE }; 50_000];
+            let mids = vec![
+                Mid {
+                    coin: Coin::new("BTC").unwrap(),
+                    time: TimeMs(time),
+                    px: Decimal::ONE,
+                    arrival: Arrival::default()
+                };
+                50_000
+            ];
             let content = Content::Frame(Records::Mids(mids));
             Offer {
                 stream: StreamKey::Mids,
@@ -402,7 +410,12 @@ mod tests {
     async fn long_states_are_replaced_before_they_fill_it() {
         let inbox = Inbox::new();
         let long = |time, n| {
-            let mid = Mid { coin: Coin::new("BTC").unwrap(), time: TimeMs(time), px: Decimal::ONE };
+            let mid = Mid {
+                coin: Coin::new("BTC").unwrap(),
+                time: TimeMs(time),
+                px: Decimal::ONE,
+                arrival: Arrival::default(),
+            };
             let content = Content::Frame(Records::Mids(vec![mid; n]));
             Offer { stream: StreamKey::Mids, ticket: Ticket::Run(RunId::first(1)), content }
         };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::latency::{Delays, Latency};
 use hl_core::ledger::Cause;
 use hl_core::timeline::{ClockReading, Tally};
 use hl_core::{SourceId, StreamKey, TimeMs};
@@ -37,6 +38,8 @@ pub struct Meter {
     pub moves: u64,
     /// Why it last was, where it did not only go back.
     pub moved_by: Option<Cause>,
+    /// How late the frames of its subscription come; none of a kind that bears no time at which it was sent.
+    pub latency: Option<Latency>,
     /// When it got its owner, on the monotonic clock, ms; when it began, where it has none yet.
     pub since: i64,
 }
@@ -67,6 +70,7 @@ pub struct PipelineCounters {
 #[derive(Default)]
 struct State {
     streams: BTreeMap<StreamKey, Meter>,
+    delays: BTreeMap<StreamKey, Delays>,
     counters: PipelineCounters,
 }
 
@@ -83,7 +87,17 @@ impl Meters {
 
     /// Every stream.
     pub fn streams(&self) -> BTreeMap<StreamKey, Meter> {
-        self.lock().streams.clone()
+        let state = self.lock();
+        let with_latency = |(stream, meter): (&StreamKey, &Meter)| {
+            let latency = state.delays.get(stream).and_then(Delays::latency);
+            (*stream, Meter { latency, ..*meter })
+        };
+        state.streams.iter().map(with_latency).collect()
+    }
+
+    /// Whether data of a stream was admitted, and when last, on the monotonic clock, ms.
+    pub fn last(&self, stream: StreamKey) -> Option<i64> {
+        self.lock().streams.get(&stream)?.last
     }
 
     /// Who owns a stream.
@@ -118,7 +132,20 @@ impl Meters {
     }
 
     pub(super) fn forget(&self, stream: StreamKey) {
-        self.lock().streams.remove(&stream);
+        let mut state = self.lock();
+        state.streams.remove(&stream);
+        state.delays.remove(&stream);
+    }
+
+    /// A frame of a stream came so late, ms.
+    pub(super) fn delayed(&self, stream: StreamKey, now: i64, late_ms: i64) {
+        let mut state = self.lock();
+        if let Some(delays) = state.delays.get_mut(&stream) {
+            delays.note(now, late_ms);
+        } else if let Some(mut delays) = Delays::new(now) {
+            delays.note(now, late_ms);
+            state.delays.insert(stream, delays);
+        }
     }
 
     pub(super) fn count(&self, change: impl FnOnce(&mut PipelineCounters)) {

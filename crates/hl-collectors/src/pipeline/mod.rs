@@ -7,11 +7,13 @@
 mod batch;
 mod committer;
 mod inbox;
+mod latency;
 mod meter;
 mod reader;
 mod reports;
 
 pub use inbox::{Inbox, InboxStats};
+pub use latency::Latency;
 pub use meter::{Meter, Meters, PipelineCounters};
 pub use reader::Pipeline;
 pub use reports::PipelineEvent;

@@ -13,6 +13,7 @@ use hl_core::ledger::{Cause, Span};
 use hl_core::message::info::{CandleRange, InfoRequest};
 use hl_core::past::{KEPT_BARS, Page};
 use hl_core::record::{Bbo, Book, Context};
+use hl_core::row::Arrival;
 use hl_core::seam::BoxFuture;
 use hl_core::source::{
     Content, DataSource, FetchError, Offer, Past, Polled, Polls, Prober, Role, Sink, Ticket,
@@ -418,6 +419,7 @@ fn from_book(stream: StreamKey, book: &Book) -> Records {
             time: book.time,
             bid: book.bids.first().copied(),
             ask: book.asks.first().copied(),
+            arrival: Arrival::ALONE,
         }]),
         StreamKey::Book(_, BookVariant::Fast) => {
             let top = |levels: &[hl_core::record::Level]| levels.iter().take(FAST_LEVELS).copied().collect();

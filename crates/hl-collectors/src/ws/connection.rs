@@ -4,6 +4,7 @@
 //! socket.
 
 use std::future::Future;
+use std::num::NonZeroI64;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::message::{Fragments, MAX_MESSAGE_BYTES};
+use crate::mono::MonoClock;
 
 /// Messages read ahead of the session …
 const READ_AHEAD: usize = 64;
@@ -55,7 +57,12 @@ pub enum ConnectionError {
 /// What the reading task brings.
 pub enum Incoming {
     /// A text message.
-    Text(Vec<u8>),
+    Text {
+        /// What it says.
+        text: Vec<u8>,
+        /// When its last byte was read: ns, UTC.
+        received: Option<NonZeroI64>,
+    },
     /// A protocol-level ping, to be answered.
     Ping(Vec<u8>),
     /// The end; nothing comes after it.
@@ -114,6 +121,7 @@ impl Connection {
         net: Arc<dyn Net>,
         endpoint: Endpoint,
         path: String,
+        mono: MonoClock,
         mut rng: fastrand::Rng,
     ) -> Result<Self, ConnectionError> {
         let stream = net
@@ -141,7 +149,7 @@ impl Connection {
         socket.set_auto_pong(false);
         let (reader, writer) = socket.split(tokio::io::split);
         let (read, incoming) = mpsc::channel(READ_AHEAD);
-        tasks.spawn(read_on(reader, read));
+        tasks.spawn(read_on(reader, mono, read));
         Ok(Self { incoming, writer, rng, _tasks: tasks })
     }
 
@@ -187,7 +195,11 @@ impl Connection {
 }
 
 /// Reads until the end of the socket, or of its user.
-async fn read_on(mut reader: WebSocketRead<ReadHalf<Stream>>, read: mpsc::Sender<ReadAhead>) {
+async fn read_on(
+    mut reader: WebSocketRead<ReadHalf<Stream>>,
+    mono: MonoClock,
+    read: mpsc::Sender<ReadAhead>,
+) {
     let room = Arc::new(Semaphore::new(READ_AHEAD_BYTES));
     let mut fragments = Fragments::default();
     // Nothing is answered by itself, so nothing is ever handed to this.
@@ -197,7 +209,7 @@ async fn read_on(mut reader: WebSocketRead<ReadHalf<Stream>>, read: mpsc::Sender
             Ok(frame) => match frame.opcode {
                 OpCode::Text | OpCode::Binary | OpCode::Continuation => {
                     match fragments.add(frame.opcode, frame.fin, frame.payload.into()) {
-                        Ok(Some(text)) => Incoming::Text(text),
+                        Ok(Some(text)) => Incoming::Text { text, received: mono.received() },
                         Ok(None) => continue,
                         Err(error) => Incoming::Closed(End::broken(error)),
                     }
@@ -210,7 +222,7 @@ async fn read_on(mut reader: WebSocketRead<ReadHalf<Stream>>, read: mpsc::Sender
         };
         let last = matches!(message, Incoming::Closed(_));
         let bytes = match &message {
-            Incoming::Text(text) => u32::try_from(text.len()).unwrap_or(u32::MAX),
+            Incoming::Text { text, .. } => u32::try_from(text.len()).unwrap_or(u32::MAX),
             Incoming::Ping(_) | Incoming::Closed(_) => 0,
         };
         // It fails only where the semaphore is closed, which nobody does.

@@ -3,6 +3,7 @@
 mod trial;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::num::NonZeroI64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -290,9 +291,10 @@ impl WsPool {
                     }
                 }
                 incoming = next(link.as_mut()) => match incoming {
-                    Incoming::Text(mut text) => {
+                    Incoming::Text { mut text, received } => {
                         self.beat(&mut beat, &mut session);
-                        self.text(&mut session, &mut stamps, &mut complaints, &mut text, &mut out);
+                        let frame = (text.as_mut_slice(), received);
+                        self.text(&mut session, &mut stamps, &mut complaints, frame, &mut out);
                     },
                     Incoming::Ping(payload) => {
                         if let Some(connection) = link.as_mut()
@@ -379,7 +381,7 @@ impl WsPool {
         session: &mut Session,
         stamps: &mut Stamps,
         complaints: &mut Complaints,
-        text: &mut [u8],
+        (text, received): (&mut [u8], Option<NonZeroI64>),
         out: &mut Vec<Action>,
     ) {
         let now = self.mono.now();
@@ -410,7 +412,7 @@ impl WsPool {
                     decode::Frame::Unknown { channel } => debug!(%channel, "unknown channel"),
                     _ => {}
                 }
-                session.frame(now, self.mono.exchange(), frame, out);
+                session.frame(now, self.mono.exchange(), (frame, received), out);
             }
             Err(error) => {
                 match complaints.due(now) {
@@ -425,7 +427,7 @@ impl WsPool {
 
     fn open(&self, rng: fastrand::Rng) -> BoxFuture<'static, Result<Connection, ConnectionError>> {
         let (net, options) = (self.net.clone(), self.options.clone());
-        Box::pin(Connection::open(net, options.endpoint, options.path, rng))
+        Box::pin(Connection::open(net, options.endpoint, options.path, self.mono.clone(), rng))
     }
 
     fn lost(&self, slot: &Slot, session: &mut Session, trouble: String, out: &mut Vec<Action>) {

@@ -12,6 +12,7 @@ use crate::message::info::market::{FundingRate, MetaAndCtxs, SpotMetaAndCtxs};
 use crate::message::info::meta::{Meta, PerpDex, SpotMeta};
 use crate::message::market::{Mids, PerpCtx, SpotCtx, WsBook, WsCandle, WsTrade};
 use crate::record::{Book, Candle, Context, Funding, Mid, Trade};
+use crate::row::Arrival;
 use crate::stream::BookVariant;
 
 /// Levels that one side of a book has at most. The exchange sends 20.
@@ -100,7 +101,7 @@ pub fn all_mids(body: &mut [u8], stamp: TimeMs) -> Result<Read<Vec<Mid>>, Decode
 }
 
 pub(super) fn stamp_mids(mids: Mids, time: TimeMs) -> Vec<Mid> {
-    mids.0.into_iter().map(|(coin, px)| Mid { coin, time, px }).collect()
+    mids.0.into_iter().map(|(coin, px)| Mid { coin, time, px, arrival: Arrival::ALONE }).collect()
 }
 
 /// An answer as a whole where it can be read so, else as `apart` reads its rows.

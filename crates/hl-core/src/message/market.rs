@@ -7,6 +7,7 @@ use serde_with::{serde_as, skip_serializing_none};
 
 use super::Exact;
 use crate::record::{Address, Bbo, Book, Candle, Context, Hash, Level, Side, Trade};
+use crate::row::Arrival;
 use crate::stream::BookVariant;
 use crate::{Coin, Decimal, Interval, TimeMs};
 
@@ -37,13 +38,13 @@ pub struct WsTrade {
 impl From<WsTrade> for Trade {
     fn from(wire: WsTrade) -> Self {
         let WsTrade { coin, side, px, sz, time, hash, tid, users: [buyer, seller] } = wire;
-        Self { coin, time, tid, px, sz, side, hash, buyer, seller }
+        Self { coin, time, tid, px, sz, side, hash, buyer, seller, arrival: Arrival::default() }
     }
 }
 
 impl From<Trade> for WsTrade {
     fn from(trade: Trade) -> Self {
-        let Trade { coin, time, tid, px, sz, side, hash, buyer, seller } = trade;
+        let Trade { coin, time, tid, px, sz, side, hash, buyer, seller, .. } = trade;
         Self { coin, side, px, sz, time, hash, tid, users: [buyer, seller] }
     }
 }
@@ -97,7 +98,7 @@ impl WsBook {
     #[must_use]
     pub fn into_record(self, variant: BookVariant) -> Book {
         let [bids, asks] = self.levels.map(|side| side.into_iter().map(Level::from).collect());
-        Book { coin: self.coin, variant, time: self.time, bids, asks }
+        Book { coin: self.coin, variant, time: self.time, bids, asks, arrival: Arrival::ALONE }
     }
 
     /// The variant that the frame itself names.
@@ -128,12 +129,12 @@ pub struct WsBbo {
 
 impl From<WsBbo> for Bbo {
     fn from(WsBbo { coin, time, bbo: [bid, ask] }: WsBbo) -> Self {
-        Self { coin, time, bid: bid.map(Into::into), ask: ask.map(Into::into) }
+        Self { coin, time, bid: bid.map(Into::into), ask: ask.map(Into::into), arrival: Arrival::ALONE }
     }
 }
 
 impl From<Bbo> for WsBbo {
-    fn from(Bbo { coin, time, bid, ask }: Bbo) -> Self {
+    fn from(Bbo { coin, time, bid, ask, .. }: Bbo) -> Self {
         Self { coin, time, bbo: [bid.map(Into::into), ask.map(Into::into)] }
     }
 }
@@ -182,14 +183,14 @@ pub struct WsCandle {
 impl From<WsCandle> for Candle {
     fn from(w: WsCandle) -> Self {
         let WsCandle { coin, interval, open, high, low, close, volume, trades, open_time: time, .. } = w;
-        Self { coin, interval, time, open, high, low, close, volume, trades }
+        Self { coin, interval, time, open, high, low, close, volume, trades, arrival: Arrival::ALONE }
     }
 }
 
 impl From<Candle> for WsCandle {
     /// The close time is the last millisecond of the bar; months are taken as 30 days.
     fn from(c: Candle) -> Self {
-        let Candle { coin, interval, time, open, high, low, close, volume, trades } = c;
+        let Candle { coin, interval, time, open, high, low, close, volume, trades, .. } = c;
         let close_time = time + (interval.ms() - 1);
         Self { open_time: time, close_time, coin, interval, open, close, high, low, volume, trades }
     }
@@ -260,6 +261,7 @@ impl PerpCtx {
             day_base_vlm: self.day_base_vlm?,
             impact_bid: self.impact_pxs.map(|[bid, _]| bid),
             impact_ask: self.impact_pxs.map(|[_, ask]| ask),
+            arrival: Arrival::ALONE,
         })
     }
 }
@@ -312,6 +314,7 @@ impl SpotCtx {
             day_base_vlm: self.day_base_vlm,
             impact_bid: None,
             impact_ask: None,
+            arrival: Arrival::ALONE,
         }
     }
 }

@@ -146,6 +146,7 @@ impl BarsQuestion {
 mod tests {
     use super::*;
     use crate::Decimal;
+    use crate::row::Arrival;
 
     const MINUTE: i64 = 60_000;
     /// Half a minute into minute 10,000.
@@ -175,6 +176,7 @@ mod tests {
             close: one,
             volume: one,
             trades: 1,
+            arrival: Arrival::default(),
         };
         minutes.into_iter().map(bar).collect()
     }

@@ -112,6 +112,7 @@ impl FundingQuestion {
 mod tests {
     use super::*;
     use crate::Decimal;
+    use crate::row::Arrival;
 
     /// 31 minutes into hour 500,000.
     const NOW: TimeMs = TimeMs(500_000 * FUNDING_MS + 31 * 60_000);
@@ -129,8 +130,13 @@ mod tests {
     }
 
     fn rows(hours: impl IntoIterator<Item = i64>) -> Vec<Funding> {
-        let row =
-            |hour| Funding { coin: coin(), time: at(hour) + 59, rate: Decimal::ZERO, premium: Decimal::ZERO };
+        let row = |hour| Funding {
+            coin: coin(),
+            time: at(hour) + 59,
+            rate: Decimal::ZERO,
+            premium: Decimal::ZERO,
+            arrival: Arrival::default(),
+        };
         hours.into_iter().map(row).collect()
     }
 

@@ -91,6 +91,7 @@ mod tests {
     use super::*;
     use crate::Decimal;
     use crate::record::{HexBytes, Side};
+    use crate::row::Arrival;
 
     fn span(from: i64, to: i64) -> Span {
         Span::new(TimeMs(from), TimeMs(to))
@@ -111,6 +112,7 @@ mod tests {
             hash: HexBytes([0; 32]),
             buyer: HexBytes([1; 20]),
             seller: HexBytes([2; 20]),
+            arrival: Arrival::default(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What rows are made of: columns, values, keys, and the few types that only rows have (a side, an address, a level).
 //!
-//! A record type is written down once, in [`record!`](crate::record!): its fields are the columns of its table, under the
+//! A record type is written down once, in the macro `record!`: its fields are the columns of its table, under the
 //! same names, in every store, archive and file. Whoever stores rows of any kind walks along them with [`Row::write`] and
 //! reads them back with [`Row::read`], and knows no kind by name.
 //!
@@ -11,7 +11,7 @@ mod types;
 
 pub(crate) use cell::words;
 pub use cell::{Cell, Cells, Value};
-pub use types::{Address, Hash, HexBytes, Level, Side, hex};
+pub use types::{Address, Arrival, Hash, HexBytes, Level, Side, hex};
 
 use std::borrow::Cow;
 
@@ -123,7 +123,7 @@ impl Table {
     }
 }
 
-/// A record as a row. Made by [`record!`](crate::record!).
+/// A record as a row. Made by the macro `record!`.
 pub trait Row: Sized {
     /// Where it lies.
     const TABLE: Table;
@@ -131,7 +131,7 @@ pub trait Row: Sized {
     /// Hands out the value of each column, in their order.
     fn write(&self, put: impl FnMut(&'static Column, Value<'_>));
 
-    /// The inverse of [`Row::write`]: asks for each column once, in their order.
+    /// The inverse of [`Row::write`]: asks for each column once, in their order. When it was received is not among them.
     ///
     /// # Errors
     /// What `cells` says of a value that no column of this table holds.
@@ -145,12 +145,17 @@ pub trait Row: Sized {
 
     /// Gives it another time, ms.
     fn set_time(&mut self, time: TimeMs);
+
+    /// When it was received, and its place among the rows of its time: columns that every table has.
+    fn arrival(&self) -> Arrival;
+
+    /// Says when it was received, and its place.
+    fn set_arrival(&mut self, arrival: Arrival);
 }
 
 /// Declares a record: a struct whose public fields are the columns of its table. Those in `stream` are the same in all rows
 /// of one stream, those in `row` are the rest of its key, and one of them is `time`. What a field's comment says is what its column means. After
 /// `versions by` stands the column by which the better of two versions of a row is known.
-#[macro_export]
 macro_rules! record {
     (
         $(#[$meta:meta])*
@@ -165,6 +170,9 @@ macro_rules! record {
             $($(#[doc = $stream_doc])+ pub $stream: $stream_type,)*
             $($(#[doc = $row_doc])+ pub $row: $row_type,)+
             $($(#[doc = $doc])+ pub $field: $type,)+
+            /// When it was received, and its place among the rows of its time.
+            #[serde(default, skip_serializing_if = "crate::row::Arrival::is_unknown")]
+            pub arrival: $crate::row::Arrival,
         }
 
         impl $crate::row::Row for $record {
@@ -174,21 +182,21 @@ macro_rules! record {
                 $crate::row::Table {
                     name: $table,
                     columns: &[
-                        $($crate::record!(@column $stream_type, $stream, $($stream_doc)+),)*
-                        $($crate::record!(@column $row_type, $row, $($row_doc)+),)+
-                        $($crate::record!(@column $type, $field, $($doc)+),)+
+                        $($crate::row::record!(@column $stream_type, $stream, $($stream_doc)+),)*
+                        $($crate::row::record!(@column $row_type, $row, $($row_doc)+),)+
+                        $($crate::row::record!(@column $type, $field, $($doc)+),)+
                     ],
                     key: OF_STREAM.len() + OF_ROW.len(),
                     of_stream: OF_STREAM.len(),
-                    version: $crate::record!(@version $($version)?),
+                    version: $crate::row::record!(@version $($version)?),
                 }
             };
 
             fn write(&self, mut put: impl FnMut(&'static $crate::row::Column, $crate::row::Value<'_>)) {
                 use $crate::row::Cell as _;
-                $(put(const { &$crate::record!(@column $stream_type, $stream, $($stream_doc)+) }, self.$stream.value());)*
-                $(put(const { &$crate::record!(@column $row_type, $row, $($row_doc)+) }, self.$row.value());)+
-                $(put(const { &$crate::record!(@column $type, $field, $($doc)+) }, self.$field.value());)+
+                $(put(const { &$crate::row::record!(@column $stream_type, $stream, $($stream_doc)+) }, self.$stream.value());)*
+                $(put(const { &$crate::row::record!(@column $row_type, $row, $($row_doc)+) }, self.$row.value());)+
+                $(put(const { &$crate::row::record!(@column $type, $field, $($doc)+) }, self.$field.value());)+
             }
 
             fn read<C: $crate::row::Cells>(cells: &mut C) -> Result<Self, C::Error> {
@@ -196,16 +204,17 @@ macro_rules! record {
                 Ok(Self {
                     $($stream: <$stream_type>::read(
                         cells,
-                        const { &$crate::record!(@column $stream_type, $stream, $($stream_doc)+) },
+                        const { &$crate::row::record!(@column $stream_type, $stream, $($stream_doc)+) },
                     )?,)*
                     $($row: <$row_type>::read(
                         cells,
-                        const { &$crate::record!(@column $row_type, $row, $($row_doc)+) },
+                        const { &$crate::row::record!(@column $row_type, $row, $($row_doc)+) },
                     )?,)+
                     $($field: <$type>::read(
                         cells,
-                        const { &$crate::record!(@column $type, $field, $($doc)+) },
+                        const { &$crate::row::record!(@column $type, $field, $($doc)+) },
                     )?,)+
+                    arrival: $crate::row::Arrival::default(),
                 })
             }
 
@@ -221,6 +230,14 @@ macro_rules! record {
             fn set_time(&mut self, time: $crate::TimeMs) {
                 self.time = time;
             }
+
+            fn arrival(&self) -> $crate::row::Arrival {
+                self.arrival
+            }
+
+            fn set_arrival(&mut self, arrival: $crate::row::Arrival) {
+                self.arrival = arrival;
+            }
         }
     };
     (@column $type:ty, $name:ident, $($doc:literal)+) => {
@@ -229,3 +246,4 @@ macro_rules! record {
     (@version) => { None };
     (@version $version:literal) => { Some($version) };
 }
+pub(crate) use record;

@@ -1,6 +1,7 @@
 //! What only rows have: a side, bytes in hexadecimal, a level of a book.
 
 use std::fmt;
+use std::num::NonZeroI64;
 
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +58,30 @@ impl<const N: usize> HexBytes<N> {
             *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
         }
         Some(Self(out))
+    }
+}
+
+/// When a row was received, and where it stands among the rows of its stream and time: what is known of it at that moment only.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct Arrival {
+    /// When the last byte of its frame was read: nanoseconds, UTC, of the wall clock as corrected by the exchange's own times.
+    /// None where the row was not new then: a backfill, an import, a poll, what a new subscription begins with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<NonZeroI64>,
+    /// Its place among the rows of its stream and time, as the exchange sent them: from 0 on, and from 1,000,000 on in a
+    /// block in which a subscription began. None where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u32>,
+}
+
+impl Arrival {
+    /// Of a row that is the only one of its stream (or of its coin) and time.
+    pub const ALONE: Self = Self { received: None, seq: Some(0) };
+
+    /// Whether nothing is known.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::default()
     }
 }
 

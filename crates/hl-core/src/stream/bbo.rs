@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Borders, Conflation, History, Kind, KindSpec, Record, StreamKey};
 use crate::exchange_time::Voice;
-use crate::record;
-use crate::row::{Level, Row, RowKey};
+use crate::row::{Level, Row, RowKey, record};
 use crate::{Coin, TimeMs};
 
 record! {

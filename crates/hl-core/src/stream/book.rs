@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Borders, Conflation, History, Kind, KindSpec, Record, StreamKey};
 use crate::exchange_time::Voice;
-use crate::record;
-use crate::row::{Cell, Cells, Column, Holds, Level, Row, RowKey, Value, words};
+use crate::row::{Cell, Cells, Column, Holds, Level, Row, RowKey, Value, record, words};
 use crate::{Coin, TimeMs};
 
 /// Which of the book subscriptions.

@@ -4,8 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Borders, Conflation, History, Kind, KindSpec, Record, StreamKey};
-use crate::record;
-use crate::row::{Row, RowKey};
+use crate::row::{Row, RowKey, record};
 use crate::{Coin, Decimal, TimeMs};
 
 record! {

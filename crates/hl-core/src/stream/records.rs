@@ -1,11 +1,13 @@
 //! Records of any kind: what every record can do, a list of those of one kind, and the two macros by which code that is the
 //! same for every kind runs for the type of one.
 
+use std::num::NonZeroI64;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Bbo, Book, Candle, Conflation, Context, Funding, Mid, StreamKey, Trade};
 use crate::TimeMs;
-use crate::row::{Row, RowKey};
+use crate::row::{Arrival, Row, RowKey};
 
 /// A record of some kind.
 pub trait Record: Row + Listed + Clone + PartialEq + Serialize {
@@ -35,6 +37,7 @@ pub trait Record: Row + Listed + Clone + PartialEq + Serialize {
     fn same_values(&self, other: &Self) -> bool {
         let mut one = self.clone();
         one.set_time(other.time());
+        one.set_arrival(other.arrival());
         one == *other
     }
 
@@ -206,6 +209,18 @@ impl Records {
         for_records!(self, r => r.iter().map(Record::row_key).collect())
     }
 
+    /// When each was received, and its place among the rows of its time.
+    #[must_use]
+    pub fn arrivals(&self) -> Vec<Arrival> {
+        for_records!(self, r => r.iter().map(|x| x.arrival).collect())
+    }
+
+    /// The time of the last, in order of arrival, and when it was received, where that is known.
+    #[must_use]
+    pub fn newest_received(&self) -> Option<(TimeMs, NonZeroI64)> {
+        for_records!(self, r => r.last().and_then(|x| Some((x.time, x.arrival.received?))))
+    }
+
     /// The records at these positions, in this order. A position beyond the end is left out.
     #[must_use]
     pub fn pick(&self, positions: &[usize]) -> Self {
@@ -215,12 +230,12 @@ impl Records {
         for_records!(self, r => pick(r, positions))
     }
 
-    /// Whether the record at `at` says the same as the one at `theirs` in `other`.
+    /// Whether the record at `at` says the same as the one at `theirs` in `other`, whenever each was received.
     #[must_use]
     pub fn same(&self, at: usize, other: &Self, theirs: usize) -> bool {
         fn same<T: Record>(records: &[T], at: usize, other: &Records, theirs: usize) -> bool {
             let other = T::of(other).and_then(|other| other.get(theirs));
-            matches!((records.get(at), other), (Some(a), Some(b)) if a == b)
+            matches!((records.get(at), other), (Some(a), Some(b)) if a.time() == b.time() && a.same_values(b))
         }
         for_records!(self, r => same(r, at, other, theirs))
     }

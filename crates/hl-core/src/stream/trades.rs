@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Borders, Conflation, History, Kind, KindSpec, Record, StreamKey};
 use crate::exchange_time::Voice;
-use crate::record;
-use crate::row::{Address, Hash, Row, RowKey, Side};
+use crate::row::{Address, Hash, Row, RowKey, Side, record};
 use crate::{Coin, Decimal, TimeMs};
 
 record! {

@@ -149,6 +149,7 @@ fn newer_than(dropped: Option<TimeMs>) -> impl Fn(Content) -> Option<Vec<Trade>>
 mod tests {
     use super::*;
     use crate::record::{Book, Level};
+    use crate::row::Arrival;
     use crate::stream::BookVariant;
     use crate::timeline::tests::records::trade;
     use crate::{Coin, Decimal, Records};
@@ -205,6 +206,7 @@ mod tests {
             time: TimeMs(time),
             bids: std::iter::repeat_n(level, 100).collect(),
             asks: std::iter::repeat_n(level, 100).collect(),
+            arrival: Arrival::default(),
         };
         let mut ring = Ring::new(RunId::first(1));
         let mut dropped = 0;

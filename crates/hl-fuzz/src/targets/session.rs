@@ -159,7 +159,7 @@ impl World {
             _ if self.socket == Socket::Open => {
                 let frame = self.frame(u)?;
                 let mut out = Vec::new();
-                self.session.frame(self.now, self.exchange(), frame, &mut out);
+                self.session.frame(self.now, self.exchange(), (frame, None), &mut out);
                 self.obey(out);
             }
             _ => {}

@@ -15,7 +15,7 @@ use hl_core::message::Subscription;
 use hl_core::seam::{BoxFuture, BoxListener, BoxStream, Clock, Net as _, Seed};
 use hl_core::selector::{Guard, Selector, Timing};
 use hl_core::source::{Content, DataSource as _, Offer, Role, Sink, Ticket};
-use hl_core::{Lane, RunId, StreamKey, TimeMs, Token};
+use hl_core::{Lane, RunId, StreamKey, Token};
 use hl_runtime::MemoryNet;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
@@ -38,8 +38,8 @@ const LONGEST_REQUEST: usize = 4 << 10;
 struct Standing;
 
 impl Clock for Standing {
-    fn now(&self) -> TimeMs {
-        TimeMs(1_790_000_000_000)
+    fn nanos(&self) -> i64 {
+        1_790_000_000_000_000_000
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use hl_core::record::{Book, Candle, HexBytes, Level, Mid, Record as _, Side, Trade};
+use hl_core::row::Arrival;
 use hl_core::stream::BookVariant;
 use hl_core::{Coin, Decimal, Interval, Records, StreamKey, TimeMs};
 use mongodb::bson::{Bson, Document};
@@ -131,6 +132,7 @@ impl Sift {
             close: either("c", "close")?,
             volume: either("v", "volume")?,
             trades: read.count(if read.has("n") { "n" } else { "trades" })?,
+            arrival: Arrival::ALONE,
         };
         let is_right = candle.low <= candle.open.min(candle.close)
             && candle.open.max(candle.close) <= candle.high
@@ -169,6 +171,7 @@ impl Sift {
             time,
             bids: bids.into(),
             asks: asks.into(),
+            arrival: Arrival::ALONE,
         };
         let (bids, asks) = (read.levels("bids")?, read.levels("asks")?);
         // With one side there is no telling whether it is that side.
@@ -209,6 +212,7 @@ impl Sift {
             // It kept no users.
             buyer: HexBytes([0; 20]),
             seller: HexBytes([0; 20]),
+            arrival: Arrival::default(),
         };
         let stream = StreamKey::Trades(trade.coin);
         self.keep_once(stream, (Some(trade.coin), trade.tid), Records::Trades(vec![trade]));
@@ -217,7 +221,7 @@ impl Sift {
 
     fn mid(&mut self, read: Read<'_>, time: TimeMs) -> Sound<()> {
         let coin = Coin::new(read.text("coin")?).map_err(|_| Wrong::Malformed)?;
-        let mid = Mid { coin, time, px: read.positive("price")? };
+        let mid = Mid { coin, time, px: read.positive("price")?, arrival: Arrival::ALONE };
         self.keep_once(StreamKey::Mids, (Some(coin), 0), Records::Mids(vec![mid]));
         Ok(())
     }

@@ -3,10 +3,12 @@
 mod decimal;
 mod fields;
 
+use std::num::NonZeroI64;
+
 use hl_core::archive::{Provenance, RowKey, StoredRows};
 use hl_core::ledger::Span;
 use hl_core::record::{Candle, Level, Record};
-use hl_core::row::{Cells, Column, Holds, Row as _, Table, Value};
+use hl_core::row::{Arrival, Cells, Column, Holds, Row as _, Table, Value};
 use hl_core::stream::Conflation;
 use hl_core::{Decimal, Epoch, Origin, Records, StreamKey, TimeMs, for_kind, for_records};
 use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
@@ -29,9 +31,11 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    fn put(self, fields: &mut impl Fields) {
+    fn put(self, arrival: Arrival, fields: &mut impl Fields) {
         fields.put("source", Value::Text(self.origin.as_str()));
         fields.put("epoch", Value::Int(self.epoch.to_i64()));
+        fields.put("received", arrival.received.map_or(Value::Null, |ns| Value::Int(ns.get())));
+        fields.put("seq", arrival.seq.map_or(Value::Null, Value::Count));
     }
 }
 
@@ -56,7 +60,7 @@ pub(crate) fn documents(
 
 fn document<F: Fields>(row: &impl Record, stamp: Stamp) -> F {
     let mut document = unstamped(row);
-    stamp.put(&mut document);
+    stamp.put(row.arrival(), &mut document);
     document
 }
 
@@ -181,7 +185,7 @@ fn whole<T: Record>(row: &T, from: Provenance, is_final: bool) -> Document {
     if T::TABLE.version.is_some() {
         document.insert("final", is_final);
     }
-    Stamp { origin: from.origin, epoch: from.epoch }.put(&mut document);
+    Stamp { origin: from.origin, epoch: from.epoch }.put(row.arrival(), &mut document);
     document
 }
 
@@ -214,7 +218,10 @@ pub(crate) fn read(stream: StreamKey, documents: &[Document]) -> Result<StoredRo
 
 fn one<T: Record>(document: &Document) -> Result<(T, Provenance), MongoError> {
     let fields = Read::of(T::TABLE.name, document);
-    let row = T::read(&mut Stored { key: fields.inner(ID)?, fields, left: T::TABLE.key })?;
+    let mut row = T::read(&mut Stored { key: fields.inner(ID)?, fields, left: T::TABLE.key })?;
+    let received = fields.int_or_null("received")?.and_then(NonZeroI64::new);
+    let seq = fields.int_or_null("seq")?.map(u32::try_from).transpose();
+    row.set_arrival(Arrival { received, seq: seq.map_err(|_| fields.wrong("seq"))? });
     Ok((row, Provenance { origin: fields.word("source", Origin::parse)?, epoch: fields.epoch("epoch")? }))
 }
 
@@ -224,8 +231,9 @@ pub(crate) fn removal(rows: &StoredRows) -> Vec<Document> {
     fn each<T: Record>(rows: &[T], provenance: &[Provenance]) -> Vec<Document> {
         let exactly = |(row, from): (&T, &Provenance)| {
             let mut filter = whole(row, *from, true);
-            for column in T::TABLE.columns.iter().filter(|column| column.nullable) {
-                filter.entry(column.name.to_owned()).or_insert_with(|| doc! { "$exists": false }.into());
+            let nullable = T::TABLE.columns.iter().filter(|column| column.nullable);
+            for name in nullable.map(|column| column.name).chain(["received", "seq"]) {
+                filter.entry(name.to_owned()).or_insert_with(|| doc! { "$exists": false }.into());
             }
             filter
         };
@@ -240,6 +248,7 @@ pub(crate) fn validator(table: &Table) -> Document {
     fields
         .extend(table.values().iter().map(|column| (column.name, bson_type(column.holds), !column.nullable)));
     fields.extend(table.version.map(|_| ("final", "bool", true)));
+    fields.extend([("received", "long", false), ("seq", "long", false)]);
     let required: Vec<_> = fields.iter().filter(|(.., always)| *always).map(|(name, ..)| *name).collect();
     let property =
         |(name, kind, _): &(&str, &str, bool)| ((*name).to_owned(), doc! { "bsonType": *kind }.into());

@@ -1,4 +1,5 @@
 use hl_core::record::{Bbo, Book, Context, Funding, HexBytes, Mid, Side, Trade};
+use hl_core::row::Arrival;
 use hl_core::stream::BookVariant;
 use hl_core::{Coin, Interval, Token};
 
@@ -26,6 +27,7 @@ fn bar(trades: u64, close: &str) -> Candle {
         close: decimal(close),
         volume: decimal("7.50"),
         trades,
+        arrival: Arrival::default(),
     }
 }
 
@@ -47,6 +49,7 @@ fn every_kind() -> Vec<(StreamKey, Records)> {
         hash: HexBytes([7; 32]),
         buyer: HexBytes([0xab; 20]),
         seller: HexBytes([0xcd; 20]),
+        arrival: Arrival::default(),
     };
     let full = Book {
         coin,
@@ -54,6 +57,7 @@ fn every_kind() -> Vec<(StreamKey, Records)> {
         time: TimeMs::MIN,
         bids: [level("66410.0", "1.99792", u32::MAX), level("66409.0", "3", 1)].into(),
         asks: [level("66411.0", "0.10", 2)].into(),
+        arrival: Arrival::default(),
     };
     let empty = Book { time: TimeMs(2), bids: [].into(), asks: [].into(), ..full.clone() };
     let bid = Some(level("1.10", "2.0", 3));
@@ -71,18 +75,25 @@ fn every_kind() -> Vec<(StreamKey, Records)> {
         day_base_vlm: Decimal::MIN,
         impact_bid: None,
         impact_ask: Some(decimal("2")),
+        arrival: Arrival::default(),
     };
-    let mid = Mid { coin, time: TimeMs(1), px: decimal("1.50") };
-    let funding = Funding { coin, time: TimeMs(59), rate: decimal("0.0000125"), premium: Decimal::ZERO };
+    let mid = Mid { coin, time: TimeMs(1), px: decimal("1.50"), arrival: Arrival::default() };
+    let funding = Funding {
+        coin,
+        time: TimeMs(59),
+        rate: decimal("0.0000125"),
+        premium: Decimal::ZERO,
+        arrival: Arrival::default(),
+    };
     vec![
         (StreamKey::Trades(coin), Records::Trades(vec![trade])),
         (StreamKey::Book(coin, BookVariant::Fast), Records::Books(vec![full, empty])),
         (
             StreamKey::Bbo(coin),
             Records::Bbos(vec![
-                Bbo { coin, time: TimeMs(1), bid, ask: None },
-                Bbo { coin, time: TimeMs(2), bid: None, ask: bid },
-                Bbo { coin, time: TimeMs(3), bid, ask: bid },
+                Bbo { coin, time: TimeMs(1), bid, ask: None, arrival: Arrival::default() },
+                Bbo { coin, time: TimeMs(2), bid: None, ask: bid, arrival: Arrival::default() },
+                Bbo { coin, time: TimeMs(3), bid, ask: bid, arrival: Arrival::default() },
             ]),
         ),
         (StreamKey::Mids, Records::Mids(vec![Mid { coin: Coin::new("BTC").unwrap(), ..mid }, mid])),

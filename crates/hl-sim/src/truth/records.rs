@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use hl_core::record::{Address, Bbo, Book, Candle, Context, Funding, Level, Mid, Trade};
+use hl_core::row::Arrival;
 use hl_core::stream::BookVariant;
 use hl_core::{Coin, Decimal, Interval, TimeMs};
 
@@ -85,6 +86,7 @@ pub(crate) fn trades(exchange: &Exchange, market: &Market, from: i64, to: i64) -
             hash: t.hash(),
             buyer: exchange.address(t.buyer.trader),
             seller: exchange.address(t.seller.trader),
+            arrival: Arrival::default(),
         })
         .collect()
 }
@@ -104,6 +106,7 @@ pub(crate) fn candles(market: &mut Market, interval: Interval, now: i64, from: i
             close: market.px(b.c).decimal(),
             volume: market.sz(b.v).decimal(),
             trades: b.n.into(),
+            arrival: Arrival::ALONE,
         })
         .collect()
 }
@@ -115,6 +118,7 @@ pub(crate) fn funding(market: &Market, now: i64, from: i64, to: i64) -> Vec<Fund
         time: TimeMs(r.time),
         rate: Num::new(r.rate, RATE_DECIMALS).decimal(),
         premium: Num::new(r.premium, RATE_DECIMALS).decimal(),
+        arrival: Arrival::ALONE,
     })
     .collect()
 }
@@ -128,7 +132,14 @@ pub(crate) fn books(market: &Market, from: i64, to: i64) -> Vec<Book> {
         .iter()
         .map(|(time, packed)| {
             let [bids, asks] = packed.levels().map(|side| side.iter().map(|l| level(market, l)).collect());
-            Book { coin: market.spec.coin, variant: BookVariant::Default, time: TimeMs(*time), bids, asks }
+            Book {
+                coin: market.spec.coin,
+                variant: BookVariant::Default,
+                time: TimeMs(*time),
+                bids,
+                asks,
+                arrival: Arrival::ALONE,
+            }
         })
         .collect()
 }
@@ -137,7 +148,13 @@ pub(crate) fn bbos(market: &Market, from: i64, to: i64) -> Vec<Bbo> {
     let side = |l: &Option<book::Level>| l.as_ref().map(|l| level(market, l));
     states(market, &market.bbos, from, to, |b| b.time)
         .iter()
-        .map(|b| Bbo { coin: market.spec.coin, time: TimeMs(b.time), bid: side(&b.bid), ask: side(&b.ask) })
+        .map(|b| Bbo {
+            coin: market.spec.coin,
+            time: TimeMs(b.time),
+            bid: side(&b.bid),
+            ask: side(&b.ask),
+            arrival: Arrival::ALONE,
+        })
         .collect()
 }
 
@@ -148,6 +165,7 @@ pub(crate) fn mids(market: &Market, from: i64, to: i64) -> Vec<Mid> {
             coin: market.spec.coin,
             time: TimeMs(*time),
             px: market.half_px(*half).decimal(),
+            arrival: Arrival::ALONE,
         })
         .collect()
 }
@@ -170,6 +188,7 @@ pub(crate) fn contexts(market: &Market, from: i64, to: i64) -> Vec<Context> {
             day_base_vlm: market.sz(c.day_v).decimal(),
             impact_bid: c.impact.filter(|_| perp).map(|i| market.px(i[0]).decimal()),
             impact_ask: c.impact.filter(|_| perp).map(|i| market.px(i[1]).decimal()),
+            arrival: Arrival::ALONE,
         })
         .collect()
 }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use hl_core::ledger::{Batch, Cause, Change, GapState};
 use hl_core::record::Mid;
+use hl_core::row::Arrival;
 use hl_core::stream::History;
 use hl_core::{Decimal, Records, StreamKey, TimeMs};
 
@@ -280,7 +281,7 @@ pub fn a_gap_that_nothing_can_fill_is_never_open(new: New<'_>) {
         let mids = StreamKey::Mids;
         let claim = epoch(store.token(), 1);
         assert_eq!(store.claim_gaps(mids, span(10, 20), claim).await.unwrap(), [], "nothing to ask for");
-        let mid = Mid { coin: coin("BTC"), time: TimeMs(15), px: Decimal::ONE };
+        let mid = Mid { coin: coin("BTC"), time: TimeMs(15), px: Decimal::ONE, arrival: Arrival::default() };
         let ring = filled(claim, span(10, 20), Records::Mids(vec![mid]));
         assert_eq!(commit(&store, store.token(), mids, vec![ring]).await.unwrap().inserted, 1);
         assert_eq!(states(mids).await, [(span(10, 20), GapState::Backfilled)]);

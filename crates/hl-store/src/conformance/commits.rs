@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use hl_core::ledger::{Batch, Cause, Change, GapState};
 use hl_core::record::{Book, Funding, Side, Trade};
+use hl_core::row::Arrival;
 use hl_core::store::StoreError;
 use hl_core::stream::BookVariant;
 use hl_core::{Origin, Records, StreamKey, TimeMs};
@@ -137,6 +138,7 @@ pub fn rows_of_another_stream_are_refused(new: New<'_>) {
             time: TimeMs(1),
             bids: [].into(),
             asks: [].into(),
+            arrival: Arrival::default(),
         };
         let five = bar("BTC", 0, 1, 1);
         let five = hl_core::record::Candle { interval: hl_core::Interval::M5, ..five };

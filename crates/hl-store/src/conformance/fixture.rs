@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hl_core::ledger::{Ack, Batch, Change, Span};
 use hl_core::record::{Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid, Side, Trade};
+use hl_core::row::Arrival;
 use hl_core::store::{Store, StoreError};
 use hl_core::stream::BookVariant;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs, Token};
@@ -47,6 +48,7 @@ pub(super) fn trade(name: &str, time: i64, tid: u64) -> Trade {
         hash: HexBytes([7; 32]),
         buyer: HexBytes([0xab; 20]),
         seller: HexBytes([0xcd; 20]),
+        arrival: Arrival::default(),
     }
 }
 
@@ -61,11 +63,18 @@ pub(super) fn bar(name: &str, time: i64, trades: u64, close: i64) -> Candle {
         close: Decimal::from(close),
         volume: Decimal::from(trades),
         trades,
+        arrival: Arrival::default(),
     }
 }
 
 pub(super) fn settlement(name: &str, time: i64) -> Funding {
-    Funding { coin: coin(name), time: TimeMs(time), rate: decimal("0.0000125"), premium: Decimal::ZERO }
+    Funding {
+        coin: coin(name),
+        time: TimeMs(time),
+        rate: decimal("0.0000125"),
+        premium: Decimal::ZERO,
+        arrival: Arrival::default(),
+    }
 }
 
 pub(super) fn epoch(token: Token, local: u32) -> Epoch {
@@ -160,6 +169,7 @@ pub(super) fn every_kind() -> (Coin, Vec<(StreamKey, Records)>) {
         day_base_vlm: decimal("5"),
         impact_bid: None,
         impact_ask: Some(decimal("2")),
+        arrival: Arrival::default(),
     };
     let full = Book {
         coin: name,
@@ -167,6 +177,7 @@ pub(super) fn every_kind() -> (Coin, Vec<(StreamKey, Records)>) {
         time: TimeMs(1),
         bids: [level("66410.0", "1.99792", 6), level("66409.0", "3", 1)].into(),
         asks: [level("66411.0", "0.10", 2)].into(),
+        arrival: Arrival::default(),
     };
     let empty = Book { time: TimeMs(2), bids: [].into(), asks: [].into(), ..full.clone() };
     let bid = Some(level("1.10", "2.0", 3));
@@ -178,17 +189,17 @@ pub(super) fn every_kind() -> (Coin, Vec<(StreamKey, Records)>) {
         (
             StreamKey::Bbo(name),
             Records::Bbos(vec![
-                Bbo { coin: name, time: TimeMs(1), bid, ask: None },
-                Bbo { coin: name, time: TimeMs(2), bid: None, ask: bid },
-                Bbo { coin: name, time: TimeMs(3), bid, ask: bid },
+                Bbo { coin: name, time: TimeMs(1), bid, ask: None, arrival: Arrival::default() },
+                Bbo { coin: name, time: TimeMs(2), bid: None, ask: bid, arrival: Arrival::default() },
+                Bbo { coin: name, time: TimeMs(3), bid, ask: bid, arrival: Arrival::default() },
             ]),
         ),
         (StreamKey::Candle(name, Interval::M1), Records::Candles(vec![bar])),
         (
             StreamKey::Mids,
             Records::Mids(vec![
-                Mid { coin: coin("BTC"), time: TimeMs(1), px: decimal("1.50") },
-                Mid { coin: name, time: TimeMs(1), px: decimal("7") },
+                Mid { coin: coin("BTC"), time: TimeMs(1), px: decimal("1.50"), arrival: Arrival::default() },
+                Mid { coin: name, time: TimeMs(1), px: decimal("7"), arrival: Arrival::default() },
             ]),
         ),
         (StreamKey::Context(name), Records::Contexts(vec![context])),

@@ -1,6 +1,7 @@
 use hl_core::ledger::{Cause, Change, Span};
 use hl_core::past::{FUNDING_MS, HOURLY_SINCE};
 use hl_core::record::Book;
+use hl_core::row::Arrival;
 use hl_core::stream::BookVariant;
 use hl_core::thinning::{BOOKS_NOTE, ThinnedBooks};
 use hl_core::{Records, StreamKey, TimeMs};
@@ -75,6 +76,7 @@ pub fn covered_time_has_the_rhythm_of_its_kind(new: New<'_>) {
             time: TimeMs(time),
             bids: [].into(),
             asks: [].into(),
+            arrival: Arrival::default(),
         };
         let books = |times: &[i64]| Records::Books(times.iter().map(|time| at(*time)).collect());
         let minutes = [0, MINUTE, 2 * MINUTE, 9 * MINUTE];

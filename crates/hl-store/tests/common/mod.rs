@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use hl_core::ledger::{Batch, Change, Span};
 use hl_core::record::{Candle, HexBytes, Side, Trade};
+use hl_core::row::Arrival;
 use hl_core::store::{Store as _, StoreError};
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs, Token};
 use hl_runtime::SystemClock;
@@ -55,6 +56,7 @@ pub(crate) fn trade(time: i64, tid: u64) -> Trade {
         hash: HexBytes([1; 32]),
         buyer: HexBytes([2; 20]),
         seller: HexBytes([3; 20]),
+        arrival: Arrival::default(),
     }
 }
 
@@ -71,6 +73,7 @@ pub(crate) fn bar(interval: Interval, time: i64, n: u64) -> Candle {
         close: px,
         volume: Decimal::new(5, 1) * Decimal::from(n),
         trades: n,
+        arrival: Arrival::default(),
     }
 }
 

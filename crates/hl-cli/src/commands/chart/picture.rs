@@ -149,6 +149,7 @@ pub(super) fn number(decimal: Decimal) -> f64 {
 pub(super) mod tests {
     use hl_core::StreamKey;
     use hl_core::ledger::{Cause, GapState};
+    use hl_core::row::Arrival;
 
     use super::*;
 
@@ -175,6 +176,7 @@ pub(super) mod tests {
                 close,
                 volume: Decimal::from(n % 7 + 1),
                 trades: 5,
+                arrival: Arrival::default(),
             }
         };
         let gap = GapRow {

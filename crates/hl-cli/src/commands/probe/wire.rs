@@ -35,7 +35,13 @@ pub(super) enum Heard {
 impl<'a> Wire<'a> {
     pub(super) async fn open(subject: &'a Subject, notes: &'a Notes, purpose: &str) -> Look<Self> {
         let ws = subject.ws.clone();
-        let opening = Connection::open(subject.net.clone(), ws.endpoint, ws.path, subject.seed.rng(purpose));
+        let opening = Connection::open(
+            subject.net.clone(),
+            ws.endpoint,
+            ws.path,
+            subject.mono().clone(),
+            subject.seed.rng(purpose),
+        );
         let connection = match timeout(CONNECT_LIMIT, opening).await {
             Ok(opened) => opened.map_err(|error| error.to_string())?,
             Err(_) => return Err(format!("no connection within {CONNECT_LIMIT:?}")),
@@ -61,7 +67,7 @@ impl<'a> Wire<'a> {
             let mut bytes = match timeout_at(until, self.connection.next()).await {
                 Err(_) => return Heard::Nothing,
                 Ok(Incoming::Closed(end)) => return Heard::Ended(end),
-                Ok(Incoming::Text(bytes)) => bytes,
+                Ok(Incoming::Text { text, .. }) => text,
                 Ok(Incoming::Ping(payload)) => match self.connection.send_pong(payload).await {
                     Ok(()) => continue,
                     Err(error) => return Heard::Ended(End { goodbye: false, words: error.to_string() }),

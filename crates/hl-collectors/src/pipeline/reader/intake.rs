@@ -131,7 +131,11 @@ impl Pipeline {
         {
             line.look_at_clock(&offer.content, now, self.meters.received(offer.stream), &mut changes);
         }
+        let late_ms = late_ms(&offer);
         let tally = line.offer(offer.ticket, offer.content, &self.reconciler, &mut changes);
+        if let Some(late_ms) = late_ms.filter(|_| tally.admitted > 0) {
+            self.meters.delayed(offer.stream, self.mono.now(), late_ms);
+        }
         let reached = (line.edge(), line.relived_from());
         self.meter(offer.stream, reached, tally);
         if matches!(offer.ticket, Ticket::Run(_)) && tally.late > 0 {
@@ -305,6 +309,14 @@ fn answered(line: &Timeline, offer: &Offer) -> Option<(Epoch, Option<Cause>)> {
         }
         _ => None,
     }
+}
+
+/// How late the newest record of a frame was received, ms, of a kind whose records bear the time of their sending.
+fn late_ms(offer: &Offer) -> Option<i64> {
+    let Content::Frame(records) = &offer.content else { return None };
+    offer.stream.spec().voice?;
+    let (time, received) = records.newest_received()?;
+    Some(received.get() / 1_000_000 - time.0)
 }
 
 /// Trades that a standby brings: its run and their keys.

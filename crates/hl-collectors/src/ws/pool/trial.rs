@@ -71,7 +71,7 @@ impl WsPool {
                 }
                 incoming = next(link.as_mut()) => match incoming {
                     // What cannot be read answers nothing.
-                    Incoming::Text(mut text) => if let Ok(frame) = decode::frame(&mut text, self.mono.exchange()) {
+                    Incoming::Text { mut text, .. } => if let Ok(frame) = decode::frame(&mut text, self.mono.exchange()) {
                         lock(&self.trials).frame(self.mono.now(), &frame, &mut acts);
                     },
                     Incoming::Ping(payload) => {

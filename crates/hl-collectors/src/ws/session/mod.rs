@@ -5,11 +5,13 @@
 //! set is made again, paced. A slot has one socket at most, by type: only [`Action::Connect`] opens one, and it is
 //! given out in one state.
 
+mod order;
 mod pings;
 mod refusals;
 mod subs;
 
 use std::collections::VecDeque;
+use std::num::NonZeroI64;
 
 use hl_core::decode::Frame;
 use hl_core::ledger::Cause;
@@ -18,6 +20,7 @@ use hl_core::selector::{Event, Mono};
 use hl_core::source::{Content, Offer, Ticket};
 use hl_core::{Kind, Lane, Records, RunId, StreamKey, TimeMs};
 
+use self::order::Order;
 use self::pings::{Beat, Pings};
 pub use self::refusals::Death;
 pub(super) use self::refusals::{BLAME_MS, names};
@@ -352,8 +355,14 @@ impl Session {
         }
     }
 
-    /// A frame came in.
-    pub fn frame(&mut self, now: Mono, exchange: TimeMs, frame: Frame, out: &mut Vec<Action>) {
+    /// A frame came in, of which the last byte was read at `received` (ns, UTC).
+    pub fn frame(
+        &mut self,
+        now: Mono,
+        exchange: TimeMs,
+        (frame, received): (Frame, Option<NonZeroI64>),
+        out: &mut Vec<Action>,
+    ) {
         self.heard(now);
         let seen = match &mut self.link {
             Link::Up { pings, .. } if matches!(frame, Frame::Pong) => pings.pong(),
@@ -376,11 +385,11 @@ impl Session {
             Frame::Error(words) => self.refused(now, exchange, &words, out),
             Frame::Unknown { .. } => self.counters.unknown += 1,
             Frame::Message(_) => self.counters.unrouted += 1,
-            Frame::SomeTrades(trades) => self.some_trades(now, exchange, trades, out),
+            Frame::SomeTrades(trades) => self.some_trades(now, exchange, (trades, received), out),
             // Other dexes' mids are not asked for.
             Frame::SomeMids { dex: Some(_), .. } => self.counters.unrouted += 1,
             Frame::SomeMids { dex: None, mids, .. } => {
-                self.data(now, StreamKey::Mids, Records::Mids(mids), out);
+                self.data(now, StreamKey::Mids, Records::Mids(mids), received, out);
             }
             Frame::Data(stream, records) => {
                 if stream.kind() == Kind::Bbo {
@@ -388,7 +397,7 @@ impl Session {
                     let newest = records.ends().map(|(_, last)| last).filter(|time| *time <= exchange);
                     self.newest_bbo = self.newest_bbo.max(newest);
                 }
-                self.data(now, stream, records, out);
+                self.data(now, stream, records, received, out);
             }
         }
         if let Some(sent) = seen {
@@ -396,7 +405,14 @@ impl Session {
         }
     }
 
-    fn data(&mut self, now: Mono, stream: StreamKey, records: Records, out: &mut Vec<Action>) {
+    fn data(
+        &mut self,
+        now: Mono,
+        stream: StreamKey,
+        mut records: Records,
+        received: Option<NonZeroI64>,
+        out: &mut Vec<Action>,
+    ) {
         let mut may_be_stale = false;
         if let Link::Up { data, pings, .. } = &mut self.link {
             *data = Some(now);
@@ -420,6 +436,8 @@ impl Session {
             if let Some(before) = before {
                 sub.rhythm.frame_after(now - before);
             }
+            // What a subscription begins with was there before it.
+            sub.order.stamp(&mut records, received.filter(|_| before.is_some()));
             before.is_none()
         });
         self.counters.frames += 1;
@@ -435,6 +453,7 @@ impl Session {
         let run = self.subs.change(stream, |sub| {
             let run = RunId { lane: sub.lane, number };
             sub.state = State::Live { run, at: now, last: None, asked: now };
+            sub.order = Order::default();
             run
         });
         out.extend(run.map(|run| offer(stream, run, Content::Started { at: exchange })));

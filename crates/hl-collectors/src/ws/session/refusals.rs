@@ -2,6 +2,7 @@
 //! read. Which subscriptions may be to blame: which of them is, a trial finds out ([`trials`](crate::ws::trials)).
 
 use std::collections::BTreeSet;
+use std::num::NonZeroI64;
 
 use hl_core::decode::{DecodeError, Frame, Part, Rows};
 use hl_core::ledger::Cause;
@@ -136,15 +137,17 @@ impl Session {
         &mut self,
         now: Mono,
         exchange: TimeMs,
-        trades: Rows<Trade>,
+        (trades, received): (Rows<Trade>, Option<NonZeroI64>),
         out: &mut Vec<Action>,
     ) {
         let Some(coin) = trades.rows.first().map(|trade| trade.coin) else { return };
         let stream = StreamKey::Trades(coin);
         self.counters.unreadable += trades.unreadable();
+        // All of the first frame was there before, also behind what cannot be read.
+        let received = received.filter(|_| self.subs.get(stream).is_some_and(Sub::has_data));
         for part in trades.into_parts() {
             match part {
-                Part::Rows(trades) => self.data(now, stream, Records::Trades(trades), out),
+                Part::Rows(trades) => self.data(now, stream, Records::Trades(trades), received, out),
                 Part::Hole(_) => {
                     let run = self.subs.get(stream).and_then(Sub::run);
                     out.extend(run.map(|run| offer(stream, run, Content::Broken { at: exchange })));
@@ -160,7 +163,7 @@ impl Session {
             // As good as an acknowledgement.
             if let Ok(echo) = serde_json::from_str(echo) {
                 let frame = Frame::Ack { method: Method::Subscribe, subscription: echo };
-                self.frame(now, exchange, frame, out);
+                self.frame(now, exchange, (frame, None), out);
             }
             return;
         }

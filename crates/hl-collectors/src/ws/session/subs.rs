@@ -11,6 +11,7 @@ use hl_core::message::Subscription;
 use hl_core::selector::{Event, Mono};
 use hl_core::{Lane, RunId, StreamKey};
 
+use super::order::Order;
 use super::refusals::Renewals;
 use super::{ACK_LIMIT_MS, Action, FIRST_DATA_LIMIT_MS, Hold};
 use crate::ws::rhythm::Rhythm;
@@ -36,6 +37,7 @@ pub(super) struct Sub {
     pub(super) subscription: Subscription,
     pub(super) state: State,
     pub(super) rhythm: Rhythm,
+    pub(super) order: Order,
     /// Whether it may be sent.
     pub(super) hold: Hold,
     /// How long to wait for first data before subscribing anew.
@@ -67,6 +69,7 @@ impl Sub {
             subscription,
             state: State::Due,
             rhythm: Rhythm::new(spec.first_silence_ms, spec.longest_silence_ms),
+            order: Order::default(),
             hold: Hold::No,
             data_limit: FIRST_DATA_LIMIT_MS,
             unsubscribe: false,
@@ -86,6 +89,11 @@ impl Sub {
             State::Live { run, .. } => Some(run),
             State::Due | State::Later { .. } | State::Sent { .. } => None,
         }
+    }
+
+    /// Whether the run has brought data.
+    pub(super) fn has_data(&self) -> bool {
+        matches!(self.state, State::Live { last: Some(_), .. })
     }
 
     /// When there is something to do for it, where that is not at once.

@@ -9,6 +9,7 @@ use super::meta::{Meta, Outcome, SpotMeta};
 use crate::message::Exact;
 use crate::message::market::{PerpCtx, SpotCtx};
 use crate::record::{Address, Funding};
+use crate::row::Arrival;
 use crate::{Coin, Decimal, TimeMs};
 
 /// The perpetuals of a dex with their contexts, joined by position.
@@ -38,12 +39,12 @@ pub struct FundingRate {
 
 impl From<FundingRate> for Funding {
     fn from(FundingRate { coin, funding_rate: rate, premium, time }: FundingRate) -> Self {
-        Self { coin, time, rate, premium }
+        Self { coin, time, rate, premium, arrival: Arrival::ALONE }
     }
 }
 
 impl From<Funding> for FundingRate {
-    fn from(Funding { coin, time, rate: funding_rate, premium }: Funding) -> Self {
+    fn from(Funding { coin, time, rate: funding_rate, premium, .. }: Funding) -> Self {
         Self { coin, funding_rate, premium, time }
     }
 }

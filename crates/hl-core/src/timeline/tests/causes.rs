@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::record::Book;
+use crate::row::Arrival;
 use crate::stream::BookVariant;
 
 const ASKED: i64 = 60 * MINUTE;
@@ -68,7 +69,14 @@ fn records(stream: StreamKey, minute: i64) -> Records {
     let time = TimeMs(minute * MINUTE);
     match stream {
         StreamKey::Candle(..) => Records::Candles(vec![bar(minute, 1)]),
-        StreamKey::Book(..) => Records::Books(vec![Book { coin: coin(), variant, time, bids, asks }]),
+        StreamKey::Book(..) => Records::Books(vec![Book {
+            coin: coin(),
+            variant,
+            time,
+            bids,
+            asks,
+            arrival: Arrival::default(),
+        }]),
         _ => Records::Trades(vec![trade(time.0, minute.unsigned_abs())]),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::record::{Book, Context, Funding, Mid};
+use crate::row::Arrival;
 use crate::stream::BookVariant;
 
 fn line(stream: StreamKey, edge: Option<i64>) -> Timeline {
@@ -13,7 +14,7 @@ fn offer(line: &mut Timeline, run: u64, content: Content) -> Tally {
 }
 
 fn mid(time: i64, px: i64) -> Mid {
-    Mid { coin: coin(), time: TimeMs(time), px: px.into() }
+    Mid { coin: coin(), time: TimeMs(time), px: px.into(), arrival: Arrival::default() }
 }
 
 /// A record of each kind, at 5 s.
@@ -23,18 +24,30 @@ fn record(kind: Kind, coin: Coin) -> (StreamKey, Records) {
         Kind::Trades => (StreamKey::Trades(coin), Records::Trades(vec![Trade { coin, ..trade(5_000, 1) }])),
         Kind::Book | Kind::BookFast => {
             let variant = if kind == Kind::Book { BookVariant::Default } else { BookVariant::Fast };
-            let book = Book { coin, variant, time, bids: Box::default(), asks: Box::default() };
+            let book = Book {
+                coin,
+                variant,
+                time,
+                bids: Box::default(),
+                asks: Box::default(),
+                arrival: Arrival::default(),
+            };
             (StreamKey::Book(coin, variant), Records::Books(vec![book]))
         }
-        Kind::Bbo => (StreamKey::Bbo(coin), Records::Bbos(vec![Bbo { coin, time, bid: None, ask: None }])),
+        Kind::Bbo => (
+            StreamKey::Bbo(coin),
+            Records::Bbos(vec![Bbo { coin, time, bid: None, ask: None, arrival: Arrival::default() }]),
+        ),
         Kind::Candle => {
             let bar = Candle { coin, ..bar(1, 1) };
             (StreamKey::Candle(coin, Interval::M1), Records::Candles(vec![bar]))
         }
-        Kind::Mids => (StreamKey::Mids, Records::Mids(vec![Mid { coin, time, px: one }])),
+        Kind::Mids => {
+            (StreamKey::Mids, Records::Mids(vec![Mid { coin, time, px: one, arrival: Arrival::default() }]))
+        }
         Kind::Context => (StreamKey::Context(coin), Records::Contexts(vec![context(coin, 5_000, 1)])),
         Kind::Funding => {
-            let funding = Funding { coin, time, rate: one, premium: one };
+            let funding = Funding { coin, time, rate: one, premium: one, arrival: Arrival::default() };
             (StreamKey::Funding(coin), Records::Funding(vec![funding]))
         }
     }
@@ -55,6 +68,7 @@ pub(super) fn context(coin: Coin, time: i64, mark: i64) -> Context {
         day_base_vlm: Decimal::ONE,
         impact_bid: None,
         impact_ask: None,
+        arrival: Arrival::default(),
     }
 }
 

@@ -18,6 +18,7 @@ use proptest::prelude::*;
 use self::records::{MINUTE, bar, coin, trade};
 use super::*;
 use crate::record::{Bbo, Candle, Trade};
+use crate::row::Arrival;
 use crate::store::Recent;
 use crate::stream::Borders;
 use crate::{Coin, Decimal, Interval, Token};
@@ -382,7 +383,13 @@ fn bbo_line(edge: Option<i64>) -> Timeline {
 }
 
 fn bbo(time: i64) -> Content {
-    Content::Frame(Records::Bbos(vec![Bbo { coin: coin(), time: TimeMs(time), bid: None, ask: None }]))
+    Content::Frame(Records::Bbos(vec![Bbo {
+        coin: coin(),
+        time: TimeMs(time),
+        bid: None,
+        ask: None,
+        arrival: Arrival::default(),
+    }]))
 }
 
 #[test]
@@ -400,7 +407,12 @@ fn a_quiet_best_bid_inside_one_subscription_is_no_gap() {
 #[test]
 fn mids_are_stored_on_change_and_stamps_never_go_back() {
     use crate::record::Mid;
-    let mid = |time: i64, px: i64| Mid { coin: coin(), time: TimeMs(time), px: px.into() };
+    let mid = |time: i64, px: i64| Mid {
+        coin: coin(),
+        time: TimeMs(time),
+        px: px.into(),
+        arrival: Arrival::default(),
+    };
     let mut line = Timeline::new(StreamStart {
         stream: StreamKey::Mids,
         edge: Some(TimeMs(9_000)),
@@ -432,7 +444,12 @@ fn mids_are_stored_on_change_and_stamps_never_go_back() {
 fn a_mid_that_came_before_the_time_was_known_bears_no_time_that_is_to_come() {
     use crate::record::Mid;
     let mids = |time: i64| {
-        Content::Frame(Records::Mids(vec![Mid { coin: coin(), time: TimeMs(time), px: time.into() }]))
+        Content::Frame(Records::Mids(vec![Mid {
+            coin: coin(),
+            time: TimeMs(time),
+            px: time.into(),
+            arrival: Arrival::default(),
+        }]))
     };
     let hour = 3_600_000;
     let start = StreamStart { stream: StreamKey::Mids, edge: Some(TimeMs(9_000)), recent: Recent::default() };
@@ -450,8 +467,14 @@ fn a_mid_that_came_before_the_time_was_known_bears_no_time_that_is_to_come() {
 #[test]
 fn a_mid_that_waited_in_a_ring_is_not_stamped_anew() {
     use crate::record::Mid;
-    let mids =
-        |time: i64, px: i64| Records::Mids(vec![Mid { coin: coin(), time: TimeMs(time), px: px.into() }]);
+    let mids = |time: i64, px: i64| {
+        Records::Mids(vec![Mid {
+            coin: coin(),
+            time: TimeMs(time),
+            px: px.into(),
+            arrival: Arrival::default(),
+        }])
+    };
     let mut line = Timeline::new(StreamStart {
         stream: StreamKey::Mids,
         edge: Some(TimeMs(1_000)),

@@ -3,6 +3,7 @@
 use super::records::coin;
 use super::*;
 use crate::record::Mid;
+use crate::row::Arrival;
 use crate::stream::BookVariant;
 
 const HOLE: i64 = Kind::Bbo.spec().hole_ms;
@@ -67,7 +68,12 @@ impl Line {
 type Make = fn(i64) -> Content;
 
 fn mids(time: i64) -> Content {
-    Content::Frame(Records::Mids(vec![Mid { coin: coin(), time: TimeMs(time), px: time.into() }]))
+    Content::Frame(Records::Mids(vec![Mid {
+        coin: coin(),
+        time: TimeMs(time),
+        px: time.into(),
+        arrival: Arrival::default(),
+    }]))
 }
 
 fn pong(sent: i64) -> Content {
@@ -256,7 +262,14 @@ fn a_full_ring_of_states_leaves_a_gap_where_it_dropped_some() {
         let level = crate::record::Level { px: Decimal::ONE, sz: Decimal::ONE, n: 1 };
         let levels = || std::iter::repeat_n(level, 20_000).collect();
         let (variant, time) = (BookVariant::Default, TimeMs(time));
-        let book = crate::record::Book { coin: coin(), variant, time, bids: levels(), asks: levels() };
+        let book = crate::record::Book {
+            coin: coin(),
+            variant,
+            time,
+            bids: levels(),
+            asks: levels(),
+            arrival: Arrival::default(),
+        };
         Content::Frame(Records::Books(vec![book]))
     };
     for (edge, gaps) in [(1_000, 1), (1_050, 0)] {

@@ -1,6 +1,7 @@
 //! Records to test with, also for the rooms beside this one.
 
 use crate::record::{Candle, HexBytes, Side, Trade};
+use crate::row::Arrival;
 use crate::{Coin, Decimal, Interval, TimeMs};
 
 pub(crate) const MINUTE: i64 = 60_000;
@@ -20,6 +21,7 @@ pub(crate) fn trade(time: i64, tid: u64) -> Trade {
         hash: HexBytes([0; 32]),
         buyer: HexBytes([1; 20]),
         seller: HexBytes([2; 20]),
+        arrival: Arrival::default(),
     }
 }
 
@@ -34,5 +36,6 @@ pub(crate) fn bar(minute: i64, trades: u64) -> Candle {
         close: Decimal::ONE,
         volume: Decimal::from(trades),
         trades,
+        arrival: Arrival::default(),
     }
 }

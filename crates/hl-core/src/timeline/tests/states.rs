@@ -3,6 +3,7 @@
 use super::gate::context;
 use super::*;
 use crate::record::Book;
+use crate::row::Arrival;
 use crate::stream::BookVariant;
 
 #[derive(Clone)]
@@ -47,7 +48,14 @@ impl Owned {
 
 fn book(time: i64) -> Records {
     let (variant, bids, asks) = (BookVariant::Default, Box::default(), Box::default());
-    Records::Books(vec![Book { coin: coin(), variant, time: TimeMs(time), bids, asks }])
+    Records::Books(vec![Book {
+        coin: coin(),
+        variant,
+        time: TimeMs(time),
+        bids,
+        asks,
+        arrival: Arrival::default(),
+    }])
 }
 
 #[test]
@@ -67,7 +75,13 @@ fn a_kind_that_is_pushed_without_change_has_a_hole_where_it_was_silent() {
 }
 
 fn bbos(times: &[i64]) -> Records {
-    let bbo = |time: &i64| Bbo { coin: coin(), time: TimeMs(*time), bid: None, ask: None };
+    let bbo = |time: &i64| Bbo {
+        coin: coin(),
+        time: TimeMs(*time),
+        bid: None,
+        ask: None,
+        arrival: Arrival::default(),
+    };
     Records::Bbos(times.iter().map(bbo).collect())
 }
 

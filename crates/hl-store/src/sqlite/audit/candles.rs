@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use hl_core::archive::Day;
 use hl_core::ledger::Span;
-use hl_core::record::Candle;
+use hl_core::record::{Candle, Record as _};
 use hl_core::store::StoreError;
 use hl_core::{Coin, Decimal, Interval, Origin, Records, StreamKey, TimeMs};
 use rusqlite::{Connection, params};
@@ -39,7 +39,7 @@ pub(super) fn nesting(
         let minutes = bars(conn, coin, Interval::M1, piece)?;
         let Some(derived) = derived(&minutes, interval) else { continue };
         for bar in bars(conn, coin, interval, Span { from: time, to: time })? {
-            if bar != derived {
+            if !bar.same_values(&derived) {
                 finding
                     .add(|| format!("at {time}: stored {}, from minutes {}", words(&bar), words(&derived)));
             }

@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::num::NonZeroI64;
 use std::rc::Rc;
 
 use hl_core::archive::Provenance;
 use hl_core::record::{Level, Record};
-use hl_core::row::{Cells, Column, Table, Value, hex};
+use hl_core::row::{Arrival, Cells, Column, Table, Value, hex};
 use hl_core::{Decimal, Epoch, Origin, StreamKey, TimeMs};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 use rusqlite::{Row, Statement, ToSql};
@@ -15,8 +16,8 @@ use super::{Stamp, word};
 
 /// The column that says whether a row can change no more, of tables whose rows have versions.
 const FINAL: &str = "final";
-/// The columns that say where a row came from.
-const FROM: [&str; 2] = ["source", "epoch"];
+/// The columns that every table has behind its own.
+const FROM: [&str; 4] = ["source", "epoch", "received", "seq"];
 
 /// The statements of a table.
 pub(super) struct Sql {
@@ -105,6 +106,9 @@ pub(super) fn put<T: Record>(
     }
     next(&stamp.origin.as_str())?;
     next(&stamp.epoch.to_i64())?;
+    let Arrival { received, seq } = row.arrival();
+    next(&received.map(NonZeroI64::get))?;
+    next(&seq)?;
     statement.raw_execute()
 }
 
@@ -142,10 +146,12 @@ pub(super) fn stored_under<T: Record>(row: &T, statement: &mut Statement<'_>) ->
 /// A row, whether it can change no more, and where it came from.
 pub(super) fn get<T: Record>(row: &Row<'_>) -> rusqlite::Result<(T, bool, Provenance)> {
     let mut cells = Stored { row, at: 0 };
-    let record = T::read(&mut cells)?;
+    let mut record = T::read(&mut cells)?;
     let is_final = T::TABLE.version.is_none() || row.get(cells.next())?;
     let origin = word(row, cells.next(), Origin::parse)?;
     let epoch = Epoch::from_i64(row.get(cells.next())?);
+    let received = row.get::<_, Option<i64>>(cells.next())?.and_then(NonZeroI64::new);
+    record.set_arrival(Arrival { received, seq: row.get(cells.next())? });
     Ok((record, is_final, Provenance { origin, epoch }))
 }
 

@@ -17,6 +17,7 @@ pub(super) const KIND: file::Kind = file::Kind {
         include_str!("statistics.sql"),
         include_str!("alerts.sql"),
         include_str!("archive.sql"),
+        include_str!("received.sql"),
     ],
     busy: Duration::from_secs(5),
 };

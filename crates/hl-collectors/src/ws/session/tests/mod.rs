@@ -177,17 +177,17 @@ fn a_frame_looks_at_no_other_subscription() {
             out.clear();
             tick(&mut session, now, &mut out);
             for stream in &names {
-                session.frame(now, TimeMs(EPOCH + now), ack(*stream), &mut out);
+                session.frame(now, TimeMs(EPOCH + now), (ack(*stream), None), &mut out);
             }
-            session.frame(now, TimeMs(EPOCH + now), Frame::Pong, &mut out);
+            session.frame(now, TimeMs(EPOCH + now), (Frame::Pong, None), &mut out);
         }
         let (before, frames) = (session.subs.looked, 100 * count);
         for i in 0..frames {
             // Each comes a hundred times, a second apart.
             now += i64::from(i % count == 0) * 1_000;
             out.clear();
-            session.frame(now, TimeMs(EPOCH + now), data(names[i % count], now), &mut out);
-            session.frame(now, TimeMs(EPOCH + now), Frame::Pong, &mut out);
+            session.frame(now, TimeMs(EPOCH + now), (data(names[i % count], now), None), &mut out);
+            session.frame(now, TimeMs(EPOCH + now), (Frame::Pong, None), &mut out);
             tick(&mut session, now, &mut out);
             assert!(session.next_deadline().is_some());
         }

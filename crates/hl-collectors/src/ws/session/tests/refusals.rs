@@ -2,6 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hl_core::decode::{Hole, Rows};
 
+use hl_core::record::Trade;
+use hl_core::row::Arrival;
+
 use super::super::*;
 use super::rig::{QUARANTINE_MS, Rig, STREAMS, Socket, ack, coin, down, echo, key};
 use crate::ws::session::refusals::{BLAME_MS, OVER_LIMIT_PAUSE_MS};
@@ -271,6 +274,35 @@ fn what_is_never_readable_is_renewed_ever_less_often() {
 }
 
 #[test]
+fn what_a_subscription_begins_with_was_not_received_just_now_and_what_follows_was() {
+    let mut rig = Rig::live(&["trades/BTC", "bbo/BTC"]);
+    let places = |rig: &mut Rig, tids: &[u64], at: i64| -> Vec<(bool, Option<u32>)> {
+        let Frame::Data(stream, Records::Trades(trades)) = super::rig::data(key("trades/BTC"), at) else {
+            panic!("trades")
+        };
+        let trades = tids.iter().map(|&tid| Trade { tid, ..trades[0] }).collect();
+        rig.offers.clear();
+        rig.frame(Frame::Data(stream, Records::Trades(trades)));
+        let Content::Frame(records) = &rig.offers[0].content else { panic!("a frame") };
+        records.arrivals().iter().map(|arrival| (arrival.received.is_some(), arrival.seq)).collect()
+    };
+    assert_eq!(
+        places(&mut rig, &[5, 3], 0),
+        [(false, Some(1_000_000)), (false, Some(1_000_001))],
+        "it may begin inside a block"
+    );
+    assert_eq!(places(&mut rig, &[4], 0), [(true, Some(1_000_002))]);
+    assert_eq!(places(&mut rig, &[9, 2], 70), [(true, Some(0)), (true, Some(1))]);
+    assert_eq!(places(&mut rig, &[7], 70), [(true, Some(2))], "a block in two frames");
+    for (nth, is_new) in [false, true].into_iter().enumerate() {
+        rig.offers.clear();
+        rig.data("bbo/BTC");
+        let Content::Frame(records) = &rig.offers[0].content else { panic!("a frame") };
+        assert_eq!(records.arrivals()[0].received.is_some(), is_new, "frame {nth}");
+    }
+}
+
+#[test]
 fn of_a_frame_of_trades_what_can_be_read_is_taken_and_the_run_goes_on() {
     let mut rig = Rig::live(&["trades/BTC"]);
     let run = rig.live[&key("trades/BTC")];
@@ -281,7 +313,7 @@ fn of_a_frame_of_trades_what_can_be_read_is_taken_and_the_run_goes_on() {
         let Frame::Data(_, Records::Trades(trades)) = super::rig::data(key("trades/BTC"), 0) else {
             panic!("trades")
         };
-        hl_core::record::Trade { tid, ..trades[0] }
+        Trade { tid, ..trades[0] }
     };
     rig.offers.clear();
     let hole = |at| Hole { at, rows: 1, times: None };
@@ -292,7 +324,13 @@ fn of_a_frame_of_trades_what_can_be_read_is_taken_and_the_run_goes_on() {
     };
     rig.frame(Frame::SomeTrades(rows));
     let broken = Content::Broken { at: rig.exchange() };
-    let frame = |trades: Vec<_>| Content::Frame(Records::Trades(trades));
+    let received = std::num::NonZeroI64::new(rig.exchange().0 * 1_000_000);
+    // The second, third and fourth of their block.
+    let arrived = |trade: Trade| {
+        let seq = u32::try_from(trade.tid).ok().map(|tid| 1_000_000 + tid);
+        Trade { arrival: Arrival { received, seq }, ..trade }
+    };
+    let frame = |trades: Vec<_>| Content::Frame(Records::Trades(trades.into_iter().map(arrived).collect()));
     let offered: Vec<_> = rig.offers.iter().map(|offer| offer.content.clone()).collect();
     assert_eq!(offered, [frame(vec![trade(1)]), broken.clone(), frame(vec![trade(2), trade(3)]), broken]);
     assert!(rig.offers.iter().all(|offer| offer.ticket == Ticket::Run(run)));

@@ -8,6 +8,7 @@ pub(super) const QUARANTINE_MS: Mono = 30_000;
 use hl_core::Coin;
 use hl_core::decode::{DecodeError, Fault};
 use hl_core::record::{Bbo, Book, Candle, Mid, Side, Trade};
+use hl_core::row::Arrival;
 use hl_core::stream::BookVariant;
 
 use super::super::*;
@@ -43,17 +44,36 @@ pub(super) fn data(stream: StreamKey, now: Mono) -> Frame {
                 hash,
                 buyer: nobody,
                 seller: nobody,
+                arrival: Arrival::default(),
             }])
         }
-        StreamKey::Book(_, variant) => {
-            Records::Books(vec![Book { coin, variant, time, bids: Box::default(), asks: Box::default() }])
+        StreamKey::Book(_, variant) => Records::Books(vec![Book {
+            coin,
+            variant,
+            time,
+            bids: Box::default(),
+            asks: Box::default(),
+            arrival: Arrival::default(),
+        }]),
+        StreamKey::Bbo(_) => {
+            Records::Bbos(vec![Bbo { coin, time, bid: None, ask: None, arrival: Arrival::default() }])
         }
-        StreamKey::Bbo(_) => Records::Bbos(vec![Bbo { coin, time, bid: None, ask: None }]),
         StreamKey::Candle(_, interval) => {
             let (open, high, low, close, volume) = (zero, zero, zero, zero, zero);
-            Records::Candles(vec![Candle { coin, interval, time, open, high, low, close, volume, trades: 0 }])
+            Records::Candles(vec![Candle {
+                coin,
+                interval,
+                time,
+                open,
+                high,
+                low,
+                close,
+                volume,
+                trades: 0,
+                arrival: Arrival::default(),
+            }])
         }
-        StreamKey::Mids => Records::Mids(vec![Mid { coin, time, px: zero }]),
+        StreamKey::Mids => Records::Mids(vec![Mid { coin, time, px: zero, arrival: Arrival::default() }]),
         StreamKey::Context(_) | StreamKey::Funding(_) => panic!("not used here"),
     };
     Frame::Data(stream, records)
@@ -178,7 +198,8 @@ impl Rig {
 
     pub(super) fn frame(&mut self, frame: Frame) {
         let mut out = Vec::new();
-        self.session.frame(self.now, self.exchange(), frame, &mut out);
+        let received = std::num::NonZeroI64::new(self.exchange().0 * 1_000_000);
+        self.session.frame(self.now, self.exchange(), (frame, received), &mut out);
         self.obey(out);
     }
 
