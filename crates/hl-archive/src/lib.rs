@@ -17,11 +17,11 @@
 //! Times are `TIMESTAMP(ms, UTC)`. The levels of a book are a list of structs of `px`, `sz` and `n`.
 //!
 //! # The layout
-//! `stream=candle-1m/coin=BTC/date=2026-11-01/part-7-1-1.parquet`: token and number of the claim that wrote it, and the
-//! number of the file under it. Other characters of a coin than letters, digits, `-`, `_` and `.` are written as `%3A`,
-//! as the readers of such layouts expect. What the path says, the file does not repeat: Polars, pandas and DuckDB make
-//! columns of it, and disagree on which counts where both say it. The rows of `mids` have coins, and the stream has
-//! none: there the path has no coin, and the file has the column.
+//! `stream=candle%2FBTC%2F1m/date=2026-11-01/part-7-1-1.parquet`: token and number of the claim that wrote it, and the
+//! number of the file under it. Other characters of a stream's name than letters, digits, `-`, `_` and `.` are written as
+//! `%3A`, as the readers of such layouts expect. The path says the same two things of every part, so that a reader takes in
+//! all of them at once; what it says the file does not repeat. Parts of earlier releases have the coin in their path and not
+//! in their columns, and are read as well.
 
 // Those who read a process's words may go away: printing would end it with a panic.
 #![warn(clippy::print_stdout, clippy::print_stderr)]

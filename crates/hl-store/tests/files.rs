@@ -8,9 +8,11 @@ use std::path::Path;
 
 use common::{block, commit, open, open_with, trades};
 use hl_core::ledger::Span;
+use hl_core::row::{Column, Holds, Table};
 use hl_core::store::{Store as _, StoreError};
 use hl_core::{Records, TimeMs};
 use hl_store::{Inspect as _, SqliteStore, Writer};
+use std::collections::BTreeSet;
 
 fn advice<T>(result: Result<T, StoreError>) -> String {
     match result {
@@ -278,4 +280,66 @@ async fn longer_bars_are_derived_from_final_minutes() {
         "the open bar is left out"
     );
     assert_eq!(derived("1d"), ("1970-01-01T00:00:00.000Z".to_owned(), prices, 7, 2));
+}
+
+/// The columns of each table, as `docs/store.md` has them.
+fn described() -> String {
+    use std::fmt::Write as _;
+    let mut text = "| table | column | holds | what it says |\n|---|---|---|---|\n".to_owned();
+    for table in Table::all() {
+        for (at, column) in table.columns.iter().enumerate() {
+            let holds = match column.holds {
+                Holds::Text => "text",
+                Holds::Time => "ms",
+                Holds::Int | Holds::Count => "number",
+                Holds::Decimal => "decimal",
+                Holds::Level => "level",
+                Holds::Levels => "levels",
+            };
+            let key = if at < table.key { ", key" } else { "" };
+            let null = if column.nullable { ", or NULL" } else { "" };
+            let (table, column, means) = (table.name, column.name, column.means.trim());
+            let _ = writeln!(text, "| `{table}` | `{column}` | {holds}{key}{null} | {means} |");
+        }
+        if table.version.is_some() {
+            let means = "1 once nothing can change the row any more";
+            let _ = writeln!(text, "| `{}` | `final` | number | {means} |", table.name);
+        }
+    }
+    text
+}
+
+#[test]
+fn the_document_tells_every_column() {
+    const BEGIN: &str = "<!-- The columns, as the program describes them: a test compares. -->\n";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/store.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, rest) = text.split_once(BEGIN).unwrap();
+    let (told, _) = rest.split_once("<!-- The end of the columns. -->").unwrap();
+    let described = described();
+    assert!(told == described, "docs/store.md is to say between its marks:\n{described}");
+}
+
+#[tokio::test]
+async fn every_table_has_the_columns_that_its_record_describes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let _store = open(&path).await.unwrap();
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    let columns = |name: &str| -> BTreeSet<String> {
+        let mut statement = conn.prepare("SELECT name FROM pragma_table_info(?1)").unwrap();
+        statement.query_map([name], |r| r.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    for table in Table::all() {
+        let own = table.columns.iter().flat_map(Column::flat).map(|(name, _)| name.into_owned());
+        let all = ["source", "epoch", "received", "seq"].map(str::to_owned).into_iter();
+        let described: BTreeSet<_> =
+            own.chain(table.version.map(|_| "final".to_owned())).chain(all).collect();
+        assert_eq!(columns(table.name), described, "{}", table.name);
+        let view = columns(&format!("{}_num", table.name));
+        // Of the levels of a book the view has the best.
+        let lacking: Vec<_> =
+            described.difference(&view).filter(|name| !["bids", "asks"].contains(&name.as_str())).collect();
+        assert!(lacking.is_empty() && view.contains("iso"), "{}_num lacks {lacking:?}", table.name);
+    }
 }
