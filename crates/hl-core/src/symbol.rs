@@ -92,6 +92,28 @@ impl fmt::Debug for Coin {
     }
 }
 
+/// A word that rows are told apart by, as the exchange writes it: `HlPerp`. What is accepted as the name of a coin is accepted
+/// here, and interned with them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Word(Coin);
+
+impl Word {
+    /// Checks and interns a word.
+    ///
+    /// # Errors
+    /// As [`Coin::new`].
+    pub fn new(word: &str) -> Result<Self, CoinError> {
+        Coin::new(word).map(Self)
+    }
+
+    /// The word as the exchange writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.0.as_str()
+    }
+}
+
 impl FromStr for Coin {
     type Err = CoinError;
     fn from_str(name: &str) -> Result<Self, CoinError> {

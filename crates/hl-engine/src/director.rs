@@ -8,7 +8,8 @@ use hl_collectors::pipeline::{Inbox, Meters};
 use hl_core::seam::{sleep_until, stopped};
 use hl_core::selector::{Effect, Event, Guard};
 use hl_core::source::{DataSource, Prober, Role};
-use hl_core::{Kind, RunId, SourceId, StreamKey, TimeMs};
+use hl_core::stream::Conflation;
+use hl_core::{RunId, SourceId, StreamKey, TimeMs};
 use hl_scheduler::Runner;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -123,9 +124,11 @@ impl Director {
 
     /// Up to which exchange time the stream has surely been seen.
     fn seen(&self, stream: StreamKey) -> Option<TimeMs> {
-        match stream.kind() {
-            Kind::Trades | Kind::Book | Kind::BookFast => self.meters.edge(stream),
-            Kind::Bbo | Kind::Candle | Kind::Mids | Kind::Context | Kind::Funding => {
+        let spec = stream.spec();
+        // What comes by a clock, or is an event of its own, is seen up to its own time.
+        match spec.timed && (spec.steady || spec.conflation == Conflation::Event) {
+            true => self.meters.edge(stream),
+            false => {
                 let silent_ms = self.mono.now() - self.meters.last(stream)?;
                 Some(self.mono.exchange() - silent_ms + MARGIN_MS)
             }

@@ -14,7 +14,7 @@ use hl_core::store::{BatchQueue, Holder, Leases, Store, StoreError};
 use hl_core::thinning::Policy;
 use hl_core::{Coin, StreamKey, TimeMs, Token};
 use hl_monitor::{Change, Reception, TotalReception};
-use hl_scheduler::jobs::{AuditBars, BackfillGaps, CollectDailyStats, CollectFunding, FALLBACKS, Poll};
+use hl_scheduler::jobs::{AuditBars, BackfillGaps, CollectDailyStats, CollectFunding, Poll, fallbacks};
 use hl_scheduler::plan::Spec;
 use hl_scheduler::{JobView, RegisterError, Runner, Task, Trouble};
 use tokio::sync::{broadcast, mpsc, watch};
@@ -468,7 +468,7 @@ impl Engine {
     }
 
     async fn register_jobs(&self) -> Result<Arc<BackfillGaps>, EngineError> {
-        for id in FALLBACKS {
+        for id in fallbacks() {
             self.runner.register(Arc::new(Poll::new(id, self.rest.clone(), self.zero)))?;
         }
         let (mono, inbox, meters) = (self.mono.clone(), self.inbox.clone(), self.meters.clone());

@@ -9,7 +9,7 @@ use hl_core::seam::Clock;
 use hl_core::source::{Content, Ticket};
 use hl_core::store::{Recent, StoreError, StreamStart};
 use hl_core::timeline::{Grant, NoWitness, Timeline};
-use hl_core::{Epoch, Interval, Records, RunId, SourceId, StreamKey, TimeMs, Token};
+use hl_core::{Epoch, Interval, Records, RunId, SourceId, StreamKey, TimeMs, Token, for_records};
 use hl_store::{SqliteOptions, SqliteStore, Writer};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -89,13 +89,8 @@ fn frame(u: &mut Unstructured<'_>, stream: StreamKey, at: TimeMs) -> Content {
         time
     };
     match &mut records {
-        Records::Trades(all) => all.iter_mut().for_each(|r| r.time = next()),
-        Records::Books(all) => all.iter_mut().for_each(|r| r.time = next()),
-        Records::Bbos(all) => all.iter_mut().for_each(|r| r.time = next()),
         Records::Candles(all) => all.iter_mut().for_each(|r| r.time = Interval::M1.open_of(at)),
-        Records::Mids(all) => all.iter_mut().for_each(|r| r.time = next()),
-        Records::Contexts(all) => all.iter_mut().for_each(|r| r.time = next()),
-        Records::Funding(all) => all.iter_mut().for_each(|r| r.time = next()),
+        records => for_records!(records, all => all.iter_mut().for_each(|r| r.time = next())),
     }
     Content::Frame(records)
 }

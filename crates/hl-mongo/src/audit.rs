@@ -75,7 +75,7 @@ pub(crate) async fn audit(db: &Database) -> Result<Audit, MongoError> {
                 findings.push(finding);
                 compared += of_coin;
             }
-            StreamKey::Mids | StreamKey::Context(_) | StreamKey::Funding(_) => {}
+            _ => {}
         }
     }
     Ok(checks::audit(findings, compared, unread))
@@ -197,7 +197,7 @@ async fn nesting(
         // So many minutes at a time, and one bar at least.
         longer.retain(|bar| bar.time.since(first) <= MOST_MINUTES * MINUTE);
         let Some(last) = longer.last().map(|bar| bar.time) else { break };
-        after = Some(RowKey { coin, time: last, tid: 0 });
+        after = Some(RowKey::alone(coin, last));
         let minutes = bars(db, coin, Span { from: first, to: last + (interval.ms() - MINUTE) }).await?;
         for bar in longer {
             let piece = Span { from: bar.time, to: bar.time + (interval.ms() - MINUTE) };

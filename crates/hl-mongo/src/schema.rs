@@ -36,10 +36,10 @@ const PLAIN: [&str; 13] =
 
 /// Makes what is missing.
 pub(crate) async fn prepare(db: &Database) -> Result<(), MongoError> {
-    if version(db).await? == Some(VERSION) {
-        return Ok(());
-    }
-    for table in Table::all() {
+    let is_known = version(db).await? == Some(VERSION);
+    // Kinds that a later release has added are no other schema: what an earlier one reads is as it was.
+    let there = db.list_collection_names().await?;
+    for table in Table::all().filter(|table| !there.iter().any(|name| name == table.name)) {
         let validator = rows::validator(table);
         let made =
             create(db, table.name, doc! { "clusteredIndex": clustered(), "validator": validator.clone() });
@@ -47,6 +47,9 @@ pub(crate) async fn prepare(db: &Database) -> Result<(), MongoError> {
             // Before 5.3 there are no clustered collections; the key is unique either way.
             create(db, table.name, doc! { "validator": validator }).await?;
         }
+    }
+    if is_known {
+        return Ok(());
     }
     for name in PLAIN {
         create(db, name, doc! {}).await?;

@@ -24,7 +24,8 @@ use crate::sqlite::{SqliteError, Step as _, temporary};
 use crate::writer::{Worker, Writer};
 
 /// Marks the file as a spool: `HLsp`.
-const KIND: file::Kind = file::Kind { application_id: 0x484c_7370, steps: &[TABLES], busy: Duration::ZERO };
+const KIND: file::Kind =
+    file::Kind { application_id: 0x484c_7370, steps: &[file::SchemaStep::Sql(TABLES)], busy: Duration::ZERO };
 
 const TABLES: &str = "
 CREATE TABLE spool (seq INTEGER PRIMARY KEY AUTOINCREMENT, payload TEXT NOT NULL) STRICT;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hl_scheduler::jobs::{ARCHIVE_ALL_COLLECTIONS, CollectDailyStats, CollectFunding, KNOWN};
+use hl_scheduler::jobs::{ARCHIVE_ALL_COLLECTIONS, CollectDailyStats, CollectFunding, known};
 use hl_scheduler::plan::{Retry, Spec, Trigger};
 
 use super::place::Sourced;
@@ -28,7 +28,8 @@ impl Jobs {
                 })
             })?;
             let (id, schedule) = (id.trim(), schedule.trim());
-            let planned = KNOWN.iter().filter(|known| known.is_planned).map(|known| known.id);
+            let known = known();
+            let planned = known.iter().filter(|known| known.is_planned).map(|known| known.id);
             if !planned.clone().any(|known| known == id) {
                 return Err(fail(ValueError::unknown("planned job", id, planned)));
             }

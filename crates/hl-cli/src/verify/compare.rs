@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hl_core::TimeMs;
 use hl_core::ledger::{GapState, Span};
-use hl_core::record::{Bbo, Book, Candle, Context, Funding, Mid, Record as _, Trade};
-use hl_core::stream::{BookVariant, Borders};
+use hl_core::record::{Bbo, Book, Candle, Funding, Record, Trade};
+use hl_core::row::RowKey;
+use hl_core::stream::{BookVariant, Borders, Owner};
 use hl_core::thinning::Thinned;
-use hl_core::{Coin, TimeMs};
 use hl_store::GapRow;
 
 /// A bar or a settlement this shortly before the stop, ms, may still be on its way.
@@ -317,13 +318,7 @@ impl Tally {
         changes.retain(|bbo| page.contains(bbo.time) && piece.pushed.hold_inside(bbo.time));
         // What is missing at the end of a page goes on at the beginning of the next.
         let in_hole = self.in_hole;
-        self.states(
-            &truth,
-            stored,
-            (0, 0),
-            |row| (row.coin, row.time),
-            |a, b| (a.bid, a.ask) == (b.bid, b.ask),
-        );
+        self.states(&truth, stored, (0, 0), |a, b| (a.bid, a.ask) == (b.bid, b.ask));
         self.in_hole = in_hole;
         join(
             &mut changes,
@@ -339,17 +334,14 @@ impl Tally {
         );
     }
 
-    /// Mids: each is a state of the two seconds before its stamp, or of the moment after it. A coin that the truth does
-    /// not follow is not compared: a delisted market still has a mid, and no life.
-    pub fn mids(&mut self, truth: States<Mid>, stored: &[Mid]) {
-        let followed: Vec<Mid> =
-            stored.iter().filter(|mid| truth.0.contains_key(&mid.coin)).copied().collect();
-        self.states(&truth, &followed, (STAMP_MS, EARLY_MS), |row| (row.coin, row.time), |a, b| a.px == b.px);
-    }
-
-    /// Contexts: each is a state of the two seconds before its stamp, or of the moment after it.
-    pub fn contexts(&mut self, truth: States<Context>, stored: &[Context]) {
-        self.states(&truth, stored, (STAMP_MS, EARLY_MS), |row| (row.coin, row.time), Context::same_values);
+    /// States that bear no time of the exchange: each held in the two seconds before its stamp, or in the moment after it. Of a
+    /// stream of every coin a coin that the truth does not follow is not compared: a delisted market still has a mid, and no
+    /// life.
+    pub fn stamped<T: Record>(&mut self, truth: States<T>, stored: &[T]) {
+        let is_compared =
+            |row: &&T| row.stream().owner() != Owner::All || truth.0.contains_key(&line_of(*row));
+        let compared: Vec<T> = stored.iter().filter(is_compared).cloned().collect();
+        self.states(&truth, &compared, (STAMP_MS, EARLY_MS), T::same_values);
     }
 
     fn both(&mut self, time: TimeMs, same: bool) {
@@ -372,22 +364,21 @@ impl Tally {
         }
     }
 
-    fn states<T>(
+    fn states<T: Record>(
         &mut self,
         truth: &States<T>,
         stored: &[T],
         (before_ms, after_ms): (i64, i64),
-        key: impl Fn(&T) -> (Coin, TimeMs),
         same: impl Fn(&T, &T) -> bool,
     ) {
         let mut before = BTreeMap::new();
         for row in stored {
-            let (coin, time) = key(row);
-            if before.insert(coin, time) == Some(time) {
+            let (line, time) = (line_of(row), row.time());
+            if before.insert(line, time) == Some(time) {
                 self.add(Finding::Duplicate, time);
                 continue;
             }
-            let held = truth.held(coin, Span { from: time - before_ms, to: time + after_ms });
+            let held = truth.held(line, Span { from: time - before_ms, to: time + after_ms });
             if held.is_empty() {
                 self.add(Finding::Extra, time);
             } else {
@@ -397,25 +388,29 @@ impl Tally {
     }
 }
 
-/// The states of the exchange by coin: each holds from its time to the next.
+/// The states of the exchange: each holds from its time to the next one of its key.
 #[derive(Clone, Debug)]
-pub struct States<T>(BTreeMap<Coin, Vec<(TimeMs, T)>>);
+pub struct States<T>(BTreeMap<RowKey, Vec<(TimeMs, T)>>);
 
-impl<T> States<T> {
+/// The key of a state without its time.
+fn line_of(row: &impl Record) -> RowKey {
+    RowKey { time: TimeMs(0), ..row.row_key() }
+}
+
+impl<T: Record> States<T> {
     /// Sorts the states of a page.
-    pub fn of(page: impl IntoIterator<Item = T>, key: impl Fn(&T) -> (Coin, TimeMs)) -> Self {
-        let mut lines: BTreeMap<Coin, Vec<(TimeMs, T)>> = BTreeMap::new();
+    pub fn of(page: impl IntoIterator<Item = T>) -> Self {
+        let mut lines: BTreeMap<RowKey, Vec<(TimeMs, T)>> = BTreeMap::new();
         for state in page {
-            let (coin, time) = key(&state);
-            lines.entry(coin).or_default().push((time, state));
+            lines.entry(line_of(&state)).or_default().push((state.time(), state));
         }
         lines.values_mut().for_each(|line| line.sort_by_key(|&(time, _)| time));
         Self(lines)
     }
 
     /// What held at some moment of the closed piece.
-    fn held(&self, coin: Coin, span: Span) -> &[(TimeMs, T)] {
-        let Some(line) = self.0.get(&coin) else { return &[] };
+    fn held(&self, line: RowKey, span: Span) -> &[(TimeMs, T)] {
+        let Some(line) = self.0.get(&line) else { return &[] };
         let begin = line.partition_point(|&(at, _)| at <= span.from).saturating_sub(1);
         let end = line.partition_point(|&(at, _)| at <= span.to);
         line.get(begin..end).unwrap_or_default()

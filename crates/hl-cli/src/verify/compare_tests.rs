@@ -1,7 +1,9 @@
 //! Planted defects are found and counted; nothing else is.
 
+use hl_core::Coin;
 use hl_core::decimal::Decimal;
 use hl_core::ledger::Cause;
+use hl_core::record::Mid;
 use hl_core::record::{Address, Hash, Level, Side};
 use hl_core::row::Arrival;
 use hl_core::{Interval, StreamKey};
@@ -267,11 +269,10 @@ fn states_hold_until_the_next() {
         px: Decimal::from(px),
         arrival: Arrival::default(),
     };
-    let key = |mid: &Mid| (mid.coin, mid.time);
-    let states = States::of([mid(10_000, 2), mid(1_000, 1), mid(20_000, 3)], key);
+    let states = States::of([mid(10_000, 2), mid(1_000, 1), mid(20_000, 3)]);
     let check = |row: Mid| {
         let mut tally = Tally::default();
-        tally.mids(states.clone(), &[row]);
+        tally.stamped(states.clone(), &[row]);
         [Finding::Extra, Finding::Different].map(|finding| tally.count(finding))
     };
     assert_eq!(check(mid(19_000, 2)), [0, 0], "holds until the next");
@@ -291,7 +292,7 @@ fn states_hold_until_the_next() {
         ask: None,
         arrival: Arrival::default(),
     };
-    let states = States::of([bbo(100, 1), bbo(170, 2)], |row: &Bbo| (row.coin, row.time));
+    let states = States::of([bbo(100, 1), bbo(170, 2)]);
     let mut tally = Tally::default();
     let piece = piece(0, 1_000, &[]);
     tally.bbos(
@@ -333,7 +334,7 @@ fn every_change_of_the_best_bid_is_there_where_a_subscription_covers_it() {
             let begin = truth.iter().map(|bbo| bbo.time).filter(|time| *time <= page.from).max();
             let known = known.filter(|bbo| begin.is_none_or(|begin| bbo.time >= begin));
             let stored: Vec<_> = stored(missing).into_iter().filter(|bbo| page.contains(bbo.time)).collect();
-            tally.bbos(&piece, page, States::of(known, |row| (row.coin, row.time)), &stored);
+            tally.bbos(&piece, page, States::of(known), &stored);
         }
         tally
     };

@@ -9,10 +9,11 @@ mod truth;
 mod wire;
 
 use hl_core::ledger::Span;
+use hl_core::record::Listed as _;
 use hl_core::store::StoreError;
-use hl_core::stream::Conflation;
+use hl_core::stream::{Borders, Conflation};
 use hl_core::thinning::{self, NOTE};
-use hl_core::{Kind, Origin, Records, StreamKey, TimeMs};
+use hl_core::{Kind, Origin, Records, StreamKey, TimeMs, for_kind};
 use hl_store::{GapRow, Inspect, StreamRow, checks};
 
 pub use compare::{Falsified, Finding, Gaps, Piece, States, Tally};
@@ -94,10 +95,10 @@ pub async fn compare(
 ) -> Result<Option<Span>, VerifyError> {
     let stream = row.stream;
     let (Some(first), Some(stop)) = (row.first, row.edge) else { return Ok(None) };
-    let from = match stream.kind() {
+    let from = match stream.spec().timed {
+        true => first.max(oldest),
         // A stamp may name a state that held before: the truth has to know that one too.
-        Kind::Mids | Kind::Context => first.max(oldest + compare::STAMP_MS),
-        _ => first.max(oldest),
+        false => first.max(oldest + compare::STAMP_MS),
     };
     if stop < from {
         return Ok(None);
@@ -120,8 +121,8 @@ pub async fn compare(
     let pushed = pushed.iter().filter(|piece| piece.source == Origin::Ws).map(|piece| piece.span);
     let pushed = Gaps::default().and(pushed);
     let piece = Piece { span: Span { from, to: stop }, gaps, thinned, pushed };
-    match stream.kind() {
-        Kind::Candle | Kind::Funding => {
+    match stream.spec().borders {
+        Borders::HalfOpen => {
             let later = Span { from, to: TimeMs::MAX };
             let below = Span { from, to: stop - 1 };
             match (truth.rows(stream, later).await?, store.rows(stream, below).await?) {
@@ -134,7 +135,7 @@ pub async fn compare(
                 _ => return Err(TruthError::OtherKind(stream).into()),
             }
         }
-        _ => {
+        Borders::Shared => {
             let stop = stop.min(within.to);
             let mut begin = from.max(within.from);
             while begin <= stop {
@@ -156,19 +157,19 @@ async fn compare_page(
     tally: &mut Tally,
 ) -> Result<(), VerifyError> {
     let stamped = Span { from: page.from - compare::STAMP_MS, to: page.to + compare::EARLY_MS };
-    let asked = if matches!(stream.kind(), Kind::Mids | Kind::Context) { stamped } else { page };
+    let asked = if stream.spec().timed { page } else { stamped };
     match (truth.rows(stream, asked).await?, store.rows(stream, page).await?) {
         (Records::Trades(mut truth), Records::Trades(stored)) => tally.trades(piece, &mut truth, &stored),
         (Records::Books(mut truth), Records::Books(stored)) => tally.books(&mut truth, &stored),
         (Records::Bbos(truth), Records::Bbos(stored)) => {
-            tally.bbos(piece, page, States::of(truth, |row| (row.coin, row.time)), &stored);
+            tally.bbos(piece, page, States::of(truth), &stored);
         }
-        (Records::Mids(truth), Records::Mids(stored)) => {
-            tally.mids(States::of(truth, |row| (row.coin, row.time)), &stored);
-        }
-        (Records::Contexts(truth), Records::Contexts(stored)) => {
-            tally.contexts(States::of(truth, |row| (row.coin, row.time)), &stored);
-        }
+        (truth, stored) if !stream.spec().timed => for_kind!(stream.kind(), T => {
+            match (T::taken(truth), T::taken(stored)) {
+                (Ok(truth), Ok(stored)) => tally.stamped(States::of(truth), &stored),
+                _ => return Err(TruthError::OtherKind(stream).into()),
+            }
+        }),
         _ => return Err(TruthError::OtherKind(stream).into()),
     }
     Ok(())

@@ -55,9 +55,7 @@ pub fn cost(stream: StreamKey, piece: Span, now: TimeMs) -> Cost {
         }
         StreamKey::Trades(coin) => (InfoRequest::RecentTrades { coin }, 10, RECENT_TRADES as u64),
         // Nothing is asked: there is nothing to be had.
-        StreamKey::Book(..) | StreamKey::Bbo(_) | StreamKey::Mids | StreamKey::Context(_) => {
-            return Cost::default();
-        }
+        _ => return Cost::default(),
     };
     let items = items.max(0).unsigned_abs();
     let requests = items.div_ceil(page).max(1);
@@ -73,9 +71,7 @@ impl Past for InfoClient {
                 StreamKey::Funding(coin) => self.funding(coin, piece, effort).await,
                 StreamKey::Trades(coin) => self.trades(coin, piece).await,
                 // The exchange has no past of states.
-                StreamKey::Book(..) | StreamKey::Bbo(_) | StreamKey::Mids | StreamKey::Context(_) => {
-                    Ok(Page::gone(piece))
-                }
+                _ => Ok(Page::gone(piece)),
             };
             page.map_err(|error| FetchError {
                 step: "reading the past",

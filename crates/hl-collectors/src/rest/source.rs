@@ -508,7 +508,7 @@ impl Prober for RestSource {
                     book.map(|book| book.map(|b| b.time))
                 }
                 // Pushed also where nothing changed: that the exchange answers at all says that they were missed.
-                StreamKey::Mids | StreamKey::Context(_) | StreamKey::Funding(_) => {
+                _ => {
                     let request = InfoRequest::AllMids { dex: None };
                     let stamp = || client.mono().exchange();
                     let decode = |body: &mut [u8]| decode::all_mids(body, stamp());

@@ -1,6 +1,7 @@
 //! Values between a record's field and a store's column.
 
 use crate::row::{Column, HexBytes, Holds, Level, Side};
+use crate::symbol::Word;
 use crate::{Coin, Decimal, Interval, TimeMs};
 
 /// A value on its way into a column.
@@ -109,6 +110,7 @@ macro_rules! words {
 pub(crate) use words;
 
 words!(Coin, Coin::as_str, |name| Coin::new(name).ok());
+words!(Word, Word::as_str, |word| Word::new(word).ok());
 words!(Interval, Interval::as_str, |name| name.parse().ok());
 words!(Side, Side::as_str, Side::parse);
 

@@ -15,6 +15,7 @@ pub use types::{Address, Arrival, Hash, HexBytes, Level, Side, hex};
 
 use std::borrow::Cow;
 
+use crate::symbol::Word;
 use crate::{Coin, TimeMs};
 
 /// What makes a row the same row within its stream, in the order in which a store keeps rows.
@@ -26,6 +27,27 @@ pub struct RowKey {
     pub time: TimeMs,
     /// Of a trade its `tid`, otherwise 0.
     pub tid: u64,
+    /// What else tells the rows of one time apart, in a word; none where nothing does.
+    pub word: Option<Word>,
+}
+
+impl RowKey {
+    /// Of a row that is the only one of its coin and time.
+    #[must_use]
+    pub fn alone(coin: Coin, time: TimeMs) -> Self {
+        Self { coin, time, tid: 0, word: None }
+    }
+
+    /// Its value in a column of the key, of those that tell the rows of one stream and coin apart.
+    #[must_use]
+    pub fn value(&self, column: &Column) -> Value<'static> {
+        match (column.name, column.holds) {
+            ("coin", _) => Value::Text(self.coin.as_str()),
+            (_, Holds::Time) => Value::Time(self.time),
+            (_, Holds::Text) => self.word.map_or(Value::Null, |word| Value::Text(word.as_str())),
+            _ => Value::Int(self.tid.cast_signed()),
+        }
+    }
 }
 
 /// What the values of a column are.

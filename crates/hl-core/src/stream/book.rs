@@ -68,7 +68,7 @@ impl Record for Book {
     }
 
     fn row_key(&self) -> RowKey {
-        RowKey { coin: self.coin, time: self.time, tid: 0 }
+        RowKey::alone(self.coin, self.time)
     }
 
     fn is_crossed(&self) -> bool {
@@ -88,6 +88,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     channels: &["l2Book"],
     ws: true,
     job: "collect_orderbook",
+    job_does: "polls the books that no socket brings",
     conflation: Conflation::State,
     borders: Borders::Shared,
     history: History::None,

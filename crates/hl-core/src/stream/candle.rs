@@ -42,7 +42,7 @@ impl Record for Candle {
     }
 
     fn row_key(&self) -> RowKey {
-        RowKey { coin: self.coin, time: self.time, tid: 0 }
+        RowKey::alone(self.coin, self.time)
     }
 
     /// More trades, or other values of as many. A version with fewer trades is an older one.
@@ -60,6 +60,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     channels: &["candle"],
     ws: true,
     job: "collect_candles",
+    job_does: "polls the bars that no socket brings",
     conflation: Conflation::PerKey,
     borders: Borders::HalfOpen,
     history: History::Bars(5_000),

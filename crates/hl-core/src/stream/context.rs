@@ -50,7 +50,7 @@ impl Record for Context {
     }
 
     fn row_key(&self) -> RowKey {
-        RowKey { coin: self.coin, time: self.time, tid: 0 }
+        RowKey::alone(self.coin, self.time)
     }
 }
 
@@ -62,6 +62,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     channels: &["activeAssetCtx", "activeSpotAssetCtx"],
     ws: true,
     job: "update_ticker",
+    job_does: "polls the contexts that no socket brings",
     conflation: Conflation::State,
     borders: Borders::Shared,
     history: History::None,

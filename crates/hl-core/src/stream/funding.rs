@@ -31,7 +31,7 @@ impl Record for Funding {
     }
 
     fn row_key(&self) -> RowKey {
-        RowKey { coin: self.coin, time: self.time, tid: 0 }
+        RowKey::alone(self.coin, self.time)
     }
 
     fn contradicts(&self, stored: &Self) -> bool {
@@ -47,6 +47,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     channels: &[],
     ws: false,
     job: "collect_funding",
+    job_does: "reads settled funding",
     conflation: Conflation::Event,
     borders: Borders::HalfOpen,
     history: History::All,

@@ -29,7 +29,7 @@ impl Record for Mid {
     }
 
     fn row_key(&self) -> RowKey {
-        RowKey { coin: self.coin, time: self.time, tid: 0 }
+        RowKey::alone(self.coin, self.time)
     }
 }
 
@@ -41,6 +41,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     channels: &["allMids"],
     ws: true,
     job: "collect_mids",
+    job_does: "polls the mids when no socket brings them",
     conflation: Conflation::State,
     borders: Borders::Shared,
     history: History::None,

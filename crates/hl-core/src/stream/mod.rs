@@ -143,6 +143,8 @@ pub struct KindSpec {
     /// How pieces of its time line meet.
     pub borders: Borders,
     /// What a backfill can still get.
+    /// What that job does, in words.
+    pub job_does: &'static str,
     pub history: History,
     /// Silence that makes the session ask for a witness before a rhythm is learnt. 0: silence proves nothing.
     pub first_silence_ms: i64,
@@ -333,7 +335,7 @@ impl StreamKey {
         match self {
             Self::Book(_, variant) => Some(variant.as_str()),
             Self::Candle(_, interval) => Some(interval.as_str()),
-            Self::Trades(_) | Self::Bbo(_) | Self::Mids | Self::Context(_) | Self::Funding(_) => None,
+            _ => None,
         }
     }
 

@@ -50,7 +50,7 @@ impl Record for Trade {
     }
 
     fn row_key(&self) -> RowKey {
-        RowKey { coin: self.coin, time: self.time, tid: self.tid }
+        RowKey { tid: self.tid, ..RowKey::alone(self.coin, self.time) }
     }
 
     fn contradicts(&self, stored: &Self) -> bool {
@@ -66,6 +66,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     channels: &["trades"],
     ws: true,
     job: "collect_trades",
+    job_does: "polls the trades that no socket brings",
     conflation: Conflation::Event,
     borders: Borders::Shared,
     history: History::Recent(10),

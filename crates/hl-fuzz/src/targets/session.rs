@@ -10,9 +10,10 @@ use arbitrary::{Result, Unstructured};
 use hl_collectors::ws::session::{Action, Hold, Session};
 use hl_core::decode::{self, DecodeError, Fault, Frame, Unread};
 use hl_core::message::{Method, Subscription};
+use hl_core::record::Record as _;
 use hl_core::selector::Event;
 use hl_core::source::{Content, Offer, Ticket};
-use hl_core::{Coin, Lane, Records, RunId, StreamKey, TimeMs};
+use hl_core::{Coin, Lane, Records, RunId, StreamKey, TimeMs, for_records};
 
 use crate::{Target, market, records};
 
@@ -313,12 +314,5 @@ impl World {
 }
 
 fn coin_of(records: &Records) -> Option<Coin> {
-    match records {
-        Records::Trades(all) => all.first().map(|r| r.coin),
-        Records::Books(all) => all.first().map(|r| r.coin),
-        Records::Bbos(all) => all.first().map(|r| r.coin),
-        Records::Candles(all) => all.first().map(|r| r.coin),
-        Records::Contexts(all) => all.first().map(|r| r.coin),
-        Records::Mids(_) | Records::Funding(_) => None,
-    }
+    for_records!(records, all => all.first().and_then(|record| record.stream().coin()))
 }

@@ -153,11 +153,10 @@ pub(crate) fn every_filter(stream: StreamKey, after: Option<RowKey>) -> Document
 }
 
 fn beyond(filter: Document, stream: StreamKey, after: Option<RowKey>) -> Document {
-    let Some(RowKey { coin, time, tid }) = after else { return filter };
-    let mut last = prefix(stream).unwrap_or_else(|| doc! { "coin": coin.as_str() });
-    last.insert("time", date(time));
-    if stream.spec().table.of_row().iter().any(|column| column.name == "tid") {
-        last.insert("tid", tid.cast_signed());
+    let Some(after) = after else { return filter };
+    let mut last = prefix(stream).unwrap_or_default();
+    for column in stream.spec().table.of_row() {
+        last.put(column.name, after.value(column));
     }
     doc! { "$and": [filter, { "_id": { "$gt": last } }] }
 }

@@ -1,5 +1,8 @@
 //! Every job there is, for people.
 
+use hl_core::Kind;
+
+use super::poll::fallbacks;
 use super::{AuditBars, BackfillGaps, CollectDailyStats, CollectFunding};
 
 /// A job that a collector can have.
@@ -26,29 +29,35 @@ const fn planned(id: &'static str, about: &'static str) -> Known {
 pub const ARCHIVE_ALL_COLLECTIONS: &str = "archive_all_collections";
 
 /// All of them, by id.
-pub const KNOWN: [Known; 10] = [
-    planned(ARCHIVE_ALL_COLLECTIONS, "moves old rows to the archive, or deletes them"),
-    needed(AuditBars::ID, "compares stored bars with the exchange's own"),
-    needed(BackfillGaps::ID, "fills gaps from the exchange's past"),
-    needed("collect_candles", "polls the bars that no socket brings"),
-    planned(CollectDailyStats::ID, "reads the exchange's daily statistics"),
-    planned(CollectFunding::ID, "reads settled funding"),
-    needed("collect_mids", "polls the mids when no socket brings them"),
-    needed("collect_orderbook", "polls the books that no socket brings"),
-    needed("collect_trades", "polls the trades that no socket brings"),
-    needed("update_ticker", "polls the contexts that no socket brings"),
-];
+#[must_use]
+pub fn known() -> Vec<Known> {
+    let mut all = vec![
+        planned(ARCHIVE_ALL_COLLECTIONS, "moves old rows to the archive, or deletes them"),
+        needed(AuditBars::ID, "compares stored bars with the exchange's own"),
+        needed(BackfillGaps::ID, "fills gaps from the exchange's past"),
+        planned(CollectDailyStats::ID, "reads the exchange's daily statistics"),
+        planned(CollectFunding::ID, "reads settled funding"),
+    ];
+    let kinds = Kind::ALL.into_iter().map(Kind::spec).filter(|spec| spec.live);
+    all.extend(fallbacks().into_iter().filter_map(|id| {
+        let spec = kinds.clone().find(|spec| spec.job == id)?;
+        Some(needed(id, spec.job_does))
+    }));
+    all.sort_by_key(|known| known.id);
+    all
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jobs::FALLBACKS;
 
     #[test]
-    fn the_list_is_sorted_and_has_the_fallbacks() {
-        assert!(KNOWN.is_sorted_by(|a, b| a.id < b.id));
-        for id in FALLBACKS {
-            assert!(KNOWN.iter().any(|known| known.id == id && !known.is_planned), "{id}");
+    fn each_job_is_told_once_and_the_fallbacks_are_among_them() {
+        let known = known();
+        assert!(known.is_sorted_by(|a, b| a.id < b.id));
+        for id in ["collect_trades", "collect_candles", "collect_orderbook", "update_ticker", "collect_mids"]
+        {
+            assert!(known.iter().any(|known| known.id == id && !known.is_planned), "{id}");
         }
     }
 }

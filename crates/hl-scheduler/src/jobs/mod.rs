@@ -3,7 +3,7 @@
 //! The fallbacks (`collect_trades`, `collect_candles`, `collect_orderbook`, `collect_mids`, `update_ticker`) poll the
 //! streams that the selector gave to REST and are withdrawn while it gives them none. `backfill_gaps` fills what a
 //! backfill still can, `audit_candles` compares stored bars with the exchange's own
-//! history, `collect_funding` reads what was settled, and `collect_daily_stats` the exchange's own statistics. [`KNOWN`] lists
+//! history, `collect_funding` reads what was settled, and `collect_daily_stats` the exchange's own statistics. [`known`] lists
 //! them all.
 
 mod audit_bars;
@@ -15,7 +15,7 @@ mod poll;
 
 pub use audit_bars::{AuditBars, Told};
 pub use backfill_gaps::{BackfillGaps, Collected, Committed, OwnerOf, RelivedFrom};
-pub use catalog::{ARCHIVE_ALL_COLLECTIONS, KNOWN, Known};
+pub use catalog::{ARCHIVE_ALL_COLLECTIONS, Known, known};
 pub use collect_daily_stats::CollectDailyStats;
 pub use collect_funding::CollectFunding;
-pub use poll::{FALLBACKS, Poll};
+pub use poll::{Poll, fallbacks};

@@ -1,15 +1,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hl_core::Kind;
 use hl_core::seam::BoxFuture;
 use hl_core::source::Polled;
 use tokio::time::Instant;
 
 use crate::Job;
 
-/// The fallback jobs, by id. The ids are those that users of scheduled collectors know.
-pub const FALLBACKS: [&str; 5] =
-    ["collect_trades", "collect_candles", "collect_orderbook", "update_ticker", "collect_mids"];
+/// The fallback jobs, by id: one or more kinds have the same. The ids are those that users of scheduled collectors know.
+#[must_use]
+pub fn fallbacks() -> Vec<&'static str> {
+    let mut jobs: Vec<&'static str> = Vec::new();
+    for spec in Kind::ALL.into_iter().map(Kind::spec).filter(|spec| spec.live) {
+        if !jobs.contains(&spec.job) {
+            jobs.push(spec.job);
+        }
+    }
+    jobs
+}
 
 /// A fallback: polls the streams of its kinds that REST owns.
 pub struct Poll {

@@ -13,7 +13,7 @@ const TOLERANCE_MS: i64 = 60_000;
 /// whose records bear the exchange's time are ahead of that, the clock is wrong: then theirs is the time.
 #[must_use]
 pub fn beyond_now(streams: &[StreamRow], coverage: &[CoverageRow], now: TimeMs) -> Vec<Problem> {
-    let bears_time = |kind| matches!(kind, Kind::Trades | Kind::Bbo | Kind::Book | Kind::BookFast);
+    let bears_time = |kind: Kind| kind.spec().voice.is_some();
     let mut edges: Vec<_> =
         streams.iter().filter(|row| bears_time(row.stream.kind())).filter_map(|row| row.edge).collect();
     edges.sort_unstable();

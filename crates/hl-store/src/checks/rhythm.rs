@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use hl_core::archive::Day;
 use hl_core::ledger::Span;
 use hl_core::past::{self, FUNDING_MS, HOURLY_SINCE};
-use hl_core::stream::BookVariant;
 use hl_core::thinning::ThinnedBooks;
 use hl_core::{Interval, StreamKey, TimeMs};
 
@@ -79,9 +78,7 @@ impl<'a> Rhythm<'a> {
     #[must_use]
     pub fn new(stream: StreamKey, pieces: &[CoverageRow], left_out: &'a LeftOut) -> Self {
         let (kind, check) = match stream {
-            StreamKey::Book(_, BookVariant::Default | BookVariant::Fast) => {
-                (Beat::Within(HOLES * stream.spec().hole_ms), "covered_silence")
-            }
+            StreamKey::Book(..) => (Beat::Within(HOLES * stream.spec().hole_ms), "covered_silence"),
             StreamKey::Funding(_) => (Beat::Hours, "settlement_missing"),
             StreamKey::Candle(_, Interval::M1) => (Beat::Minutes, MINUTE_WITHOUT_BAR),
             // Mids and contexts are stored where they change, trades and the best bid and offer come when they do.

@@ -4,12 +4,14 @@ use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::time::Duration;
 
+use hl_core::row::Table;
 use hl_core::store::StoreError;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use super::error::{SqliteError, Step as _, permanent, sort, temporary};
 use super::place::{self, Displaced, OpenLog, Place};
+use super::rows;
 
 /// One kind of file.
 #[derive(Clone, Copy)]
@@ -17,9 +19,27 @@ pub(crate) struct Kind {
     /// What marks the file as ours.
     pub(crate) application_id: i64,
     /// Makes the tables: each step brings the schema to the next version, the first to version 1.
-    pub(crate) steps: &'static [&'static str],
+    pub(crate) steps: &'static [SchemaStep],
     /// How long a request waits for another process to finish its transaction.
     pub(crate) busy: Duration,
+}
+
+/// What a step of the schema does. One that was released is never changed: what comes after it is a further one.
+#[derive(Clone, Copy)]
+pub(crate) enum SchemaStep {
+    /// Runs SQL.
+    Sql(&'static str),
+    /// Makes the table of a kind of rows that its record describes, and its view.
+    Rows(&'static Table),
+}
+
+impl SchemaStep {
+    fn take(self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
+        match self {
+            Self::Sql(sql) => tx.execute_batch(sql),
+            Self::Rows(table) => tx.execute_batch(&rows::definition(table)),
+        }
+    }
 }
 
 impl Kind {
@@ -248,7 +268,7 @@ fn upgrade(conn: &mut Connection, path: &Path, kind: Kind) -> Result<(), StoreEr
     // Another process may have been faster.
     let found = version(&tx, path, kind)?.unwrap_or(0);
     for step in kind.steps.iter().skip(usize::try_from(found).unwrap_or(0)) {
-        tx.execute_batch(step).step(STEP)?;
+        step.take(&tx).step(STEP)?;
     }
     tx.pragma_update(None, "application_id", kind.application_id).step(STEP)?;
     tx.pragma_update(None, "user_version", kind.version()).step(STEP)?;

@@ -234,8 +234,10 @@ impl Page {
     #[must_use]
     pub fn last(&self) -> Option<Vec<Cell>> {
         match self {
-            Self::Rows { rows, .. } => rows.records.keys().last().map(|RowKey { coin, time, tid }| {
-                vec![coin.as_str().into(), time.0.into(), tid.cast_signed().into()]
+            Self::Rows { rows, .. } => rows.records.keys().last().map(|RowKey { coin, time, tid, word }| {
+                let word = word.map(|word| word.as_str().into());
+                let key = [coin.as_str().into(), time.0.into(), tid.cast_signed().into()];
+                key.into_iter().chain(word).collect()
             }),
             Self::Coverage(items) => items.last().map(|piece| {
                 let (epoch, source) = (piece.epoch.to_i64(), piece.source.as_str());
@@ -262,11 +264,15 @@ impl Page {
 #[must_use]
 pub fn row_key(cells: &[Cell]) -> Option<RowKey> {
     match cells {
-        [Cell::Text(coin), Cell::Int(time), Cell::Int(tid)] => Some(RowKey {
-            coin: hl_core::Coin::new(coin).ok()?,
-            time: TimeMs(*time),
-            tid: tid.cast_unsigned(),
-        }),
+        [Cell::Text(coin), Cell::Int(time), Cell::Int(tid), word @ ..] => {
+            let word = match word {
+                [] => None,
+                [Cell::Text(word)] => Some(hl_core::symbol::Word::new(word).ok()?),
+                _ => return None,
+            };
+            let coin = hl_core::Coin::new(coin).ok()?;
+            Some(RowKey { coin, time: TimeMs(*time), tid: tid.cast_unsigned(), word })
+        }
         _ => None,
     }
 }

@@ -84,9 +84,9 @@ pub(crate) fn understand(
     };
     let interval = interval.unwrap_or("1m");
     let interval = interval.parse().map_err(|problem| value("interval", ValueError::Interval(problem)))?;
-    match (choice.0 == Kind::Mids, coins.is_empty()) {
-        (true, false) => Err(WishError::CoinOfMids.into()),
-        (false, true) => Err(WishError::NoCoin(stream.to_owned()).into()),
+    match (choice.0.streams(&[], &[]).is_empty(), coins.is_empty()) {
+        (false, false) => Err(WishError::CoinOfMids.into()),
+        (true, true) => Err(WishError::NoCoin(stream.to_owned()).into()),
         _ => Ok(Wish::Each(choice, coins.to_vec(), interval)),
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::CellAlignment;
 use hl_core::runs::Row;
 use hl_core::{TimeMs, Token};
-use hl_scheduler::jobs::KNOWN;
+use hl_scheduler::jobs::known;
 use serde::Serialize;
 
 use super::super::status::living;
@@ -49,7 +49,7 @@ pub(super) async fn run(common: &Common, shell: &mut Shell<'_>) -> Result<Exit, 
     let holders = store.holders().await?;
     let reports = living(store.as_ref(), &holders).await?;
     let mut jobs = Vec::new();
-    for known in KNOWN {
+    for known in known() {
         let runs = store.job_runs(Some(known.id), LOOK_BACK).await?;
         let last = runs.into_iter().find(|row| row.attempt > 0);
         // Of several daemons the oldest that has the job.

@@ -11,7 +11,7 @@ use clap::Subcommand;
 use hl_core::TimeMs;
 use hl_core::runs::{Outcome, Row};
 use hl_core::store::StoreError;
-use hl_scheduler::jobs::KNOWN;
+use hl_scheduler::jobs::{self, Known};
 
 use super::{CommandError, Common, Shell};
 use crate::config::ValueError;
@@ -111,9 +111,12 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
     }
 }
 
-fn known(id: &str) -> Result<&'static hl_scheduler::jobs::Known, JobFailure> {
-    let found = KNOWN.iter().find(|known| known.id == id);
-    found.ok_or_else(|| JobFailure::Unknown(ValueError::unknown("job", id, KNOWN.map(|known| known.id))))
+fn known(id: &str) -> Result<Known, JobFailure> {
+    let known = jobs::known();
+    let found = known.iter().find(|known| known.id == id);
+    found.copied().ok_or_else(|| {
+        JobFailure::Unknown(ValueError::unknown("job", id, known.iter().map(|known| known.id)))
+    })
 }
 
 /// How a run went, in a word or a few.

@@ -26,11 +26,7 @@ const BEGIN_WITHIN: Duration = Duration::from_secs(15);
 /// The newest runs, among which the one asked for is.
 const NEWEST: u32 = 50;
 
-pub(super) async fn run(
-    job: &'static Known,
-    common: &Common,
-    shell: &mut Shell<'_>,
-) -> Result<Exit, CommandError> {
+pub(super) async fn run(job: Known, common: &Common, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
     if !job.is_planned {
         return Err(JobFailure::Needed(job.id.to_owned()).into());
     }

@@ -63,7 +63,7 @@ pub(super) fn audit(conn: &Connection) -> Result<Audit, StoreError> {
                 findings.push(finding);
                 compared += minutes;
             }
-            StreamKey::Mids | StreamKey::Context(_) | StreamKey::Funding(_) => {}
+            _ => {}
         }
     }
     Ok(checks::audit(findings, compared, unread))

@@ -16,7 +16,7 @@ pub(super) fn duplicate_keys(conn: &Connection, stream: StreamKey) -> Result<Fin
     let sql = format!(
         "SELECT count(*), min(time) FROM
          (SELECT time FROM {table} WHERE {filter} GROUP BY {} HAVING count(*) > 1)",
-        unique.join(", ")
+        unique.iter().map(|column| column.name).collect::<Vec<_>>().join(", ")
     );
     counted(conn, &sql, key, Finding::none(DUPLICATE_KEYS, stream))
 }

@@ -4,13 +4,14 @@ mod stored;
 mod table;
 
 pub(super) use stored::{days, every, of_day, put, remove, stored};
-pub(super) use table::settled;
+pub(super) use table::{definition, settled};
 
 use std::collections::BTreeMap;
 
 use hl_core::for_records;
 use hl_core::ledger::Span;
 use hl_core::record::Record;
+use hl_core::row::Column;
 use hl_core::store::StoreError;
 use hl_core::stream::Conflation;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
@@ -171,7 +172,7 @@ pub(in crate::sqlite) struct Place {
     /// The condition that selects the rows, with the two texts of `key` bound to `?1` and `?2`.
     pub(in crate::sqlite) filter: String,
     /// What tells the rows apart, in their order.
-    pub(in crate::sqlite) unique: Vec<&'static str>,
+    pub(in crate::sqlite) unique: Vec<&'static Column>,
     /// The texts to bind.
     pub(in crate::sqlite) key: [Option<&'static str>; 2],
 }
@@ -188,7 +189,7 @@ impl Place {
                 [first] => format!("{first} = ?1 AND ?2 IS NULL"),
                 [first, second, ..] => format!("{first} = ?1 AND {second} = ?2"),
             },
-            unique: table.of_row().iter().map(|column| column.name).collect(),
+            unique: table.of_row().iter().collect(),
             key: [fixed.next(), fixed.next()],
         }
     }
@@ -196,7 +197,7 @@ impl Place {
     /// Of a stream of every coin the rows of one.
     fn of_coin(stream: StreamKey, coin: Coin) -> Self {
         let Self { table, mut unique, .. } = Self::of(stream);
-        unique.retain(|column| *column != "coin");
+        unique.retain(|column| column.name != "coin");
         let filter = "coin = ?1 AND ?2 IS NULL".to_owned();
         Self { table, filter, unique, key: [Some(coin.as_str()), None] }
     }

@@ -3,6 +3,7 @@
 use hl_core::archive::{Day, Provenance, RowKey, StoredRows};
 use hl_core::ledger::Span;
 use hl_core::record::Record;
+use hl_core::row::Value;
 use hl_core::store::StoreError;
 use hl_core::stream::Owner;
 use hl_core::{Coin, StreamKey, TimeMs, for_kind, for_records};
@@ -152,6 +153,15 @@ fn within(
     Ok((all, finals))
 }
 
+/// A value of a key in SQL.
+fn literal(value: Value<'_>) -> String {
+    match value {
+        Value::Time(TimeMs(number)) | Value::Int(number) => number.to_string(),
+        Value::Text(text) => format!("'{}'", text.replace('\'', "''")),
+        _ => "NULL".to_owned(),
+    }
+}
+
 fn page<T: Record>(
     conn: &Connection,
     place: &Place,
@@ -162,17 +172,18 @@ fn page<T: Record>(
 ) -> Result<(StoredRows, Vec<bool>), StoreError> {
     const STEP: &str = "reading rows with their claims";
     let Place { filter, unique, key, .. } = place;
-    let after = match (after, &unique[..]) {
-        (None, _) => String::new(),
-        (Some(RowKey { time, tid, .. }), [_, "tid"]) => format!(" AND (time, tid) > ({time}, {tid})"),
-        (Some(RowKey { time, .. }), _) => format!(" AND time > {time}"),
+    let names: Vec<_> = unique.iter().map(|column| column.name).collect();
+    let beyond = |after: RowKey| {
+        let values: Vec<_> = unique.iter().map(|column| literal(after.value(column))).collect();
+        format!(" AND ({}) > ({})", names.join(", "), values.join(", "))
     };
+    let after = after.map(beyond).unwrap_or_default();
     let sql = format!(
         "{} {filter} AND time BETWEEN {} AND {} AND {which}{after} ORDER BY {} LIMIT {}",
         table::sql::<T>().select,
         span.from.0,
         span.to.0,
-        unique.join(", "),
+        names.join(", "),
         i64::try_from(most).unwrap_or(i64::MAX)
     );
     let mut statement = conn.prepare(&sql).step(STEP)?;

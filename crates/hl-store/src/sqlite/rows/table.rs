@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use hl_core::archive::Provenance;
 use hl_core::record::{Level, Record};
-use hl_core::row::{Arrival, Cells, Column, Table, Value, hex};
+use hl_core::row::{Arrival, Cells, Column, Holds, Table, Value, hex};
 use hl_core::{Decimal, Epoch, Origin, StreamKey, TimeMs};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 use rusqlite::{Row, Statement, ToSql};
@@ -250,4 +250,46 @@ fn levels_to_json(levels: &[Level]) -> String {
 fn levels_of_json(json: &str) -> Option<Box<[Level]>> {
     let levels: Vec<(Decimal, Decimal, u32)> = serde_json::from_str(json).ok()?;
     Some(levels.into_iter().map(|(px, sz, n)| Level { px, sz, n }).collect())
+}
+
+/// The SQL that makes the table of a kind and its view, as its record describes them.
+pub(in crate::sqlite) fn definition(table: &Table) -> String {
+    const FROM: &str = "source TEXT NOT NULL, epoch INTEGER NOT NULL, received INTEGER, seq INTEGER";
+    let (mut made, mut seen) = (Vec::new(), Vec::new());
+    for column in table.columns {
+        for (name, holds) in column.flat() {
+            let (sql, number) = match holds {
+                Holds::Time | Holds::Int | Holds::Count => ("INTEGER", name.to_string()),
+                Holds::Decimal => ("TEXT", format!("CAST({name} AS REAL) AS {name}")),
+                Holds::Text | Holds::Level | Holds::Levels => ("TEXT", name.to_string()),
+            };
+            let null = if column.nullable { "" } else { " NOT NULL" };
+            made.push(format!("{name} {sql}{null}"));
+            if holds == Holds::Time {
+                seen.push(format!(
+                    "strftime('%Y-%m-%dT%H:%M:%fZ', {name} / 1000.0, 'unixepoch') AS {}",
+                    iso(&name)
+                ));
+            }
+            seen.push(number);
+        }
+    }
+    if table.version.is_some() {
+        made.push(format!("{FINAL} INTEGER NOT NULL"));
+        seen.push(FINAL.to_owned());
+    }
+    let key: Vec<_> = table.key().iter().map(|column| column.name).collect();
+    let Table { name, .. } = table;
+    format!(
+        "CREATE TABLE {name} ({}, {FROM}, PRIMARY KEY ({})) STRICT, WITHOUT ROWID;
+         CREATE VIEW {name}_num AS SELECT {}, source, epoch, received, seq FROM {name};",
+        made.join(", "),
+        key.join(", "),
+        seen.join(", ")
+    )
+}
+
+/// The column of a view that has a time as text.
+fn iso(name: &str) -> String {
+    if name == "time" { "iso".to_owned() } else { format!("{name}_iso") }
 }

@@ -6,18 +6,18 @@
 
 use std::time::Duration;
 
-use super::file;
+use super::file::{self, SchemaStep::Sql};
 
-/// Marks the file as a store: `HLdb`. A step that was released is never changed: what comes after it is a further one.
+/// Marks the file as a store: `HLdb`.
 pub(super) const KIND: file::Kind = file::Kind {
     application_id: 0x484c_6462,
     steps: &[
-        include_str!("rows.sql"),
-        include_str!("jobs.sql"),
-        include_str!("statistics.sql"),
-        include_str!("alerts.sql"),
-        include_str!("archive.sql"),
-        include_str!("received.sql"),
+        Sql(include_str!("rows.sql")),
+        Sql(include_str!("jobs.sql")),
+        Sql(include_str!("statistics.sql")),
+        Sql(include_str!("alerts.sql")),
+        Sql(include_str!("archive.sql")),
+        Sql(include_str!("received.sql")),
     ],
     busy: Duration::from_secs(5),
 };

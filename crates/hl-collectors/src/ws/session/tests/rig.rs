@@ -74,7 +74,7 @@ pub(super) fn data(stream: StreamKey, now: Mono) -> Frame {
             }])
         }
         StreamKey::Mids => Records::Mids(vec![Mid { coin, time, px: zero, arrival: Arrival::default() }]),
-        StreamKey::Context(_) | StreamKey::Funding(_) => panic!("not used here"),
+        _ => panic!("not used here"),
     };
     Frame::Data(stream, records)
 }
