@@ -29,9 +29,16 @@ fn owner(stream: &str) -> impl Fn(&hl_engine::Snapshot) -> Option<SourceId> {
 #[tokio::test(start_paused = true)]
 async fn an_hour_without_faults_is_complete() {
     let world = World::new(7).await.unwrap();
-    let everything = Market::mixed().streams;
+    let mut everything = Market::mixed().streams;
+    // What only REST has.
+    everything.push("predicted_funding/BTC".parse().unwrap());
     let daemon = world.daemon(&everything).await.unwrap();
-    daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await.unwrap();
+    let is_settled = |snapshot: &hl_engine::Snapshot| {
+        let owner_of = |stream: &StreamKey| if stream.spec().ws { SourceId::Ws } else { SourceId::Rest };
+        snapshot.streams.len() == everything.len()
+            && snapshot.streams.iter().all(|(stream, m)| m.owner == Some(owner_of(stream)))
+    };
+    daemon.until("the socket owns what it carries", is_settled).await.unwrap();
     tokio::time::sleep(Duration::from_secs(3_600)).await;
     let snapshot = daemon.engine.snapshot();
     daemon.stop().await.unwrap();
@@ -52,7 +59,15 @@ async fn an_hour_without_faults_is_complete() {
     assert_eq!(latency("mids"), None, "its frames say nothing of when they were sent");
     // Received after it happened, and soon; what a subscription or a poll began with says nothing.
     let db = rusqlite::Connection::open(world.store_path()).unwrap();
-    for table in hl_core::row::Table::all().map(|table| table.name).filter(|table| *table != "funding") {
+    let polled =
+        "SELECT count(*), count(received), count(seq), count(DISTINCT next_time) FROM predicted_funding";
+    let polled: [i64; 4] =
+        db.query_row(polled, [], |r| Ok([r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?])).unwrap();
+    assert!(polled[1..] == [0, polled[0], 2], "polled, not received, and on change: {polled:?}");
+    let polls = snapshot.streams[&"predicted_funding/BTC".parse().unwrap()].tally.admitted;
+    assert!((55..=65).contains(&polls), "one a minute: {polls}");
+    let pushed = hl_core::Kind::ALL.into_iter().map(hl_core::Kind::spec).filter(|spec| spec.ws);
+    for table in pushed.map(|spec| spec.table.name) {
         let sql = format!(
             "SELECT count(*), count(received), count(seq), min(received / 1000000 - time), max(received / 1000000 - time)
              FROM {table} WHERE source = 'ws'"

@@ -18,7 +18,7 @@ def plain(number):
 
 def of_polars():
     def stream(name):
-        return polars.scan_parquet(archive / f"stream={name}" / "**/*.parquet", hive_partitioning=True).collect()
+        return polars.scan_parquet(archive / f"stream={name}*" / "**/*.parquet", hive_partitioning=True).collect()
 
     trades = stream("trades")
     assert trades["px"].dtype == polars.Decimal(38, 12), trades.schema
@@ -28,7 +28,11 @@ def of_polars():
         rows, total = sums.get(coin, (0, Decimal(0)))
         sums[coin] = (rows + 1, total + px * sz)
     mids, books, bbo = stream("mids"), stream("book"), stream("bbo")
+    everything = polars.scan_parquet(
+        archive / "stream=*/**/*.parquet", hive_partitioning=True, missing_columns="insert", extra_columns="ignore"
+    ).select("stream", "coin", "time", "seq")
     return {
+        "streams": dict(everything.group_by("stream").len().collect().iter_rows()),
         "trades": {coin: [rows, plain(total)] for coin, (rows, total) in sums.items()},
         "dates": sorted({str(date) for date in trades["date"]}),
         "first": int(trades["time"].min().timestamp() * 1000),
@@ -46,7 +50,7 @@ def of_polars():
 
 def of_pandas():
     def stream(name):
-        return pandas.read_parquet(archive / f"stream={name}")
+        return pandas.concat(pandas.read_parquet(folder) for folder in archive.glob(f"stream={name}*"))
 
     trades = stream("trades")
     assert isinstance(trades["px"].iloc[0], Decimal)
@@ -57,7 +61,9 @@ def of_pandas():
         rows, total = sums.get(coin, (0, Decimal(0)))
         sums[coin] = (rows + 1, total + value)
     mids, books, bbo = stream("mids"), stream("book"), stream("bbo")
+    everything = pandas.read_parquet(archive, columns=["stream", "coin", "time", "seq"])
     return {
+        "streams": {str(name): int(rows) for name, rows in everything["stream"].astype(str).value_counts().items()},
         "trades": {coin: [rows, plain(total)] for coin, (rows, total) in sums.items()},
         "dates": sorted({str(date) for date in trades["date"].astype(str)}),
         "first": int(trades["time"].min().timestamp() * 1000),
@@ -75,7 +81,7 @@ def of_pandas():
 
 def of_duckdb():
     def stream(name):
-        return f"read_parquet('{archive}/stream={name}/**/*.parquet', hive_partitioning = true)"
+        return f"read_parquet('{archive}/stream={name}*/**/*.parquet', hive_partitioning = true)"
 
     def one(query):
         return duckdb.sql(query).fetchall()[0][0]
@@ -87,7 +93,9 @@ def of_duckdb():
     assert (types["px"], types["time"]) == ("DECIMAL(38,12)", "TIMESTAMP WITH TIME ZONE"), types
     dates = duckdb.sql(f"SELECT DISTINCT date FROM {stream('trades')} ORDER BY date").fetchall()
     coins = duckdb.sql(f"SELECT DISTINCT coin FROM {stream('mids')}").fetchall()
+    everything = f"read_parquet('{archive}/**/*.parquet', union_by_name = true)"
     return {
+        "streams": dict(duckdb.sql(f"SELECT stream, count(*) FROM {everything} GROUP BY stream").fetchall()),
         "trades": {coin: [rows, plain(total)] for coin, rows, total in sums},
         "dates": [str(date) for (date,) in dates],
         "first": one(f"SELECT epoch_ms(min(time)) FROM {stream('trades')}"),

@@ -1,5 +1,6 @@
 //! Polars, pandas and DuckDB read the archive: rows, exact sums, dates and the names of coins.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -98,8 +99,15 @@ async fn polars_pandas_and_duckdb_read_the_archive() {
     let days: Vec<String> = (0..3)
         .map(|n| hl_core::archive::Day::of(hl_core::TimeMs(from + n * hl_core::time::DAY_MS)).to_string())
         .collect();
+    // All of the archive at once, by the names that the streams have everywhere.
+    let mut streams = BTreeMap::<String, u64>::new();
+    for part in listed["parts"].as_array().unwrap() {
+        *streams.entry(part["stream"].as_str().unwrap().to_owned()).or_default() +=
+            part["rows"].as_u64().unwrap();
+    }
     for reader in ["polars", "pandas", "duckdb"] {
         let said = &said[reader];
+        assert_eq!(said["streams"], serde_json::json!(streams), "{reader}");
         assert_eq!(said["trades"], Value::Object(expected.clone()), "{reader}");
         assert_eq!(said["dates"], serde_json::json!(days), "{reader}");
         assert_eq!(said["first"], from + 1_000, "{reader}: the time of the first trade");

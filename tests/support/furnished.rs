@@ -1,10 +1,12 @@
 //! A store with something of everything: what a copy has to bring along.
 
+use std::num::NonZeroI64;
 use std::path::Path;
 use std::sync::Arc;
 
 use hl_core::alert::{Alert, AlertKind};
 use hl_core::archive::{Claimed, Day, Part, RowKey};
+use hl_core::for_records;
 use hl_core::ledger::{Batch, Cause, Change, Span};
 use hl_core::record::{Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid, Side, Trade};
 use hl_core::row::Arrival;
@@ -141,13 +143,22 @@ async fn session(path: &Path, role: &str) -> SqliteStore {
     SqliteStore::open(options).await.unwrap()
 }
 
+/// Says when the rows came, and in which order.
+fn arrived(mut records: Records) -> Records {
+    for_records!(&mut records, rows => for (at, row) in (0_u32..).zip(rows) {
+        let received = NonZeroI64::new(i64::from(at) * 179_000_000_123);
+        row.arrival = Arrival { received, seq: (at % 3 > 0).then_some(at) };
+    });
+    records
+}
+
 /// Makes the store; it has so many trades, and other rows. Nobody lives in it afterwards.
 pub(crate) async fn furnish(path: &Path, trades: u64) {
     let first = session(path, "hl-daemon").await;
     let epoch = Epoch { token: first.token(), local: 1 };
     let (trades_of_btc, bars) = (StreamKey::Trades(btc()), StreamKey::Candle(btc(), Interval::M1));
     first.lease(&[trades_of_btc, bars]).await.unwrap();
-    let rows = |records| Change::Rows { epoch, origin: Origin::Ws, records };
+    let rows = |records| Change::Rows { epoch, origin: Origin::Ws, records: arrived(records) };
     let covered = |span| Change::Covered { epoch, origin: Origin::Ws, span };
 
     // Two days of trades, with a hole that stays open, one that is filled later, and one that never can be.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::num::NonZeroI64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,12 +11,16 @@ use hl_archive::export::{Format, Numbers, Options, Selection, export};
 use hl_archive::{ArchiveError, Archiver, Due, Files, Rule, Whole};
 use hl_core::archive::{Day, StoredRows};
 use hl_core::completeness::Completeness;
+use hl_core::for_records;
 use hl_core::ledger::{Batch, Change, Span};
-use hl_core::record::{Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid, Side, Trade};
+use hl_core::record::{
+    Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid, PredictedFunding, Side, Trade,
+};
 use hl_core::row::Arrival;
 use hl_core::seam::Seed;
 use hl_core::store::Store as _;
 use hl_core::stream::BookVariant;
+use hl_core::symbol::Word;
 use hl_core::time::DAY_MS;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
 use hl_runtime::SystemClock;
@@ -138,7 +143,31 @@ fn made() -> impl Strategy<Value = Made> {
         let rows = times.into_iter().zip(rate).zip(premium).map(settled).collect();
         (StreamKey::Funding(coin), Records::Funding(rows))
     });
-    prop_oneof![trades, books, bbo, candles, mids, contexts, funding]
+    let next =
+        (coin(), times(), numbers(), any::<Option<u32>>()).prop_map(|(coin, times, rate, interval_hours)| {
+            let of = |(time, rate): (TimeMs, Decimal)| {
+                ["BinPerp", "HlPerp"].map(|venue| PredictedFunding {
+                    coin,
+                    time,
+                    venue: Word::new(venue).unwrap(),
+                    rate,
+                    next_time: time,
+                    interval_hours,
+                    arrival: Arrival::default(),
+                })
+            };
+            let rows = times.into_iter().zip(rate).flat_map(of).collect();
+            (StreamKey::PredictedFunding(coin), Records::PredictedFunding(rows))
+        });
+    let any_kind = prop_oneof![trades, books, bbo, candles, mids, contexts, funding, next];
+    (any_kind, prop::collection::vec(any::<(Option<i64>, Option<u32>)>(), 80)).prop_map(
+        |((stream, mut records), came)| {
+            for_records!(&mut records, rows => for (row, (received, seq)) in rows.iter_mut().zip(came) {
+                row.arrival = Arrival { received: received.and_then(NonZeroI64::new), seq };
+            });
+            (stream, records)
+        },
+    )
 }
 
 /// A stream whose rows are stored below its edge, by a live claim.

@@ -365,6 +365,7 @@ impl Run<'_> {
             Records::Bbos(rows) => of_states(from, rows.iter().map(|r| r.time)),
             Records::Mids(rows) => of_states(from, rows.iter().map(|r| r.time)),
             Records::Contexts(rows) => of_states(from, rows.iter().map(|r| r.time)),
+            Records::PredictedFunding(rows) => of_states(from, rows.iter().map(|r| r.time)),
         };
         let Some(newest) = newest else { return Ok(()) };
         if stream.spec().conflation != Conflation::State {

@@ -3,4 +3,6 @@
 //! and what all of them are made of in [`row`](crate::row); this is the one door to both.
 
 pub use crate::row::{Address, Hash, HexBytes, Level, Row, Side};
-pub use crate::stream::{Bbo, Book, Candle, Context, Funding, Listed, Mid, Record, Records, Trade};
+pub use crate::stream::{
+    Bbo, Book, Candle, Context, Funding, Listed, Mid, PredictedFunding, Record, Records, Trade,
+};

@@ -1,8 +1,11 @@
 //! Records of any stream, as a decoder may have made them.
 
 use arbitrary::{Result, Unstructured};
-use hl_core::record::{Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid, Side, Trade};
+use hl_core::record::{
+    Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid, PredictedFunding, Side, Trade,
+};
 use hl_core::row::Arrival;
+use hl_core::symbol::Word;
 use hl_core::{Coin, Decimal, Records, StreamKey, TimeMs};
 
 /// A time near `now`, on either side; seldom any time at all.
@@ -101,6 +104,21 @@ pub(crate) fn records(u: &mut Unstructured<'_>, stream: StreamKey, now: TimeMs) 
                     impact_bid: None,
                     impact_ask: None,
                     arrival: Arrival::default(),
+                })
+            }))
+        }
+        StreamKey::PredictedFunding(_) => {
+            Records::PredictedFunding(each!(|u: &mut Unstructured<'_>, time| -> Result<PredictedFunding> {
+                let venue = Word::new(u.choose(&["HlPerp", "BinPerp"])?).expect("a word");
+                let (rate, next_time, arrival) = (decimal(u)?, time, Arrival::default());
+                Ok(PredictedFunding {
+                    coin,
+                    time,
+                    venue,
+                    rate,
+                    next_time,
+                    interval_hours: u.arbitrary()?,
+                    arrival,
                 })
             }))
         }

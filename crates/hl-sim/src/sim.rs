@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hl_core::record::{Bbo, Book, Candle, Context, Funding, Mid, Trade};
+use hl_core::record::{Bbo, Book, Candle, Context, Funding, Mid, PredictedFunding, Trade};
 use hl_core::seam::{BoxListener, Endpoint, Seed};
 use hl_core::{Coin, Interval, TimeMs};
 use serde_json::Value;
@@ -399,6 +399,12 @@ impl Sim {
     #[must_use]
     pub fn truth_contexts(&self, coin: Coin, from: TimeMs, to: TimeMs) -> Vec<Context> {
         self.of_market(coin, |market, _| truth::contexts(market, from.0, to.0))
+    }
+
+    /// Funding expected next, on change; the first may be older than `from`, being in force there.
+    #[must_use]
+    pub fn truth_predicted_funding(&self, coin: Coin, from: TimeMs, to: TimeMs) -> Vec<PredictedFunding> {
+        self.of_market(coin, |market, _| truth::predicted_funding(market, from.0, to.0))
     }
 
     /// Every open position in a perpetual, now.

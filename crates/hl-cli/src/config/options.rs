@@ -60,9 +60,9 @@ pub(super) const OPTIONS: [Opt; 24] = [
     Opt {
         key: "streams",
         takes: Takes::List,
-        default: Some("trades,book,bbo,candles,mids,context"),
+        default: Some("trades,book,bbo,candle,mids,context"),
         value: "STREAMS",
-        help: "What to collect of each coin: trades, book, book/fast, bbo, candles, mids, context",
+        help: "What to collect of each coin: trades, book, book/fast, bbo, candle, mids, context, predicted_funding",
     },
     Opt {
         key: "intervals",

@@ -120,6 +120,9 @@ impl Truth for HttpTruth {
                 StreamKey::Context(coin) => {
                     Records::Contexts(self.list::<wire::Context, _>("contexts", &of(coin), span).await?)
                 }
+                StreamKey::PredictedFunding(coin) => Records::PredictedFunding(
+                    self.list::<wire::PredictedFunding, _>("predicted_funding", &of(coin), span).await?,
+                ),
                 StreamKey::Funding(coin) => {
                     Records::Funding(self.list::<wire::Funding, _>("funding", &of(coin), span).await?)
                 }

@@ -3,6 +3,7 @@
 use hl_core::record::{self, Address, Hash, Level, Side};
 use hl_core::row::Arrival;
 use hl_core::stream::BookVariant;
+use hl_core::symbol::Word;
 use hl_core::{Coin, Decimal, Interval, TimeMs};
 use serde::Deserialize;
 
@@ -141,6 +142,31 @@ pub(super) struct Mid {
 impl From<Mid> for record::Mid {
     fn from(mid: Mid) -> Self {
         Self { coin: mid.coin, time: mid.time, px: mid.px, arrival: Arrival::ALONE }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PredictedFunding {
+    coin: Coin,
+    time: TimeMs,
+    venue: Word,
+    rate: Decimal,
+    next_time: TimeMs,
+    interval_hours: Option<u32>,
+}
+
+impl From<PredictedFunding> for record::PredictedFunding {
+    fn from(next: PredictedFunding) -> Self {
+        Self {
+            coin: next.coin,
+            time: next.time,
+            venue: next.venue,
+            rate: next.rate,
+            next_time: next.next_time,
+            interval_hours: next.interval_hours,
+            arrival: Arrival::ALONE,
+        }
     }
 }
 

@@ -80,6 +80,8 @@ enum Query {
     Mids,
     /// `metaAndAssetCtxs` of a dex, none for the first; spot pairs apart.
     Contexts(ContextScope),
+    /// `predictedFundings`.
+    PredictedFunding,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,6 +99,7 @@ impl Query {
             StreamKey::Book(coin, _) | StreamKey::Bbo(coin) => Self::Book(coin),
             StreamKey::Mids => Self::Mids,
             StreamKey::Context(coin) => Self::Contexts(scope_of(coin)),
+            StreamKey::PredictedFunding(_) => Self::PredictedFunding,
             StreamKey::Funding(_) => return None,
         })
     }
@@ -245,16 +248,7 @@ impl RestSource {
                         contexts_of(fresh(&request, answer)?)
                     }
                 };
-                // What cannot be read of markets that were not asked for is not a loss.
-                let mut missed = Vec::new();
-                for (stream, epoch) in streams {
-                    let coin = stream.coin().filter(|coin| unread.coins.contains(coin));
-                    let reason = unread.reason.clone();
-                    let unread = Unread { coins: coin.into_iter().collect(), others: 0, reason };
-                    client.tell_unread(&stream.to_string(), &unread);
-                    missed.extend(coin.map(|_| (*stream, *epoch)));
-                }
-                self.unanswered(&missed, Cause::Undecodable).await;
+                self.missed(streams, &unread).await;
                 self.offer(streams, asked, None, |stream| {
                     let context = contexts.iter().find(|c| stream.coin() == Some(c.coin))?;
                     Some(Records::Contexts(vec![*context]))
@@ -262,7 +256,38 @@ impl RestSource {
                 .await;
                 Ok(None)
             }
+            Query::PredictedFunding => {
+                let stamp = || client.mono().exchange();
+                let request = InfoRequest::PredictedFundings;
+                let decode = |body: &mut [u8]| decode::predicted_funding(body, stamp());
+                let answer = client.ask_timed(&request, 0, Urgency::Live, PATIENCE, decode).await?;
+                let Read { value: rates, unread } = fresh(&request, answer)?;
+                self.missed(streams, &unread).await;
+                let unread =
+                    |stream: StreamKey| stream.coin().is_some_and(|coin| unread.coins.contains(&coin));
+                self.offer(streams, asked, None, |stream| {
+                    let of_coin = rates.iter().filter(|rate| stream.coin() == Some(rate.coin)).copied();
+                    let rates: Vec<_> = of_coin.collect();
+                    (!rates.is_empty() && !unread(stream)).then_some(Records::PredictedFunding(rates))
+                })
+                .await;
+                Ok(None)
+            }
         }
+    }
+
+    /// Says which of the streams have nothing in an answer because it cannot be read. What cannot be read of markets that were
+    /// not asked for is not a loss.
+    async fn missed(&self, streams: &[(StreamKey, Epoch)], unread: &Unread) {
+        let mut missed = Vec::new();
+        for (stream, epoch) in streams {
+            let coin = stream.coin().filter(|coin| unread.coins.contains(coin));
+            let reason = unread.reason.clone();
+            let unread = Unread { coins: coin.into_iter().collect(), others: 0, reason };
+            self.client.tell_unread(&stream.to_string(), &unread);
+            missed.extend(coin.map(|_| (*stream, *epoch)));
+        }
+        self.unanswered(&missed, Cause::Undecodable).await;
     }
 
     /// Offers the rows of an answer to every stream that it serves, in pieces that rows which cannot be read part. `from`:

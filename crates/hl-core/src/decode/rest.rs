@@ -7,13 +7,14 @@ use serde_json::value::RawValue;
 use super::error::{DecodeError, Fault, locate};
 use super::parser;
 use super::rows::{self, MetaRows, Prices, Read, Rows, SpotRows, Unread};
-use crate::TimeMs;
-use crate::message::info::market::{FundingRate, MetaAndCtxs, SpotMetaAndCtxs};
+use crate::message::info::market::{self, FundingRate, MetaAndCtxs, SpotMetaAndCtxs};
 use crate::message::info::meta::{Meta, PerpDex, SpotMeta};
 use crate::message::market::{Mids, PerpCtx, SpotCtx, WsBook, WsCandle, WsTrade};
-use crate::record::{Book, Candle, Context, Funding, Mid, Trade};
+use crate::record::{Book, Candle, Context, Funding, Mid, PredictedFunding, Trade};
 use crate::row::Arrival;
 use crate::stream::BookVariant;
+use crate::symbol::Word;
+use crate::{Coin, TimeMs};
 
 /// Levels that one side of a book has at most. The exchange sends 20.
 const MAX_LEVELS: usize = 100;
@@ -102,6 +103,36 @@ pub fn all_mids(body: &mut [u8], stamp: TimeMs) -> Result<Read<Vec<Mid>>, Decode
 
 pub(super) fn stamp_mids(mids: Mids, time: TimeMs) -> Vec<Mid> {
     mids.0.into_iter().map(|(coin, px)| Mid { coin, time, px, arrival: Arrival::ALONE }).collect()
+}
+
+/// `predictedFundings`: of each coin the rate at each venue that has one, stamped with the exchange's time as estimated at
+/// receipt.
+///
+/// # Errors
+/// When the body is not a list, or no coin of it can be read.
+pub fn predicted_funding(body: &mut [u8], stamp: TimeMs) -> Result<Read<Vec<PredictedFunding>>, DecodeError> {
+    type OfCoin = (Coin, Vec<(Word, Option<market::PredictedFunding>)>);
+    const WHAT: &str = "predictedFundings";
+    let records = |(coin, venues): OfCoin| {
+        venues
+            .into_iter()
+            .filter_map(move |(venue, next)| next.map(|next| next.into_record(coin, venue, stamp)))
+    };
+    listing::<Vec<OfCoin>, _>(WHAT, body, |text| {
+        let mut unread = Unread::default();
+        let mut read = Vec::new();
+        for (at, raw) in serde_json::from_str::<Vec<&RawValue>>(text).ok()?.into_iter().enumerate() {
+            match rows::one::<OfCoin>(WHAT, at, raw) {
+                Ok(of_coin) => read.push(of_coin),
+                Err(reason) => {
+                    let coin = serde_json::from_str::<(Coin, serde::de::IgnoredAny)>(raw.get()).ok();
+                    unread.note(coin.map(|(coin, _)| coin), || reason);
+                }
+            }
+        }
+        (!read.is_empty()).then_some(Read { value: read, unread })
+    })
+    .map(|Read { value, unread }| Read { value: value.into_iter().flat_map(records).collect(), unread })
 }
 
 /// An answer as a whole where it can be read so, else as `apart` reads its rows.

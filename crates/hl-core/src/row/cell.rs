@@ -148,6 +148,17 @@ impl Cell for u64 {
     }
 }
 
+impl Cell for Option<u32> {
+    const HOLDS: Holds = Holds::Count;
+    const NULLABLE: bool = true;
+    fn value(&self) -> Value<'_> {
+        self.map_or(Value::Null, Value::Count)
+    }
+    fn read<C: Cells>(cells: &mut C, column: &'static Column) -> Result<Self, C::Error> {
+        cells.count(column)
+    }
+}
+
 impl Cell for Decimal {
     const HOLDS: Holds = Holds::Decimal;
     fn value(&self) -> Value<'_> {

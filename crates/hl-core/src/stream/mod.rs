@@ -11,6 +11,7 @@ mod candle;
 mod context;
 mod funding;
 mod mids;
+mod predicted_funding;
 mod records;
 mod trades;
 
@@ -25,6 +26,7 @@ pub use candle::Candle;
 pub use context::Context;
 pub use funding::Funding;
 pub use mids::Mid;
+pub use predicted_funding::PredictedFunding;
 pub use records::{Listed, Record, Records};
 pub use trades::Trade;
 
@@ -36,7 +38,7 @@ use crate::{Coin, Interval, TimeMs};
 /// One thing that can be collected, with one time line.
 ///
 /// Its text form is used everywhere, in tables, options and metrics: `trades/BTC`, `book/BTC`, `book/BTC/fast`,
-/// `bbo/BTC`, `candle/BTC/1m`, `mids`, `context/BTC`, `funding/BTC`.
+/// `bbo/BTC`, `candle/BTC/1m`, `mids`, `context/BTC`, `funding/BTC`, `predicted_funding/BTC`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StreamKey {
     /// Public trades of a coin.
@@ -53,6 +55,8 @@ pub enum StreamKey {
     Context(Coin),
     /// Settled funding of a coin.
     Funding(Coin),
+    /// Funding expected next of a coin, at every venue.
+    PredictedFunding(Coin),
 }
 
 /// The kind of a stream: what its rows look like and which rules they follow.
@@ -67,6 +71,7 @@ pub enum Kind {
     Mids,
     Context,
     Funding,
+    PredictedFunding,
 }
 
 /// What happens to records when the store falls behind.
@@ -138,13 +143,13 @@ pub struct KindSpec {
     pub ws: bool,
     /// The scheduler's job that polls it where REST owns it.
     pub job: &'static str,
+    /// What that job does, in words.
+    pub job_does: &'static str,
     /// What the store may do with records under pressure.
     pub conflation: Conflation,
     /// How pieces of its time line meet.
     pub borders: Borders,
     /// What a backfill can still get.
-    /// What that job does, in words.
-    pub job_does: &'static str,
     pub history: History,
     /// Silence that makes the session ask for a witness before a rhythm is learnt. 0: silence proves nothing.
     pub first_silence_ms: i64,
@@ -189,7 +194,7 @@ impl KindSpec {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Trades,
         Self::Candle,
         Self::Bbo,
@@ -198,6 +203,7 @@ impl Kind {
         Self::Context,
         Self::Mids,
         Self::Funding,
+        Self::PredictedFunding,
     ];
 
     /// The facts of the kind.
@@ -212,6 +218,7 @@ impl Kind {
             Self::Mids => &mids::SPEC,
             Self::Context => &context::SPEC,
             Self::Funding => &funding::SPEC,
+            Self::PredictedFunding => &predicted_funding::SPEC,
         }
     }
 }
@@ -247,6 +254,7 @@ impl Kind {
             Self::Bbo => StreamKey::Bbo(coin?),
             Self::Context => StreamKey::Context(coin?),
             Self::Funding => StreamKey::Funding(coin?),
+            Self::PredictedFunding => StreamKey::PredictedFunding(coin?),
             Self::Candle => StreamKey::Candle(coin?, part?.parse().ok()?),
             Self::Book | Self::BookFast => {
                 StreamKey::Book(coin?, part.map_or(Some(BookVariant::Default), BookVariant::parse)?)
@@ -297,6 +305,7 @@ impl StreamKey {
             Self::Mids => Kind::Mids,
             Self::Context(_) => Kind::Context,
             Self::Funding(_) => Kind::Funding,
+            Self::PredictedFunding(_) => Kind::PredictedFunding,
         }
     }
 
@@ -315,7 +324,8 @@ impl StreamKey {
             | Self::Bbo(c)
             | Self::Candle(c, _)
             | Self::Context(c)
-            | Self::Funding(c) => Owner::Coin(c),
+            | Self::Funding(c)
+            | Self::PredictedFunding(c) => Owner::Coin(c),
             Self::Mids => Owner::All,
         }
     }
@@ -369,7 +379,7 @@ impl fmt::Debug for StreamKey {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[error(
     "{0:?} names no stream; streams are trades/BTC, book/BTC, book/BTC/fast, bbo/BTC, candle/BTC/1m, mids, \
-     context/BTC, funding/BTC"
+     context/BTC, funding/BTC, predicted_funding/BTC"
 )]
 pub struct StreamKeyError(pub String);
 
@@ -441,6 +451,7 @@ mod tests {
             "mids",
             "context/BTC",
             "funding/kPEPE",
+            "predicted_funding/BTC",
         ] {
             assert_eq!(text.parse::<StreamKey>().unwrap().to_string(), text);
         }

@@ -5,7 +5,7 @@ use std::num::NonZeroI64;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bbo, Book, Candle, Conflation, Context, Funding, Mid, StreamKey, Trade};
+use super::{Bbo, Book, Candle, Conflation, Context, Funding, Mid, PredictedFunding, StreamKey, Trade};
 use crate::TimeMs;
 use crate::row::{Arrival, Row, RowKey};
 
@@ -94,6 +94,7 @@ records! {
     Mids: Mid,
     Contexts: Context,
     Funding: Funding,
+    PredictedFunding: PredictedFunding,
 }
 
 /// Runs `$do` for the list in some [`Records`], whatever its type: `for_records!(records, rows => rows.len())`.
@@ -108,6 +109,7 @@ macro_rules! for_records {
             $crate::Records::Mids($rows) => $do,
             $crate::Records::Contexts($rows) => $do,
             $crate::Records::Funding($rows) => $do,
+            $crate::Records::PredictedFunding($rows) => $do,
         }
     };
 }
@@ -124,6 +126,7 @@ macro_rules! for_kind {
             $crate::Kind::Mids => $crate::for_kind!(@ Mid, $record => $do),
             $crate::Kind::Context => $crate::for_kind!(@ Context, $record => $do),
             $crate::Kind::Funding => $crate::for_kind!(@ Funding, $record => $do),
+            $crate::Kind::PredictedFunding => $crate::for_kind!(@ PredictedFunding, $record => $do),
         }
     };
     (@ $type:ident, $record:ident => $do:expr) => {{

@@ -7,7 +7,7 @@ use super::{Answer, Fields, Refusal, Reply};
 use crate::assumptions::Assumptions;
 use crate::market::Exchange;
 use crate::market::bars::{Bar, MINUTE};
-use crate::market::funding::{HOUR, RATE_DECIMALS};
+use crate::market::funding::{HOUR, RATE_DECIMALS, VENUE};
 use crate::market::num::Num;
 use crate::market::spec::BUILDER_DEX;
 use crate::wire::metadata::{self, DEXES};
@@ -149,7 +149,7 @@ fn predicted(exchange: &Exchange) -> Reply {
         .filter_map(|(_, m)| {
             let rate = Num::new(m.funding.as_ref()?.estimate(), RATE_DECIMALS);
             let venue = json!({"fundingRate": rate, "nextFundingTime": settled, "fundingIntervalHours": 1});
-            Some(json!([m.spec.coin, [["HlPerp", venue]]]))
+            Some(json!([m.spec.coin, [[VENUE, venue], ["BinPerp", null]]]))
         })
         .collect();
     Reply::json(&rows)

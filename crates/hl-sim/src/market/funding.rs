@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use super::num::mix;
 
 pub(crate) const HOUR: i64 = 3_600_000;
+/// What the exchange calls itself among others.
+pub(crate) const VENUE: &str = "HlPerp";
 /// Decimals of rates and premiums.
 pub(crate) const RATE_DECIMALS: u32 = 10;
 /// Rows generated before the start: sixty days, more than one page.

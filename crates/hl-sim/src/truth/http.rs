@@ -7,7 +7,7 @@ use hl_core::{Coin, Interval};
 use serde::Serialize;
 use serde_json::json;
 
-use super::records::{positions, states, within};
+use super::records::{positions, predicted_funding, states, within};
 use crate::info::Reply;
 use crate::market::Exchange;
 use crate::market::bars::next_open;
@@ -178,9 +178,21 @@ fn build(exchange: &mut Exchange, name: &str, query: &Query<'_>) -> Result<Reply
             });
             Reply::json(&rows.collect::<Vec<_>>())
         }
+        "predicted_funding" => {
+            let rows = each.flat_map(|m| {
+                predicted_funding(m, from, to).into_iter().map(|next| {
+                    json!({
+                        "coin": next.coin, "time": next.time, "venue": next.venue, "rate": next.rate,
+                        "nextTime": next.next_time, "intervalHours": next.interval_hours,
+                    })
+                })
+            });
+            Reply::json(&rows.collect::<Vec<_>>())
+        }
         "positions" => holdings(exchange, query)?,
         _ => {
-            let known = "trades candles funding positions books bbo mids contexts falsified";
+            let known =
+                "trades candles funding positions books bbo mids contexts predicted_funding falsified";
             let reason = format!("{name:?} is unknown; there are {known}");
             return Err(Wrong { status: 404, field: "path", reason });
         }

@@ -11,7 +11,9 @@ use serde::Serialize;
 
 pub(crate) use http::answer;
 pub use records::Holding;
-pub(crate) use records::{bbos, books, candles, contexts, funding, mids, positions, trades};
+pub(crate) use records::{
+    bbos, books, candles, contexts, funding, mids, positions, predicted_funding, trades,
+};
 
 use crate::replay::ReplayStatus;
 

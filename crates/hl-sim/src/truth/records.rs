@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use hl_core::record::{Address, Bbo, Book, Candle, Context, Funding, Level, Mid, Trade};
+use hl_core::record::{Address, Bbo, Book, Candle, Context, Funding, Level, Mid, PredictedFunding, Trade};
 use hl_core::row::Arrival;
 use hl_core::stream::BookVariant;
+use hl_core::symbol::Word;
 use hl_core::{Coin, Decimal, Interval, TimeMs};
 
 use crate::market::bars::next_open;
-use crate::market::funding::RATE_DECIMALS;
+use crate::market::funding::{HOUR, RATE_DECIMALS, VENUE};
 use crate::market::num::Num;
 use crate::market::state::Market;
 use crate::market::{Exchange, book};
@@ -191,6 +192,28 @@ pub(crate) fn contexts(market: &Market, from: i64, to: i64) -> Vec<Context> {
             arrival: Arrival::ALONE,
         })
         .collect()
+}
+
+/// Funding expected next at this venue: the estimate of each context, and the hour that was settled last.
+pub(crate) fn predicted_funding(market: &Market, from: i64, to: i64) -> Vec<PredictedFunding> {
+    let Some(venue) = Word::new(VENUE).ok().filter(|_| market.funding.is_some()) else { return Vec::new() };
+    let contexts = states(market, &market.contexts, from, to, |c| c.time);
+    let ends = contexts.iter().skip(1).map(|c| c.time).chain([to]);
+    let mut rows = Vec::new();
+    for (context, end) in contexts.iter().zip(ends) {
+        // The hour changes also where the estimate does not.
+        let hours = (context.time.div_euclid(HOUR) + 1..=end.div_euclid(HOUR)).map(|hour| hour * HOUR);
+        rows.extend([context.time].into_iter().chain(hours).map(|time| PredictedFunding {
+            coin: market.spec.coin,
+            time: TimeMs(time),
+            venue,
+            rate: Num::new(context.funding, RATE_DECIMALS).decimal(),
+            next_time: TimeMs(time.div_euclid(HOUR) * HOUR),
+            interval_hours: Some(1),
+            arrival: Arrival::ALONE,
+        }));
+    }
+    rows
 }
 
 /// Open positions in perpetuals, by trader and market.

@@ -1,12 +1,17 @@
 //! Records, batches and views for the cases.
 
+use std::num::NonZeroI64;
 use std::sync::Arc;
 
+use hl_core::for_records;
 use hl_core::ledger::{Ack, Batch, Change, Span};
-use hl_core::record::{Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid, Side, Trade};
+use hl_core::record::{
+    Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid, PredictedFunding, Side, Trade,
+};
 use hl_core::row::Arrival;
 use hl_core::store::{Store, StoreError};
 use hl_core::stream::BookVariant;
+use hl_core::symbol::Word;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs, Token};
 
 use super::Subject;
@@ -151,7 +156,28 @@ pub(super) async fn times(subject: &dyn Subject, stream: StreamKey) -> Vec<i64> 
     times
 }
 
-/// A coin with an awkward name, and rows of every kind of stream within the first second, 11 in all.
+/// Funding expected at a venue: rows of one time that only a word tells apart.
+fn next_funding(coin: Coin, venue: &str, interval_hours: Option<u32>) -> PredictedFunding {
+    PredictedFunding {
+        coin,
+        time: TimeMs(5),
+        venue: Word::new(venue).unwrap(),
+        rate: decimal("-0.00001250"),
+        next_time: TimeMs(3_600_000),
+        interval_hours,
+        arrival: Arrival::default(),
+    }
+}
+
+/// Says of some of the rows when they came, and in which order.
+fn arrived(records: &mut Records) {
+    for_records!(records, rows => for (at, row) in (0_u32..).zip(rows) {
+        let received = NonZeroI64::new(i64::from(at) * 179_000_000_123_456_789);
+        row.arrival = Arrival { received, seq: (at != 1).then_some(at) };
+    });
+}
+
+/// A coin with an awkward name, and rows of every kind of stream within the first second, 13 in all.
 pub(super) fn every_kind() -> (Coin, Vec<(StreamKey, Records)>) {
     let level = |px: &str, sz: &str, n| Level { px: decimal(px), sz: decimal(sz), n };
     let name = coin("it's:\"odd\"");
@@ -183,7 +209,7 @@ pub(super) fn every_kind() -> (Coin, Vec<(StreamKey, Records)>) {
     let bid = Some(level("1.10", "2.0", 3));
     let at = trade("x", 3, (1 << 50) - 1);
     let bar = Candle { coin: name, ..bar("x", 0, 7, 2) };
-    let everything = vec![
+    let mut everything = vec![
         (StreamKey::Trades(name), Records::Trades(vec![Trade { coin: name, ..at }])),
         (StreamKey::Book(name, BookVariant::Fast), Records::Books(vec![full, empty])),
         (
@@ -204,6 +230,14 @@ pub(super) fn every_kind() -> (Coin, Vec<(StreamKey, Records)>) {
         ),
         (StreamKey::Context(name), Records::Contexts(vec![context])),
         (StreamKey::Funding(name), Records::Funding(vec![Funding { coin: name, ..settlement("x", 59) }])),
+        (
+            StreamKey::PredictedFunding(name),
+            Records::PredictedFunding(vec![
+                next_funding(name, "BinPerp", None),
+                next_funding(name, "Hl'Perp", Some(1)),
+            ]),
+        ),
     ];
+    everything.iter_mut().for_each(|(_, records)| arrived(records));
     (name, everything)
 }

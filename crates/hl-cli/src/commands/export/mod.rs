@@ -45,7 +45,7 @@ pub(super) struct Args {
     common: Common,
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// What: trades, book, book/fast, bbo, candles, mids, context, funding; or one stream, such as trades/BTC
+    /// What: trades, book, book/fast, bbo, candle, mids, context, funding, predicted_funding; or one stream, such as trades/BTC
     #[arg(long, value_name = "STREAM")]
     stream: String,
     /// A coin; repeat it for more

@@ -8,8 +8,9 @@ use serde_with::{serde_as, skip_serializing_none};
 use super::meta::{Meta, Outcome, SpotMeta};
 use crate::message::Exact;
 use crate::message::market::{PerpCtx, SpotCtx};
-use crate::record::{Address, Funding};
+use crate::record::{self, Address, Funding};
 use crate::row::Arrival;
+use crate::symbol::Word;
 use crate::{Coin, Decimal, TimeMs};
 
 /// The perpetuals of a dex with their contexts, joined by position.
@@ -65,6 +66,24 @@ pub struct PredictedFunding {
     pub next_funding_time: TimeMs,
     /// Hours between two settlements.
     pub funding_interval_hours: Option<u32>,
+}
+
+impl PredictedFunding {
+    /// The row of it, seen at `time`.
+    #[must_use]
+    pub fn into_record(self, coin: Coin, venue: Word, time: TimeMs) -> record::PredictedFunding {
+        let Self { funding_rate: rate, next_funding_time: next_time, funding_interval_hours: interval_hours } =
+            self;
+        record::PredictedFunding {
+            coin,
+            time,
+            venue,
+            rate,
+            next_time,
+            interval_hours,
+            arrival: Arrival::ALONE,
+        }
+    }
 }
 
 /// Caps of a builder's dex.

@@ -1,9 +1,10 @@
 //! What the gate lets through, keeps or turns away, and how it is counted.
 
 use super::*;
-use crate::record::{Book, Context, Funding, Mid};
+use crate::record::{Book, Context, Funding, Mid, PredictedFunding};
 use crate::row::Arrival;
 use crate::stream::BookVariant;
+use crate::symbol::Word;
 
 fn line(stream: StreamKey, edge: Option<i64>) -> Timeline {
     Timeline::new(StreamStart { stream, edge: edge.map(TimeMs), recent: Recent::default() })
@@ -49,6 +50,19 @@ fn record(kind: Kind, coin: Coin) -> (StreamKey, Records) {
         Kind::Funding => {
             let funding = Funding { coin, time, rate: one, premium: one, arrival: Arrival::default() };
             (StreamKey::Funding(coin), Records::Funding(vec![funding]))
+        }
+        Kind::PredictedFunding => {
+            let (venue, arrival) = (Word::new("HlPerp").unwrap(), Arrival::default());
+            let next = PredictedFunding {
+                coin,
+                time,
+                venue,
+                rate: one,
+                next_time: time,
+                interval_hours: None,
+                arrival,
+            };
+            (StreamKey::PredictedFunding(coin), Records::PredictedFunding(vec![next]))
         }
     }
 }

@@ -6,7 +6,13 @@
 
 use std::time::Duration;
 
-use super::file::{self, SchemaStep::Sql};
+use hl_core::record::PredictedFunding;
+use hl_core::row::Row as _;
+
+use super::file::{
+    self,
+    SchemaStep::{Rows, Sql},
+};
 
 /// Marks the file as a store: `HLdb`.
 pub(super) const KIND: file::Kind = file::Kind {
@@ -18,6 +24,7 @@ pub(super) const KIND: file::Kind = file::Kind {
         Sql(include_str!("alerts.sql")),
         Sql(include_str!("archive.sql")),
         Sql(include_str!("received.sql")),
+        Rows(&PredictedFunding::TABLE),
     ],
     busy: Duration::from_secs(5),
 };
