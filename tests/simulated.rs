@@ -30,8 +30,8 @@ fn owner(stream: &str) -> impl Fn(&hl_engine::Snapshot) -> Option<SourceId> {
 async fn an_hour_without_faults_is_complete() {
     let world = World::new(7).await.unwrap();
     let mut everything = Market::mixed().streams;
-    // What only REST has.
-    everything.push("predicted_funding/BTC".parse().unwrap());
+    // What only REST has, and a book that needs a socket of its own.
+    everything.extend(streams(&["predicted_funding/BTC", "book/BTC/5", "book/BTC/3"]));
     let daemon = world.daemon(&everything).await.unwrap();
     let is_settled = |snapshot: &hl_engine::Snapshot| {
         let owner_of = |stream: &StreamKey| if stream.spec().ws { SourceId::Ws } else { SourceId::Rest };

@@ -113,7 +113,7 @@ fn unreadable(rng: &mut Rng, stream: StreamKey) -> Option<FaultKind> {
     let field = match stream.kind() {
         Kind::Trades => rng.choice(["sz", "px", "time"])?.to_owned(),
         Kind::Candle => rng.choice(["v", "c", "n"])?.to_owned(),
-        Kind::Book | Kind::BookFast => "levels".to_owned(),
+        Kind::Book | Kind::BookFast | Kind::Book5 | Kind::Book4 | Kind::Book3 => "levels".to_owned(),
         Kind::Bbo => "bbo".to_owned(),
         Kind::Context => "markPx".to_owned(),
         Kind::Mids => "SOL".to_owned(),

@@ -25,7 +25,10 @@ impl Truth for SimTruth<'_> {
         let (sim, Span { from, to }) = (self.0, span);
         let rows = match stream {
             StreamKey::Trades(coin) => Records::Trades(sim.truth_trades(coin, from, to)),
-            StreamKey::Book(coin, _) => Records::Books(sim.truth_books(coin, from, to)),
+            StreamKey::Book(coin, variant) => Records::Books(match variant.figures() {
+                None => sim.truth_books(coin, from, to),
+                Some(_) => sim.truth_rounded_books(coin, variant, from, to),
+            }),
             StreamKey::Bbo(coin) => Records::Bbos(sim.truth_bbos(coin, from, to)),
             StreamKey::Candle(coin, interval) => {
                 Records::Candles(sim.truth_candles(coin, interval, from, to))

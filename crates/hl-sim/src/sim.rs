@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hl_core::record::{Bbo, Book, Candle, Context, Funding, Mid, PredictedFunding, Trade};
 use hl_core::seam::{BoxListener, Endpoint, Seed};
+use hl_core::stream::BookVariant;
 use hl_core::{Coin, Interval, TimeMs};
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
@@ -387,6 +388,18 @@ impl Sim {
     #[must_use]
     pub fn truth_bbos(&self, coin: Coin, from: TimeMs, to: TimeMs) -> Vec<Bbo> {
         self.of_market(coin, |market, _| truth::bbos(market, from.0, to.0))
+    }
+
+    /// Books whose prices are rounded, as [`Sim::truth_books`].
+    #[must_use]
+    pub fn truth_rounded_books(
+        &self,
+        coin: Coin,
+        variant: BookVariant,
+        from: TimeMs,
+        to: TimeMs,
+    ) -> Vec<Book> {
+        self.of_market(coin, |market, _| truth::rounded_books(market, variant, from.0, to.0))
     }
 
     /// Mids on change, as the exchange shows them; the first may be older than `from`, being in force there.

@@ -62,7 +62,8 @@ pub(super) const OPTIONS: [Opt; 24] = [
         takes: Takes::List,
         default: Some("trades,book,bbo,candle,mids,context"),
         value: "STREAMS",
-        help: "What to collect of each coin: trades, book, book/fast, bbo, candle, mids, context, predicted_funding",
+        help: "What to collect of each coin: trades, book, book/fast, book/5, book/4, book/3, bbo, candle, \
+               mids, context, predicted_funding",
     },
     Opt {
         key: "intervals",

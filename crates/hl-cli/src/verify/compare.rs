@@ -298,8 +298,8 @@ impl Tally {
                 Pair::Truth(_) => {}
                 Pair::Both(t, s) => {
                     let depth = match s.variant {
-                        BookVariant::Default => usize::MAX,
                         BookVariant::Fast => FAST_LEVELS,
+                        _ => usize::MAX,
                     };
                     let same =
                         t.bids.iter().take(depth).eq(&*s.bids) && t.asks.iter().take(depth).eq(&*s.asks);

@@ -106,8 +106,10 @@ impl Truth for HttpTruth {
                 StreamKey::Trades(coin) => {
                     Records::Trades(self.list::<wire::Trade, _>("trades", &of(coin), span).await?)
                 }
-                StreamKey::Book(coin, _) => {
-                    Records::Books(self.list::<wire::Book, _>("books", &of(coin), span).await?)
+                StreamKey::Book(coin, variant) => {
+                    let figures = variant.figures().map(|figures| format!("nSigFigs={figures}&"));
+                    let query = of(coin) + &figures.unwrap_or_default();
+                    Records::Books(self.list::<wire::Book, _>("books", &query, span).await?)
                 }
                 StreamKey::Bbo(coin) => {
                     Records::Bbos(self.list::<wire::Bbo, _>("bbo", &of(coin), span).await?)

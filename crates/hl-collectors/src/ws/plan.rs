@@ -50,7 +50,7 @@ impl Plan {
         let fits = |slot: &BTreeSet<StreamKey>| {
             slot.len() < PER_SLOT
                 && !slot.contains(&stream)
-                && !other_variant(stream).is_some_and(|other| slot.contains(&other))
+                && !other_variants(stream).any(|other| slot.contains(&other))
         };
         let slot = match self.slots.iter().position(fits) {
             Some(slot) => slot,
@@ -97,12 +97,10 @@ impl Plan {
 }
 
 /// Frames do not repeat the options they were asked with, so two variants of a coin's book never share a socket.
-fn other_variant(stream: StreamKey) -> Option<StreamKey> {
-    match stream {
-        StreamKey::Book(coin, BookVariant::Default) => Some(StreamKey::Book(coin, BookVariant::Fast)),
-        StreamKey::Book(coin, BookVariant::Fast) => Some(StreamKey::Book(coin, BookVariant::Default)),
-        _ => None,
-    }
+fn other_variants(stream: StreamKey) -> impl Iterator<Item = StreamKey> {
+    let coin = if let StreamKey::Book(coin, _) = stream { Some(coin) } else { None };
+    let of_coin = move |coin| BookVariant::ALL.into_iter().map(move |variant| StreamKey::Book(coin, variant));
+    coin.into_iter().flat_map(of_coin).filter(move |other| *other != stream)
 }
 
 #[cfg(test)]

@@ -179,9 +179,12 @@ impl Subscription {
     pub fn for_stream(stream: StreamKey) -> Option<Self> {
         Some(match stream {
             StreamKey::Trades(coin) => Self::Trades { coin },
-            StreamKey::Book(coin, variant) => {
-                Self::L2Book { coin, n_sig_figs: None, mantissa: None, fast: variant == BookVariant::Fast }
-            }
+            StreamKey::Book(coin, variant) => Self::L2Book {
+                coin,
+                n_sig_figs: variant.figures(),
+                mantissa: None,
+                fast: variant == BookVariant::Fast,
+            },
             StreamKey::Bbo(coin) => Self::Bbo { coin },
             StreamKey::Candle(coin, interval) => Self::Candle { coin, interval },
             StreamKey::Mids => Self::AllMids { dex: None },

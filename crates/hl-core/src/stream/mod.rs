@@ -37,7 +37,7 @@ use crate::{Coin, Interval, TimeMs};
 
 /// One thing that can be collected, with one time line.
 ///
-/// Its text form is used everywhere, in tables, options and metrics: `trades/BTC`, `book/BTC`, `book/BTC/fast`,
+/// Its text form is used everywhere, in tables, options and metrics: `trades/BTC`, `book/BTC`, `book/BTC/fast`, `book/BTC/5`,
 /// `bbo/BTC`, `candle/BTC/1m`, `mids`, `context/BTC`, `funding/BTC`, `predicted_funding/BTC`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StreamKey {
@@ -66,6 +66,9 @@ pub enum Kind {
     Trades,
     Book,
     BookFast,
+    Book5,
+    Book4,
+    Book3,
     Bbo,
     Candle,
     Mids,
@@ -194,12 +197,15 @@ impl KindSpec {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Trades,
         Self::Candle,
         Self::Bbo,
         Self::Book,
         Self::BookFast,
+        Self::Book5,
+        Self::Book4,
+        Self::Book3,
         Self::Context,
         Self::Mids,
         Self::Funding,
@@ -213,6 +219,9 @@ impl Kind {
             Self::Trades => &trades::SPEC,
             Self::Book => &book::SPEC,
             Self::BookFast => &book::FAST_SPEC,
+            Self::Book5 => &book::SPEC_5,
+            Self::Book4 => &book::SPEC_4,
+            Self::Book3 => &book::SPEC_3,
             Self::Bbo => &bbo::SPEC,
             Self::Candle => &candle::SPEC,
             Self::Mids => &mids::SPEC,
@@ -256,7 +265,7 @@ impl Kind {
             Self::Funding => StreamKey::Funding(coin?),
             Self::PredictedFunding => StreamKey::PredictedFunding(coin?),
             Self::Candle => StreamKey::Candle(coin?, part?.parse().ok()?),
-            Self::Book | Self::BookFast => {
+            Self::Book | Self::BookFast | Self::Book5 | Self::Book4 | Self::Book3 => {
                 StreamKey::Book(coin?, part.map_or(Some(BookVariant::Default), BookVariant::parse)?)
             }
         };
@@ -300,6 +309,9 @@ impl StreamKey {
             Self::Trades(_) => Kind::Trades,
             Self::Book(_, BookVariant::Default) => Kind::Book,
             Self::Book(_, BookVariant::Fast) => Kind::BookFast,
+            Self::Book(_, BookVariant::Figures5) => Kind::Book5,
+            Self::Book(_, BookVariant::Figures4) => Kind::Book4,
+            Self::Book(_, BookVariant::Figures3) => Kind::Book3,
             Self::Bbo(_) => Kind::Bbo,
             Self::Candle(..) => Kind::Candle,
             Self::Mids => Kind::Mids,
@@ -378,7 +390,7 @@ impl fmt::Debug for StreamKey {
 /// The text names no stream.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[error(
-    "{0:?} names no stream; streams are trades/BTC, book/BTC, book/BTC/fast, bbo/BTC, candle/BTC/1m, mids, \
+    "{0:?} names no stream; streams are trades/BTC, book/BTC, book/BTC/fast, book/BTC/5, bbo/BTC, candle/BTC/1m, mids, \
      context/BTC, funding/BTC, predicted_funding/BTC"
 )]
 pub struct StreamKeyError(pub String);
@@ -445,6 +457,8 @@ mod tests {
             "trades/PURR/USDC",
             "book/BTC",
             "book/xyz:NVDA/fast",
+            "book/PURR/USDC/5",
+            "book/BTC/3",
             "bbo/@107",
             "candle/BTC/1m",
             "candle/PURR/USDC/1M",

@@ -120,7 +120,11 @@ macro_rules! for_kind {
     ($kind:expr, $record:ident => $do:expr) => {
         match $kind {
             $crate::Kind::Trades => $crate::for_kind!(@ Trade, $record => $do),
-            $crate::Kind::Book | $crate::Kind::BookFast => $crate::for_kind!(@ Book, $record => $do),
+            $crate::Kind::Book
+            | $crate::Kind::BookFast
+            | $crate::Kind::Book5
+            | $crate::Kind::Book4
+            | $crate::Kind::Book3 => $crate::for_kind!(@ Book, $record => $do),
             $crate::Kind::Bbo => $crate::for_kind!(@ Bbo, $record => $do),
             $crate::Kind::Candle => $crate::for_kind!(@ Candle, $record => $do),
             $crate::Kind::Mids => $crate::for_kind!(@ Mid, $record => $do),

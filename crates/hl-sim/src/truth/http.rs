@@ -151,9 +151,11 @@ fn build(exchange: &mut Exchange, name: &str, query: &Query<'_>) -> Result<Reply
             Reply::json(&rows.collect::<Vec<_>>())
         }
         "books" => {
+            let figures = query.0.get("nSigFigs").and_then(|text| text.parse().ok());
+            let options = BookOptions { n_sig_figs: figures, ..BookOptions::default() };
             let rows = each.flat_map(|m| {
                 let books = within(m, &m.books, from, to, |b| b.0);
-                books.into_iter().map(|(time, packed)| wire::book(m, time, &packed, BookOptions::default()))
+                books.into_iter().map(|(time, packed)| wire::book(m, time, &packed, options))
             });
             Reply::json(&rows.collect::<Vec<_>>())
         }

@@ -12,7 +12,7 @@ use serde::Serialize;
 pub(crate) use http::answer;
 pub use records::Holding;
 pub(crate) use records::{
-    bbos, books, candles, contexts, funding, mids, positions, predicted_funding, trades,
+    bbos, books, candles, contexts, funding, mids, positions, predicted_funding, rounded_books, trades,
 };
 
 use crate::replay::ReplayStatus;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use hl_core::record::{Address, Bbo, Book, Candle, Context, Funding, Level, Mid, PredictedFunding, Trade};
 use hl_core::row::Arrival;
@@ -10,10 +11,12 @@ use hl_core::symbol::Word;
 use hl_core::{Coin, Decimal, Interval, TimeMs};
 
 use crate::market::bars::next_open;
+use crate::market::book::Packed;
 use crate::market::funding::{HOUR, RATE_DECIMALS, VENUE};
 use crate::market::num::Num;
 use crate::market::state::Market;
 use crate::market::{Exchange, book};
+use crate::wire;
 
 /// A position of a trader.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,6 +146,19 @@ pub(crate) fn books(market: &Market, from: i64, to: i64) -> Vec<Book> {
             }
         })
         .collect()
+}
+
+/// Books with rounded prices, as they are pushed.
+pub(crate) fn rounded_books(market: &Market, variant: BookVariant, from: i64, to: i64) -> Vec<Book> {
+    let options = wire::BookOptions { n_sig_figs: variant.figures(), ..wire::BookOptions::default() };
+    let pushed = within(market, &market.books, from, to, |b| b.0).into_iter();
+    let of = |(time, packed): (i64, Arc<Packed>)| {
+        let [bids, asks] = wire::levels(market, &packed, options);
+        let side = |levels: Vec<book::Level>| levels.iter().map(|l| level(market, l)).collect();
+        let (coin, time) = (market.spec.coin, TimeMs(time));
+        Book { coin, variant, time, bids: side(bids), asks: side(asks), arrival: Arrival::ALONE }
+    };
+    pushed.map(of).collect()
 }
 
 pub(crate) fn bbos(market: &Market, from: i64, to: i64) -> Vec<Bbo> {

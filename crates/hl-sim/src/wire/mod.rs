@@ -109,7 +109,8 @@ impl BookOptions {
     }
 }
 
-pub(crate) fn book(market: &Market, time: i64, packed: &Packed, options: BookOptions) -> WsBook {
+/// The levels of a book, as many as are sent.
+pub(crate) fn levels(market: &Market, packed: &Packed, options: BookOptions) -> [Vec<book::Level>; 2] {
     let Assumptions { fast_levels, book_levels, .. } = market.assumptions;
     let depth = if options.fast { fast_levels } else { book_levels };
     let [mut bids, mut asks] = packed.levels();
@@ -117,8 +118,14 @@ pub(crate) fn book(market: &Market, time: i64, packed: &Packed, options: BookOpt
         bids = coarse(bids, |px| px.div_euclid(step) * step);
         asks = coarse(asks, |px| (px + step - 1).div_euclid(step) * step);
     }
+    [&mut bids, &mut asks].into_iter().for_each(|side| side.truncate(depth));
+    [bids, asks]
+}
+
+pub(crate) fn book(market: &Market, time: i64, packed: &Packed, options: BookOptions) -> WsBook {
+    let [bids, asks] = levels(market, packed, options);
     let spread = options.n_sig_figs.and_then(|_| Some(market.px(asks.first()?.px - bids.first()?.px)));
-    let side = |levels: Vec<book::Level>| levels.iter().take(depth).map(|l| level(market, l)).collect();
+    let side = |levels: Vec<book::Level>| levels.iter().map(|l| level(market, l)).collect();
     WsBook {
         coin: market.spec.coin,
         time,

@@ -246,7 +246,10 @@ impl Topic {
             Self::Context(c) => Some(StreamKey::Context(*c)),
             Self::Candle(c, i) => Some(StreamKey::Candle(*c, *i)),
             Self::Book(c, o) => {
-                Some(StreamKey::Book(*c, if o.fast { BookVariant::Fast } else { BookVariant::Default }))
+                let is = |variant: &BookVariant| {
+                    (*variant == BookVariant::Fast, variant.figures()) == (o.fast, o.n_sig_figs)
+                };
+                BookVariant::ALL.into_iter().find(is).map(|variant| StreamKey::Book(*c, variant))
             }
             Self::AllMids(None | Some("")) => Some(StreamKey::Mids),
             _ => None,

@@ -18,6 +18,7 @@ use hl_core::ledger::Cause;
 use hl_core::message::{Method, Request, Subscription};
 use hl_core::selector::{Event, Mono};
 use hl_core::source::{Content, Offer, Ticket};
+use hl_core::stream::BookVariant;
 use hl_core::{Kind, Lane, Records, RunId, StreamKey, TimeMs};
 
 use self::order::Order;
@@ -392,6 +393,7 @@ impl Session {
                 self.data(now, StreamKey::Mids, Records::Mids(mids), received, out);
             }
             Frame::Data(stream, records) => {
+                let (stream, records) = self.as_subscribed(stream, records);
                 if stream.kind() == Kind::Bbo {
                     // A stamp of the future says nothing of how far the exchange has come.
                     let newest = records.ends().map(|(_, last)| last).filter(|time| *time <= exchange);
@@ -403,6 +405,19 @@ impl Session {
         if let Some(sent) = seen {
             self.prove(sent, out);
         }
+    }
+
+    /// A book that names no variant is of the one that this socket has: frames do not repeat the options they were asked with.
+    fn as_subscribed(&self, stream: StreamKey, mut records: Records) -> (StreamKey, Records) {
+        let StreamKey::Book(coin, BookVariant::Default) = stream else { return (stream, records) };
+        let rounded = BookVariant::ALL.into_iter().filter(|variant| variant.figures().is_some());
+        let here =
+            rounded.map(|variant| StreamKey::Book(coin, variant)).find(|key| self.subs.get(*key).is_some());
+        let Some(key @ StreamKey::Book(_, variant)) = here else { return (stream, records) };
+        if let Records::Books(books) = &mut records {
+            books.iter_mut().for_each(|book| book.variant = variant);
+        }
+        (key, records)
     }
 
     fn data(

@@ -23,8 +23,14 @@ fn record(kind: Kind, coin: Coin) -> (StreamKey, Records) {
     let (time, one) = (TimeMs(5_000), Decimal::ONE);
     match kind {
         Kind::Trades => (StreamKey::Trades(coin), Records::Trades(vec![Trade { coin, ..trade(5_000, 1) }])),
-        Kind::Book | Kind::BookFast => {
-            let variant = if kind == Kind::Book { BookVariant::Default } else { BookVariant::Fast };
+        Kind::Book | Kind::BookFast | Kind::Book5 | Kind::Book4 | Kind::Book3 => {
+            let variant = match kind {
+                Kind::Book => BookVariant::Default,
+                Kind::BookFast => BookVariant::Fast,
+                Kind::Book5 => BookVariant::Figures5,
+                Kind::Book4 => BookVariant::Figures4,
+                _ => BookVariant::Figures3,
+            };
             let book = Book {
                 coin,
                 variant,

@@ -303,6 +303,20 @@ fn what_a_subscription_begins_with_was_not_received_just_now_and_what_follows_wa
 }
 
 #[test]
+fn a_book_is_of_the_variant_that_the_socket_has() {
+    for name in ["book/BTC", "book/BTC/5", "book/BTC/4", "book/BTC/3"] {
+        let mut rig = Rig::live(&[name]);
+        rig.offers.clear();
+        // However its prices are rounded, its frames do not say it.
+        rig.data("book/BTC");
+        let offered: Vec<_> = rig.offers.iter().map(|offer| offer.stream).collect();
+        assert_eq!(offered, [key(name)]);
+        let Content::Frame(records) = &rig.offers[0].content else { panic!("a frame") };
+        assert!(records.are_of(key(name)), "{records:?}");
+    }
+}
+
+#[test]
 fn of_a_frame_of_trades_what_can_be_read_is_taken_and_the_run_goes_on() {
     let mut rig = Rig::live(&["trades/BTC"]);
     let run = rig.live[&key("trades/BTC")];

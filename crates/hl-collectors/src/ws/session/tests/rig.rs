@@ -314,7 +314,10 @@ impl Rig {
             }
             return;
         }
-        let streams = STREAMS.map(key).into_iter().chain([key("context/BTC"), key("book/BTC/fast")]);
+        let streams = STREAMS
+            .map(key)
+            .into_iter()
+            .chain(["context/BTC", "book/BTC/fast", "book/BTC/5", "book/BTC/4", "book/BTC/3"].map(key));
         for stream in streams.chain((0..200).map(|i| key(&format!("bbo/C{i}")))) {
             let subscription = Subscription::for_stream(stream).unwrap();
             if text == Request::subscribe(&subscription).to_text() {
