@@ -308,22 +308,22 @@ async fn imported_into(target: &StoreFile) {
     assert_eq!(
         picture(target, "candle/BTC/1m", &["close", "trades"]).await,
         [
-            json!([-72 * 60 * MINUTE, "69300", 1, "import"]),
+            json!([-72 * 60 * MINUTE, "69300.0", 1, "import"]),
             json!([0, "69500.25", 7, "import"]),
-            json!([20 * MINUTE, "69200", 11, "import"]),
-            json!([hour, "5", 1, "ws"]),
-            json!([hour + MINUTE, "69888", 98, "import"]),
-            json!([hour + 2 * MINUTE, "5", 1, "ws"]),
+            json!([20 * MINUTE, "69200.0", 11, "import"]),
+            json!([hour, "5.0", 1, "ws"]),
+            json!([hour + MINUTE, "69888.0", 98, "import"]),
+            json!([hour + 2 * MINUTE, "5.0", 1, "ws"]),
         ]
     );
     let fives = picture(target, "candle/BTC/5m", &["close", "trades"]).await;
     assert_eq!(fives, [json!([5 * MINUTE, "70050.1", 40, "import"])]);
     assert_eq!(picture(target, "candle/BTC/1h", &["trades"]).await, [json!([0, 97, "import"])]);
     let books = exported(target, "book/BTC").await;
-    let best = |book: &Value, side: &str| book[side][0][0].clone();
+    let best = |book: &Value, side: &str| book[side][0]["px"].clone();
     assert_eq!(books.iter().map(|b| b["time"].as_i64().unwrap() - START).collect::<Vec<_>>(), [0, 1_000]);
     for book in &books {
-        assert_eq!((best(book, "bids"), best(book, "asks")), (json!("70000"), json!("70001")), "{book}");
+        assert_eq!((best(book, "bids"), best(book, "asks")), (json!("70000.0"), json!("70001.0")), "{book}");
     }
     assert_eq!(
         picture(target, "trades/BTC", &["tid", "px", "side"]).await,
@@ -374,14 +374,14 @@ async fn imported_into(target: &StoreFile) {
     commit(&store, vec![(StreamKey::Mids, rows), (StreamKey::Mids, covered)]).await;
     store.close().await.unwrap();
     let bars = picture(target, "candle/BTC/1m", &["close", "trades"]).await;
-    assert_eq!(bars[4], json!([hour + MINUTE, "5", 3, "backfill"]));
+    assert_eq!(bars[4], json!([hour + MINUTE, "5.0", 3, "backfill"]));
     let mids = picture(target, "mids", &["coin", "px"]).await;
     assert_eq!(
         mids,
         [
             json!([0, "@107", "0.00015", "import"]),
-            json!([0, "BTC", "1", "rest"]),
-            json!([3, "BTC", "2", "rest"]),
+            json!([0, "BTC", "1.0", "rest"]),
+            json!([3, "BTC", "2.0", "rest"]),
         ]
     );
     let pieces = answer(&["coverage", "--store", &target.uri, "--stream", "mids"]).await;

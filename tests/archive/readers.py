@@ -18,18 +18,18 @@ def plain(number):
 
 def of_polars():
     def stream(name):
-        return polars.scan_parquet(archive / f"stream={name}*" / "**/*.parquet", hive_partitioning=True).collect()
+        return polars.scan_parquet(archive / f"stream={name}" / "date=*/*.parquet", hive_partitioning=True).collect()
 
-    trades = stream("trades")
+    trades = stream("trades%2F*")
     assert trades["px"].dtype == polars.Decimal(38, 12), trades.schema
     assert trades["time"].dtype == polars.Datetime("ms", "UTC"), trades.schema
     sums = {}
     for coin, px, sz in trades.select("coin", "px", "sz").iter_rows():
         rows, total = sums.get(coin, (0, Decimal(0)))
         sums[coin] = (rows + 1, total + px * sz)
-    mids, books, bbo = stream("mids"), stream("book"), stream("bbo")
+    mids, books, bbo = stream("mids"), stream("book%2F*"), stream("bbo%2F*")
     everything = polars.scan_parquet(
-        archive / "stream=*/**/*.parquet", hive_partitioning=True, missing_columns="insert", extra_columns="ignore"
+        archive / "stream=*/date=*/*.parquet", hive_partitioning=True, missing_columns="insert", extra_columns="ignore"
     ).select("stream", "coin", "time", "seq")
     return {
         "streams": dict(everything.group_by("stream").len().collect().iter_rows()),
@@ -81,28 +81,28 @@ def of_pandas():
 
 def of_duckdb():
     def stream(name):
-        return f"read_parquet('{archive}/stream={name}*/**/*.parquet', hive_partitioning = true)"
+        return f"read_parquet('{archive}/stream={name}/date=*/*.parquet', hive_partitioning = true)"
 
     def one(query):
         return duckdb.sql(query).fetchall()[0][0]
 
     sums = duckdb.sql(
-        f"SELECT coin, count(*), CAST(sum(px * sz) AS VARCHAR) FROM {stream('trades')} GROUP BY coin"
+        f"SELECT coin, count(*), CAST(sum(px * sz) AS VARCHAR) FROM {stream('trades%2F*')} GROUP BY coin"
     ).fetchall()
-    types = dict(duckdb.sql(f"SELECT column_name, column_type FROM (DESCRIBE FROM {stream('trades')})").fetchall())
+    types = dict(duckdb.sql(f"SELECT column_name, column_type FROM (DESCRIBE FROM {stream('trades%2F*')})").fetchall())
     assert (types["px"], types["time"]) == ("DECIMAL(38,12)", "TIMESTAMP WITH TIME ZONE"), types
-    dates = duckdb.sql(f"SELECT DISTINCT date FROM {stream('trades')} ORDER BY date").fetchall()
+    dates = duckdb.sql(f"SELECT DISTINCT date FROM {stream('trades%2F*')} ORDER BY date").fetchall()
     coins = duckdb.sql(f"SELECT DISTINCT coin FROM {stream('mids')}").fetchall()
-    everything = f"read_parquet('{archive}/**/*.parquet', union_by_name = true)"
+    everything = f"read_parquet('{archive}/stream=*/date=*/*.parquet', union_by_name = true)"
     return {
         "streams": dict(duckdb.sql(f"SELECT stream, count(*) FROM {everything} GROUP BY stream").fetchall()),
         "trades": {coin: [rows, plain(total)] for coin, rows, total in sums},
         "dates": [str(date) for (date,) in dates],
-        "first": one(f"SELECT epoch_ms(min(time)) FROM {stream('trades')}"),
+        "first": one(f"SELECT epoch_ms(min(time)) FROM {stream('trades%2F*')}"),
         "mids": one(f"SELECT count(*) FROM {stream('mids')}"),
         "mid_coins": sorted(coin for (coin,) in coins),
-        "levels": int(one(f"SELECT sum(len(bids) + len(asks)) FROM {stream('book')}")),
-        "no_bid": one(f"SELECT count(*) FROM {stream('bbo')} WHERE bid_px IS NULL"),
+        "levels": int(one(f"SELECT sum(len(bids) + len(asks)) FROM {stream('book%2F*')}")),
+        "no_bid": one(f"SELECT count(*) FROM {stream('bbo%2F*')} WHERE bid_px IS NULL"),
         "types": [
             {"DOUBLE": "float", "DECIMAL(38,12)": "decimal"}[one(f"SELECT typeof(px) FROM read_parquet('{file}') LIMIT 1")]
             for file in (exported, exact)
@@ -111,4 +111,16 @@ def of_duckdb():
     }
 
 
-print(json.dumps({"polars": of_polars(), "pandas": of_pandas(), "duckdb": of_duckdb()}))
+def part_of_an_earlier_release():
+    """The trades of one day as such a release wrote them: at another place, with fewer columns."""
+    day = next(archive.glob("stream=trades%2F*/date=*"))
+    folder = archive / "stream=trades" / "coin=BTC" / day.name
+    folder.mkdir(parents=True)
+    trades = polars.read_parquet(day / "*.parquet", hive_partitioning=False)
+    trades.drop("coin", "received", "seq").write_parquet(folder / "part-1-1-1.parquet")
+
+
+seen = {"pandas": of_pandas()}
+part_of_an_earlier_release()
+seen |= {"polars": of_polars(), "duckdb": of_duckdb()}
+print(json.dumps(seen))

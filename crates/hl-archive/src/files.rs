@@ -182,10 +182,15 @@ impl Files {
     /// aside. A run that died before it recorded its part leaves such a one, whose rows are in the store; but of a store that
     /// was put back from a backup it may be the only copy.
     pub(crate) fn tidy(&self, stream: StreamKey, day: Day, parts: &[Part]) -> Result<Tidied, ArchiveError> {
-        let folder = self.root.join(layout::folder(stream, day));
         let recorded = self.recorded(parts);
         let mut tidied = Tidied::default();
-        for path in entries(&folder)? {
+        let folders = BTreeSet::from([layout::folder(stream, day), layout::earlier_folder(stream, day)]);
+        let mut paths = Vec::new();
+        for folder in folders {
+            let folder = self.root.join(folder);
+            paths.extend(entries(&folder)?.into_iter().map(|path| (folder.clone(), path)));
+        }
+        for (folder, path) in paths {
             let Some(name) = name(&path).filter(|name| layout::is_ours(name)) else { continue };
             if recorded.contains(&path) || path.is_dir() {
                 continue;

@@ -24,6 +24,19 @@ pub(crate) fn folder(stream: StreamKey, day: Day) -> String {
     format!("stream={name}/date={day}")
 }
 
+/// The folder of a day as earlier releases laid it: what one of them left when it was killed is still there.
+pub(crate) fn earlier_folder(stream: StreamKey, day: Day) -> String {
+    let kind = match stream {
+        StreamKey::Candle(_, Interval::Month) => "candle-1month".to_owned(),
+        StreamKey::Candle(_, interval) => format!("candle-{interval}"),
+        _ => stream.kind().spec().word.replace('/', "-"),
+    };
+    match stream.coin() {
+        Some(coin) => format!("stream={kind}/coin={}/date={day}", escaped(coin.as_str())),
+        None => format!("stream={kind}/date={day}"),
+    }
+}
+
 /// The file of a claim's part, relative to the archive. A store never mints an epoch twice; one that was put back from a
 /// backup does, so that the name may be taken.
 pub(crate) fn file(stream: StreamKey, day: Day, epoch: Epoch, number: u32) -> String {
@@ -94,6 +107,16 @@ mod tests {
             ("mids", "mids"),
         ] {
             assert_eq!(folder(name), format!("stream={word}/date=2026-11-01"));
+        }
+        let earlier = |name: &str| earlier_folder(name.parse().unwrap(), day);
+        for (name, path) in [
+            ("candle/BTC/1m", "stream=candle-1m/coin=BTC"),
+            ("candle/BTC/1M", "stream=candle-1month/coin=BTC"),
+            ("book/xyz:NVDA/fast", "stream=book-fast/coin=xyz%3ANVDA"),
+            ("trades/PURR/USDC", "stream=trades/coin=PURR%2FUSDC"),
+            ("mids", "stream=mids"),
+        ] {
+            assert_eq!(earlier(name), format!("{path}/date=2026-11-01"));
         }
         let epoch = Epoch { token: Token(7), local: 3 };
         let name = file("trades/BTC".parse().unwrap(), day, epoch, 2);

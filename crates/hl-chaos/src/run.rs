@@ -250,7 +250,7 @@ impl Run<'_> {
         for row in inspect.streams().await? {
             let pieces = match row.stream.kind() {
                 Kind::Candle | Kind::Funding => continue,
-                Kind::Mids | Kind::Context => without(within, &self.held_up),
+                kind if !kind.spec().timed => without(within, &self.held_up),
                 Kind::Bbo => without(within, &self.withheld),
                 _ => vec![within],
             };

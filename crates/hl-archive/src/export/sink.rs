@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use hl_core::archive::StoredRows;
 use hl_core::record::Level;
-use hl_core::{Decimal, StreamKey, TimeMs};
+use hl_core::{Decimal, StreamKey, TimeMs, row};
 use serde_json::{Map, Value, json};
 
 use super::{Format, Numbers, Options};
@@ -103,10 +103,11 @@ fn of_csv(error: csv::Error) -> ArchiveError {
     })
 }
 
-fn names_of(column: &Column) -> Vec<&str> {
+fn names_of(column: &Column) -> Vec<String> {
+    let name = column.name.to_string();
     match column.values {
-        Values::Time(_) => vec![&*column.name, "iso"],
-        _ => vec![&*column.name],
+        Values::Time(_) => vec![name, row::iso(&column.name)],
+        _ => vec![name],
     }
 }
 
@@ -120,7 +121,7 @@ fn text(number: Decimal) -> String {
     number.to_string()
 }
 
-fn iso(time: TimeMs) -> String {
+fn in_words(time: TimeMs) -> String {
     jiff::Timestamp::from_millisecond(time.0).map_or_else(|_| String::new(), |time| format!("{time:.3}"))
 }
 
@@ -138,7 +139,7 @@ fn cells_of(column: &Column, at: usize, cells: &mut Vec<String>) {
     match &column.values {
         Values::Text(all) => cells.push(all[at].to_string()),
         Values::Bool(all) => cells.push(all[at].to_string()),
-        Values::Time(all) => cells.extend([all[at].to_string(), iso(all[at])]),
+        Values::Time(all) => cells.extend([all[at].to_string(), in_words(all[at])]),
         Values::Int(all) => cells.push(all[at].to_string()),
         Values::Nanos(all) => cells.push(all[at].map(|ns| ns.to_string()).unwrap_or_default()),
         Values::Count(all) => cells.push(all[at].map(|n| n.to_string()).unwrap_or_default()),
@@ -159,7 +160,7 @@ fn fields_of(column: &Column, at: usize, object: &mut Map<String, Value>) {
         Values::Text(all) => Value::from(&*all[at]),
         Values::Time(all) => {
             object.insert(column.name.to_string(), all[at].0.into());
-            object.insert("iso".to_owned(), iso(all[at]).into());
+            object.insert(row::iso(&column.name), in_words(all[at]).into());
             return;
         }
         Values::Bool(all) => all[at].into(),
@@ -174,4 +175,24 @@ fn fields_of(column: &Column, at: usize, object: &mut Map<String, Value>) {
         Values::FloatLevels(all) => float_levels(&all[at]),
     };
     object.insert(column.name.to_string(), value);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_column_of_a_file_has_a_name_of_its_own() {
+        for stream in
+            ["trades/BTC", "book/BTC", "bbo/BTC", "candle/BTC/1m", "mids", "context/BTC", "funding/BTC"]
+                .into_iter()
+                .chain(["predicted_funding/BTC"])
+        {
+            let columns = columns(&StoredRows::none(stream.parse().unwrap()));
+            let names: Vec<_> = columns.iter().flat_map(names_of).collect();
+            assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{stream}: {names:?}");
+        }
+    }
 }

@@ -405,6 +405,29 @@ async fn a_store_put_back_from_a_backup_loses_no_part() {
     assert_eq!((world.all(trades()).await.len(), world.problems().await), (25, vec![]));
 }
 
+/// An earlier release laid its parts elsewhere, and may have been killed while it wrote.
+#[tokio::test]
+async fn what_an_earlier_release_left_is_set_aside_too() {
+    let world = World::new();
+    world.collect(trades(), some(0..5)).await;
+    let folder = world.root().join(layout::earlier_folder(trades(), today()));
+    let store = world.session().await;
+    {
+        let archiver = world.archiver(&store).await;
+        let work = archiver.claim(due_of(trades())).await.unwrap();
+        let rows = Arc::new(work.read(None).await.unwrap());
+        let path = format!("{}/part-1-1-1.parquet", layout::earlier_folder(trades(), today()));
+        work.write(&path, &rows).await.unwrap();
+        work.place(&path).await.unwrap();
+    }
+    std::fs::write(folder.join("part-1-1-2.parquet.tmp"), "").unwrap();
+    drop(store);
+    let done = world.archive(trades(), 10).await;
+    assert_eq!((done.aside, world.files().len()), (1, 1), "its rows are in a part of today's");
+    let left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["_part-1-1-1.parquet.unrecorded"]);
+}
+
 /// A file that lost a row before it was compared is never recorded.
 #[tokio::test]
 async fn what_does_not_come_back_equal_is_not_recorded() {

@@ -65,7 +65,7 @@ Examples:
   hl-cli ps                                        what runs, and how it gets on
   hl-cli alerts                                    what needs attention
   hl-cli archive run --dry-run                     which old rows would go to Parquet files
-  hl-cli export --stream candles --coin BTC --interval 5m --out btc.parquet
+  hl-cli export --stream candle --coin BTC --interval 5m --out btc.parquet
   hl-cli backup --to backup.db                     the store of a running daemon as one file
   hl-cli copy --from sqlite:./data/hyperliquid.db --to mongodb://host/hyperliquid?replicaSet=rs0
   hl-cli import --from mongodb://host/hyperliquid_btc    what the original system has of use

@@ -172,7 +172,7 @@ async fn an_export_says_what_its_range_holds_and_overwrites_nothing() {
     assert_eq!(std::fs::read_to_string(&csv).unwrap().lines().count(), 9);
     let gap: Value = serde_json::from_str(std::fs::read_to_string(&gaps).unwrap().trim()).unwrap();
     let expected = serde_json::json!({
-        "stream": "mids", "from": 20_000, "to": 40_000, "from_iso": "1970-01-01T00:00:20.000Z",
+        "stream": "mids", "coin": null, "from": 20_000, "to": 40_000, "from_iso": "1970-01-01T00:00:20.000Z",
         "to_iso": "1970-01-01T00:00:40.000Z", "what": "gap", "cause": "outage", "state": "unrecoverable",
     });
     assert_eq!(gap, expected);

@@ -45,6 +45,14 @@ pub(super) fn retention(words: &[Sourced]) -> Result<Retention, (Place, ValueErr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::options::OPTIONS;
+
+    #[test]
+    fn the_help_tells_the_defaults() {
+        let told = OPTIONS.iter().find(|option| option.key == "retention").unwrap().help;
+        let defaults = Retention::default().to_string().replace(',', ", ");
+        assert!(told.ends_with(&format!("[default: {defaults}; the rest off]")), "{defaults}");
+    }
 
     #[test]
     fn what_is_said_changes_the_defaults() {

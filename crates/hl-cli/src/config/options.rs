@@ -13,7 +13,7 @@ pub(super) struct Opt {
     pub(super) default: Option<&'static str>,
     /// The word for the value in the help.
     value: &'static str,
-    help: &'static str,
+    pub(super) help: &'static str,
 }
 
 /// What an option takes.
@@ -181,9 +181,9 @@ pub(super) const OPTIONS: [Opt; 24] = [
         default: None,
         value: "KIND=DAYS",
         help: "How long rows stay in the store before they go to the archive: trades=90d, candle/1m=7d, bbo=7d:delete \
-               (deleted, not archived), or off (for ever); repeat it for more [default: trades=90d, candle/1m=7d, \
-               candle/3m=7d, candle/5m=30d, candle/15m=90d, book=7d, book/fast=7d, bbo=7d, mids=30d, context=30d; \
-               the rest off]",
+               (deleted, not archived), or off (for ever); repeat it for more [default: trades=90d, book=7d, \
+               book/fast=7d, book/5=7d, book/4=7d, book/3=7d, bbo=7d, candle/1m=7d, candle/3m=7d, candle/5m=30d, \
+               candle/15m=90d, mids=30d, context=30d, predicted_funding=90d; the rest off]",
     },
     Opt {
         key: "for",
@@ -268,7 +268,7 @@ const EXAMPLES: &str = "\
 Examples:
   hl-daemon --network sim                         a simulated exchange, nothing leaves this machine
   hl-daemon --coin BTC --coin ETH --for 1h        an hour of two coins
-  hl-daemon --coin all --streams trades,candle   every live perpetual of the first dex
+  hl-daemon --coin all --streams trades,candle    every live perpetual of the first dex
   hl-daemon --coin BTC --backfill 3d              with the candles of the last three days
   hl-daemon --coin BTC --coin ETH --standby BTC   a second connection stands by for Bitcoin's trades
   hl-daemon --store mongodb://db/hl --coin all    shares them with the other daemons of that store

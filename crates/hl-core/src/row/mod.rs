@@ -1,8 +1,8 @@
 //! What rows are made of: columns, values, keys, and the few types that only rows have (a side, an address, a level).
 //!
 //! A record type is written down once, in the macro `record!`: its fields are the columns of its table, under the
-//! same names, in every store, archive and file. Whoever stores rows of any kind walks along them with [`Row::write`] and
-//! reads them back with [`Row::read`], and knows no kind by name.
+//! same names, in every store, archive and file. A store walks along them with [`Row::write`], reads rows back
+//! with [`Row::read`], and knows no kind by name.
 //!
 //! Not here: which kinds there are, and how they are collected ([`stream`](crate::stream)).
 
@@ -101,6 +101,12 @@ impl Column {
             part => (Cow::Owned(format!("{name}_{part}")), holds),
         })
     }
+}
+
+/// The name of the column that has the time of the column `name` as text, in the views and in exported files.
+#[must_use]
+pub fn iso(name: &str) -> String {
+    if name == "time" { "iso".to_owned() } else { format!("{name}_iso") }
 }
 
 /// A table of rows: the columns of a record. Those that say where a row came from follow them, in every table the same.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use hl_archive::export::Format;
 use hl_core::ledger::Span;
-use hl_core::{StreamKey, TimeMs};
+use hl_core::{Coin, StreamKey, TimeMs};
 use serde::Serialize;
 
 use super::ExportFailure;
@@ -18,6 +18,8 @@ use crate::human;
 #[derive(Serialize)]
 struct Piece {
     stream: StreamKey,
+    /// Null for a stream of all coins.
+    coin: Option<Coin>,
     from: TimeMs,
     to: TimeMs,
     from_iso: String,
@@ -31,7 +33,7 @@ struct Piece {
 }
 
 /// The columns, in order.
-const NAMES: &str = "stream,from,to,from_iso,to_iso,what,cause,state";
+const NAMES: &str = "stream,coin,from,to,from_iso,to_iso,what,cause,state";
 
 /// The format of such a file, by its name.
 pub(super) fn format(path: &Path) -> Result<Format, ExportFailure> {
@@ -59,9 +61,13 @@ impl GapFile {
             match self.format {
                 Format::Csv => {
                     // No name of a stream, and none of the words, has a comma or a quote.
-                    let Piece { stream, from, to, from_iso, to_iso, what, cause, state } = piece;
+                    let Piece { stream, coin, from, to, from_iso, to_iso, what, cause, state } = piece;
+                    let coin = coin.as_ref().map_or("", |coin| coin.as_str());
                     let (cause, state) = (cause.unwrap_or_default(), state.unwrap_or_default());
-                    writeln!(self.file, "{stream},{from},{to},{from_iso},{to_iso},{what},{cause},{state}")?;
+                    writeln!(
+                        self.file,
+                        "{stream},{coin},{from},{to},{from_iso},{to_iso},{what},{cause},{state}"
+                    )?;
                 }
                 Format::Ndjson | Format::Parquet => {
                     writeln!(self.file, "{}", serde_json::to_string(&piece)?)?;
@@ -76,6 +82,7 @@ impl GapFile {
 fn pieces(wanted: &Wanted) -> Vec<Piece> {
     let piece = |span: Span, what, cause, state| Piece {
         stream: wanted.selection.source,
+        coin: wanted.selection.source.coin(),
         from: span.from,
         to: span.to,
         from_iso: human::time(span.from),

@@ -26,16 +26,17 @@ use crate::say::say;
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
-  hl-cli export --stream candles --coin BTC --interval 5m --out btc-5m.parquet
+  hl-cli export --stream candle --coin BTC --interval 5m --out btc-5m.parquet
   hl-cli export --stream trades --coin BTC --from 2026-11-01 --to 2026-11-08 --out btc.csv --gaps missing.csv
-  hl-cli export --stream candles --coin BTC,ETH --complete-only --numbers exact --out bars.csv
+  hl-cli export --stream candle --coin BTC,ETH --complete-only --numbers exact --out bars.csv
   hl-cli export --stream book/BTC --from '1h ago' --format ndjson | head
   hl-cli export --stream mids --from '24h ago' --out mids.csv
 
 Rows come in order of time, coin by coin; each once, wherever it lies. Of bars the final ones. An
 interval that is not collected is made of final one-minute bars, exactly, and only where all of a
 bar's minutes are covered; `source` and `epoch` are then those of its last minute.
-`time` is milliseconds since 1970 (a timestamp in Parquet), `iso` the same in words, UTC.
+`time` is milliseconds since 1970 (a timestamp in Parquet), `iso` the same in words, UTC; another time,
+such as `next_time`, has `next_time_iso` beside it.
 
 What the range holds is said on standard error. Exit codes: 0 done, and the range is whole; 1 failed;
 2 usage; 4 done, and a part of the range is missing or was never collected (what lies before the
@@ -45,7 +46,7 @@ pub(super) struct Args {
     common: Common,
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// What: trades, book, book/fast, bbo, candle, mids, context, funding, predicted_funding; or one stream, such as trades/BTC
+    /// What: trades, book, book/fast, book/5, book/4, book/3, bbo, candle, mids, context, funding, predicted_funding; or one stream, such as trades/BTC
     #[arg(long, value_name = "STREAM")]
     stream: String,
     /// A coin; repeat it for more

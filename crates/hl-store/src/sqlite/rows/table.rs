@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use hl_core::archive::Provenance;
 use hl_core::record::{Level, Record};
-use hl_core::row::{Arrival, Cells, Column, Holds, Table, Value, hex};
+use hl_core::row::{Arrival, Cells, Column, Holds, Table, Value, hex, iso};
 use hl_core::{Decimal, Epoch, Origin, StreamKey, TimeMs};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 use rusqlite::{Row, Statement, ToSql};
@@ -287,9 +287,4 @@ pub(in crate::sqlite) fn definition(table: &Table) -> String {
         key.join(", "),
         seen.join(", ")
     )
-}
-
-/// The column of a view that has a time as text.
-fn iso(name: &str) -> String {
-    if name == "time" { "iso".to_owned() } else { format!("{name}_iso") }
 }

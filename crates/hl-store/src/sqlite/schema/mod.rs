@@ -28,3 +28,28 @@ pub(super) const KIND: file::Kind = file::Kind {
     ],
     busy: Duration::from_secs(5),
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::rows;
+
+    /// What a step does may never change once it was released: another column is another step.
+    #[test]
+    fn a_step_that_makes_a_table_is_as_it_was_released() {
+        let made = rows::definition(&PredictedFunding::TABLE);
+        let made = made.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(
+            made,
+            "CREATE TABLE predicted_funding (coin TEXT NOT NULL, time INTEGER NOT NULL, venue TEXT NOT NULL, \
+             rate TEXT NOT NULL, next_time INTEGER NOT NULL, interval_hours INTEGER, source TEXT NOT NULL, \
+             epoch INTEGER NOT NULL, received INTEGER, seq INTEGER, PRIMARY KEY (coin, time, venue)) STRICT, \
+             WITHOUT ROWID; \
+             CREATE VIEW predicted_funding_num AS SELECT coin, \
+             strftime('%Y-%m-%dT%H:%M:%fZ', time / 1000.0, 'unixepoch') AS iso, time, venue, \
+             CAST(rate AS REAL) AS rate, \
+             strftime('%Y-%m-%dT%H:%M:%fZ', next_time / 1000.0, 'unixepoch') AS next_time_iso, next_time, \
+             interval_hours, source, epoch, received, seq FROM predicted_funding;"
+        );
+    }
+}
