@@ -496,6 +496,39 @@ fn a_mid_that_waited_in_a_ring_is_not_stamped_anew() {
 }
 
 #[test]
+fn a_block_that_a_poll_has_cut_is_made_whole_by_the_frames_that_fill_the_gap_behind_it() {
+    let key = StreamKey::Trades(coin());
+    let mut line = Timeline::new(StreamStart { stream: key, edge: None, recent: Recent::default() });
+    let mut ledger = Ledger::default();
+    let mut step = |line: &mut Timeline, ticket, content| {
+        let mut out = Vec::new();
+        line.offer(ticket, content, &NoWitness, &mut out);
+        ledger.apply(out);
+    };
+    let trades = |tids: &[u64]| {
+        Records::Trades(tids.iter().map(|tid| trade(i64::try_from(*tid).unwrap() / 10, *tid)).collect())
+    };
+    let rest = Epoch { token: Token(1), local: 1 };
+    let poll = |tids: &[u64]| Content::Answer { records: trades(tids), from: None, asked: TimeMs(200) };
+    let mut out = Vec::new();
+    let grant = Grant { epoch: rest, source: SourceId::Rest, run: None, cause: Cause::Outage };
+    line.handover(Some(grant), &NoWitness, &mut out);
+    // Of the block at 110 the exchange answers one trade of three.
+    step(&mut line, Ticket::Claim(rest), poll(&[1_000, 1_100]));
+    step(&mut line, Ticket::Claim(rest), poll(&[1_500, 1_600]));
+    let run = Ticket::Run(RunId::first(1));
+    // The socket is late: what it brings lies below the edge.
+    step(&mut line, run, Content::Frame(trades(&[900, 1_000])));
+    line.handover(Some(ws_grant(2, 1)), &NoWitness, &mut out);
+    assert_eq!(out, [], "nothing before its frames");
+    for tids in [&[1_100, 1_101, 1_102][..], &[1_200], &[1_500], &[1_600]] {
+        step(&mut line, run, Content::Frame(trades(tids)));
+    }
+    assert_eq!(ledger.gaps, []);
+    assert!([(110, 1_101), (110, 1_102), (120, 1_200)].iter().all(|row| ledger.rows.contains(row)));
+}
+
+#[test]
 fn every_frame_of_a_promoted_ring_fills_what_polls_left() {
     let key = StreamKey::Trades(coin());
     let mut line = Timeline::new(StreamStart { stream: key, edge: None, recent: Recent::default() });

@@ -470,6 +470,16 @@ impl Trades {
         let below: Vec<_> = trades.iter().copied().filter(|t| proven.contains(t.time)).collect();
         let mut stored = below.clone();
         stored.retain(|trade| holes().any(|hole| hole.contains(trade.time)));
+        // The block at which a gap begins may have been cut by the answer before it. What ends there fills no part of the gap,
+        // and what fills the gap later begins there.
+        let begins = holes().any(|hole| hole.from == proven.to && hole.ms() > 0);
+        let is_in_a_part = holes().any(|hole| hole.from < proven.to && proven.to <= hole.to);
+        let mut cut = stored.clone();
+        cut.retain(|trade| trade.time == proven.to && !self.known.has(trade));
+        if begins && !is_in_a_part && !cut.is_empty() {
+            let block = live.covered(Span::new(proven.to, proven.to));
+            out.extend([live.rows(Records::Trades(cut)), block]);
+        }
         self.known.add(&stored);
         out.push(live.filled(proven, Records::Trades(below)));
         common.fill(proven);
