@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hl_cli::verify::{EVER, Finding, Tally, Truth as _, compare, every_row_counts};
 use hl_core::ledger::{Cause, Span};
+use hl_core::row::Table;
 use hl_core::seam::Seed;
 use hl_core::stream::Conflation;
 use hl_core::{Kind, Records, SourceId, StreamKey, TimeMs};
@@ -379,21 +380,18 @@ impl Run<'_> {
 
     /// The hash of the trace and of everything that the store holds, in the order of its keys.
     fn hash(&self) -> Result<u64, ChaosError> {
-        const TABLES: [(&str, &str); 10] = [
-            ("trades", "coin, time, tid"),
-            ("books", "coin, variant, time"),
-            ("bbo", "coin, time"),
-            ("candles", "coin, interval, time"),
-            ("mids", "coin, time"),
-            ("contexts", "coin, time"),
-            ("funding", "coin, time"),
+        const LEDGER: [(&str, &str); 3] = [
             ("streams", "stream"),
             ("coverage", "stream, epoch, source, from_time"),
             ("gaps", "stream, from_time, to_time, id"),
         ];
         let conn = rusqlite::Connection::open(self.world.store_path())?;
         let mut all = Seed(self.world.trace.hash());
-        for (table, key) in TABLES {
+        let key_of = |table: &Table| {
+            let key: Vec<_> = table.key().iter().map(|column| column.name).collect();
+            (table.name, key.join(", "))
+        };
+        for (table, key) in Table::all().map(key_of).chain(LEDGER.map(|(name, key)| (name, key.to_owned()))) {
             let mut hash = Seed(0);
             let mut statement = conn.prepare(&format!("SELECT * FROM {table} ORDER BY {key}"))?;
             let columns = statement.column_count();

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use hl_core::row::Table;
 use hl_store::{BackedUp, BackupProgress, SqliteStore};
 use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -15,9 +16,6 @@ use crate::compose::shutdown;
 use crate::config::StoreUri;
 use crate::exit::Exit;
 use crate::say::say;
-
-/// Tables that hold rows of streams; the others are the ledger and what surrounds it.
-const OF_STREAMS: [&str; 7] = ["bbo", "books", "candles", "contexts", "funding", "mids", "trades"];
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -135,7 +133,7 @@ impl Answer {
             from: from.to_string(),
             to,
             bytes: made.bytes,
-            rows: of(&|table| OF_STREAMS.contains(&table)),
+            rows: of(&|name| Table::all().any(|table| table.name == name)),
             archive_files_not_copied: of(&|table| table == "archive_parts"),
         }
     }
