@@ -36,10 +36,14 @@ impl Class {
 
     /// The classes that a word names; none where it names nothing.
     fn named(word: &str) -> Vec<Self> {
-        match Kind::of_word(word) {
-            Some(kind) => Self::of_kind(kind),
-            None => Self::all().filter(|class| class.word() == word).collect(),
+        if let Some(kind) = Kind::of_word(word) {
+            return Self::of_kind(kind);
         }
+        let Some((kind, interval)) = word.split_once('/') else { return Vec::new() };
+        let kind = Kind::of_word(kind);
+        let named =
+            |class: &Self| Some(class.kind) == kind && class.interval.is_some_and(|i| i.as_str() == interval);
+        Self::all().filter(named).collect()
     }
 
     /// The word that names it alone.
@@ -159,7 +163,7 @@ impl fmt::Display for Retention {
 impl Retention {
     /// Changes the rule of every class that `word` names. Whether it names one.
     pub fn set(&mut self, word: &str, rule: Rule) -> bool {
-        let classes = Class::named(&current(word));
+        let classes = Class::named(word);
         for class in &classes {
             self.0.insert(*class, rule);
         }
@@ -170,16 +174,6 @@ impl Retention {
     #[must_use]
     pub fn rule(&self, stream: StreamKey) -> Rule {
         self.0.get(&Class::of(stream)).copied().unwrap_or(Rule::Keep)
-    }
-}
-
-/// The word of today for one of an earlier release: bars were called `candles`, as their table is.
-fn current(word: &str) -> String {
-    match word.strip_prefix("candles") {
-        Some(rest) if rest.is_empty() || rest.starts_with('/') => {
-            format!("{}{rest}", Kind::Candle.spec().word)
-        }
-        _ => word.to_owned(),
     }
 }
 

@@ -37,7 +37,7 @@ const PLAIN: [&str; 13] =
 /// Makes what is missing.
 pub(crate) async fn prepare(db: &Database) -> Result<(), MongoError> {
     let is_known = version(db).await? == Some(VERSION);
-    // Kinds that a later release has added are no other schema: what an earlier one reads is as it was.
+    // A kind that a later release added does not change the version: an earlier release finds all that it reads as it was.
     let there = db.list_collection_names().await?;
     for table in Table::all().filter(|table| !there.iter().any(|name| name == table.name)) {
         let validator = rows::validator(table);

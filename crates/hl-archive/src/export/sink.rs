@@ -185,12 +185,9 @@ mod tests {
 
     #[test]
     fn every_column_of_a_file_has_a_name_of_its_own() {
-        for stream in
-            ["trades/BTC", "book/BTC", "bbo/BTC", "candle/BTC/1m", "mids", "context/BTC", "funding/BTC"]
-                .into_iter()
-                .chain(["predicted_funding/BTC"])
-        {
-            let columns = columns(&StoredRows::none(stream.parse().unwrap()));
+        for kind in hl_core::Kind::ALL {
+            let stream = kind.streams(&[hl_core::Coin::new("BTC").unwrap()], &[hl_core::Interval::M1])[0];
+            let columns = columns(&StoredRows::none(stream));
             let names: Vec<_> = columns.iter().flat_map(names_of).collect();
             assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{stream}: {names:?}");
         }

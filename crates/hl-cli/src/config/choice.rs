@@ -31,9 +31,7 @@ impl fmt::Display for StreamChoice {
 impl FromStr for StreamChoice {
     type Err = ValueError;
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        // As earlier releases called bars.
-        let word = if text == "candles" { Kind::Candle.spec().word } else { text };
-        let found = Self::all().find(|choice| choice.word() == word);
+        let found = Kind::of_word(text).filter(|kind| kind.spec().live).map(Self);
         found.ok_or_else(|| {
             ValueError::unknown("stream", text, Self::all().map(Self::word).collect::<Vec<_>>())
         })

@@ -74,8 +74,8 @@ enum Query {
     Trades(Coin),
     /// Bars since the edge.
     Candles(StreamKey),
-    /// `l2Book` of a coin: the books whose prices are not rounded, and the best bid and offer; or a rounded one.
-    Book(Coin, Option<BookVariant>),
+    /// `l2Book` of a coin: by the default variant all books whose prices are not rounded, and the best bid and offer.
+    Book(Coin, BookVariant),
     /// `allMids`.
     Mids,
     /// `metaAndAssetCtxs` of a dex, none for the first; spot pairs apart.
@@ -96,10 +96,8 @@ impl Query {
         Some(match stream {
             StreamKey::Trades(coin) => Self::Trades(coin),
             StreamKey::Candle(..) => Self::Candles(stream),
-            StreamKey::Book(coin, variant) => {
-                Self::Book(coin, Some(variant).filter(|v| v.figures().is_some()))
-            }
-            StreamKey::Bbo(coin) => Self::Book(coin, None),
+            StreamKey::Book(coin, variant) if variant.figures().is_some() => Self::Book(coin, variant),
+            StreamKey::Book(coin, _) | StreamKey::Bbo(coin) => Self::Book(coin, BookVariant::Default),
             StreamKey::Mids => Self::Mids,
             StreamKey::Context(coin) => Self::Contexts(scope_of(coin)),
             StreamKey::PredictedFunding(_) => Self::PredictedFunding,
@@ -211,11 +209,10 @@ impl RestSource {
                 self.offer_rows(streams, asked, Some(from), bars, Records::Candles, &missed).await;
                 Ok(None)
             }
-            Query::Book(coin, rounded) => {
-                let variant = rounded.unwrap_or(BookVariant::Default);
+            Query::Book(coin, variant) => {
                 let n_sig_figs = variant.figures();
                 let request = InfoRequest::L2Book { coin: *coin, n_sig_figs, mantissa: None };
-                let decode = |body: &mut [u8]| decode::l2_book(body, variant);
+                let decode = |body: &mut [u8]| decode::l2_book(body, *variant);
                 let Some(book) = client.ask(&request, 0, Urgency::Live, PATIENCE, decode).await? else {
                     return Err(RestError::Refused {
                         request: request.name(),

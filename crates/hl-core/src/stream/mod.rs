@@ -233,9 +233,10 @@ impl Kind {
 }
 
 impl Kind {
-    /// The kind of this word.
+    /// The kind of this word. Earlier releases called bars as their table is called.
     #[must_use]
     pub fn of_word(word: &str) -> Option<Self> {
+        let word = if word == "candles" { Self::Candle.spec().word } else { word };
         Self::ALL.into_iter().find(|kind| kind.spec().word == word)
     }
 

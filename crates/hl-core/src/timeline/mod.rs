@@ -27,6 +27,7 @@ pub use reconcile::{Audited, NoWitness, Reconciler, Verdict, Witness};
 use ring::Ring;
 
 use crate::ledger::{Cause, Change, Span};
+use crate::record::Trade;
 use crate::seeded::guard;
 use crate::source::{Content, Ticket};
 use crate::store::{Recent, StreamStart};
@@ -537,6 +538,11 @@ impl Live {
 
     fn covered(&self, span: Span) -> Change {
         Change::Covered { epoch: self.grant.epoch, origin: self.origin(), span }
+    }
+
+    /// Trades of one block, which is stored whole by them: where a gap begins at it, no fill of the gap stores them.
+    fn block(&self, time: TimeMs, trades: Vec<Trade>) -> [Change; 2] {
+        [self.rows(Records::Trades(trades)), self.covered(Span::new(time, time))]
     }
 
     fn filled(&self, span: Span, records: Records) -> Change {

@@ -495,72 +495,77 @@ fn a_mid_that_waited_in_a_ring_is_not_stamped_anew() {
     assert_eq!(out, [], "the mid of 5 s was over at 8 s");
 }
 
+/// A time line of trades that REST owns in an outage, and what it has told the ledger.
+struct Polled {
+    line: Timeline,
+    ledger: Ledger,
+}
+
+impl Polled {
+    const CLAIM: Epoch = Epoch { token: Token(1), local: 1 };
+    const RUN: Ticket = Ticket::Run(RunId::first(1));
+
+    fn new() -> Self {
+        let stream = StreamKey::Trades(coin());
+        let mut line = Timeline::new(StreamStart { stream, edge: None, recent: Recent::default() });
+        let grant = Grant { epoch: Self::CLAIM, source: SourceId::Rest, run: None, cause: Cause::Outage };
+        line.handover(Some(grant), &NoWitness, &mut Vec::new());
+        Self { line, ledger: Ledger::default() }
+    }
+
+    fn poll(&mut self, trades: Vec<Trade>) {
+        let records = Records::Trades(trades);
+        let answer = Content::Answer { records, from: None, asked: TimeMs(200) };
+        self.offer(Ticket::Claim(Self::CLAIM), answer);
+    }
+
+    fn offer(&mut self, ticket: Ticket, content: Content) {
+        let mut out = Vec::new();
+        self.line.offer(ticket, content, &NoWitness, &mut out);
+        self.ledger.apply(out);
+    }
+
+    fn give_ws(&mut self) {
+        let mut out = Vec::new();
+        self.line.handover(Some(ws_grant(2, 1)), &NoWitness, &mut out);
+        self.ledger.apply(out);
+    }
+}
+
 #[test]
 fn a_block_that_a_poll_has_cut_is_made_whole_by_the_frames_that_fill_the_gap_behind_it() {
-    let key = StreamKey::Trades(coin());
-    let mut line = Timeline::new(StreamStart { stream: key, edge: None, recent: Recent::default() });
-    let mut ledger = Ledger::default();
-    let mut step = |line: &mut Timeline, ticket, content| {
-        let mut out = Vec::new();
-        line.offer(ticket, content, &NoWitness, &mut out);
-        ledger.apply(out);
+    let trades = |tids: &[u64]| -> Vec<_> {
+        tids.iter().map(|tid| trade(i64::try_from(*tid).unwrap() / 10, *tid)).collect()
     };
-    let trades = |tids: &[u64]| {
-        Records::Trades(tids.iter().map(|tid| trade(i64::try_from(*tid).unwrap() / 10, *tid)).collect())
-    };
-    let rest = Epoch { token: Token(1), local: 1 };
-    let poll = |tids: &[u64]| Content::Answer { records: trades(tids), from: None, asked: TimeMs(200) };
-    let mut out = Vec::new();
-    let grant = Grant { epoch: rest, source: SourceId::Rest, run: None, cause: Cause::Outage };
-    line.handover(Some(grant), &NoWitness, &mut out);
+    let frame = |tids: &[u64]| Content::Frame(Records::Trades(trades(tids)));
+    let mut polled = Polled::new();
     // Of the block at 110 the exchange answers one trade of three.
-    step(&mut line, Ticket::Claim(rest), poll(&[1_000, 1_100]));
-    step(&mut line, Ticket::Claim(rest), poll(&[1_500, 1_600]));
-    let run = Ticket::Run(RunId::first(1));
+    polled.poll(trades(&[1_000, 1_100]));
+    polled.poll(trades(&[1_500, 1_600]));
     // The socket is late: what it brings lies below the edge.
-    step(&mut line, run, Content::Frame(trades(&[900, 1_000])));
-    line.handover(Some(ws_grant(2, 1)), &NoWitness, &mut out);
-    assert_eq!(out, [], "nothing before its frames");
+    polled.offer(Polled::RUN, frame(&[900, 1_000]));
+    polled.give_ws();
+    assert_eq!(polled.ledger.gaps, [Span::new(TimeMs(110), TimeMs(150))], "filled by its frames only");
     for tids in [&[1_100, 1_101, 1_102][..], &[1_200], &[1_500], &[1_600]] {
-        step(&mut line, run, Content::Frame(trades(tids)));
+        polled.offer(Polled::RUN, frame(tids));
     }
-    assert_eq!(ledger.gaps, []);
-    assert!([(110, 1_101), (110, 1_102), (120, 1_200)].iter().all(|row| ledger.rows.contains(row)));
+    assert_eq!(polled.ledger.gaps, []);
+    assert!([(110, 1_101), (110, 1_102), (120, 1_200)].iter().all(|row| polled.ledger.rows.contains(row)));
 }
 
 #[test]
 fn every_frame_of_a_promoted_ring_fills_what_polls_left() {
-    let key = StreamKey::Trades(coin());
-    let mut line = Timeline::new(StreamStart { stream: key, edge: None, recent: Recent::default() });
-    let mut ledger = Ledger::default();
-    let mut step = |line: &mut Timeline, ticket, content| {
-        let mut out = Vec::new();
-        line.offer(ticket, content, &NoWitness, &mut out);
-        ledger.apply(out);
-    };
-    let rest = Epoch { token: Token(1), local: 1 };
-    let poll = |times: &[i64]| Content::Answer {
-        records: Records::Trades(times.iter().map(|t| trade(*t, t.unsigned_abs())).collect()),
-        from: None,
-        asked: TimeMs(200),
-    };
-    let pushed = |times: &[i64]| {
-        Content::Frame(Records::Trades(times.iter().map(|t| trade(*t, t.unsigned_abs())).collect()))
-    };
-    let mut out = Vec::new();
-    let grant = Grant { epoch: rest, source: SourceId::Rest, run: None, cause: Cause::Outage };
-    line.handover(Some(grant), &NoWitness, &mut out);
-    step(&mut line, Ticket::Claim(rest), poll(&[100, 110]));
-    let run = Ticket::Run(RunId::first(1));
+    let trades = |times: &[i64]| -> Vec<_> { times.iter().map(|t| trade(*t, t.unsigned_abs())).collect() };
+    let mut polled = Polled::new();
+    polled.poll(trades(&[100, 110]));
     for times in [&[100, 110, 120][..], &[130], &[140], &[150], &[160]] {
-        step(&mut line, run, pushed(times));
+        polled.offer(Polled::RUN, pushed(times));
     }
-    step(&mut line, Ticket::Claim(rest), poll(&[150, 160]));
-    assert_eq!(ledger.gaps, [Span::new(TimeMs(110), TimeMs(150))]);
-    line.handover(Some(ws_grant(2, 1)), &NoWitness, &mut out);
-    ledger.apply(out);
-    assert_eq!(ledger.gaps, [], "the run is continuous, frame after frame");
-    assert!([120, 130, 140].iter().all(|t| ledger.rows.contains(&(*t, t.unsigned_abs()))));
+    polled.poll(trades(&[150, 160]));
+    assert_eq!(polled.ledger.gaps, [Span::new(TimeMs(110), TimeMs(150))]);
+    polled.give_ws();
+    assert_eq!(polled.ledger.gaps, [], "the run is continuous, frame after frame");
+    assert!([120, 130, 140].iter().all(|t| polled.ledger.rows.contains(&(*t, t.unsigned_abs()))));
 }
 
 fn pushed(times: &[i64]) -> Content {

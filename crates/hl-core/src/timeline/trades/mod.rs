@@ -389,7 +389,7 @@ impl Trades {
             }
             // The block at which the gap begins is not a part of it; a later block is one, with the moment before it.
             if proven.to == span.from {
-                out.extend([live.rows(Records::Trades(trades)), live.covered(proven)]);
+                out.extend(live.block(proven.to, trades));
             } else {
                 proven.from = proven.from.min(proven.to - 1);
                 out.push(live.filled(proven, Records::Trades(trades)));
@@ -477,8 +477,7 @@ impl Trades {
         let mut cut = stored.clone();
         cut.retain(|trade| trade.time == proven.to && !self.known.has(trade));
         if begins && !is_in_a_part && !cut.is_empty() {
-            let block = live.covered(Span::new(proven.to, proven.to));
-            out.extend([live.rows(Records::Trades(cut)), block]);
+            out.extend(live.block(proven.to, cut));
         }
         self.known.add(&stored);
         out.push(live.filled(proven, Records::Trades(below)));

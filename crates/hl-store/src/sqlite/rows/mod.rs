@@ -76,7 +76,7 @@ fn insert_each<T: Record>(
             written.existing += 1;
         } else {
             // Looked at only where the key was there.
-            let mut by_key = conn.prepare_cached(&format!("{} {}", sql.select, sql.by_key))?;
+            let mut by_key = conn.prepare_cached(&sql.by_key)?;
             let stored = table::stored_under(row, &mut by_key)?;
             match stored.is_some_and(|stored| row.contradicts(&stored)) {
                 true => written.differing += 1,

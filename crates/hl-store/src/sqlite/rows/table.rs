@@ -16,8 +16,9 @@ use super::{Stamp, word};
 
 /// The column that says whether a row can change no more, of tables whose rows have versions.
 const FINAL: &str = "final";
-/// The columns that every table has behind its own.
-const FROM: [&str; 4] = ["source", "epoch", "received", "seq"];
+/// The columns that every table has behind its own, and what they are in SQL.
+const FROM: [(&str, &str); 4] =
+    [("source", "TEXT NOT NULL"), ("epoch", "INTEGER NOT NULL"), ("received", "INTEGER"), ("seq", "INTEGER")];
 
 /// The statements of a table.
 pub(super) struct Sql {
@@ -29,7 +30,7 @@ pub(super) struct Sql {
     pub(super) delete: String,
     /// Selects every column; what follows is a condition.
     pub(super) select: String,
-    /// The condition that a row has this key, which is bound in the order of its columns.
+    /// Selects the row of a key, which is bound in the order of its columns.
     pub(super) by_key: String,
 }
 
@@ -48,7 +49,7 @@ pub(super) fn sql<T: Record>() -> Rc<Sql> {
 fn columns(table: &Table) -> Vec<String> {
     let own = table.columns.iter().flat_map(Column::flat).map(|(name, _)| name.into_owned());
     let is_final = table.version.map(|_| FINAL.to_owned());
-    own.chain(is_final).chain(FROM.map(str::to_owned)).collect()
+    own.chain(is_final).chain(FROM.map(|(name, _)| name.to_owned())).collect()
 }
 
 impl Sql {
@@ -64,6 +65,7 @@ impl Sql {
             format!("{column} {} ?{}", if at < key { "=" } else { "IS" }, at + 1)
         };
         let same: Vec<_> = columns.iter().enumerate().map(is).collect();
+        let select = format!("SELECT {} FROM {name} WHERE", columns.join(", "));
         Self {
             insert: format!(
                 "{into} DO UPDATE SET {} WHERE source = 'import' OR {}",
@@ -72,8 +74,8 @@ impl Sql {
             ),
             add: format!("{into} DO NOTHING"),
             delete: format!("DELETE FROM {name} WHERE {}", same.join(" AND ")),
-            select: format!("SELECT {} FROM {name} WHERE", columns.join(", ")),
-            by_key: same[..key].join(" AND "),
+            by_key: format!("{select} {}", same[..key].join(" AND ")),
+            select,
         }
     }
 }
@@ -254,7 +256,6 @@ fn levels_of_json(json: &str) -> Option<Box<[Level]>> {
 
 /// The SQL that makes the table of a kind and its view, as its record describes them.
 pub(in crate::sqlite) fn definition(table: &Table) -> String {
-    const FROM: &str = "source TEXT NOT NULL, epoch INTEGER NOT NULL, received INTEGER, seq INTEGER";
     let (mut made, mut seen) = (Vec::new(), Vec::new());
     for column in table.columns {
         for (name, holds) in column.flat() {
@@ -278,11 +279,13 @@ pub(in crate::sqlite) fn definition(table: &Table) -> String {
         made.push(format!("{FINAL} INTEGER NOT NULL"));
         seen.push(FINAL.to_owned());
     }
+    made.extend(FROM.map(|(name, sql)| format!("{name} {sql}")));
+    seen.extend(FROM.map(|(name, _)| name.to_owned()));
     let key: Vec<_> = table.key().iter().map(|column| column.name).collect();
     let Table { name, .. } = table;
     format!(
-        "CREATE TABLE {name} ({}, {FROM}, PRIMARY KEY ({})) STRICT, WITHOUT ROWID;
-         CREATE VIEW {name}_num AS SELECT {}, source, epoch, received, seq FROM {name};",
+        "CREATE TABLE {name} ({}, PRIMARY KEY ({})) STRICT, WITHOUT ROWID;
+         CREATE VIEW {name}_num AS SELECT {} FROM {name};",
         made.join(", "),
         key.join(", "),
         seen.join(", ")
