@@ -44,8 +44,8 @@ impl Default for Limits {
     }
 }
 
-/// What the market is made of, and how fast its time runs. The market depends on `seed`, `start`, `coins`, `traders`
-/// and `activity`, and on nothing else.
+/// What the market is made of, and how fast its time runs. The market depends on `seed`, `start`, `coins`,
+/// `outcomes`, `traders` and `activity`, and on nothing else.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SimConfig {
     /// Seed of the market and of every other choice.
@@ -53,6 +53,8 @@ pub struct SimConfig {
     /// Live perpetuals of the first dex, busiest first; 1 to 1,000. One delisted, two of a builder dex and three spot
     /// pairs come on top.
     pub coins: usize,
+    /// Outcomes that have not settled, with two coins each, 0 to 100.
+    pub outcomes: usize,
     /// Traders, 4 to 100,000: a quarter of them makes markets.
     pub traders: usize,
     /// How many times as often as usual quotes move and takers come; 0.0001 to 100. Blocks, and what the exchange pushes
@@ -83,6 +85,7 @@ impl Default for SimConfig {
         Self {
             seed: 7,
             coins: 5,
+            outcomes: 1,
             traders: 200,
             activity: 1.0,
             speed: 1.0,
@@ -102,6 +105,9 @@ impl SimConfig {
         let bad = |field, reason| Err(SimError::Config { field, reason });
         if !(1..=1_000).contains(&self.coins) {
             return bad("coins", "it must be 1 to 1000");
+        }
+        if self.outcomes > 100 {
+            return bad("outcomes", "it must be 0 to 100");
         }
         if !(4..=100_000).contains(&self.traders) {
             return bad("traders", "it must be 4 to 100000");

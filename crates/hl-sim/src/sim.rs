@@ -92,10 +92,20 @@ impl State {
     pub(crate) fn inject(&mut self, fault: Fault, now: Instant) -> u64 {
         let kind = fault.kind.clone();
         let id = self.hub.inject(fault, now);
-        if let (FaultKind::Clock { by_ms }, Source::Market(exchange)) = (kind, &mut self.source) {
-            exchange.set_clock(by_ms);
-            self.hub.faults.struck(now, id, 1);
-            self.hub.faults.end(id);
+        if let Source::Market(exchange) = &mut self.source {
+            let struck = match kind {
+                FaultKind::Clock { by_ms } => {
+                    exchange.set_clock(by_ms);
+                    Some(true)
+                }
+                FaultKind::Delist { coin } => Some(exchange.delist(coin)),
+                FaultKind::Settle { outcome, hundredths } => Some(exchange.settle(outcome, hundredths)),
+                _ => None,
+            };
+            if let Some(struck) = struck {
+                self.hub.faults.struck(now, id, struck.into());
+                self.hub.faults.end(id);
+            }
         }
         self.follow_faults(now);
         id

@@ -380,7 +380,20 @@ async fn a_user_is_told_of_his_fills_orders_and_funding() {
         fills[1..].iter().flat_map(|f| f["data"]["fills"].as_array().unwrap()).map(key).collect();
     let start = frames[0].0;
     let mut truth = BTreeSet::new();
-    for name in ["BTC", "ETH", "SOL", "HYPE", "DOGE", "xyz:NVDA", "xyz:TSLA", "PURR/USDC", "@107", "@142"] {
+    for name in [
+        "BTC",
+        "ETH",
+        "SOL",
+        "HYPE",
+        "DOGE",
+        "xyz:NVDA",
+        "xyz:TSLA",
+        "PURR/USDC",
+        "@107",
+        "@142",
+        "#12090",
+        "#12091",
+    ] {
         for t in world.sim.truth_trades(coin(name), TimeMs(start + 1), TimeMs::MAX) {
             if [t.buyer, t.seller].iter().any(|u| u.to_string() == user.to_lowercase()) {
                 truth.insert((t.time.0, t.tid));

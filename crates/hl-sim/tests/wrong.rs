@@ -235,6 +235,65 @@ async fn a_coin_is_not_listed_for_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_perpetual_is_delisted_and_stays_at_its_place() {
+    let world = World::small().await;
+    let mut client = following(&world, &[json!({"type": "trades", "coin": "ETH"})]).await;
+    let before = world.ask(json!({"type": "meta"})).await;
+    world.sim.inject(Fault::new(FaultKind::Delist { coin: coin("ETH") }));
+    let at = world.sim.now();
+    let after = world.ask(json!({"type": "meta"})).await;
+    let place =
+        |meta: &Value| meta["universe"].as_array().unwrap().iter().position(|row| row["name"] == "ETH");
+    assert_eq!(place(&before), place(&after));
+    assert_eq!(after["universe"][place(&after).unwrap()]["isDelisted"], true);
+    let book = world.ask(json!({"type": "l2Book", "coin": "ETH"})).await;
+    assert_eq!(book["levels"], json!([[], []]));
+    let contexts = world.ask(json!({"type": "metaAndAssetCtxs"})).await;
+    let context = &contexts[1][place(&after).unwrap()];
+    assert_eq!((&context["midPx"], &context["premium"]), (&Value::Null, &Value::Null));
+    assert!(!times(&world.ask(json!({"type": "recentTrades", "coin": "ETH"})).await, "time").is_empty());
+    while client.text_within(1).await.is_some() {}
+    assert_eq!(client.text_within(25_000).await, None, "it has no trades");
+    assert!(world.sim.truth_trades(coin("ETH"), at + 70, EVER.1).is_empty());
+    // It can be subscribed, unlike a name that is gone.
+    let other = world.connect().await;
+    other.subscribe(json!({"type": "bbo", "coin": "ETH"})).await;
+    world.wait(2_000).await;
+    assert_eq!(world.sim.truth_positions().iter().filter(|held| held.coin == coin("ETH")).count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_settles_and_its_coins_are_gone() {
+    let world = World::small().await;
+    let meta = world.ask(json!({"type": "outcomeMeta"})).await;
+    assert_eq!(meta["outcomes"][0]["outcome"], 1_209);
+    let mids = world.ask(json!({"type": "allMids"})).await;
+    assert!(mids.get("#12090").is_some() && mids.get("#12091").is_some());
+    let spot = world.ask(json!({"type": "spotMetaAndAssetCtxs"})).await;
+    assert!(
+        spot[1].as_array().unwrap().iter().any(|ctx| ctx["coin"] == "#12090"),
+        "their contexts are those of spot"
+    );
+    let mut client = following(
+        &world,
+        &[json!({"type": "outcomeMetaUpdates"}), json!({"type": "trades", "coin": "#12090"})],
+    )
+    .await;
+    assert!(!client.next_on("trades").await["data"].as_array().unwrap().is_empty());
+    let settled = |number: u64| json!({"type": "settledOutcome", "outcome": number});
+    assert_eq!(world.ask(settled(1_209)).await, Value::Null);
+    world.sim.inject(Fault::new(FaultKind::Settle { outcome: 1_209, hundredths: 100 }));
+    let update = client.next_on("outcomeMetaUpdates").await;
+    assert_eq!(update["data"]["updates"], json!([{"outcomeSettled": {"outcome": 1_209}}]));
+    assert_eq!(world.ask(json!({"type": "outcomeMeta"})).await["outcomes"], json!([]));
+    assert_eq!(world.ask(settled(1_209)).await["settleFraction"], "1.0");
+    assert!(world.ask(json!({"type": "allMids"})).await.get("#12090").is_none());
+    let other = world.connect().await;
+    other.subscribe(json!({"type": "trades", "coin": "#12091"})).await;
+    assert_eq!(other.ended().await.0, Ended::Cut);
+}
+
+#[tokio::test(start_paused = true)]
 async fn metadata_fail_in_part() {
     let world = World::small().await;
     let fails = |request: &str, dex: &str| AnswerFault {

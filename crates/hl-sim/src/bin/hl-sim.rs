@@ -40,6 +40,9 @@ struct Options {
     /// Live perpetuals of the first dex, 1 to 1000.
     #[arg(long, default_value_t = 5)]
     coins: usize,
+    /// Outcomes that have not settled, with two coins each, 0 to 100.
+    #[arg(long, default_value_t = 1)]
+    outcomes: usize,
     /// Traders, 4 to 100000.
     #[arg(long, default_value_t = 200)]
     traders: usize,
@@ -102,6 +105,7 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     let mut config = SimConfig {
         seed: options.seed,
         coins: options.coins,
+        outcomes: options.outcomes,
         traders: options.traders,
         activity: options.activity,
         speed: options.speed,

@@ -156,6 +156,19 @@ pub enum FaultKind {
         /// The coin.
         coin: Coin,
     },
+    /// A perpetual is delisted, for good: it is flagged in metadata and keeps its place there, its book is empty and it
+    /// has no trades.
+    Delist {
+        /// The coin.
+        coin: Coin,
+    },
+    /// An outcome settles: its two coins are gone from metadata and mids, and a client that subscribes one is cut off.
+    Settle {
+        /// Its number.
+        outcome: u64,
+        /// What its first side is paid, in hundredths; 0 to 100.
+        hundredths: u8,
+    },
     /// The exchange's clock is set, ahead or back, and stays so: what happens from now on bears the new time.
     Clock {
         /// Milliseconds.
@@ -297,6 +310,8 @@ pub(super) fn name(kind: &FaultKind) -> &'static str {
         FaultKind::Expire => "expire",
         FaultKind::Late { .. } => "late",
         FaultKind::Unlist { .. } => "unlist",
+        FaultKind::Delist { .. } => "delist",
+        FaultKind::Settle { .. } => "settle",
         FaultKind::Clock { .. } => "clock",
         FaultKind::Halt => "halt",
     }

@@ -56,6 +56,8 @@ pub const FAULTS: &[(&str, &str)] = &[
         r#"{"kind":"unlist","coin":"SOL","for_ms":20000}"#,
         "a coin is not listed; from the start: it is listed later",
     ),
+    (r#"{"kind":"delist","coin":"SOL"}"#, "a perpetual is delisted for good"),
+    (r#"{"kind":"settle","outcome":1209,"hundredths":100}"#, "an outcome settles, and its coins are gone"),
     (r#"{"kind":"clock","by_ms":-20000}"#, "the exchange's clock is set"),
     (r#"{"kind":"halt","for_ms":30000}"#, "the exchange stands still"),
 ];
@@ -99,7 +101,8 @@ pub(super) fn fault(value: &Value) -> Result<Fault, FaultError> {
         "stale_replay" => &["stream", "behind_ms"],
         "handshake" => &["status"],
         "late" | "clock" => &["by_ms"],
-        "unlist" => &["coin"],
+        "unlist" | "delist" => &["coin"],
+        "settle" => &["outcome", "hundredths"],
         "drop_one" => &["socket"],
         "mute_one" => &["socket", "stream"],
         "slow_drip" => &["every_ms"],
@@ -108,7 +111,7 @@ pub(super) fn fault(value: &Value) -> Result<Fault, FaultError> {
         other => {
             let kinds = "drop, drop_one, refuse, mute, mute_one, forget, half_open, slow_drip, duplicate, reorder, \
                          garbage, giant_frame, kill_on_subscribe, http, answer, stamp, value, exponent, same_tid, \
-                         bars, stale_replay, no_pong, no_ack, handshake, expire, late, unlist, clock, halt";
+                         bars, stale_replay, no_pong, no_ack, handshake, expire, late, unlist, delist, settle, clock, halt";
             return Err(wrong("kind", format!("{other:?} is unknown; kinds are {kinds}")));
         }
     };
@@ -172,6 +175,11 @@ pub(super) fn fault(value: &Value) -> Result<Fault, FaultError> {
         "expire" => FaultKind::Expire,
         "late" => FaultKind::Late { by_ms: required(fields, "by_ms", 1..=MOST_MS)? },
         "unlist" => FaultKind::Unlist { coin: coin(fields)?.ok_or_else(|| wrong("coin", "it is missing"))? },
+        "delist" => FaultKind::Delist { coin: coin(fields)?.ok_or_else(|| wrong("coin", "it is missing"))? },
+        "settle" => FaultKind::Settle {
+            outcome: required(fields, "outcome", 0..=u64::MAX)?,
+            hundredths: required(fields, "hundredths", 0..=100)? as u8,
+        },
         "clock" => FaultKind::Clock { by_ms: signed(fields, "by_ms")? },
         "halt" => FaultKind::Halt,
         _ => http(fields)?,
@@ -395,6 +403,14 @@ mod tests {
                 json!({"kind": "unlist", "coin": "SOL"}),
                 Fault::new(FaultKind::Unlist { coin: Coin::new("SOL").unwrap() }),
             ),
+            (
+                json!({"kind": "delist", "coin": "SOL"}),
+                Fault::new(FaultKind::Delist { coin: Coin::new("SOL").unwrap() }),
+            ),
+            (
+                json!({"kind": "settle", "outcome": 1209, "hundredths": 100}),
+                Fault::new(FaultKind::Settle { outcome: 1_209, hundredths: 100 }),
+            ),
             (json!({"kind": "clock", "by_ms": -20000}), Fault::new(FaultKind::Clock { by_ms: -20_000 })),
             (json!({"kind": "handshake", "status": 502}), Fault::new(FaultKind::Handshake { status: 502 })),
             (json!({"kind": "giant_frame", "bytes": 9}), Fault::new(FaultKind::GiantFrame { bytes: 9 })),
@@ -450,6 +466,7 @@ mod tests {
             (json!({"kind": "stamp", "by_ms": 1, "on": "tape"}), "on"),
             (json!({"kind": "value", "field": "px"}), "value"),
             (json!({"kind": "unlist"}), "coin"),
+            (json!({"kind": "settle", "outcome": 1209, "hundredths": 101}), "hundredths"),
             (json!({"kind": "handshake", "status": 200}), "status"),
         ] {
             assert_eq!(fault(&json).unwrap_err().field, field, "{json}");

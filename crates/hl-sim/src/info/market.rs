@@ -40,7 +40,11 @@ pub(super) fn answer(exchange: &mut Exchange, kind: &str, fields: Fields<'_>) ->
         "perpDexLimits" => dex_limits(exchange, fields),
         "perpDexStatus" => dex_status(exchange, fields),
         "marginTable" => margin_table(fields),
-        "outcomeMeta" => Ok(Reply::json(&json!({"outcomes": [], "questions": []}))),
+        "outcomeMeta" => Ok(Reply::json(&metadata::outcome_meta(exchange))),
+        "settledOutcome" => match fields.present("outcome").and_then(Value::as_u64) {
+            Some(number) => Ok(Reply::json(&metadata::settled_outcome(exchange, number))),
+            None => Err(Refusal::Malformed),
+        },
         _ => return None,
     })
 }
@@ -146,6 +150,7 @@ fn predicted(exchange: &Exchange) -> Reply {
     let settled = exchange.time().div_euclid(HOUR) * HOUR;
     let rows: Vec<_> = exchange
         .dex("")
+        .filter(|(_, m)| !m.closed)
         .filter_map(|(_, m)| {
             let rate = Num::new(m.funding.as_ref()?.estimate(), RATE_DECIMALS);
             let venue = json!({"fundingRate": rate, "nextFundingTime": settled, "fundingIntervalHours": 1});

@@ -2,7 +2,8 @@
 //!
 //! What lives here: order books, order flow, traders with their positions, bars, funding, contexts, and what is
 //! retained of all that. What does not: sockets, text on the wire, clients, most faults. Nothing a client does changes
-//! the market; what does is a clock that is set, an exchange that stands still, and a coin that is not listed.
+//! the market; what does is a clock that is set, an exchange that stands still, and a market that is not listed, is
+//! delisted or settles.
 
 pub(crate) mod bars;
 pub(crate) mod book;
@@ -53,12 +54,18 @@ pub(crate) struct Block {
     pub(crate) contexts: bool,
     /// Markets that settled their funding.
     pub(crate) funded: Vec<usize>,
+    /// Outcomes that were listed (true) or settled.
+    pub(crate) outcomes: Vec<(u64, bool)>,
 }
 
 impl Block {
     /// Whether nobody did anything in it.
     pub(crate) fn is_idle(&self) -> bool {
-        self.trades.is_empty() && self.bbos.is_empty() && self.orders.is_empty() && self.funded.is_empty()
+        self.trades.is_empty()
+            && self.bbos.is_empty()
+            && self.orders.is_empty()
+            && self.funded.is_empty()
+            && self.outcomes.is_empty()
     }
 }
 
@@ -83,6 +90,10 @@ pub(crate) struct Exchange {
     stands: Option<i64>,
     /// Coins that are not listed now.
     unlisted: BTreeSet<Coin>,
+    /// What the first side of each settled outcome was paid, in hundredths.
+    pub(crate) settled: BTreeMap<u64, u8>,
+    /// Outcomes that were listed (true) or settled since the last block.
+    news: Vec<(u64, bool)>,
     next_oid: u64,
 }
 
@@ -90,7 +101,7 @@ impl Exchange {
     pub(crate) fn new(config: &SimConfig) -> Result<Self, SimError> {
         let seed = Seed(config.seed);
         let start = config.start.0;
-        let specs = spec::listings(config.coins, config.activity)?;
+        let specs = spec::listings(config.coins, config.outcomes, config.activity)?;
         let warm_up_start = |s: &Spec| start - (WARM_UP * s.take_gap_ms + BLOCK_MS) / BLOCK_MS * BLOCK_MS;
         let markets: Vec<_> = specs
             .into_iter()
@@ -116,6 +127,8 @@ impl Exchange {
             clock_ms: 0,
             stands: None,
             unlisted: BTreeSet::new(),
+            settled: BTreeMap::new(),
+            news: Vec::new(),
             next_oid: 310_000_000_000,
         };
         exchange.warm_up();
@@ -147,8 +160,54 @@ impl Exchange {
 
     /// Follows the faults: which coins are not listed, and whether everything stands still.
     pub(crate) fn follow(&mut self, unlisted: BTreeSet<Coin>, halted: bool) {
+        for coin in self.unlisted.difference(&unlisted) {
+            let market = self.by_coin.get(coin).and_then(|i| self.markets.get(*i));
+            if let Some(Venue::Outcome { outcome, side: 0 }) = market.map(|m| m.spec.venue) {
+                self.news.push((outcome, true));
+            }
+        }
         self.unlisted = unlisted;
         self.stands = halted.then(|| self.time());
+    }
+
+    /// Delists a perpetual for good: it stays at its place among the markets, its orders are cancelled and its positions
+    /// closed without a trade. Whether it was there.
+    pub(crate) fn delist(&mut self, coin: Coin) -> bool {
+        let place = self.place(coin).filter(|i| self.markets.get(*i).is_some_and(|m| !m.spec.is_spot()));
+        if let Some(place) = place {
+            self.close(place);
+        }
+        place.is_some()
+    }
+
+    /// Settles an outcome: its coins are gone from then on. `hundredths`: what the first side is paid. Whether it was there.
+    pub(crate) fn settle(&mut self, outcome: u64, hundredths: u8) -> bool {
+        let of = |venue: Venue| matches!(venue, Venue::Outcome { outcome: of, .. } if of == outcome);
+        let places: Vec<_> =
+            self.markets.iter().enumerate().filter(|(_, m)| of(m.spec.venue)).map(|(i, _)| i).collect();
+        let is_live = !places.is_empty() && !self.settled.contains_key(&outcome);
+        if is_live {
+            places.into_iter().for_each(|place| self.close(place));
+            self.settled.insert(outcome, hundredths);
+            self.news.push((outcome, false));
+        }
+        is_live
+    }
+
+    /// Ends a market. What it was is kept.
+    fn close(&mut self, place: usize) {
+        let time = self.time();
+        let Some(market) = self.markets.get_mut(place) else { return };
+        market.closed = true;
+        market.book = book::OrderBook::default();
+        market.open_interest = 0;
+        market.touched = true;
+        market.look(time);
+        market.snapshot(time);
+        market.observe(time);
+        for trader in &mut self.traders {
+            trader.positions.remove(&place);
+        }
     }
 
     pub(crate) fn is_halted(&self) -> bool {
@@ -203,7 +262,8 @@ impl Exchange {
             let funding = market.funding.as_ref().map_or(i64::MAX, funding::Funding::due);
             market.pulse.next().min(funding)
         };
-        self.markets.iter().map(of).min().unwrap_or(i64::MAX)
+        let news = if self.news.is_empty() { i64::MAX } else { self.made };
+        self.markets.iter().filter(|m| !m.closed).map(of).min().unwrap_or(i64::MAX).min(news)
     }
 
     /// Makes the next block.
@@ -216,6 +276,8 @@ impl Exchange {
         block.bbos.clear();
         block.orders.clear();
         block.funded.clear();
+        block.outcomes.clear();
+        block.outcomes.append(&mut self.news);
         block.books = self.blocks.is_multiple_of(BOOK_BLOCKS);
         block.contexts = self.blocks.is_multiple_of(CONTEXT_BLOCKS);
         if self.is_halted() {
@@ -223,6 +285,12 @@ impl Exchange {
         }
         for (i, market) in self.markets.iter_mut().enumerate() {
             if self.unlisted.contains(&market.spec.coin) {
+                continue;
+            }
+            if market.closed {
+                if block.books {
+                    market.snapshot(time);
+                }
                 continue;
             }
             let first = market.next_seq();
@@ -279,12 +347,20 @@ impl Exchange {
     }
 
     fn place(&self, coin: Coin) -> Option<usize> {
-        self.by_coin.get(&coin).copied().filter(|_| !self.unlisted.contains(&coin))
+        self.by_coin.get(&coin).copied().filter(|i| self.markets.get(*i).is_some_and(|m| self.is_listed(m)))
+    }
+
+    fn is_listed(&self, market: &Market) -> bool {
+        let is_settled = match market.spec.venue {
+            Venue::Outcome { outcome, .. } => self.settled.contains_key(&outcome),
+            Venue::Perp | Venue::Builder | Venue::Spot { .. } => false,
+        };
+        !is_settled && !self.unlisted.contains(&market.spec.coin)
     }
 
     /// Markets that are listed.
     pub(crate) fn listed(&self) -> impl Iterator<Item = (usize, &Market)> {
-        self.markets.iter().enumerate().filter(|(_, m)| !self.unlisted.contains(&m.spec.coin))
+        self.markets.iter().enumerate().filter(|(_, m)| self.is_listed(m))
     }
 
     pub(crate) fn trader(&self, address: &Address) -> Option<(usize, &Trader)> {
@@ -299,7 +375,15 @@ impl Exchange {
     }
 
     pub(crate) fn spot(&self) -> impl Iterator<Item = (usize, &Market)> {
-        self.listed().filter(|(_, m)| m.spec.is_spot())
+        self.listed().filter(|(_, m)| matches!(m.spec.venue, Venue::Spot { .. }))
+    }
+
+    /// The outcomes that have not settled, by number.
+    pub(crate) fn outcomes(&self) -> impl Iterator<Item = u64> {
+        self.listed().filter_map(|(_, m)| match m.spec.venue {
+            Venue::Outcome { outcome, side: 0 } => Some(outcome),
+            _ => None,
+        })
     }
 
     /// Whether a name can be subscribed: listed, delisted ones included.

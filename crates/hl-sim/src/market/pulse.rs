@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn things_happen_as_often_as_they_should_also_where_idle_blocks_are_left_out() {
-        let specs = listings(2, 0.5).unwrap();
+        let specs = listings(2, 0, 0.5).unwrap();
         let (mut all, mut some) = (Pulse::new(seeded(), &specs[0], 0), Pulse::new(seeded(), &specs[0], 0));
         let (mut quotes, mut takers) = (0, 0);
         for time in (1..=60_000).map(|block| block * BLOCK_MS) {

@@ -20,10 +20,12 @@ pub(crate) enum Venue {
     Builder,
     /// Spot; the number is `spotMeta.universe[].index`, which is not the position.
     Spot { index: u32, token: u32 },
+    /// One side of an outcome: 0 is yes, 1 is no.
+    Outcome { outcome: u64, side: u8 },
 }
 
-/// The fixed facts of a market. Every price is five digits times `10^-px_decimals`: inside the exchange's five
-/// significant figures, without a tick that changes on the way.
+/// The fixed facts of a market. Every price is five digits times `10^-px_decimals`, of outcomes four: inside the exchange's
+/// five significant figures, without a tick that changes on the way.
 #[derive(Clone, Debug)]
 pub(crate) struct Spec {
     pub(crate) coin: Coin,
@@ -49,8 +51,9 @@ impl Spec {
         self.px_decimals + self.sz_decimals
     }
 
+    /// Whether what is bought is held, and not a position: spot pairs and outcomes.
     pub(crate) fn is_spot(&self) -> bool {
-        matches!(self.venue, Venue::Spot { .. })
+        matches!(self.venue, Venue::Spot { .. } | Venue::Outcome { .. })
     }
 
     /// `""` for the first dex and for spot.
@@ -84,9 +87,17 @@ const SPOT: [(Listed, u32, u32); 3] = [
 
 const BUILDER: [Listed; 2] = [Listed("xyz:NVDA", 2, 3, 20_735, 10), Listed("xyz:TSLA", 2, 3, 42_150, 10)];
 
-/// Every live market: the first dex, then the builder dex, then spot.
-pub(crate) fn listings(coins: usize, activity: f64) -> Result<Vec<Spec>, SimError> {
-    let mut specs = Vec::with_capacity(coins + BUILDER.len() + SPOT.len());
+/// The number of the first outcome.
+const FIRST_OUTCOME: u64 = 1_209;
+
+/// The coin of a side of an outcome.
+pub(crate) fn outcome_coin(outcome: u64, side: u8) -> String {
+    format!("#{}", outcome * 10 + u64::from(side))
+}
+
+/// Every live market: the first dex, then the builder dex, then spot, then outcomes.
+pub(crate) fn listings(coins: usize, outcomes: usize, activity: f64) -> Result<Vec<Spec>, SimError> {
+    let mut specs = Vec::with_capacity(coins + BUILDER.len() + SPOT.len() + 2 * outcomes);
     for i in 0..coins {
         // 8.5 octaves from the busiest to the quietest, in 1/1024 octaves.
         let octaves = if coins == 1 { 0 } else { (8_704 * i / (coins - 1)) as i64 };
@@ -107,6 +118,14 @@ pub(crate) fn listings(coins: usize, activity: f64) -> Result<Vec<Spec>, SimErro
     for (listed, index, token) in &SPOT {
         let venue = Venue::Spot { index: *index, token: *token };
         specs.push(spec(listed.0, listed, venue, 6 * 1_024, activity)?);
+    }
+    for n in 0..outcomes as u64 {
+        let (outcome, yes) = (FIRST_OUTCOME + n, 3_500 + (n as i64 * 1_301) % 3_000);
+        for (side, base) in [(0, yes), (1, 10_000 - yes)] {
+            let listed = Listed("", 4, 0, base, 1);
+            let venue = Venue::Outcome { outcome, side };
+            specs.push(spec(&outcome_coin(outcome, side), &listed, venue, 6 * 1_024, activity)?);
+        }
     }
     Ok(specs)
 }
@@ -157,7 +176,7 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_prices_have_five_digits() {
-        let specs = listings(400, 1.0).unwrap();
+        let specs = listings(400, 0, 1.0).unwrap();
         let names: BTreeSet<_> = specs.iter().map(|s| s.coin).collect();
         assert_eq!(names.len(), specs.len());
         for s in &specs {

@@ -115,6 +115,8 @@ pub(crate) struct Market {
     pub(crate) unsnapped: bool,
     /// Whether the clock was ever set back: what is retained is not in the order of its times then.
     pub(crate) set_back: bool,
+    /// Whether it was delisted, or has settled: nothing happens in it any more.
+    pub(crate) closed: bool,
     /// What it shows of trades and bars.
     pub(crate) assumptions: Assumptions,
 }
@@ -146,6 +148,7 @@ impl Market {
             touched: true,
             unsnapped: true,
             set_back: false,
+            closed: false,
             assumptions,
             spec,
         }

@@ -7,6 +7,7 @@ use hl_core::record::Side;
 use proptest::prelude::*;
 
 use super::bars::{MINUTE, next_open, open_of};
+use super::spec::Venue;
 use super::{Block, Exchange};
 use crate::config::SimConfig;
 
@@ -81,13 +82,16 @@ proptest! {
         let mut e = exchange(seed);
         run(&mut e, blocks);
         for m in &e.markets {
+            // The price of an outcome is a probability, in ten thousandths.
+            let is_outcome = matches!(m.spec.venue, Venue::Outcome { .. });
+            let digits = if is_outcome { 1..10_000 } else { 10_000..100_000 };
             for (_, packed) in &m.books {
                 let [bids, asks] = packed.levels();
                 prop_assert!(bids.len() >= 20 && asks.len() >= 20);
                 prop_assert!(bids[0].px < asks[0].px, "{} is crossed", m.spec.coin);
                 prop_assert!(bids.windows(2).all(|w| w[0].px > w[1].px));
                 prop_assert!(asks.windows(2).all(|w| w[0].px < w[1].px));
-                prop_assert!(bids.iter().chain(&asks).all(|l| (10_000..100_000).contains(&l.px) && l.sz > 0 && l.n > 0));
+                prop_assert!(bids.iter().chain(&asks).all(|l| digits.contains(&l.px) && l.sz > 0 && l.n > 0));
             }
             prop_assert!(m.bbos.iter().all(|b| b.bid.unwrap().px < b.ask.unwrap().px));
             // A book and a bbo of equal time agree.

@@ -200,7 +200,7 @@ pub(crate) fn contexts(market: &Market, from: i64, to: i64) -> Vec<Context> {
             prev_day_px: market.px(c.prev).decimal(),
             funding: perp.then(|| Num::new(c.funding, RATE_DECIMALS).decimal()),
             open_interest: perp.then(|| market.sz(c.open_interest).decimal()),
-            premium: perp.then(|| Num::new(c.premium, RATE_DECIMALS).decimal()),
+            premium: c.mid.filter(|_| perp).map(|_| Num::new(c.premium, RATE_DECIMALS).decimal()),
             day_ntl_vlm: market.ntl(c.day_q).decimal(),
             day_base_vlm: market.sz(c.day_v).decimal(),
             impact_bid: c.impact.filter(|_| perp).map(|i| market.px(i[0]).decimal()),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Ctx, PerpCtx, SpotCtx};
 use crate::market::Exchange;
+use crate::market::bars::DAY;
 use crate::market::num::{Num, mix};
 use crate::market::spec::{BUILDER_DEX, Venue};
 use crate::market::state::{Context, Market};
@@ -23,10 +24,14 @@ pub(crate) fn meta(exchange: &Exchange, dex: &str) -> Value {
     let mut universe: Vec<Value> = exchange
         .dex(dex)
         .map(|(_, m)| {
-            json!({
+            let mut asset = json!({
                 "name": m.spec.coin, "szDecimals": m.spec.sz_decimals, "maxLeverage": m.spec.max_leverage,
                 "marginTableId": m.spec.max_leverage,
-            })
+            });
+            if m.closed {
+                asset["isDelisted"] = true.into();
+            }
+            asset
         })
         .collect();
     if dex.is_empty() {
@@ -96,9 +101,44 @@ fn token(name: &str, sz_decimals: u32, index: u32) -> Value {
     })
 }
 
-/// Spot contexts in an order of their own: they are joined by coin, never by position.
+/// `outcomeMeta`: the outcomes that have not settled, and no question.
+pub(crate) fn outcome_meta(exchange: &Exchange) -> Value {
+    let outcomes: Vec<_> = exchange.outcomes().map(|number| outcome(exchange, number)).collect();
+    json!({"outcomes": outcomes, "questions": []})
+}
+
+/// One outcome, as metadata and updates name it.
+pub(crate) fn outcome(exchange: &Exchange, number: u64) -> Value {
+    let expiry = minute(exchange.start + DAY);
+    let target = 60_000 + number;
+    json!({
+        "outcome": number, "name": format!("BTC above {target}"),
+        "description": format!("class:priceBinary|underlying:BTC|expiry:{expiry}|targetPrice:{target}|period:1d"),
+        "sideSpecs": [{"name": "Yes"}, {"name": "No"}], "quoteToken": "USDC",
+    })
+}
+
+/// `YYYYMMDD-HHMM`.
+fn minute(ms: i64) -> String {
+    let stamp = jiff::Timestamp::from_millisecond(ms).unwrap_or_default();
+    stamp.strftime("%Y%m%d-%H%M").to_string()
+}
+
+/// `settledOutcome`: none where it has not settled.
+pub(crate) fn settled_outcome(exchange: &Exchange, number: u64) -> Value {
+    match exchange.settled.get(&number) {
+        Some(hundredths) => json!({
+            "spec": outcome(exchange, number), "settleFraction": Num::new(i64::from(*hundredths), 2),
+            "details": "settled by the oracle price",
+        }),
+        None => Value::Null,
+    }
+}
+
+/// Spot contexts in an order of their own: they are joined by coin, never by position. Outcomes are among them.
 pub(crate) fn spot_contexts(exchange: &Exchange) -> Vec<SpotCtx> {
-    let mut out: Vec<_> = shown(exchange.spot(), exchange).map(|(m, c)| super::spot_context(m, c)).collect();
+    let held = exchange.listed().filter(|(_, m)| m.spec.is_spot());
+    let mut out: Vec<_> = shown(held, exchange).map(|(m, c)| super::spot_context(m, c)).collect();
     out.reverse();
     out
 }
@@ -116,7 +156,7 @@ pub(crate) fn context(exchange: &Exchange, coin: Coin) -> Option<Ctx> {
 pub(crate) fn mids(exchange: &Exchange, dex: &str) -> BTreeMap<Coin, Num> {
     let mut mids: BTreeMap<_, _> = exchange
         .dex(dex)
-        .chain(exchange.spot().filter(|_| dex.is_empty()))
+        .chain(exchange.listed().filter(|(_, m)| m.spec.is_spot() && dex.is_empty()))
         .filter_map(|(_, m)| {
             m.mid(exchange.time(), exchange.behind_ms).map(|half| (m.spec.coin, m.half_px(half)))
         })

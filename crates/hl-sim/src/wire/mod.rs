@@ -248,7 +248,7 @@ pub(crate) fn perp_context(market: &Market, c: &Context) -> PerpCtx {
         open_interest: market.sz(c.open_interest),
         prev_day_px: market.px(c.prev),
         day_ntl_vlm: market.ntl(c.day_q),
-        premium: Some(Num::new(c.premium, RATE_DECIMALS)),
+        premium: c.mid.map(|_| Num::new(c.premium, RATE_DECIMALS)),
         oracle_px: market.fine_px(c.oracle),
         mark_px: market.fine_px(c.mark),
         mid_px: c.mid.map(|m| market.half_px(m)),

@@ -171,6 +171,15 @@ pub(crate) fn block(
         let trades: Vec<_> = market.trades.range(from..).map(|t| wire::trade(exchange, market, t)).collect();
         hub.publish(&topic, &wire::frame("trades", trades), now);
     }
+    if !block.outcomes.is_empty() {
+        let update = |(number, is_new): &(u64, bool)| match is_new {
+            true => json!({"outcomeCreated": metadata::outcome(exchange, *number)}),
+            false => json!({"outcomeSettled": {"outcome": number}}),
+        };
+        let updates: Vec<_> = block.outcomes.iter().map(update).collect();
+        let frame = wire::frame("outcomeMetaUpdates", json!({"updates": updates}));
+        hub.publish(&Topic::OutcomeMetaUpdates, &frame, now);
+    }
     if !hub.has_topics() {
         candles.late.clear();
         candles.pending.fill(None);
