@@ -206,7 +206,7 @@ async fn look(
     streams: &[StreamKey],
 ) -> Result<Markets, CollectError> {
     let named: BTreeSet<Coin> = streams.iter().filter_map(|stream| stream.coin()).collect();
-    let wish = Wish { all: false, named: named.into_iter().collect() };
+    let wish = Wish { every: BTreeSet::new(), named: named.into_iter().collect() };
     let mut markets = Markets::recall(store, network, wish).await;
     let sorted = markets.look(engine).await.map_err(|never| unknown(&never, streams))?;
     let is_silent = sorted.listed.is_empty() && !sorted.waiting.is_empty();
@@ -216,7 +216,11 @@ async fn look(
     Ok(markets)
 }
 
-fn unknown(NeverListed(unknown): &NeverListed, streams: &[StreamKey]) -> CollectError {
+fn unknown(never: &NeverListed, streams: &[StreamKey]) -> CollectError {
+    let unknown = match never {
+        NeverListed::Coins(coins) => &coins[..],
+        NeverListed::Dexes(_) => &[],
+    };
     let mut named = streams.iter().filter_map(|stream| Some((*stream, stream.coin()?)));
     match named.find(|(_, coin)| unknown.contains(coin)) {
         Some((stream, coin)) => CollectError::UnknownCoin { coin, stream },

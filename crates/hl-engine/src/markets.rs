@@ -22,7 +22,8 @@ use crate::universe::{Listing, Part, Standing, Universe};
 /// Names that are remembered serve after this long without an answer, and what has its own list may take no longer: the
 /// rest is not held up.
 const LIST_LIMIT: Duration = Duration::from_secs(5);
-/// How often the perpetuals are listed anew where all of them are wanted: 20 of the 1,200 weight a minute.
+/// How often a list is read anew where all of its markets are wanted; several lists take turns. That costs 20 of the 1,200
+/// weight a minute.
 const ALL_EVERY: Duration = Duration::from_secs(60);
 /// How often where each was named.
 const NAMED_EVERY: Duration = Duration::from_secs(3_600);
@@ -40,8 +41,8 @@ const FIRST_LONGEST: Duration = Duration::from_secs(30);
 /// Which markets are asked for.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Wish {
-    /// Every live perpetual of the first dex, those to come included.
-    pub all: bool,
+    /// Every live market of these parts, those to come included.
+    pub every: BTreeSet<Part>,
     /// These, by name.
     pub named: Vec<Coin>,
 }
@@ -58,24 +59,34 @@ pub struct Sorted {
 }
 
 impl Wish {
-    /// The lists in which they stand. The first one always: it has the names that a misspelt one may be like.
+    /// The lists in which they stand. The first one always: it has the names that a misspelt one may be like. What an answer
+    /// lists beside others is not asked for by itself.
     #[must_use]
     pub fn parts(&self) -> BTreeSet<Part> {
-        self.named.iter().map(|coin| Part::of(*coin)).chain([Part::Perpetuals]).collect()
+        let all: BTreeSet<Part> = self
+            .named
+            .iter()
+            .map(|coin| Part::of(*coin))
+            .chain([Part::Perpetuals])
+            .chain(self.every.clone())
+            .collect();
+        let is_beside = |part: &Part| all.iter().any(|other| other != part && other.has(part));
+        all.iter().filter(|part| !is_beside(part)).cloned().collect()
     }
 
     /// Sorts it by what is known; of the parts in `failed` the last answer is old.
     #[must_use]
     pub fn sorted(&self, universe: &Universe, failed: &BTreeSet<Part>) -> Sorted {
         let mut sorted = Sorted::default();
-        if self.all {
-            sorted.listed.extend(universe.perpetuals());
-        }
+        let every: BTreeSet<Coin> = self.every.iter().flat_map(|part| universe.of(part)).collect();
+        // In the exchange's order: the most valuable first.
+        sorted.listed.extend(universe.names().filter(|coin| every.contains(coin)));
+        let failed = |part: &Part| failed.iter().any(|of| of.has(part));
         for &coin in &self.named {
             match universe.standing(coin) {
                 Standing::Listed if sorted.listed.contains(&coin) => {}
                 Standing::Listed => sorted.listed.push(coin),
-                Standing::Unknown if !failed.contains(&Part::of(coin)) => sorted.unknown.push(coin),
+                Standing::Unknown if !failed(&Part::of(coin)) => sorted.unknown.push(coin),
                 Standing::Unknown | Standing::Former | Standing::Unread => sorted.waiting.push(coin),
             }
         }
@@ -108,10 +119,20 @@ pub enum Unread {
     Late(Duration),
 }
 
-/// The exchange has never listed these.
+/// What was asked for is not among the markets of the exchange.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the exchange has no coin {}", .0.iter().map(|coin| format!("{:?}", coin.as_str())).collect::<Vec<_>>().join(", "))]
-pub struct NeverListed(pub Vec<Coin>);
+pub enum NeverListed {
+    /// It has never listed these coins.
+    #[error("the exchange has no coin {}", quoted(.0.iter().map(|coin| coin.as_str())))]
+    Coins(Vec<Coin>),
+    /// It has no dex of these names.
+    #[error("the exchange has no dex {}", quoted(.0.iter().map(String::as_str)))]
+    Dexes(Vec<String>),
+}
+
+fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+}
 
 /// The streams of coins, and which of the coins are to have a standby.
 pub type StreamsOf<'a> = &'a (dyn Fn(&[Coin]) -> (Vec<StreamKey>, BTreeSet<Coin>) + Sync);
@@ -172,7 +193,7 @@ impl Markets {
         let before = self.universe.clone();
         for part in self.wish.parts() {
             // Without any names there is nothing to begin with.
-            let waits = part == Part::Perpetuals && self.universe.perpetuals().is_empty();
+            let waits = part.has(&Part::Perpetuals) && self.universe.perpetuals().is_empty();
             let limit = if waits { Duration::MAX } else { LIST_LIMIT };
             let read = match timeout(limit, self.universe.read(engine.client(), &part)).await {
                 Ok(Ok(Listing::Whole)) => Ok(()),
@@ -197,26 +218,41 @@ impl Markets {
     /// Asks once; once more where a name is unknown: the answer may have been short.
     ///
     /// # Errors
-    /// When the exchange has never listed a name.
+    /// When the exchange has never listed a name, or has no such dex.
     pub async fn look(&mut self, engine: &Engine) -> Result<Sorted, NeverListed> {
         let mut sorted = self.ask(engine).await;
-        if !sorted.unknown.is_empty() {
+        if !sorted.unknown.is_empty() || !self.no_dexes().is_empty() {
             sleep(MISSING_AGAIN).await;
             sorted = self.ask(engine).await;
         }
-        if sorted.unknown.is_empty() { Ok(sorted) } else { Err(NeverListed(sorted.unknown)) }
+        let dexes = self.no_dexes();
+        match sorted.unknown.is_empty() {
+            false => Err(NeverListed::Coins(sorted.unknown)),
+            true if !dexes.is_empty() => Err(NeverListed::Dexes(dexes)),
+            true => Ok(sorted),
+        }
+    }
+
+    /// Dexes that were asked for and that the exchange says it has not.
+    fn no_dexes(&self) -> Vec<String> {
+        let dexes = self.wish.every.iter().filter(|part| !self.failed.contains_key(part));
+        let missing = dexes.filter_map(|part| match part {
+            Part::Dex(dex) if self.universe.lacks_dex(dex) => Some(dex.clone()),
+            _ => None,
+        });
+        missing.collect()
     }
 
     /// Asks until something that was asked for is listed, or, where `without` says that there are streams of no coin to
     /// collect, until the exchange answers. Safe to drop.
     ///
     /// # Errors
-    /// When the exchange has never listed a name.
+    /// When the exchange has never listed a name, or has no such dex.
     pub async fn begin(&mut self, engine: &Engine, without: bool) -> Result<Sorted, NeverListed> {
         let mut pauses = Backoff::new(FIRST_AGAIN, FIRST_LONGEST);
         loop {
             let sorted = self.look(engine).await?;
-            let answers = !self.failed.contains_key(&Part::Perpetuals);
+            let answers = !self.failed.keys().any(|part| part.has(&Part::Perpetuals));
             if !sorted.listed.is_empty() || (without && answers) {
                 self.tell(&sorted);
                 return Ok(sorted);
@@ -243,7 +279,10 @@ impl Markets {
             let is_whole = self.failed.is_empty() && sorted.waiting.is_empty() && gone.is_empty();
             let pause = if is_whole {
                 pauses = Backoff::new(MISSING_AGAIN, MISSING_LONGEST);
-                if self.wish.all { ALL_EVERY } else { NAMED_EVERY }
+                match u32::try_from(self.wish.parts().len()) {
+                    Ok(lists) if !self.wish.every.is_empty() => ALL_EVERY * lists,
+                    _ => NAMED_EVERY,
+                }
             } else {
                 pauses.pause(&mut self.rng)
             };
@@ -324,7 +363,7 @@ mod tests {
     }
 
     fn sorted(all: bool, named: &str, universe: &Universe, failed: &[Part]) -> [String; 3] {
-        let wish = Wish { all, named: coins(named) };
+        let wish = Wish { every: all.then_some(Part::Perpetuals).into_iter().collect(), named: coins(named) };
         let sorted = wish.sorted(universe, &failed.iter().cloned().collect());
         [sorted.listed, sorted.waiting, sorted.unknown].map(|coins| words(&coins))
     }
@@ -357,11 +396,14 @@ mod tests {
 
     #[test]
     fn only_the_lists_that_are_needed_are_read() {
-        let parts =
-            |all, named: &str| Wish { all, named: coins(named) }.parts().into_iter().collect::<Vec<_>>();
+        let parts = |every: &[Part], named: &str| {
+            let wish = Wish { every: every.iter().cloned().collect(), named: coins(named) };
+            wish.parts().into_iter().collect::<Vec<_>>()
+        };
         let xyz = Part::Dex("xyz".to_owned());
-        assert_eq!(parts(true, ""), [Part::Perpetuals]);
-        assert_eq!(parts(false, "BTC xyz:NVDA xyz:TSLA"), [Part::Perpetuals, xyz]);
-        assert_eq!(parts(false, "@107"), [Part::Perpetuals, Part::Spot]);
+        assert_eq!(parts(&[Part::Perpetuals], ""), [Part::Perpetuals]);
+        assert_eq!(parts(&[], "BTC xyz:NVDA xyz:TSLA"), [Part::Perpetuals, xyz]);
+        assert_eq!(parts(&[], "@107"), [Part::Perpetuals, Part::Spot]);
+        assert_eq!(parts(&[Part::EveryDex, Part::Outcomes], "xyz:NVDA"), [Part::EveryDex, Part::Outcomes]);
     }
 }

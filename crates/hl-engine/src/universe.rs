@@ -12,7 +12,7 @@ use hl_collectors::rest::{InfoClient, RestError, Urgency};
 use hl_core::Coin;
 use hl_core::decode::{Unread, rest as decode};
 use hl_core::message::info::InfoRequest;
-use hl_core::message::info::meta::PerpDex;
+use hl_core::message::info::meta::{Meta, PerpAsset, PerpDex};
 use hl_core::store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -28,23 +28,36 @@ pub enum Part {
     Perpetuals,
     /// Those of a builder's dex.
     Dex(String),
+    /// Those of every dex, the first one among them: one answer has them all.
+    EveryDex,
     /// The spot pairs.
     Spot,
+    /// The outcomes that have not settled.
+    Outcomes,
 }
 
-/// What is kept for the spot pairs where others have the name of their dex; no dex has a name like it.
+/// What is kept for the spot pairs where others have the name of their dex; no dex has a name like it …
 const SPOT: &str = "@";
+/// … nor like these.
+const OUTCOMES: &str = "#";
+const EVERY_DEX: &str = "*";
 
 impl Part {
     /// The part that lists a coin of this name, as names are given: `xyz:NVDA` by the dex `xyz`, `@107` and `PURR/USDC`
-    /// among the spot pairs.
+    /// among the spot pairs, `#12090` among the outcomes.
     #[must_use]
     pub fn of(coin: Coin) -> Self {
         match coin.as_str().split_once(':') {
             Some((dex, _)) => Self::Dex(dex.to_owned()),
-            None if coin.as_str().contains(['@', '/', '#']) => Self::Spot,
+            None if coin.as_str().contains('#') => Self::Outcomes,
+            None if coin.as_str().contains(['@', '/']) => Self::Spot,
             None => Self::Perpetuals,
         }
+    }
+
+    /// Whether an answer that lists this part lists `other` too.
+    pub(crate) fn has(&self, other: &Self) -> bool {
+        self == other || (*self == Self::EveryDex && matches!(other, Self::Perpetuals | Self::Dex(_)))
     }
 }
 
@@ -53,7 +66,9 @@ impl From<Part> for String {
         match part {
             Part::Perpetuals => Self::new(),
             Part::Dex(dex) => dex,
+            Part::EveryDex => EVERY_DEX.to_owned(),
             Part::Spot => SPOT.to_owned(),
+            Part::Outcomes => OUTCOMES.to_owned(),
         }
     }
 }
@@ -63,6 +78,8 @@ impl From<String> for Part {
         match text.as_str() {
             "" => Self::Perpetuals,
             SPOT => Self::Spot,
+            OUTCOMES => Self::Outcomes,
+            EVERY_DEX => Self::EveryDex,
             _ => Self::Dex(text),
         }
     }
@@ -73,7 +90,9 @@ impl fmt::Display for Part {
         match self {
             Self::Perpetuals => f.write_str("the perpetuals"),
             Self::Dex(dex) => write!(f, "the dex {dex}"),
+            Self::EveryDex => f.write_str("the perpetuals of every dex"),
             Self::Spot => f.write_str("the spot pairs"),
+            Self::Outcomes => f.write_str("the outcomes"),
         }
     }
 }
@@ -118,6 +137,17 @@ impl Universe {
         self.lists.get(&Part::Perpetuals).map_or(&[], Vec::as_slice)
     }
 
+    /// The live markets of a part, in the exchange's order.
+    pub fn of(&self, part: &Part) -> impl Iterator<Item = Coin> {
+        self.lists.iter().filter(|(of, _)| part.has(of)).flat_map(|(_, coins)| coins).copied()
+    }
+
+    /// Whether the exchange has been read not to have a builder's dex of this name.
+    #[must_use]
+    pub fn lacks_dex(&self, dex: &str) -> bool {
+        self.lists.get(&Part::Dex(dex.to_owned())).is_some_and(Vec::is_empty)
+    }
+
     /// Every name that is listed, part by part.
     pub fn names(&self) -> impl Iterator<Item = Coin> {
         self.lists.values().flatten().copied()
@@ -135,9 +165,9 @@ impl Universe {
     }
 
     /// Takes in an answer: these are the live markets of a part, and these are listed there and do not trade. Whether it
-    /// lists anything: otherwise it changes nothing.
+    /// lists anything: otherwise it changes nothing. Of outcomes there may be none.
     pub fn learn(&mut self, part: Part, live: Vec<Coin>, delisted: Vec<Coin>) -> bool {
-        if live.is_empty() && delisted.is_empty() {
+        if live.is_empty() && delisted.is_empty() && part != Part::Outcomes {
             return false;
         }
         let before = self.lists.remove(&part).unwrap_or_default();
@@ -204,6 +234,21 @@ impl Universe {
     /// When the exchange does not answer; what was known stays.
     pub async fn read(&mut self, client: &InfoClient, part: &Part) -> Result<Listing, RestError> {
         let dex = match part {
+            Part::EveryDex => {
+                let request = InfoRequest::AllPerpMetas;
+                let read = client.read(&request, Urgency::Question, PATIENCE, decode::all_perp_metas).await?;
+                return Ok(self.every_dex(&read.value, &read.unread));
+            }
+            Part::Outcomes => {
+                let request = InfoRequest::OutcomeMeta;
+                let read = client.read(&request, Urgency::Question, PATIENCE, decode::outcome_meta).await?;
+                let coins =
+                    read.value.outcomes.iter().flat_map(|outcome| outcome.coins().collect::<Vec<_>>());
+                let coins = coins.collect();
+                self.learn(Part::Outcomes, coins, Vec::new());
+                // Its name says nothing of the coins of an outcome that cannot be read.
+                return Ok(if read.unread.is_empty() { Listing::Whole } else { Listing::Partly });
+            }
             Part::Perpetuals => None,
             Part::Dex(dex) => Some(dex.clone()),
             Part::Spot => {
@@ -226,13 +271,34 @@ impl Universe {
                 return Err(error);
             }
         };
-        let (mut live, mut delisted) = (Vec::new(), Vec::new());
-        for asset in meta.value.universe {
-            let of = if asset.is_live() { &mut live } else { &mut delisted };
-            of.push(asset.name);
-        }
+        let (mut live, delisted) = by_standing(&meta.value);
         live.extend(named(part, &meta.unread));
         Ok(self.listing(part, live, delisted, &meta.unread))
+    }
+
+    /// Takes in the perpetuals of every dex. A dex is known by the names of its perpetuals; one without any is left out.
+    fn every_dex(&mut self, metas: &[Option<Meta>], unread: &Unread) -> Listing {
+        let mut parts: BTreeMap<Part, (Vec<Coin>, Vec<Coin>)> = BTreeMap::new();
+        for meta in metas.iter().flatten() {
+            let (live, delisted) = by_standing(meta);
+            for coin in live {
+                parts.entry(Part::of(coin)).or_default().0.push(coin);
+            }
+            for coin in delisted {
+                parts.entry(Part::of(coin)).or_default().1.push(coin);
+            }
+        }
+        for coin in &unread.coins {
+            parts.entry(Part::of(*coin)).or_default().0.push(*coin);
+        }
+        if !parts.contains_key(&Part::Perpetuals) {
+            return Listing::Empty;
+        }
+        for (part, (live, delisted)) in parts {
+            self.learn(part, live, delisted);
+        }
+        let is_whole = unread.others == 0 && metas.iter().all(Option::is_some);
+        if is_whole { Listing::Whole } else { Listing::Partly }
     }
 
     fn listing(&mut self, part: &Part, live: Vec<Coin>, delisted: Vec<Coin>, unread: &Unread) -> Listing {
@@ -259,6 +325,13 @@ impl Universe {
 struct Earlier {
     perps: Vec<Coin>,
     others: Vec<Coin>,
+}
+
+/// The live perpetuals of a dex, and the delisted ones.
+fn by_standing(meta: &Meta) -> (Vec<Coin>, Vec<Coin>) {
+    let (live, delisted): (Vec<_>, Vec<_>) = meta.universe.iter().partition(|asset| asset.is_live());
+    let names = |assets: Vec<&PerpAsset>| assets.into_iter().map(|asset| asset.name).collect();
+    (names(live), names(delisted))
 }
 
 /// Markets of a part of which an answer says something that cannot be read: their names can, and they are listed.
@@ -289,6 +362,7 @@ mod tests {
             ("xyz:NVDA", Part::Dex("xyz".to_owned())),
             ("@107", Part::Spot),
             ("PURR/USDC", Part::Spot),
+            ("#12090", Part::Outcomes),
         ] {
             assert_eq!(Part::of(Coin::new(name).unwrap()), part, "{name}");
         }
@@ -339,11 +413,39 @@ mod tests {
     }
 
     #[test]
+    fn every_dex_is_known_by_the_names_of_its_perpetuals() {
+        let meta = |names: &str| {
+            let asset = |name: &str| serde_json::json!({"name": name, "szDecimals": 1, "maxLeverage": 5});
+            let universe: Vec<_> = names.split_whitespace().map(asset).collect();
+            serde_json::from_value(serde_json::json!({ "universe": universe })).ok()
+        };
+        let mut universe = Universe::default();
+        let dexes = [meta("BTC ETH"), meta("xyz:NVDA"), meta(""), meta("abc:X abc:Y")];
+        assert_eq!(universe.every_dex(&dexes, &Unread::default()), Listing::Whole);
+        assert_eq!(universe.of(&Part::EveryDex).collect::<Vec<_>>(), coins("BTC ETH abc:X abc:Y xyz:NVDA"));
+        assert_eq!(universe.of(&Part::Dex("abc".to_owned())).collect::<Vec<_>>(), coins("abc:X abc:Y"));
+        assert_eq!(universe.every_dex(&[None, meta("xyz:NVDA")], &Unread::default()), Listing::Empty);
+        assert_eq!(universe.every_dex(&[meta("BTC"), None], &Unread::default()), Listing::Partly);
+        assert_eq!(standing(&universe, "ETH"), Standing::Former);
+        assert_eq!(standing(&universe, "xyz:NVDA"), Standing::Listed, "its dex was not in the answer");
+    }
+
+    #[test]
+    fn the_last_outcome_may_settle() {
+        let mut universe = Universe::default();
+        universe.learn(Part::Outcomes, coins("#10 #11"), Vec::new());
+        assert_eq!(standing(&universe, "#10"), Standing::Listed);
+        assert!(universe.learn(Part::Outcomes, Vec::new(), Vec::new()));
+        assert_eq!(standing(&universe, "#10"), Standing::Former);
+    }
+
+    #[test]
     fn what_is_kept_comes_back() {
         let mut universe = Universe::default();
         universe.learn(Part::Perpetuals, coins("BTC ETH"), coins("OLD"));
         universe.learn(Part::Dex("xyz".to_owned()), coins("xyz:NVDA"), Vec::new());
         universe.learn(Part::Spot, coins("@1 PURR/USDC"), Vec::new());
+        universe.learn(Part::Outcomes, coins("#10 #11"), Vec::new());
         let text = serde_json::to_string(&universe).unwrap();
         assert_eq!(serde_json::from_str::<Universe>(&text).unwrap(), universe);
     }

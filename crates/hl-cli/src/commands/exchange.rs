@@ -1,5 +1,6 @@
 //! The exchange over REST, as commands see it: its clock, its markets, its past.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,7 +101,7 @@ impl Exchange {
     /// The markets that `coins` may name. Of a list that cannot be read, what the store remembers of it serves.
     pub(super) async fn universe(&self, coins: &Coins, network: &Network) -> Result<Universe, ExchangeError> {
         let mut universe = Universe::recall(self.store.as_ref(), &self.network).await;
-        for part in coins.wish(network).parts() {
+        for part in coins.wish(network, &BTreeSet::new()).parts() {
             match universe.read(&self.client, &part).await {
                 Ok(_) => {}
                 Err(error) if universe.names().next().is_none() => return Err(self.failed()(error)),

@@ -362,7 +362,8 @@ async fn collect_all(
     trouble: &mut Option<String>,
 ) -> Result<(), DaemonError> {
     let network = config.network.name();
-    let mut markets = Markets::recall(store, &network, config.coins.wish(&config.network)).await;
+    let mut markets =
+        Markets::recall(store, &network, config.coins.wish(&config.network, &config.every)).await;
     info!(%network, "asking which markets there are");
     let begun = tokio::select! {
         biased;
@@ -371,8 +372,12 @@ async fn collect_all(
     };
     let sorted = match begun {
         Some(Ok(sorted)) => sorted,
-        Some(Err(NeverListed(coins))) => {
+        Some(Err(NeverListed::Coins(coins))) => {
             let unknown = coins.first().map(|coin| config.coins.unknown(*coin, markets.universe()));
+            return Err(unknown.unwrap_or(CoinsError::NoMarkets).into());
+        }
+        Some(Err(NeverListed::Dexes(dexes))) => {
+            let unknown = dexes.into_iter().next().map(CoinsError::NoDex);
             return Err(unknown.unwrap_or(CoinsError::NoMarkets).into());
         }
         None => {

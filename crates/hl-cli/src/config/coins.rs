@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use hl_core::Coin;
 use hl_engine::markets::Wish;
-use hl_engine::universe::Universe;
+use hl_engine::universe::{Part, Universe};
 
 use super::place::Sourced;
 use super::{ConfigError, Network, Place, ValueError};
@@ -53,6 +53,9 @@ pub enum CoinsError {
         /// Where it was named.
         place: Place,
     },
+    /// No dex has this name.
+    #[error("--dex: the exchange has no dex {0:?}; `hl-cli markets list --dex '*'` names them")]
+    NoDex(String),
     /// The exchange names no live perpetual.
     #[error("the exchange names no live perpetual to collect")]
     NoMarkets,
@@ -86,16 +89,19 @@ impl Coins {
         Ok(if all { Self::All(named) } else { Self::Named(named) })
     }
 
-    /// What is asked of the exchange's markets.
+    /// What is asked of the exchange's markets, where every market of these parts is wanted as well. Where nothing is said
+    /// of coins, that is all.
     #[must_use]
-    pub fn wish(&self, network: &Network) -> Wish {
-        let names = |named: &[NamedCoin]| named.iter().map(|named| named.coin).collect();
-        match self {
-            Self::Default if *network == Network::Sim => Wish { all: true, named: Vec::new() },
-            Self::Default => Wish { all: false, named: Coin::new(USUAL).into_iter().collect() },
-            Self::All(named) => Wish { all: true, named: names(named) },
-            Self::Named(named) => Wish { all: false, named: names(named) },
-        }
+    pub fn wish(&self, network: &Network, every: &BTreeSet<Part>) -> Wish {
+        let (all, named) = match self {
+            Self::Default if !every.is_empty() => (false, Vec::new()),
+            Self::Default if *network == Network::Sim => (true, Vec::new()),
+            Self::Default => (false, Coin::new(USUAL).into_iter().collect()),
+            Self::All(named) => (true, named.iter().map(|named| named.coin).collect()),
+            Self::Named(named) => (false, named.iter().map(|named| named.coin).collect()),
+        };
+        let every = every.iter().cloned().chain(all.then_some(Part::Perpetuals)).collect();
+        Wish { every, named }
     }
 
     /// What to say of a coin that the exchange has never listed.
@@ -117,7 +123,7 @@ impl Coins {
     /// # Errors
     /// When the exchange has never listed one of them, or lists none.
     pub fn resolve(&self, network: &Network, universe: &Universe) -> Result<Vec<Coin>, CoinsError> {
-        let sorted = self.wish(network).sorted(universe, &BTreeSet::new());
+        let sorted = self.wish(network, &BTreeSet::new()).sorted(universe, &BTreeSet::new());
         if let Some(&coin) = sorted.unknown.first() {
             return Err(self.unknown(coin, universe));
         }
@@ -128,8 +134,6 @@ impl Coins {
 
 #[cfg(test)]
 mod tests {
-    use hl_engine::universe::Part;
-
     use super::*;
 
     fn coins(names: &[&str]) -> Vec<Coin> {
@@ -161,6 +165,18 @@ mod tests {
             Err(CoinsError::NoMarkets),
             "an empty answer of the exchange is not a wish to collect nothing"
         );
+    }
+
+    #[test]
+    fn where_only_parts_are_asked_for_no_coin_comes_on_top() {
+        let spot = BTreeSet::from([Part::Spot]);
+        for network in [Network::Mainnet, Network::Sim] {
+            let wish = Wish { every: spot.clone(), named: Vec::new() };
+            assert_eq!(Coins::Default.wish(&network, &spot), wish);
+        }
+        let wish = named("all,@1").wish(&Network::Mainnet, &spot);
+        let every = BTreeSet::from([Part::Perpetuals, Part::Spot]);
+        assert_eq!(wish, Wish { every, named: coins(&["@1"]) });
     }
 
     #[test]

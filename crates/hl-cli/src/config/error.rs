@@ -105,6 +105,9 @@ pub enum ValueError {
     /// A standby is of trades.
     #[error("a standby is for trades, and --streams leaves them out")]
     StandbyWithoutTrades,
+    /// A name that no dex can have.
+    #[error("{0:?} cannot be the name of a dex; write it like xyz, or '*' for every dex")]
+    Dex(String),
     /// A past is of candles.
     #[error("the past that can be fetched is that of candles, and --streams leaves them out")]
     BackfillWithoutCandles,

@@ -23,6 +23,7 @@ mod standby;
 mod store;
 mod usual;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -34,6 +35,7 @@ use hl_core::seam::Seed;
 use hl_core::spread::MAX_WEIGHT;
 use hl_core::thinning::Policy;
 use hl_core::{Coin, Decimal, Interval, Kind, StreamKey};
+use hl_engine::universe::Part;
 use tracing::Level;
 
 pub use alerts::Webhook;
@@ -65,6 +67,8 @@ pub struct Config {
     pub network: Network,
     /// Which coins.
     pub coins: Coins,
+    /// The parts of the exchange of which every market is collected, those to come included.
+    pub every: BTreeSet<Part>,
     /// Which kinds of stream, each once.
     pub streams: Vec<StreamChoice>,
     /// Intervals of the candles, each once.
@@ -136,7 +140,8 @@ impl Config {
     /// The streams to collect, given the coins that [`Coins::resolve`] found.
     #[must_use]
     pub fn stream_keys(&self, coins: &[Coin]) -> Vec<StreamKey> {
-        self.streams.iter().flat_map(|choice| choice.0.streams(coins, &self.intervals)).collect()
+        let streams = self.streams.iter().flat_map(|choice| choice.0.streams(coins, &self.intervals));
+        streams.filter(|stream| stream.coin().is_none_or(|coin| stream.kind().is_of(coin))).collect()
     }
 }
 
@@ -230,6 +235,7 @@ impl Settings {
         Ok(Config {
             network: self.one("network")?,
             coins,
+            every: self.every()?,
             streams,
             intervals: self
                 .each_once("intervals")?
@@ -262,6 +268,23 @@ impl Settings {
             log: LogOptions { level: self.with("log", level)?, json: self.with("log-json", switch)? },
             json: self.with("json", switch)?,
         })
+    }
+
+    fn every(&self) -> Result<BTreeSet<Part>, ConfigError> {
+        let dex = |word: &Sourced| match word.text.as_str() {
+            "*" => Ok(Part::EveryDex),
+            // No coin could have this in front.
+            text if text.is_empty() || text.contains(|c: char| !c.is_ascii_alphanumeric()) => {
+                let problem = ValueError::Dex(text.to_owned());
+                Err(ConfigError::Value { place: word.place.clone(), problem })
+            }
+            text => Ok(Part::Dex(text.to_owned())),
+        };
+        let mut every: BTreeSet<Part> =
+            self.0.get("dex").into_iter().flatten().map(dex).collect::<Result<_, _>>()?;
+        every.extend(self.with("spot", switch)?.then_some(Part::Spot));
+        every.extend(self.with("outcomes", switch)?.then_some(Part::Outcomes));
+        Ok(every)
     }
 
     fn jobs(&self) -> Result<Jobs, ConfigError> {

@@ -41,7 +41,7 @@ impl Takes {
     }
 }
 
-pub(super) const OPTIONS: [Opt; 24] = [
+pub(super) const OPTIONS: [Opt; 27] = [
     Opt {
         key: "network",
         takes: Takes::Word,
@@ -55,7 +55,29 @@ pub(super) const OPTIONS: [Opt; 24] = [
         default: None,
         value: "COIN",
         help: "A coin to collect; repeat it for more. `all`: every live perpetual of the first dex, and what is named \
-               beside it [default: BTC; with --network sim: all]",
+               beside it [default: BTC; with --network sim: all; with --dex, --spot or --outcomes: none]",
+    },
+    Opt {
+        key: "dex",
+        takes: Takes::List,
+        default: None,
+        value: "DEX",
+        help: "Every perpetual of a dex that a builder runs, such as xyz, those to come included; '*': of every dex, the \
+               first one too. Repeat it for more [default: none]",
+    },
+    Opt {
+        key: "spot",
+        takes: Takes::Switch,
+        default: Some("false"),
+        value: "",
+        help: "Every spot pair, those to come included",
+    },
+    Opt {
+        key: "outcomes",
+        takes: Takes::Switch,
+        default: Some("false"),
+        value: "",
+        help: "Every outcome, those to come included; what settles ends",
     },
     Opt {
         key: "streams",
@@ -269,6 +291,7 @@ Examples:
   hl-daemon --network sim                         a simulated exchange, nothing leaves this machine
   hl-daemon --coin BTC --coin ETH --for 1h        an hour of two coins
   hl-daemon --coin all --streams trades,candle    every live perpetual of the first dex
+  hl-daemon --dex '*' --spot --outcomes           everything that the exchange lists, and will list
   hl-daemon --coin BTC --backfill 3d              with the candles of the last three days
   hl-daemon --coin BTC --coin ETH --standby BTC   a second connection stands by for Bitcoin's trades
   hl-daemon --store mongodb://db/hl --coin all    shares them with the other daemons of that store

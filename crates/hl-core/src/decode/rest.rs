@@ -8,7 +8,7 @@ use super::error::{DecodeError, Fault, locate};
 use super::parser;
 use super::rows::{self, MetaRows, Prices, Read, Rows, SpotRows, Unread};
 use crate::message::info::market::{self, FundingRate, MetaAndCtxs, SpotMetaAndCtxs};
-use crate::message::info::meta::{Meta, PerpDex, SpotMeta};
+use crate::message::info::meta::{Meta, Outcome, OutcomeMeta, PerpDex, SpotMeta};
 use crate::message::market::{Mids, PerpCtx, SpotCtx, WsBook, WsCandle, WsTrade};
 use crate::record::{Book, Candle, Context, Funding, Mid, PredictedFunding, Trade};
 use crate::row::Arrival;
@@ -161,6 +161,53 @@ pub fn meta(body: &mut [u8]) -> Result<Read<Meta>, DecodeError> {
         let mut unread = Unread::default();
         let (_, meta) = rows.read(WHAT, &mut unread);
         (!meta.universe.is_empty()).then_some(Read { value: meta, unread })
+    })
+}
+
+/// `allPerpMetas`: the perpetuals of every dex, the first one's first. None in the place of a dex that cannot be read.
+///
+/// # Errors
+/// When the body is not such a listing, or no perpetual of it can be read.
+pub fn all_perp_metas(body: &mut [u8]) -> Result<Read<Vec<Option<Meta>>>, DecodeError> {
+    const WHAT: &str = "allPerpMetas";
+    let metas: Read<Vec<Option<Meta>>> = listing::<Vec<_>, _>(WHAT, body, |text| {
+        let dexes: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+        let mut unread = Unread::default();
+        let mut dex = |raw: &&RawValue| match serde_json::from_str::<MetaRows<'_>>(raw.get()) {
+            Ok(rows) => Some(rows.read(WHAT, &mut unread).1),
+            Err(error) => {
+                unread.note(None, || error.to_string());
+                None
+            }
+        };
+        let metas: Vec<_> = dexes.iter().map(&mut dex).collect();
+        let is_any = metas.iter().flatten().any(|meta| !meta.universe.is_empty());
+        is_any.then_some(Read { value: metas, unread })
+    })?;
+    if metas.value.len() > MAX_DEXES {
+        return Err(unlike(WHAT, Fault::Rule("more than 1,000 dexes")));
+    }
+    Ok(metas)
+}
+
+/// `outcomeMeta`: the outcomes that have not settled. Of an answer that cannot be read as a whole the questions are left out.
+///
+/// # Errors
+/// When the body is not such a listing.
+pub fn outcome_meta(body: &mut [u8]) -> Result<Read<OutcomeMeta>, DecodeError> {
+    const WHAT: &str = "outcomeMeta";
+    listing::<OutcomeMeta, _>(WHAT, body, |text| {
+        #[derive(serde::Deserialize)]
+        struct Outcomes<'a> {
+            #[serde(borrow)]
+            outcomes: Vec<&'a RawValue>,
+        }
+        let rows: Outcomes<'_> = serde_json::from_str(text).ok()?;
+        let mut unread = Unread::default();
+        let outcomes = rows::each::<Outcome>(WHAT, &rows.outcomes, &mut unread);
+        let outcomes: Vec<_> = outcomes.into_iter().flatten().collect();
+        let meta = OutcomeMeta { outcomes, questions: Vec::new() };
+        (!meta.outcomes.is_empty()).then_some(Read { value: meta, unread })
     })
 }
 

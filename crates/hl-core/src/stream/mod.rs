@@ -240,6 +240,17 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.spec().word == word)
     }
 
+    /// Whether the exchange has it of a coin: funding is of perpetuals, and what is expected next of those of the first dex
+    /// (PROTOCOL section 3).
+    #[must_use]
+    pub fn is_of(self, coin: Coin) -> bool {
+        match self {
+            Self::Funding => coin.is_perpetual(),
+            Self::PredictedFunding => coin.is_perpetual() && !coin.as_str().contains(':'),
+            _ => true,
+        }
+    }
+
     /// The streams of a kind, of these coins and, of bars, these intervals.
     #[must_use]
     pub fn streams(self, coins: &[Coin], intervals: &[Interval]) -> Vec<StreamKey> {

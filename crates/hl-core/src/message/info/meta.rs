@@ -203,6 +203,17 @@ pub struct Outcome {
     pub deployer: Option<Address>,
 }
 
+impl Outcome {
+    /// The coins of its sides, as far as their numbers make names: `#` and ten times its number plus the side's.
+    pub fn coins(&self) -> impl Iterator<Item = Coin> {
+        let coin = |side: u64| {
+            let number = self.outcome.checked_mul(10)?.checked_add(side)?;
+            Coin::new(&format!("#{number}")).ok()
+        };
+        (0..self.side_specs.len() as u64).filter_map(coin)
+    }
+}
+
 /// One side of an outcome.
 #[skip_serializing_none]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
