@@ -8,14 +8,17 @@ mod support;
 use std::time::Duration;
 
 use hl_chaos::{Density, Market, Plan, Trace, Trouble, run};
-use hl_core::ledger::GapState;
+use hl_core::ledger::{Cause, GapState};
 use hl_core::seam::Clock as _;
 use hl_core::store::{Reservation, WeightLedger as _};
 use hl_core::thinning::Policy;
-use hl_core::{Decimal, Origin, Records, SourceId, StreamKey, TimeMs};
-use hl_sim::{Fault, FaultKind};
-use hl_store::{Inspect as _, SqliteStore};
-use support::{World, assert_clean, streams, verified};
+use hl_core::{Decimal, Kind, Origin, Records, SourceId, StreamKey, TimeMs};
+use hl_engine::Snapshot;
+use hl_engine::markets::Wish;
+use hl_engine::universe::Part;
+use hl_sim::{AnswerFault, Fault, FaultKind};
+use hl_store::{GapRow, Inspect as _, SqliteStore, StreamRow};
+use support::{World, assert_clean, coin, streams, verified};
 
 fn owned_by(source: SourceId) -> impl Fn(&hl_engine::Snapshot) -> bool {
     move |snapshot| !snapshot.streams.is_empty() && snapshot.streams.values().all(|m| m.owner == Some(source))
@@ -23,7 +26,7 @@ fn owned_by(source: SourceId) -> impl Fn(&hl_engine::Snapshot) -> bool {
 
 fn owner(stream: &str) -> impl Fn(&hl_engine::Snapshot) -> Option<SourceId> {
     let stream: StreamKey = stream.parse().unwrap();
-    move |snapshot| snapshot.streams[&stream].owner
+    move |snapshot| snapshot.streams.get(&stream)?.owner
 }
 
 #[tokio::test(start_paused = true)]
@@ -269,4 +272,141 @@ async fn rows_that_are_left_out_on_purpose_are_no_loss() {
     assert!(trades.iter().all(|trade| trade.px * trade.sz >= Decimal::ONE_THOUSAND));
     assert!(trades.len() > 50 && left_out > 50, "{} stored, {left_out} left out", trades.len());
     assert!((25..=40).contains(&books.len()), "one a minute: {}", books.len());
+}
+
+/// What a daemon collects that follows the markets of these parts.
+const FOLLOWED: [Kind; 5] = [Kind::Trades, Kind::Candle, Kind::Bbo, Kind::Book, Kind::Context];
+
+fn every(parts: &[Part]) -> Wish {
+    Wish { every: parts.iter().cloned().collect(), named: Vec::new() }
+}
+
+/// The streams of a coin that are followed, as the store has them.
+async fn stored(world: &World, of: &str) -> Vec<StreamRow> {
+    let store = SqliteStore::inspect(world.store_path()).unwrap();
+    let rows = store.streams().await.unwrap();
+    rows.into_iter().filter(|row| row.stream.coin() == Some(coin(of))).collect()
+}
+
+async fn gaps_of(world: &World, of: &str) -> Vec<GapRow> {
+    let store = SqliteStore::inspect(world.store_path()).unwrap();
+    let gaps = store.gaps(None).await.unwrap();
+    gaps.into_iter().filter(|gap| gap.stream.coin() == Some(coin(of)) && gap.is_missing()).collect()
+}
+
+fn has(snapshot: &Snapshot, of: &str) -> bool {
+    snapshot.streams.keys().any(|stream| stream.coin() == Some(coin(of)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn markets_come_and_go_while_it_collects() {
+    let world = World::new(5).await.unwrap();
+    world.sim.inject(Fault::lasting(FaultKind::Unlist { coin: coin("xyz:TSLA") }, 300_000));
+    let parts = [Part::EveryDex, Part::Spot, Part::Outcomes];
+    let daemon = world.daemon_of(every(&parts), &FOLLOWED).await.unwrap();
+    let first = daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await.unwrap();
+    for (of, is_listed) in
+        [("BTC", true), ("xyz:NVDA", true), ("@107", true), ("#12091", true), ("xyz:TSLA", false)]
+    {
+        assert_eq!(has(&first, of), is_listed, "{of}");
+    }
+    let tsla = owner("trades/xyz:TSLA");
+    daemon.until("what is listed joins", |s| tsla(s) == Some(SourceId::Ws)).await.unwrap();
+
+    world.sim.inject(Fault::new(FaultKind::Delist { coin: coin("ETH") }));
+    world.sim.inject(Fault::new(FaultKind::Settle { outcome: 1_209, hundredths: 100 }));
+    let gone = ["ETH", "#12090", "#12091"];
+    let since = world.sim.now();
+    let last = daemon.until("what is gone ends", |s| !gone.iter().any(|of| has(s, of))).await.unwrap();
+    // What is gone is subscribed on no socket any more: a new one lives.
+    let opened = world.sim.status().counters.sockets_opened;
+    world.sim.inject(Fault::new(FaultKind::Drop));
+    daemon.until("the sockets are gone", |s| s.sockets.iter().all(|socket| !socket.up)).await.unwrap();
+    daemon.until("the socket owns everything again", owned_by(SourceId::Ws)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    let reopened = world.sim.status().counters.sockets_opened - opened;
+    assert_eq!(reopened, first.sockets.len() as u64, "each once");
+    assert_eq!(world.sim.status().counters.fatal_subscriptions, 0);
+    let alerts = daemon.engine.health().borrow().health.alerts.clone();
+    assert!(alerts.is_empty(), "{alerts:#?}");
+    let now = daemon.engine.snapshot().at;
+    daemon.stop().await.unwrap();
+    assert_clean(&verified(&world).await, &world.store_path());
+    for of in gone {
+        let rows = stored(&world, of).await;
+        assert_eq!(rows.len(), FOLLOWED.len(), "{of}");
+        for row in rows {
+            // What is pushed by a clock ends with its last record.
+            let from = if row.stream.spec().steady { since - 10_000 } else { since };
+            let ended = row.ended.unwrap_or_else(|| panic!("{} goes on", row.stream));
+            assert!(from <= ended && ended <= last.at && row.edge <= Some(ended), "{row:#?}");
+        }
+        assert!(gaps_of(&world, of).await.is_empty(), "{:#?}", gaps_of(&world, of).await);
+    }
+    assert!(stored(&world, "BTC").await.iter().all(|row| row.ended.is_none()));
+
+    // They are not taken up again.
+    let daemon = world.daemon_of(every(&parts), &FOLLOWED).await.unwrap();
+    let again = daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await.unwrap();
+    assert!(!gone.iter().any(|of| has(&again, of)) && has(&again, "xyz:TSLA"));
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    daemon.stop().await.unwrap();
+    assert!(stored(&world, "ETH").await.iter().all(|row| row.ended.is_some_and(|ended| ended < now)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ended_while_it_was_down_has_a_gap_up_to_its_end() {
+    let world = World::new(5).await.unwrap();
+    let wish = every(&[Part::Perpetuals]);
+    let daemon = world.daemon_of(wish.clone(), &FOLLOWED).await.unwrap();
+    daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    daemon.stop().await.unwrap();
+    let down = world.clock.now();
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    world.sim.inject(Fault::new(FaultKind::Delist { coin: coin("ETH") }));
+    tokio::time::sleep(Duration::from_secs(400)).await;
+    let up = world.clock.now();
+    let daemon = world.daemon_of(wish, &FOLLOWED).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await.unwrap();
+    daemon.stop().await.unwrap();
+    assert_clean(&verified(&world).await, &world.store_path());
+    let rows = stored(&world, "ETH").await;
+    assert!(rows.iter().all(|row| row.ended.is_some_and(|ended| up <= ended)), "{rows:#?}");
+    let gaps = gaps_of(&world, "ETH").await;
+    for row in rows {
+        // Of bars the exchange still had those of before it was delisted.
+        let from = if row.stream.kind() == Kind::Candle { down + 240_000 } else { down };
+        let of =
+            |gap: &&GapRow| gap.stream == row.stream && gap.span.from <= from && gap.span.to > up - 60_000;
+        let gap = gaps.iter().find(of).unwrap_or_else(|| panic!("{}: {gaps:#?}", row.stream));
+        assert_eq!(gap.cause, Cause::DaemonDown);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_market_that_was_gone_and_comes_back_goes_on_with_a_gap() {
+    let world = World::new(5).await.unwrap();
+    let daemon = world.daemon_of(every(&[Part::Perpetuals]), &FOLLOWED).await.unwrap();
+    daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await.unwrap();
+    // Answers that lack it for five minutes end nothing; what is gone for longer ends.
+    let short =
+        AnswerFault { request: Some("meta".into()), without: Some("SOL".into()), ..AnswerFault::default() };
+    world.sim.inject(Fault::lasting(FaultKind::Answer(short), 900_000));
+    world.sim.inject(Fault::lasting(FaultKind::Unlist { coin: coin("DOGE") }, 300_000));
+    world.sim.inject(Fault::lasting(FaultKind::Unlist { coin: coin("ETH") }, 1_500_000));
+    daemon.until("what is gone for long ends", |s| !has(s, "ETH")).await.unwrap();
+    let eth = owner("trades/ETH");
+    let back = daemon.until("what comes back joins", |s| eth(s) == Some(SourceId::Ws)).await.unwrap();
+    for of in ["SOL", "DOGE"] {
+        assert!(has(&back, of), "{of}");
+    }
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    daemon.stop().await.unwrap();
+    assert_clean(&verified(&world).await, &world.store_path());
+    assert!(stored(&world, "ETH").await.iter().all(|row| row.ended.is_none()), "it goes on");
+    let gaps = gaps_of(&world, "ETH").await;
+    let trades: Vec<_> = gaps.iter().filter(|gap| gap.stream.kind() == Kind::Trades).collect();
+    assert!(matches!(trades[..], [gap] if gap.cause == Cause::NotListed), "{trades:#?}");
 }

@@ -219,6 +219,10 @@ impl<S: Store> Store for RoughStore<S> {
         self.rough(self.inner.known_streams())
     }
 
+    fn unended_streams(&self) -> BoxFuture<'_, Result<Vec<StreamKey>, StoreError>> {
+        self.rough(self.inner.unended_streams())
+    }
+
     fn settled_days(
         &self,
         stream: StreamKey,

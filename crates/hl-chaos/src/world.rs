@@ -10,7 +10,8 @@ use hl_collectors::ws::WsOptions;
 use hl_core::seam::{Net as _, Seed};
 use hl_core::store::{Store as _, StoreError};
 use hl_core::thinning::Policy;
-use hl_core::{Coin, StreamKey, TimeMs};
+use hl_core::{Coin, Interval, Kind, StreamKey, TimeMs};
+use hl_engine::markets::{Markets, NeverListed, Wish};
 use hl_engine::{Engine, EngineError, Parts, Sharing, Snapshot};
 use hl_runtime::{MemoryNet, TokioClock};
 use hl_scheduler::plan::Spec;
@@ -65,7 +66,7 @@ pub struct Daemon {
     pub store: Arc<SqliteStore>,
     spool: Arc<Spool>,
     stop: watch::Sender<bool>,
-    task: JoinHandle<Result<(), EngineError>>,
+    task: JoinHandle<Result<(), Ended>>,
 }
 
 /// What was waited for did not happen.
@@ -85,6 +86,9 @@ pub enum Ended {
     /// Collecting ended with an error.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// It was to follow markets that there are not.
+    #[error(transparent)]
+    Markets(#[from] NeverListed),
     /// The store or the spool could not be closed.
     #[error("closing the store: {0}")]
     Store(#[from] StoreError),
@@ -175,6 +179,39 @@ impl World {
     /// # Errors
     /// As [`World::daemon`].
     pub async fn daemon_with(&self, streams: &[StreamKey], standby: &[Coin]) -> Result<Daemon, StoreError> {
+        let (store, spool, engine) = self.engine().await?;
+        let (stop, stopped) = watch::channel(false);
+        let (running, streams) = (engine.clone(), streams.to_vec());
+        let standby: BTreeSet<_> = standby.iter().copied().collect();
+        let task = tokio::spawn(async move { Ok(running.run(&streams, &standby, stopped).await?) });
+        Ok(Daemon { engine, store, spool, stop, task })
+    }
+
+    /// Starts a daemon that collects these kinds of the markets of a wish, of candles the minutes, and follows which there are.
+    ///
+    /// # Errors
+    /// As [`World::daemon`].
+    pub async fn daemon_of(&self, wish: Wish, kinds: &[Kind]) -> Result<Daemon, StoreError> {
+        let (store, spool, engine) = self.engine().await?;
+        let (stop, stopped) = watch::channel(false);
+        let (running, session, kinds) = (engine.clone(), store.clone(), kinds.to_vec());
+        let task = tokio::spawn(async move {
+            let of = |coins: &[Coin]| {
+                let streams = kinds.iter().flat_map(|kind| kind.streams(coins, &[Interval::M1]));
+                (streams.collect::<Vec<_>>(), BTreeSet::new())
+            };
+            let mut markets = Markets::recall(session.as_ref(), "sim", wish).await;
+            let (streams, standby) = of(&markets.begin(&running, false).await?.listed);
+            tokio::select! {
+                biased;
+                ended = running.run(&streams, &standby, stopped) => Ok(ended?),
+                never = markets.follow(&running, &of) => match never {},
+            }
+        });
+        Ok(Daemon { engine, store, spool, stop, task })
+    }
+
+    async fn engine(&self) -> Result<(Arc<SqliteStore>, Arc<Spool>, Arc<Engine>), StoreError> {
         let store = Arc::new(self.open("hl-daemon").await?);
         let spool = Arc::new(Spool::open_beside(&self.store_path(), WRITER, SPOOL_BYTES).await?);
         let endpoint = self.sim.endpoint();
@@ -195,11 +232,7 @@ impl World {
             jobs: self.jobs.clone(),
             tasks: Vec::new(),
         });
-        let (stop, stopped) = watch::channel(false);
-        let (running, streams) = (engine.clone(), streams.to_vec());
-        let standby: BTreeSet<_> = standby.iter().copied().collect();
-        let task = tokio::spawn(async move { running.run(&streams, &standby, stopped).await });
-        Ok(Daemon { engine, store, spool, stop, task })
+        Ok((store, spool, engine))
     }
 }
 
@@ -231,7 +264,7 @@ impl Daemon {
     /// # Errors
     /// How it ended, where that was not in good order.
     pub async fn ended(&mut self) -> Result<(), Ended> {
-        Ok((&mut self.task).await??)
+        (&mut self.task).await?
     }
 
     /// Ends it in good order.

@@ -61,6 +61,8 @@ pub struct StreamStart {
     pub stream: StreamKey,
     /// The stored edge; none where the stream was never collected.
     pub edge: Option<TimeMs>,
+    /// When it had ended; none where it goes on.
+    pub ended: Option<TimeMs>,
     /// What is stored shortly before the edge, of the kinds of which that is read ([`Recent::is_read_of`]).
     pub recent: Recent,
 }
@@ -221,7 +223,7 @@ pub trait Store: WeightLedger {
     }
 
     /// Takes the leases of those streams that no living process holds, and reads where each begins, in one
-    /// transaction.
+    /// transaction. One that had ended goes on from then on.
     fn lease<'a>(&'a self, streams: &'a [StreamKey]) -> BoxFuture<'a, Result<Leases, StoreError>>;
 
     /// How long the leases of a holder that has died may still stand. Zero where its end is seen at once.
@@ -235,7 +237,7 @@ pub trait Store: WeightLedger {
     /// Writes a batch in one transaction. Not cancelled by dropping the future. Repeating a batch that was written
     /// changes nothing.
     ///
-    /// [`Change::Rows`](crate::ledger::Change::Rows), `Covered`, `Final`, `GapOpened`, `Doubted` and `Edge` need the
+    /// [`Change::Rows`](crate::ledger::Change::Rows), `Covered`, `Final`, `GapOpened`, `Doubted`, `Edge` and `Ended` need the
     /// stream's lease under the batch's token; what lacks it is left out and named in [`Ack::superseded`]. The token
     /// is the batch's, not the session's: what a dead process spooled is still taken while no other session has the stream.
     ///
@@ -291,6 +293,9 @@ pub trait Store: WeightLedger {
 
     /// Every stream that the store knows, by name.
     fn known_streams(&self) -> BoxFuture<'_, Result<Vec<StreamKey>, StoreError>>;
+
+    /// The streams that were collected and have not ended, by name.
+    fn unended_streams(&self) -> BoxFuture<'_, Result<Vec<StreamKey>, StoreError>>;
 
     /// Days of a stream that are over before `before` and settled, and that have rows in the store, oldest first, with
     /// how many. Settled is what lies more than [`RECENT_MS`] below the edge, of bars the final ones; where nothing is

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hl_collectors::mono::MonoClock;
 use hl_collectors::pipeline::{Inbox, Meters};
+use hl_collectors::ws::WsPool;
 use hl_core::seam::{sleep_until, stopped};
 use hl_core::selector::{Effect, Event, Guard};
 use hl_core::source::{DataSource, Prober, Role};
@@ -29,7 +30,7 @@ pub(crate) struct Director {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) meters: Arc<Meters>,
     pub(crate) mono: MonoClock,
-    pub(crate) ws: Arc<dyn DataSource>,
+    pub(crate) ws: Arc<WsPool>,
     pub(crate) rest: Arc<dyn DataSource>,
     pub(crate) prober: Arc<dyn Prober>,
     pub(crate) runner: Arc<Runner>,
@@ -37,7 +38,7 @@ pub(crate) struct Director {
 
 impl Director {
     pub(crate) async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
-        // One probe a stream at most: each ends before the selector may ask again.
+        // One probe and one renewal a stream at most: each ends before the selector may ask again.
         let mut probes = JoinSet::new();
         let mut moved = Moved::default();
         loop {
@@ -99,11 +100,24 @@ impl Director {
                 probes.spawn(async move { director.probe(stream, run).await });
             }
             Effect::Renew { stream, run } => {
-                warn!(%stream, "the socket missed something: subscribing anew");
-                self.ws.renew(stream, run);
+                let director = self.clone();
+                probes.spawn(async move { director.renew(stream, run).await });
             }
             Effect::Calm { stream, run } => self.ws.calm(stream, run),
         }
+    }
+
+    /// Subscribes a stream anew. One whose coin is listed no longer is left as it is: it brings nothing because there is nothing.
+    async fn renew(&self, stream: StreamKey, run: RunId) {
+        let listings = self.ws.listings();
+        if let Some(coin) = stream.coin() {
+            listings.again().await;
+            if listings.lack(coin) {
+                return debug!(%stream, "silent, and its coin is not listed now");
+            }
+        }
+        warn!(%stream, "the socket missed something: subscribing anew");
+        self.ws.renew(stream, run);
     }
 
     async fn probe(&self, stream: StreamKey, run: RunId) {

@@ -270,6 +270,11 @@ impl Engine {
         reception::judged(&streams, &sockets, self.client.trouble(), self.mono.now()).1
     }
 
+    /// When data of a stream last came, on the monotonic clock, ms.
+    pub(crate) fn last_received(&self, stream: StreamKey) -> Option<i64> {
+        self.meters.last(stream)
+    }
+
     pub(crate) fn token(&self) -> Token {
         self.store.token()
     }
@@ -561,6 +566,10 @@ impl Engine {
             }
             self.pool.assign(stream, Role::Standby);
             self.guard.report(self.mono.now(), Event::Leased { stream, places, is_new });
+            // It may have been left while the store was asked.
+            if !self.wanted.has(stream) {
+                self.guard.report(self.mono.now(), Event::Released { stream });
+            }
         }
     }
 
@@ -589,9 +598,39 @@ impl Engine {
         self.wanted.add(streams, standby, self.shares())
     }
 
+    /// Collects these no longer: what was taken in of them is committed, and their leases are given back. What is missing of
+    /// them from now on is not written down, unless they are collected again.
+    pub fn leave(&self, streams: &BTreeSet<StreamKey>) {
+        self.wanted.remove(streams);
+        for stream in streams.iter().filter(|stream| self.leased().contains(stream)) {
+            self.guard.report(self.mono.now(), Event::Released { stream: *stream });
+        }
+    }
+
+    /// Ends the streams whose market the exchange lists no longer, since `at` at the latest: the store says so from then on,
+    /// and that nothing of them is missing after that.
+    pub(crate) fn end(&self, streams: &BTreeSet<StreamKey>, at: TimeMs) {
+        for stream in streams {
+            self.inbox.end(*stream, at);
+        }
+        self.leave(streams);
+    }
+
     /// What was asked for and the exchange does not list, by name, and why: an alert stands while there is any.
     pub(crate) fn say_missing(&self, missing: BTreeMap<String, String>) {
         self.wanted.say_missing(missing);
+    }
+
+    /// Gives leases back. What is wanted again meanwhile is given back all the same: it begins anew.
+    pub(crate) async fn release(&self, owed: &mut BTreeSet<StreamKey>) {
+        if owed.is_empty() {
+            return;
+        }
+        let streams: Vec<_> = owed.iter().copied().collect();
+        match self.store.release(&streams).await {
+            Ok(()) => owed.clear(),
+            Err(error) => warn!(%error, "leases could not be given back"),
+        }
     }
 
     /// Asks for the leases that it has not, or has lost.

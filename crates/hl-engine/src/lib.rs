@@ -12,6 +12,7 @@
 pub mod capacity;
 mod director;
 mod endpoints;
+mod ends;
 mod engine;
 pub mod markets;
 mod moved;

@@ -9,6 +9,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use hl_collectors::rest::RestError;
+use hl_collectors::ws::listings::FRESH_FOR;
 use hl_core::backoff::Backoff;
 use hl_core::seam::Seed;
 use hl_core::store::Store;
@@ -17,6 +18,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
 use crate::Engine;
+use crate::ends::Ends;
 use crate::universe::{Listing, Part, Standing, Universe};
 
 /// Names that are remembered serve after this long without an answer, and what has its own list may take no longer: the
@@ -31,8 +33,6 @@ const NAMED_EVERY: Duration = Duration::from_secs(3_600);
 const MISSING_AGAIN: Duration = Duration::from_secs(2);
 /// … up to this.
 const MISSING_LONGEST: Duration = Duration::from_secs(120);
-/// However often names fall under suspicion, the exchange is not asked for them more often.
-const SUSPECTED_AGAIN: Duration = Duration::from_secs(10);
 /// While nothing is collected at all the first pause is this …
 const FIRST_AGAIN: Duration = Duration::from_secs(1);
 /// … and the longest this.
@@ -72,6 +72,12 @@ impl Wish {
             .collect();
         let is_beside = |part: &Part| all.iter().any(|other| other != part && other.has(part));
         all.iter().filter(|part| !is_beside(part)).cloned().collect()
+    }
+
+    /// Whether a coin is wanted, once it is listed.
+    #[must_use]
+    pub fn has(&self, coin: Coin) -> bool {
+        self.named.contains(&coin) || self.every.iter().any(|part| part.has(&Part::of(coin)))
     }
 
     /// Sorts it by what is known; of the parts in `failed` the last answer is old.
@@ -146,6 +152,7 @@ pub struct Markets {
     failed: BTreeMap<Part, Unread>,
     /// Coins that were listed later and do not fit beside what is collected, and why.
     no_room: BTreeMap<Coin, String>,
+    ends: Ends,
     rng: fastrand::Rng,
 }
 
@@ -161,6 +168,7 @@ impl Markets {
             universe,
             failed: BTreeMap::new(),
             no_room: BTreeMap::new(),
+            ends: Ends::default(),
             rng: seed.rng("markets"),
         }
     }
@@ -273,10 +281,16 @@ impl Markets {
     pub async fn follow(&mut self, engine: &Engine, streams: StreamsOf<'_>) -> Infallible {
         let mut sorted = self.sorted().patient();
         let mut collected: BTreeSet<Coin> = sorted.listed.iter().copied().collect();
-        let mut gone = BTreeSet::new();
+        let mut recalled = false;
         let mut pauses = Backoff::new(MISSING_AGAIN, MISSING_LONGEST);
         loop {
-            let is_whole = self.failed.is_empty() && sorted.waiting.is_empty() && gone.is_empty();
+            if !recalled && self.failed.is_empty() {
+                let (wish, universe) = (&self.wish, &self.universe);
+                self.ends.recall(engine, universe, |coin| wish.has(coin), streams).await;
+                recalled = true;
+            }
+            let waits = sorted.waiting.iter().any(|coin| !self.ends.ended.contains(coin));
+            let is_whole = self.failed.is_empty() && !waits && !self.ends.is_any_absent();
             let pause = if is_whole {
                 pauses = Backoff::new(MISSING_AGAIN, MISSING_LONGEST);
                 match u32::try_from(self.wish.parts().len()) {
@@ -293,9 +307,11 @@ impl Markets {
                 coins = engine.pool.suspected() => {
                     let coins: Vec<_> = coins.into_iter().collect();
                     info!(coins = %words(&coins), "they end sockets: asking whether the exchange still lists them");
-                    sleep_until(asked + SUSPECTED_AGAIN).await;
+                    sleep_until(asked + FRESH_FOR).await;
                 }
+                () = engine.pool.listings().asked() => sleep_until(asked + FRESH_FOR).await,
             }
+            let asked = Instant::now();
             sorted = self.ask(engine).await.patient();
             let new: Vec<_> =
                 sorted.listed.iter().filter(|coin| !collected.contains(coin)).copied().collect();
@@ -305,6 +321,7 @@ impl Markets {
                     Ok(()) => {
                         info!(%coin, "listed by now: collected from here on");
                         self.no_room.remove(&coin);
+                        self.ends.ended.remove(&coin);
                         collected.insert(coin);
                     }
                     Err(error) => {
@@ -314,14 +331,17 @@ impl Markets {
                     }
                 }
             }
-            engine.say_missing(self.missing(&sorted));
-            let missing = |coin: &&Coin| self.universe.standing(**coin) == Standing::Former;
-            let missing: BTreeSet<_> = collected.iter().filter(missing).copied().collect();
-            let newly: Vec<_> = missing.difference(&gone).copied().collect();
+            let failed: BTreeSet<Part> = self.failed.keys().cloned().collect();
+            let failed = |part: &Part| failed.iter().any(|of| of.has(part));
+            let newly = self.ends.look(engine, &self.universe, &collected, failed).await;
+            engine.pool.unlisted(asked, self.ends.unlisted(&self.universe));
             if !newly.is_empty() {
-                warn!(coins = %words(&newly), "the exchange lists them no longer");
+                info!(coins = %words(&newly), "the exchange lists them no longer: asking again");
             }
-            gone = missing;
+            for coin in self.ends.end(engine, &collected, streams).await {
+                collected.remove(&coin);
+            }
+            engine.say_missing(self.missing(&sorted));
         }
     }
 
@@ -333,8 +353,9 @@ impl Markets {
             Standing::Unread => "its list was never read",
             Standing::Listed | Standing::Former | Standing::Unknown => "the exchange does not list it now",
         };
-        let waiting =
-            sorted.waiting.iter().chain(&sorted.unknown).map(|coin| (coin.to_string(), why(coin).to_owned()));
+        let waiting = sorted.waiting.iter().chain(&sorted.unknown);
+        let waiting = waiting.filter(|coin| !self.ends.ended.contains(coin));
+        let waiting = waiting.map(|coin| (coin.to_string(), why(coin).to_owned()));
         let no_room =
             self.no_room.iter().map(|(coin, error)| (coin.to_string(), format!("no room: {error}")));
         unread.chain(waiting).chain(no_room).collect()

@@ -2,6 +2,7 @@
 //!
 //! A task of its own: while the store does not answer, only the next round waits.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -55,11 +56,13 @@ pub(crate) struct Rounds {
     engine: Arc<Engine>,
     /// Its part among the others, where it shares.
     share: Option<Share>,
+    /// Streams whose lease could not be given back yet, where it does not share.
+    owed: BTreeSet<StreamKey>,
 }
 
 impl Rounds {
     pub(crate) fn new(engine: Arc<Engine>, share: Option<Share>) -> Self {
-        Self { engine, share }
+        Self { engine, share, owed: BTreeSet::new() }
     }
 
     /// Goes on until `leave` turns true and the others have taken over what they can.
@@ -82,7 +85,12 @@ impl Rounds {
                     leaving = true;
                     again.reset_immediately();
                 }
-                () = engine.returned.put.notified() => self.take_back(),
+                () = engine.returned.put.notified() => {
+                    self.take_back();
+                    if !self.owed.is_empty() {
+                        again.reset_immediately();
+                    }
+                }
                 () = engine.wanted.grown() => again.reset_immediately(),
                 _ = again.tick() => {
                     let done = tokio::select! {
@@ -107,11 +115,11 @@ impl Rounds {
                     self.engine.guard.report(self.engine.mono.now(), Event::Superseded { stream });
                     self.engine.leased().remove(&stream);
                 }
-                Returned::Committed(stream) => {
-                    if let Some(share) = &mut self.share {
-                        self.engine.give_back(share, stream);
-                    }
-                }
+                Returned::Committed(stream) => match &mut self.share {
+                    Some(share) => self.engine.give_back(share, stream),
+                    None if self.engine.leased().remove(&stream) => _ = self.owed.insert(stream),
+                    None => {}
+                },
             }
         }
     }
@@ -121,6 +129,7 @@ impl Rounds {
         match &mut self.share {
             Some(share) => self.engine.share(share).await,
             None => {
+                self.engine.release(&mut self.owed).await;
                 self.engine.lease_again().await;
                 Ok(true)
             }

@@ -136,7 +136,8 @@ impl Engine {
 
     async fn try_share(&self, share: &mut Share) -> Result<(), StoreError> {
         let order = self.wanted.order();
-        if share.me.wants.len() != order.len() {
+        if share.me.wants.len() != order.len() || !order.iter().all(|stream| share.me.wants.contains(stream))
+        {
             (share.me.wants, share.me.doubled) = (order.iter().copied().collect(), self.wanted.doubled());
         }
         self.pay(share).await?;

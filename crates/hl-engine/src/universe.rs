@@ -128,6 +128,9 @@ pub struct Universe {
     lists: BTreeMap<Part, Vec<Coin>>,
     /// Names that were listed once and are not now.
     former: BTreeSet<Coin>,
+    /// Those of them that the last answer calls delisted.
+    #[serde(default)]
+    delisted: BTreeSet<Coin>,
 }
 
 impl Universe {
@@ -164,6 +167,12 @@ impl Universe {
         }
     }
 
+    /// Whether the exchange says that it does not trade any more.
+    #[must_use]
+    pub fn is_delisted(&self, coin: Coin) -> bool {
+        self.delisted.contains(&coin)
+    }
+
     /// Takes in an answer: these are the live markets of a part, and these are listed there and do not trade. Whether it
     /// lists anything: otherwise it changes nothing. Of outcomes there may be none.
     pub fn learn(&mut self, part: Part, live: Vec<Coin>, delisted: Vec<Coin>) -> bool {
@@ -171,6 +180,8 @@ impl Universe {
             return false;
         }
         let before = self.lists.remove(&part).unwrap_or_default();
+        self.delisted.retain(|coin| Part::of(*coin) != part);
+        self.delisted.extend(&delisted);
         self.former.extend(before.into_iter().chain(delisted));
         for coin in &live {
             self.former.remove(coin);
@@ -214,8 +225,9 @@ impl Universe {
 
     /// This, and what `other` knows beyond it.
     fn beside(mut self, other: Self) -> Self {
-        let (lists, former) = (other.lists, other.former);
+        let Self { lists, former, delisted } = other;
         self.former.extend(former);
+        self.delisted.extend(delisted.into_iter().filter(|coin| !self.lists.contains_key(&Part::of(*coin))));
         for (part, list) in lists {
             match self.lists.get(&part) {
                 Some(_) => self.former.extend(list),

@@ -1,4 +1,4 @@
-//! What a process is to collect. It may grow while it collects: markets join.
+//! What a process is to collect. It may grow and shrink while it collects: markets come and go.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -49,9 +49,20 @@ impl Wanted {
         Ok(())
     }
 
+    /// Takes streams out.
+    pub(crate) fn remove(&self, streams: &BTreeSet<StreamKey>) {
+        let mut list = lock(&self.list);
+        list.order.retain(|stream| !streams.contains(stream));
+        list.standby.retain(|coin| !streams.contains(&StreamKey::Trades(*coin)));
+    }
+
     /// All of them, in the order in which places are given out.
     pub(crate) fn order(&self) -> Vec<StreamKey> {
         lock(&self.list).order.clone()
+    }
+
+    pub(crate) fn has(&self, stream: StreamKey) -> bool {
+        lock(&self.list).order.contains(&stream)
     }
 
     /// Those that are to have a standby.

@@ -57,7 +57,7 @@ pub(crate) async fn open(path: &Path) -> std::result::Result<SqliteStore, StoreE
 pub(crate) fn batch(stream: StreamKey, token: Token) -> Batch {
     let bytes: Vec<u8> = (0..=u8::MAX).cycle().skip(17).step_by(7).take(600).collect();
     let mut u = Unstructured::new(&bytes);
-    let mut line = Timeline::new(StreamStart { stream, edge: None, recent: Recent::default() });
+    let mut line = Timeline::new(StreamStart { stream, edge: None, ended: None, recent: Recent::default() });
     let mut changes = Vec::new();
     for number in 1..=2_u32 {
         let run = RunId::first(u64::from(number));

@@ -50,6 +50,7 @@ impl Ledger {
                 self.is_upright(*span);
                 self.fill(*epoch, *span, records);
             }
+            Change::Ended(at) => assert!(self.edge.is_none_or(|edge| edge <= *at), "{stream}: it goes on"),
             Change::Edge(edge) => {
                 assert!(
                     self.edge.is_none_or(|old| old < *edge),

@@ -123,7 +123,7 @@ impl Ledger {
             let known = recent.since.unwrap_or(edge)..=edge;
             recent.keys = self.rows.keys().filter(|(time, _)| known.contains(time)).copied().collect();
         }
-        StreamStart { stream: self.stream, edge: self.edge, recent }
+        StreamStart { stream: self.stream, edge: self.edge, ended: None, recent }
     }
 
     /// The holder gives the lease back.
@@ -175,6 +175,8 @@ impl Ledger {
             }
             Change::GapUnreadable { .. } => {}
             Change::Edge(to) => self.edge = self.edge.max(Some(*to)),
+            // No market of the model ends.
+            Change::Ended(_) => {}
         }
         self.sheet.settle();
         Ok(())

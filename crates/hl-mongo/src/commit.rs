@@ -76,6 +76,7 @@ impl Work for Commit {
             ack: Ack::default(),
             rows: BTreeMap::new(),
             edges: BTreeMap::new(),
+            ends: BTreeMap::new(),
             inserted: BTreeMap::new(),
             replaced: BTreeMap::new(),
         };
@@ -86,7 +87,7 @@ impl Work for Commit {
         for (stream, change) in changes {
             writing.apply(*stream, change, &mut sheets, &mut keys, &living);
         }
-        let Writing { mut ack, rows, edges, replaced, .. } = writing;
+        let Writing { mut ack, rows, edges, ends, replaced, .. } = writing;
         for (collection, imported) in replaced {
             tx.delete(collection, imported).await?;
         }
@@ -94,12 +95,14 @@ impl Work for Commit {
             tx.insert(collection, documents).await?;
         }
         ledger::store(tx, &sheets).await?;
-        let edges = edges.into_iter().map(|(stream, edge)| {
-            let held = doc! { "_id": stream.to_string(), "token": i64::from(batch.token.0) };
-            // There is an index of tokens, too: the server would try both, each time.
-            doc! { "q": held, "u": { "$max": { "edge": date(edge) } }, "hint": "_id_" }
-        });
-        tx.update_each(STREAMS, edges.collect()).await?;
+        let held = |stream: StreamKey| doc! { "_id": stream.to_string(), "token": i64::from(batch.token.0) };
+        // There is an index of tokens, too: the server would try both, each time.
+        let update = |stream, update: Document| doc! { "q": held(stream), "u": update, "hint": "_id_" };
+        let edges =
+            edges.into_iter().map(|(stream, edge)| update(stream, doc! { "$max": { "edge": date(edge) } }));
+        let ends =
+            ends.into_iter().map(|(stream, at)| update(stream, doc! { "$set": { "ended": date(at) } }));
+        tx.update_each(STREAMS, edges.chain(ends).collect()).await?;
         if is_own {
             let leased = batch.leased().into_iter().filter(|stream| !superseded.contains(stream));
             let now = tx.now;
@@ -120,6 +123,8 @@ struct Writing<'a> {
     /// New rows, by collection.
     rows: BTreeMap<&'static str, Vec<RawDocumentBuf>>,
     edges: BTreeMap<StreamKey, TimeMs>,
+    /// When streams ended.
+    ends: BTreeMap<StreamKey, TimeMs>,
     /// Rows inserted since the last covered piece of the same claim.
     inserted: BTreeMap<(StreamKey, Epoch), u64>,
     /// Imported rows that give way to these, by collection.
@@ -169,6 +174,7 @@ impl Writing<'_> {
         let is_alive = |token: Token| living.contains(&token);
         let sheet = sheets.get_mut(&stream);
         match (change, sheet) {
+            (Change::Ended(at), _) => _ = self.ends.insert(stream, *at),
             (Change::Edge(to), _) => {
                 let edge = self.edges.entry(stream).or_insert(*to);
                 *edge = (*edge).max(*to);
@@ -295,7 +301,7 @@ fn wanted(changes: &[&(StreamKey, Change)]) -> BTreeMap<StreamKey, Wanted> {
         let is_bars = matches!(stream, StreamKey::Candle(..));
         let span = match change {
             Change::Rows { records, .. } if is_bars => records.extent().map(|(from, to)| Span { from, to }),
-            Change::Rows { .. } | Change::Edge(_) => None,
+            Change::Rows { .. } | Change::Edge(_) | Change::Ended(_) => None,
             Change::Final { span } if is_bars => Some(*span),
             Change::Final { .. } => None,
             Change::Covered { span, .. }

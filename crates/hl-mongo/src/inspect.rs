@@ -181,9 +181,21 @@ async fn leases(db: &Database) -> Result<Vec<LeaseRow>, MongoError> {
         let lease = Read::of(STREAMS, document);
         let token = lease.int_or_null("token")?.filter(|token| living.contains(token));
         let holder = token.and_then(|token| u32::try_from(token).ok()).map(Token);
-        Ok(LeaseRow { stream: lease.stream("_id")?, edge: lease.time_or_null("edge")?, holder })
+        Ok(LeaseRow {
+            stream: lease.stream("_id")?,
+            edge: lease.time_or_null("edge")?,
+            ended: lease.time_or_null("ended")?,
+            holder,
+        })
     };
     found.iter().map(lease).collect()
+}
+
+/// Streams that have an edge and have not ended, by name.
+pub(crate) async fn unended(db: &Database) -> Result<Vec<StreamKey>, MongoError> {
+    let goes_on = doc! { "edge": { "$ne": null }, "ended": null };
+    let found = SOON.find(db, STREAMS, goes_on, doc! { "_id": 1 }).await?;
+    found.iter().map(|document| Read::of(STREAMS, document).stream("_id")).collect()
 }
 
 async fn stream_row(db: &Database, stream: StreamKey, living: &[Holder]) -> Result<StreamRow, MongoError> {
@@ -203,6 +215,7 @@ async fn stream_row(db: &Database, stream: StreamKey, living: &[Holder]) -> Resu
     Ok(StreamRow {
         stream,
         edge: lease.time_or_null("edge")?,
+        ended: lease.time_or_null("ended")?,
         first,
         rows: rows + archived,
         archived,

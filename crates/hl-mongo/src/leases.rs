@@ -28,12 +28,12 @@ impl Work for Take {
         let names: Vec<_> = self.0.iter().map(ToString::to_string).collect();
         let mut known = BTreeMap::new();
         for document in tx.find(STREAMS, doc! { "_id": { "$in": names } }, doc! {}).await? {
-            known.insert(Read::of(STREAMS, &document).stream("_id")?, edge_and_holder(&document)?);
+            known.insert(Read::of(STREAMS, &document).stream("_id")?, at_the_end(&document)?);
         }
         let mut leases = Leases::default();
         let mut taken = Vec::new();
         for &stream in &self.0 {
-            let (edge, former) = known.get(&stream).copied().unwrap_or_default();
+            let (edge, ended, former) = known.get(&stream).copied().unwrap_or_default();
             if let Some(former) = former.filter(|former| *former != tx.token)
                 && let Some(holder) = tx.alive(former).await?
             {
@@ -46,24 +46,26 @@ impl Work for Take {
             };
             let lease = doc! {
                 "edge": date_or_null(edge), "token": i64::from(tx.token.0), "leased_at": date(tx.now),
+                "ended": date_or_null(None),
             };
             taken.push(doc! { "q": { "_id": stream.to_string() }, "u": { "$set": lease }, "upsert": true });
             let recent = match edge.filter(|_| Recent::is_read_of(stream)) {
                 Some(edge) => recent(tx, stream, edge).await?,
                 None => Recent::default(),
             };
-            leases.granted.push(StreamStart { stream, edge, recent });
+            leases.granted.push(StreamStart { stream, edge, ended, recent });
         }
         tx.update(STREAMS, taken).await?;
         Ok(leases)
     }
 }
 
-/// The edge of a stream, and the token that may write it.
-fn edge_and_holder(stream: &Document) -> Result<(Option<TimeMs>, Option<Token>), MongoError> {
+/// The edge of a stream, when it ended, and the token that may write it.
+#[allow(clippy::type_complexity, reason = "a name for the triple would say no more")]
+fn at_the_end(stream: &Document) -> Result<(Option<TimeMs>, Option<TimeMs>, Option<Token>), MongoError> {
     let read = Read::of(STREAMS, stream);
     let token = read.int_or_null("token")?.and_then(|token| u32::try_from(token).ok()).map(Token);
-    Ok((read.time_or_null("edge")?, token))
+    Ok((read.time_or_null("edge")?, read.time_or_null("ended")?, token))
 }
 
 /// A stream that only a backfill has touched so far begins where its ledger ends.
@@ -138,7 +140,7 @@ impl Work for Ask {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Option<TimeMs>, MongoError> {
         let Self { stream, span, cause } = *self;
         let row = tx.find_one(STREAMS, doc! { "_id": stream.to_string() }).await?;
-        let (edge, token) = row.as_ref().map(edge_and_holder).transpose()?.unwrap_or_default();
+        let (edge, _, token) = row.as_ref().map(at_the_end).transpose()?.unwrap_or_default();
         let to = match (edge, token) {
             (Some(edge), _) => span.to.min(edge),
             // Its holder is about to say where its past ends.

@@ -113,7 +113,7 @@ impl Sheet {
         let is_bars = matches!(self.stream, StreamKey::Candle(..));
         let has_bars = |from| !is_bars || self.bars_from.is_some_and(|first| first <= from);
         match change {
-            Change::Edge(_) => true,
+            Change::Edge(_) | Change::Ended(_) => true,
             Change::Rows { records, .. } => records.extent().is_none_or(|(from, _)| has_bars(from)),
             Change::Final { span } => has_bars(span.from),
             Change::Covered { epoch, origin, span } => {

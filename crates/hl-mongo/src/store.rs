@@ -323,6 +323,10 @@ impl Store for MongoStore {
         Box::pin(self.read("reading the streams", inspect::streams(&self.db)))
     }
 
+    fn unended_streams(&self) -> BoxFuture<'_, Result<Vec<StreamKey>, StoreError>> {
+        Box::pin(self.read("reading the streams that go on", inspect::unended(&self.db)))
+    }
+
     fn settled_days(
         &self,
         stream: StreamKey,

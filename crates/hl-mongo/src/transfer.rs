@@ -238,6 +238,7 @@ fn stream(document: &Document) -> Result<StreamEntry, MongoError> {
     Ok(StreamEntry {
         stream: read.stream("_id")?,
         edge: read.time_or_null("edge")?,
+        ended: read.time_or_null("ended")?,
         token: token.map(Token),
         leased_at: read.time_or_null("leased_at")?,
     })
@@ -355,6 +356,7 @@ fn documents(page: &Page) -> Result<(&'static str, Vec<Document>), MongoError> {
             let document = |entry: &StreamEntry| {
                 doc! {
                     "_id": entry.stream.to_string(), "edge": date_or_null(entry.edge),
+                    "ended": date_or_null(entry.ended),
                     "token": entry.token.map(|token| i64::from(token.0)),
                     "leased_at": date_or_null(entry.leased_at),
                 }

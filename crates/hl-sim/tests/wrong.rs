@@ -241,6 +241,7 @@ async fn a_perpetual_is_delisted_and_stays_at_its_place() {
     let before = world.ask(json!({"type": "meta"})).await;
     world.sim.inject(Fault::new(FaultKind::Delist { coin: coin("ETH") }));
     let at = world.sim.now();
+    world.wait(2_000).await;
     let after = world.ask(json!({"type": "meta"})).await;
     let place =
         |meta: &Value| meta["universe"].as_array().unwrap().iter().position(|row| row["name"] == "ETH");

@@ -19,6 +19,8 @@ pub struct StreamRow {
     pub stream: StreamKey,
     /// The past below this time is settled, ms.
     pub edge: Option<TimeMs>,
+    /// When it ended, ms: its market was delisted, or has settled. None while it goes on.
+    pub ended: Option<TimeMs>,
     /// Start of the first covered piece or gap, ms.
     pub first: Option<TimeMs>,
     /// Its rows, those in the archive included.
@@ -40,6 +42,8 @@ pub struct LeaseRow {
     pub stream: StreamKey,
     /// The past below this time is settled, ms.
     pub edge: Option<TimeMs>,
+    /// When it ended, ms: its market was delisted, or has settled. None while it goes on.
+    pub ended: Option<TimeMs>,
     /// The living process that holds its lease.
     pub holder: Option<Token>,
 }

@@ -124,9 +124,11 @@ fn leases(
 ) -> Vec<Lease> {
     let mut known: BTreeMap<_, _> = known.into_iter().map(|lease| (lease.stream, lease)).collect();
     for stream in wanted {
-        known.entry(*stream).or_insert(LeaseRow { stream: *stream, edge: None, holder: None });
+        known.entry(*stream).or_insert(LeaseRow { stream: *stream, edge: None, ended: None, holder: None });
     }
-    let lease = |LeaseRow { stream, edge, holder }| Lease {
+    // What has ended needs no holder.
+    known.retain(|stream, lease| lease.ended.is_none() || wanted.contains(stream));
+    let lease = |LeaseRow { stream, edge, holder, .. }| Lease {
         stream,
         holder,
         wanted: wanted.contains(&stream),

@@ -36,6 +36,7 @@ impl Inspect for Memory {
         let row = |(&stream, records): (&StreamKey, &Records)| StreamRow {
             stream,
             edge: Some(TimeMs(self.edge)),
+            ended: None,
             first: Some(TimeMs(0)),
             rows: records.len() as u64,
             archived: 0,

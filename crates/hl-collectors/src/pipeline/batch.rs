@@ -115,7 +115,8 @@ impl Pending {
                 | Change::Doubted { .. }
                 | Change::GapLost { .. }
                 | Change::GapUnreadable { .. }
-                | Change::Edge(_)) => {
+                | Change::Edge(_)
+                | Change::Ended(_)) => {
                     self.push(stream, change);
                 }
             }

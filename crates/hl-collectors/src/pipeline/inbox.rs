@@ -10,7 +10,7 @@ use hl_core::source::{Content, Offer, Sink, Ticket};
 use hl_core::store::StreamStart;
 use hl_core::stream::Conflation;
 use hl_core::timeline::{Audited, Grant};
-use hl_core::{Records, StreamKey};
+use hl_core::{Records, StreamKey, TimeMs};
 use tokio::sync::Notify;
 
 /// What the entries of the inbox may take together before offers wait, bytes: the other side decides how long one is.
@@ -29,7 +29,9 @@ pub(super) enum Entry {
     Forget(StreamKey),
     /// Another process holds it and is about to give it to this one: what its sockets bring waits.
     Warm(StreamKey),
-    /// Another process is to have it: nothing more is taken in.
+    /// Its market is listed no longer, since this time at the latest.
+    End { stream: StreamKey, at: TimeMs },
+    /// Another process is to have it, or none: nothing more is taken in.
     Release(StreamKey),
     /// A backfill has written this.
     Filled { stream: StreamKey, change: Change },
@@ -50,6 +52,7 @@ impl Entry {
             | Self::Handover { .. }
             | Self::Forget(_)
             | Self::Warm(_)
+            | Self::End { .. }
             | Self::Release(_)
             | Self::Filled { .. }
             | Self::Audited { .. } => 0,
@@ -137,7 +140,12 @@ impl Inbox {
         self.push_now(Entry::Warm(stream));
     }
 
-    /// Another process is to have a stream. The pipeline tells when all that came before this is committed.
+    /// The market of a stream is listed no longer, since this time at the latest: its time line ends.
+    pub fn end(&self, stream: StreamKey, at: TimeMs) {
+        self.push_now(Entry::End { stream, at });
+    }
+
+    /// Another process is to have a stream, or none. The pipeline tells when all that came before this is committed.
     pub fn release(&self, stream: StreamKey) {
         self.push_now(Entry::Release(stream));
     }
@@ -361,7 +369,12 @@ mod tests {
         let inbox = Inbox::new();
         let stream = StreamKey::Trades(Coin::new("BTC").unwrap());
         let bar = Audited { time: TimeMs(1), counted: 3, stored: 2 };
-        inbox.start(StreamStart { stream, edge: None, recent: hl_core::store::Recent::default() });
+        inbox.start(StreamStart {
+            stream,
+            edge: None,
+            ended: None,
+            recent: hl_core::store::Recent::default(),
+        });
         inbox.handover(stream, None);
         inbox.offer(trade()).await;
         inbox.filled(stream, Change::Edge(TimeMs(1)));

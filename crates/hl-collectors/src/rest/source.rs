@@ -534,13 +534,19 @@ impl Prober for RestSource {
                     let book = client.ask(&request, 0, Urgency::Question, PATIENCE, decode).await;
                     book.map(|book| book.map(|b| b.time))
                 }
-                // Pushed also where nothing changed: that the exchange answers at all says that they were missed.
+                // Pushed also where nothing changed: that the exchange has the coin at all says that they were missed.
                 _ => {
-                    let request = InfoRequest::AllMids { dex: None };
+                    let coin = stream.coin();
+                    let dex = coin.and_then(|coin| Some(coin.as_str().split_once(':')?.0.to_owned()));
+                    let request = InfoRequest::AllMids { dex };
                     let stamp = || client.mono().exchange();
                     let decode = |body: &mut [u8]| decode::all_mids(body, stamp());
                     let mids = client.ask(&request, 0, Urgency::Question, PATIENCE, decode).await;
-                    mids.map(|_| Some(stamp()))
+                    mids.map(|Read { value, unread }| {
+                        let has =
+                            |coin| value.iter().any(|mid| mid.coin == coin) || unread.coins.contains(&coin);
+                        coin.is_none_or(has).then(stamp)
+                    })
                 }
             };
             newest.map_err(|error| error.cause())

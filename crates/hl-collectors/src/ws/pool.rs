@@ -14,11 +14,13 @@ use hl_core::source::{DataSource, Role, Sink};
 use hl_core::{Coin, Lane, RunId, SourceId, StreamKey, TimeMs, decode};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::connection::{Connection, ConnectionError, Incoming};
 use super::connects::Connects;
 use super::delay::Delay;
+use super::listings::Listings;
 use super::plan::{Plan, SLOTS};
 use super::session::{Action, Hold, Session, SessionCounters};
 use super::trials::{Act, Quarantined, Trials};
@@ -84,8 +86,8 @@ struct Slot {
 
 /// What a slot's task has seen of the others.
 struct Heed {
-    /// Of the trials.
-    version: u64,
+    /// Of the trials, and of the listings.
+    version: (u64, u64),
     returns: u64,
     /// Whether its own socket lives.
     lives: bool,
@@ -116,6 +118,7 @@ pub struct WsPool {
     on_trial: Notify,
     /// Wakes who asks for coins that were found guilty.
     convicted: Notify,
+    listings: Arc<Listings>,
     unreadables: Unreadables,
 }
 
@@ -148,6 +151,7 @@ impl WsPool {
             trials: Mutex::default(),
             on_trial: Notify::new(),
             convicted: Notify::new(),
+            listings: Arc::default(),
             unreadables: Unreadables::default(),
         }
     }
@@ -188,6 +192,20 @@ impl WsPool {
         }
     }
 
+    /// Which coins are listed, to be asked before anything is subscribed anew.
+    #[must_use]
+    pub fn listings(&self) -> &Listings {
+        &self.listings
+    }
+
+    /// The lists were read from `asked` on, as far as they could be: these coins were listed, and are not now. They are subscribed
+    /// on no socket until they are; what is subscribed already goes on.
+    pub fn unlisted(&self, asked: Instant, coins: BTreeSet<Coin>) {
+        if self.listings.answer(asked, coins) {
+            self.slots.iter().for_each(|slot| slot.ordered.notify_one());
+        }
+    }
+
     /// What could not be read, by stream, or by channel where the stream cannot be told.
     pub fn unreadables(&self) -> BTreeMap<String, Unreadable> {
         self.unreadables.all()
@@ -215,7 +233,7 @@ impl WsPool {
         let mut complaints = Complaints::default();
         let mut out = Vec::new();
         let mut beat = self.mono.now();
-        let mut heed = Heed { version: lock(&self.trials).version(), returns: 0, lives: false };
+        let mut heed = Heed { version: (0, 0), returns: 0, lives: false };
         loop {
             self.beat(&mut beat, &mut session);
             self.heed(slot, &mut session, &mut heed, &mut out);
@@ -341,9 +359,12 @@ impl WsPool {
             session.calm(stream, run);
         }
         let trials = lock(&self.trials);
-        if is_new || heed.version != trials.version() {
-            heed.version = trials.version();
-            session.hold(|stream| trials.hold(stream), out);
+        let version = (trials.version(), self.listings.version());
+        if is_new || heed.version != version {
+            heed.version = version;
+            let is_unlisted = |stream: StreamKey| stream.coin().is_some_and(|coin| self.listings.lack(coin));
+            let hold = |stream| if is_unlisted(stream) { Hold::Unlisted } else { trials.hold(stream) };
+            session.hold(hold, out);
         }
         drop(trials);
         let now = self.mono.now();
@@ -426,8 +447,10 @@ impl WsPool {
     }
 
     fn open(&self, rng: fastrand::Rng) -> BoxFuture<'static, Result<Connection, ConnectionError>> {
-        let (net, options) = (self.net.clone(), self.options.clone());
-        Box::pin(Connection::open(net, options.endpoint, options.path, self.mono.clone(), rng))
+        let (net, options, listings) = (self.net.clone(), self.options.clone(), self.listings.clone());
+        let open = Connection::open(net, options.endpoint, options.path, self.mono.clone(), rng);
+        // Subscribing follows: the lists are read meanwhile.
+        Box::pin(async move { tokio::join!(open, listings.fresh()).0 })
     }
 
     fn lost(&self, slot: &Slot, session: &mut Session, trouble: String, out: &mut Vec<Action>) {

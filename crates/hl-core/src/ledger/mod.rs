@@ -112,6 +112,8 @@ pub enum Cause {
     Overload,
     /// Nobody had asked for it yet when a backfill did.
     NotCollected,
+    /// The exchange did not list the market: it had ended, and came back.
+    NotListed,
     /// It was stored, and the store has it no more: its files were replaced by another program.
     StoreLost,
     /// Collecting began here: the stream was never collected before.
@@ -123,7 +125,7 @@ pub enum Cause {
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Outage,
         Self::Silence,
         Self::Refused,
@@ -135,6 +137,7 @@ impl Cause {
         Self::StoreFull,
         Self::Overload,
         Self::NotCollected,
+        Self::NotListed,
         Self::StoreLost,
         Self::FirstStart,
         Self::BeforeHistory,
@@ -155,6 +158,7 @@ impl Cause {
             Self::StoreFull => "store_full",
             Self::Overload => "overload",
             Self::NotCollected => "not_collected",
+            Self::NotListed => "not_listed",
             Self::StoreLost => "store_lost",
             Self::FirstStart => "first_start",
             Self::BeforeHistory => "before_history",
@@ -288,6 +292,9 @@ pub enum Change {
     },
     /// The past below this time is settled.
     Edge(TimeMs),
+    /// The exchange lists the market no longer, since this time at the latest: the time line ends there. The stream goes on
+    /// where its lease is taken again.
+    Ended(TimeMs),
 }
 
 impl Change {
@@ -309,7 +316,8 @@ impl Change {
             | Self::Doubted { .. }
             | Self::GapLost { .. }
             | Self::GapUnreadable { .. }
-            | Self::Edge(_) => None,
+            | Self::Edge(_)
+            | Self::Ended(_) => None,
         }
     }
 }

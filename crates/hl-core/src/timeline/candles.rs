@@ -276,6 +276,43 @@ impl Candles {
         let settled = |bar: TimeMs, seen: Seen| bar.max(seen.at) + SETTLE_MS <= sent || !guard!(FinalBars);
         let newest = self.seen.iter().rev().find(|&(&bar, &seen)| bar >= whole && settled(bar, seen));
         let Some((&newest, _)) = newest else { return };
+        self.conclude(common, live, newest, witness, out);
+    }
+
+    /// The market is gone since `at`: the run that saw the bars whole has seen their last versions. The bar in which it ended
+    /// stays as it is.
+    pub(super) fn end(
+        &mut self,
+        common: &mut Common,
+        live: &mut Live,
+        at: TimeMs,
+        witness: &dyn Witness,
+        out: &mut Vec<Change>,
+    ) {
+        let to = self.open_of(at);
+        let Some(edge) = common.edge.filter(|edge| *edge < to) else { return };
+        let is_whole = live.grant.run.is_some()
+            && live.unproven.is_none()
+            && !matches!(self.first, First::Late(_))
+            && self.whole_from.is_some_and(|whole| whole <= edge);
+        if is_whole {
+            self.conclude(common, live, to, witness, out);
+        } else {
+            let cause = live.incomplete().unwrap_or(self.cause);
+            common.open_gap(Span::new(edge, to), cause, out);
+            common.advance(to, out);
+        }
+    }
+
+    /// Bars before `newest` are over.
+    fn conclude(
+        &mut self,
+        common: &mut Common,
+        live: &mut Live,
+        newest: TimeMs,
+        witness: &dyn Witness,
+        out: &mut Vec<Change>,
+    ) {
         let counts: BTreeMap<_, _> = self.seen.iter().map(|(bar, seen)| (*bar, seen.trades)).collect();
         // A bar that the trades contradict has lost its last version: it is left to REST.
         let oldest = newest - MOST_JUDGED * self.interval.ms();
@@ -327,7 +364,7 @@ impl Candles {
         }
     }
 
-    fn open_of(&self, time: TimeMs) -> TimeMs {
+    pub(super) fn open_of(&self, time: TimeMs) -> TimeMs {
         // Weeks and months are collected from the exchange's own bars; any boundary of their length is as good a
         // border for a gap.
         self.interval.open_of(time)

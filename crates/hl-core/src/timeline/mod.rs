@@ -207,6 +207,10 @@ pub struct Timeline {
     clock: Option<(ClockReading, Option<ClockReading>)>,
     /// The pause before the last claim, where it ended before that was told of it.
     pending: Option<Pause>,
+    /// Whether it had ended when it was begun, and no claim has stood since.
+    had_ended: bool,
+    /// Whether it has ended: nothing is admitted any more.
+    is_over: bool,
     body: Body,
 }
 
@@ -225,7 +229,17 @@ impl Timeline {
         for gap in start.recent.gaps {
             common.remember(gap);
         }
-        Self { common, live: None, rings: [None, None], clock: None, pending: None, body }
+        let had_ended = start.ended.is_some();
+        Self {
+            common,
+            live: None,
+            rings: [None, None],
+            clock: None,
+            pending: None,
+            had_ended,
+            is_over: false,
+            body,
+        }
     }
 
     /// The time line as the store knows it, with what waited before the store was asked.
@@ -237,7 +251,7 @@ impl Timeline {
     /// A time line of what another process holds: all that comes waits.
     #[must_use]
     pub fn warm(stream: StreamKey) -> Self {
-        Self::new(StreamStart { stream, edge: None, recent: Recent::default() })
+        Self::new(StreamStart { stream, edge: None, ended: None, recent: Recent::default() })
     }
 
     /// Below this time the past is settled, as queued so far.
@@ -268,6 +282,7 @@ impl Timeline {
     /// edge fill gaps. `None` ends the claim with no successor.
     pub fn handover(&mut self, grant: Option<Grant>, witness: &dyn Witness, out: &mut Vec<Change>) -> Tally {
         let mut tally = Tally::default();
+        let grant = grant.filter(|_| !self.is_over);
         let clock = self.clock.take();
         // A run that began before the exchange had said what time it is bears the system clock's.
         let latest = clock.map_or(TimeMs::MAX, |(now, _)| now.exchange() + CLOCK_MARGIN_MS);
@@ -285,7 +300,8 @@ impl Timeline {
             return tally;
         };
         // A claim under which nothing came leaves its reason to the next: that is why the data was not received.
-        let cause = self.live.and_then(Live::missed).unwrap_or(grant.cause);
+        let not_listed = std::mem::take(&mut self.had_ended).then_some(Cause::NotListed);
+        let cause = not_listed.or(self.live.and_then(Live::missed)).unwrap_or(grant.cause);
         let grant = Grant { cause, ..grant };
         let unproven = guard!(Handover).then_some(cause);
         let live = self.live.insert(Live {
@@ -321,6 +337,27 @@ impl Timeline {
         }
         live.promoting = false;
         tally
+    }
+
+    /// The exchange lists the market no longer, since `at` at the latest: the time line ends. What the standing claim has not
+    /// brought whole up to there is a gap, where there is no claim for this `cause`. Nothing is admitted afterwards.
+    pub fn end(&mut self, at: TimeMs, cause: Cause, witness: &dyn Witness, out: &mut Vec<Change>) {
+        let live = self.live.take();
+        (self.rings, self.is_over) = ([None, None], true);
+        let edge = self.common.edge;
+        let ended = match (edge, live) {
+            (Some(edge), Some(live)) if edge < at => self.body.end(&mut self.common, live, at, witness, out),
+            (Some(edge), None) if edge < at => {
+                let to = self.body.border(at);
+                if edge < to {
+                    self.common.open_gap(Span::new(edge, to), cause, out);
+                    self.common.advance(to, out);
+                }
+                at
+            }
+            (edge, _) => edge.unwrap_or(at).max(at),
+        };
+        out.push(Change::Ended(ended));
     }
 
     /// What is known before a handover: the exchange's clock, and when the stream was last received in this process, and what the
@@ -444,6 +481,9 @@ impl Timeline {
         if matches!(content, Content::Broken { .. }) && !guard!(Broken) {
             return Tally::default();
         }
+        if self.is_over {
+            return Tally { fenced: count(&content), ..Tally::default() };
+        }
         let stands = self.stands(ticket);
         if let Some(live) = self.live.as_mut().filter(|_| stands || !guard!(Gate)) {
             return self.body.admit(&mut self.common, live, content, witness, out);
@@ -508,6 +548,31 @@ impl Body {
         }
     }
 
+    /// The time line ends under a claim, behind the edge. Returns when it ended.
+    fn end(
+        &mut self,
+        common: &mut Common,
+        mut live: Live,
+        at: TimeMs,
+        witness: &dyn Witness,
+        out: &mut Vec<Change>,
+    ) -> TimeMs {
+        match self {
+            Self::Trades(body) => body.end(common, &live, at, out),
+            Self::Candles(body) => body.end(common, &mut live, at, witness, out),
+            Self::States(body) => return body.end(common, &live, at, out),
+        }
+        at
+    }
+
+    /// Where the last piece before a time ends.
+    fn border(&self, time: TimeMs) -> TimeMs {
+        match self {
+            Self::Trades(_) | Self::States(_) => time,
+            Self::Candles(body) => body.open_of(time),
+        }
+    }
+
     /// The claim ends: forget what only its holder could still prove.
     fn release(
         &mut self,
@@ -530,6 +595,12 @@ impl Live {
         self.unproven.filter(|cause| {
             !matches!(cause, Cause::Undecodable | Cause::Overload | Cause::Sampled | Cause::Handover)
         })
+    }
+
+    /// Why what follows what the claim brought may be incomplete; none where its run is continuous.
+    fn incomplete(&self) -> Option<Cause> {
+        let sampled = self.grant.run.is_none().then_some(Cause::Sampled);
+        self.unproven.or(sampled)
     }
 
     fn rows(&self, records: Records) -> Change {

@@ -273,6 +273,28 @@ impl States {
         self.waited = None;
     }
 
+    /// The market is gone since `at`. What is pushed by a clock ended with its last record. Returns when it ended.
+    pub(super) fn end(
+        &mut self,
+        common: &mut Common,
+        live: &Live,
+        at: TimeMs,
+        out: &mut Vec<Change>,
+    ) -> TimeMs {
+        let Some(edge) = common.edge.filter(|edge| *edge < at) else { return at };
+        let doubt = self.doubtful.map(|(_, cause)| cause).or(self.relived.as_ref().map(|_| Cause::Outage));
+        let stands = (self.pulse != Pulse::GoesOn).then_some(Cause::Outage);
+        let span = Span::new(edge, at);
+        match live.incomplete().or(doubt).or(stands) {
+            None if self.stream.spec().steady => return edge,
+            Some(Cause::Sampled) if span.ms() <= self.stream.spec().hole_ms => return edge,
+            None => out.push(live.covered(span)),
+            Some(cause) => self.open_gap(common, span, cause, out),
+        }
+        common.advance(at, out);
+        at
+    }
+
     /// Covers what is known to be whole, where that is `before` the next record.
     fn settle(&mut self, common: &mut Common, live: &Live, before: TimeMs, out: &mut Vec<Change>) {
         if let (Some(edge), Some(to)) = (common.edge, self.whole_to.take())

@@ -55,7 +55,7 @@ fn play(u: &mut Unstructured<'_>) -> Result<()> {
             recent.since = Some(edge - 60_000);
             recent.keys = vec![(edge - 1_000, 1), (edge, 2)];
         }
-        let start = StreamStart { stream, edge, recent };
+        let start = StreamStart { stream, edge, ended: None, recent };
         world.reconciler.start(&start);
         world.lines.insert(stream, (Timeline::new(start), Ledger::new(stream, edge)));
     }

@@ -194,17 +194,14 @@ impl Exchange {
         is_live
     }
 
-    /// Ends a market. What it was is kept.
+    /// Ends a market. What it was is kept; what is left of it is shown from the next block on.
     fn close(&mut self, place: usize) {
-        let time = self.time();
         let Some(market) = self.markets.get_mut(place) else { return };
         market.closed = true;
         market.book = book::OrderBook::default();
         market.open_interest = 0;
-        market.touched = true;
-        market.look(time);
-        market.snapshot(time);
-        market.observe(time);
+        // A settled outcome shows nothing any more.
+        market.touched = !market.spec.is_spot();
         for trader in &mut self.traders {
             trader.positions.remove(&place);
         }
@@ -258,12 +255,16 @@ impl Exchange {
 
     /// The first block in which somebody may do something, or a funding rate settles.
     pub(crate) fn next_event(&self) -> i64 {
-        let of = |market: &Market| {
-            let funding = market.funding.as_ref().map_or(i64::MAX, funding::Funding::due);
-            market.pulse.next().min(funding)
+        let of = |market: &Market| match (market.closed, market.touched) {
+            (true, false) => i64::MAX,
+            (true, true) => self.made,
+            (false, _) => {
+                let funding = market.funding.as_ref().map_or(i64::MAX, funding::Funding::due);
+                market.pulse.next().min(funding)
+            }
         };
         let news = if self.news.is_empty() { i64::MAX } else { self.made };
-        self.markets.iter().filter(|m| !m.closed).map(of).min().unwrap_or(i64::MAX).min(news)
+        self.markets.iter().map(of).min().unwrap_or(i64::MAX).min(news)
     }
 
     /// Makes the next block.
@@ -288,8 +289,8 @@ impl Exchange {
                 continue;
             }
             if market.closed {
-                if block.books {
-                    market.snapshot(time);
+                if !market.spec.is_spot() {
+                    show(market, i, block);
                 }
                 continue;
             }
@@ -306,15 +307,7 @@ impl Exchange {
             if market.next_seq() > first {
                 block.trades.push((i, first));
             }
-            if market.look(time) {
-                block.bbos.push(i);
-            }
-            if block.books {
-                market.snapshot(time);
-            }
-            if block.contexts {
-                market.observe(time);
-            }
+            show(market, i, block);
             if market.funding.as_ref().is_some_and(|f| f.due() <= time) {
                 settle(market, i, &mut self.traders);
                 block.funded.push(i);
@@ -407,6 +400,19 @@ impl Exchange {
     pub(crate) fn newest_book(&self, coin: Coin) -> Option<(TimeMs, Arc<book::Packed>)> {
         let (time, packed) = self.market(coin)?.books.back()?;
         Some((TimeMs(*time), Arc::clone(packed)))
+    }
+}
+
+/// What a block shows of a market: the top of its book, and now and then the book, mid and context.
+fn show(market: &mut Market, index: usize, block: &mut Block) {
+    if market.look(block.time) {
+        block.bbos.push(index);
+    }
+    if block.books {
+        market.snapshot(block.time);
+    }
+    if block.contexts {
+        market.observe(block.time);
     }
 }
 

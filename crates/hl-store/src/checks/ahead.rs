@@ -52,6 +52,7 @@ mod tests {
         StreamRow {
             stream: stream.parse().unwrap(),
             edge: Some(TimeMs(edge)),
+            ended: None,
             first: Some(TimeMs(0)),
             rows: 1,
             archived: 0,

@@ -41,6 +41,40 @@ pub fn a_lease_is_held_until_its_holder_lets_go_or_dies(new: New<'_>) {
     });
 }
 
+/// An end stands until the lease is taken again, and is fenced as everything else.
+pub fn a_stream_that_ended_goes_on_with_its_next_lease(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let (btc, eth) = (trades("BTC"), trades("ETH"));
+        let store = holder(&*subject, &[btc, eth]).await;
+        let rows = Records::Trades(vec![trade("BTC", 5, 9), trade("BTC", 7, 3)]);
+        let mut changes = live(epoch(store.token(), 1), rows, span(5, 7));
+        changes.push(Change::Ended(TimeMs(8)));
+        commit(&store, store.token(), btc, changes).await.unwrap();
+        let rows = Records::Trades(vec![trade("ETH", 5, 9)]);
+        commit(&store, store.token(), eth, live(epoch(store.token(), 2), rows, span(5, 5))).await.unwrap();
+        let inspect = subject.inspect().await.unwrap();
+        let ended = async || {
+            let rows = inspect.streams().await.unwrap();
+            let leases = inspect.leases().await.unwrap();
+            let of_rows: Vec<_> = rows.iter().map(|row| row.ended).collect();
+            assert_eq!(of_rows, leases.iter().map(|lease| lease.ended).collect::<Vec<_>>());
+            of_rows
+        };
+        assert_eq!(ended().await, [Some(TimeMs(8)), None]);
+        assert_eq!(store.unended_streams().await.unwrap(), [eth]);
+        store.release(&[btc]).await.unwrap();
+        let late = commit(&store, store.token(), btc, vec![Change::Ended(TimeMs(9))]).await.unwrap();
+        assert_eq!((late.superseded, ended().await), (vec![btc], vec![Some(TimeMs(8)), None]));
+
+        let start = store.lease(&[btc]).await.unwrap().granted.remove(0);
+        assert_eq!((start.edge, start.ended), (Some(TimeMs(7)), Some(TimeMs(8))));
+        assert_eq!(ended().await, [None, None]);
+        assert_eq!(store.unended_streams().await.unwrap(), [btc, eth]);
+        assert_eq!(store.lease(&[btc]).await.unwrap().granted.remove(0).ended, None);
+    });
+}
+
 /// Whoever takes over starts at the edge, and knows what is stored shortly before it.
 pub fn a_lease_begins_at_the_stored_edge(new: New<'_>) {
     let subject = new();

@@ -59,6 +59,7 @@ impl Scope<'_> {
                     self.rename(*stream, *span, batch.token, Cause::Undecodable)?;
                 }
                 Change::Edge(to) => self.advance(*stream, *to)?,
+                Change::Ended(at) => self.end(*stream, *at)?,
             }
         }
         ack.superseded = superseded.into_iter().collect();
@@ -98,6 +99,14 @@ impl Scope<'_> {
             .prepare_cached("UPDATE streams SET edge = max(ifnull(edge, ?2), ?2) WHERE stream = ?1")
             .and_then(|mut s| s.execute(params![stream.to_string(), to.0]))
             .step("advancing an edge")?;
+        Ok(())
+    }
+
+    fn end(&self, stream: StreamKey, at: TimeMs) -> Result<(), StoreError> {
+        self.tx
+            .prepare_cached("UPDATE streams SET ended = ?2 WHERE stream = ?1")
+            .and_then(|mut s| s.execute(params![stream.to_string(), at.0]))
+            .step("ending a stream")?;
         Ok(())
     }
 }

@@ -231,23 +231,34 @@ fn has_rows(conn: &Connection, table: &Table) -> Result<bool, StoreError> {
 
 fn leases(conn: &Connection, living: &[Holder]) -> Result<Vec<LeaseRow>, StoreError> {
     const STEP: &str = "reading the leases";
-    let mut statement = conn.prepare("SELECT stream, edge, token FROM streams ORDER BY stream").step(STEP)?;
+    let mut statement =
+        conn.prepare("SELECT stream, edge, ended, token FROM streams ORDER BY stream").step(STEP)?;
     let lease = |r: &rusqlite::Row<'_>| {
-        let (edge, token): (Option<i64>, Option<u32>) = (r.get(1)?, r.get(2)?);
+        let time = |at| r.get::<_, Option<i64>>(at).map(|time| time.map(TimeMs));
+        let token: Option<u32> = r.get(3)?;
         let holder = living.iter().map(|holder| holder.token).find(|of| Some(of.0) == token);
-        Ok(LeaseRow { stream: word(r, 0, |s| s.parse().ok())?, edge: edge.map(TimeMs), holder })
+        Ok(LeaseRow { stream: word(r, 0, |s| s.parse().ok())?, edge: time(1)?, ended: time(2)?, holder })
     };
     statement.query_map([], lease).and_then(Iterator::collect).step(STEP)
+}
+
+/// Streams that have an edge and have not ended, by name.
+pub(super) fn unended(conn: &Connection) -> Result<Vec<StreamKey>, StoreError> {
+    const STEP: &str = "reading the streams that go on";
+    let mut statement = conn
+        .prepare_cached("SELECT stream FROM streams WHERE edge IS NOT NULL AND ended IS NULL ORDER BY stream")
+        .step(STEP)?;
+    statement.query_map([], |r| word(r, 0, |s| s.parse().ok())).and_then(Iterator::collect).step(STEP)
 }
 
 fn stream_row(conn: &Connection, stream: StreamKey, living: &[Holder]) -> Result<StreamRow, StoreError> {
     const STEP: &str = "reading a stream";
     let name = stream.to_string();
-    let lease: Option<(Option<i64>, Option<u32>)> = conn
-        .prepare_cached("SELECT edge, token FROM streams WHERE stream = ?1")
-        .and_then(|mut s| s.query_row([&name], |r| Ok((r.get(0)?, r.get(1)?))).optional())
+    let lease: Option<(Option<i64>, Option<i64>, Option<u32>)> = conn
+        .prepare_cached("SELECT edge, ended, token FROM streams WHERE stream = ?1")
+        .and_then(|mut s| s.query_row([&name], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?))).optional())
         .step(STEP)?;
-    let (edge, token) = lease.unwrap_or_default();
+    let (edge, ended, token) = lease.unwrap_or_default();
     let first: Option<i64> = conn
         .prepare_cached(
             "SELECT min(t) FROM (SELECT min(from_time) AS t FROM coverage WHERE stream = ?1
@@ -264,6 +275,7 @@ fn stream_row(conn: &Connection, stream: StreamKey, living: &[Holder]) -> Result
     Ok(StreamRow {
         stream,
         edge: edge.map(TimeMs),
+        ended: ended.map(TimeMs),
         first: first.map(TimeMs),
         rows: rows.cast_unsigned() + archived,
         archived,

@@ -256,6 +256,10 @@ impl Store for SqliteStore {
         Box::pin(async { self.worker.call(|session| inspect::streams(session.conn()?)).await? })
     }
 
+    fn unended_streams(&self) -> BoxFuture<'_, Result<Vec<StreamKey>, StoreError>> {
+        Box::pin(async { self.worker.call(|session| inspect::unended(session.conn()?)).await? })
+    }
+
     fn settled_days(
         &self,
         stream: StreamKey,

@@ -224,14 +224,14 @@ impl Scope<'_> {
         let mut living = BTreeMap::new();
         for &stream in streams {
             let name = stream.to_string();
-            let row: Option<(Option<i64>, Option<u32>)> = self
+            let row: Option<(Option<i64>, Option<i64>, Option<u32>)> = self
                 .tx
-                .prepare_cached("SELECT edge, token FROM streams WHERE stream = ?1")
+                .prepare_cached("SELECT edge, ended, token FROM streams WHERE stream = ?1")
                 .step(STEP)?
-                .query_row([&name], |r| Ok((r.get(0)?, r.get(1)?)))
+                .query_row([&name], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
                 .optional()
                 .step(STEP)?;
-            let (edge, former) = row.unwrap_or_default();
+            let (edge, ended, former) = row.unwrap_or_default();
             if let Some(former) = former.map(Token).filter(|t| *t != self.token) {
                 let holder = match living.get(&former) {
                     Some(known) => Option::clone(known),
@@ -255,7 +255,7 @@ impl Scope<'_> {
                     "INSERT INTO streams (stream, edge, token, leased_at)
                      VALUES (:stream, :edge, :token, :now)
                      ON CONFLICT (stream) DO UPDATE
-                     SET edge = excluded.edge, token = excluded.token, leased_at = excluded.leased_at",
+                     SET edge = excluded.edge, token = excluded.token, leased_at = excluded.leased_at, ended = NULL",
                 )
                 .step(STEP)?
                 .execute(named_params! {
@@ -267,7 +267,8 @@ impl Scope<'_> {
                 Some(edge) => self.recent(&name, stream, edge)?,
                 None => Recent::default(),
             };
-            leases.granted.push(StreamStart { stream, edge, recent });
+            let ended = ended.map(TimeMs);
+            leases.granted.push(StreamStart { stream, edge, ended, recent });
         }
         Ok(leases)
     }

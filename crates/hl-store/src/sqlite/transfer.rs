@@ -103,11 +103,11 @@ fn page(
             .map(Page::Alerts),
         Section::Notes => return of.notes().map(Page::Notes),
         Section::Streams => of
-            .read("streams", "stream", "stream, edge, token, leased_at", |r| {
+            .read("streams", "stream", "stream, edge, token, leased_at, ended", |r| {
                 let time = |at| r.get::<_, Option<i64>>(at).map(|time| time.map(TimeMs));
                 let token = r.get::<_, Option<u32>>(2)?.map(Token);
                 let stream = word(r, 0, |s| s.parse().ok())?;
-                Ok(StreamEntry { stream, edge: time(1)?, token, leased_at: time(3)? })
+                Ok(StreamEntry { stream, edge: time(1)?, ended: time(4)?, token, leased_at: time(3)? })
             })
             .map(Page::Streams),
     };
@@ -319,14 +319,15 @@ impl Scope<'_> {
             ),
             Page::Notes(items) => items.iter().try_for_each(|note| self.put_note(note)),
             Page::Streams(items) => self.each(
-                "INSERT INTO streams (stream, edge, token, leased_at) VALUES (?1, ?2, ?3, ?4)",
+                "INSERT INTO streams (stream, edge, token, leased_at, ended) VALUES (?1, ?2, ?3, ?4, ?5)",
                 items,
                 |insert, entry| {
                     insert.execute(params![
                         entry.stream.to_string(),
                         entry.edge.map(|at| at.0),
                         entry.token.map(|token| token.0),
-                        entry.leased_at.map(|at| at.0)
+                        entry.leased_at.map(|at| at.0),
+                        entry.ended.map(|at| at.0)
                     ])
                 },
             ),

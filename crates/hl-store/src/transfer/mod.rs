@@ -146,6 +146,8 @@ pub struct StreamEntry {
     pub stream: StreamKey,
     /// The past below this time is settled, ms.
     pub edge: Option<TimeMs>,
+    /// When it ended, ms; none while it goes on.
+    pub ended: Option<TimeMs>,
     /// The session whose spooled batches may still be written; none after an orderly end.
     pub token: Option<Token>,
     /// When its lease was taken, ms.

@@ -55,6 +55,8 @@ struct Line {
     stream: StreamKey,
     /// The past below this time is settled, ms.
     edge: Option<TimeMs>,
+    /// When it ended, ms: its market is listed no longer. None while it goes on.
+    ended: Option<TimeMs>,
     /// How much of the range is covered, 0 to 1; none where nothing is known of it.
     complete: Option<f64>,
     /// Gaps in the range that are not filled.
@@ -139,6 +141,7 @@ impl Line {
         let mut line = Self {
             stream: row.stream,
             edge: row.edge,
+            ended: row.ended,
             complete: fraction(share(&holds)),
             gaps_to_look_at: 0,
             strip,

@@ -41,6 +41,10 @@ pub(super) fn text(answer: &Answer, all: bool, width: usize) -> String {
         let complete = human::percent(share(&line.holds));
         row(&line.stream.to_string(), &line.strip, &complete, &line.gaps_to_look_at.to_string());
     }
+    let ended = answer.streams.iter().filter_map(|line| Some((line.stream, line.ended?)));
+    for (stream, at) in ended {
+        let _ = writeln!(text, "\n{stream} ended {}: its market is listed no longer", human::second(at));
+    }
     let missing = answer.streams.iter().flat_map(Line::missing);
     if let Some(dropped) = dropped::words(missing.map(|gap| (gap.stream, gap.span, gap.cause))) {
         let _ = writeln!(text, "\n{dropped}");
@@ -167,8 +171,8 @@ mod tests {
         let piece = |span: &Span| CoverageRow { stream, span: *span, source, epoch, rows: 7 };
         let gap = |&(span, cause, state): &_| GapRow { stream, span, cause, state };
         let (rows, archived) = (0, 0);
-        let (edge, first, oldest, newest, holder) = (None, None, None, None, None);
-        let row = StreamRow { stream, edge, first, rows, archived, oldest, newest, holder };
+        let (edge, ended, first, oldest, newest, holder) = (None, None, None, None, None, None);
+        let row = StreamRow { stream, edge, ended, first, rows, archived, oldest, newest, holder };
         Ledger { row, coverage: covered.iter().map(piece).collect(), gaps: gaps.iter().map(gap).collect() }
     }
 

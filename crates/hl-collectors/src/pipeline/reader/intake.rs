@@ -43,6 +43,11 @@ impl Pipeline {
                 Entry::Warm(stream) => {
                     self.warm.insert(stream, Timeline::warm(stream));
                 }
+                Entry::End { stream, at } => {
+                    let Some(line) = self.lines.get_mut(&stream) else { continue };
+                    line.end(at, Cause::Outage, &self.reconciler, &mut changes);
+                    self.gather(stream, &mut changes);
+                }
                 Entry::Release(stream) => {
                     self.warm.remove(&stream);
                     self.lines.remove(&stream);

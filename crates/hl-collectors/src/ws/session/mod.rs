@@ -84,6 +84,8 @@ pub enum Hold {
     Trial,
     /// It ended sockets, or was refused: it is left alone for a while.
     Quarantine,
+    /// Its coin is not listed now.
+    Unlisted,
 }
 
 /// The socket of the slot.
@@ -200,6 +202,8 @@ impl Session {
         if has.is_some_and(|has| (has == lane) != wanted)
             && let Some(sub) = self.subs.remove(stream)
             && sub.there
+            // A name that the exchange has not may end the socket here as well as where it is subscribed.
+            && sub.hold != Hold::Unlisted
         {
             self.unsubscribes.push_back(sub.subscription);
         }
@@ -245,10 +249,11 @@ impl Session {
             let refused = self.subs.change(stream, |sub| {
                 sub.hold = hold;
                 let waits = matches!(sub.state, State::Due | State::Later { .. });
-                (waits && hold == Hold::Quarantine).then(|| sub.down(stream, None, Cause::Refused))
+                let left_alone = matches!(hold, Hold::Quarantine | Hold::Unlisted);
+                (waits && left_alone).then(|| sub.down(stream, None, Cause::Refused))
             });
             if let Some(down) = refused.flatten() {
-                self.counters.quarantined += 1;
+                self.counters.quarantined += u64::from(hold == Hold::Quarantine);
                 out.push(down);
             }
         }

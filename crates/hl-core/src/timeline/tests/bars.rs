@@ -7,6 +7,7 @@ fn bars_line(edge: Option<i64>) -> Timeline {
     Timeline::new(StreamStart {
         stream: StreamKey::Candle(coin(), Interval::M1),
         edge,
+        ended: None,
         recent: Recent::default(),
     })
 }

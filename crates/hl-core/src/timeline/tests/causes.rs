@@ -15,7 +15,7 @@ struct Line {
 
 impl Line {
     fn new(stream: StreamKey) -> Self {
-        let start = StreamStart { stream, edge: None, recent: Recent::default() };
+        let start = StreamStart { stream, edge: None, ended: None, recent: Recent::default() };
         Self { line: Timeline::new(start), local: 0 }
     }
 

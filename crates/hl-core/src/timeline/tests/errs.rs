@@ -16,7 +16,12 @@ pub(super) const ONE: fn(u64) -> RunId = RunId::first;
 impl Erring {
     /// A run that owns the stream and brought blocks every 100 ms until `last`.
     pub(super) fn live(last: i64) -> Self {
-        let start = StreamStart { stream: StreamKey::Trades(coin()), edge: None, recent: Recent::default() };
+        let start = StreamStart {
+            stream: StreamKey::Trades(coin()),
+            edge: None,
+            ended: None,
+            recent: Recent::default(),
+        };
         let (line, ledger) = (Timeline::new(start), Ledger::default());
         let mut erring = Self { line, ledger, local: 0, happened: Vec::new() };
         erring.give(Some(ONE(1)));

@@ -7,7 +7,7 @@ use crate::stream::BookVariant;
 use crate::symbol::Word;
 
 fn line(stream: StreamKey, edge: Option<i64>) -> Timeline {
-    Timeline::new(StreamStart { stream, edge: edge.map(TimeMs), recent: Recent::default() })
+    Timeline::new(StreamStart { stream, edge: edge.map(TimeMs), ended: None, recent: Recent::default() })
 }
 
 fn offer(line: &mut Timeline, run: u64, content: Content) -> Tally {

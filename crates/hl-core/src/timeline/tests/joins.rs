@@ -18,7 +18,12 @@ fn span(from: i64, to: i64) -> Span {
 
 impl Line {
     fn new() -> Self {
-        let start = StreamStart { stream: StreamKey::Trades(coin()), edge: None, recent: Recent::default() };
+        let start = StreamStart {
+            stream: StreamKey::Trades(coin()),
+            edge: None,
+            ended: None,
+            recent: Recent::default(),
+        };
         Self { line: Timeline::new(start), local: 0 }
     }
 
@@ -150,7 +155,8 @@ fn after_a_restart_an_answer_joins_by_what_the_store_has_and_by_nothing_else() {
             keys: keys.iter().map(|(time, tid)| (TimeMs(*time), *tid)).collect(),
             ..Recent::default()
         };
-        let start = StreamStart { stream: StreamKey::Trades(coin()), edge: Some(TimeMs(100)), recent };
+        let start =
+            StreamStart { stream: StreamKey::Trades(coin()), edge: Some(TimeMs(100)), ended: None, recent };
         let mut line = Line { line: Timeline::new(start), local: 0 };
         line.own(1);
         let (_, out) = line.frame(FIRST(1), &[(85, 5), (90, 9), (100, 1), (150, 2)]);

@@ -2,6 +2,7 @@
 
 mod bars;
 mod causes;
+mod ends;
 mod errs;
 mod gate;
 mod joins;
@@ -171,6 +172,7 @@ impl World {
             line: Timeline::new(StreamStart {
                 stream: StreamKey::Trades(coin()),
                 edge: None,
+                ended: None,
                 recent: Recent::default(),
             }),
             ledger: Ledger::default(),
@@ -274,7 +276,7 @@ impl World {
                 let keys = self.ledger.rows.iter().filter(at_edge).map(|r| (TimeMs(r.0), r.1)).collect();
                 let recent = Recent { since: edge, keys, ..Recent::default() };
                 let stream = StreamKey::Trades(coin());
-                self.line = Timeline::new(StreamStart { stream, edge, recent });
+                self.line = Timeline::new(StreamStart { stream, edge, ended: None, recent });
             }
             Act::Quiet => self.now += 6_000,
         }
@@ -378,6 +380,7 @@ fn bbo_line(edge: Option<i64>) -> Timeline {
     Timeline::new(StreamStart {
         stream: StreamKey::Bbo(coin()),
         edge: edge.map(TimeMs),
+        ended: None,
         recent: Recent::default(),
     })
 }
@@ -416,6 +419,7 @@ fn mids_are_stored_on_change_and_stamps_never_go_back() {
     let mut line = Timeline::new(StreamStart {
         stream: StreamKey::Mids,
         edge: Some(TimeMs(9_000)),
+        ended: None,
         recent: Recent::default(),
     });
     let mut out = Vec::new();
@@ -452,7 +456,12 @@ fn a_mid_that_came_before_the_time_was_known_bears_no_time_that_is_to_come() {
         }]))
     };
     let hour = 3_600_000;
-    let start = StreamStart { stream: StreamKey::Mids, edge: Some(TimeMs(9_000)), recent: Recent::default() };
+    let start = StreamStart {
+        stream: StreamKey::Mids,
+        edge: Some(TimeMs(9_000)),
+        ended: None,
+        recent: Recent::default(),
+    };
     let mut line = Timeline::new(start);
     let mut out = Vec::new();
     // The system clock is an hour fast, and the exchange says what time it is before the run has settled.
@@ -478,6 +487,7 @@ fn a_mid_that_waited_in_a_ring_is_not_stamped_anew() {
     let mut line = Timeline::new(StreamStart {
         stream: StreamKey::Mids,
         edge: Some(TimeMs(1_000)),
+        ended: None,
         recent: Recent::default(),
     });
     let mut out = Vec::new();
@@ -507,7 +517,8 @@ impl Polled {
 
     fn new() -> Self {
         let stream = StreamKey::Trades(coin());
-        let mut line = Timeline::new(StreamStart { stream, edge: None, recent: Recent::default() });
+        let mut line =
+            Timeline::new(StreamStart { stream, edge: None, ended: None, recent: Recent::default() });
         let grant = Grant { epoch: Self::CLAIM, source: SourceId::Rest, run: None, cause: Cause::Outage };
         line.handover(Some(grant), &NoWitness, &mut Vec::new());
         Self { line, ledger: Ledger::default() }

@@ -10,7 +10,12 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        let start = StreamStart { stream: StreamKey::Trades(coin()), edge: None, recent: Recent::default() };
+        let start = StreamStart {
+            stream: StreamKey::Trades(coin()),
+            edge: None,
+            ended: None,
+            recent: Recent::default(),
+        };
         let mut pair = Self { line: Timeline::new(start), ledger: Ledger::default() };
         pair.grant(RunId::first(1), 1);
         pair

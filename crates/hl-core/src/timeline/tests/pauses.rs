@@ -17,7 +17,11 @@ struct Line {
 impl Line {
     fn of(stream: StreamKey, edge: i64) -> Self {
         let (edge, recent) = (Some(TimeMs(edge)), Recent::default());
-        Self { line: Timeline::new(StreamStart { stream, edge, recent }), out: Vec::new(), epochs: 0 }
+        Self {
+            line: Timeline::new(StreamStart { stream, edge, ended: None, recent }),
+            out: Vec::new(),
+            epochs: 0,
+        }
     }
 
     fn bbo(edge: i64) -> Self {

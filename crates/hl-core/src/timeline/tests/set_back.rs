@@ -188,7 +188,8 @@ fn a_clock_that_is_set_back_to_before_the_first_trade_loses_nothing() {
 #[test]
 fn a_clock_that_is_set_back_beyond_all_memory_loses_no_row() {
     let recent = Recent { since: Some(TimeMs(90_000)), keys: vec![(TimeMs(90_000), 1)], ..Recent::default() };
-    let start = StreamStart { stream: StreamKey::Trades(coin()), edge: Some(TimeMs(90_000)), recent };
+    let start =
+        StreamStart { stream: StreamKey::Trades(coin()), edge: Some(TimeMs(90_000)), ended: None, recent };
     let mut line = Timeline::new(start);
     let mut out = Vec::new();
     line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
@@ -443,7 +444,7 @@ fn an_estimate_that_falls_a_little_convicts_no_pause() {
 fn after_a_restart_what_the_old_clock_may_have_shown_is_a_gap() {
     let mut erring = Erring::live(30_000);
     let (edge, recent) = (erring.line.edge(), recent_of(&erring));
-    erring.line = Timeline::new(StreamStart { stream: StreamKey::Trades(coin()), edge, recent });
+    erring.line = Timeline::new(StreamStart { stream: StreamKey::Trades(coin()), edge, ended: None, recent });
     // No process ran: the old clock showed ten seconds more, and the new one is eight behind the edge.
     erring.happen(&[33_000, 36_000, 39_000, 21_800, 21_900]);
     erring.give(Some(ONE(2)));

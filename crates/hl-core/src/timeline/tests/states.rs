@@ -14,7 +14,7 @@ struct Owned {
 
 /// A time line that a run owns, and that may have an edge.
 fn owned(stream: StreamKey, edge: Option<i64>) -> Owned {
-    let start = StreamStart { stream, edge: edge.map(TimeMs), recent: Recent::default() };
+    let start = StreamStart { stream, edge: edge.map(TimeMs), ended: None, recent: Recent::default() };
     let mut owned = Owned { line: Timeline::new(start), out: Vec::new() };
     owned.line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut owned.out);
     owned
@@ -117,7 +117,7 @@ fn a_state_that_comes_out_of_order_is_stored_under_its_own_time() {
 fn states_that_waited_out_of_order_are_all_stored() {
     for stream in [StreamKey::Bbo(coin()), StreamKey::Book(coin(), BookVariant::Default)] {
         let state = |time| if stream.kind() == Kind::Bbo { bbos(&[time]) } else { book(time) };
-        let start = StreamStart { stream, edge: Some(TimeMs(500)), recent: Recent::default() };
+        let start = StreamStart { stream, edge: Some(TimeMs(500)), ended: None, recent: Recent::default() };
         let mut owned = Owned { line: Timeline::new(start), out: Vec::new() };
         for time in [1_000, 3_000, 2_000, 400, 4_000] {
             owned.push(state(time));
@@ -191,7 +191,7 @@ fn after_a_restart_a_clock_that_is_set_back_loses_no_state_either() {
         gaps: vec![span(20_000, 25_000)],
         ..Recent::default()
     };
-    let start = StreamStart { stream, edge: Some(TimeMs(40_000)), recent };
+    let start = StreamStart { stream, edge: Some(TimeMs(40_000)), ended: None, recent };
     let mut owned = Owned { line: Timeline::new(start), out: Vec::new() };
     owned.line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut owned.out);
     for time in [9_000, 15_000, 22_000, 30_000] {

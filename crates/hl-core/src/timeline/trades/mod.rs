@@ -121,6 +121,18 @@ impl Trades {
         }
     }
 
+    /// The market is gone since `at`. A run that is continuous has brought all that there was.
+    pub(super) fn end(&mut self, common: &mut Common, live: &Live, at: TimeMs, out: &mut Vec<Change>) {
+        let Some(edge) = common.edge.filter(|edge| *edge < at) else { return };
+        let doubt = self.doubtful.map(|(_, cause)| cause).or(self.back.map(|_| live.grant.cause));
+        let span = Span::new(edge, at);
+        match live.incomplete().or(doubt) {
+            None => out.push(live.covered(span)),
+            Some(cause) => common.open_gap(span, cause, out),
+        }
+        common.advance(at, out);
+    }
+
     /// One continuous stretch of trades.
     fn run(
         &mut self,

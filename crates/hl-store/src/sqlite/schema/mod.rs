@@ -25,6 +25,7 @@ pub(super) const KIND: file::Kind = file::Kind {
         Sql(include_str!("archive.sql")),
         Sql(include_str!("received.sql")),
         Rows(&PredictedFunding::TABLE),
+        Sql(include_str!("ended.sql")),
     ],
     busy: Duration::from_secs(5),
 };

@@ -248,7 +248,7 @@ fn what_was_stored_before_a_restart_is_compared_with_bars_that_come_after_it() {
     let stream = StreamKey::Trades(coin());
     let keys = vec![(TimeMs(50_000), 1), (TimeMs(61_000), 2), (TimeMs(66_000), 3), (TimeMs(121_000), 4)];
     let recent = Recent { since: Some(TimeMs(50_000)), keys, ..Recent::default() };
-    run.0.start(&StreamStart { stream, edge: Some(TimeMs(121_000)), recent });
+    run.0.start(&StreamStart { stream, edge: Some(TimeMs(121_000)), ended: None, recent });
     assert_eq!(backfilled(&mut run, 1, 3), [], "nothing is calibrated yet");
     let gap = Span::new(TimeMs(121_000), TimeMs(150_000));
     run.0.note(0, stream, &Change::GapOpened { span: gap, cause: Cause::DaemonDown });

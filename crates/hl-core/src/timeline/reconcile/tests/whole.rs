@@ -54,7 +54,7 @@ fn gaps_of_before_a_restart_are_known() {
         gaps: vec![Span::new(TimeMs(70_000), TimeMs(80_000))],
         ..Recent::default()
     };
-    run.0.start(&StreamStart { stream: TRADES(), edge: Some(TimeMs(200_000)), recent });
+    run.0.start(&StreamStart { stream: TRADES(), edge: Some(TimeMs(200_000)), ended: None, recent });
     assert_eq!((run.judge(1, 0), run.judge(2, 0)), (Verdict::Stale, Verdict::Plausible));
 }
 

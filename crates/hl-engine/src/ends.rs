@@ -1,0 +1,248 @@
+//! Markets that end: when a market that is not listed any more is gone for good, and how its streams are ended.
+//!
+//! An exchange errs: an answer may be short for a moment. So a market ends only after several answers, one after another, lacked
+//! it or called it delisted; where the exchange says itself that it is over, two are enough, and otherwise it must have been
+//! gone for minutes, without any data of it. A market that is listed again goes on, with a gap in between.
+//!
+//! What does not live here: the lists ([`universe`](crate::universe)), and what the end of a time line means (`hl-core`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use hl_collectors::rest::Urgency;
+use hl_core::ledger::{Batch, Cause};
+use hl_core::message::info::InfoRequest;
+use hl_core::message::info::market::SettledOutcome;
+use hl_core::store::StoreError;
+use hl_core::timeline::{NoWitness, Timeline};
+use hl_core::{Coin, StreamKey, TimeMs};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::Engine;
+use crate::markets::StreamsOf;
+use crate::universe::{Part, Standing, Universe};
+
+/// So many answers must lack a market of which the exchange says that it is over …
+const ANSWERS_IF_SAID: u32 = 2;
+/// … and so many one of which it says nothing …
+const ANSWERS: u32 = 3;
+/// … over this time.
+const GONE_FOR: Duration = Duration::from_secs(600);
+/// Nor may data of it have come for so long.
+const SILENT_FOR: Duration = Duration::from_secs(60);
+/// So many outcomes are asked for at a time, of which each costs 20 of the 1,200 weight a minute.
+const ASKED_AT_ONCE: usize = 10;
+/// How long the exchange may take to say how an outcome settled.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A market that was listed and is not now.
+#[derive(Clone, Copy, Debug)]
+struct Absence {
+    since: Instant,
+    /// Answers that lacked it, one after another.
+    answers: u32,
+    /// Whether the exchange says that it is over.
+    said: bool,
+}
+
+impl Absence {
+    /// Whether it is gone for good. `silent`: no data of it have come of late.
+    fn is_for_good(&self, now: Instant, silent: bool) -> bool {
+        let gone = silent && now.duration_since(self.since) >= GONE_FOR;
+        if self.said { self.answers >= ANSWERS_IF_SAID } else { gone && self.answers >= ANSWERS }
+    }
+}
+
+/// The markets that may have ended.
+#[derive(Debug, Default)]
+pub(crate) struct Ends {
+    absent: BTreeMap<Coin, Absence>,
+    /// Streams of an earlier process that go on as far as the store knows, though their market is not listed.
+    stored: BTreeMap<Coin, BTreeSet<StreamKey>>,
+    /// Markets that have ended: they are not missing.
+    pub(crate) ended: BTreeSet<Coin>,
+}
+
+impl Ends {
+    /// Looks for streams of earlier processes whose market is gone by now. `wanted`: whether a coin would be collected.
+    pub(crate) async fn recall(
+        &mut self,
+        engine: &Engine,
+        universe: &Universe,
+        wanted: impl Fn(Coin) -> bool,
+        streams: StreamsOf<'_>,
+    ) {
+        let known = match engine.store.unended_streams().await {
+            Ok(known) => known,
+            Err(error) => return warn!(%error, "streams whose market may be gone could not be looked for"),
+        };
+        for stream in known {
+            let Some(coin) = stream.coin().filter(|coin| universe.standing(*coin) == Standing::Former) else {
+                continue;
+            };
+            if wanted(coin) && streams(&[coin]).0.contains(&stream) {
+                self.stored.entry(coin).or_default().insert(stream);
+            }
+        }
+    }
+
+    /// Takes in what the lists say by now, those in `failed` left out, of these coins and of those that an earlier process
+    /// collected. Returns the markets that are gone, each reported once.
+    pub(crate) async fn look(
+        &mut self,
+        engine: &Engine,
+        universe: &Universe,
+        collected: &BTreeSet<Coin>,
+        failed: impl Fn(&Part) -> bool,
+    ) -> Vec<Coin> {
+        let coins: BTreeSet<Coin> = collected.iter().chain(self.stored.keys()).copied().collect();
+        let mut newly = Vec::new();
+        for coin in coins {
+            if failed(&Part::of(coin)) {
+                continue;
+            }
+            if universe.standing(coin) != Standing::Former {
+                self.absent.remove(&coin);
+                self.stored.remove(&coin);
+                continue;
+            }
+            let absence = self.absent.entry(coin).or_insert_with(|| {
+                newly.push(coin);
+                Absence { since: Instant::now(), answers: 0, said: false }
+            });
+            absence.answers += 1;
+            absence.said = absence.said || universe.is_delisted(coin);
+        }
+        let unsaid = self.absent.iter().filter(|(_, absence)| !absence.said);
+        let outcomes: BTreeSet<u64> = unsaid.filter_map(|(coin, _)| outcome(*coin)).collect();
+        for number in outcomes.into_iter().take(ASKED_AT_ONCE) {
+            if has_settled(engine, number).await {
+                let its = self.absent.iter_mut().filter(|(coin, _)| outcome(**coin) == Some(number));
+                its.for_each(|(_, absence)| absence.said = true);
+            }
+        }
+        newly
+    }
+
+    /// Ends what is gone for good. Returns those markets.
+    pub(crate) async fn end(
+        &mut self,
+        engine: &Engine,
+        collected: &BTreeSet<Coin>,
+        streams: StreamsOf<'_>,
+    ) -> Vec<Coin> {
+        let now = Instant::now();
+        let at = engine.mono.exchange();
+        let mut over = Vec::new();
+        for (coin, absence) in &self.absent {
+            let live: BTreeSet<StreamKey> = match collected.contains(coin) {
+                true => streams(&[*coin]).0.into_iter().collect(),
+                false => BTreeSet::new(),
+            };
+            if !absence.is_for_good(now, engine.is_silent(&live, SILENT_FOR)) {
+                continue;
+            }
+            let stored = self.stored.get(coin).into_iter().flatten().filter(|stream| !live.contains(stream));
+            let stored: Vec<_> = stored.copied().collect();
+            // What waits in the spool must not be overtaken.
+            if !stored.is_empty() && engine.spool.size().0 > 0 {
+                continue;
+            }
+            if let Err(error) = engine.end_stored(&stored, at).await {
+                warn!(%coin, %error, "its streams could not be ended in the store");
+                continue;
+            }
+            info!(%coin, streams = live.len() + stored.len(), "no longer listed: its streams end");
+            engine.end(&live, at);
+            over.push(*coin);
+        }
+        for coin in &over {
+            self.absent.remove(coin);
+            self.stored.remove(coin);
+            self.ended.insert(*coin);
+        }
+        over
+    }
+
+    /// Coins that cannot be subscribed: they are missing in the lists, and not only called delisted there.
+    pub(crate) fn unlisted(&self, universe: &Universe) -> BTreeSet<Coin> {
+        self.absent.keys().filter(|coin| !universe.is_delisted(**coin)).copied().collect()
+    }
+
+    /// Whether there is a market that may have ended.
+    pub(crate) fn is_any_absent(&self) -> bool {
+        !self.absent.is_empty() || !self.stored.is_empty()
+    }
+}
+
+/// The outcome that a coin is a side of.
+fn outcome(coin: Coin) -> Option<u64> {
+    let number = coin.as_str().strip_prefix('#').and_then(|number| number.parse::<u64>().ok());
+    number.map(|number| number / 10)
+}
+
+/// Whether the exchange says that an outcome has settled.
+async fn has_settled(engine: &Engine, outcome: u64) -> bool {
+    let request = InfoRequest::SettledOutcome { outcome };
+    let decode =
+        |body: &mut [u8]| hl_core::decode::rest::answer::<Option<SettledOutcome>>("settledOutcome", body);
+    match engine.client().ask(&request, 0, Urgency::Question, PATIENCE, decode).await {
+        Ok(settled) => settled.is_some(),
+        Err(error) => {
+            warn!(outcome, %error, "the exchange does not say whether it has settled");
+            false
+        }
+    }
+}
+
+impl Engine {
+    /// Whether no data of these streams have come for so long.
+    fn is_silent(&self, streams: &BTreeSet<StreamKey>, for_long: Duration) -> bool {
+        let after = self.mono.now() - i64::try_from(for_long.as_millis()).unwrap_or(i64::MAX);
+        streams.iter().all(|stream| self.last_received(*stream).is_none_or(|last| last <= after))
+    }
+
+    /// Ends streams that no process collects. What lies behind their edge was not received, and is a gap.
+    async fn end_stored(&self, streams: &[StreamKey], at: TimeMs) -> Result<(), StoreError> {
+        if streams.is_empty() {
+            return Ok(());
+        }
+        let leases = self.store.lease(streams).await?;
+        let granted: Vec<_> = leases.granted.iter().map(|start| start.stream).collect();
+        let mut changes = Vec::new();
+        for start in leases.granted {
+            let (stream, mut out) = (start.stream, Vec::new());
+            Timeline::new(start).end(at, Cause::DaemonDown, &NoWitness, &mut out);
+            changes.extend(out.into_iter().map(|change| (stream, change)));
+        }
+        let batch = Batch { token: self.token(), changes };
+        self.store.commit(std::sync::Arc::new(batch)).await?;
+        self.store.release(&granted).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_market_is_gone_after_as_many_answers_as_there_is_reason_to_doubt() {
+        let since = Instant::now();
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let soon = Instant::now();
+        tokio::time::advance(GONE_FOR).await;
+        let late = Instant::now();
+        for (said, answers, now, silent, gone) in [
+            (true, 1, late, true, false),
+            (true, 2, soon, false, true),
+            (false, 99, soon, true, false),
+            (false, 2, late, true, false),
+            (false, 3, late, false, false),
+            (false, 3, late, true, true),
+        ] {
+            let absence = Absence { since, answers, said };
+            assert_eq!(absence.is_for_good(now, silent), gone, "{absence:?}");
+        }
+    }
+}
