@@ -11,6 +11,8 @@ use super::traders::{OrderEvent, OrderStatus, TradeRef, Trader};
 /// A side is filled up to this many levels, and never shows fewer after a block.
 const FEWEST_LEVELS: usize = 24;
 const MOST_LEVELS: usize = 36;
+/// Nobody quotes further from the fair price, ticks. Prices keep their five digits however long the market runs.
+const REACH: i64 = 120;
 /// A taker's limit lies this far behind the touch, ticks.
 const SLIPPAGE: i64 = 12;
 
@@ -125,8 +127,10 @@ fn quote(market: &mut Market, floor: &mut Floor<'_>) {
         withdraw(market, floor, side, px);
     }
     for side in [Side::Buy, Side::Sell] {
-        while market.book.levels(side) > MOST_LEVELS {
-            let Some(px) = market.book.worst_px(side) else { break };
+        while let Some(px) = market.book.worst_px(side) {
+            if market.book.levels(side) <= MOST_LEVELS && (px - fair(market)).abs() <= REACH {
+                break;
+            }
             withdraw(market, floor, side, px);
         }
     }
@@ -170,16 +174,20 @@ fn refill(market: &mut Market, floor: &mut Floor<'_>) {
     for (side, sign) in [(Side::Buy, -1), (Side::Sell, 1)] {
         while market.book.levels(side) < FEWEST_LEVELS {
             let out = market.rng.i64(1..=3);
-            let px = match market.book.worst_px(side) {
-                Some(worst) => worst + sign * out,
+            let behind = market.book.worst_px(side).map(|worst| worst + sign * out);
+            let px = match behind.filter(|px| (px - fair(market)).abs() <= REACH) {
+                Some(px) => px,
+                // Between the others, or where there is none.
                 None => {
+                    let out = if behind.is_some() { market.rng.i64(1..=REACH) } else { out };
+                    let from = fair(market);
                     let other = if side == Side::Buy { Side::Sell } else { Side::Buy };
-                    let beyond = fair(market) + sign * out;
-                    match market.book.best(other).map(|l| l.px) {
-                        Some(touch) if side == Side::Buy => beyond.min(touch - 1),
-                        Some(touch) => beyond.max(touch + 1),
-                        None => beyond,
-                    }
+                    let from = match market.book.best(other).map(|l| l.px) {
+                        Some(touch) if side == Side::Buy => from.min(touch),
+                        Some(touch) => from.max(touch),
+                        None => from,
+                    };
+                    from + sign * out
                 }
             };
             place(market, floor, side, px);

@@ -74,6 +74,24 @@ fn busy_and_quiet_markets_are_as_busy_as_promised() {
     assert!(e.markets.iter().all(|m| m.trades.len() >= super::state::REPLAY));
 }
 
+#[test]
+fn books_stay_near_the_price_for_hours() {
+    let mut e = exchange(4);
+    run(&mut e, 6 * 3_600_000 / 70);
+    for m in &mut e.markets {
+        let [bids, asks] = m.books.back().unwrap().1.levels();
+        let levels = bids.iter().chain(&asks);
+        assert!(
+            levels.clone().all(|l| (10_000..100_000).contains(&l.px)),
+            "{}: {bids:?} {asks:?}",
+            m.spec.coin
+        );
+        assert!(asks[19].px - bids[19].px < 400, "{}: {bids:?} {asks:?}", m.spec.coin);
+        let bars = m.bars.range(Interval::M1, 0, i64::MAX);
+        assert!(bars.iter().all(|b| b.l >= 10_000 && b.h < 100_000), "{}", m.spec.coin);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
