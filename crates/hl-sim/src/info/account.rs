@@ -10,8 +10,10 @@ use crate::wire::account;
 
 /// Fills and historical orders of a page.
 const PAGE: usize = 2_000;
-/// Rows of a page of funding payments.
+/// Rows of a page of funding payments, from a time on, oldest first.
 const FUNDING_PAGE: usize = 500;
+/// Rows of the newest funding payments, newest first: what is answered where no time is given.
+const NEWEST_FUNDING: usize = 2_000;
 
 /// `None`: no account request.
 pub(super) fn answer(exchange: &Exchange, kind: &str, fields: Fields<'_>) -> Option<Answer> {
@@ -39,7 +41,11 @@ pub(super) fn answer(exchange: &Exchange, kind: &str, fields: Fields<'_>) -> Opt
         | "leadingVaults"
         | "userRole"
         | "userRateLimit"
+        | "userAbstraction"
+        | "userDexAbstraction"
+        | "userToMultiSigSigners"
         | "subAccounts"
+        | "subAccounts2"
         | "delegations"
         | "delegatorSummary"
         | "delegatorHistory"
@@ -82,19 +88,25 @@ fn of_user(exchange: &Exchange, kind: &str, fields: Fields<'_>) -> Answer {
         }
         "orderStatus" => order_status(exchange, trader, fields)?,
         "userFunding" => {
-            let (from, to) = fields.range()?;
+            let (from, to) = fields.open_range()?;
             let payments = trader.iter().flat_map(|t| &t.payments);
-            let rows: Vec<_> = payments
-                .filter(|p| (from..=to).contains(&p.time))
-                .filter_map(|p| account::payment_row(exchange, p))
-                .take(FUNDING_PAGE)
-                .collect();
+            let mut payments: Vec<_> =
+                payments.filter(|p| (from.unwrap_or(0)..=to).contains(&p.time)).collect();
+            // The payments of a block lie in the order of its markets.
+            payments.sort_by_key(|p| p.time);
+            if from.is_none() {
+                payments.reverse();
+            }
+            let page = if from.is_none() { NEWEST_FUNDING } else { FUNDING_PAGE };
+            let rows: Vec<_> =
+                payments.into_iter().take(page).filter_map(|p| account::payment_row(exchange, p)).collect();
             Reply::counted(&rows, 20)
         }
         "userNonFundingLedgerUpdates" => {
-            let (from, to) = fields.range()?;
+            let (from, to) = fields.open_range()?;
             let deposit = trader.map(|t| account::deposit_row(exchange, t));
-            let within = |row: &Value| row["time"].as_i64().is_some_and(|t| (from..=to).contains(&t));
+            let within =
+                |row: &Value| row["time"].as_i64().is_some_and(|t| (from.unwrap_or(0)..=to).contains(&t));
             let rows: Vec<_> = deposit.into_iter().filter(within).collect();
             Reply::counted(&rows, 20)
         }
@@ -136,7 +148,8 @@ fn of_user(exchange: &Exchange, kind: &str, fields: Fields<'_>) -> Answer {
         "delegatorSummary" => Reply::json(&json!({
             "delegated": "0.0", "undelegated": "0.0", "totalPendingWithdrawal": "0.0", "nPendingWithdrawals": 0,
         })),
-        "subAccounts" => Reply::null(200),
+        "userAbstraction" => Reply::json(&"default"),
+        "userDexAbstraction" | "userToMultiSigSigners" | "subAccounts" | "subAccounts2" => Reply::null(200),
         "activeAssetData" => {
             let market = fields.coin()?.and_then(|c| exchange.market(c)).filter(|m| !m.spec.is_spot());
             Reply::json(&account::active_asset_data(exchange, user, market.ok_or(Refusal::Broken)?))

@@ -111,8 +111,13 @@ impl<'a> Fields<'a> {
 
     /// `startTime` and `endTime`, both inclusive; the end may be missing.
     fn range(self) -> Result<(i64, i64), Refusal> {
-        let from = self.time("startTime")?.ok_or(Refusal::Malformed)?;
-        Ok((from, self.time("endTime")?.unwrap_or(i64::MAX)))
+        let (from, to) = self.open_range()?;
+        Ok((from.ok_or(Refusal::Malformed)?, to))
+    }
+
+    /// The same, where the start may be missing too.
+    fn open_range(self) -> Result<(Option<i64>, i64), Refusal> {
+        Ok((self.time("startTime")?, self.time("endTime")?.unwrap_or(i64::MAX)))
     }
 
     fn flag(self, name: &str) -> Result<bool, Refusal> {

@@ -78,11 +78,11 @@ const KNOWN: [Listed; 10] = [
     Listed("SUI", 4, 1, 34_871, 10),
 ];
 
-/// The spot pairs: the second's and third's index is not their position, and `@142` has its own token order.
+/// The spot pairs, each with its index and that of its token: the second's and third's index is not their position.
 const SPOT: [(Listed, u32, u32); 3] = [
     (Listed("PURR/USDC", 5, 0, 19_456, 1), 0, 1),
-    (Listed("@107", 3, 2, 38_110, 1), 107, 150),
-    (Listed("@142", 0, 5, 66_380, 1), 142, 197),
+    (Listed("@107", 3, 2, 38_110, 1), 107, 2),
+    (Listed("@142", 0, 5, 66_380, 1), 142, 3),
 ];
 
 const BUILDER: [Listed; 2] = [Listed("xyz:NVDA", 2, 3, 20_735, 10), Listed("xyz:TSLA", 2, 3, 42_150, 10)];

@@ -56,6 +56,8 @@ pub(crate) fn fill(exchange: &Exchange, place: TradeRef, trader: usize) -> Optio
     let (leg, side) =
         if t.buyer.trader as usize == trader { (&t.buyer, Side::Buy) } else { (&t.seller, Side::Sell) };
     let crossed = side == t.side;
+    // On spot each side pays in what it receives.
+    let in_token = market.spec.is_spot() && side == Side::Buy;
     Some(Fill {
         coin: market.spec.coin,
         px: market.px(t.px),
@@ -68,9 +70,13 @@ pub(crate) fn fill(exchange: &Exchange, place: TradeRef, trader: usize) -> Optio
         hash: t.hash(),
         oid: leg.oid,
         crossed,
-        fee: text(fee(market, t.px * t.sz, crossed)),
+        fee: text(if in_token {
+            token_fee(market, t.sz, crossed)
+        } else {
+            fee(market, t.px * t.sz, crossed)
+        }),
         tid: market.tid(t),
-        fee_token: "USDC",
+        fee_token: if in_token { base_token(market.spec.coin) } else { "USDC" },
         twap_id: None,
     })
 }
@@ -81,8 +87,15 @@ pub(crate) fn twap_id(trade: &Trade) -> u64 {
 }
 
 fn fee(market: &Market, notional: i64, taker: bool) -> Decimal {
-    let rate = Decimal::new(if taker { TAKER_FEE } else { MAKER_FEE }, FEE_DECIMALS);
-    (market.ntl(notional).decimal() * rate).round_dp(6)
+    (market.ntl(notional).decimal() * fee_rate(taker)).round_dp(6)
+}
+
+fn token_fee(market: &Market, sz: i64, taker: bool) -> Decimal {
+    (market.sz(sz).decimal() * fee_rate(taker)).round_dp(8)
+}
+
+fn fee_rate(taker: bool) -> Decimal {
+    Decimal::new(if taker { TAKER_FEE } else { MAKER_FEE }, FEE_DECIMALS)
 }
 
 fn direction(market: &Market, leg: &Leg, side: Side, sz: i64) -> &'static str {
@@ -372,14 +385,8 @@ pub(crate) fn active_asset_data(exchange: &Exchange, user: Address, market: &Mar
 /// `webData3`: what the exchange's own page asks for.
 pub(crate) fn web_data(exchange: &Exchange, user: Address) -> Value {
     let trader = exchange.trader(&user).map(|(_, t)| t);
-    let dexes: Vec<Value> = DEXES
-        .iter()
-        .map(|dex| {
-            let s = trader.map(|t| sums(exchange, t, dex)).unwrap_or_default();
-            json!({"totalVaultEquity": "0.0", "perpsAtOpenInterestCap": [], "leadingVaults": [],
-                   "accountValue": text(s.value.round_dp(6))})
-        })
-        .collect();
+    let dexes =
+        DEXES.map(|_| json!({"totalVaultEquity": "0.0", "perpsAtOpenInterestCap": [], "leadingVaults": []}));
     json!({
         "userState": {
             "agentAddress": null, "agentValidUntil": null, "serverTime": exchange.time(),

@@ -70,7 +70,7 @@ pub(crate) fn contexts(exchange: &Exchange, dex: &str) -> Vec<PerpCtx> {
     out
 }
 
-/// `spotMeta`: the index of a pair is not its position.
+/// `spotMeta`: the index of a pair is not its position. That of a token is: clients look tokens up by position.
 pub(crate) fn spot_meta(exchange: &Exchange) -> Value {
     let mut universe = Vec::new();
     let mut tokens = vec![token("USDC", 8, 0)];
@@ -135,11 +135,14 @@ pub(crate) fn settled_outcome(exchange: &Exchange, number: u64) -> Value {
     }
 }
 
-/// Spot contexts in an order of their own: they are joined by coin, never by position. Outcomes are among them.
+/// Spot contexts: the first lines up with the first pair, as on the exchange, and the others have an order of their own.
+/// They are joined by coin, never by position. Outcomes are among them.
 pub(crate) fn spot_contexts(exchange: &Exchange) -> Vec<SpotCtx> {
     let held = exchange.listed().filter(|(_, m)| m.spec.is_spot());
     let mut out: Vec<_> = shown(held, exchange).map(|(m, c)| super::spot_context(m, c)).collect();
-    out.reverse();
+    if let Some((_, others)) = out.split_first_mut() {
+        others.reverse();
+    }
     out
 }
 
@@ -177,6 +180,7 @@ pub(crate) fn perp_dexs(exchange: &Exchange) -> Value {
     json!([null, {
         "name": BUILDER_DEX, "fullName": "XYZ", "deployer": address(1), "oracleUpdater": null,
         "feeRecipient": address(2), "assetToStreamingOiCap": caps, "subDeployers": [],
+        "deployerFeeScale": "1.0", "lastDeployerFeeScaleChangeTime": "1970-01-01T00:00:00",
         "assetToFundingMultiplier": multipliers, "assetToFundingInterestRate": [],
     }])
 }
