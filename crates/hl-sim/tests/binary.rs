@@ -1,6 +1,8 @@
-//! The program, over TCP.
+//! Over TCP: the program, and the public clients of the exchange.
 
-#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
+
+mod clients;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
