@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hl_core::alert::Alert;
 use hl_core::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
-use hl_core::ledger::{Ack, Batch, Cause, Change, Span};
+use hl_core::ledger::{Ack, Asked, Batch, Cause, Change, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::BoxFuture;
 use hl_core::statistics::Figure;
@@ -174,7 +174,7 @@ impl<S: Store> Store for RoughStore<S> {
         stream: StreamKey,
         span: Span,
         cause: Cause,
-    ) -> BoxFuture<'a, Result<Option<TimeMs>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Asked, StoreError>> {
         self.rough(self.inner.ask(stream, span, cause))
     }
 

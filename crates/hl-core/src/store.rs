@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
 use crate::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
-use crate::ledger::{Ack, Batch, Cause, Span};
+use crate::ledger::{Ack, Asked, Batch, Cause, Span};
 use crate::runs::{Begun, Report, Row};
 use crate::seam::BoxFuture;
 use crate::statistics::Figure;
@@ -248,14 +248,14 @@ pub trait Store: WeightLedger {
     /// Opens a gap over those parts of `span` below the stream's edge that are neither covered nor a gap already.
     /// Where there is no edge yet: over all such parts if nobody living holds the stream, otherwise nowhere.
     ///
-    /// Returns up to where that was: the edge, or the end of `span` where it comes first. None where a living holder has
-    /// not said yet where its past ends: ask again later.
+    /// Returns the gaps, and up to where that was: the edge, or the end of `span` where it comes first. None where a living
+    /// holder has not said yet where its past ends: ask again later.
     fn ask<'a>(
         &'a self,
         stream: StreamKey,
         span: Span,
         cause: Cause,
-    ) -> BoxFuture<'a, Result<Option<TimeMs>, StoreError>>;
+    ) -> BoxFuture<'a, Result<Asked, StoreError>>;
 
     /// Claims the open gaps of a stream inside `span` for a backfill under `epoch`: gaps that stick out are split.
     /// Pieces that another living session has claimed are left out. Returns the pieces, oldest first.

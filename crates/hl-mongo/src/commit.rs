@@ -38,8 +38,10 @@ impl Work for Commit {
         let changes: Vec<_> = batch
             .changes
             .iter()
-            .filter(|(stream, change)| !(change.needs_lease() && superseded.contains(stream)))
+            .enumerate()
+            .filter(|(_, (stream, change))| !(change.needs_lease() && superseded.contains(stream)))
             .collect();
+        let (places, changes): (Vec<_>, Vec<_>) = changes.into_iter().unzip();
         let living: BTreeSet<Token> = match changes.iter().any(|(_, change)| !change.needs_lease()) {
             true => tx.living().await?.keys().copied().collect(),
             false => BTreeSet::new(),
@@ -72,6 +74,7 @@ impl Work for Commit {
         }
         let mut writing = Writing {
             batch,
+            place: 0,
             first_covered,
             ack: Ack::default(),
             rows: BTreeMap::new(),
@@ -84,7 +87,8 @@ impl Work for Commit {
             true => stored_keys(tx, &changes).await?,
             false => Keys::default(),
         };
-        for (stream, change) in changes {
+        for (place, (stream, change)) in places.into_iter().zip(changes) {
+            writing.place = place;
             writing.apply(*stream, change, &mut sheets, &mut keys, &living);
         }
         let Writing { mut ack, rows, edges, ends, replaced, .. } = writing;
@@ -95,6 +99,9 @@ impl Work for Commit {
             tx.insert(collection, documents).await?;
         }
         ledger::store(tx, &sheets).await?;
+        for (stream, sheet) in &sheets {
+            ack.gaps.extend(sheet.ledger.gap_changes().iter().map(|change| (*stream, *change)));
+        }
         let held = |stream: StreamKey| doc! { "_id": stream.to_string(), "token": i64::from(batch.token.0) };
         // There is an index of tokens, too: the server would try both, each time.
         let update = |stream, update: Document| doc! { "q": held(stream), "u": update, "hint": "_id_" };
@@ -117,6 +124,8 @@ impl Work for Commit {
 /// What a batch comes to.
 struct Writing<'a> {
     batch: &'a Batch,
+    /// The number of the change that is applied.
+    place: usize,
     /// Where the first covered piece begins, of streams of which gaps are given up.
     first_covered: BTreeMap<StreamKey, Option<TimeMs>>,
     ack: Ack,
@@ -241,39 +250,46 @@ impl Writing<'_> {
         admit: impl Fn(TimeMs) -> bool,
         mut inserted: impl FnMut(TimeMs),
     ) -> u64 {
-        let mut new = 0;
-        let mut note = |ack: &mut Ack, time, put: Put| match put {
-            Put::New => {
-                ack.inserted += 1;
-                new += 1;
-                inserted(time);
+        let (mut new, place) = (0, self.place);
+        let mut note = |ack: &mut Ack, (at, time), put: Put| {
+            match put {
+                Put::New => {
+                    ack.inserted += 1;
+                    new += 1;
+                    return inserted(time);
+                }
+                Put::Same => ack.existing += 1,
+                Put::Other => *ack.differing.entry(stream).or_default() += 1,
             }
-            Put::Same => ack.existing += 1,
-            Put::Other => *ack.differing.entry(stream).or_default() += 1,
+            ack.left_out.push((place, at));
         };
         if let (Records::Candles(bars), Some(sheet)) = (records, sheet) {
-            for bar in bars {
+            for (at, bar) in bars.iter().enumerate() {
                 if !bar.belongs_to(stream) || !admit(bar.time) {
                     self.ack.refused += 1;
+                    self.ack.left_out.push((place, at));
                 } else {
                     let put = sheet.put_bar(*bar, stamp, is_final);
-                    note(&mut self.ack, bar.time, put);
+                    note(&mut self.ack, (at, bar.time), put);
                 }
             }
             return new;
         }
         let collection = rows::collection(stream);
         let stamp = rows::Stamp { origin: stamp.0, epoch: stamp.1 };
-        for (time, document) in rows::documents(stream, records, stamp) {
+        for (at, (time, document)) in rows::documents(stream, records, stamp).into_iter().enumerate() {
             match document.filter(|_| admit(time)) {
-                None => self.ack.refused += 1,
+                None => {
+                    self.ack.refused += 1;
+                    self.ack.left_out.push((place, at));
+                }
                 Some(document) => {
                     let put = match keys.known(stream, &document) {
                         None => Put::New,
                         Some(stored) if rows::contradict(stream, &document, stored) => Put::Other,
                         Some(_) => Put::Same,
                     };
-                    note(&mut self.ack, time, put);
+                    note(&mut self.ack, (at, time), put);
                     if put == Put::New {
                         if keys.replaces(stream, &document) {
                             let id = document

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use hl_core::ledger::sheet::Parts;
-use hl_core::ledger::{Cause, GapState, Span};
+use hl_core::ledger::{Asked, Cause, GapState, Span};
 use hl_core::store::{Leases, RECENT_MS, Recent, StreamStart};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
 use mongodb::bson::{Document, doc};
@@ -135,28 +135,30 @@ pub(crate) struct Ask {
 
 #[async_trait]
 impl Work for Ask {
-    type Answer = Option<TimeMs>;
+    type Answer = Asked;
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<Option<TimeMs>, MongoError> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Asked, MongoError> {
         let Self { stream, span, cause } = *self;
         let row = tx.find_one(STREAMS, doc! { "_id": stream.to_string() }).await?;
         let (edge, _, token) = row.as_ref().map(at_the_end).transpose()?.unwrap_or_default();
         let to = match (edge, token) {
             (Some(edge), _) => span.to.min(edge),
             // Its holder is about to say where its past ends.
-            (None, Some(token)) if tx.alive(token).await?.is_some() => return Ok(None),
+            (None, Some(token)) if tx.alive(token).await?.is_some() => return Ok(Asked::default()),
             (None, _) => span.to,
         };
+        let mut asked = Asked { up_to: Some(to), gaps: Vec::new() };
         if to <= span.from {
-            return Ok(Some(to));
+            return Ok(asked);
         }
         let span = Span { from: span.from, to };
         let mut sheets = one(tx, stream, span).await?;
         if let Some(sheet) = sheets.get_mut(&stream) {
             sheet.ledger.open_unknown(span, cause);
+            asked.gaps = sheet.ledger.gap_changes().to_vec();
         }
         ledger::store(tx, &sheets).await?;
-        Ok(Some(to))
+        Ok(asked)
     }
 }
 

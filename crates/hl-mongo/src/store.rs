@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use hl_core::alert::Alert;
 use hl_core::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
 use hl_core::ledger::sheet::Parts;
-use hl_core::ledger::{Ack, Batch, Cause, Span};
+use hl_core::ledger::{Ack, Asked, Batch, Cause, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::{BoxFuture, Clock};
 use hl_core::statistics::Figure;
@@ -279,7 +279,7 @@ impl Store for MongoStore {
         stream: StreamKey,
         span: Span,
         cause: Cause,
-    ) -> BoxFuture<'a, Result<Option<TimeMs>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Asked, StoreError>> {
         Box::pin(self.write_among_the_living("asking for a piece", Ask { stream, span, cause }))
     }
 

@@ -383,6 +383,44 @@ pub struct Ack {
     pub refused: u64,
     /// Streams whose lease belongs to somebody else by now: nothing of theirs was written.
     pub superseded: Vec<StreamKey>,
+    /// Rows of streams that are not superseded and were not written, in their order: the number of their change in the batch,
+    /// and their place among its records. So many as `existing`, `differing` and `refused` count.
+    pub left_out: Vec<(usize, usize)>,
+    /// What became of gaps, of each stream in the order in which it happened.
+    pub gaps: Vec<(StreamKey, GapChange)>,
+}
+
+/// What happened to a gap, or to a part of one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct GapChange {
+    /// The piece.
+    pub span: Span,
+    /// Its cause from then on.
+    pub cause: Cause,
+    /// What happened.
+    pub became: Became,
+}
+
+/// What a gap became.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Became {
+    /// It was opened, or opened again; of a kind without a past it is unrecoverable at once.
+    Opened,
+    /// It was filled.
+    Filled,
+    /// It was given up: the exchange no longer has it.
+    Lost,
+    /// It is still open, and its cause is another one.
+    Renamed,
+}
+
+/// What [`Store::ask`](crate::store::Store::ask) opened.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Asked {
+    /// Up to where that was; none where it cannot be said yet.
+    pub up_to: Option<TimeMs>,
+    /// The gaps that are new.
+    pub gaps: Vec<GapChange>,
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Cause, GapState, Span};
+use super::{Became, Cause, GapChange, GapState, Span};
 use crate::stream::Borders;
 use crate::{Epoch, Origin, StreamKey, TimeMs, Token};
 
@@ -82,13 +82,15 @@ pub struct Sheet<Id> {
     gaps: Vec<Entry<Id>>,
     pieces: BTreeMap<PieceKey, Piece>,
     touched: BTreeSet<PieceKey>,
+    gap_changes: Vec<GapChange>,
 }
 
 impl<Id: Copy + Ord> Sheet<Id> {
     /// A sheet on which nothing is known. `now`: when what changes was opened, or closed.
     #[must_use]
     pub fn new(stream: StreamKey, now: TimeMs) -> Self {
-        Self { stream, now, gaps: Vec::new(), pieces: BTreeMap::new(), touched: BTreeSet::new() }
+        let (gaps, gap_changes) = (Vec::new(), Vec::new());
+        Self { stream, now, gaps, pieces: BTreeMap::new(), touched: BTreeSet::new(), gap_changes }
     }
 
     /// A gap that is stored.
@@ -107,6 +109,17 @@ impl<Id: Copy + Ord> Sheet<Id> {
         self.gaps.iter_mut().for_each(|entry| entry.is_changed = false);
         self.gaps.sort_unstable_by_key(|entry| entry.gap);
         self.touched.clear();
+        self.gap_changes.clear();
+    }
+
+    /// What happened to gaps, in that order. That two neighbours are one row now is not told, nor who works on a gap.
+    #[must_use]
+    pub fn gap_changes(&self) -> &[GapChange] {
+        &self.gap_changes
+    }
+
+    fn tell(&mut self, span: Span, cause: Cause, became: Became) {
+        self.gap_changes.push(GapChange { span, cause, became });
     }
 
     /// The gaps that are known.
@@ -196,7 +209,10 @@ impl<Id: Copy + Ord> Sheet<Id> {
                 && (gap.span.to, gap.state, gap.claim) == (span.from, GapState::Open, None)
         };
         match near.into_iter().find(goes_on) {
-            Some((at, _)) => self.change(at, |gap| gap.span.to = span.to),
+            Some((at, _)) => {
+                self.change(at, |gap| gap.span.to = span.to);
+                self.tell(span, cause, Became::Opened);
+            }
             None => self.insert_gap(span, cause),
         }
     }
@@ -205,6 +221,7 @@ impl<Id: Copy + Ord> Sheet<Id> {
         let state = self.stream.spec().new_gap();
         let closed_at = (state != GapState::Open).then_some(self.now);
         self.add(Gap { id: None, span, cause, state, opened_at: self.now, closed_at, claim: None });
+        self.tell(span, cause, Became::Opened);
     }
 
     /// Marks those parts of gaps inside `span` as filled that are not yet, and that no other living session has claimed.
@@ -217,6 +234,7 @@ impl<Id: Copy + Ord> Sheet<Id> {
             }
             if let Some(part) = self.borders().part(gap.span, span) {
                 self.carve((at, gap), part, GapState::Backfilled, None);
+                self.tell(part, gap.cause, Became::Filled);
                 self.join_next(part, gap.cause, GapState::Backfilled);
                 parts.push(part);
             }
@@ -262,6 +280,7 @@ impl<Id: Copy + Ord> Sheet<Id> {
             let cause = entry.1.cause.given_up(part, first);
             self.carve(entry, part, GapState::Unrecoverable, None);
             self.change(entry.0, |gap| gap.cause = cause);
+            self.tell(part, cause, Became::Lost);
         }
     }
 
@@ -272,6 +291,7 @@ impl<Id: Copy + Ord> Sheet<Id> {
             if entry.1.cause != cause {
                 self.carve(entry, part, GapState::Open, entry.1.claim);
                 self.change(entry.0, |gap| gap.cause = cause);
+                self.tell(part, cause, Became::Renamed);
             }
         }
     }
@@ -391,6 +411,7 @@ impl<Id: Copy + Ord> Sheet<Id> {
             let Some(part) = borders.part(gap.span, span) else { continue };
             if gap.state == GapState::Backfilled {
                 self.carve((at, gap), part, state, None);
+                self.tell(part, gap.cause, Became::Opened);
                 causes.insert(gap.cause);
             }
             known.push(part);

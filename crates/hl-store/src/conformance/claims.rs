@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use hl_core::ledger::{Batch, Cause, Change, GapState};
+use hl_core::ledger::{Asked, Batch, Became, Cause, Change, GapState};
 use hl_core::record::Mid;
 use hl_core::row::Arrival;
 use hl_core::stream::History;
@@ -18,7 +18,7 @@ pub fn what_is_asked_for_is_what_is_unknown(new: New<'_>) {
     run(async {
         let btc = trades("BTC");
         let store = holder(&*subject, &[btc]).await;
-        assert_eq!(store.ask(btc, span(0, 50), Cause::NotCollected).await.unwrap(), None);
+        assert_eq!(store.ask(btc, span(0, 50), Cause::NotCollected).await.unwrap(), Asked::default());
         let gaps = async || {
             let gaps = subject.inspect().await.unwrap().gaps(Some(btc)).await.unwrap();
             gaps.into_iter().map(|gap| (gap.span, gap.cause)).collect::<Vec<_>>()
@@ -34,7 +34,9 @@ pub fn what_is_asked_for_is_what_is_unknown(new: New<'_>) {
         let other = subject.open().await.unwrap();
         other.ask(btc, span(12, 99), Cause::NotCollected).await.unwrap();
         assert_eq!(gaps().await, [(span(20, 24), Cause::Outage)]);
-        other.ask(btc, span(5, 99), Cause::NotCollected).await.unwrap();
+        let asked = other.ask(btc, span(5, 99), Cause::NotCollected).await.unwrap();
+        let opened: Vec<_> = asked.gaps.iter().map(|gap| (gap.span, gap.cause, gap.became)).collect();
+        assert_eq!(opened, [(span(5, 10), Cause::NotCollected, Became::Opened)]);
         other.ask(btc, span(0, 15), Cause::NotCollected).await.unwrap();
         assert_eq!(
             gaps().await,
@@ -46,7 +48,7 @@ pub fn what_is_asked_for_is_what_is_unknown(new: New<'_>) {
         );
         let reached = other.ask(btc, span(30, 40), Cause::NotCollected).await.unwrap();
         assert_eq!(gaps().await.len(), 3, "above the edge nothing is missing yet");
-        assert_eq!(reached, Some(TimeMs(30)), "up to the edge");
+        assert_eq!(reached, Asked { up_to: Some(TimeMs(30)), gaps: Vec::new() }, "up to the edge");
     });
 }
 
@@ -85,7 +87,7 @@ pub fn what_lies_before_history_is_told_from_what_was_lost(new: New<'_>) {
         commit(&store, store.token(), stream, changes).await.unwrap();
         assert_eq!(gaps().await.0, expected, "the same batch again changes nothing");
         // More of the past is asked for, and is not there either.
-        assert_eq!(store.ask(stream, span(0, 99), Cause::NotCollected).await.unwrap(), Some(TimeMs(70)));
+        assert_eq!(store.ask(stream, span(0, 99), Cause::NotCollected).await.unwrap().up_to, Some(TimeMs(70)));
         assert_eq!(gaps().await.0, expected);
     });
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use hl_core::ledger::{Batch, Cause, Change, GapState};
+use hl_core::ledger::{Batch, Became, Cause, Change, GapChange, GapState};
 use hl_core::record::{Book, Funding, Side, Trade};
 use hl_core::row::Arrival;
 use hl_core::store::StoreError;
@@ -42,6 +42,36 @@ pub fn a_stale_token_writes_nothing(new: New<'_>) {
         let mixed = commit(&new, new.token(), btc, live(was, rows_at("BTC", 3), span(2, 3))).await;
         assert!(matches!(mixed, Err(StoreError::Permanent { .. })), "an epoch of another token is a mistake");
         assert_eq!(times(&*subject, btc).await, [1, 2]);
+    });
+}
+
+/// Who hears of a commit hears of what was stored: the rows without those that were left out, and what became of gaps.
+pub fn an_answer_says_what_was_written(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let btc = trades("BTC");
+        let store = holder(&*subject, &[btc]).await;
+        let claim = epoch(store.token(), 1);
+        let of = |times: &[i64]| Records::Trades(times.iter().map(|t| trade("BTC", *t, 1)).collect());
+        let mut changes = live(claim, of(&[10, 12]), span(10, 12));
+        changes.push(Change::GapOpened { span: span(12, 30), cause: Cause::Sampled });
+        changes.extend(live(claim, of(&[30, 12, 31]), span(30, 31)));
+        let ack = commit(&store, store.token(), btc, changes).await.unwrap();
+        assert_eq!(ack.left_out, [(4, 1)], "the second row of the fifth change was there");
+        let gap = |from, to, became| (btc, GapChange { span: span(from, to), cause: Cause::Sampled, became });
+        assert_eq!(ack.gaps, [gap(12, 30, Became::Opened)]);
+
+        let fill = [filled(claim, span(14, 20), of(&[11, 15, 20, 25])), Change::GapLost { span: span(20, 25) }];
+        let ack = commit(&store, store.token(), btc, fill.to_vec()).await.unwrap();
+        assert_eq!(ack.left_out, [(0, 0), (0, 3)], "what lies in no gap that the answer fills");
+        assert_eq!(ack.gaps, [gap(14, 20, Became::Filled), gap(20, 25, Became::Lost)]);
+        assert_eq!(times(&*subject, btc).await, [10, 12, 15, 20, 30, 31]);
+
+        let unreadable = Change::GapUnreadable { span: span(25, 30) };
+        let doubted = Change::Doubted { span: span(14, 20), cause: Cause::Silence };
+        let ack = commit(&store, store.token(), btc, vec![unreadable, doubted]).await.unwrap();
+        let renamed = GapChange { span: span(25, 30), cause: Cause::Undecodable, became: Became::Renamed };
+        assert_eq!(ack.gaps, [(btc, renamed), gap(14, 20, Became::Opened)], "opened again");
     });
 }
 

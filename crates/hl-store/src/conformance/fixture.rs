@@ -110,7 +110,10 @@ pub(super) async fn commit(
     changes: Vec<Change>,
 ) -> Result<Ack, StoreError> {
     let changes = changes.into_iter().map(|change| (stream, change)).collect();
-    store.commit(Arc::new(Batch { token, changes })).await
+    let ack = store.commit(Arc::new(Batch { token, changes })).await?;
+    let left_out = ack.existing + ack.refused + ack.differing.values().sum::<u64>();
+    assert_eq!(ack.left_out.len() as u64, left_out, "each row that was not written is named: {ack:?}");
+    Ok(ack)
 }
 
 /// Opens a session that holds the leases.

@@ -72,6 +72,7 @@ macro_rules! conformance_tests {
             a_closed_session_answers_nothing
             notes_are_kept
             a_stale_token_writes_nothing
+            an_answer_says_what_was_written
             a_spooled_batch_of_the_dead_is_taken_until_somebody_else_has_the_stream
             what_the_store_lost_becomes_a_gap
             a_repeated_batch_changes_nothing

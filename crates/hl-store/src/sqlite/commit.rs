@@ -27,7 +27,7 @@ impl Scope<'_> {
         }
         // Rows inserted since the last covered piece of the same claim.
         let mut inserted = BTreeMap::<(StreamKey, Epoch), u64>::new();
-        for (stream, change) in &batch.changes {
+        for (at, (stream, change)) in batch.changes.iter().enumerate() {
             if change.needs_lease() && superseded.contains(stream) {
                 continue;
             }
@@ -36,7 +36,7 @@ impl Scope<'_> {
                     let stamp = Stamp { origin: *origin, epoch: *epoch, is_final: false };
                     let written = rows::insert(self.tx, *stream, records, stamp, |_| true, |_| ())?;
                     *inserted.entry((*stream, *epoch)).or_default() += written.inserted;
-                    count(&mut ack, *stream, written);
+                    count(&mut ack, (at, *stream), written);
                 }
                 Change::Covered { epoch, origin, span } => {
                     let rows = inserted.remove(&(*stream, *epoch)).unwrap_or_default();
@@ -52,7 +52,7 @@ impl Scope<'_> {
                 Change::Doubted { span, cause } => self.doubt(*stream, *span, *cause)?,
                 Change::Filled { epoch, origin, span, records } => {
                     let stamp = Stamp { origin: *origin, epoch: *epoch, is_final: true };
-                    count(&mut ack, *stream, self.fill(*stream, *span, records, stamp)?);
+                    count(&mut ack, (at, *stream), self.fill(*stream, *span, records, stamp)?);
                 }
                 Change::GapLost { span } => self.lose(*stream, *span, batch.token)?,
                 Change::GapUnreadable { span } => {
@@ -63,6 +63,7 @@ impl Scope<'_> {
             }
         }
         ack.superseded = superseded.into_iter().collect();
+        ack.gaps = self.gap_changes.take();
         Ok(ack)
     }
 
@@ -111,11 +112,12 @@ impl Scope<'_> {
     }
 }
 
-fn count(ack: &mut Ack, stream: StreamKey, written: Written) {
+fn count(ack: &mut Ack, (change, stream): (usize, StreamKey), written: Written) {
     ack.inserted += written.inserted;
     ack.existing += written.existing;
     ack.refused += written.refused;
     if written.differing > 0 {
         *ack.differing.entry(stream).or_default() += written.differing;
     }
+    ack.left_out.extend(written.left_out.into_iter().map(|row| (change, row)));
 }

@@ -2,7 +2,7 @@
 //! what changed of it is written back. All inside one transaction.
 
 use hl_core::ledger::sheet::{self, Gap, Parts, Piece, PieceKey};
-use hl_core::ledger::{Cause, GapState, Span};
+use hl_core::ledger::{Asked, Cause, GapState, Span};
 use hl_core::store::StoreError;
 use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs, Token};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -69,6 +69,7 @@ impl Scope<'_> {
     /// Writes what changed.
     fn keep(&self, stream: StreamKey, sheet: &Sheet) -> Result<(), StoreError> {
         let name = stream.to_string();
+        self.gap_changes.borrow_mut().extend(sheet.gap_changes().iter().map(|change| (stream, *change)));
         for gap in sheet.changed_gaps() {
             let (Gap { span, cause, state, .. }, claim) = (gap, gap.claim.map(Epoch::to_i64));
             let closed_at = gap.closed_at.map(|at| at.0);
@@ -242,7 +243,7 @@ impl Scope<'_> {
         stream: StreamKey,
         span: Span,
         cause: Cause,
-    ) -> Result<Option<TimeMs>, StoreError> {
+    ) -> Result<Asked, StoreError> {
         const STEP: &str = "asking for a piece";
         let name = stream.to_string();
         let row: Option<(Option<i64>, Option<u32>)> = self
@@ -254,14 +255,14 @@ impl Scope<'_> {
         let to = match edge {
             Some(edge) => span.to.min(TimeMs(edge)),
             // Its holder is about to say where its past ends.
-            None if token.is_some_and(|token| self.is_alive(Token(token))) => return Ok(None),
+            None if token.is_some_and(|token| self.is_alive(Token(token))) => return Ok(Asked::default()),
             None => span.to,
         };
-        if to <= span.from {
-            return Ok(Some(to));
+        if span.from < to {
+            self.open_unknown(stream, Span { from: span.from, to }, cause)?;
         }
-        self.open_unknown(stream, Span { from: span.from, to }, cause)?;
-        Ok(Some(to))
+        let gaps = self.gap_changes.take().into_iter().map(|(_, change)| change).collect();
+        Ok(Asked { up_to: Some(to), gaps })
     }
 
     /// Opens a gap over what the store has lost: `span` lies between its edge and what goes on.

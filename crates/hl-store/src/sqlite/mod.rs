@@ -31,7 +31,7 @@ use std::time::Duration;
 use hl_core::alert::Alert;
 use hl_core::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
 use hl_core::ledger::sheet::Parts;
-use hl_core::ledger::{Ack, Batch, Cause, Span};
+use hl_core::ledger::{Ack, Asked, Batch, Cause, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::{BoxFuture, Clock};
 use hl_core::statistics::Figure;
@@ -213,7 +213,7 @@ impl Store for SqliteStore {
         stream: StreamKey,
         span: Span,
         cause: Cause,
-    ) -> BoxFuture<'a, Result<Option<TimeMs>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Asked, StoreError>> {
         Box::pin(self.write("asking for a piece", move |scope| scope.ask(stream, span, cause)))
     }
 

@@ -3,11 +3,13 @@
 //! Whether a session lives is said by its lock file (`locks.rs`). Whatever that says, the token in the stream's row decides
 //! which session may write.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use hl_core::ledger::GapChange;
 use hl_core::seam::Clock;
 use hl_core::store::{
     Holder, Leases, Living, RECENT_MS, Recent, StoreCondition, StoreError, StreamStart, note_of,
@@ -109,7 +111,7 @@ impl Session {
         let (token, now) = (self.token, self.clock.now());
         let file = self.file.as_mut().ok_or(StoreError::Closed)?;
         let tx = file.transaction_with_behavior(TransactionBehavior::Immediate).step(step)?;
-        let answer = work(&Scope { tx: &tx, token, now, locks: &self.locks })?;
+        let answer = work(&Scope { tx: &tx, token, now, locks: &self.locks, gap_changes: RefCell::default() })?;
         tx.commit().step(step)?;
         // What went into a file that others do not see is not stored.
         match file.look() {
@@ -210,6 +212,8 @@ pub(super) struct Scope<'a> {
     pub(super) token: Token,
     pub(super) now: TimeMs,
     pub(super) locks: &'a Locks,
+    /// What became of gaps in it.
+    pub(super) gap_changes: RefCell<Vec<(StreamKey, GapChange)>>,
 }
 
 impl Scope<'_> {

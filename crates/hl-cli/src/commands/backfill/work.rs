@@ -165,7 +165,7 @@ impl<'a> Work<'a> {
         let begun = Instant::now();
         let mut told = false;
         loop {
-            if let Some(reached) = self.store.ask(stream, span, Cause::NotCollected).await? {
+            if let Some(reached) = self.store.ask(stream, span, Cause::NotCollected).await?.up_to {
                 let leases = self.inspect.leases().await?;
                 let edge =
                     leases.into_iter().find(|lease| lease.stream == stream).and_then(|lease| lease.edge);

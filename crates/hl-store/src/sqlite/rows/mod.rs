@@ -20,7 +20,7 @@ use rusqlite::{Connection, Row, params};
 use super::error::Step as _;
 
 /// What became of some rows.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub(in crate::sqlite) struct Written {
     /// New keys, and improved versions of bars.
     pub(in crate::sqlite) inserted: u64,
@@ -30,6 +30,8 @@ pub(in crate::sqlite) struct Written {
     pub(in crate::sqlite) differing: u64,
     /// Not of this stream, or outside what the claim may write.
     pub(in crate::sqlite) refused: u64,
+    /// The places of all but those that were inserted.
+    pub(in crate::sqlite) left_out: Vec<usize>,
 }
 
 /// Under which claim rows are written.
@@ -66,12 +68,16 @@ fn insert_each<T: Record>(
     let sql = table::sql::<T>();
     let mut insert = conn.prepare_cached(&sql.insert)?;
     let mut written = Written::default();
-    for row in rows {
-        if !row.belongs_to(stream) || !admit(row.time()) {
-            written.refused += 1;
-        } else if table::put(row, &mut insert, stamp)? > 0 {
+    for (at, row) in rows.iter().enumerate() {
+        let is_ours = row.belongs_to(stream) && admit(row.time());
+        if is_ours && table::put(row, &mut insert, stamp)? > 0 {
             written.inserted += 1;
             inserted(row.time());
+            continue;
+        }
+        written.left_out.push(at);
+        if !is_ours {
+            written.refused += 1;
         } else if stream.spec().conflation == Conflation::State {
             written.existing += 1;
         } else {
