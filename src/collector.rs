@@ -17,7 +17,7 @@ use hl_core::symbol::CoinError;
 use hl_core::{Coin, Kind, StreamKey};
 use hl_engine::markets::{Markets, NeverListed, Unread, Wish};
 use hl_engine::network::{NOTE, NetworkError, belong, usual_store};
-use hl_engine::{Endpoints, Engine, EngineError, Parts, Snapshot};
+use hl_engine::{Endpoints, Engine, EngineError, Events, Filter, Parts, Snapshot};
 use hl_monitor::Change;
 use hl_runtime::{SystemClock, TcpNet};
 use hl_store::{Spool, SqliteOptions, SqliteStore, Writer};
@@ -295,6 +295,28 @@ impl Collector {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.engine.snapshot()
+    }
+
+    /// Its events from now on, those that the filter lets pass: rows as they were committed, gaps, handovers. A reader that is
+    /// too slow misses the newest, and is told how many; nothing waits for it.
+    ///
+    /// ```no_run
+    /// use hyperliquid_collector::{Collector, Event, Filter};
+    ///
+    /// # async fn example(collector: Collector) {
+    /// let mut events = collector.events(Filter::all());
+    /// while let Some(event) = events.recv().await {
+    ///     match event {
+    ///         Event::Rows { stream, records, .. } => println!("{stream}: {} rows", records.len()),
+    ///         Event::GapOpened { stream, span, cause, .. } => println!("{stream}: {span:?} is missing, {cause:?}"),
+    ///         Event::Lagged(events) => println!("{events} events were missed here"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn events(&self, filter: Filter) -> Events {
+        self.engine.events(filter)
     }
 
     /// The open alerts, oldest first: what somebody should look at. `docs/alerts.md` explains each.

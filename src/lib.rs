@@ -61,7 +61,10 @@ pub use hl_core::stream::{BookVariant, Kind, StreamKey};
 pub use hl_core::symbol::Coin;
 pub use hl_core::time::TimeMs;
 pub use hl_core::{decimal::Decimal, source, timeline};
-pub use hl_engine::{Endpoints, Engine, EngineError, Parts, Published, Snapshot, Target};
+pub use hl_engine::{
+    Endpoints, Engine, EngineError, Event, EventSort, Events, Filter, Line, Parts, Published, Snapshot,
+    Target,
+};
 pub use hl_monitor::{Change, Health, Process, ProcessKind, Reception, State, TotalReception};
 pub use hl_runtime::{MemoryNet, SystemClock, TcpNet, TokioClock};
 pub use hl_store::{

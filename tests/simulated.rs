@@ -5,17 +5,20 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hl_chaos::{Density, Market, Plan, Trace, Trouble, run};
-use hl_core::ledger::{Cause, GapState};
+use hl_core::ledger::{Cause, GapState, Span};
+use hl_core::record::Record;
+use hl_core::row::RowKey;
 use hl_core::seam::Clock as _;
 use hl_core::store::{Reservation, WeightLedger as _};
 use hl_core::thinning::Policy;
-use hl_core::{Decimal, Kind, Origin, Records, SourceId, StreamKey, TimeMs};
-use hl_engine::Snapshot;
+use hl_core::{Decimal, Kind, Origin, Records, SourceId, StreamKey, TimeMs, for_records};
 use hl_engine::markets::Wish;
 use hl_engine::universe::Part;
+use hl_engine::{Event, Filter, Snapshot};
 use hl_sim::{AnswerFault, Fault, FaultKind};
 use hl_store::{GapRow, Inspect as _, SqliteStore, StreamRow};
 use support::{World, assert_clean, coin, streams, verified};
@@ -272,6 +275,118 @@ async fn rows_that_are_left_out_on_purpose_are_no_loss() {
     assert!(trades.iter().all(|trade| trade.px * trade.sz >= Decimal::ONE_THOUSAND));
     assert!(trades.len() > 50 && left_out > 50, "{} stored, {left_out} left out", trades.len());
     assert!((25..=40).contains(&books.len()), "one a minute: {}", books.len());
+}
+
+/// Rows as text by key, those of a list over those before: of a bar the last version that was told is the one that is stored.
+fn by_key(into: &mut BTreeMap<RowKey, String>, records: &Records) {
+    for_records!(records, rows => rows.iter().for_each(|row| {
+        into.insert(row.row_key(), format!("{row:?}"));
+    }));
+}
+
+/// Pieces, joined where they touch.
+fn joined(pieces: impl Iterator<Item = Span>) -> Vec<Span> {
+    let mut pieces: Vec<_> = pieces.collect();
+    pieces.sort_unstable();
+    Span::joined(pieces)
+}
+
+/// What a reader of the events hears while the exchange and the store do harm is what the store has in the end: every row
+/// exactly as it is stored, and every gap. One that does not read hears how much it missed.
+#[tokio::test(start_paused = true)]
+async fn what_is_told_is_what_is_stored() {
+    const WAITING: usize = 50;
+    for trouble in [Trouble::Fails, Trouble::LosesAnswers] {
+        let world = World::new(11).await.unwrap();
+        let wanted = streams(&[
+            "trades/BTC",
+            "trades/ETH",
+            "candle/BTC/1m",
+            "bbo/BTC",
+            "book/ETH",
+            "mids",
+            "context/BTC",
+        ]);
+        let daemon = world.daemon(&wanted).await.unwrap();
+        let mut heard = daemon.engine.events(Filter::all().waiting(usize::MAX));
+        let mut slow = daemon.engine.events(Filter::all().waiting(WAITING));
+        let minutes = |n: u64| tokio::time::sleep(Duration::from_secs(60 * n));
+        daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await.unwrap();
+        world.sim.inject(Fault::lasting(FaultKind::Mute { stream: Some(wanted[0]) }, 30_000));
+        minutes(3).await;
+        world.troubles.strike(trouble, 40_000);
+        world.sim.inject(Fault::lasting(FaultKind::Refuse, 90_000));
+        world.sim.inject(Fault::new(FaultKind::Drop));
+        minutes(10).await;
+        let handovers = daemon.engine.snapshot().handovers;
+        daemon.stop().await.unwrap();
+
+        let mut told = Vec::new();
+        while let Some(event) = heard.recv().await {
+            told.push(event);
+        }
+        let moved = told.iter().filter(|event| matches!(event, Event::Handover { .. })).count() as u64;
+        assert!(moved >= handovers && handovers > 2 * wanted.len() as u64, "{moved} told of {handovers}");
+        let resyncs = told.iter().filter(|event| matches!(event, Event::Resync { .. })).count();
+        // Where nothing was written before the answer failed, what is told is exact without being read again.
+        let exact = trouble == Trouble::Fails;
+        assert!(exact || resyncs > 0, "{resyncs} after {trouble:?}");
+
+        let filled = told.iter().filter(|event| matches!(event, Event::GapFilled { .. })).count();
+        let opened = told.iter().filter(|event| matches!(event, Event::GapOpened { .. })).count();
+        assert!(opened > 10 && filled > 2, "{opened} gaps opened, {filled} filled");
+        let inspect = SqliteStore::inspect(world.store_path()).unwrap();
+        for stream in wanted {
+            let (mut rows, mut count) = (BTreeMap::new(), 0);
+            let (mut opened, mut filled, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+            for event in told.iter().filter(|event| event.stream() == Some(stream)) {
+                match event {
+                    Event::Rows { records, .. } => {
+                        count += records.len();
+                        by_key(&mut rows, records);
+                    }
+                    Event::GapOpened { span, .. } => opened.push(*span),
+                    Event::GapFilled { span, .. } => filled.push(*span),
+                    Event::GapLost { span, .. } => lost.push(*span),
+                    Event::Resync { span, .. } if !exact => {
+                        by_key(&mut rows, &inspect.rows(stream, *span).await.unwrap());
+                    }
+                    _ => {}
+                }
+            }
+            let mut stored = BTreeMap::new();
+            by_key(&mut stored, &inspect.rows(stream, hl_cli::verify::EVER).await.unwrap());
+            if stream.kind() == hl_core::Kind::Candle {
+                // Only final bars are given out: the last ones are not.
+                let last = stored.keys().next_back().unwrap().time;
+                rows.retain(|key, _| key.time <= last);
+            }
+            assert!(stored == rows, "{stream}: {} rows stored, {} told", stored.len(), rows.len());
+            assert!(stored.len() > 10, "{stream}: {}", stored.len());
+            if stream.kind() != hl_core::Kind::Candle && exact {
+                assert_eq!(count, stored.len(), "{stream}: each row once");
+            }
+            if exact {
+                let gaps = inspect.gaps(Some(stream)).await.unwrap();
+                assert_eq!(joined(opened.into_iter()), joined(gaps.iter().map(|gap| gap.span)), "{stream}");
+                let of = |state| joined(gaps.iter().filter(|gap| gap.state == state).map(|gap| gap.span));
+                assert_eq!(joined(filled.into_iter()), of(GapState::Backfilled), "{stream}");
+                let given_up = of(GapState::Unrecoverable);
+                assert!(
+                    joined(lost.into_iter()).iter().all(|piece| given_up
+                        .iter()
+                        .any(|gap| gap.contains(piece.from) && gap.contains(piece.to))),
+                    "{stream}"
+                );
+            }
+        }
+
+        for event in told.iter().take(WAITING) {
+            assert_eq!(slow.recv().await.as_ref(), Some(event));
+        }
+        assert_eq!(slow.recv().await, Some(Event::Lagged((told.len() - WAITING) as u64)));
+        assert_eq!(slow.recv().await, None);
+    }
 }
 
 /// What a daemon collects that follows the markets of these parts.

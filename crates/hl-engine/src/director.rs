@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
+use crate::events::{Event as Told, Feed};
 use crate::moved::Moved;
 
 /// A probe that takes longer is no answer: the selector has given up on it.
@@ -34,6 +35,7 @@ pub(crate) struct Director {
     pub(crate) rest: Arc<dyn DataSource>,
     pub(crate) prober: Arc<dyn Prober>,
     pub(crate) runner: Arc<Runner>,
+    pub(crate) feed: Arc<Feed>,
 }
 
 impl Director {
@@ -66,6 +68,10 @@ impl Director {
             Effect::Handover { stream, grant } => {
                 // Into the inbox first: what the new owner brings comes behind it.
                 self.inbox.handover(stream, grant);
+                let to = grant.map(|grant| grant.source);
+                let from = moved.owner(stream, to);
+                let (epoch, cause) = (grant.map(|grant| grant.epoch), grant.map(|grant| grant.cause));
+                self.feed.tell(&[Told::Handover { stream, from, to, epoch, cause }]);
                 match grant {
                     Some(grant) => {
                         debug!(%stream, owner = %grant.source, epoch = %grant.epoch, cause = grant.cause.as_str(), "handover");
@@ -89,6 +95,8 @@ impl Director {
             }
             Effect::Release { stream } => {
                 debug!(%stream, "released");
+                let from = moved.owner(stream, None);
+                self.feed.tell(&[Told::Handover { stream, from, to: None, epoch: None, cause: None }]);
                 self.ws.assign(stream, Role::Off);
                 self.rest.assign(stream, Role::Off);
                 self.inbox.release(stream);

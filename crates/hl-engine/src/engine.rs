@@ -24,6 +24,7 @@ use tracing::{error, info, warn};
 
 use crate::capacity::OverCapacity;
 use crate::director::Director;
+use crate::events::{Events, Feed, Filter, TellingStore};
 use crate::reception;
 use crate::rounds::{Returned, Returns, Rounds};
 use crate::sharing::{self, Share, Sharing};
@@ -151,6 +152,15 @@ pub struct Snapshot {
     pub held: Vec<(StreamKey, Holder)>,
 }
 
+/// Ends the events when collecting ends, however it does.
+struct Ending<'a>(&'a Feed);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 /// The collector. See the [crate](crate).
 pub struct Engine {
     pub(crate) store: Arc<dyn Store>,
@@ -178,6 +188,7 @@ pub struct Engine {
     /// What the pipeline said of leases and the rounds have not seen yet.
     pub(crate) returned: Returns,
     board: Arc<Board>,
+    feed: Arc<Feed>,
 }
 
 impl Engine {
@@ -186,8 +197,9 @@ impl Engine {
     pub fn new(parts: Parts) -> Arc<Self> {
         let zero = Instant::now();
         let mono = MonoClock::new(parts.clock.clone());
-        let weights =
-            Weights::new(parts.store.clone(), parts.address.clone(), mono.clone(), parts.clock.clone());
+        let feed = Arc::new(Feed::default());
+        let store: Arc<dyn Store> = Arc::new(TellingStore::new(parts.store, feed.clone()));
+        let weights = Weights::new(store.clone(), parts.address.clone(), mono.clone(), parts.clock.clone());
         let client = Arc::new(InfoClient::new(
             parts.net.clone(),
             parts.rest,
@@ -197,7 +209,7 @@ impl Engine {
         ));
         let inbox = Arc::new(Inbox::new());
         let meters = Arc::new(Meters::default());
-        let guard = Arc::new(Guard::new(Selector::new(parts.store.token(), Timing::default())));
+        let guard = Arc::new(Guard::new(Selector::new(store.token(), Timing::default())));
         let pool = Arc::new(WsPool::new(
             parts.net,
             parts.ws,
@@ -211,10 +223,11 @@ impl Engine {
         let rest = Arc::new(RestSource::new(client.clone(), inbox.clone(), edge_of));
         let clock = mono.clone();
         let exchange_now = Box::new(move || clock.exchange());
-        let runner = Runner::new(parts.store.clone(), exchange_now, parts.seed.derive("jobs"));
+        let runner = Runner::new(store.clone(), exchange_now, parts.seed.derive("jobs"));
         Arc::new(Self {
-            board: Arc::new(Board::new(parts.store.token())),
-            store: parts.store,
+            board: Arc::new(Board::new(store.token())),
+            store,
+            feed,
             address: parts.address,
             sharing: parts.sharing,
             statistics: parts.statistics,
@@ -256,6 +269,12 @@ impl Engine {
     #[must_use]
     pub fn alerts(&self) -> broadcast::Receiver<Change> {
         self.board.changes()
+    }
+
+    /// Its events from now on, those that the filter lets pass. A reader that is too slow misses the newest, and is told how
+    /// many; nothing waits for it.
+    pub fn events(&self, filter: Filter) -> Events {
+        self.feed.subscribe(filter)
     }
 
     /// Publishes whether anything is received, for those who look before collecting has begun: the exchange may be out of
@@ -306,6 +325,7 @@ impl Engine {
         standby: &BTreeSet<Coin>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), EngineError> {
+        let _ending = Ending(&self.feed);
         if let Some(stream) = streams.iter().find(|s| !self.pool.serves(**s) && !self.rest.serves(**s)) {
             return Err(EngineError::NotLive(*stream));
         }
@@ -546,6 +566,7 @@ impl Engine {
             rest: self.rest.clone(),
             prober: self.rest.clone(),
             runner: self.runner.clone(),
+            feed: self.feed.clone(),
         })
     }
 

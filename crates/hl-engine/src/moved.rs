@@ -19,6 +19,8 @@ pub(crate) struct Moved {
     by_cause: BTreeMap<(SourceId, Cause), Vec<StreamKey>>,
     first: Mono,
     last: Mono,
+    /// Which source has which stream.
+    owners: BTreeMap<StreamKey, SourceId>,
 }
 
 impl Moved {
@@ -28,6 +30,14 @@ impl Moved {
         }
         self.last = now;
         self.by_cause.entry((grant.source, grant.cause)).or_default().push(stream);
+    }
+
+    /// A stream gets another owner, or none. Returns who had it.
+    pub(crate) fn owner(&mut self, stream: StreamKey, to: Option<SourceId>) -> Option<SourceId> {
+        match to {
+            Some(to) => self.owners.insert(stream, to),
+            None => self.owners.remove(&stream),
+        }
     }
 
     /// When to tell; none where there is nothing to tell.

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use hl_core::archive::StoredRows;
 use hl_core::record::Level;
-use hl_core::{Decimal, StreamKey, TimeMs, row};
+use hl_core::row::fields::{decimal_text as text, time_text as in_words};
+use hl_core::{StreamKey, row};
 use serde_json::{Map, Value, json};
 
 use super::{Format, Numbers, Options};
@@ -109,20 +110,6 @@ fn names_of(column: &Column) -> Vec<String> {
         Values::Time(_) => vec![name, row::iso(&column.name)],
         _ => vec![name],
     }
-}
-
-/// As text, with one place behind the point at least and otherwise without idle zeros: what the store has and what the
-/// archive has read the same, and a reader that guesses types takes the first number for what all of them are.
-fn text(number: Decimal) -> String {
-    let mut number = number.normalize();
-    if number.scale() == 0 {
-        number.rescale(1);
-    }
-    number.to_string()
-}
-
-fn in_words(time: TimeMs) -> String {
-    jiff::Timestamp::from_millisecond(time.0).map_or_else(|_| String::new(), |time| format!("{time:.3}"))
 }
 
 fn levels(side: &[Level]) -> Value {

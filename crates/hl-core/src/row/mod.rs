@@ -7,6 +7,7 @@
 //! Not here: which kinds there are, and how they are collected ([`stream`](crate::stream)).
 
 mod cell;
+pub mod fields;
 mod types;
 
 pub(crate) use cell::words;

@@ -87,7 +87,10 @@ pub fn what_lies_before_history_is_told_from_what_was_lost(new: New<'_>) {
         commit(&store, store.token(), stream, changes).await.unwrap();
         assert_eq!(gaps().await.0, expected, "the same batch again changes nothing");
         // More of the past is asked for, and is not there either.
-        assert_eq!(store.ask(stream, span(0, 99), Cause::NotCollected).await.unwrap().up_to, Some(TimeMs(70)));
+        assert_eq!(
+            store.ask(stream, span(0, 99), Cause::NotCollected).await.unwrap().up_to,
+            Some(TimeMs(70))
+        );
         assert_eq!(gaps().await.0, expected);
     });
 }

@@ -61,7 +61,8 @@ pub fn an_answer_says_what_was_written(new: New<'_>) {
         let gap = |from, to, became| (btc, GapChange { span: span(from, to), cause: Cause::Sampled, became });
         assert_eq!(ack.gaps, [gap(12, 30, Became::Opened)]);
 
-        let fill = [filled(claim, span(14, 20), of(&[11, 15, 20, 25])), Change::GapLost { span: span(20, 25) }];
+        let fill =
+            [filled(claim, span(14, 20), of(&[11, 15, 20, 25])), Change::GapLost { span: span(20, 25) }];
         let ack = commit(&store, store.token(), btc, fill.to_vec()).await.unwrap();
         assert_eq!(ack.left_out, [(0, 0), (0, 3)], "what lies in no gap that the answer fills");
         assert_eq!(ack.gaps, [gap(14, 20, Became::Filled), gap(20, 25, Became::Lost)]);

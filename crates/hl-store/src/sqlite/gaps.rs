@@ -238,12 +238,7 @@ impl Scope<'_> {
     }
 
     /// Opens a gap over what is unknown of `span` below the edge.
-    pub(super) fn ask(
-        &self,
-        stream: StreamKey,
-        span: Span,
-        cause: Cause,
-    ) -> Result<Asked, StoreError> {
+    pub(super) fn ask(&self, stream: StreamKey, span: Span, cause: Cause) -> Result<Asked, StoreError> {
         const STEP: &str = "asking for a piece";
         let name = stream.to_string();
         let row: Option<(Option<i64>, Option<u32>)> = self

@@ -111,7 +111,8 @@ impl Session {
         let (token, now) = (self.token, self.clock.now());
         let file = self.file.as_mut().ok_or(StoreError::Closed)?;
         let tx = file.transaction_with_behavior(TransactionBehavior::Immediate).step(step)?;
-        let answer = work(&Scope { tx: &tx, token, now, locks: &self.locks, gap_changes: RefCell::default() })?;
+        let answer =
+            work(&Scope { tx: &tx, token, now, locks: &self.locks, gap_changes: RefCell::default() })?;
         tx.commit().step(step)?;
         // What went into a file that others do not see is not stored.
         match file.look() {
