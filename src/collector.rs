@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hl_collectors::rest::RestOptions;
@@ -60,6 +60,16 @@ pub enum CollectError {
         network: String,
         /// The cause.
         source: Unread,
+    },
+    /// The exchange does not list a market now, or could not say, so that its stream cannot be added.
+    #[error("{network} does not list {coin} now, which {stream} asks for")]
+    NotListed {
+        /// Which exchange.
+        network: String,
+        /// The coin.
+        coin: Coin,
+        /// The first stream that names it.
+        stream: StreamKey,
     },
     /// The store could not be opened or closed.
     #[error("the store {}: {source}", path.display())]
@@ -139,13 +149,7 @@ impl Builder {
         let Self { network, endpoints, streams, standby, backfill, store } = self;
         let path =
             store.unwrap_or_else(|| usual_store(&network, |path| SqliteStore::noted(path, NOTE).into()));
-        let streams: Vec<StreamKey> = streams.into_iter().collect::<Result<_, _>>()?;
-        if streams.is_empty() {
-            return Err(CollectError::NoStreams);
-        }
-        if let Some(funding) = streams.iter().find(|stream| stream.kind() == Kind::Funding) {
-            return Err(CollectError::NotLive(*funding));
-        }
+        let streams = live(streams)?;
         let standby: BTreeSet<Coin> = standby.into_iter().collect::<Result<_, _>>()?;
         if let Some(coin) = standby.iter().find(|coin| !streams.contains(&StreamKey::Trades(**coin))) {
             return Err(EngineError::NoTrades(*coin).into());
@@ -187,15 +191,38 @@ impl Builder {
         };
         let (stop, told) = watch::channel(false);
         let mut task = JoinSet::new();
-        let running = engine.clone();
+        let (running, left) = (engine.clone(), Left::default());
+        let (of_task, of_left) = (store.clone(), left.clone());
         task.spawn(async move {
-            let ended = collect(&running, markets, &streams, &standby, told).await;
-            let closed = store.close().await;
+            let ended = collect(&running, markets, &streams, &standby, &of_left, told).await;
+            let closed = of_task.close().await;
             ended?;
             closed.map_err(|source| CollectError::Store { path, source })
         });
-        Ok(Collector { engine, stop, task })
+        Ok(Collector { engine, store, network, left, stop, task })
     }
+}
+
+/// Streams that were removed: a market that is listed later does not bring them back.
+type Left = Arc<Mutex<BTreeSet<StreamKey>>>;
+
+/// Streams that can be collected live, at least one.
+fn live(
+    streams: impl IntoIterator<Item = Result<StreamKey, StreamKeyError>>,
+) -> Result<Vec<StreamKey>, CollectError> {
+    let streams: Vec<StreamKey> = streams.into_iter().collect::<Result<_, _>>()?;
+    match streams.iter().find(|stream| stream.kind() == Kind::Funding) {
+        _ if streams.is_empty() => Err(CollectError::NoStreams),
+        Some(funding) => Err(CollectError::NotLive(*funding)),
+        None => Ok(streams),
+    }
+}
+
+/// The markets that streams are of.
+async fn markets_of(store: &SqliteStore, network: &str, streams: &[StreamKey]) -> Markets {
+    let named: BTreeSet<Coin> = streams.iter().filter_map(|stream| stream.coin()).collect();
+    let wish = Wish { every: BTreeSet::new(), named: named.into_iter().collect() };
+    Markets::recall(store, network, wish).await
 }
 
 /// Finds out which of the markets there are.
@@ -205,9 +232,7 @@ async fn look(
     network: &str,
     streams: &[StreamKey],
 ) -> Result<Markets, CollectError> {
-    let named: BTreeSet<Coin> = streams.iter().filter_map(|stream| stream.coin()).collect();
-    let wish = Wish { every: BTreeSet::new(), named: named.into_iter().collect() };
-    let mut markets = Markets::recall(store, network, wish).await;
+    let mut markets = markets_of(store, network, streams).await;
     let sorted = markets.look(engine).await.map_err(|never| unknown(&never, streams))?;
     let is_silent = sorted.listed.is_empty() && !sorted.waiting.is_empty();
     if is_silent && let Some(source) = markets.take_failure() {
@@ -234,11 +259,16 @@ async fn collect(
     mut markets: Markets,
     streams: &[StreamKey],
     standby: &BTreeSet<Coin>,
+    left: &Left,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), CollectError> {
     let of = |coins: &[Coin]| {
-        let mine = |stream: &&StreamKey| stream.coin().is_none_or(|coin| coins.contains(&coin));
-        let standby = standby.iter().filter(|coin| coins.contains(coin)).copied().collect();
+        let left = left.lock().unwrap_or_else(PoisonError::into_inner);
+        let mine = |stream: &&StreamKey| {
+            stream.coin().is_none_or(|coin| coins.contains(&coin)) && !left.contains(stream)
+        };
+        let has_trades = |coin: &&Coin| coins.contains(coin) && !left.contains(&StreamKey::Trades(**coin));
+        let standby = standby.iter().filter(has_trades).copied().collect();
         (streams.iter().filter(mine).copied().collect::<Vec<_>>(), standby)
     };
     if of(&markets.sorted().listed).0.is_empty() {
@@ -264,6 +294,9 @@ async fn collect(
 /// streams are then free for others as soon as the storage thread has finished what it was given.
 pub struct Collector {
     engine: Arc<Engine>,
+    store: Arc<SqliteStore>,
+    network: String,
+    left: Left,
     stop: watch::Sender<bool>,
     /// One task; a set, so that dropping the collector aborts it.
     task: JoinSet<Result<(), CollectError>>,
@@ -295,6 +328,46 @@ impl Collector {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.engine.snapshot()
+    }
+
+    /// Collects these as well from now on, by name or by [`StreamKey`]; one that was removed goes on with a gap where time was
+    /// missed. Returns once the exchange has said that it lists their markets; data comes soon after.
+    ///
+    /// # Errors
+    /// When a name is none, a market does not exist or is not listed now, or the streams do not fit beside the others: then
+    /// none of them is collected.
+    pub async fn add<S: ToString>(&self, streams: impl IntoIterator<Item = S>) -> Result<(), CollectError> {
+        let streams = live(streams.into_iter().map(|stream| stream.to_string().parse()))?;
+        let mut markets = markets_of(&self.store, &self.network, &streams).await;
+        let sorted = self.engine.look(&mut markets).await.map_err(|never| unknown(&never, &streams))?;
+        let named = |stream: &&StreamKey| stream.coin().is_some_and(|coin| sorted.waiting.contains(&coin));
+        if let Some((stream, coin)) = streams.iter().find(named).and_then(|s| Some((*s, s.coin()?))) {
+            let network = self.network.clone();
+            return Err(match markets.take_failure() {
+                Some(source) => CollectError::Exchange { network, source },
+                None => CollectError::NotListed { network, coin, stream },
+            });
+        }
+        self.engine.join(&streams, &BTreeSet::new()).map_err(EngineError::from)?;
+        self.left().retain(|stream| !streams.contains(stream));
+        Ok(())
+    }
+
+    /// Collects these no longer, by name or by [`StreamKey`]. What was taken in of them is committed, and then they are given
+    /// back, so that another process may collect them; [`snapshot`](Collector::snapshot) has them until then.
+    ///
+    /// # Errors
+    /// When a name is none: then nothing changes.
+    pub fn remove<S: ToString>(&self, streams: impl IntoIterator<Item = S>) -> Result<(), CollectError> {
+        let streams: Vec<StreamKey> =
+            streams.into_iter().map(|stream| stream.to_string().parse()).collect::<Result<_, _>>()?;
+        self.left().extend(&streams);
+        self.engine.leave(&streams);
+        Ok(())
+    }
+
+    fn left(&self) -> MutexGuard<'_, BTreeSet<StreamKey>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Its events from now on, those that the filter lets pass: rows as they were committed, gaps, handovers. A reader that is

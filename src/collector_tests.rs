@@ -144,3 +144,50 @@ async fn what_cannot_be_collected_is_said_at_the_start() {
     sim.stop().await;
     remembered.start().await.unwrap().stop().await.unwrap();
 }
+
+/// A stream that is removed is stored up to its end and free for others; added again it goes on, and what was missed is a gap.
+#[tokio::test]
+async fn streams_come_and_go_while_it_collects() {
+    let (sim, folder) = exchange().await;
+    let path = folder.path().join("market.db");
+    let collector = Collector::at(&sim.endpoint())
+        .streams(["bbo/BTC", "mids"])
+        .store_sqlite(&path)
+        .start()
+        .await
+        .unwrap();
+    let (bbo, trades): (StreamKey, StreamKey) = ("bbo/BTC".parse().unwrap(), "trades/ETH".parse().unwrap());
+    let owned = |stream| move |s: &Snapshot| s.streams.get(&stream).is_some_and(|m| m.owner.is_some());
+    until(&collector, owned(bbo)).await;
+    let unknown = collector.add(["trades/ETH", "bbo/NONE"]).await.unwrap_err();
+    assert!(matches!(unknown, CollectError::UnknownCoin { .. }), "{unknown}");
+    assert!(matches!(collector.add(["trade/BTC"]).await, Err(CollectError::Stream(_))));
+    assert!(!collector.snapshot().streams.contains_key(&trades), "none of them was added");
+    collector.add(["trades/ETH"]).await.unwrap();
+    until(&collector, owned(trades)).await;
+
+    collector.remove([bbo]).unwrap();
+    let store = SqliteStore::inspect(&path).unwrap();
+    let mut every = tokio::time::interval(Duration::from_millis(20));
+    let held = async |store: &hl_store::SqliteInspect| {
+        let leases = store.leases().await.unwrap();
+        leases.iter().any(|lease| lease.stream == bbo && lease.holder.is_some())
+    };
+    while held(&store).await {
+        every.tick().await;
+    }
+    assert!(!collector.snapshot().streams.contains_key(&bbo));
+    assert!(collector.snapshot().streams.contains_key(&trades), "the others go on");
+    let rows = store.rows(bbo, Span::new(TimeMs::MIN, TimeMs::MAX)).await.unwrap().len();
+    assert!(rows > 0);
+
+    collector.add([bbo]).await.unwrap();
+    until(&collector, owned(bbo)).await;
+    until(&collector, |s| s.streams[&bbo].tally.admitted > 5).await;
+    collector.stop().await.unwrap();
+    assert!(store.rows(bbo, Span::new(TimeMs::MIN, TimeMs::MAX)).await.unwrap().len() > rows);
+    let gaps = store.gaps(Some(bbo)).await.unwrap();
+    assert!(!gaps.is_empty(), "what was not collected is said");
+    assert!(store.audit().await.unwrap().problems.is_empty());
+    sim.stop().await;
+}

@@ -13,7 +13,7 @@ use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::record::Record;
 use hl_core::row::RowKey;
 use hl_core::seam::Clock as _;
-use hl_core::store::{Reservation, WeightLedger as _};
+use hl_core::store::{Reservation, Store as _, WeightLedger as _};
 use hl_core::thinning::Policy;
 use hl_core::{Decimal, Kind, Origin, Records, SourceId, StreamKey, TimeMs, for_records};
 use hl_engine::markets::Wish;
@@ -387,6 +387,39 @@ async fn what_is_told_is_what_is_stored() {
         assert_eq!(slow.recv().await, Some(Event::Lagged((told.len() - WAITING) as u64)));
         assert_eq!(slow.recv().await, None);
     }
+}
+
+/// What is left and joined again was stored up to its end, and the time between is a gap.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_was_left_and_joined_again_lacks_what_its_gap_says() {
+    let world = World::new(12).await.unwrap();
+    let wanted = streams(&["trades/BTC", "candle/BTC/1m", "bbo/BTC", "trades/ETH"]);
+    let daemon = world.daemon(&wanted).await.unwrap();
+    let all = |snapshot: &hl_engine::Snapshot| {
+        snapshot.streams.len() == wanted.len() && owned_by(SourceId::Ws)(snapshot)
+    };
+    daemon.until("the socket owns everything", all).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let goes = &wanted[..3];
+    daemon.engine.leave(goes);
+    daemon.until("they are given back", |s| s.streams.len() == 1).await.unwrap();
+    let held = daemon.store.lease(goes).await.unwrap();
+    assert_eq!(held.granted.len(), goes.len(), "free for others");
+    daemon.store.release(goes).await.unwrap();
+    let left = world.clock.now();
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    let back = world.clock.now();
+    daemon.engine.join(goes, &Default::default()).unwrap();
+    daemon.until("they are back", all).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    daemon.stop().await.unwrap();
+    let report = verified(&world).await;
+    assert_clean(&report, &world.store_path());
+    let between = |stream: StreamKey| {
+        let is_between = |span: Span| span.from <= left && back <= span.to + 60_000;
+        report.gaps.iter().any(|gap| gap.stream == stream && is_between(gap.span))
+    };
+    assert!(between(wanted[0]) && between(wanted[2]) && !between(wanted[3]), "{:#?}", report.gaps);
 }
 
 /// What a daemon collects that follows the markets of these parts.

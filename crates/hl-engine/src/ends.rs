@@ -154,7 +154,7 @@ impl Ends {
                 continue;
             }
             info!(%coin, streams = live.len() + stored.len(), "no longer listed: its streams end");
-            engine.end(&live, at);
+            engine.end(&live.into_iter().collect::<Vec<_>>(), at);
             over.push(*coin);
         }
         for coin in &over {

@@ -25,6 +25,7 @@ use tracing::{error, info, warn};
 use crate::capacity::OverCapacity;
 use crate::director::Director;
 use crate::events::{Events, Feed, Filter, TellingStore};
+use crate::markets::{Markets, NeverListed, Sorted};
 use crate::reception;
 use crate::rounds::{Returned, Returns, Rounds};
 use crate::sharing::{self, Share, Sharing};
@@ -587,10 +588,6 @@ impl Engine {
             }
             self.pool.assign(stream, Role::Standby);
             self.guard.report(self.mono.now(), Event::Leased { stream, places, is_new });
-            // It may have been left while the store was asked.
-            if !self.wanted.has(stream) {
-                self.guard.report(self.mono.now(), Event::Released { stream });
-            }
         }
     }
 
@@ -619,22 +616,33 @@ impl Engine {
         self.wanted.add(streams, standby, self.shares())
     }
 
-    /// Collects these no longer: what was taken in of them is committed, and their leases are given back. What is missing of
-    /// them from now on is not written down, unless they are collected again.
-    pub fn leave(&self, streams: &BTreeSet<StreamKey>) {
-        self.wanted.remove(streams);
+    /// Ends the streams whose market the exchange lists no longer, since `at` at the latest: the store says so from then on,
+    /// and that nothing of them is missing after that.
+    pub(crate) fn end(&self, streams: &[StreamKey], at: TimeMs) {
+        self.leave(streams);
         for stream in streams.iter().filter(|stream| self.leased().contains(stream)) {
+            self.inbox.end(*stream, at);
+            // At once: one that is wanted again before the next round must be leased anew, since its time line is over.
             self.guard.report(self.mono.now(), Event::Released { stream: *stream });
         }
     }
 
-    /// Ends the streams whose market the exchange lists no longer, since `at` at the latest: the store says so from then on,
-    /// and that nothing of them is missing after that.
-    pub(crate) fn end(&self, streams: &BTreeSet<StreamKey>, at: TimeMs) {
-        for stream in streams {
-            self.inbox.end(*stream, at);
-        }
-        self.leave(streams);
+    /// Collects these no longer. What was taken in of them is committed, and then their leases are given back;
+    /// [`Engine::snapshot`] has them until then. [`Engine::join`] takes them up again, with a gap where time was missed.
+    pub fn leave(&self, streams: &[StreamKey]) {
+        self.wanted.remove(streams);
+    }
+
+    /// Finds out which of the markets that `markets` asks for there are, for streams that are to join. What those who follow
+    /// the markets have said is missing stays said.
+    ///
+    /// # Errors
+    /// When the exchange has never listed a name.
+    pub async fn look(&self, markets: &mut Markets) -> Result<Sorted, NeverListed> {
+        let missing = self.wanted.missing();
+        let sorted = markets.look(self).await;
+        self.wanted.say_missing(missing);
+        sorted
     }
 
     /// What was asked for and the exchange does not list, by name, and why: an alert stands while there is any.
@@ -642,15 +650,35 @@ impl Engine {
         self.wanted.say_missing(missing);
     }
 
-    /// Gives leases back. What is wanted again meanwhile is given back all the same: it begins anew.
-    pub(crate) async fn release(&self, owed: &mut BTreeSet<StreamKey>) {
+    /// Streams that are held and wanted no longer.
+    pub(crate) fn unwanted(&self) -> Vec<StreamKey> {
+        let order: BTreeSet<_> = self.wanted.order().into_iter().collect();
+        self.leased().iter().filter(|stream| !order.contains(stream)).copied().collect()
+    }
+
+    /// Stops collecting what is wanted no longer: told again for one that is on its way out already, it changes nothing.
+    pub(crate) fn let_go_unwanted(&self) {
+        for stream in self.unwanted() {
+            self.guard.report(self.mono.now(), Event::Released { stream });
+        }
+    }
+
+    /// Gives leases back. Whether that could be done.
+    pub(crate) async fn release(&self, owed: &mut BTreeSet<StreamKey>) -> bool {
         if owed.is_empty() {
-            return;
+            return true;
         }
         let streams: Vec<_> = owed.iter().copied().collect();
         match self.store.release(&streams).await {
-            Ok(()) => owed.clear(),
-            Err(error) => warn!(%error, "leases could not be given back"),
+            Ok(()) => {
+                info!(streams = streams.len(), "collected no longer, and given back");
+                owed.clear();
+                true
+            }
+            Err(error) => {
+                warn!(%error, "leases could not be given back");
+                false
+            }
         }
     }
 
@@ -662,7 +690,7 @@ impl Engine {
             self.wanted.order().into_iter().filter(|stream| !leased.contains(stream)).collect()
         };
         if wanted.is_empty() {
-            return;
+            return self.hold(Vec::new());
         }
         match self.store.lease(&wanted).await {
             Ok(leases) => {

@@ -91,7 +91,7 @@ impl Rounds {
                         again.reset_immediately();
                     }
                 }
-                () = engine.wanted.grown() => again.reset_immediately(),
+                () = engine.wanted.changed() => again.reset_immediately(),
                 _ = again.tick() => {
                     let done = tokio::select! {
                         biased;
@@ -129,8 +129,11 @@ impl Rounds {
         match &mut self.share {
             Some(share) => self.engine.share(share).await,
             None => {
-                self.engine.release(&mut self.owed).await;
-                self.engine.lease_again().await;
+                self.engine.let_go_unwanted();
+                // A stream that was left and is wanted again is given back first: taking it anew tells where its past ends.
+                if self.engine.release(&mut self.owed).await {
+                    self.engine.lease_again().await;
+                }
                 Ok(true)
             }
         }

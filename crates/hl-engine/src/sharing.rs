@@ -136,10 +136,7 @@ impl Engine {
 
     async fn try_share(&self, share: &mut Share) -> Result<(), StoreError> {
         let order = self.wanted.order();
-        if share.me.wants.len() != order.len() || !order.iter().all(|stream| share.me.wants.contains(stream))
-        {
-            (share.me.wants, share.me.doubled) = (order.iter().copied().collect(), self.wanted.doubled());
-        }
+        (share.me.wants, share.me.doubled) = (order.iter().copied().collect(), self.wanted.doubled());
         self.pay(share).await?;
         self.tell(share).await?;
         let living = self.store.living(Member::NAME).await?;
@@ -173,6 +170,12 @@ impl Engine {
         }
         self.warm_up(share, &members, &held, &given);
         self.make_room(share, &given, &leased);
+        // What another wants is moved to it as anything else is.
+        let is_left = |stream: &StreamKey| !given.contains_key(stream) && !share.releasing.contains(stream);
+        let left: Vec<_> = self.unwanted().into_iter().filter(is_left).collect();
+        for stream in left {
+            self.let_go(share, stream);
+        }
 
         let moving = leased.iter().filter_map(|stream| Some((*stream, given.get(stream)?.to)));
         let moving: Vec<_> = moving.filter(|(_, heir)| *heir != token).collect();

@@ -1,4 +1,4 @@
-//! What a process is to collect. It may grow and shrink while it collects: markets come and go.
+//! What a process is to collect. It may change while it collects: markets join, and streams are left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ use crate::engine::lock;
 #[derive(Default)]
 pub(crate) struct Wanted {
     list: Mutex<List>,
-    grown: Notify,
+    changed: Notify,
     /// What was asked for and the exchange does not list, by name, and why, in words.
     missing: Mutex<BTreeMap<String, String>>,
 }
@@ -45,24 +45,23 @@ impl Wanted {
         let order = if shared { capacity::order(&all, &doubled) } else { capacity::plan(&all, &doubled)? };
         *list = List { order, standby: doubled };
         drop(list);
-        self.grown.notify_one();
+        self.changed.notify_one();
         Ok(())
     }
 
-    /// Takes streams out.
-    pub(crate) fn remove(&self, streams: &BTreeSet<StreamKey>) {
+    /// Takes streams out again. The trades of a coin have a standby only while they are collected.
+    pub(crate) fn remove(&self, streams: &[StreamKey]) {
         let mut list = lock(&self.list);
-        list.order.retain(|stream| !streams.contains(stream));
-        list.standby.retain(|coin| !streams.contains(&StreamKey::Trades(*coin)));
+        let List { order, standby } = &mut *list;
+        order.retain(|stream| !streams.contains(stream));
+        standby.retain(|coin| order.contains(&StreamKey::Trades(*coin)));
+        drop(list);
+        self.changed.notify_one();
     }
 
     /// All of them, in the order in which places are given out.
     pub(crate) fn order(&self) -> Vec<StreamKey> {
         lock(&self.list).order.clone()
-    }
-
-    pub(crate) fn has(&self, stream: StreamKey) -> bool {
-        lock(&self.list).order.contains(&stream)
     }
 
     /// Those that are to have a standby.
@@ -81,9 +80,9 @@ impl Wanted {
         lock(&self.list).order.iter().any(|stream| !stream.spec().timed)
     }
 
-    /// Ends when streams were added since the last time.
-    pub(crate) async fn grown(&self) {
-        self.grown.notified().await;
+    /// Ends when streams were added or taken out since the last time.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     pub(crate) fn say_missing(&self, missing: BTreeMap<String, String>) {
@@ -116,5 +115,16 @@ mod tests {
         assert_eq!(wanted.order().len(), CAPACITY + 1, "all or none of them");
         wanted.add(&trades(CAPACITY, CAPACITY + 60), &none, true).unwrap();
         assert_eq!(wanted.order().len(), CAPACITY + 60, "another address may carry them");
+    }
+
+    #[test]
+    fn what_is_left_makes_room_and_has_no_standby() {
+        let wanted = Wanted::default();
+        let both = BTreeSet::from(["C0", "C1"].map(|name| Coin::new(name).unwrap()));
+        wanted.add(&trades(0, CAPACITY - 2), &both, false).unwrap();
+        wanted.remove(&trades(1, 60));
+        assert_eq!(wanted.order().len(), CAPACITY - 61);
+        assert_eq!(wanted.doubled().into_iter().collect::<Vec<_>>(), trades(0, 1));
+        wanted.add(&trades(CAPACITY, CAPACITY + 50), &BTreeSet::new(), false).unwrap();
     }
 }
