@@ -17,7 +17,7 @@ use hl_core::symbol::CoinError;
 use hl_core::{Coin, Kind, StreamKey};
 use hl_engine::markets::{Markets, NeverListed, Unread, Wish};
 use hl_engine::network::{NOTE, NetworkError, belong, usual_store};
-use hl_engine::{Endpoints, Engine, EngineError, Events, Filter, Parts, Snapshot};
+use hl_engine::{Endpoints, Engine, EngineError, Events, Filter, Parts, Sink, Snapshot};
 use hl_monitor::Change;
 use hl_runtime::{SystemClock, TcpNet};
 use hl_store::{Spool, SqliteOptions, SqliteStore, Writer};
@@ -98,12 +98,14 @@ pub struct Builder {
     standby: Vec<Result<Coin, CoinError>>,
     backfill: Option<Duration>,
     store: Option<PathBuf>,
+    sinks: Vec<Arc<dyn Sink>>,
 }
 
 impl Builder {
     fn new(network: impl ToString, endpoints: Endpoints) -> Self {
         let (network, streams, standby) = (network.to_string(), Vec::new(), Vec::new());
-        Self { network, endpoints, streams, standby, backfill: None, store: None }
+        let sinks = Vec::new();
+        Self { network, endpoints, streams, standby, backfill: None, store: None, sinks }
     }
 
     /// Adds streams, by name or by [`StreamKey`]: `trades/BTC`, `book/BTC`, `book/BTC/fast`, `bbo/BTC`,
@@ -136,6 +138,14 @@ impl Builder {
         self
     }
 
+    /// Hands rows on to a sink once they are stored: each at least once, also over failures and restarts, also those that
+    /// fill a gap later. A new one begins with the oldest row that the store has. It holds nothing up: what it has not taken
+    /// waits in the store.
+    pub fn sink(mut self, sink: impl Sink) -> Self {
+        self.sinks.push(Arc::new(sink));
+        self
+    }
+
     /// Opens the store, checks every coin against the markets of the exchange, and begins to collect. Needs a running
     /// tokio runtime with time and I/O enabled.
     ///
@@ -146,7 +156,7 @@ impl Builder {
     /// When a stream or a coin does not exist, the store cannot be opened, or the exchange cannot be asked for its
     /// markets and the store does not remember them.
     pub async fn start(self) -> Result<Collector, CollectError> {
-        let Self { network, endpoints, streams, standby, backfill, store } = self;
+        let Self { network, endpoints, streams, standby, backfill, store, sinks } = self;
         let path =
             store.unwrap_or_else(|| usual_store(&network, |path| SqliteStore::noted(path, NOTE).into()));
         let streams = live(streams)?;
@@ -176,6 +186,7 @@ impl Builder {
             policy: hl_core::thinning::Policy::default(),
             backfill_ms: backfill.map(|reach| i64::try_from(reach.as_millis()).unwrap_or(i64::MAX)),
             jobs: Vec::new(),
+            sinks,
             tasks: Vec::new(),
         });
         let looked = match belong(store.as_ref(), &network).await {

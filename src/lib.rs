@@ -51,19 +51,20 @@ mod collector_tests;
 pub use collector::{Builder, CollectError, Collector};
 
 pub use hl_core::alert::{Alert, AlertKind, Severity};
+pub use hl_core::archive::StoredRows;
 pub use hl_core::claim::{Epoch, Origin, SourceId, Token};
 pub use hl_core::interval::Interval;
 pub use hl_core::ledger::{Cause, GapState, Span};
 pub use hl_core::record::{Bbo, Book, Candle, Context, Funding, Level, Mid, Records, Side, Trade};
-pub use hl_core::seam::{Clock, Endpoint, Net, Seed};
+pub use hl_core::seam::{BoxFuture, Clock, Endpoint, Net, Seed};
 pub use hl_core::store::{BatchQueue, Holder, Store, StoreError};
 pub use hl_core::stream::{BookVariant, Kind, StreamKey};
 pub use hl_core::symbol::Coin;
 pub use hl_core::time::TimeMs;
 pub use hl_core::{decimal::Decimal, source, timeline};
 pub use hl_engine::{
-    Endpoints, Engine, EngineError, Event, EventSort, Events, Filter, Line, Parts, Published, Snapshot,
-    Target,
+    Endpoints, Engine, EngineError, Event, EventSort, Events, Filter, Line, Parts, Published, Sink,
+    SinkBatch, SinkError, SinkView, Snapshot, Target,
 };
 pub use hl_monitor::{Change, Health, Process, ProcessKind, Reception, State, TotalReception};
 pub use hl_runtime::{MemoryNet, SystemClock, TcpNet, TokioClock};

@@ -5,20 +5,23 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hl_chaos::{Density, Market, Plan, Trace, Trouble, run};
 use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::record::Record;
 use hl_core::row::RowKey;
+use hl_core::seam::BoxFuture;
 use hl_core::seam::Clock as _;
 use hl_core::store::{Reservation, Store as _, WeightLedger as _};
 use hl_core::thinning::Policy;
 use hl_core::{Decimal, Kind, Origin, Records, SourceId, StreamKey, TimeMs, for_records};
 use hl_engine::markets::Wish;
 use hl_engine::universe::Part;
-use hl_engine::{Event, Filter, Snapshot};
+use hl_engine::{Event, Filter, Sink, SinkBatch, SinkError, Snapshot};
 use hl_sim::{AnswerFault, Fault, FaultKind};
 use hl_store::{GapRow, Inspect as _, SqliteStore, StreamRow};
 use support::{World, assert_clean, coin, streams, verified};
@@ -420,6 +423,103 @@ async fn a_stream_that_was_left_and_joined_again_lacks_what_its_gap_says() {
         report.gaps.iter().any(|gap| gap.stream == stream && is_between(gap.span))
     };
     assert!(between(wanted[0]) && between(wanted[2]) && !between(wanted[3]), "{:#?}", report.gaps);
+}
+
+/// A sink that remembers what it was given, and fails where it is told to.
+#[derive(Default)]
+struct Remembering {
+    rows: Mutex<BTreeMap<StreamKey, BTreeSet<String>>>,
+    taken: AtomicU64,
+    fails: AtomicBool,
+}
+
+impl Sink for Remembering {
+    fn name(&self) -> &str {
+        "remembering"
+    }
+
+    fn wants(&self, stream: StreamKey) -> bool {
+        stream.kind() != hl_core::Kind::Bbo
+    }
+
+    fn write<'a>(&'a self, batch: &'a SinkBatch) -> BoxFuture<'a, Result<(), SinkError>> {
+        Box::pin(async move {
+            if self.fails.load(Ordering::Relaxed) {
+                return Err("told to".into());
+            }
+            let mut rows = self.rows.lock().unwrap();
+            rows.entry(batch.stream).or_default().extend(in_words(&batch.rows));
+            self.taken.fetch_add(batch.rows.len() as u64, Ordering::Relaxed);
+            Ok(())
+        })
+    }
+}
+
+fn in_words(rows: &hl_core::archive::StoredRows) -> Vec<String> {
+    let provenance = &rows.provenance;
+    for_records!(&rows.records, records => {
+        records.iter().zip(provenance).map(|(row, from)| format!("{row:?} {from:?}")).collect()
+    })
+}
+
+/// A sink that fails for a while, and over a restart, has every row in the end, and those that fill gaps as well; nothing
+/// waits for it.
+#[tokio::test(start_paused = true)]
+async fn a_sink_gets_every_row_however_long_it_fails() {
+    let mut world = World::new(13).await.unwrap();
+    let sink = Arc::new(Remembering::default());
+    world.sinks.push(sink.clone());
+    let wanted = streams(&["trades/BTC", "trades/ETH", "candle/BTC/1m", "bbo/BTC", "book/ETH", "mids"]);
+    let minutes = |n: u64| tokio::time::sleep(Duration::from_secs(60 * n));
+    let harm = |world: &World| {
+        world.sim.inject(Fault::lasting(FaultKind::Refuse, 50_000));
+        world.sim.inject(Fault::new(FaultKind::Drop));
+    };
+    let daemon = world.daemon(&wanted).await.unwrap();
+    daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await.unwrap();
+    minutes(3).await;
+    harm(&world);
+    sink.fails.store(true, Ordering::Relaxed);
+    minutes(4).await;
+    let snapshot = daemon.engine.snapshot();
+    let view = &snapshot.sinks[0];
+    assert!(view.failures > 3 && view.failing.is_some() && view.behind_ms > Some(180_000), "{view:?}");
+    sink.fails.store(false, Ordering::Relaxed);
+    let up = |s: &hl_engine::Snapshot| s.sinks[0].failing.is_none() && s.sinks[0].behind_ms < Some(70_000);
+    daemon.until("the sink has caught up", up).await.unwrap();
+    harm(&world);
+    minutes(1).await;
+    sink.fails.store(true, Ordering::Relaxed);
+    minutes(3).await;
+    daemon.stop().await.unwrap();
+    let before = sink.taken.load(Ordering::Relaxed);
+    minutes(10).await;
+
+    let daemon = world.daemon(&wanted).await.unwrap();
+    daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await.unwrap();
+    minutes(2).await;
+    assert_eq!(sink.taken.load(Ordering::Relaxed), before);
+    sink.fails.store(false, Ordering::Relaxed);
+    minutes(5).await;
+    let view = daemon.engine.snapshot().sinks[0].clone();
+    daemon.stop().await.unwrap();
+    assert!(view.late > 0 && view.missed == 0, "bars of the past fill gaps: {view:?}");
+
+    let inspect = SqliteStore::inspect(world.store_path()).unwrap();
+    let got = std::mem::take(&mut *sink.rows.lock().unwrap());
+    let mut all = 0;
+    for stream in wanted {
+        let stored = inspect.stored_rows(stream, hl_cli::verify::EVER).await.unwrap();
+        if !sink.wants(stream) {
+            assert!(!got.contains_key(&stream) && !stored.is_empty());
+            continue;
+        }
+        let stored: BTreeSet<_> = in_words(&stored).into_iter().collect();
+        assert!(got[&stream] == stored, "{stream}: {} of {} rows", got[&stream].len(), stored.len());
+        all += stored.len() as u64;
+    }
+    let taken = sink.taken.load(Ordering::Relaxed);
+    assert!(all > 1_000 && taken < all * 2, "{all} rows, {taken} handed over");
 }
 
 /// What a daemon collects that follows the markets of these parts.

@@ -11,7 +11,7 @@ use hl_core::ledger::{Ack, Asked, Batch, Cause, Change, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::BoxFuture;
 use hl_core::statistics::Figure;
-use hl_core::store::{Leases, Living, Reservation, Store, StoreCondition, StoreError, WeightLedger};
+use hl_core::store::{Leases, Living, Reservation, Settled, Store, StoreCondition, StoreError, WeightLedger};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
 use tokio::time::Instant;
 
@@ -249,14 +249,18 @@ impl<S: Store> Store for RoughStore<S> {
         self.rough(self.inner.unclaim_day(stream, day, epoch))
     }
 
-    fn day_rows(
+    fn rows_in(
         &self,
         stream: StreamKey,
-        day: Day,
+        span: Span,
         after: Option<RowKey>,
         most: usize,
     ) -> BoxFuture<'_, Result<StoredRows, StoreError>> {
-        self.rough(self.inner.day_rows(stream, day, after, most))
+        self.rough(self.inner.rows_in(stream, span, after, most))
+    }
+
+    fn settled(&self, stream: StreamKey) -> BoxFuture<'_, Result<Settled, StoreError>> {
+        self.rough(self.inner.settled(stream))
     }
 
     fn commit_part(

@@ -12,7 +12,7 @@ use hl_core::store::{Store as _, StoreError};
 use hl_core::thinning::Policy;
 use hl_core::{Coin, Interval, Kind, StreamKey, TimeMs};
 use hl_engine::markets::{Markets, NeverListed, Wish};
-use hl_engine::{Engine, EngineError, Parts, Sharing, Snapshot};
+use hl_engine::{Engine, EngineError, Parts, Sharing, Sink, Snapshot};
 use hl_runtime::{MemoryNet, TokioClock};
 use hl_scheduler::plan::Spec;
 use hl_sim::{Sim, SimConfig};
@@ -50,6 +50,8 @@ pub struct World {
     pub policy: Policy,
     /// Jobs that are planned, by the daemons that are started from now on.
     pub jobs: Vec<Spec>,
+    /// Where else rows go, of the daemons that are started from now on.
+    pub sinks: Vec<Arc<dyn Sink>>,
     /// How the daemons that are started from now on share the streams, where they do.
     pub sharing: Option<Sharing>,
     /// What happens in the stores of the daemons.
@@ -131,6 +133,7 @@ impl World {
             audited: true,
             policy: Policy::default(),
             jobs: Vec::new(),
+            sinks: Vec::new(),
             sharing: None,
             troubles: Troubles::default(),
             folder,
@@ -230,6 +233,7 @@ impl World {
             policy: self.policy,
             backfill_ms: None,
             jobs: self.jobs.clone(),
+            sinks: self.sinks.clone(),
             tasks: Vec::new(),
         });
         Ok((store, spool, engine))

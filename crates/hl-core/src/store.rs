@@ -192,6 +192,15 @@ pub fn note_of(name: &str, token: Token) -> String {
     format!("{name}/{}", token.0)
 }
 
+/// How far the past of a stream is settled, and what of it is missing: what a reader has to know that follows the stream.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Settled {
+    /// The stored edge; none where there is none.
+    pub edge: Option<TimeMs>,
+    /// Gaps that are not filled, whether they can be or not, oldest first.
+    pub unfilled: Vec<Span>,
+}
+
 /// The ledger of request weight: one sliding window of 60 s an address, all processes on the store together.
 pub trait WeightLedger: Send + Sync + 'static {
     /// Books weight in the window of `address` when the sum stays at or below `ceiling`.
@@ -320,14 +329,29 @@ pub trait Store: WeightLedger {
     fn unclaim_day(&self, stream: StreamKey, day: Day, epoch: Epoch)
     -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// The first `most` rows of a day with keys after `after`, in key order; of bars the final ones.
+    /// The first `most` rows whose time lies in the closed `span`, with keys after `after`, in key order; of bars the final
+    /// ones.
+    fn rows_in(
+        &self,
+        stream: StreamKey,
+        span: Span,
+        after: Option<RowKey>,
+        most: usize,
+    ) -> BoxFuture<'_, Result<StoredRows, StoreError>>;
+
+    /// The same of a day.
     fn day_rows(
         &self,
         stream: StreamKey,
         day: Day,
         after: Option<RowKey>,
         most: usize,
-    ) -> BoxFuture<'_, Result<StoredRows, StoreError>>;
+    ) -> BoxFuture<'_, Result<StoredRows, StoreError>> {
+        self.rows_in(stream, day.span(), after, most)
+    }
+
+    /// The edge of a stream and its gaps that are not filled, as of one moment.
+    fn settled(&self, stream: StreamKey) -> BoxFuture<'_, Result<Settled, StoreError>>;
 
     /// Records a part, where there is one, and removes those of `rows` that are still stored exactly as they are
     /// given, in one transaction, while the claim of `epoch` on the day stands.

@@ -29,6 +29,7 @@ use crate::markets::{Markets, NeverListed, Sorted};
 use crate::reception;
 use crate::rounds::{Returned, Returns, Rounds};
 use crate::sharing::{self, Share, Sharing};
+use crate::sinks::{self, Fed, Feeder, Feeders, Sink, SinkName, SinkView};
 use crate::wanted::Wanted;
 use crate::watch::{self as watching, Board, Published};
 use crate::{spooled, thinned, time};
@@ -69,6 +70,8 @@ pub struct Parts {
     pub backfill_ms: Option<i64>,
     /// Jobs that are planned, beside those that the streams need.
     pub jobs: Vec<Spec>,
+    /// Where else rows go once they are stored; each by a name of its own.
+    pub sinks: Vec<Arc<dyn Sink>>,
     /// Jobs that are planned and that the host brings: they know what an engine does not, such as an archive.
     pub tasks: Vec<(Spec, Arc<dyn Task>)>,
 }
@@ -97,6 +100,9 @@ pub enum EngineError {
     /// A planned job that nobody knows, or that needs what this network has not.
     #[error("there is no job {0} on this network")]
     NoJob(String),
+    /// Sinks whose names do not tell them apart in the store.
+    #[error(transparent)]
+    Sink(#[from] SinkName),
     /// Two jobs of one name, or no history to plan by.
     #[error(transparent)]
     Job(#[from] RegisterError),
@@ -151,6 +157,8 @@ pub struct Snapshot {
     pub spool: (u64, u64),
     /// Streams that another process holds.
     pub held: Vec<(StreamKey, Holder)>,
+    /// Every sink.
+    pub sinks: Vec<SinkView>,
 }
 
 /// Ends the events when collecting ends, however it does.
@@ -190,6 +198,7 @@ pub struct Engine {
     pub(crate) returned: Returns,
     board: Arc<Board>,
     feed: Arc<Feed>,
+    sinks: Vec<Fed>,
 }
 
 impl Engine {
@@ -232,6 +241,7 @@ impl Engine {
             address: parts.address,
             sharing: parts.sharing,
             statistics: parts.statistics,
+            sinks: parts.sinks.into_iter().map(Fed::new).collect(),
             policy: parts.policy,
             backfill_ms: parts.backfill_ms,
             jobs: parts.jobs,
@@ -333,6 +343,7 @@ impl Engine {
         if let Some(coin) = standby.iter().find(|coin| !streams.contains(&StreamKey::Trades(**coin))) {
             return Err(EngineError::NoTrades(*coin));
         }
+        sinks::checked(self.sinks.iter().map(|fed| fed.sink.name()))?;
         self.wanted.add(streams, standby, self.shares())?;
         let (order, doubled) = (self.wanted.order(), self.wanted.doubled());
         // Before any token moves: what an earlier process left in the spool is still the leaseholder's own.
@@ -373,6 +384,7 @@ impl Engine {
             .thinned(self.policy)
             .run(),
         );
+        let sinks = Feeders::start(self.feeders());
         let mut sources = JoinSet::new();
         let (director, pool, runner) = (self.director(), self.pool.clone(), self.runner.clone());
         let [of_director, of_pool] = [sources_stop.clone(), sources_stop.clone()];
@@ -460,6 +472,7 @@ impl Engine {
         while sources.join_next().await.is_some() {}
         self.inbox.close();
         while pipeline.join_next().await.is_some() {}
+        sinks.finish().await;
         ended
     }
 
@@ -555,6 +568,16 @@ impl Engine {
             }
             _ => None,
         }
+    }
+
+    fn feeders(&self) -> Vec<Feeder> {
+        let feeder = |fed: &Fed| {
+            let leased = self.leased.clone();
+            let leased = Box::new(move || lock(&leased).clone());
+            let rng = self.seed.rng(fed.sink.name());
+            Feeder::new(fed.clone(), self.store.clone(), self.mono.clone(), &self.feed, leased, rng)
+        };
+        self.sinks.iter().map(feeder).collect()
     }
 
     fn director(&self) -> Arc<Director> {
@@ -739,6 +762,7 @@ impl Engine {
                 .collect(),
             spool: self.spool.size(),
             held: lock(&self.held).clone(),
+            sinks: self.sinks.iter().map(Fed::view).collect(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`Engine`] composes sources, selector, pipeline, scheduler and store; `director` carries out what the selector
 //! decides; [`capacity`] is the arithmetic of what fits; [`universe`] is what there is to collect, which [`markets`]
-//! follows, [`Endpoints`] where, and [`network`] which exchange a store belongs to. `rounds` asks the store for leases, and `sharing` moves streams between its processes. [`events`] is what it tells its host. `time` asks what time it is where that is in doubt. `watch` looks at all of it for `hl-monitor`, and tells.
+//! follows, [`Endpoints`] where, and [`network`] which exchange a store belongs to. `rounds` asks the store for leases, and `sharing` moves streams between its processes. [`events`] is what it tells its host, and [`sinks`] hands rows on once they are stored. `time` asks what time it is where that is in doubt. `watch` looks at all of it for `hl-monitor`, and tells.
 //!
 //! What does not live here: any decision about claims, joins or gaps, configuration, and the terminal.
 
@@ -21,6 +21,7 @@ pub mod network;
 mod reception;
 mod rounds;
 mod sharing;
+pub mod sinks;
 mod spooled;
 mod thinned;
 mod time;
@@ -32,4 +33,5 @@ pub use endpoints::{Endpoints, Target};
 pub use engine::{Engine, EngineError, Parts, Snapshot};
 pub use events::{Event, EventSort, Events, Filter, Line};
 pub use sharing::{Sharing, assigned};
+pub use sinks::{Sink, SinkBatch, SinkError, SinkName, SinkView};
 pub use watch::Published;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hl_core::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
-use hl_core::ledger::Span;
+use hl_core::ledger::{GapState, Span};
+use hl_core::store::Settled;
 use hl_core::{Epoch, StreamKey, TimeMs};
 use hl_store::rules;
 use mongodb::Database;
@@ -192,11 +193,11 @@ pub(crate) async fn settled_days(
     Ok(days)
 }
 
-/// The first `most` rows of a day with keys after `after`, in key order; of bars the final ones.
-pub(crate) async fn day_rows(
+/// The first `most` rows of a closed piece with keys after `after`, in key order; of bars the final ones.
+pub(crate) async fn rows_in(
     db: &Database,
     stream: StreamKey,
-    day: Day,
+    span: Span,
     after: Option<RowKey>,
     most: usize,
 ) -> Result<StoredRows, MongoError> {
@@ -205,9 +206,19 @@ pub(crate) async fn day_rows(
         return Ok(StoredRows::none(stream));
     }
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let filter = rows::page_filter(stream, day.span(), after);
+    let filter = rows::page_filter(stream, span, after);
     let found = AT_LENGTH.first(db, rows::collection(stream), filter, doc! { "_id": 1 }, most).await?;
     rows::read(stream, &found)
+}
+
+/// The edge of a stream, and its gaps that are not filled. The edge is read first: a gap that is opened meanwhile is
+/// seen, and the rows of one that is filled meanwhile are there for who reads them afterwards.
+pub(crate) async fn settled(db: &Database, stream: StreamKey) -> Result<Settled, MongoError> {
+    let edge = edge(db, stream).await?;
+    let unfilled = doc! { "stream": stream.to_string(), "state": { "$ne": GapState::Backfilled.as_str() } };
+    let found = AT_LENGTH.find(db, GAPS, unfilled, doc! { "from": 1, "to": 1 }).await?;
+    let unfilled = found.iter().map(|gap| Read::of(GAPS, gap).span()).collect::<Result<_, _>>()?;
+    Ok(Settled { edge, unfilled })
 }
 
 /// The parts of one stream, or of all, whose day meets `within`, in order.

@@ -11,7 +11,7 @@ use hl_core::ledger::{Ack, Asked, Batch, Cause, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::{BoxFuture, Clock};
 use hl_core::statistics::Figure;
-use hl_core::store::{Leases, Living, Reservation, Store, StoreError, WeightLedger, note_of};
+use hl_core::store::{Leases, Living, Reservation, Settled, Store, StoreError, WeightLedger, note_of};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
 use mongodb::bson::doc;
 use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, WriteConcern};
@@ -353,15 +353,19 @@ impl Store for MongoStore {
         Box::pin(self.write("giving a day back", archive::UnclaimDay { stream, day, epoch }))
     }
 
-    fn day_rows(
+    fn rows_in(
         &self,
         stream: StreamKey,
-        day: Day,
+        span: Span,
         after: Option<RowKey>,
         most: usize,
     ) -> BoxFuture<'_, Result<StoredRows, StoreError>> {
-        let rows = archive::day_rows(&self.db, stream, day, after, most);
+        let rows = archive::rows_in(&self.db, stream, span, after, most);
         Box::pin(self.read("reading rows with their claims", rows))
+    }
+
+    fn settled(&self, stream: StreamKey) -> BoxFuture<'_, Result<Settled, StoreError>> {
+        Box::pin(self.read("reading what is missing", archive::settled(&self.db, stream)))
     }
 
     fn commit_part(

@@ -279,6 +279,7 @@ async fn session(config: &Config, outside: &Outside, tally: &mut Tally) -> Resul
         backfill_ms: config.backfill.map(|reach| i64::try_from(reach.as_millis()).unwrap_or(i64::MAX)),
         statistics: statistics.map(|folder| Arc::new(folder) as Arc<dyn Files>),
         jobs,
+        sinks: Vec::new(),
         tasks,
     });
     let server = match config.http.map(|address| serve(address, name, net, &engine)).transpose() {

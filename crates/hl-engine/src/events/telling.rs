@@ -11,7 +11,7 @@ use hl_core::ledger::{Ack, Asked, Batch, Became, Cause, Change, GapChange, Span}
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::BoxFuture;
 use hl_core::statistics::Figure;
-use hl_core::store::{Leases, Living, Reservation, Store, StoreCondition, StoreError, WeightLedger};
+use hl_core::store::{Leases, Living, Reservation, Settled, Store, StoreCondition, StoreError, WeightLedger};
 use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs, Token};
 
 use super::{Event, Feed};
@@ -282,14 +282,18 @@ impl Store for TellingStore {
         self.inner.unclaim_day(stream, day, epoch)
     }
 
-    fn day_rows(
+    fn rows_in(
         &self,
         stream: StreamKey,
-        day: Day,
+        span: Span,
         after: Option<RowKey>,
         most: usize,
     ) -> BoxFuture<'_, Result<StoredRows, StoreError>> {
-        self.inner.day_rows(stream, day, after, most)
+        self.inner.rows_in(stream, span, after, most)
+    }
+
+    fn settled(&self, stream: StreamKey) -> BoxFuture<'_, Result<Settled, StoreError>> {
+        self.inner.settled(stream)
     }
 
     fn commit_part(

@@ -3,14 +3,14 @@ use std::sync::Arc;
 use hl_core::ledger::{Batch, Became, Cause, Change, GapChange, GapState};
 use hl_core::record::{Book, Funding, Side, Trade};
 use hl_core::row::Arrival;
-use hl_core::store::StoreError;
+use hl_core::store::{Settled, StoreError};
 use hl_core::stream::BookVariant;
 use hl_core::{Origin, Records, StreamKey, TimeMs};
 
 use super::New;
 use super::fixture::{
-    bar, coin, commit, crash, decimal, epoch, every_kind, filled, holder, live, minutes, picture, rows, run,
-    settlement, span, stored, times, trade, trades,
+    EVER, bar, coin, commit, crash, decimal, epoch, every_kind, filled, holder, live, minutes, picture, rows,
+    run, settlement, span, stored, times, trade, trades,
 };
 
 /// What a superseded session still sends is left out, whole, and named; other streams of the batch are written.
@@ -73,6 +73,37 @@ pub fn an_answer_says_what_was_written(new: New<'_>) {
         let ack = commit(&store, store.token(), btc, vec![unreadable, doubted]).await.unwrap();
         let renamed = GapChange { span: span(25, 30), cause: Cause::Undecodable, became: Became::Renamed };
         assert_eq!(ack.gaps, [(btc, renamed), gap(14, 20, Became::Opened)], "opened again");
+    });
+}
+
+/// Who follows a stream is told how far its past is settled and what of it is missing, and reads any piece of it.
+pub fn a_reader_learns_what_is_settled_and_reads_it_in_pages(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let btc = trades("BTC");
+        let store = holder(&*subject, &[btc]).await;
+        assert_eq!(store.settled(btc).await.unwrap(), Settled::default());
+        let claim = epoch(store.token(), 1);
+        let of = |times: &[i64]| Records::Trades(times.iter().map(|t| trade("BTC", *t, 1)).collect());
+        let mut changes = live(claim, of(&[10, 12]), span(10, 12));
+        changes.push(Change::GapOpened { span: span(12, 30), cause: Cause::Sampled });
+        changes.extend(live(claim, of(&[30, 31, 31 + 90_000_000]), span(30, 31)));
+        changes.push(filled(claim, span(14, 20), of(&[15])));
+        changes.push(Change::GapLost { span: span(20, 30) });
+        commit(&store, store.token(), btc, changes).await.unwrap();
+        let settled = store.settled(btc).await.unwrap();
+        assert_eq!(settled.edge, Some(TimeMs(31)));
+        assert_eq!(settled.unfilled, [span(12, 14), span(20, 30)], "given up or not");
+
+        let (mut after, mut seen) = (None, Vec::new());
+        for found in [2, 2, 0] {
+            let page = store.rows_in(btc, span(12, 31), after, 2).await.unwrap();
+            assert_eq!((page.len(), page.records.len()), (found, found));
+            after = page.records.keys().last().copied().or(after);
+            seen.extend(page.records.keys().iter().map(|key| key.time.0));
+        }
+        assert_eq!(seen, [12, 15, 30, 31], "both ends included");
+        assert_eq!(store.rows_in(btc, EVER, None, 100).await.unwrap().len(), 6, "more days than one");
     });
 }
 

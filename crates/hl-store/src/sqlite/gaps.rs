@@ -3,14 +3,14 @@
 
 use hl_core::ledger::sheet::{self, Gap, Parts, Piece, PieceKey};
 use hl_core::ledger::{Asked, Cause, GapState, Span};
-use hl_core::store::StoreError;
+use hl_core::store::{Settled, StoreError};
 use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs, Token};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::archive;
 use super::error::Step as _;
 use super::rows::{self, Stamp, Written, word};
-use super::session::Scope;
+use super::session::{self, Scope};
 use crate::rules;
 
 /// The ledger of a stream near a change. A gap's id is its row's.
@@ -326,6 +326,22 @@ pub(super) fn covered_bars(
     let stored = rows::final_bars(conn, coin, interval, span)?;
     let archived = archive::touched_days(conn, stream)?;
     Ok(rules::covered_bars(interval, span, pieces, &stored, &archived))
+}
+
+/// The edge of a stream, and its gaps that are not filled.
+pub(super) fn settled(conn: &Connection, stream: StreamKey) -> Result<Settled, StoreError> {
+    const STEP: &str = "reading what is missing";
+    // Both of one moment: a gap that is filled in between would be neither missing nor read.
+    let read = conn.unchecked_transaction().step(STEP)?;
+    let edge = session::edge(&read, stream)?;
+    let sql = "SELECT from_time, to_time FROM gaps WHERE stream = ?1 AND state <> 'backfilled'
+               ORDER BY from_time, to_time";
+    let mut statement = read.prepare_cached(sql).step(STEP)?;
+    let unfilled = statement
+        .query_map([stream.to_string()], |row| rows::span(row, 0))
+        .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
+        .step(STEP)?;
+    Ok(Settled { edge, unfilled })
 }
 
 /// Streams with open gaps: how many, and from the first to the last.

@@ -35,7 +35,7 @@ use hl_core::ledger::{Ack, Asked, Batch, Cause, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::{BoxFuture, Clock};
 use hl_core::statistics::Figure;
-use hl_core::store::{Leases, Living, Reservation, Store, StoreCondition, StoreError, WeightLedger};
+use hl_core::store::{Leases, Living, Reservation, Settled, Store, StoreCondition, StoreError, WeightLedger};
 use hl_core::{Epoch, Records, StreamKey, TimeMs, Token};
 use tokio::time::{Instant, sleep};
 
@@ -287,15 +287,21 @@ impl Store for SqliteStore {
         Box::pin(self.write("giving a day back", move |scope| scope.unclaim_day(stream, day, epoch)))
     }
 
-    fn day_rows(
+    fn rows_in(
         &self,
         stream: StreamKey,
-        day: Day,
+        span: Span,
         after: Option<RowKey>,
         most: usize,
     ) -> BoxFuture<'_, Result<StoredRows, StoreError>> {
-        let work = move |session: &mut Session| rows::of_day(session.conn()?, stream, day, after, most);
+        let work = move |session: &mut Session| rows::page_of(session.conn()?, stream, span, after, most);
         Box::pin(async move { self.worker.call(work).await? })
+    }
+
+    fn settled(&self, stream: StreamKey) -> BoxFuture<'_, Result<Settled, StoreError>> {
+        Box::pin(
+            async move { self.worker.call(move |session| gaps::settled(session.conn()?, stream)).await? },
+        )
     }
 
     fn commit_part(

@@ -22,15 +22,15 @@ pub(in crate::sqlite) fn stored(
     Ok(within(conn, stream, span, settled(stream), None, usize::MAX)?.0)
 }
 
-/// The first `most` rows of a day with keys after `after`, in key order; of bars the final ones.
-pub(in crate::sqlite) fn of_day(
+/// The first `most` rows of a closed piece with keys after `after`, in key order; of bars the final ones.
+pub(in crate::sqlite) fn page_of(
     conn: &Connection,
     stream: StreamKey,
-    day: Day,
+    span: Span,
     after: Option<RowKey>,
     most: usize,
 ) -> Result<StoredRows, StoreError> {
-    Ok(within(conn, stream, day.span(), settled(stream), after, most)?.0)
+    Ok(within(conn, stream, span, settled(stream), after, most)?.0)
 }
 
 /// The first `most` rows of a stream with keys after `after`, in key order; of bars all, and of each whether it can change
