@@ -539,7 +539,8 @@ async fn stored(world: &World, of: &str) -> Vec<StreamRow> {
 async fn gaps_of(world: &World, of: &str) -> Vec<GapRow> {
     let store = SqliteStore::inspect(world.store_path()).unwrap();
     let gaps = store.gaps(None).await.unwrap();
-    gaps.into_iter().filter(|gap| gap.stream.coin() == Some(coin(of)) && gap.is_missing()).collect()
+    let is_of = |gap: &GapRow| gap.stream.coin() == Some(coin(of)) && gap.is_missing();
+    gaps.into_iter().filter(|gap| is_of(gap) && gap.cause != Cause::FirstStart).collect()
 }
 
 fn has(snapshot: &Snapshot, of: &str) -> bool {

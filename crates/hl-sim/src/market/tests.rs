@@ -1,6 +1,7 @@
 //! What the market promises, as properties.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use hl_core::Interval;
 use hl_core::record::Side;
@@ -8,6 +9,7 @@ use proptest::prelude::*;
 
 use super::bars::{MINUTE, next_open, open_of};
 use super::spec::Venue;
+use super::state::Market;
 use super::{Block, Exchange};
 use crate::config::SimConfig;
 
@@ -74,21 +76,24 @@ fn busy_and_quiet_markets_are_as_busy_as_promised() {
     assert!(e.markets.iter().all(|m| m.trades.len() >= super::state::REPLAY));
 }
 
+/// Five digits; the price of an outcome is a probability, in ten thousandths.
+fn prices(market: &Market) -> Range<i64> {
+    let is_outcome = matches!(market.spec.venue, Venue::Outcome { .. });
+    if is_outcome { 1..10_000 } else { 10_000..100_000 }
+}
+
 #[test]
 fn books_stay_near_the_price_for_hours() {
     let mut e = exchange(4);
     run(&mut e, 6 * 3_600_000 / 70);
     for m in &mut e.markets {
+        let prices = prices(m);
         let [bids, asks] = m.books.back().unwrap().1.levels();
         let levels = bids.iter().chain(&asks);
-        assert!(
-            levels.clone().all(|l| (10_000..100_000).contains(&l.px)),
-            "{}: {bids:?} {asks:?}",
-            m.spec.coin
-        );
+        assert!(levels.clone().all(|l| prices.contains(&l.px)), "{}: {bids:?} {asks:?}", m.spec.coin);
         assert!(asks[19].px - bids[19].px < 400, "{}: {bids:?} {asks:?}", m.spec.coin);
         let bars = m.bars.range(Interval::M1, 0, i64::MAX);
-        assert!(bars.iter().all(|b| b.l >= 10_000 && b.h < 100_000), "{}", m.spec.coin);
+        assert!(bars.iter().all(|b| prices.contains(&b.l) && prices.contains(&b.h)), "{}", m.spec.coin);
     }
 }
 
@@ -100,16 +105,14 @@ proptest! {
         let mut e = exchange(seed);
         run(&mut e, blocks);
         for m in &e.markets {
-            // The price of an outcome is a probability, in ten thousandths.
-            let is_outcome = matches!(m.spec.venue, Venue::Outcome { .. });
-            let digits = if is_outcome { 1..10_000 } else { 10_000..100_000 };
+            let prices = prices(m);
             for (_, packed) in &m.books {
                 let [bids, asks] = packed.levels();
                 prop_assert!(bids.len() >= 20 && asks.len() >= 20);
                 prop_assert!(bids[0].px < asks[0].px, "{} is crossed", m.spec.coin);
                 prop_assert!(bids.windows(2).all(|w| w[0].px > w[1].px));
                 prop_assert!(asks.windows(2).all(|w| w[0].px < w[1].px));
-                prop_assert!(bids.iter().chain(&asks).all(|l| digits.contains(&l.px) && l.sz > 0 && l.n > 0));
+                prop_assert!(bids.iter().chain(&asks).all(|l| prices.contains(&l.px) && l.sz > 0 && l.n > 0));
             }
             prop_assert!(m.bbos.iter().all(|b| b.bid.unwrap().px < b.ask.unwrap().px));
             // A book and a bbo of equal time agree.

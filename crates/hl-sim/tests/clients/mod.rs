@@ -11,7 +11,7 @@ use std::process::Command;
 use hl_core::TimeMs;
 use hl_core::seam::{Clock as _, Net as _};
 use hl_runtime::{SystemClock, TcpNet};
-use hl_sim::{Limits, Sim, SimConfig};
+use hl_sim::{Fault, FaultKind, Limits, Sim, SimConfig};
 
 /// The files that say which versions are installed.
 const PINNED: [&str; 3] = ["requirements.txt", "package.json", "package-lock.json"];
@@ -114,6 +114,7 @@ fn public_clients_understand_it() {
         start: TimeMs(now.0 - 3 * 3_600_000),
         resume: Some(now),
         activity: 4.0,
+        outcomes: 2,
         limits: Limits { weight: 20_000, ..Limits::default() },
         ..SimConfig::default()
     };
@@ -121,6 +122,7 @@ fn public_clients_understand_it() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let listener = runtime.block_on(TcpNet::new().listen("127.0.0.1:0")).unwrap();
     let sim = runtime.block_on(async { Sim::start(config, listener) }).unwrap();
+    sim.inject(Fault::new(FaultKind::Settle { outcome: 1_209, hundredths: 100 }));
     let said = clients.run(&sim.endpoint().to_string());
     runtime.block_on(sim.stop());
     let wrong: Vec<_> = said.iter().filter_map(|one| one.as_ref().err().map(String::as_str)).collect();

@@ -21,7 +21,7 @@ const NOT_SERVED = [
   "allBorrowLendReserveStates", "approvedBuilders", "borrowLendReserveState", "borrowLendUserState",
   "gossipPriorityAuctionStatus", "gossipRootIps", "isVip", "legalCheck", "liquidatable", "maxMarketOrderNtls",
   "outcomeTemplates", "perpAnnotation", "perpCategories", "perpConciseAnnotations", "perpDeployAuctionStatus",
-  "preTransferCheck", "settledOutcome", "spotDeployState", "spotPairDeployAuctionStatus", "tokenDetails", "usdcRouting",
+  "preTransferCheck", "spotDeployState", "spotPairDeployAuctionStatus", "tokenDetails", "usdcRouting",
   "userBorrowLendInterest", "validatorL1Votes", "validatorSummaries", "webData2",
 ];
 
@@ -76,7 +76,7 @@ async function answers(user, now) {
     activeAssetData: { coin: COIN }, candleSnapshot: { coin: COIN, interval: "1m", ...range }, fundingHistory: { coin: COIN, ...range },
     l2Book: { coin: COIN, nSigFigs: 5, mantissa: 2 }, marginTable: { id: 40 }, maxBuilderFee: { builder: user },
     orderStatus: { oid: order.oid }, perpAnnotation: { coin: "xyz:NVDA" }, perpDexLimits: { dex: "xyz" },
-    perpDexStatus: { dex: "xyz" }, recentTrades: { coin: COIN }, settledOutcome: { outcome: 1 }, borrowLendReserveState: { token: 0 },
+    perpDexStatus: { dex: "xyz" }, recentTrades: { coin: COIN }, settledOutcome: { outcome: 1209 }, borrowLendReserveState: { token: 0 },
     tokenDetails: { tokenId: `0x${"0".repeat(32)}` }, userFillsByTime: range, userTwapSliceFillsByTime: range,
     vaultDetails: { vaultAddress: user }, preTransferCheck: { source: user }, userBorrowLendInterest: range,
   };
