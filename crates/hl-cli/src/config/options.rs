@@ -291,7 +291,7 @@ Examples:
   hl-daemon --network sim                         a simulated exchange, nothing leaves this machine
   hl-daemon --coin BTC --coin ETH --for 1h        an hour of two coins
   hl-daemon --coin all --streams trades,candle    every live perpetual of the first dex
-  hl-daemon --dex '*' --spot --outcomes           everything that the exchange lists, and will list
+  hl-daemon --dex xyz --outcomes --streams trades every market of a dex and every outcome, those to come too
   hl-daemon --coin BTC --backfill 3d              with the candles of the last three days
   hl-daemon --coin BTC --coin ETH --standby BTC   a second connection stands by for Bitcoin's trades
   hl-daemon --store mongodb://db/hl --coin all    shares them with the other daemons of that store

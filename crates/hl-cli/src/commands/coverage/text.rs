@@ -1,7 +1,9 @@
 //! The answer for people: one sentence, a strip a stream, and the gaps.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use hl_core::TimeMs;
 use hl_core::completeness::share;
 use hl_core::ledger::Span;
 use hl_store::GapRow;
@@ -17,7 +19,7 @@ const NUMBERS: usize = 9 + 7;
 const GAP_NAME: usize = 18;
 /// A shorter strip says nothing.
 const LEAST_STRIP: usize = 8;
-/// So many gaps are listed; the shorter ones are not.
+/// So many gaps are listed, the longest, and so many markets that have ended, the last.
 const LISTED: usize = 20;
 
 /// How many cells a strip has where lines may be so wide.
@@ -41,10 +43,7 @@ pub(super) fn text(answer: &Answer, all: bool, width: usize) -> String {
         let complete = human::percent(share(&line.holds));
         row(&line.stream.to_string(), &line.strip, &complete, &line.gaps_to_look_at.to_string());
     }
-    let ended = answer.streams.iter().filter_map(|line| Some((line.stream, line.ended?)));
-    for (stream, at) in ended {
-        let _ = writeln!(text, "\n{stream} ended {}: its market is listed no longer", human::second(at));
-    }
+    ends(answer, &mut text);
     let missing = answer.streams.iter().flat_map(Line::missing);
     if let Some(dropped) = dropped::words(missing.map(|gap| (gap.stream, gap.span, gap.cause))) {
         let _ = writeln!(text, "\n{dropped}");
@@ -76,6 +75,30 @@ fn sentence(answer: &Answer) -> String {
         text.push_str("; a part was never collected");
     }
     text
+}
+
+/// The markets that are listed no longer, the newest ends first.
+fn ends(answer: &Answer, text: &mut String) {
+    let mut by_coin = BTreeMap::<_, (TimeMs, usize)>::new();
+    for line in &answer.streams {
+        if let (Some(coin), Some(at)) = (line.stream.coin(), line.ended) {
+            let (last, streams) = by_coin.entry(coin).or_insert((at, 0));
+            (*last, *streams) = (at.max(*last), *streams + 1);
+        }
+    }
+    let mut ended: Vec<_> = by_coin.into_iter().collect();
+    ended.sort_by_key(|(coin, (at, _))| (std::cmp::Reverse(*at), *coin));
+    if !ended.is_empty() {
+        text.push('\n');
+    }
+    let hidden = ended.len().saturating_sub(LISTED);
+    for (coin, (at, streams)) in ended.into_iter().take(LISTED) {
+        let streams = count(streams, "stream");
+        let _ = writeln!(text, "{coin} ended {}: listed no longer ({streams})", human::second(at));
+    }
+    if hidden > 0 {
+        let _ = writeln!(text, "and {hidden} more that ended before; --json has all of them");
+    }
 }
 
 fn count(number: usize, word: &str) -> String {
@@ -195,6 +218,21 @@ mod tests {
     fn shown(all: bool, width: usize) -> String {
         let answer = Answer::new(two(), (None, None), strip_width(width));
         text(&answer, all, width)
+    }
+
+    #[test]
+    fn markets_that_have_ended_are_named_once_the_last_first() {
+        let mut ledgers: Vec<_> = (0..25).map(|n| ledger(&format!("#{n}0"), &[hours(0, 9)], &[])).collect();
+        for (n, ledger) in (0..).zip(&mut ledgers) {
+            ledger.row.ended = Some(hours(0, 9).to + n * HOUR);
+        }
+        ledgers.push(ledger("BTC", &[hours(0, 40)], &[]));
+        let text = text(&Answer::new(ledgers, (None, None), strip_width(80)), false, 80);
+        assert!(
+            text.contains("#240 ended 2026-11-25 15:00:00: listed no longer (1 stream)\n#230 ended"),
+            "{text}"
+        );
+        assert!(text.ends_with("#50 ended 2026-11-24 20:00:00: listed no longer (1 stream)\nand 5 more that ended before; --json has all of them\n"), "{text}");
     }
 
     #[test]
