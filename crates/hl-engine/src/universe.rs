@@ -126,8 +126,11 @@ pub enum Listing {
 pub struct Universe {
     /// The live markets of each part that was read, in the exchange's order.
     lists: BTreeMap<Part, Vec<Coin>>,
-    /// Names that were listed once and are not now.
+    /// Names that were listed once and are not now, but for outcomes: those come and go every day.
     former: BTreeSet<Coin>,
+    /// The largest number of an outcome that was ever listed: they are counted upwards.
+    #[serde(default)]
+    last_outcome: Option<u64>,
     /// Those of them that the last answer calls delisted.
     #[serde(default)]
     delisted: BTreeSet<Coin>,
@@ -162,6 +165,7 @@ impl Universe {
         match self.lists.get(&Part::of(coin)) {
             Some(listed) if listed.contains(&coin) => Standing::Listed,
             _ if self.former.contains(&coin) => Standing::Former,
+            _ if outcome(coin).is_some_and(|number| Some(number) <= self.last_outcome) => Standing::Former,
             Some(_) => Standing::Unknown,
             None => Standing::Unread,
         }
@@ -182,7 +186,12 @@ impl Universe {
         let before = self.lists.remove(&part).unwrap_or_default();
         self.delisted.retain(|coin| Part::of(*coin) != part);
         self.delisted.extend(&delisted);
-        self.former.extend(before.into_iter().chain(delisted));
+        match part {
+            Part::Outcomes => {
+                self.last_outcome = live.iter().filter_map(|coin| outcome(*coin)).max().max(self.last_outcome)
+            }
+            _ => self.former.extend(before.into_iter().chain(delisted)),
+        }
         for coin in &live {
             self.former.remove(coin);
         }
@@ -225,11 +234,13 @@ impl Universe {
 
     /// This, and what `other` knows beyond it.
     fn beside(mut self, other: Self) -> Self {
-        let Self { lists, former, delisted } = other;
+        let Self { lists, former, last_outcome, delisted } = other;
+        self.last_outcome = self.last_outcome.max(last_outcome);
         self.former.extend(former);
         self.delisted.extend(delisted.into_iter().filter(|coin| !self.lists.contains_key(&Part::of(*coin))));
         for (part, list) in lists {
             match self.lists.get(&part) {
+                Some(_) if part == Part::Outcomes => {}
                 Some(_) => self.former.extend(list),
                 None => _ = self.lists.insert(part, list),
             }
@@ -337,6 +348,12 @@ impl Universe {
 struct Earlier {
     perps: Vec<Coin>,
     others: Vec<Coin>,
+}
+
+/// The outcome that a coin is a side of: `#12091` of 1209.
+pub(crate) fn outcome(coin: Coin) -> Option<u64> {
+    let number = coin.as_str().strip_prefix('#')?.parse::<u64>().ok()?;
+    Some(number / 10)
 }
 
 /// The live perpetuals of a dex, and the delisted ones.
@@ -447,8 +464,11 @@ mod tests {
         let mut universe = Universe::default();
         universe.learn(Part::Outcomes, coins("#10 #11"), Vec::new());
         assert_eq!(standing(&universe, "#10"), Standing::Listed);
+        assert_eq!(standing(&universe, "#20"), Standing::Unknown);
         assert!(universe.learn(Part::Outcomes, Vec::new(), Vec::new()));
         assert_eq!(standing(&universe, "#10"), Standing::Former);
+        assert_eq!(standing(&universe, "#5"), Standing::Former, "it was counted before");
+        assert!(universe.former.is_empty(), "outcomes of years would be kept");
     }
 
     #[test]
