@@ -201,3 +201,74 @@ async fn a_daemon_ends_when_its_time_is_over() {
     let expected = if summary["records"] == 0 { 6 } else { 0 };
     assert_eq!(code, Some(expected), "{summary}\n{}", daemon.log());
 }
+
+/// Who pipes events gets each stored row once, and nothing else stands between; who closes the pipe ends the lines alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_on_standard_output_are_what_is_stored() {
+    let exchange = Exchange::start(&["--coins", "2"]).await;
+    let store = StoreFile::new();
+    let mut daemon = store.daemon(&exchange, &["--coin", "BTC,ETH", "--stdout", "trades/BTC,bbo"]);
+    let of = |lines: &[(hl_core::TimeMs, String)], event: &str, stream: &str| -> Vec<Value> {
+        let values = lines.iter().map(|(_, line)| serde_json::from_str::<Value>(line).unwrap());
+        values.filter(|value| value["event"] == event && value["stream"] == stream).collect()
+    };
+    until("trades came", async || (of(&daemon.out(), "row", "trades/BTC").len() > 20).then_some(())).await;
+    assert_eq!(daemon.terminate().await.code(), Some(0), "{}", daemon.log());
+    let lines = daemon.out();
+    assert!(
+        daemon.log().contains("starting") && daemon.log().contains("rows"),
+        "the rest is on standard error"
+    );
+    assert_eq!(of(&lines, "handover", "trades/BTC")[0]["to"], "ws");
+    assert!(of(&lines, "row", "bbo/ETH")[0]["bid_px"].is_string());
+    assert!(of(&lines, "row", "trades/ETH").is_empty());
+    let db = rusqlite::Connection::open(store.path()).unwrap();
+    let mut stored: Vec<(i64, i64, String, i64)> = db
+        .prepare("SELECT time, tid, px, epoch FROM trades WHERE coin = 'BTC'")
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let number = |row: &Value, name: &str| row[name].as_i64().unwrap();
+    let mut told: Vec<_> = of(&lines, "row", "trades/BTC")
+        .iter()
+        .map(|row| {
+            let px = row["px"].as_str().unwrap().to_owned();
+            (number(row, "time"), number(row, "tid"), px, number(row, "epoch"))
+        })
+        .collect();
+    let decimal = |text: &str| text.parse::<hl_core::Decimal>().unwrap().normalize().to_string();
+    stored.iter_mut().chain(&mut told).for_each(|row| row.2 = decimal(&row.2));
+    stored.sort();
+    told.sort();
+    assert_eq!(told, stored);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_pipe_ends_the_events_and_not_the_daemon() {
+    use tokio::io::{AsyncBufReadExt as _, BufReader};
+    let exchange = Exchange::start(&["--coins", "1"]).await;
+    let store = StoreFile::new();
+    let words = ["--network", &exchange.base, "--store", &store.uri, "--stdout", "all"];
+    let mut daemon = support::process::command(&[], "hl-daemon", &words).spawn().unwrap();
+    let mut lines = BufReader::new(daemon.stdout.take().unwrap()).lines();
+    for _ in 0..3 {
+        let line = lines.next_line().await.unwrap().unwrap();
+        assert!(serde_json::from_str::<Value>(&line).unwrap()["event"].is_string(), "{line}");
+    }
+    drop(lines);
+    let mut log = BufReader::new(daemon.stderr.take().unwrap()).lines();
+    while !log.next_line().await.unwrap().unwrap().contains("standard output is not read any more") {}
+    let rows = async || {
+        let live = store.until_live("it collects", |live| live["streams"].is_array()).await;
+        support::process::counter(&live, "rows_inserted")
+    };
+    let before = rows().await;
+    until("it goes on", async || (rows().await > before + 20).then_some(())).await;
+    let pid = rustix::process::Pid::from_raw(daemon.id().unwrap().try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let rest = tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+    assert_eq!(daemon.wait().await.unwrap().code(), Some(0));
+    rest.await.unwrap();
+}

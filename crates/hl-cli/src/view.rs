@@ -51,6 +51,8 @@ pub enum Mode {
     Line,
     /// A JSON object a line, every ten seconds.
     Json,
+    /// Nothing: something else is written there.
+    Silent,
 }
 
 impl Mode {
@@ -99,7 +101,7 @@ impl<W: Write> View<W> {
             write!(self.out, "{begin}{clear}{HOME}{text}{CLEAR_REST}")?;
             return self.out.flush();
         }
-        if self.last.is_some_and(|last| report.at.since(last) < LINE_MS) {
+        if self.mode == Mode::Silent || self.last.is_some_and(|last| report.at.since(last) < LINE_MS) {
             return Ok(());
         }
         self.last = Some(report.at);

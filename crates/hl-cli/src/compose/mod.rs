@@ -5,6 +5,7 @@
 
 mod archive;
 mod gaps;
+mod lines;
 mod pane;
 mod report;
 pub(crate) mod shutdown;
@@ -38,6 +39,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use self::gaps::Gaps;
+use self::lines::{Lines, Output};
 use self::pane::Pane;
 use self::shutdown::{Shutdown, Why};
 pub use self::simulated::{Market, MarketError};
@@ -77,6 +79,9 @@ pub enum DaemonError {
     /// This machine has no name.
     #[error(transparent)]
     Nameless(#[from] Nameless),
+    /// A thread for events.
+    #[error("--stdout: no thread: {0}")]
+    Output(#[source] std::io::Error),
     /// A port to answer on.
     #[error("--http {address}: {source}")]
     Http {
@@ -136,6 +141,7 @@ impl DaemonError {
             Self::NothingCollected { .. } => Exit::Unseen,
             Self::Sim(_)
             | Self::Listen(_)
+            | Self::Output(_)
             | Self::Http { .. }
             | Self::Store { .. }
             | Self::Network(_)
@@ -188,6 +194,8 @@ struct Outside {
     exchange: OnceCell<simulated::Exchange>,
     shutdown: Shutdown,
     pane: Option<Pane>,
+    /// Where events go, where they were asked for.
+    output: Option<Output>,
 }
 
 async fn run(config: &Config, pane: Option<Pane>) -> Result<(), DaemonError> {
@@ -196,7 +204,9 @@ async fn run(config: &Config, pane: Option<Pane>) -> Result<(), DaemonError> {
     let name = stores::name(config.name.as_deref())?;
     let net = outward(config.local_address)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let outside = Outside { name, net, clock, exchange: OnceCell::new(), shutdown, pane };
+    let output = config.events().map(|_| Output::start(std::io::stdout())).transpose();
+    let output = output.map_err(DaemonError::Output)?;
+    let outside = Outside { name, net, clock, exchange: OnceCell::new(), shutdown, pane, output };
     let mut tally = Tally::default();
     let result = loop {
         match session(config, &outside, &mut tally).await {
@@ -210,7 +220,11 @@ async fn run(config: &Config, pane: Option<Pane>) -> Result<(), DaemonError> {
             ended => break ended,
         }
     };
-    let Outside { clock, exchange, shutdown, .. } = outside;
+    let Outside { clock, exchange, shutdown, output, .. } = outside;
+    let has_events = output.is_some();
+    if let Some(output) = output {
+        output.finish().await;
+    }
     if let Some(sim) = exchange.into_inner().and_then(|exchange| exchange.sim) {
         sim.stop().await;
     }
@@ -219,8 +233,12 @@ async fn run(config: &Config, pane: Option<Pane>) -> Result<(), DaemonError> {
     // What was refused before it began has its reason, which is all there is to say.
     if why.is_some() || !tally.is_empty() {
         let summary = Summary::new(&tally, config, why, clock.now(), ran_ms);
+        let text = summary.text(config.json);
         // Standard output may have no reader any more.
-        let _ = std::io::stdout().write_all(summary.text(config.json).as_bytes());
+        match has_events {
+            true => say!("{}", text.trim_end()),
+            false => _ = std::io::stdout().write_all(text.as_bytes()),
+        }
     }
     match why {
         Some(Why::TimeOver) if tally.is_empty() => {
@@ -334,12 +352,18 @@ async fn collect(
     let stop = outside.shutdown.stop.clone();
     belong(store, &config.network.name()).await?;
     let show = show(config, outside, engine, store);
+    let events = config.events().zip(outside.output.as_ref());
+    let mut lines = events.map(|(filter, output)| Lines::new(engine.events(filter), output));
     let ended = tokio::select! {
         biased;
         ended = collect_all(config, engine, store, stop, &mut tally.trouble) => ended,
         () = show => Ok(()),
         () = tell(config, outside, engine) => Ok(()),
+        () = write(lines.as_mut()) => Ok(()),
     };
+    if let Some(lines) = lines {
+        lines.finish().await;
+    }
     tally.store_gone = store.condition().gone;
     let snapshot = engine.snapshot();
     if !snapshot.streams.is_empty() {
@@ -430,11 +454,24 @@ async fn tell(config: &Config, outside: &Outside, engine: &Engine) {
     std::future::pending().await
 }
 
+/// What is shown on standard output beside events.
+fn mode(config: &Config) -> Mode {
+    if config.stdout.is_empty() { Mode::of_stdout(config.json) } else { Mode::Silent }
+}
+
+/// Writes events to standard output, where they were asked for. Never ends by itself.
+async fn write(lines: Option<&mut Lines>) {
+    if let Some(lines) = lines {
+        lines.run().await;
+    }
+    std::future::pending().await
+}
+
 /// Shows what the engine does, and keeps it in the store, until it is to stop. Never ends by itself: the terminal is given
 /// back, and what is in hand is finished meanwhile.
 async fn show(config: &Config, outside: &Outside, engine: &Engine, store: &dyn Store) {
     let mut stop = outside.shutdown.stop.clone();
-    let mode = Mode::of_stdout(config.json);
+    let mode = mode(config);
     tokio::select! {
         biased;
         () = stopped(&mut stop) => {}

@@ -28,7 +28,7 @@ const OURS: [&str; 10] = [
 /// under the table: warnings, and more where more than usual was asked for.
 pub(crate) fn start(config: &Config) -> Option<Pane> {
     let is_terminal = std::io::stderr().is_terminal();
-    let table = matches!(Mode::of_stdout(config.json), Mode::Table { .. });
+    let table = matches!(super::mode(config), Mode::Table { .. });
     let pane = (table && is_terminal).then(Pane::default);
     let level = match pane {
         Some(_) if config.log.level == Level::INFO => Level::WARN,

@@ -111,6 +111,12 @@ pub enum ValueError {
     /// A past is of candles.
     #[error("the past that can be fetched is that of candles, and --streams leaves them out")]
     BackfillWithoutCandles,
+    /// Both are JSON lines, and readers would have to tell them apart.
+    #[error("standard output has either events or, with --json, the status")]
+    EventsAndStatus,
+    /// Events of it would never come.
+    #[error("{0} is not collected: see --coin, --streams and --intervals")]
+    NotTold(String),
     /// A base URL that is none.
     #[error(transparent)]
     Url(#[from] EndpointError),

@@ -11,6 +11,7 @@ mod coins;
 mod command;
 mod duration;
 mod error;
+mod events;
 mod files;
 mod jobs;
 mod layers;
@@ -45,6 +46,7 @@ pub use coins::{Coins, CoinsError, NamedCoin};
 pub use command::{Flag, Told};
 pub use duration::parse_duration;
 pub use error::{ConfigError, Hint, ValueError};
+pub use events::EventChoice;
 pub use files::Files;
 pub use hl_engine::network::Holds;
 pub use jobs::Jobs;
@@ -105,6 +107,8 @@ pub struct Config {
     pub log: LogOptions,
     /// Status lines as JSON instead of the table.
     pub json: bool,
+    /// Which events go to standard output instead of the status, each once.
+    pub stdout: Vec<EventChoice>,
 }
 
 /// The simulated market.
@@ -232,7 +236,7 @@ impl Settings {
             let (place, problem) = (last.place.clone(), ValueError::BackfillWithoutCandles);
             return Err(ConfigError::Value { place, problem });
         }
-        Ok(Config {
+        let config = Config {
             network: self.one("network")?,
             coins,
             every: self.every()?,
@@ -267,7 +271,23 @@ impl Settings {
             },
             log: LogOptions { level: self.with("log", level)?, json: self.with("log-json", switch)? },
             json: self.with("json", switch)?,
-        })
+            stdout: self.each_once("stdout")?,
+        };
+        self.check_stdout(&config)?;
+        Ok(config)
+    }
+
+    /// Events and status are not mixed, and what is to be told must be collected.
+    fn check_stdout(&self, config: &Config) -> Result<(), ConfigError> {
+        for value in self.0.get("stdout").into_iter().flatten() {
+            let problem = match value.text.parse() {
+                _ if config.json => ValueError::EventsAndStatus,
+                Ok(choice) if !config.may_tell(choice) => ValueError::NotTold(choice.to_string()),
+                _ => continue,
+            };
+            return Err(ConfigError::Value { place: value.place.clone(), problem });
+        }
+        Ok(())
     }
 
     fn every(&self) -> Result<BTreeSet<Part>, ConfigError> {

@@ -41,7 +41,7 @@ impl Takes {
     }
 }
 
-pub(super) const OPTIONS: [Opt; 27] = [
+pub(super) const OPTIONS: [Opt; 28] = [
     Opt {
         key: "network",
         takes: Takes::Word,
@@ -249,6 +249,15 @@ pub(super) const OPTIONS: [Opt; 27] = [
         value: "",
         help: "Status on standard output as JSON, one object a line, instead of the table",
     },
+    Opt {
+        key: "stdout",
+        takes: Takes::List,
+        default: None,
+        value: "FILTER",
+        help: "Write what is stored to standard output, one JSON object a line, instead of the table: of a stream such as \
+               trades/BTC, of a kind such as trades, or all; repeat it for more. Gaps and changes of the source are told \
+               too, and who reads too slowly is told how much was left out [default: off]",
+    },
 ];
 
 impl Opt {
@@ -295,6 +304,7 @@ Examples:
   hl-daemon --coin BTC --backfill 3d              with the candles of the last three days
   hl-daemon --coin BTC --coin ETH --standby BTC   a second connection stands by for Bitcoin's trades
   hl-daemon --store mongodb://db/hl --coin all    shares them with the other daemons of that store
+  hl-daemon --stdout trades/BTC | jq -r .px       prices as they are stored, one event a line
   hl-daemon --config hl.toml --print-config       what holds, and where it was said
 
 A flag overrules the variable, the variable the file, the file the default.

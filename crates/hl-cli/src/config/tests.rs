@@ -364,3 +364,33 @@ fn the_store_is_named_as_hl_cli_finds_it() {
     let with_space = flags(&["--store", "mongodb://h/x?a=1&b=it's"]);
     assert_eq!(with_space, r" --store 'mongodb://h/x?a=1&b=it'\''s'");
 }
+
+#[test]
+fn events_go_to_standard_output_where_they_are_asked_for() {
+    assert!(config(&[], &[], "").events().is_none());
+    let two = config(&["--stdout", "trades/BTC,bbo", "--coin", "BTC"], &[], "");
+    let names: Vec<_> = two.stdout.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["trades/BTC", "bbo"]);
+    assert!(two.events().is_some());
+    let file = config(&["--config", "hl.toml"], &[], "stdout = ['all']\n");
+    assert_eq!(file.stdout, [EventChoice::All]);
+    assert!(!config(&["--coin", "all", "--stdout", "trades/ETH"], &[], "").stdout.is_empty());
+
+    let refused = |words: &[&str]| error(words, &[], "");
+    assert_eq!(
+        refused(&["--stdout", "trdes"]),
+        r#"--stdout: unknown stream "trdes"; did you mean "trades"?"#
+    );
+    let malformed = refused(&["--stdout", "trades/"]);
+    assert!(malformed.contains("write it like trades/BTC"), "{malformed}");
+    let never = "is not collected: see --coin, --streams and --intervals";
+    for (words, what) in [
+        (&["--stdout", "trades/ETH"][..], "trades/ETH"),
+        (&["--stdout", "trades/ETH", "--coin", "BTC"], "trades/ETH"),
+        (&["--stdout", "candle/BTC/5m"], "candle/BTC/5m"),
+        (&["--stdout", "bbo", "--streams", "trades"], "bbo"),
+    ] {
+        assert_eq!(refused(words), format!("--stdout: {what} {never}"));
+    }
+    assert!(refused(&["--stdout", "all", "--json"]).contains("standard output has either events or"));
+}

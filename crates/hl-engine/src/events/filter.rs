@@ -21,8 +21,9 @@ pub enum EventSort {
     Handovers,
 }
 
-/// Which events a reader wants, and how many may wait for it. Each call narrows it down; what is given in one call is joined
-/// by "or": `Filter::all().kinds([Kind::Trades]).coins([btc, eth])` is the trades of both. [`Event::Lagged`] always passes.
+/// Which events a reader wants, and how many may wait for it. A stream passes that is named itself or by its kind; coins and
+/// sorts narrow it down further: `Filter::all().kinds([Kind::Trades]).coins([btc, eth])` is the trades of both.
+/// [`Event::Lagged`] always passes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Filter {
     streams: Option<BTreeSet<StreamKey>>,
@@ -45,13 +46,13 @@ impl Filter {
         Self { streams: None, kinds: None, coins: None, sorts: None, waiting: WAITING }
     }
 
-    /// Only those of these streams.
+    /// Only those of these streams, and of the kinds that are named.
     #[must_use]
     pub fn streams(self, streams: impl IntoIterator<Item = StreamKey>) -> Self {
         Self { streams: Some(streams.into_iter().collect()), ..self }
     }
 
-    /// Only those of streams of these kinds.
+    /// Only those of streams of these kinds, and of the streams that are named.
     #[must_use]
     pub fn kinds(self, kinds: impl IntoIterator<Item = Kind>) -> Self {
         Self { kinds: Some(kinds.into_iter().collect()), ..self }
@@ -85,8 +86,14 @@ impl Filter {
     pub fn admits(&self, event: &Event) -> bool {
         let Some(stream) = event.stream() else { return true };
         let of_coin = |coins: &BTreeSet<Coin>| stream.coin().is_some_and(|coin| coins.contains(&coin));
-        self.streams.as_ref().is_none_or(|streams| streams.contains(&stream))
-            && self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&stream.kind()))
+        let is_named = match (&self.streams, &self.kinds) {
+            (None, None) => true,
+            (streams, kinds) => {
+                streams.as_ref().is_some_and(|streams| streams.contains(&stream))
+                    || kinds.as_ref().is_some_and(|kinds| kinds.contains(&stream.kind()))
+            }
+        };
+        is_named
             && self.coins.as_ref().is_none_or(of_coin)
             && self.sorts.as_ref().is_none_or(|sorts| sorts.iter().any(|sort| event.is_a(*sort)))
     }
@@ -100,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_call_narrows_it_down() {
+    fn named_streams_and_kinds_pass_as_far_as_coins_and_sorts_let_them() {
         let lost = |stream: &str| {
             let span = Span::new(TimeMs(1), TimeMs(2));
             Event::GapLost { stream: stream.parse().unwrap(), span, cause: Cause::Outage }
@@ -115,6 +122,8 @@ mod tests {
 
         let one = Filter::all().streams(["trades/ETH".parse().unwrap()]);
         assert_eq!(told.iter().filter(|event| one.admits(event)).count(), 1);
+        let more = one.kinds([Kind::Mids]);
+        assert_eq!(told.iter().filter(|event| more.admits(event)).count(), 2);
         let handovers = Filter::all().sorts([EventSort::Handovers]);
         assert!(handovers.admits(&moved) && !handovers.admits(&told[0]));
         assert!(!Filter::all().coins([btc]).admits(&moved), "mids are of no coin");
