@@ -2,31 +2,38 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hl_collectors::rest::RestOptions;
-use hl_collectors::ws::WsOptions;
 use hl_core::alert::Alert;
-use hl_core::seam::{Clock, Endpoint, Seed, stopped};
-use hl_core::store::{Store as _, StoreError};
+use hl_core::seam::{Clock, Endpoint, Net, stopped};
+use hl_core::store::{BatchQueue, Store, StoreError};
 use hl_core::stream::StreamKeyError;
 use hl_core::symbol::CoinError;
+use hl_core::thinning::Policy;
 use hl_core::{Coin, Kind, StreamKey};
 use hl_engine::markets::{Markets, NeverListed, Unread, Wish};
-use hl_engine::network::{NOTE, NetworkError, belong, usual_store};
-use hl_engine::{Endpoints, Engine, EngineError, Events, Filter, Parts, Sink, Snapshot};
+#[cfg(feature = "sqlite")]
+use hl_engine::network::{NOTE, usual_store};
+use hl_engine::network::{NetworkError, belong};
+use hl_engine::{Endpoints, Engine, EngineError, Events, Filter, Sharing, Sink, Snapshot};
 use hl_monitor::Change;
 use hl_runtime::{SystemClock, TcpNet};
+use hl_scheduler::plan::Spec;
+use hl_store::Nameless;
+#[cfg(feature = "sqlite")]
 use hl_store::{Spool, SqliteOptions, SqliteStore, Writer};
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 
 /// What the session is called in the store, for people.
+#[cfg(feature = "sqlite")]
 const ROLE: &str = env!("CARGO_PKG_NAME");
 /// The spool holds at most this much: hours of a busy market.
+#[cfg(feature = "sqlite")]
 const SPOOL_BYTES: u64 = 1 << 30;
 
 /// Why a collector did not start, or ended.
@@ -72,13 +79,27 @@ pub enum CollectError {
         stream: StreamKey,
     },
     /// The store could not be opened or closed.
-    #[error("the store {}: {source}", path.display())]
+    #[error("the store{}: {source}", path.as_ref().map(|path| format!(" {}", path.display())).unwrap_or_default())]
     Store {
-        /// Its file.
-        path: PathBuf,
+        /// Its file; none of a store that was given.
+        path: Option<PathBuf>,
         /// The cause.
         source: StoreError,
     },
+    /// No store was given, and this library was built without SQLite.
+    #[error("there is no store to collect into")]
+    NoStore,
+    /// A local address that this machine cannot connect from.
+    #[error("this machine cannot connect from {address}: {source}")]
+    LocalAddress {
+        /// The address.
+        address: IpAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Streams are shared by the name of the machine, and it has none.
+    #[error(transparent)]
+    Nameless(#[from] Nameless),
     /// The store holds data of another exchange.
     #[error(transparent)]
     Network(#[from] NetworkError),
@@ -89,7 +110,7 @@ pub enum CollectError {
 
 /// What is to be collected, from where, into what. Made by [`Collector::mainnet`], [`Collector::testnet`] and
 /// [`Collector::at`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "nothing is collected before `start`"]
 pub struct Builder {
     network: String,
@@ -97,15 +118,61 @@ pub struct Builder {
     streams: Vec<Result<StreamKey, StreamKeyError>>,
     standby: Vec<Result<Coin, CoinError>>,
     backfill: Option<Duration>,
-    store: Option<PathBuf>,
+    store: Destination,
     sinks: Vec<Arc<dyn Sink>>,
+    policy: Policy,
+    jobs: Vec<Spec>,
+    local_address: Option<IpAddr>,
+    weight: Option<u8>,
+}
+
+/// Where rows and ledger go.
+#[derive(Clone)]
+enum Destination {
+    /// Where the daemon puts them.
+    Usual,
+    #[cfg(feature = "sqlite")]
+    Sqlite(PathBuf),
+    Given(Arc<dyn Store>, Arc<dyn BatchQueue>),
+}
+
+/// An open store, and what waits before it.
+struct Opened {
+    store: Arc<dyn Store>,
+    spool: Arc<dyn BatchQueue>,
+    path: Option<PathBuf>,
+}
+
+impl Opened {
+    async fn close(&self) -> Result<(), CollectError> {
+        self.store.close().await.map_err(|source| CollectError::Store { path: self.path.clone(), source })
+    }
+}
+
+#[cfg(feature = "sqlite")]
+async fn sqlite(path: PathBuf, clock: &Arc<dyn Clock>) -> Result<Opened, CollectError> {
+    let failed = |source| CollectError::Store { path: Some(path.clone()), source };
+    let options = SqliteOptions::of_this_process(&path, ROLE, clock.clone());
+    let store = SqliteStore::open(options).await.map_err(failed)?;
+    let spool = Spool::open_beside(&path, Writer::Thread, SPOOL_BYTES).await.map_err(failed)?;
+    Ok(Opened { store: Arc::new(store), spool: Arc::new(spool), path: Some(path) })
 }
 
 impl Builder {
     fn new(network: impl ToString, endpoints: Endpoints) -> Self {
-        let (network, streams, standby) = (network.to_string(), Vec::new(), Vec::new());
-        let sinks = Vec::new();
-        Self { network, endpoints, streams, standby, backfill: None, store: None, sinks }
+        Self {
+            network: network.to_string(),
+            endpoints,
+            streams: Vec::new(),
+            standby: Vec::new(),
+            backfill: None,
+            store: Destination::Usual,
+            sinks: Vec::new(),
+            policy: Policy::default(),
+            jobs: Vec::new(),
+            local_address: None,
+            weight: None,
+        }
     }
 
     /// Adds streams, by name or by [`StreamKey`]: `trades/BTC`, `book/BTC`, `book/BTC/fast`, `bbo/BTC`,
@@ -133,8 +200,40 @@ impl Builder {
 
     /// The SQLite file; if nothing is said, that of `hl-daemon` for the network: `data/hyperliquid.db` for mainnet,
     /// `data/hyperliquid-testnet.db`. It and its folder are made where they are missing.
+    #[cfg(feature = "sqlite")]
     pub fn store_sqlite(mut self, path: impl Into<PathBuf>) -> Self {
-        self.store = Some(path.into());
+        self.store = Destination::Sqlite(path.into());
+        self
+    }
+
+    /// Another store, open, and what waits on disk while that is slow or away: `MongoStore` of the feature `mongodb`, or one of
+    /// your own. The store is closed when collecting ends; each start needs a session of its own.
+    pub fn store(mut self, store: Arc<dyn Store>, spool: Arc<dyn BatchQueue>) -> Self {
+        self.store = Destination::Given(store, spool);
+        self
+    }
+
+    /// Leaves rows out on purpose: small trades, books that have hardly moved.
+    pub fn thinned(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Plans a job, such as `collect_funding` every eight hours.
+    pub fn job(mut self, spec: Spec) -> Self {
+        self.jobs.push(spec);
+        self
+    }
+
+    /// Reaches the exchange from this address of this machine: what the exchange allows is counted for each.
+    pub fn local_address(mut self, address: IpAddr) -> Self {
+        self.local_address = Some(address);
+        self
+    }
+
+    /// Shares the streams with the other processes of the store that share them, this one's part being `weight`, 1 to 100.
+    pub fn weight(mut self, weight: u8) -> Self {
+        self.weight = Some(weight);
         self
     }
 
@@ -156,39 +255,21 @@ impl Builder {
     /// When a stream or a coin does not exist, the store cannot be opened, or the exchange cannot be asked for its
     /// markets and the store does not remember them.
     pub async fn start(self) -> Result<Collector, CollectError> {
-        let Self { network, endpoints, streams, standby, backfill, store, sinks } = self;
-        let path =
-            store.unwrap_or_else(|| usual_store(&network, |path| SqliteStore::noted(path, NOTE).into()));
-        let streams = live(streams)?;
-        let standby: BTreeSet<Coin> = standby.into_iter().collect::<Result<_, _>>()?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let streams = live(self.streams.iter().cloned())?;
+        let standby: BTreeSet<Coin> = self.standby.iter().cloned().collect::<Result<_, _>>()?;
         if let Some(coin) = standby.iter().find(|coin| !streams.contains(&StreamKey::Trades(**coin))) {
             return Err(EngineError::NoTrades(*coin).into());
         }
-        let failed = |source| CollectError::Store { path: path.clone(), source };
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let options = SqliteOptions::of_this_process(&path, ROLE, clock.clone());
-        let store = Arc::new(SqliteStore::open(options).await.map_err(failed)?);
-        let spool = Spool::open_beside(&path, Writer::Thread, SPOOL_BYTES).await.map_err(failed)?;
-        // Two processes, and two collectors in one, must not jitter alike.
-        let seed =
-            Seed(clock.now().0.unsigned_abs()).derive(&format!("{} {}", std::process::id(), store.token().0));
-        let engine = Engine::new(Parts {
-            net: Arc::new(TcpNet::new()),
-            clock,
-            store: store.clone(),
-            spool: Arc::new(spool),
-            ws: WsOptions { endpoint: endpoints.ws.endpoint, path: endpoints.ws.path },
-            rest: RestOptions { endpoint: endpoints.info.endpoint, path: endpoints.info.path },
-            address: network.clone(),
-            sharing: None,
-            seed,
-            statistics: None,
-            policy: hl_core::thinning::Policy::default(),
-            backfill_ms: backfill.map(|reach| i64::try_from(reach.as_millis()).unwrap_or(i64::MAX)),
-            jobs: Vec::new(),
-            sinks,
-            tasks: Vec::new(),
-        });
+        let opened = self.open(&clock).await?;
+        let Opened { store, spool, path } = &opened;
+        let (engine, network) = match self.engine(clock, store.clone(), spool.clone(), path.is_none()) {
+            Ok(engine) => (engine, self.network),
+            Err(error) => {
+                opened.close().await?;
+                return Err(error);
+            }
+        };
         let looked = match belong(store.as_ref(), &network).await {
             Ok(()) => look(&engine, store.as_ref(), &network, &streams).await,
             Err(error) => Err(error.into()),
@@ -196,21 +277,74 @@ impl Builder {
         let markets = match looked {
             Ok(markets) => markets,
             Err(error) => {
-                store.close().await.map_err(failed)?;
+                opened.close().await?;
                 return Err(error);
             }
         };
+        let store = store.clone();
         let (stop, told) = watch::channel(false);
         let mut task = JoinSet::new();
         let (running, left) = (engine.clone(), Left::default());
-        let (of_task, of_left) = (store.clone(), left.clone());
+        let of_left = left.clone();
         task.spawn(async move {
             let ended = collect(&running, markets, &streams, &standby, &of_left, told).await;
-            let closed = of_task.close().await;
+            let closed = opened.close().await;
             ended?;
-            closed.map_err(|source| CollectError::Store { path, source })
+            closed
         });
         Ok(Collector { engine, store, network, left, stop, task })
+    }
+
+    async fn open(&self, clock: &Arc<dyn Clock>) -> Result<Opened, CollectError> {
+        match &self.store {
+            Destination::Given(store, spool) => {
+                Ok(Opened { store: store.clone(), spool: spool.clone(), path: None })
+            }
+            #[cfg(feature = "sqlite")]
+            Destination::Sqlite(path) => sqlite(path.clone(), clock).await,
+            #[cfg(feature = "sqlite")]
+            Destination::Usual => {
+                let path = usual_store(&self.network, |path| SqliteStore::noted(path, NOTE).into());
+                sqlite(path, clock).await
+            }
+            #[cfg(not(feature = "sqlite"))]
+            Destination::Usual => {
+                let _ = clock;
+                Err(CollectError::NoStore)
+            }
+        }
+    }
+
+    fn engine(
+        &self,
+        clock: Arc<dyn Clock>,
+        store: Arc<dyn Store>,
+        spool: Arc<dyn BatchQueue>,
+        elsewhere: bool,
+    ) -> Result<Arc<Engine>, CollectError> {
+        let net: Arc<dyn Net> = match self.local_address {
+            None => Arc::new(TcpNet::new()),
+            Some(address) => {
+                let net = TcpNet::from_address(address);
+                Arc::new(net.map_err(|source| CollectError::LocalAddress { address, source })?)
+            }
+        };
+        // One store on several machines is asked for from several addresses.
+        let address = match self.local_address {
+            Some(local) => format!("{} from {local}", self.network),
+            None if elsewhere => format!("{} from {}", self.network, hl_store::host_name()?),
+            None => self.network.clone(),
+        };
+        let mut builder =
+            Engine::builder(net, clock, store, spool).exchange(&self.endpoints, address).thinned(self.policy);
+        if let Some(weight) = self.weight {
+            builder = builder.sharing(Sharing { name: hl_store::host_name()?, weight });
+        }
+        if let Some(reach) = self.backfill {
+            builder = builder.backfill(reach);
+        }
+        let builder = self.jobs.iter().cloned().fold(builder, hl_engine::EngineBuilder::job);
+        Ok(self.sinks.iter().cloned().fold(builder, hl_engine::EngineBuilder::sink).build())
     }
 }
 
@@ -230,7 +364,7 @@ fn live(
 }
 
 /// The markets that streams are of.
-async fn markets_of(store: &SqliteStore, network: &str, streams: &[StreamKey]) -> Markets {
+async fn markets_of(store: &dyn Store, network: &str, streams: &[StreamKey]) -> Markets {
     let named: BTreeSet<Coin> = streams.iter().filter_map(|stream| stream.coin()).collect();
     let wish = Wish { every: BTreeSet::new(), named: named.into_iter().collect() };
     Markets::recall(store, network, wish).await
@@ -239,7 +373,7 @@ async fn markets_of(store: &SqliteStore, network: &str, streams: &[StreamKey]) -
 /// Finds out which of the markets there are.
 async fn look(
     engine: &Engine,
-    store: &SqliteStore,
+    store: &dyn Store,
     network: &str,
     streams: &[StreamKey],
 ) -> Result<Markets, CollectError> {
@@ -305,7 +439,7 @@ async fn collect(
 /// streams are then free for others as soon as the storage thread has finished what it was given.
 pub struct Collector {
     engine: Arc<Engine>,
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Store>,
     network: String,
     left: Left,
     stop: watch::Sender<bool>,
@@ -316,6 +450,18 @@ pub struct Collector {
 impl fmt::Debug for Collector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Collector").field("snapshot", &self.snapshot()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { network, streams, standby, .. } = self;
+        let streams = format_args!("{streams:?}");
+        f.debug_struct("Builder")
+            .field("network", network)
+            .field("streams", &streams)
+            .field("standby", standby)
+            .finish_non_exhaustive()
     }
 }
 
@@ -349,7 +495,7 @@ impl Collector {
     /// none of them is collected.
     pub async fn add<S: ToString>(&self, streams: impl IntoIterator<Item = S>) -> Result<(), CollectError> {
         let streams = live(streams.into_iter().map(|stream| stream.to_string().parse()))?;
-        let mut markets = markets_of(&self.store, &self.network, &streams).await;
+        let mut markets = markets_of(self.store.as_ref(), &self.network, &streams).await;
         let sorted = self.engine.look(&mut markets).await.map_err(|never| unknown(&never, &streams))?;
         let named = |stream: &&StreamKey| stream.coin().is_some_and(|coin| sorted.waiting.contains(&coin));
         if let Some((stream, coin)) = streams.iter().find(named).and_then(|s| Some((*s, s.coin()?))) {

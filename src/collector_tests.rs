@@ -1,4 +1,5 @@
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hl_core::TimeMs;
@@ -7,11 +8,14 @@ use hl_sim::{Sim, SimConfig};
 
 use hl_core::ledger::Span;
 use hl_core::row::Arrival;
-use hl_core::seam::Clock as _;
-use hl_core::{Coin, Records, StreamKey};
+use hl_core::seam::Clock;
+use hl_core::thinning::Policy;
+use hl_core::{Coin, Decimal, Records, StreamKey};
 use hl_engine::{EngineError, Snapshot};
 use hl_runtime::{SystemClock, TcpNet};
-use hl_store::{Inspect as _, SqliteStore};
+use hl_scheduler::jobs::CollectFunding;
+use hl_scheduler::plan::Spec;
+use hl_store::{Inspect as _, Spool, SqliteOptions, SqliteStore, Writer};
 
 use crate::{CollectError, Collector};
 
@@ -189,5 +193,45 @@ async fn streams_come_and_go_while_it_collects() {
     let gaps = store.gaps(Some(bbo)).await.unwrap();
     assert!(!gaps.is_empty(), "what was not collected is said");
     assert!(store.audit().await.unwrap().problems.is_empty());
+    sim.stop().await;
+}
+
+/// A store that was given, and what else the daemon can be told: the local address, the share, what is left out.
+#[tokio::test]
+async fn what_the_daemon_can_do_the_builder_can() {
+    let (sim, folder) = exchange().await;
+    let path = folder.path().join("market.db");
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = SqliteStore::open(SqliteOptions::of_this_process(&path, "test", clock)).await.unwrap();
+    let spool = Spool::open_beside(&path, Writer::Thread, 1 << 20).await.unwrap();
+    let least = Decimal::from(500);
+    let collector = Collector::at(&sim.endpoint())
+        .streams(["trades/BTC", "mids"])
+        .store(Arc::new(store), Arc::new(spool))
+        .local_address([127, 0, 0, 1].into())
+        .weight(3)
+        .thinned(Policy { min_trade_usd: Some(least), ..Policy::default() })
+        .job(Spec::new(CollectFunding::ID, "every 8h".parse().unwrap()))
+        .start()
+        .await
+        .unwrap();
+    until(&collector, |s| s.streams.len() == 2 && s.pipeline.inserted > 20 && s.pipeline.thinned > 0).await;
+    let snapshot = serde_json::to_value(collector.snapshot()).unwrap();
+    assert_eq!(snapshot["streams"]["trades/BTC"]["owner"], "ws");
+    let jobs: Vec<_> = snapshot["jobs"].as_array().unwrap().iter().map(|job| job["id"].clone()).collect();
+    assert!(jobs.contains(&CollectFunding::ID.into()), "{jobs:?}");
+    let inspect = SqliteStore::inspect(&path).unwrap();
+    let Records::Trades(trades) =
+        inspect.rows("trades/BTC".parse().unwrap(), Span::new(TimeMs::MIN, TimeMs::MAX)).await.unwrap()
+    else {
+        panic!("trades are trades")
+    };
+    assert!(trades.iter().all(|trade| trade.px * trade.sz >= least));
+    collector.stop().await.unwrap();
+    assert!(inspect.holders().await.unwrap().is_empty(), "the store that was given is closed");
+
+    let nowhere = Collector::at(&sim.endpoint()).streams(["mids"]).local_address([192, 0, 2, 1].into());
+    let error = nowhere.store_sqlite(&path).start().await.unwrap_err();
+    assert!(matches!(error, CollectError::LocalAddress { .. }), "{error}");
     sim.stop().await;
 }

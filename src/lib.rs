@@ -37,18 +37,80 @@
 //! # }
 //! ```
 //!
-//! What lives here: [`Collector`] with its builder, and the names a user needs, gathered from the crates of the
-//! workspace. Whoever wants another store, network or clock gives them to [`Engine`] as [`Parts`]. What does not live
-//! here: any logic of collecting.
+//! [`Collector::events`] is a stream of what is committed, and a [`Sink`] takes rows on to wherever they are wanted.
+//!
+//! What lives here: [`Collector`] with its builder, and what a user needs, gathered from the crates of the workspace: each as
+//! a module ([`core`], [`engine`], [`store`] and others), the names that are used most in this one, and the fewest in
+//! [`prelude`]. With another store, network or clock, [`Engine::builder`] puts the rest together; `examples/own_parts` does it.
+//! What does not live here: any logic of collecting.
+//!
+//! Features: `sqlite` (on by default), `mongodb`, `archive` and `sim`. Each adds the module of its name, `sqlite` the methods of
+//! the builder that open a file; without it a store is given to [`Builder::store`].
 
 // Those who read a process's words may go away: printing would end it with a panic.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod collector;
 #[cfg(test)]
+#[cfg(feature = "sqlite")]
 mod collector_tests;
 
 pub use collector::{Builder, CollectError, Collector};
+
+/// Vocabulary, decisions, and the contracts of stores, clocks and networks.
+#[doc(inline)]
+pub use hl_core as core;
+
+/// The sources and the pipeline: WebSocket, REST, batches.
+#[doc(inline)]
+pub use hl_collectors as collectors;
+
+/// The engine, for those who bring parts of their own; events and sinks.
+#[doc(inline)]
+pub use hl_engine as engine;
+
+/// What runs, what is received, and which alerts stand.
+#[doc(inline)]
+pub use hl_monitor as monitor;
+
+/// The network and the clock of a real process, and those of a simulation.
+#[doc(inline)]
+pub use hl_runtime as runtime;
+
+/// Jobs and their plans.
+#[doc(inline)]
+pub use hl_scheduler as scheduler;
+
+/// The SQLite store, the spool, and what reads stores.
+#[doc(inline)]
+pub use hl_store as store;
+
+/// The store in a MongoDB replica set.
+#[cfg(feature = "mongodb")]
+#[doc(inline)]
+pub use hl_mongo as mongo;
+
+/// Old rows as Parquet files.
+#[cfg(feature = "archive")]
+#[doc(inline)]
+pub use hl_archive as archive;
+
+/// A simulated exchange.
+#[cfg(feature = "sim")]
+#[doc(inline)]
+pub use hl_sim as sim;
+
+/// What most programs need: `use hyperliquid_collector::prelude::*;`.
+pub mod prelude {
+    pub use crate::core::seam::{Clock as _, Net as _};
+    pub use crate::core::store::Store as _;
+    pub use crate::store::Inspect as _;
+    #[cfg(feature = "sqlite")]
+    pub use crate::store::SqliteStore;
+    pub use crate::{
+        Coin, CollectError, Collector, Decimal, Event, Filter, Kind, Records, Span, StreamKey, TimeMs,
+    };
+}
 
 pub use hl_core::alert::{Alert, AlertKind, Severity};
 pub use hl_core::archive::StoredRows;
@@ -63,12 +125,11 @@ pub use hl_core::symbol::Coin;
 pub use hl_core::time::TimeMs;
 pub use hl_core::{decimal::Decimal, source, timeline};
 pub use hl_engine::{
-    Endpoints, Engine, EngineError, Event, EventSort, Events, Filter, Line, Parts, Published, Sink,
-    SinkBatch, SinkError, SinkView, Snapshot, Target,
+    Endpoints, Engine, EngineBuilder, EngineError, Event, EventSort, Events, Filter, Line, Parts, Published,
+    Sink, SinkBatch, SinkError, SinkView, Snapshot, Target,
 };
-pub use hl_monitor::{Change, Health, Process, ProcessKind, Reception, State, TotalReception};
+pub use hl_monitor::{Reception, TotalReception};
 pub use hl_runtime::{MemoryNet, SystemClock, TcpNet, TokioClock};
-pub use hl_store::{
-    AlertRow, Audit, CoverageRow, GapRow, Inspect, Problem, Spool, SqliteInspect, SqliteOptions, SqliteStore,
-    StreamRow, Writer,
-};
+pub use hl_store::{AlertRow, Audit, CoverageRow, GapRow, Inspect, Problem, Spool, StreamRow, Writer};
+#[cfg(feature = "sqlite")]
+pub use hl_store::{SqliteInspect, SqliteOptions, SqliteStore};

@@ -1,5 +1,6 @@
 //! What the exchange sent and the decoder could not read: how much of which stream, and why, for the log and the alerts.
 
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +12,7 @@ const SUBJECTS: usize = 256;
 const OTHERS: &str = "others";
 
 /// What could not be read of one stream, or of one kind of answer.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Unreadable {
     /// Rows, frames and answers.
     pub count: u64,

@@ -1,3 +1,4 @@
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -125,7 +126,7 @@ fn distinct(leases: &Leases) -> Vec<Holder> {
 }
 
 /// What an engine is doing, at one moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Snapshot {
     /// Exchange time, ms.
     pub at: TimeMs,

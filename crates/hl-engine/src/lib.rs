@@ -9,6 +9,7 @@
 // Those who read a process's words may go away: printing would end it with a panic.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod builder;
 pub mod capacity;
 mod director;
 mod endpoints;
@@ -29,6 +30,7 @@ pub mod universe;
 mod wanted;
 mod watch;
 
+pub use builder::EngineBuilder;
 pub use endpoints::{Endpoints, Target};
 pub use engine::{Engine, EngineError, Parts, Snapshot};
 pub use events::{Event, EventSort, Events, Filter, Line};

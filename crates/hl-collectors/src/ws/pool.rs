@@ -2,6 +2,7 @@
 
 mod trial;
 
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroI64;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,7 +44,7 @@ pub struct WsOptions {
 }
 
 /// One socket, for people.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct SocketView {
     /// Its slot: the same whatever the other sockets do.
     pub slot: u32,

@@ -25,6 +25,7 @@ pub use pause::ClockReading;
 use pause::{CLOCK_MARGIN_MS, Pause, SET_BACK_MS, SetBack};
 pub use reconcile::{Audited, NoWitness, Reconciler, Verdict, Witness};
 use ring::Ring;
+use serde::Serialize;
 
 use crate::ledger::{Cause, Change, Span};
 use crate::record::Trade;
@@ -48,7 +49,7 @@ pub struct Grant {
 }
 
 /// What became of what was offered, counted in records.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize)]
 pub struct Tally {
     /// Admitted under the standing claim.
     pub admitted: u64,

@@ -8,6 +8,7 @@ mod task;
 mod tests;
 mod trouble;
 
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -50,7 +51,8 @@ pub trait Job: Send + Sync + 'static {
 }
 
 /// What a job is doing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum JobState {
     /// It runs now.
     Running,
@@ -76,7 +78,7 @@ impl JobState {
 }
 
 /// A job, for people.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct JobView {
     /// Its name.
     pub id: String,

@@ -10,6 +10,7 @@ mod pings;
 mod refusals;
 mod subs;
 
+use serde::Serialize;
 use std::collections::VecDeque;
 use std::num::NonZeroI64;
 
@@ -103,7 +104,7 @@ enum Link {
 }
 
 /// What the session counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SessionCounters {
     /// Sockets opened.
     pub connects: u64,
