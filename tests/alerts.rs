@@ -141,7 +141,9 @@ async fn bars_that_count_otherwise_move_nothing_and_open_no_gap() {
     daemon.stop().await.unwrap();
     let gaps = SqliteStore::inspect(world.store_path()).unwrap().gaps(None).await.unwrap();
     let of_trades = gaps.iter().filter(|gap| gap.stream.kind() == Kind::Trades);
-    let lasting: Vec<_> = of_trades.filter(|gap| gap.state != GapState::Backfilled).collect();
+    // What the start left open is another matter.
+    let since = of_trades.filter(|gap| gap.cause != Cause::FirstStart);
+    let lasting: Vec<_> = since.filter(|gap| gap.state != GapState::Backfilled).collect();
     assert!(lasting.is_empty(), "{lasting:?}");
     assert!(gaps.len() <= 4, "nor are bars read again for ever: {gaps:?}");
 }
@@ -354,8 +356,9 @@ async fn outage(seed: u64, refused: bool) {
         let of_outage: Vec<_> = gaps.iter().filter(|gap| gap.cause == Cause::Outage).collect();
         // Bars that REST still had are no loss, and the one in progress at the change of hands is read again.
         let lost = gaps.iter().filter(|gap| gap.state != GapState::Backfilled);
-        // Behind what the socket replays a busy coin has a pause of seconds that ten trades do not reach.
-        let is_pause = |gap: &GapRow| stream.kind() == Kind::Trades && gap.span.ms() < 5_000;
+        // Behind what the socket replays a coin has a pause of seconds that ten trades do not reach, a quiet one too where
+        // ten of them are one sweep.
+        let is_pause = |gap: &GapRow| stream.kind() == Kind::Trades && gap.span.ms() < 15_000;
         let meets =
             lost.filter(|gap| gap.span.overlaps(outage) && gap.cause != Cause::Outage && !is_pause(gap));
         assert_eq!(meets.count(), 0, "{stream}: {gaps:#?}");
