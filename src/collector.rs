@@ -38,6 +38,7 @@ const SPOOL_BYTES: u64 = 1 << 30;
 
 /// Why a collector did not start, or ended.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CollectError {
     /// A name that names no stream.
     #[error(transparent)]

@@ -11,14 +11,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hl_chaos::{Density, Market, Plan, Trace, Trouble, run};
-use hl_core::ledger::{Cause, GapState, Span};
+use hl_core::archive::{Claimed, Day, Part as ArchivePart};
+use hl_core::ledger::{Batch, Cause, Change, GapState, Span};
 use hl_core::record::Record;
 use hl_core::row::RowKey;
 use hl_core::seam::BoxFuture;
 use hl_core::seam::Clock as _;
 use hl_core::store::{Reservation, Store as _, WeightLedger as _};
 use hl_core::thinning::Policy;
-use hl_core::{Decimal, Kind, Origin, Records, SourceId, StreamKey, TimeMs, for_records};
+use hl_core::{Decimal, Epoch, Kind, Origin, Records, SourceId, StreamKey, TimeMs, for_records};
 use hl_engine::markets::Wish;
 use hl_engine::universe::Part;
 use hl_engine::{Event, Filter, Sink, SinkBatch, SinkError, Snapshot};
@@ -520,6 +521,66 @@ async fn a_sink_gets_every_row_however_long_it_fails() {
     }
     let taken = sink.taken.load(Ordering::Relaxed);
     assert!(all > 1_000 && taken < all * 2, "{all} rows, {taken} handed over");
+}
+
+/// What the archive takes before a sink did is counted: it is in the archive, and does not reach the sink.
+#[tokio::test(start_paused = true)]
+async fn what_the_archive_took_before_the_sink_is_counted() {
+    let mut world = World::new(14).await.unwrap();
+    let sink = Arc::new(Remembering::default());
+    sink.fails.store(true, Ordering::Relaxed);
+    world.sinks.push(sink.clone());
+    let trades: StreamKey = "trades/BTC".parse().unwrap();
+    let store = world.open("before").await.unwrap();
+    store.lease(&[trades]).await.unwrap();
+    let epoch = Epoch { token: store.token(), local: 1 };
+    let time = world.clock.now() - 3 * hl_core::time::DAY_MS;
+    let trade = world.sim.truth_trades(support::coin("BTC"), TimeMs::MIN, TimeMs::MAX).into_iter().next();
+    let rows = (0..5).map(|n| hl_core::record::Trade { time: time + n, ..trade.unwrap() }).collect();
+    let records = Records::Trades(rows);
+    let (origin, span) = (Origin::Import, Span::new(time, time + 10));
+    let changes = [
+        Change::Rows { epoch, origin, records },
+        Change::Covered { epoch, origin, span },
+        Change::Edge(span.to),
+    ];
+    let changes = changes.into_iter().map(|change| (trades, change)).collect();
+    store.commit(Arc::new(Batch { token: store.token(), changes })).await.unwrap();
+    store.close().await.unwrap();
+
+    let daemon = world.daemon(&[trades]).await.unwrap();
+    // A day is over for the archive once the stream has gone on beyond it.
+    let fails = |s: &hl_engine::Snapshot| s.sinks[0].failures > 1 && s.pipeline.inserted > 0;
+    daemon.until("the sink does not take them", fails).await.unwrap();
+    let day = Day::of(time);
+    let claim = (trades, day, Epoch { token: daemon.store.token(), local: u32::MAX });
+    assert_eq!(daemon.store.claim_day(trades, day, claim.2).await.unwrap(), Claimed::Yes);
+    let rows = Arc::new(daemon.store.day_rows(trades, day, None, 100).await.unwrap());
+    assert_eq!(rows.len(), 5);
+    let part = ArchivePart {
+        stream: trades,
+        day,
+        path: Some("part.parquet".to_owned()),
+        rows: 5,
+        first: time,
+        last: time + 4,
+        bytes: 1,
+        checksum: String::new(),
+        epoch: claim.2,
+        written_at: world.clock.now(),
+    };
+    daemon.store.commit_part(claim, Some(part), rows).await.unwrap();
+    sink.fails.store(false, Ordering::Relaxed);
+    let took = |s: &hl_engine::Snapshot| s.sinks[0].failing.is_none() && s.sinks[0].rows > 10;
+    let view = daemon.until("the sink takes the others", took).await.unwrap().sinks.remove(0);
+    assert_eq!(view.missed, 5, "{view:?}");
+    daemon.stop().await.unwrap();
+    // The count is kept with the position.
+    let daemon = world.daemon(&[trades]).await.unwrap();
+    let again = |s: &hl_engine::Snapshot| s.sinks[0].behind_ms.is_some();
+    let view = daemon.until("it goes on", again).await.unwrap().sinks.remove(0);
+    assert_eq!(view.missed, 5, "{view:?}");
+    daemon.stop().await.unwrap();
 }
 
 /// What a daemon collects that follows the markets of these parts.

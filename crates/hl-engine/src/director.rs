@@ -14,7 +14,7 @@ use hl_core::{RunId, SourceId, StreamKey, TimeMs};
 use hl_scheduler::Runner;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::{debug, warn};
+use tracing::{debug, instrument, warn};
 
 use crate::events::{Event as Told, Feed};
 use crate::moved::Moved;
@@ -128,6 +128,7 @@ impl Director {
         self.ws.renew(stream, run);
     }
 
+    #[instrument(level = "debug", skip_all, fields(%stream))]
     async fn probe(&self, stream: StreamKey, run: RunId) {
         let missed = match tokio::time::timeout(PROBE_LIMIT, self.prober.newest(stream)).await {
             Ok(Ok(Some(newest))) => {

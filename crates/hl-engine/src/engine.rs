@@ -79,6 +79,7 @@ pub struct Parts {
 
 /// Collecting ended, or did not begin.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EngineError {
     /// More than sockets and weight can carry.
     #[error(transparent)]
@@ -127,6 +128,7 @@ fn distinct(leases: &Leases) -> Vec<Holder> {
 
 /// What an engine is doing, at one moment.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct Snapshot {
     /// Exchange time, ms.
     pub at: TimeMs,

@@ -62,30 +62,33 @@ fn write(mut out: impl Write, mut waiting: mpsc::Receiver<Vec<u8>>) {
 
 /// The lines of one session.
 pub(super) struct Lines {
-    events: Events,
+    /// None once the reader is gone: nothing is kept for it then.
+    events: Option<Events>,
     pieces: mpsc::Sender<Vec<u8>>,
     piece: Vec<u8>,
 }
 
 impl Lines {
     pub(super) fn new(events: Events, output: &Output) -> Self {
-        Self { events, pieces: output.pieces.clone(), piece: Vec::new() }
+        Self { events: Some(events), pieces: output.pieces.clone(), piece: Vec::new() }
     }
 
     /// Passes events on until they end, or the reader is gone. Safe to drop and call again.
     pub(super) async fn run(&mut self) {
-        loop {
+        while let Some(events) = &mut self.events {
             if self.piece.is_empty() {
-                let Some(event) = self.events.recv().await else { return };
-                self.put(&event);
+                let Some(event) = events.recv().await else { return };
+                put(&mut self.piece, &event);
             }
             while self.piece.len() < PIECE
-                && let Some(Some(event)) = self.events.recv().now_or_never()
+                && let Some(Some(event)) = events.recv().now_or_never()
             {
-                self.put(&event);
+                put(&mut self.piece, &event);
             }
-            let Ok(place) = self.pieces.reserve().await else { return };
-            place.send(std::mem::take(&mut self.piece));
+            match self.pieces.reserve().await {
+                Ok(place) => place.send(std::mem::take(&mut self.piece)),
+                Err(_) => self.events = None,
+            }
         }
     }
 
@@ -94,14 +97,14 @@ impl Lines {
         // Who does not read is told below, once.
         let _ = tokio::time::timeout(LAST_LIMIT, self.run()).await;
     }
+}
 
-    fn put(&mut self, event: &Event) {
-        for line in event.lines() {
-            match serde_json::to_writer(&mut self.piece, &line) {
-                Ok(()) => self.piece.push(b'\n'),
-                // Nothing but names and numbers is written.
-                Err(error) => warn!(%error, "an event cannot be written as JSON"),
-            }
+fn put(piece: &mut Vec<u8>, event: &Event) {
+    for line in event.lines() {
+        match serde_json::to_writer(&mut *piece, &line) {
+            Ok(()) => piece.push(b'\n'),
+            // Nothing but names and numbers is written.
+            Err(error) => warn!(%error, "an event cannot be written as JSON"),
         }
     }
 }

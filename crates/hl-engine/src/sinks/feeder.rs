@@ -10,12 +10,12 @@ use hl_core::archive::{Day, RowKey, StoredRows};
 use hl_core::backoff::Backoff;
 use hl_core::ledger::Span;
 use hl_core::seam::stopped;
-use hl_core::store::{Settled, Store, StoreError};
+use hl_core::store::{RECENT_MS, Settled, Store, StoreError};
 use hl_core::{StreamKey, TimeMs};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
-use tracing::{Instrument as _, debug, error, info_span, warn};
+use tracing::{Instrument as _, debug, error, info_span, instrument, warn};
 
 use super::position::Position;
 use super::{Fed, Sink, SinkBatch, SinkView, behind, note};
@@ -28,6 +28,8 @@ const EVERY: Duration = Duration::from_secs(1);
 const ALL_EVERY: Duration = Duration::from_secs(60);
 /// How often positions that have moved are written to the store.
 const KEEP_EVERY: Duration = Duration::from_secs(5);
+/// Steps that are made at a time in a stream of which much is new, a week: then others have their turn, and positions are kept.
+const STEPS: usize = 168;
 /// Rows that are offered at a time.
 const PAGE: usize = 1_000;
 /// How long a sink may take for them.
@@ -50,7 +52,7 @@ impl Feeders {
         let (stop, stops) = watch::channel(false);
         let mut tasks = JoinSet::new();
         for feeder in feeders {
-            let span = info_span!("sink", name = feeder.sink.name());
+            let span = info_span!("sink", name = feeder.hand.sink.name());
             tasks.spawn(feeder.run(stops.clone()).instrument(span));
         }
         Self { tasks, stop }
@@ -79,8 +81,8 @@ struct Followed {
     told: Vec<Span>,
     /// The edge, as last seen.
     edge: Option<TimeMs>,
-    /// The day in which the position lies, and how many parts the archive had of it.
-    day: Option<(Day, usize)>,
+    /// How many parts the archive had of a day that is over, as last seen.
+    parts: BTreeMap<Day, usize>,
 }
 
 /// Why a round did not get to its end.
@@ -92,13 +94,18 @@ enum Failed {
     Store(#[from] StoreError),
 }
 
-/// See the [module](self).
-pub(crate) struct Feeder {
+/// Reads one stream, and offers what it finds.
+struct Hand {
     sink: Arc<dyn Sink>,
     store: Arc<dyn Store>,
     mono: MonoClock,
-    leased: Box<dyn Fn() -> BTreeSet<StreamKey> + Send + Sync>,
     view: Arc<Mutex<SinkView>>,
+}
+
+/// See the [module](self).
+pub(crate) struct Feeder {
+    hand: Hand,
+    leased: Box<dyn Fn() -> BTreeSet<StreamKey> + Send + Sync>,
     rows: Events,
     gaps: Events,
     /// Whether it wants a stream.
@@ -124,7 +131,8 @@ impl Feeder {
         let rows = feed.subscribe(Filter::all().sorts([EventSort::Rows]));
         let gaps = feed.subscribe(Filter::all().sorts([EventSort::Gaps]).waiting(GAPS_WAITING));
         let (wants, streams, news) = <_>::default();
-        Self { sink, store, mono, leased, view, rows, gaps, wants, streams, news, all: true, rng }
+        let hand = Hand { sink, store, mono, view };
+        Self { hand, leased, rows, gaps, wants, streams, news, all: true, rng }
     }
 
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
@@ -155,14 +163,14 @@ impl Feeder {
             match done {
                 Ok(()) => {
                     pauses = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
-                    if lock(&self.view).failing.take().is_some() {
+                    if lock(&self.hand.view).failing.take().is_some() {
                         debug!("the sink takes rows again");
                     }
                 }
                 Err(failed) => {
                     let pause = pauses.pause(&mut self.rng);
                     warn!(error = %failed, retry_in = ?pause, "rows wait in the store");
-                    let mut view = lock(&self.view);
+                    let mut view = lock(&self.hand.view);
                     view.failures += 1;
                     view.failing = Some(failed.to_string());
                     not_before = Instant::now() + pause;
@@ -212,7 +220,7 @@ impl Feeder {
     async fn round(&mut self) -> Result<(), Failed> {
         let leased = (self.leased)();
         for stream in &leased {
-            let sink = &self.sink;
+            let sink = &self.hand.sink;
             let wanted = *self.wants.entry(*stream).or_insert_with(|| sink.wants(*stream));
             if wanted && !self.streams.contains_key(stream) {
                 let followed = self.recall(*stream).await?;
@@ -225,14 +233,15 @@ impl Feeder {
             self.news.extend(self.streams.keys());
         }
         self.news.extend(&gone);
-        while let Some(stream) = self.news.first().copied() {
+        for stream in self.news.clone() {
             // It stays among the news until all of it was taken.
-            if let Some(mut followed) = self.streams.remove(&stream) {
-                let done = self.advance(stream, &mut followed).await;
-                self.streams.insert(stream, followed);
-                done?;
+            let mut is_whole = true;
+            if let Some(followed) = self.streams.get_mut(&stream) {
+                is_whole = self.hand.advance(stream, followed).await?;
             }
-            self.news.remove(&stream);
+            if is_whole {
+                self.news.remove(&stream);
+            }
         }
         // Another process may follow them from here on.
         for stream in gone {
@@ -245,7 +254,7 @@ impl Feeder {
 
     /// Says how far it has come.
     fn tell(&self) {
-        let mut view = lock(&self.view);
+        let mut view = lock(&self.hand.view);
         view.missed = self.streams.values().map(|followed| followed.position.missed).sum();
         let lag = |followed: &Followed| behind(followed.position.below, followed.edge);
         view.behind_ms = self.streams.values().filter_map(lag).max();
@@ -253,7 +262,7 @@ impl Feeder {
 
     /// Where the sink has come to in a stream.
     async fn recall(&self, stream: StreamKey) -> Result<Followed, StoreError> {
-        let text = self.store.note(&note(self.sink.name(), stream)).await?;
+        let text = self.hand.store.note(&note(self.hand.sink.name(), stream)).await?;
         let position = match text.map(|text| serde_json::from_str(&text)) {
             None => Position::default(),
             Some(Ok(position)) => position,
@@ -265,38 +274,70 @@ impl Feeder {
         Ok(Followed { kept: position.clone(), position, ..Followed::default() })
     }
 
-    /// Offers what is new of a stream.
-    async fn advance(&self, stream: StreamKey, followed: &mut Followed) -> Result<(), Failed> {
+    /// Writes down how far the sink has come.
+    async fn keep(&mut self) {
+        let streams: Vec<_> = self.streams.keys().copied().collect();
+        for stream in streams {
+            if !self.keep_one(stream).await {
+                return;
+            }
+        }
+    }
+
+    /// Whether the store has the position now. Where it has not, the next time will do: rows are offered again after a crash.
+    async fn keep_one(&mut self, stream: StreamKey) -> bool {
+        let Some(Followed { position, kept, .. }) = self.streams.get_mut(&stream) else { return true };
+        if (Position { at: kept.at, ..position.clone() }) == *kept {
+            return true;
+        }
+        let Ok(text) = serde_json::to_string(position) else { return true };
+        match self.hand.store.put_note(&note(self.hand.sink.name(), stream), &text).await {
+            Ok(()) => {
+                kept.clone_from(position);
+                true
+            }
+            Err(error) => {
+                warn!(%stream, %error, "how far the sink has come cannot be kept now");
+                false
+            }
+        }
+    }
+}
+
+impl Hand {
+    /// Offers what is new of a stream, or a part of that. Returns whether it came to the edge.
+    #[instrument(name = "stream", level = "debug", skip_all, fields(%stream))]
+    async fn advance(&self, stream: StreamKey, followed: &mut Followed) -> Result<bool, Failed> {
         let Settled { edge, unfilled } = self.store.settled(stream).await?;
-        let Some(edge) = edge else { return Ok(()) };
+        let Some(edge) = edge else { return Ok(true) };
         followed.edge = Some(edge);
         for piece in followed.position.filled(&unfilled, &followed.told) {
             self.hand_out(stream, piece, true, &BTreeSet::new()).await?;
             self.look_for_late(stream, piece, edge, followed).await?;
         }
         followed.told.clear();
-        if followed.position.below.is_none()
-            && let Some((first, _)) = self.store.settled_days(stream, edge).await?.first()
-        {
-            // In steps from there on, rather than all of it at once.
+        if followed.position.below.is_none() {
+            // What is not of a day that is settled lies in the last one, or after it.
+            let days = self.store.settled_days(stream, edge).await?;
+            let first = days.first().map_or(Day::of(edge - RECENT_MS), |(day, _)| *day);
             followed.position.pass(first.span().from, &unfilled);
         }
-        loop {
+        for _ in 0..STEPS {
             let piece = followed.position.next(edge);
-            self.look_for_parts(stream, piece, edge, followed).await?;
             let reached = self.hand_out(stream, piece, false, &followed.ahead).await?;
+            self.look_for_parts(stream, piece, edge, followed).await?;
             followed.ahead.extend(reached);
             followed.ahead.retain(|key| key.time >= piece.to);
             let let_go = followed.position.pass(piece.to, &unfilled);
             if let_go > 0 {
                 debug!(%stream, gaps = let_go, "the oldest gaps are not watched for rows any more");
             }
+            followed.position.at = self.mono.exchange();
             if piece.to >= edge {
-                break;
+                return Ok(true);
             }
         }
-        followed.position.at = self.mono.exchange();
-        Ok(())
+        Ok(false)
     }
 
     /// Offers the rows of a closed piece but those to be skipped. Returns their keys.
@@ -338,8 +379,8 @@ impl Feeder {
         Ok(())
     }
 
-    /// Whether the archive took rows of a day that is over before the sink did: looked for when the position comes into a day
-    /// and when it leaves it.
+    /// Whether the archive took rows of a piece before the sink did. It takes days that are over; looked for once the piece
+    /// was read, so that what it took meanwhile is seen too.
     async fn look_for_parts(
         &self,
         stream: StreamKey,
@@ -347,21 +388,16 @@ impl Feeder {
         edge: TimeMs,
         followed: &mut Followed,
     ) -> Result<(), StoreError> {
-        let (day, to) = (Day::of(piece.from), Day::of(piece.to));
-        let today = Day::of(edge);
-        if followed.position.below.is_none() || day == today && to == today {
-            return Ok(());
+        let (first, today) = (Day::of(piece.from), Day::of(edge));
+        followed.parts.retain(|day, _| *day >= first);
+        let mut day = first;
+        while day < today && day.span().from <= piece.to {
+            let parts = self.store.day_parts(stream, day).await?;
+            let seen = followed.parts.insert(day, parts.len()).unwrap_or_default();
+            let new = parts.iter().skip(seen).filter(|part| part.last >= piece.from);
+            self.miss(stream, new.map(|part| part.rows).sum(), followed);
+            day = Day::of(day.end());
         }
-        if followed.day.is_none_or(|(seen, _)| seen != day) {
-            followed.day = Some((day, 0));
-        } else if day == to {
-            return Ok(());
-        }
-        let seen = followed.day.map_or(0, |(_, seen)| seen);
-        let parts = self.store.day_parts(stream, day).await?;
-        let new = parts.iter().skip(seen).filter(|part| part.last >= piece.from);
-        self.miss(stream, new.map(|part| part.rows).sum(), followed);
-        followed.day = Some((day, parts.len()));
         Ok(())
     }
 
@@ -390,35 +426,6 @@ impl Feeder {
         if rows > 0 {
             followed.position.missed += rows;
             warn!(%stream, rows, "the archive took rows before the sink did: so many at most do not reach it, and are to be read there");
-        }
-    }
-
-    /// Writes down how far the sink has come.
-    async fn keep(&mut self) {
-        let streams: Vec<_> = self.streams.keys().copied().collect();
-        for stream in streams {
-            if !self.keep_one(stream).await {
-                return;
-            }
-        }
-    }
-
-    /// Whether the store has the position now. Where it has not, the next time will do: rows are offered again after a crash.
-    async fn keep_one(&mut self, stream: StreamKey) -> bool {
-        let Some(Followed { position, kept, .. }) = self.streams.get_mut(&stream) else { return true };
-        if (Position { at: kept.at, ..position.clone() }) == *kept {
-            return true;
-        }
-        let Ok(text) = serde_json::to_string(position) else { return true };
-        match self.store.put_note(&note(self.sink.name(), stream), &text).await {
-            Ok(()) => {
-                kept.clone_from(position);
-                true
-            }
-            Err(error) => {
-                warn!(%stream, %error, "how far the sink has come cannot be kept now");
-                false
-            }
         }
     }
 }

@@ -12,7 +12,7 @@ const STEP_MS: i64 = 3_600_000;
 /// See the [module](self).
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Position {
-    /// Every row before this time was handed out, but for those of gaps; none where nothing was.
+    /// Every row before this time was handed out, but for those of gaps; none before it is known where the rows begin.
     pub(super) below: Option<TimeMs>,
     /// What was a gap when the position passed, and is not filled: rows may still come there.
     pub(super) gaps: Vec<Span>,
@@ -37,9 +37,8 @@ impl Position {
 
     /// The piece that is to be handed out next, both ends included, up to the edge at most.
     pub(super) fn next(&self, edge: TimeMs) -> Span {
-        let from = self.below.unwrap_or(TimeMs::MIN).min(edge);
-        let step = if self.below.is_some() { from + STEP_MS } else { edge };
-        Span { from, to: edge.min(step).max(from) }
+        let from = self.below.unwrap_or(edge).min(edge);
+        Span { from, to: edge.min(from + STEP_MS) }
     }
 
     /// What lies before `to` was handed out. Returns how many gaps are not kept in mind: the oldest, where there are too many.
@@ -120,7 +119,6 @@ mod tests {
     #[test]
     fn it_goes_on_to_the_edge_in_steps_and_never_back() {
         let mut position = Position::default();
-        assert_eq!(position.next(TimeMs(500)), Span { from: TimeMs::MIN, to: TimeMs(500) });
         position.pass(TimeMs(500), &[]);
         assert_eq!(position.next(TimeMs(500)), span(500, 500), "the block at the edge may grow");
         assert_eq!(position.next(TimeMs(3 * STEP_MS)), span(500, 500 + STEP_MS));

@@ -9,7 +9,7 @@ use hl_core::store::{RECENT_MS, Store};
 use hl_core::timeline::Audited;
 use hl_core::{Interval, Records, StreamKey, TimeMs};
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::{debug, instrument, warn};
 
 use crate::{Failing, Job};
 
@@ -121,6 +121,7 @@ impl AuditBars {
     }
 
     /// Audits the bars of a stream from `from` on. Returns up to where they are audited.
+    #[instrument(level = "debug", skip_all, fields(%stream))]
     async fn audit(&self, stream: StreamKey, interval: Interval, from: TimeMs, now: TimeMs) -> TimeMs {
         let to = interval.open_of(now - LAG_MS);
         if from >= to {

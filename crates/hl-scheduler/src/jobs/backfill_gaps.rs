@@ -11,7 +11,7 @@ use hl_core::store::{Store, StoreError};
 use hl_core::stream::History;
 use hl_core::{Epoch, SourceId, StreamKey, TimeMs};
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{debug, info, instrument, warn};
 
 use crate::backfill::{self, BackfillError, Filled, Step};
 use crate::{Failing, Job};
@@ -227,6 +227,7 @@ impl BackfillGaps {
     }
 
     /// Returns whether something stays open.
+    #[instrument(name = "backfill", level = "debug", skip_all, fields(%stream))]
     async fn fill(&self, stream: StreamKey, span: Span) -> Result<bool, StoreError> {
         let to = (self.relived_from)(stream).map_or(span.to, |from| span.to.min(from));
         if to <= span.from && to < span.to {

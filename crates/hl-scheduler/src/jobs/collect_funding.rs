@@ -7,7 +7,7 @@ use hl_core::source::Past;
 use hl_core::store::Store;
 use hl_core::time::DAY_MS;
 use hl_core::{Coin, Epoch, StreamKey, TimeMs};
-use tracing::{debug, warn};
+use tracing::{debug, instrument, warn};
 
 use crate::backfill::{self, BackfillError, Step};
 use crate::plan::{JobId, Retry, Spec, Trigger};
@@ -59,6 +59,7 @@ impl CollectFunding {
     }
 
     /// Reads what is missing of one coin up to now.
+    #[instrument(name = "backfill", level = "debug", skip_all, fields(%stream))]
     async fn collect(&self, stream: StreamKey, weight: &AtomicU64) -> Result<u64, BackfillError> {
         let to = (self.exchange_now)() - LAG_MS;
         let leases = self.store.lease(&[stream]).await?;

@@ -9,7 +9,7 @@ use hl_core::source::{Content, Offer, Ticket};
 use hl_core::timeline::{Tally, Timeline};
 use hl_core::{Epoch, Kind, Records, RunId, StreamKey, TimeMs};
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{instrument, warn};
 
 use super::Pipeline;
 use crate::pipeline::inbox::Entry;
@@ -105,6 +105,7 @@ impl Pipeline {
         }
     }
 
+    #[instrument(level = "debug", skip_all, fields(stream = %offer.stream))]
     fn take(&mut self, mut offer: Offer) {
         let (stream, ticket) = (offer.stream, offer.ticket);
         let is_future = self.keep_of_this_time(stream, &mut offer.content);
