@@ -22,7 +22,7 @@ use hl_core::thinning::Policy;
 use hl_core::{Decimal, Epoch, Kind, Origin, Records, SourceId, StreamKey, TimeMs, for_records};
 use hl_engine::markets::Wish;
 use hl_engine::universe::Part;
-use hl_engine::{Event, Filter, Sink, SinkBatch, SinkError, Snapshot};
+use hl_engine::{Event, EventSort, Filter, Sink, SinkBatch, SinkError, Snapshot};
 use hl_sim::{AnswerFault, Fault, FaultKind};
 use hl_store::{GapRow, Inspect as _, SqliteStore, StreamRow};
 use support::{World, assert_clean, coin, streams, verified};
@@ -623,6 +623,7 @@ async fn markets_come_and_go_while_it_collects() {
     let tsla = owner("trades/xyz:TSLA");
     daemon.until("what is listed joins", |s| tsla(s) == Some(SourceId::Ws)).await.unwrap();
 
+    let mut told = daemon.engine.events(Filter::all().sorts([EventSort::Ends]));
     world.sim.inject(Fault::new(FaultKind::Delist { coin: coin("ETH") }));
     world.sim.inject(Fault::new(FaultKind::Settle { outcome: 1_209, hundredths: 100 }));
     let gone = ["ETH", "#12090", "#12091"];
@@ -642,6 +643,12 @@ async fn markets_come_and_go_while_it_collects() {
     let now = daemon.engine.snapshot().at;
     daemon.stop().await.unwrap();
     assert_clean(&verified(&world).await, &world.store_path());
+    let mut ends = BTreeMap::new();
+    while let Some(event) = told.recv().await {
+        let Event::Ended { stream, at } = event else { panic!("{event:?}") };
+        assert_eq!(ends.insert(stream, at), None, "each once");
+    }
+    assert_eq!(ends.len(), gone.len() * FOLLOWED.len());
     for of in gone {
         let rows = stored(&world, of).await;
         assert_eq!(rows.len(), FOLLOWED.len(), "{of}");
@@ -649,6 +656,7 @@ async fn markets_come_and_go_while_it_collects() {
             // What is pushed by a clock ends with its last record.
             let from = if row.stream.spec().steady { since - 10_000 } else { since };
             let ended = row.ended.unwrap_or_else(|| panic!("{} goes on", row.stream));
+            assert_eq!(ends.get(&row.stream), Some(&ended));
             assert!(from <= ended && ended <= last.at && row.edge <= Some(ended), "{row:#?}");
         }
         assert!(gaps_of(&world, of).await.is_empty(), "{:#?}", gaps_of(&world, of).await);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::record::Record;
 use hl_core::row::fields::{put_arrival, put_columns, put_time};
-use hl_core::{Epoch, Origin, Records, SourceId, StreamKey, for_records};
+use hl_core::{Epoch, Origin, Records, SourceId, StreamKey, TimeMs, for_records};
 use serde::ser::{SerializeMap, SerializeSeq as _};
 use serde::{Serialize, Serializer};
 
@@ -83,6 +83,14 @@ pub enum Event {
         /// Why.
         cause: Option<Cause>,
     },
+    /// The market of a stream is delisted, or has settled: the stream ended, and nothing of it is missing after that. Where
+    /// the market is listed again, the stream goes on without a further word.
+    Ended {
+        /// The stream.
+        stream: StreamKey,
+        /// When, at the latest.
+        at: TimeMs,
+    },
     /// A commit got no answer and was made again, so that it is not known here what of it had been stored by the first
     /// attempt and was never told: read this piece of the stream from the store.
     Resync {
@@ -106,6 +114,7 @@ impl Event {
             | Self::GapFilled { stream, .. }
             | Self::GapLost { stream, .. }
             | Self::Handover { stream, .. }
+            | Self::Ended { stream, .. }
             | Self::Resync { stream, .. } => Some(*stream),
             Self::Lagged(_) => None,
         }
@@ -120,7 +129,8 @@ impl Event {
             | Self::GapFilled { .. }
             | Self::GapLost { .. } => sort == EventSort::Gaps,
             Self::Handover { .. } => sort == EventSort::Handovers,
-            Self::Resync { .. } => sort != EventSort::Handovers,
+            Self::Ended { .. } => sort == EventSort::Ends,
+            Self::Resync { .. } => matches!(sort, EventSort::Rows | EventSort::Gaps),
             Self::Lagged(_) => true,
         }
     }
@@ -143,6 +153,7 @@ impl Event {
             Self::GapFilled { .. } => "gap_filled",
             Self::GapLost { .. } => "gap_lost",
             Self::Handover { .. } => "handover",
+            Self::Ended { .. } => "ended",
             Self::Resync { .. } => "resync",
             Self::Lagged(_) => "lagged",
         }
@@ -173,6 +184,7 @@ impl Event {
                 map.serialize_entry("epoch", &epoch.map(Epoch::to_i64))?;
                 map.serialize_entry("cause", cause)?;
             }
+            Self::Ended { at, .. } => put_time(map, "ended", *at)?,
             Self::Resync { span, .. } => put_span(map, *span)?,
             Self::Lagged(events) => map.serialize_entry("events", events)?,
         }

@@ -19,6 +19,8 @@ pub enum EventSort {
     Gaps,
     /// [`Event::Handover`].
     Handovers,
+    /// [`Event::Ended`].
+    Ends,
 }
 
 /// Which events a reader wants, and how many may wait for it. A stream passes that is named itself or by its kind; coins and

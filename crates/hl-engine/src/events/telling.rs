@@ -71,10 +71,13 @@ fn taken(batch: &Batch, ack: &Ack) -> Vec<Event> {
     for (change, row) in &ack.left_out {
         left_out.entry(*change).or_default().insert(*row);
     }
-    let mut events = Vec::new();
+    let (mut events, mut ends) = (Vec::new(), Vec::new());
     for (at, (stream, change)) in batch.changes.iter().enumerate() {
         if change.needs_lease() && ack.superseded.contains(stream) {
             continue;
+        }
+        if let Change::Ended(at) = change {
+            ends.push(Event::Ended { stream: *stream, at: *at });
         }
         if let Change::Rows { epoch, origin, records } | Change::Filled { epoch, origin, records, .. } =
             change
@@ -92,6 +95,7 @@ fn taken(batch: &Batch, ack: &Ack) -> Vec<Event> {
         }
     }
     events.extend(ack.gaps.iter().map(|(stream, change)| of_gap(*stream, *change)));
+    events.extend(ends);
     events
 }
 
