@@ -673,6 +673,28 @@ async fn markets_come_and_go_while_it_collects() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_on_its_way_when_a_market_ends_is_stored() {
+    let world = World::new(5).await.unwrap();
+    // What bears no time is stamped when it comes, however late.
+    let timed = FOLLOWED.into_iter().filter(|kind| kind.spec().timed).collect::<Vec<_>>();
+    let daemon = world.daemon_of(every(&[Part::Perpetuals]), &timed).await.unwrap();
+    daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await.unwrap();
+    world.sim.inject(Fault::lasting(FaultKind::Late { by_ms: 8_000 }, 150_000));
+    let gone = ["ETH", "SOL", "HYPE"];
+    for of in gone {
+        tokio::time::sleep(Duration::from_secs(9)).await;
+        world.sim.inject(Fault::new(FaultKind::Delist { coin: coin(of) }));
+    }
+    daemon.until("they end", |s| !gone.iter().any(|of| has(s, of))).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    daemon.stop().await.unwrap();
+    assert_clean(&verified(&world).await, &world.store_path());
+    for of in gone {
+        assert!(stored(&world, of).await.iter().all(|row| row.ended.is_some()), "{of}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_ended_while_it_was_down_has_a_gap_up_to_its_end() {
     let world = World::new(5).await.unwrap();
     let wish = every(&[Part::Perpetuals]);

@@ -118,6 +118,10 @@ impl<S: Store> Store for CountingStore<S> {
         self.inner.known_streams()
     }
 
+    fn unended_streams(&self) -> BoxFuture<'_, Result<Vec<StreamKey>, StoreError>> {
+        self.inner.unended_streams()
+    }
+
     fn settled_days(
         &self,
         stream: StreamKey,

@@ -2,7 +2,7 @@
 //!
 //! An exchange errs: an answer may be short for a moment. So a market ends only after several answers, one after another, lacked
 //! it or called it delisted; where the exchange says itself that it is over, two are enough, and otherwise it must have been
-//! gone for minutes, without any data of it. A market that is listed again goes on, with a gap in between.
+//! gone for minutes, without any data of it. And whatever the exchange had sent of it must have come: pings prove that. A market that is listed again goes on, with a gap in between.
 //!
 //! What does not live here: the lists ([`universe`](crate::universe)), and what the end of a time line means (`hl-core`).
 
@@ -31,6 +31,8 @@ const ANSWERS: u32 = 3;
 const GONE_FOR: Duration = Duration::from_secs(600);
 /// Nor may data of it have come for so long.
 const SILENT_FOR: Duration = Duration::from_secs(60);
+/// For so long an end waits for the proof that nothing is on its way any more: pings are further apart than their answers take.
+const PROOF_LIMIT: Duration = Duration::from_secs(90);
 /// So many outcomes are asked for at a time, of which each costs 20 of the 1,200 weight a minute.
 const ASKED_AT_ONCE: usize = 10;
 /// How long the exchange may take to say how an outcome settled.
@@ -40,6 +42,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug)]
 struct Absence {
     since: Instant,
+    /// Exchange time then. Nothing of it was sent afterwards.
+    at: TimeMs,
+    /// When it was first known to be gone for good.
+    known: Option<Instant>,
     /// Answers that lacked it, one after another.
     answers: u32,
     /// Whether the exchange says that it is over.
@@ -109,7 +115,8 @@ impl Ends {
             }
             let absence = self.absent.entry(coin).or_insert_with(|| {
                 newly.push(coin);
-                Absence { since: Instant::now(), answers: 0, said: false }
+                let at = engine.mono.exchange();
+                Absence { since: Instant::now(), at, known: None, answers: 0, said: false }
             });
             absence.answers += 1;
             absence.said = absence.said || universe.is_delisted(coin);
@@ -135,7 +142,7 @@ impl Ends {
         let now = Instant::now();
         let at = engine.mono.exchange();
         let mut over = Vec::new();
-        for (coin, absence) in &self.absent {
+        for (coin, absence) in &mut self.absent {
             let live: BTreeSet<StreamKey> = match collected.contains(coin) {
                 true => streams(&[*coin]).0.into_iter().collect(),
                 false => BTreeSet::new(),
@@ -143,6 +150,13 @@ impl Ends {
             if !absence.is_for_good(now, engine.is_silent(&live, SILENT_FOR)) {
                 continue;
             }
+            // Frames may still be on their way, on a slow network or in a process that is behind.
+            let is_seen = live.iter().all(|stream| engine.pool.has_seen(*stream, absence.at));
+            let known = *absence.known.get_or_insert(now);
+            if !is_seen && now.duration_since(known) < PROOF_LIMIT {
+                continue;
+            }
+            let doubt = (!is_seen).then_some(Cause::Outage);
             let stored = self.stored.get(coin).into_iter().flatten().filter(|stream| !live.contains(stream));
             let stored: Vec<_> = stored.copied().collect();
             // What waits in the spool must not be overtaken.
@@ -154,7 +168,7 @@ impl Ends {
                 continue;
             }
             info!(%coin, streams = live.len() + stored.len(), "no longer listed: its streams end");
-            engine.end(&live.into_iter().collect::<Vec<_>>(), at);
+            engine.end(&live.into_iter().collect::<Vec<_>>(), at, doubt);
             over.push(*coin);
         }
         for coin in &over {
@@ -207,7 +221,7 @@ impl Engine {
         let mut changes = Vec::new();
         for start in leases.granted {
             let (stream, mut out) = (start.stream, Vec::new());
-            Timeline::new(start).end(at, Cause::DaemonDown, &NoWitness, &mut out);
+            Timeline::new(start).end(at, Some(Cause::DaemonDown), &NoWitness, &mut out);
             changes.extend(out.into_iter().map(|change| (stream, change)));
         }
         let batch = Batch { token: self.token(), changes };
@@ -233,7 +247,7 @@ mod tests {
             (false, 3, late, false, false),
             (false, 3, late, true, true),
         ] {
-            let absence = Absence { since, answers, said };
+            let absence = Absence { since, at: TimeMs(0), known: None, answers, said };
             assert_eq!(absence.is_for_good(now, silent), gone, "{absence:?}");
         }
     }

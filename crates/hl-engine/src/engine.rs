@@ -8,6 +8,7 @@ use hl_collectors::mono::MonoClock;
 use hl_collectors::pipeline::{Inbox, InboxStats, Meter, Meters, Pipeline, PipelineCounters, PipelineEvent};
 use hl_collectors::rest::{InfoClient, RestCounters, RestOptions, RestSource, Weights};
 use hl_collectors::ws::{SocketView, WsOptions, WsPool};
+use hl_core::ledger::Cause;
 use hl_core::seam::{Clock, Net, Seed, sleep_until, stopped};
 use hl_core::selector::{Event, Guard, Places, Selector, Timing};
 use hl_core::source::{DataSource as _, Files, Role};
@@ -643,11 +644,11 @@ impl Engine {
     }
 
     /// Ends the streams whose market the exchange lists no longer, since `at` at the latest: the store says so from then on,
-    /// and that nothing of them is missing after that.
-    pub(crate) fn end(&self, streams: &[StreamKey], at: TimeMs) {
+    /// and that nothing of them is missing after that. `doubt`: why what came last may not be all.
+    pub(crate) fn end(&self, streams: &[StreamKey], at: TimeMs, doubt: Option<Cause>) {
         self.leave(streams);
         for stream in streams.iter().filter(|stream| self.leased().contains(stream)) {
-            self.inbox.end(*stream, at);
+            self.inbox.end(*stream, at, doubt);
             // At once: one that is wanted again before the next round must be leased anew, since its time line is over.
             self.guard.report(self.mono.now(), Event::Released { stream: *stream });
         }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hl_core::ledger::Change;
+use hl_core::ledger::{Cause, Change};
 use hl_core::seam::BoxFuture;
 use hl_core::source::{Content, Offer, Sink, Ticket};
 use hl_core::store::StreamStart;
@@ -30,8 +30,8 @@ pub(super) enum Entry {
     Forget(StreamKey),
     /// Another process holds it and is about to give it to this one: what its sockets bring waits.
     Warm(StreamKey),
-    /// Its market is listed no longer, since this time at the latest.
-    End { stream: StreamKey, at: TimeMs },
+    /// Its market is listed no longer, since this time at the latest. `doubt`: why what came last may not be all.
+    End { stream: StreamKey, at: TimeMs, doubt: Option<Cause> },
     /// Another process is to have it, or none: nothing more is taken in.
     Release(StreamKey),
     /// A backfill has written this.
@@ -141,9 +141,10 @@ impl Inbox {
         self.push_now(Entry::Warm(stream));
     }
 
-    /// The market of a stream is listed no longer, since this time at the latest: its time line ends.
-    pub fn end(&self, stream: StreamKey, at: TimeMs) {
-        self.push_now(Entry::End { stream, at });
+    /// The market of a stream is listed no longer, since this time at the latest: its time line ends. `doubt`: why what came
+    /// last may not be all.
+    pub fn end(&self, stream: StreamKey, at: TimeMs, doubt: Option<Cause>) {
+        self.push_now(Entry::End { stream, at, doubt });
     }
 
     /// Another process is to have a stream, or none. The pipeline tells when all that came before this is committed.

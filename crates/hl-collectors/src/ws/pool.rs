@@ -58,6 +58,9 @@ pub struct SocketView {
     pub trouble: Option<String>,
     /// How late its frames arrive, ms.
     pub delay_ms: i64,
+    /// Everything that the exchange sent on it before this has been seen, ms, by the last ping that was answered and the
+    /// newest time that a frame bore.
+    pub seen_to: Option<TimeMs>,
     /// What its session counted.
     pub counters: SessionCounters,
 }
@@ -169,6 +172,15 @@ impl WsPool {
     /// Whether a stream has a place.
     pub fn has_place(&self, stream: StreamKey) -> bool {
         Lane::ALL.iter().any(|lane| lock(&self.plan).slot_of(stream, *lane).is_some())
+    }
+
+    /// Whether everything of a stream that the exchange sent before `at` has been seen, on each socket that carries it, as pings
+    /// and the times of frames prove it. What is on no socket has nothing on its way.
+    pub fn has_seen(&self, stream: StreamKey, at: TimeMs) -> bool {
+        Lane::ALL.iter().all(|lane| {
+            let slot = lock(&self.plan).slot_of(stream, *lane).and_then(|slot| self.slots.get(slot));
+            slot.is_none_or(|slot| lock(&slot.view).seen_to.is_some_and(|seen| at < seen))
+        })
     }
 
     /// Every slot that has subscriptions.
@@ -287,7 +299,7 @@ impl WsPool {
                     actions.extend(out.drain(..));
                 }
             }
-            self.publish(slot, &session, stamps.delay, None);
+            self.publish(slot, &session, &stamps, None);
             let look_again = link.is_some().then_some(beat + BEAT_MS);
             let deadline = session.next_deadline().into_iter().chain(look_again).min();
             let deadline = deadline.map(|at| self.mono.instant(at));
@@ -466,15 +478,18 @@ impl WsPool {
         let now = self.mono.now();
         session.closed(now, out);
         lock(&self.connects).lost(now, slot.number);
-        self.publish(slot, session, Delay::default(), Some(trouble));
+        self.publish(slot, session, &Stamps::default(), Some(trouble));
     }
 
-    fn publish(&self, slot: &Slot, session: &Session, delay: Delay, trouble: Option<String>) {
+    fn publish(&self, slot: &Slot, session: &Session, stamps: &Stamps, trouble: Option<String>) {
         let (up, live, wanted) = session.view();
         let mut view = lock(&slot.view);
         let trouble = trouble.or_else(|| view.trouble.take().filter(|_| !up));
-        let (delay_ms, counters) = (delay.now(self.mono.now()), session.counters());
-        *view = SocketView { slot: slot.number, up, live, wanted, trouble, delay_ms, counters };
+        let (delay_ms, counters) = (stamps.delay.now(self.mono.now()), session.counters());
+        // The exchange may answer pings and be behind with its pushes: how far they have come is seen from all of them.
+        let pushed = stamps.newest.values().max();
+        let seen_to = session.seen_to().zip(pushed).map(|(seen, pushed)| seen.min(*pushed));
+        *view = SocketView { slot: slot.number, up, live, wanted, trouble, delay_ms, seen_to, counters };
     }
 
     fn order(&self, stream: StreamKey, lane: Lane, give: impl FnOnce(&mut Orders)) {

@@ -341,9 +341,10 @@ impl Timeline {
     }
 
     /// The exchange lists the market no longer, since `at` at the latest: the time line ends. What the standing claim has not
-    /// brought whole up to there is a gap, where there is no claim for this `cause`. Nothing is admitted afterwards.
-    pub fn end(&mut self, at: TimeMs, cause: Cause, witness: &dyn Witness, out: &mut Vec<Change>) {
-        let live = self.live.take();
+    /// brought whole up to there is a gap. That all that was sent before `at` has come is for the caller to know: where it is in
+    /// `doubt`, everything behind the edge is a gap, for that reason. Nothing is admitted afterwards.
+    pub fn end(&mut self, at: TimeMs, doubt: Option<Cause>, witness: &dyn Witness, out: &mut Vec<Change>) {
+        let live = self.live.take().filter(|_| doubt.is_none());
         (self.rings, self.is_over) = ([None, None], true);
         let edge = self.common.edge;
         let ended = match (edge, live) {
@@ -351,6 +352,7 @@ impl Timeline {
             (Some(edge), None) if edge < at => {
                 let to = self.body.border(at);
                 if edge < to {
+                    let cause = doubt.unwrap_or(Cause::Outage);
                     self.common.open_gap(Span::new(edge, to), cause, out);
                     self.common.advance(to, out);
                 }

@@ -43,9 +43,9 @@ impl Pipeline {
                 Entry::Warm(stream) => {
                     self.warm.insert(stream, Timeline::warm(stream));
                 }
-                Entry::End { stream, at } => {
+                Entry::End { stream, at, doubt } => {
                     let Some(line) = self.lines.get_mut(&stream) else { continue };
-                    line.end(at, Cause::Outage, &self.reconciler, &mut changes);
+                    line.end(at, doubt, &self.reconciler, &mut changes);
                     self.gather(stream, &mut changes);
                 }
                 Entry::Release(stream) => {

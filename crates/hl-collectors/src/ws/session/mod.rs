@@ -151,6 +151,8 @@ pub struct Session {
     at_once: Option<Mono>,
     /// The newest best bid and offer on this socket, by its own time.
     newest_bbo: Option<TimeMs>,
+    /// Everything that was sent on this socket before this has been seen, by the last ping that was answered.
+    seen_to: Option<TimeMs>,
     /// Sends that may go out at once, and when one more is earned.
     send_credit: u32,
     credit_at: Mono,
@@ -172,6 +174,7 @@ impl Session {
             careful: false,
             at_once: None,
             newest_bbo: None,
+            seen_to: None,
             send_credit: SENDS_AT_ONCE,
             credit_at: 0,
             unsubscribes: VecDeque::new(),
@@ -195,6 +198,12 @@ impl Session {
     #[must_use]
     pub fn lives(&self) -> bool {
         matches!(self.link, Link::Up { lived: true, .. })
+    }
+
+    /// Everything that the exchange sent on the open socket before this has been seen, exchange time, as pings prove it.
+    #[must_use]
+    pub fn seen_to(&self) -> Option<TimeMs> {
+        self.seen_to.filter(|_| matches!(self.link, Link::Up { .. }))
     }
 
     /// Sets whether a lane of a stream is wanted here. Wanting the other lane replaces the one that was.
@@ -265,7 +274,7 @@ impl Session {
         let pings = Pings::new(now, self.subs.needs_proof(), self.careful);
         self.link = Link::Up { since: now, lived: false, data: None, pings };
         self.counters.connects += 1;
-        self.newest_bbo = None;
+        (self.newest_bbo, self.seen_to) = (None, None);
         self.unsubscribes.clear();
         for stream in self.subs.streams() {
             self.subs.change(stream, |sub| {
@@ -377,7 +386,7 @@ impl Session {
             Link::Down { .. } | Link::Connecting { .. } | Link::Closing { .. } => None,
         };
         match frame {
-            Frame::Pong => {}
+            Frame::Pong => self.seen_to = seen.or(self.seen_to),
             Frame::Ack { method: Method::Subscribe, subscription } => {
                 let acked = self.subs.iter().find_map(|(stream, sub)| {
                     let sent = matches!(sub.state, State::Sent { .. });

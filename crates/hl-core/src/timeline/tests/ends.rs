@@ -7,6 +7,7 @@ const BTC: &str = "trades/BTC";
 struct Line {
     line: Timeline,
     local: u32,
+    doubt: Option<Cause>,
 }
 
 impl Line {
@@ -14,7 +15,7 @@ impl Line {
         let stream = name.parse().unwrap();
         let [edge, ended] = [edge, ended].map(|time| time.map(TimeMs));
         let start = StreamStart { stream, edge, ended, recent: Recent::default() };
-        Self { line: Timeline::new(start), local: 0 }
+        Self { line: Timeline::new(start), local: 0, doubt: None }
     }
 
     fn give(&mut self, source: SourceId, run: Option<u64>) -> Vec<Change> {
@@ -46,7 +47,7 @@ impl Line {
     #[allow(clippy::type_complexity, reason = "a name for it would say no more")]
     fn end(&mut self, at: i64) -> (Vec<Span>, Vec<(Span, Cause)>, Option<TimeMs>, TimeMs) {
         let mut out = Vec::new();
-        self.line.end(TimeMs(at), Cause::DaemonDown, &NoWitness, &mut out);
+        self.line.end(TimeMs(at), self.doubt, &NoWitness, &mut out);
         let (mut covered, mut gaps, mut edge, mut ended) = (Vec::new(), Vec::new(), None, None);
         for change in out {
             match change {
@@ -81,6 +82,17 @@ fn bbos(times: &[i64]) -> Records {
     Records::Bbos(times.iter().map(bbo).collect())
 }
 
+fn book(time: i64) -> Records {
+    Records::Books(vec![crate::record::Book {
+        coin: coin(),
+        variant: crate::stream::BookVariant::Default,
+        time: TimeMs(time),
+        bids: Box::default(),
+        asks: Box::default(),
+        arrival: Arrival::default(),
+    }])
+}
+
 #[test]
 fn what_a_socket_brought_without_a_break_is_whole_up_to_the_end() {
     let mut line = Line::of(BTC, None, None);
@@ -94,20 +106,10 @@ fn what_a_socket_brought_without_a_break_is_whole_up_to_the_end() {
 #[test]
 fn what_is_pushed_by_a_clock_ends_with_its_last_record() {
     let mut line = Line::of("context/BTC", Some(1_000), None);
-    // No claim: nobody was there to see it end.
-    let gap = (span(1_000, 9_000), Cause::DaemonDown);
+    // No claim: no source was there to see it end.
+    let gap = (span(1_000, 9_000), Cause::Outage);
     assert_eq!(line.end(9_000), (vec![], vec![gap], Some(TimeMs(9_000)), TimeMs(9_000)));
     let mut line = Line::of("book/BTC", None, None);
-    let book = |time| {
-        Records::Books(vec![crate::record::Book {
-            coin: coin(),
-            variant: crate::stream::BookVariant::Default,
-            time: TimeMs(time),
-            bids: Box::default(),
-            asks: Box::default(),
-            arrival: Arrival::default(),
-        }])
-    };
     line.pushed(1_000, vec![book(1_000), book(6_000)]);
     assert_eq!(line.end(600_000), (vec![], vec![], None, TimeMs(6_000)));
 }
@@ -135,6 +137,21 @@ fn what_was_not_proven_is_a_gap_up_to_the_end() {
 }
 
 #[test]
+fn where_frames_may_be_on_their_way_nothing_behind_the_edge_is_whole() {
+    for name in [BTC, "bbo/BTC"] {
+        let mut line = Line::of(name, None, None);
+        let records = if name == BTC { trades(&[1_000, 1_070]) } else { bbos(&[1_000, 1_070]) };
+        line.pushed(1_000, vec![records]);
+        line.doubt = Some(Cause::Outage);
+        assert_eq!(line.end(9_000).1, [(span(1_070, 9_000), Cause::Outage)]);
+    }
+    let mut line = Line::of("book/BTC", None, None);
+    line.pushed(1_000, vec![book(1_000), book(6_000)]);
+    line.doubt = Some(Cause::Outage);
+    assert_eq!(line.end(9_000).1, [(span(6_000, 9_000), Cause::Outage)]);
+}
+
+#[test]
 fn bars_are_final_up_to_the_one_in_which_the_market_ended() {
     let name = "candle/BTC/1m";
     let mut line = Line::of(name, None, None);
@@ -145,7 +162,7 @@ fn bars_are_final_up_to_the_one_in_which_the_market_ended() {
     assert_eq!((covered, gaps), (vec![span(MINUTE, 5 * MINUTE)], vec![]));
     assert_eq!((edge, ended), (Some(TimeMs(5 * MINUTE)), TimeMs(5 * MINUTE + 20_000)));
     let mut line = Line::of(name, Some(MINUTE), None);
-    assert_eq!(line.end(5 * MINUTE + 20_000).1, [(span(MINUTE, 5 * MINUTE), Cause::DaemonDown)]);
+    assert_eq!(line.end(5 * MINUTE + 20_000).1, [(span(MINUTE, 5 * MINUTE), Cause::Outage)]);
 }
 
 #[test]
