@@ -13,8 +13,8 @@ use std::time::Duration;
 use hl_chaos::{Density, Market, Plan, Trace, Trouble, run};
 use hl_core::archive::{Claimed, Day, Part as ArchivePart};
 use hl_core::ledger::{Batch, Cause, Change, GapState, Span};
-use hl_core::record::Record;
-use hl_core::row::RowKey;
+use hl_core::record::{Market as MarketState, MarketStatus, Record};
+use hl_core::row::{Arrival, RowKey};
 use hl_core::seam::BoxFuture;
 use hl_core::seam::Clock as _;
 use hl_core::store::{Reservation, Store as _, WeightLedger as _};
@@ -749,4 +749,63 @@ async fn a_market_that_was_gone_and_comes_back_goes_on_with_a_gap() {
     let gaps = gaps_of(&world, "ETH").await;
     let trades: Vec<_> = gaps.iter().filter(|gap| gap.stream.kind() == Kind::Trades).collect();
     assert!(matches!(trades[..], [gap] if gap.cause == Cause::NotListed), "{trades:#?}");
+}
+
+/// What a market was called and how it stood, one after another, with what its coin was paid.
+fn course<'a>(rows: impl IntoIterator<Item = &'a MarketState>) -> BTreeMap<&'a str, Vec<MarketState>> {
+    let mut courses: BTreeMap<&str, Vec<MarketState>> = BTreeMap::new();
+    for row in rows {
+        let state = MarketState { time: TimeMs(0), arrival: Arrival::ALONE, ..row.clone() };
+        courses.entry(row.coin.as_str()).or_default().push(state);
+    }
+    courses
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_exchange_says_of_markets_is_stored_as_it_changes() {
+    use MarketStatus::{Delisted, Gone, Listed, Settled};
+    let world = World::new(5).await.unwrap();
+    let everything = streams(&["markets"]);
+    let markets: StreamKey = "markets".parse().unwrap();
+    let polled = |snapshot: &Snapshot| snapshot.streams.get(&markets).is_some_and(|m| m.tally.admitted > 0);
+    let daemon = world.daemon(&everything).await.unwrap();
+    daemon.until("the first poll", polled).await.unwrap();
+    // Away for an hour and ten minutes, for good, and in one answer only.
+    world.sim.inject(Fault::lasting(FaultKind::Unlist { coin: coin("xyz:TSLA") }, 70 * 60_000));
+    world.sim.inject(Fault::new(FaultKind::Delist { coin: coin("ETH") }));
+    let short = AnswerFault {
+        request: Some("spotMeta".into()),
+        without: Some("@107".into()),
+        ..AnswerFault::default()
+    };
+    world.sim.inject(Fault::lasting(FaultKind::Answer(short), 3_600_000 + 20_000));
+    tokio::time::sleep(Duration::from_secs(65 * 60)).await;
+    daemon.stop().await.unwrap();
+    // While nothing runs.
+    world.sim.inject(Fault::new(FaultKind::Settle { outcome: 1_209, hundredths: 42 }));
+    world.sim.inject(Fault::lasting(FaultKind::Unlist { coin: coin("SOL") }, 3_600_000));
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let daemon = world.daemon(&everything).await.unwrap();
+    daemon.until("the poll after the restart", polled).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    daemon.stop().await.unwrap();
+    assert_clean(&verified(&world).await, &world.store_path());
+
+    let store = SqliteStore::inspect(world.store_path()).unwrap();
+    let ever = Span { from: TimeMs::MIN, to: TimeMs::MAX };
+    let Records::Markets(rows) = store.rows(markets, ever).await.unwrap() else { panic!("other rows") };
+    let truth = world.sim.truth_markets(TimeMs::MIN, TimeMs::MAX);
+    assert_eq!(course(&rows), course(&truth), "each change once, as it was");
+    let stood = |of: &str| course(&rows)[of].iter().map(|row| row.status).collect::<Vec<_>>();
+    assert_eq!(stood("xyz:TSLA"), [Listed, Gone, Listed]);
+    assert_eq!((stood("ETH"), stood("SOL")), (vec![Listed, Delisted], vec![Listed, Gone]));
+    assert_eq!(
+        (stood("@107"), stood("BTC")),
+        (vec![Listed], vec![Listed]),
+        "one short answer, and a restart"
+    );
+    assert_eq!(stood("#12091"), [Listed, Settled]);
+    let paid = |of: &str| course(&rows)[of].last().and_then(|row| row.settle_fraction);
+    let paid = [paid("#12090"), paid("#12091")].map(|paid| paid.unwrap().to_string());
+    assert_eq!(paid, ["0.42", "0.58"]);
 }

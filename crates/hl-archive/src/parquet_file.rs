@@ -63,6 +63,7 @@ fn level_field() -> Arc<Field> {
 fn array(values: &Values) -> Result<ArrayRef, ArrowError> {
     Ok(match values {
         Values::Text(all) => Arc::new(StringArray::from_iter_values(all)),
+        Values::TextOrNull(all) => Arc::new(StringArray::from_iter(all.iter().map(Option::as_deref))),
         Values::Bool(all) => Arc::new(BooleanArray::from(all.clone())),
         Values::Time(all) => {
             let ms = TimestampMillisecondArray::from_iter_values(all.iter().map(|time| time.0));
@@ -105,7 +106,14 @@ fn array(values: &Values) -> Result<ArrayRef, ArrowError> {
 }
 
 fn may_be_null(values: &Values) -> bool {
-    matches!(values, Values::Count(_) | Values::Nanos(_) | Values::DecimalOrNull(_) | Values::FloatOrNull(_))
+    matches!(
+        values,
+        Values::TextOrNull(_)
+            | Values::Count(_)
+            | Values::Nanos(_)
+            | Values::DecimalOrNull(_)
+            | Values::FloatOrNull(_)
+    )
 }
 
 /// Columns as Arrow has them.
@@ -220,7 +228,11 @@ fn values(name: &str, nullable: bool, array: &ArrayRef) -> Result<Values, Unread
     Ok(match array.data_type() {
         DataType::Utf8 => {
             let all = array.as_string_opt::<i32>().ok_or_else(wrong)?;
-            Values::Text(all.iter().map(|text| Cow::Owned(text.unwrap_or_default().to_owned())).collect())
+            if nullable {
+                Values::TextOrNull(all.iter().map(|text| text.map(Into::into)).collect())
+            } else {
+                Values::Text(all.iter().map(|text| Cow::Owned(text.unwrap_or_default().to_owned())).collect())
+            }
         }
         DataType::Boolean => {
             let all = array.as_boolean_opt().ok_or_else(wrong)?;

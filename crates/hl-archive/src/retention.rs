@@ -30,6 +30,8 @@ impl Class {
     fn of_kind(kind: Kind) -> Vec<Self> {
         match kind {
             Kind::Candle => Interval::ALL.map(|interval| Self { kind, interval: Some(interval) }).to_vec(),
+            // Its last rows say what is new: they stay where they are.
+            Kind::Markets => Vec::new(),
             kind => vec![Self { kind, interval: None }],
         }
     }
@@ -55,7 +57,8 @@ impl Class {
     /// Words that name classes, for help and hints.
     #[must_use]
     pub fn words() -> Vec<String> {
-        let kinds = Kind::ALL.into_iter().map(|kind| kind.spec().word.to_owned());
+        let kinds = Kind::ALL.into_iter().filter(|kind| !Self::of_kind(*kind).is_empty());
+        let kinds = kinds.map(|kind| kind.spec().word.to_owned());
         kinds
             .chain(
                 Self::all()

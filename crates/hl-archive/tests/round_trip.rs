@@ -14,7 +14,8 @@ use hl_core::completeness::Completeness;
 use hl_core::for_records;
 use hl_core::ledger::{Batch, Change, Span};
 use hl_core::record::{
-    Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid, PredictedFunding, Side, Trade,
+    Bbo, Book, Candle, Context, Funding, HexBytes, Level, Market, MarketStatus, MarketType, Mid,
+    PredictedFunding, Side, Trade,
 };
 use hl_core::row::Arrival;
 use hl_core::seam::Seed;
@@ -159,7 +160,27 @@ fn made() -> impl Strategy<Value = Made> {
             let rows = times.into_iter().zip(rate).flat_map(of).collect();
             (StreamKey::PredictedFunding(coin), Records::PredictedFunding(rows))
         });
-    let any_kind = prop_oneof![trades, books, bbo, candles, mids, contexts, funding, next];
+    let texts = prop::collection::vec(any::<Option<Box<str>>>(), 40);
+    let markets = (coin(), times(), texts, any::<Option<u32>>()).prop_map(|(coin, times, texts, number)| {
+        let state = |(time, text): (TimeMs, Option<Box<str>>)| Market {
+            coin,
+            time,
+            name: text.clone().unwrap_or_default(),
+            market_type: MarketType::Outcome,
+            dex: None,
+            status: MarketStatus::Settled,
+            sz_decimals: number,
+            max_leverage: None,
+            margin_tiers: text.clone(),
+            margin_mode: text.clone(),
+            quote: text.clone(),
+            settle_fraction: number.map(Decimal::from),
+            description: text,
+            arrival: Arrival::default(),
+        };
+        (StreamKey::Markets, Records::Markets(times.into_iter().zip(texts).map(state).collect()))
+    });
+    let any_kind = prop_oneof![trades, books, bbo, candles, mids, contexts, funding, next, markets];
     (any_kind, prop::collection::vec(any::<(Option<i64>, Option<u32>)>(), 80)).prop_map(
         |((stream, mut records), came)| {
             for_records!(&mut records, rows => for (row, (received, seq)) in rows.iter_mut().zip(came) {

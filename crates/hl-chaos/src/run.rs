@@ -367,6 +367,7 @@ impl Run<'_> {
             Records::Mids(rows) => of_states(from, rows.iter().map(|r| r.time)),
             Records::Contexts(rows) => of_states(from, rows.iter().map(|r| r.time)),
             Records::PredictedFunding(rows) => of_states(from, rows.iter().map(|r| r.time)),
+            Records::Markets(rows) => of_states(from, rows.iter().map(|r| r.time)),
         };
         let Some(newest) = newest else { return Ok(()) };
         if stream.spec().conflation != Conflation::State {

@@ -39,6 +39,7 @@ impl Truth for SimTruth<'_> {
             }
             StreamKey::Context(coin) => Records::Contexts(sim.truth_contexts(coin, from, to)),
             StreamKey::Funding(coin) => Records::Funding(sim.truth_funding(coin, from, to)),
+            StreamKey::Markets => Records::Markets(sim.truth_markets(from, to)),
             StreamKey::PredictedFunding(coin) => {
                 Records::PredictedFunding(sim.truth_predicted_funding(coin, from, to))
             }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::Alert;
 use crate::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
 use crate::ledger::{Ack, Asked, Batch, Cause, Span};
+use crate::record::Market;
 use crate::runs::{Begun, Report, Row};
 use crate::seam::BoxFuture;
 use crate::statistics::Figure;
@@ -79,14 +80,18 @@ pub struct Recent {
     pub keys: Vec<(TimeMs, u64)>,
     /// Pieces that are not proven, oldest first.
     pub gaps: Vec<Span>,
+    /// Of `markets` the last row of each market, however old it is, by coin; without those that have settled, which do not
+    /// come back. Of other kinds none.
+    pub markets: Vec<Market>,
 }
 
 impl Recent {
-    /// Whether it is read of a stream: of trades, and of states that bear the exchange's time.
+    /// Whether it is read of a stream: of trades, of states that bear the exchange's time, and of markets.
     #[must_use]
     pub fn is_read_of(stream: StreamKey) -> bool {
         let spec = stream.spec();
-        stream.kind() == Kind::Trades || spec.timed && spec.conflation == Conflation::State
+        matches!(stream.kind(), Kind::Trades | Kind::Markets)
+            || spec.timed && spec.conflation == Conflation::State
     }
 
     /// The last minutes before an edge, still without keys. `first`: where the ledger begins. `pieces`: those that end within
@@ -104,7 +109,7 @@ impl Recent {
         let mut gaps: Vec<_> = pieces.iter().filter(|(_, gap)| *gap).map(|(span, _)| *span).collect();
         gaps.sort_unstable();
         let is_all = since.zip(first).is_some_and(|(since, first)| since <= first);
-        Self { since, is_all, keys: Vec::new(), gaps }
+        Self { since, is_all, gaps, ..Self::default() }
     }
 }
 

@@ -607,6 +607,7 @@ impl Engine {
                 start.recent.since = None;
             }
             self.leased().insert(stream);
+            self.rest.begin(&start);
             self.inbox.start(start);
             let doubled = doubled.contains(&stream);
             let places = self.pool.place(stream, doubled);

@@ -2,7 +2,8 @@
 
 use arbitrary::{Result, Unstructured};
 use hl_core::record::{
-    Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid, PredictedFunding, Side, Trade,
+    Bbo, Book, Candle, Context, Funding, HexBytes, Level, Market, MarketStatus, MarketType, Mid,
+    PredictedFunding, Side, Trade,
 };
 use hl_core::row::Arrival;
 use hl_core::symbol::Word;
@@ -122,6 +123,24 @@ pub(crate) fn records(u: &mut Unstructured<'_>, stream: StreamKey, now: TimeMs) 
                 })
             }))
         }
+        StreamKey::Markets => Records::Markets(each!(|u: &mut Unstructured<'_>, time| -> Result<Market> {
+            Ok(Market {
+                coin,
+                time,
+                name: u.arbitrary()?,
+                market_type: *u.choose(&MarketType::ALL)?,
+                dex: u.arbitrary()?,
+                status: *u.choose(&MarketStatus::ALL)?,
+                sz_decimals: u.arbitrary()?,
+                max_leverage: u.arbitrary()?,
+                margin_tiers: u.arbitrary()?,
+                margin_mode: None,
+                quote: u.arbitrary()?,
+                settle_fraction: if u.arbitrary()? { Some(decimal(u)?) } else { None },
+                description: u.arbitrary()?,
+                arrival: Arrival::default(),
+            })
+        })),
         StreamKey::Funding(_) => Records::Funding(each!(|u: &mut Unstructured<'_>,
                                                          time|
          -> Result<Funding> {

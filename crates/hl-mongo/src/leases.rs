@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use hl_core::ledger::sheet::Parts;
 use hl_core::ledger::{Asked, Cause, GapState, Span};
+use hl_core::record::{Market, MarketStatus};
 use hl_core::store::{Leases, RECENT_MS, Recent, StreamStart};
-use hl_core::{Epoch, StreamKey, TimeMs, Token};
+use hl_core::{Epoch, Records, StreamKey, TimeMs, Token};
 use mongodb::bson::{Document, doc};
 
 use crate::documents::{Read, date, date_or_null};
@@ -50,6 +51,9 @@ impl Work for Take {
             };
             taken.push(doc! { "q": { "_id": stream.to_string() }, "u": { "$set": lease }, "upsert": true });
             let recent = match edge.filter(|_| Recent::is_read_of(stream)) {
+                Some(_) if stream == StreamKey::Markets => {
+                    Recent { markets: markets(tx).await?, ..Recent::default() }
+                }
                 Some(edge) => recent(tx, stream, edge).await?,
                 None => Recent::default(),
             };
@@ -110,6 +114,23 @@ async fn recent(tx: &mut Tx<'_>, stream: StreamKey, edge: TimeMs) -> Result<Rece
         keys.push((id.time("time")?, id.count("tid")?));
     }
     Ok(Recent { keys, ..recent })
+}
+
+/// The last row of each market, by coin, without those that have settled: each of their coins would be one more that this
+/// process knows for ever.
+async fn markets(tx: &mut Tx<'_>) -> Result<Vec<Market>, MongoError> {
+    let pipeline = vec![
+        doc! { "$sort": { "_id": 1 } },
+        doc! { "$group": { "_id": "$_id.coin", "last": { "$last": "$$ROOT" } } },
+        doc! { "$replaceRoot": { "newRoot": "$last" } },
+        doc! { "$match": { "status": { "$ne": MarketStatus::Settled.as_str() } } },
+        doc! { "$sort": { "_id": 1 } },
+    ];
+    let documents = tx.aggregate(rows::collection(StreamKey::Markets), pipeline).await?;
+    match rows::read(StreamKey::Markets, &documents)?.records {
+        Records::Markets(markets) => Ok(markets),
+        _ => Ok(Vec::new()),
+    }
 }
 
 /// Gives leases back.

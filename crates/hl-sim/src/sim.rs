@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hl_core::record::{Bbo, Book, Candle, Context, Funding, Mid, PredictedFunding, Trade};
+use hl_core::record::{self, Bbo, Book, Candle, Context, Funding, Mid, PredictedFunding, Trade};
 use hl_core::seam::{BoxListener, Endpoint, Seed};
 use hl_core::stream::BookVariant;
 use hl_core::{Coin, Interval, TimeMs};
@@ -428,6 +428,15 @@ impl Sim {
     #[must_use]
     pub fn truth_predicted_funding(&self, coin: Coin, from: TimeMs, to: TimeMs) -> Vec<PredictedFunding> {
         self.of_market(coin, |market, _| truth::predicted_funding(market, from.0, to.0))
+    }
+
+    /// What the exchange says of each market, on change; the first of each may be older than `from`, being in force there.
+    #[must_use]
+    pub fn truth_markets(&self, from: TimeMs, to: TimeMs) -> Vec<record::Market> {
+        self.shared.current(|s| match &s.source {
+            Source::Market(exchange) => truth::markets(exchange, None, from.0, to.0),
+            Source::Replay(_) => Vec::new(),
+        })
     }
 
     /// Every open position in a perpetual, now.

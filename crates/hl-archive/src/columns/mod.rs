@@ -16,6 +16,7 @@ pub(crate) use read::rows;
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Values {
     Text(Vec<Cow<'static, str>>),
+    TextOrNull(Vec<Option<Box<str>>>),
     Bool(Vec<bool>),
     Time(Vec<TimeMs>),
     Int(Vec<i64>),
@@ -42,6 +43,7 @@ impl Values {
     /// No values of a column.
     fn none(holds: Holds, nullable: bool) -> Self {
         match holds {
+            Holds::Text if nullable => Self::TextOrNull(Vec::new()),
             Holds::Text => Self::Text(Vec::new()),
             Holds::Time => Self::Time(Vec::new()),
             Holds::Int => Self::Int(Vec::new()),
@@ -57,6 +59,8 @@ impl Values {
         match (self, value) {
             (Self::Text(all), Value::Text(text)) => all.push(Cow::Owned(text.to_owned())),
             (Self::Text(all), Value::Hex(bytes)) => all.push(Cow::Owned(hex(bytes))),
+            (Self::TextOrNull(all), Value::Text(text)) => all.push(Some(text.into())),
+            (Self::TextOrNull(all), Value::Null) => all.push(None),
             (Self::Time(all), Value::Time(time)) => all.push(time),
             (Self::Int(all), Value::Int(number)) => all.push(number),
             (Self::Count(all), Value::Count(number)) => all.push(Some(number)),
@@ -187,9 +191,8 @@ pub(crate) fn unfit(rows: &StoredRows) -> Vec<usize> {
             Values::Decimal(all) => positions(all, fits),
             Values::DecimalOrNull(all) => positions(all, |number| number.as_ref().is_none_or(fits)),
             Values::Levels(all) => positions(all, |side| side.iter().all(|l| fits(&l.px) && fits(&l.sz))),
-            Values::Text(_) | Values::Bool(_) | Values::Time(_) | Values::Int(_) | Values::Count(_) => {
-                Vec::new()
-            }
+            Values::Text(_) | Values::TextOrNull(_) | Values::Bool(_) => Vec::new(),
+            Values::Time(_) | Values::Int(_) | Values::Count(_) => Vec::new(),
             Values::Nanos(_) | Values::Float(_) | Values::FloatOrNull(_) | Values::FloatLevels(_) => {
                 Vec::new()
             }

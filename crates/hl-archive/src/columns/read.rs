@@ -98,6 +98,14 @@ impl Cells for Row<'_> {
         parse(text).ok_or_else(|| self.wrong(column))
     }
 
+    fn text_or_null(&mut self, column: &'static Column) -> Result<Option<Box<str>>, Unreadable> {
+        let text = self.next(column, |values| match values {
+            Values::TextOrNull(all) => Some(all.as_slice()),
+            _ => None,
+        });
+        text.cloned()
+    }
+
     fn time(&mut self, column: &'static Column) -> Result<TimeMs, Unreadable> {
         let time = self.next(column, |values| match values {
             Values::Time(all) => Some(all.as_slice()),

@@ -125,6 +125,7 @@ fn float_levels(side: &[FloatLevel]) -> Value {
 fn cells_of(column: &Column, at: usize, cells: &mut Vec<String>) {
     match &column.values {
         Values::Text(all) => cells.push(all[at].to_string()),
+        Values::TextOrNull(all) => cells.push(all[at].as_deref().unwrap_or_default().to_owned()),
         Values::Bool(all) => cells.push(all[at].to_string()),
         Values::Time(all) => cells.extend([all[at].to_string(), in_words(all[at])]),
         Values::Int(all) => cells.push(all[at].to_string()),
@@ -145,6 +146,7 @@ fn cells_of(column: &Column, at: usize, cells: &mut Vec<String>) {
 fn fields_of(column: &Column, at: usize, object: &mut Map<String, Value>) {
     let value = match &column.values {
         Values::Text(all) => Value::from(&*all[at]),
+        Values::TextOrNull(all) => Value::from(all[at].as_deref()),
         Values::Time(all) => {
             object.insert(column.name.to_string(), all[at].0.into());
             object.insert(row::iso(&column.name), in_words(all[at]).into());

@@ -85,7 +85,7 @@ pub(super) const OPTIONS: [Opt; 28] = [
         default: Some("trades,book,bbo,candle,mids,context"),
         value: "STREAMS",
         help: "What to collect of each coin: trades, book, book/fast, book/5, book/4, book/3, bbo, candle, \
-               mids, context, predicted_funding",
+               mids, context, predicted_funding, markets",
     },
     Opt {
         key: "intervals",

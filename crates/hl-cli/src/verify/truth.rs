@@ -125,6 +125,9 @@ impl Truth for HttpTruth {
                 StreamKey::PredictedFunding(coin) => Records::PredictedFunding(
                     self.list::<wire::PredictedFunding, _>("predicted_funding", &of(coin), span).await?,
                 ),
+                StreamKey::Markets => {
+                    Records::Markets(self.list::<wire::Market, _>("markets", "", span).await?)
+                }
                 StreamKey::Funding(coin) => {
                     Records::Funding(self.list::<wire::Funding, _>("funding", &of(coin), span).await?)
                 }

@@ -1,6 +1,6 @@
 //! The JSON of the truth. Deliberately not the collector's own decoding: a mistake there must not hide itself.
 
-use hl_core::record::{self, Address, Hash, Level, Side};
+use hl_core::record::{self, Address, Hash, Level, MarketStatus, MarketType, Side};
 use hl_core::row::Arrival;
 use hl_core::stream::BookVariant;
 use hl_core::symbol::Word;
@@ -165,6 +165,45 @@ impl From<PredictedFunding> for record::PredictedFunding {
             rate: next.rate,
             next_time: next.next_time,
             interval_hours: next.interval_hours,
+            arrival: Arrival::ALONE,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Market {
+    coin: Coin,
+    time: TimeMs,
+    name: Box<str>,
+    market_type: MarketType,
+    dex: Option<Box<str>>,
+    status: MarketStatus,
+    sz_decimals: Option<u32>,
+    max_leverage: Option<u32>,
+    margin_tiers: Option<Box<str>>,
+    margin_mode: Option<Box<str>>,
+    quote: Option<Box<str>>,
+    settle_fraction: Option<Decimal>,
+    description: Option<Box<str>>,
+}
+
+impl From<Market> for record::Market {
+    fn from(market: Market) -> Self {
+        Self {
+            coin: market.coin,
+            time: market.time,
+            name: market.name,
+            market_type: market.market_type,
+            dex: market.dex,
+            status: market.status,
+            sz_decimals: market.sz_decimals,
+            max_leverage: market.max_leverage,
+            margin_tiers: market.margin_tiers,
+            margin_mode: market.margin_mode,
+            quote: market.quote,
+            settle_fraction: market.settle_fraction,
+            description: market.description,
             arrival: Arrival::ALONE,
         }
     }

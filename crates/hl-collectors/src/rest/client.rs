@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hl_core::backoff::Backoff;
-use hl_core::decode::rest::answer;
+use hl_core::decode::rest::{self as decode, answer};
 use hl_core::decode::{DecodeError, Read, Rows, Unread};
 use hl_core::ledger::Cause;
+use hl_core::listing::Lists;
 use hl_core::message::info::InfoRequest;
 use hl_core::message::info::market::ExchangeStatus;
 use hl_core::seam::{Endpoint, Net};
@@ -198,6 +199,17 @@ pub struct InfoClient {
     unreadables: Unreadables,
 }
 
+/// An answer without a time that took longer than this is not stamped, ms.
+const STAMP_LIMIT_MS: i64 = 1_500;
+
+/// Refuses an answer whose stamp could be wrong.
+pub(super) fn fresh<T>(request: &InfoRequest, (answer, took_ms): (T, i64)) -> Result<T, RestError> {
+    match took_ms {
+        ..=STAMP_LIMIT_MS => Ok(answer),
+        took_ms => Err(RestError::Stale { request: request.name(), took_ms }),
+    }
+}
+
 impl InfoClient {
     /// A client that connects through `net` and books its weight in `weights`.
     #[must_use]
@@ -268,6 +280,31 @@ impl InfoClient {
     /// Weight a minute that polls can count on now.
     pub(super) fn plannable(&self) -> i64 {
         i64::from(self.weights.allowance())
+    }
+
+    /// What the exchange lists: spot pairs, perpetuals of every dex and outcomes, each list with the exchange's time at its
+    /// receipt.
+    ///
+    /// # Errors
+    /// When one of the lists does not come, cannot be read, or takes too long to say when it held.
+    pub async fn lists(&self, urgency: Urgency, limit: Duration) -> Result<Lists, RestError> {
+        Ok(Lists {
+            spot: self.list(&InfoRequest::SpotMeta, urgency, limit, decode::spot_meta).await?,
+            perpetuals: self.list(&InfoRequest::AllPerpMetas, urgency, limit, decode::all_perp_metas).await?,
+            outcomes: self.list(&InfoRequest::OutcomeMeta, urgency, limit, decode::outcome_meta).await?,
+        })
+    }
+
+    async fn list<T>(
+        &self,
+        request: &InfoRequest,
+        urgency: Urgency,
+        limit: Duration,
+        decode: impl Fn(&mut [u8]) -> Result<T, DecodeError>,
+    ) -> Result<(T, TimeMs), RestError> {
+        let decode = |body: &mut [u8]| Ok((decode(body)?, self.mono.exchange()));
+        let answer = self.ask_timed(request, 0, urgency, limit, decode).await?;
+        fresh(request, answer)
     }
 
     /// Why the last request got no usable answer, in words, where none has got one since.

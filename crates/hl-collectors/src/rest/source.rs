@@ -10,6 +10,8 @@ use hl_core::backoff::Backoff;
 use hl_core::decode::{Part, Read, Rows, Unread, rest as decode};
 use hl_core::exchange_time::Voice;
 use hl_core::ledger::{Cause, Span};
+use hl_core::listing::Listing;
+use hl_core::message::info::market::SettledOutcome;
 use hl_core::message::info::{CandleRange, InfoRequest};
 use hl_core::past::{KEPT_BARS, Page};
 use hl_core::record::{Bbo, Book, Context};
@@ -18,11 +20,12 @@ use hl_core::seam::BoxFuture;
 use hl_core::source::{
     Content, DataSource, FetchError, Offer, Past, Polled, Polls, Prober, Role, Sink, Ticket,
 };
+use hl_core::store::StreamStart;
 use hl_core::stream::BookVariant;
 use hl_core::{Coin, Epoch, Kind, Records, RunId, SourceId, StreamKey, TimeMs};
 use tracing::{debug, warn};
 
-use super::client::{InfoClient, RestError};
+use super::client::{InfoClient, RestError, fresh};
 use super::past::RECENT_TRADES;
 use super::weights::Urgency;
 
@@ -39,8 +42,6 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 const LONGEST_UNREAD_RETRY: Duration = Duration::from_secs(900);
 /// Levels of the fast book.
 const FAST_LEVELS: usize = 5;
-/// An answer without a time that took longer than this is not stamped, ms.
-const STAMP_LIMIT_MS: i64 = 1_500;
 /// Bars before the edge that a poll of candles asks for as well, when nothing is stored yet.
 const FIRST_BARS: i64 = 2;
 /// Bars before the edge that a poll of candles asks for in any case: an hour of minutes, which weighs as much as one.
@@ -65,6 +66,8 @@ pub struct RestSource {
     sink: Arc<dyn Sink>,
     edge_of: EdgeOf,
     wanted: Mutex<BTreeMap<StreamKey, Wanted>>,
+    /// What is known of every market.
+    listing: Mutex<Listing>,
 }
 
 /// What one request can answer.
@@ -82,6 +85,8 @@ enum Query {
     Contexts(ContextScope),
     /// `predictedFundings`.
     PredictedFunding,
+    /// `spotMeta`, `allPerpMetas` and `outcomeMeta`.
+    Markets,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,6 +106,7 @@ impl Query {
             StreamKey::Mids => Self::Mids,
             StreamKey::Context(coin) => Self::Contexts(scope_of(coin)),
             StreamKey::PredictedFunding(_) => Self::PredictedFunding,
+            StreamKey::Markets => Self::Markets,
             StreamKey::Funding(_) => return None,
         })
     }
@@ -118,11 +124,22 @@ impl RestSource {
     /// A source without streams. `edge_of` tells the edge as queued.
     #[must_use]
     pub fn new(client: Arc<InfoClient>, sink: Arc<dyn Sink>, edge_of: EdgeOf) -> Self {
-        Self { client, sink, edge_of, wanted: Mutex::default() }
+        Self { client, sink, edge_of, wanted: Mutex::default(), listing: Mutex::default() }
     }
 
     fn wanted(&self) -> MutexGuard<'_, BTreeMap<StreamKey, Wanted>> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn listing(&self) -> MutexGuard<'_, Listing> {
+        self.listing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A stream begins, where the store says.
+    pub fn begin(&self, start: &StreamStart) {
+        if start.stream == StreamKey::Markets {
+            *self.listing() = Listing::stored(&start.recent.markets);
+        }
     }
 
     /// The streams of a job that are due, by the request that answers them, the most valuable first.
@@ -258,6 +275,7 @@ impl RestSource {
                 .await;
                 Ok(None)
             }
+            Query::Markets => self.markets(streams).await,
             Query::PredictedFunding => {
                 let stamp = || client.mono().exchange();
                 let request = InfoRequest::PredictedFundings;
@@ -276,6 +294,34 @@ impl RestSource {
                 Ok(None)
             }
         }
+    }
+
+    /// Asks for the lists of all markets, and how outcomes settled that these lack. Returns after what time to ask again, ms,
+    /// where the next lists are to tell what is gone.
+    async fn markets(&self, streams: &[(StreamKey, Epoch)]) -> Result<Option<i64>, RestError> {
+        let asked = self.client.mono().exchange();
+        let lists = self.client.lists(Urgency::Live, PATIENCE).await?;
+        for unread in [&lists.spot.0.unread, &lists.perpetuals.0.unread, &lists.outcomes.0.unread] {
+            self.client.tell_unread(&StreamKey::Markets.to_string(), unread);
+        }
+        let unsaid = self.listing().look(&lists);
+        for outcome in unsaid {
+            let request = InfoRequest::SettledOutcome { outcome };
+            let decode = |body: &mut [u8]| decode::answer::<Option<SettledOutcome>>("settledOutcome", body);
+            match self.client.ask(&request, 0, Urgency::Live, PATIENCE, decode).await {
+                Ok(Some(settled)) if settled.spec.outcome == outcome => self.listing().settle(&settled),
+                Ok(_) => {}
+                // Asked again at the next poll.
+                Err(error) => warn!(outcome, %error, "the exchange does not say how it settled"),
+            }
+        }
+        let (states, in_doubt) = {
+            let listing = self.listing();
+            (listing.states(), listing.is_in_doubt())
+        };
+        self.offer(streams, asked, None, |_| Some(Records::Markets(states.clone()))).await;
+        let spec = Kind::Markets.spec();
+        Ok(Some(if in_doubt { spec.fastest_poll_ms } else { spec.poll_ms }))
     }
 
     /// Says which of the streams have nothing in an answer because it cannot be read. What cannot be read of markets that were
@@ -427,14 +473,6 @@ fn stretch(wanted: &BTreeMap<StreamKey, Wanted>, planned: i64) -> Stretch {
 
 fn contexts_of<M>(read: Read<(M, Vec<Context>)>) -> Read<Vec<Context>> {
     Read { value: read.value.1, unread: read.unread }
-}
-
-/// Refuses an answer whose stamp could be wrong.
-fn fresh<T>(request: &InfoRequest, (answer, took_ms): (T, i64)) -> Result<T, RestError> {
-    match took_ms {
-        ..=STAMP_LIMIT_MS => Ok(answer),
-        took_ms => Err(RestError::Stale { request: request.name(), took_ms }),
-    }
 }
 
 /// What a book snapshot of REST says of each stream that it serves.

@@ -189,7 +189,7 @@ impl Subscription {
             StreamKey::Candle(coin, interval) => Self::Candle { coin, interval },
             StreamKey::Mids => Self::AllMids { dex: None },
             StreamKey::Context(coin) => Self::ActiveAssetCtx { coin },
-            StreamKey::Funding(_) | StreamKey::PredictedFunding(_) => return None,
+            StreamKey::Funding(_) | StreamKey::PredictedFunding(_) | StreamKey::Markets => return None,
         })
     }
 

@@ -48,6 +48,8 @@ pub trait Cells {
         column: &'static Column,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<T, Self::Error>;
+    /// A text, or none.
+    fn text_or_null(&mut self, column: &'static Column) -> Result<Option<Box<str>>, Self::Error>;
     /// A time.
     fn time(&mut self, column: &'static Column) -> Result<TimeMs, Self::Error>;
     /// A whole number.
@@ -113,6 +115,27 @@ words!(Coin, Coin::as_str, |name| Coin::new(name).ok());
 words!(Word, Word::as_str, |word| Word::new(word).ok());
 words!(Interval, Interval::as_str, |name| name.parse().ok());
 words!(Side, Side::as_str, Side::parse);
+
+impl Cell for Box<str> {
+    const HOLDS: Holds = Holds::Text;
+    fn value(&self) -> Value<'_> {
+        Value::Text(self)
+    }
+    fn read<C: Cells>(cells: &mut C, column: &'static Column) -> Result<Self, C::Error> {
+        cells.text(column, |text| Some(text.into()))
+    }
+}
+
+impl Cell for Option<Box<str>> {
+    const HOLDS: Holds = Holds::Text;
+    const NULLABLE: bool = true;
+    fn value(&self) -> Value<'_> {
+        self.as_deref().map_or(Value::Null, Value::Text)
+    }
+    fn read<C: Cells>(cells: &mut C, column: &'static Column) -> Result<Self, C::Error> {
+        cells.text_or_null(column)
+    }
+}
 
 impl<const N: usize> Cell for HexBytes<N> {
     const HOLDS: Holds = Holds::Text;

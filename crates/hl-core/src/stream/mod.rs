@@ -10,6 +10,7 @@ mod book;
 mod candle;
 mod context;
 mod funding;
+mod markets;
 mod mids;
 mod predicted_funding;
 mod records;
@@ -25,6 +26,7 @@ pub use book::{Book, BookVariant};
 pub use candle::Candle;
 pub use context::Context;
 pub use funding::Funding;
+pub use markets::{Market, MarketStatus, MarketType};
 pub use mids::Mid;
 pub use predicted_funding::PredictedFunding;
 pub use records::{Listed, Record, Records};
@@ -38,7 +40,7 @@ use crate::{Coin, Interval, TimeMs};
 /// One thing that can be collected, with one time line.
 ///
 /// Its text form is used everywhere, in tables, options and metrics: `trades/BTC`, `book/BTC`, `book/BTC/fast`, `book/BTC/5`,
-/// `bbo/BTC`, `candle/BTC/1m`, `mids`, `context/BTC`, `funding/BTC`, `predicted_funding/BTC`.
+/// `bbo/BTC`, `candle/BTC/1m`, `mids`, `context/BTC`, `funding/BTC`, `predicted_funding/BTC`, `markets`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StreamKey {
     /// Public trades of a coin.
@@ -57,6 +59,8 @@ pub enum StreamKey {
     Funding(Coin),
     /// Funding expected next of a coin, at every venue.
     PredictedFunding(Coin),
+    /// What the exchange says of every market.
+    Markets,
 }
 
 /// The kind of a stream: what its rows look like and which rules they follow.
@@ -75,6 +79,7 @@ pub enum Kind {
     Context,
     Funding,
     PredictedFunding,
+    Markets,
 }
 
 /// What happens to records when the store falls behind.
@@ -197,7 +202,7 @@ impl KindSpec {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Trades,
         Self::Candle,
         Self::Bbo,
@@ -210,6 +215,7 @@ impl Kind {
         Self::Mids,
         Self::Funding,
         Self::PredictedFunding,
+        Self::Markets,
     ];
 
     /// The facts of the kind.
@@ -228,6 +234,7 @@ impl Kind {
             Self::Context => &context::SPEC,
             Self::Funding => &funding::SPEC,
             Self::PredictedFunding => &predicted_funding::SPEC,
+            Self::Markets => &markets::SPEC,
         }
     }
 }
@@ -257,6 +264,7 @@ impl Kind {
         let part = self.spec().word.split_once('/').map(|(_, part)| part);
         match self {
             Self::Mids => vec![StreamKey::Mids],
+            Self::Markets => vec![StreamKey::Markets],
             Self::Candle => {
                 let of_coin =
                     |&coin| intervals.iter().map(move |&interval| StreamKey::Candle(coin, interval));
@@ -271,6 +279,7 @@ impl Kind {
     pub fn stream(self, coin: Option<Coin>, part: Option<&str>) -> Option<StreamKey> {
         let stream = match self {
             Self::Mids => StreamKey::Mids,
+            Self::Markets => StreamKey::Markets,
             Self::Trades => StreamKey::Trades(coin?),
             Self::Bbo => StreamKey::Bbo(coin?),
             Self::Context => StreamKey::Context(coin?),
@@ -330,6 +339,7 @@ impl StreamKey {
             Self::Context(_) => Kind::Context,
             Self::Funding(_) => Kind::Funding,
             Self::PredictedFunding(_) => Kind::PredictedFunding,
+            Self::Markets => Kind::Markets,
         }
     }
 
@@ -350,7 +360,7 @@ impl StreamKey {
             | Self::Context(c)
             | Self::Funding(c)
             | Self::PredictedFunding(c) => Owner::Coin(c),
-            Self::Mids => Owner::All,
+            Self::Mids | Self::Markets => Owner::All,
         }
     }
 
@@ -403,7 +413,7 @@ impl fmt::Debug for StreamKey {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[error(
     "{0:?} names no stream; streams are trades/BTC, book/BTC, book/BTC/fast, book/BTC/5, bbo/BTC, candle/BTC/1m, mids, \
-     context/BTC, funding/BTC, predicted_funding/BTC"
+     context/BTC, funding/BTC, predicted_funding/BTC, markets"
 )]
 pub struct StreamKeyError(pub String);
 
@@ -478,6 +488,7 @@ mod tests {
             "context/BTC",
             "funding/kPEPE",
             "predicted_funding/BTC",
+            "markets",
         ] {
             assert_eq!(text.parse::<StreamKey>().unwrap().to_string(), text);
         }

@@ -5,7 +5,9 @@ use std::num::NonZeroI64;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bbo, Book, Candle, Conflation, Context, Funding, Mid, PredictedFunding, StreamKey, Trade};
+use super::{
+    Bbo, Book, Candle, Conflation, Context, Funding, Market, Mid, PredictedFunding, StreamKey, Trade,
+};
 use crate::TimeMs;
 use crate::row::{Arrival, Row, RowKey};
 
@@ -95,6 +97,7 @@ records! {
     Contexts: Context,
     Funding: Funding,
     PredictedFunding: PredictedFunding,
+    Markets: Market,
 }
 
 /// Runs `$do` for the list in some [`Records`], whatever its type: `for_records!(records, rows => rows.len())`.
@@ -110,6 +113,7 @@ macro_rules! for_records {
             $crate::Records::Contexts($rows) => $do,
             $crate::Records::Funding($rows) => $do,
             $crate::Records::PredictedFunding($rows) => $do,
+            $crate::Records::Markets($rows) => $do,
         }
     };
 }
@@ -131,6 +135,7 @@ macro_rules! for_kind {
             $crate::Kind::Context => $crate::for_kind!(@ Context, $record => $do),
             $crate::Kind::Funding => $crate::for_kind!(@ Funding, $record => $do),
             $crate::Kind::PredictedFunding => $crate::for_kind!(@ PredictedFunding, $record => $do),
+            $crate::Kind::Markets => $crate::for_kind!(@ Market, $record => $do),
         }
     };
     (@ $type:ident, $record:ident => $do:expr) => {{

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::for_records;
-use crate::record::Record;
+use crate::record::{Market, Record};
 use crate::row::RowKey;
 use crate::{Records, StreamKey, TimeMs};
 
@@ -15,8 +15,11 @@ pub(super) struct Latest {
 }
 
 impl Latest {
-    pub(super) fn none(stream: StreamKey) -> Self {
-        Self { places: BTreeMap::new(), records: Records::none(stream) }
+    /// Of a stream of which these are stored.
+    pub(super) fn of(stream: StreamKey, stored: &[Market]) -> Self {
+        let mut latest = Self { places: BTreeMap::new(), records: Records::none(stream) };
+        stored.iter().for_each(|market| latest.put(market));
+        latest
     }
 
     /// Whether one of the records says something else than the latest of its key.

@@ -71,7 +71,7 @@ impl States {
     pub(super) fn new(stream: StreamKey, edge: Option<TimeMs>, recent: &Recent) -> Self {
         Self {
             stream,
-            latest: Latest::none(stream),
+            latest: Latest::of(stream, &recent.markets),
             whole_to: None,
             newest: None,
             seen: Seen::stored(edge, recent),

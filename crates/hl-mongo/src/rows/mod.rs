@@ -294,6 +294,10 @@ impl Cells for Stored<'_> {
         self.next().word(column.name, parse)
     }
 
+    fn text_or_null(&mut self, column: &'static Column) -> Result<Option<Box<str>>, MongoError> {
+        Ok(self.next().text_or_null(column.name)?.map(Into::into))
+    }
+
     fn time(&mut self, column: &'static Column) -> Result<TimeMs, MongoError> {
         self.next().time(column.name)
     }

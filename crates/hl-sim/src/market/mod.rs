@@ -21,7 +21,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hl_core::record::Address;
+use hl_core::record::{Address, MarketStatus};
 use hl_core::seam::Seed;
 use hl_core::{Coin, TimeMs};
 
@@ -92,6 +92,8 @@ pub(crate) struct Exchange {
     unlisted: BTreeSet<Coin>,
     /// What the first side of each settled outcome was paid, in hundredths.
     pub(crate) settled: BTreeMap<u64, u8>,
+    /// When a market, by place, came to stand otherwise with the exchange, oldest first.
+    pub(crate) standings: Vec<(i64, usize, MarketStatus)>,
     /// Outcomes that were listed (true) or settled since the last block.
     news: Vec<(u64, bool)>,
     next_oid: u64,
@@ -128,6 +130,7 @@ impl Exchange {
             stands: None,
             unlisted: BTreeSet::new(),
             settled: BTreeMap::new(),
+            standings: Vec::new(),
             news: Vec::new(),
             next_oid: 310_000_000_000,
         };
@@ -166,6 +169,17 @@ impl Exchange {
                 self.news.push((outcome, true));
             }
         }
+        let now = self.time();
+        for coin in self.unlisted.symmetric_difference(&unlisted) {
+            let Some(place) = self.by_coin.get(coin).copied() else { continue };
+            let is_closed = self.markets.get(place).is_some_and(|market| market.closed);
+            let status = match (unlisted.contains(coin), is_closed) {
+                (true, _) => MarketStatus::Gone,
+                (false, true) => MarketStatus::Delisted,
+                (false, false) => MarketStatus::Listed,
+            };
+            self.standings.push((now, place, status));
+        }
         self.unlisted = unlisted;
         self.stands = halted.then(|| self.time());
     }
@@ -176,6 +190,7 @@ impl Exchange {
         let place = self.place(coin).filter(|i| self.markets.get(*i).is_some_and(|m| !m.spec.is_spot()));
         if let Some(place) = place {
             self.close(place);
+            self.standings.push((self.time(), place, MarketStatus::Delisted));
         }
         place.is_some()
     }
@@ -187,7 +202,10 @@ impl Exchange {
             self.markets.iter().enumerate().filter(|(_, m)| of(m.spec.venue)).map(|(i, _)| i).collect();
         let is_live = !places.is_empty() && !self.settled.contains_key(&outcome);
         if is_live {
-            places.into_iter().for_each(|place| self.close(place));
+            for place in places {
+                self.close(place);
+                self.standings.push((self.time(), place, MarketStatus::Settled));
+            }
             self.settled.insert(outcome, hundredths);
             self.news.push((outcome, false));
         }

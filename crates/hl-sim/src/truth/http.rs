@@ -7,7 +7,7 @@ use hl_core::{Coin, Interval};
 use serde::Serialize;
 use serde_json::json;
 
-use super::records::{positions, predicted_funding, states, within};
+use super::records::{markets as market_states, positions, predicted_funding, states, within};
 use crate::info::Reply;
 use crate::market::Exchange;
 use crate::market::bars::next_open;
@@ -191,10 +191,24 @@ fn build(exchange: &mut Exchange, name: &str, query: &Query<'_>) -> Result<Reply
             });
             Reply::json(&rows.collect::<Vec<_>>())
         }
+        "markets" => {
+            let coin = chosen.and_then(|i| exchange.markets.get(i)).map(|m| m.spec.coin);
+            let rows = market_states(exchange, coin, from, to).into_iter().map(|market| {
+                json!({
+                    "coin": market.coin, "time": market.time, "name": market.name,
+                    "marketType": market.market_type, "dex": market.dex, "status": market.status,
+                    "szDecimals": market.sz_decimals, "maxLeverage": market.max_leverage,
+                    "marginTiers": market.margin_tiers, "marginMode": market.margin_mode,
+                    "quote": market.quote, "settleFraction": market.settle_fraction,
+                    "description": market.description,
+                })
+            });
+            Reply::json(&rows.collect::<Vec<_>>())
+        }
         "positions" => holdings(exchange, query)?,
         _ => {
-            let known =
-                "trades candles funding positions books bbo mids contexts predicted_funding falsified";
+            let known = "trades candles funding positions books bbo mids contexts predicted_funding markets \
+                         falsified";
             let reason = format!("{name:?} is unknown; there are {known}");
             return Err(Wrong { status: 404, field: "path", reason });
         }

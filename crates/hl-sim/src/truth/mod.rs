@@ -12,7 +12,8 @@ use serde::Serialize;
 pub(crate) use http::answer;
 pub use records::Holding;
 pub(crate) use records::{
-    bbos, books, candles, contexts, funding, mids, positions, predicted_funding, rounded_books, trades,
+    bbos, books, candles, contexts, funding, markets, mids, positions, predicted_funding, rounded_books,
+    trades,
 };
 
 use crate::replay::ReplayStatus;

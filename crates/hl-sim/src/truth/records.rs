@@ -4,7 +4,10 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use hl_core::record::{Address, Bbo, Book, Candle, Context, Funding, Level, Mid, PredictedFunding, Trade};
+use hl_core::record::{
+    Address, Bbo, Book, Candle, Context, Funding, Level, Market as MarketState, MarketStatus, MarketType,
+    Mid, PredictedFunding, Trade,
+};
 use hl_core::row::Arrival;
 use hl_core::stream::BookVariant;
 use hl_core::symbol::Word;
@@ -14,9 +17,11 @@ use crate::market::bars::next_open;
 use crate::market::book::Packed;
 use crate::market::funding::{HOUR, RATE_DECIMALS, VENUE};
 use crate::market::num::Num;
+use crate::market::spec::Venue;
 use crate::market::state::Market;
 use crate::market::{Exchange, book};
-use crate::wire;
+use crate::wire::metadata::{DELISTED_LEVERAGE, DELISTED_SZ_DECIMALS};
+use crate::wire::{self, metadata};
 
 /// A position of a trader.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -230,6 +235,90 @@ pub(crate) fn predicted_funding(market: &Market, from: i64, to: i64) -> Vec<Pred
         }));
     }
     rows
+}
+
+/// What the exchange says of each market, on change: what it is never changes, how it stands does.
+pub(crate) fn markets(exchange: &Exchange, chosen: Option<Coin>, from: i64, to: i64) -> Vec<MarketState> {
+    let mut rows = Vec::new();
+    for (place, market) in exchange.markets.iter().enumerate() {
+        let listed = state_of(exchange, market);
+        let mut line = vec![listed.clone()];
+        for (time, _, status) in exchange.standings.iter().filter(|(_, of, _)| *of == place) {
+            let paid =
+                (*status == MarketStatus::Settled).then(|| paid(exchange, market.spec.venue)).flatten();
+            line.push(MarketState {
+                time: TimeMs(*time),
+                status: *status,
+                settle_fraction: paid,
+                ..listed.clone()
+            });
+        }
+        rows.push(line);
+    }
+    rows.push(vec![MarketState {
+        status: MarketStatus::Delisted,
+        ..perpetual(exchange.delisted, exchange.start, DELISTED_SZ_DECIMALS, DELISTED_LEVERAGE)
+    }]);
+    rows.retain(|line| line.iter().all(|row| chosen.is_none_or(|coin| row.coin == coin)));
+    let in_range = |line: Vec<MarketState>| {
+        let first = line.partition_point(|row| row.time.0 <= from).saturating_sub(1);
+        line.into_iter().skip(first).filter(|row| row.time.0 <= to).collect::<Vec<_>>()
+    };
+    rows.into_iter().flat_map(in_range).collect()
+}
+
+/// A market as it is listed, since the start.
+fn state_of(exchange: &Exchange, market: &Market) -> MarketState {
+    let spec = &market.spec;
+    let of_perpetual = perpetual(spec.coin, exchange.start, spec.sz_decimals, spec.max_leverage);
+    let beside =
+        MarketState { max_leverage: None, margin_tiers: None, margin_mode: None, ..of_perpetual.clone() };
+    match spec.venue {
+        Venue::Perp => of_perpetual,
+        Venue::Builder => MarketState { dex: Some(spec.dex().into()), ..of_perpetual },
+        Venue::Spot { .. } => {
+            let name = format!("{}/USDC", metadata::base_token(spec.coin));
+            MarketState { name: name.into(), market_type: MarketType::Spot, ..beside }
+        }
+        Venue::Outcome { outcome, side } => {
+            let said = metadata::outcome(exchange, outcome);
+            let text = |field: &str| said[field].as_str().unwrap_or_default();
+            let side = if side == 0 { "Yes" } else { "No" };
+            MarketState {
+                name: format!("{}: {side}", text("name")).into(),
+                market_type: MarketType::Outcome,
+                sz_decimals: None,
+                description: Some(text("description").into()),
+                ..beside
+            }
+        }
+    }
+}
+
+fn perpetual(coin: Coin, start: i64, sz_decimals: u32, max_leverage: u32) -> MarketState {
+    MarketState {
+        coin,
+        time: TimeMs(start),
+        name: coin.as_str().into(),
+        market_type: MarketType::Perp,
+        dex: None,
+        status: MarketStatus::Listed,
+        sz_decimals: Some(sz_decimals),
+        max_leverage: Some(max_leverage),
+        margin_tiers: Some(format!("[[\"0.0\",{max_leverage}]]").into()),
+        margin_mode: Some("cross".into()),
+        quote: Some("USDC".into()),
+        settle_fraction: None,
+        description: None,
+        arrival: Arrival::ALONE,
+    }
+}
+
+/// What the coin of a side is paid, where its outcome has settled.
+fn paid(exchange: &Exchange, venue: Venue) -> Option<Decimal> {
+    let Venue::Outcome { outcome, side } = venue else { return None };
+    let hundredths = i64::from(*exchange.settled.get(&outcome)?);
+    Some(Num::new(if side == 0 { hundredths } else { 100 - hundredths }, 2).decimal())
 }
 
 /// Open positions in perpetuals, by trader and market.

@@ -16,6 +16,11 @@ use crate::market::state::{Context, Market};
 /// Last price of the delisted market, with five decimals.
 pub(crate) const DELISTED_PX: i64 = 38_215;
 
+/// Decimal places of its sizes …
+pub(crate) const DELISTED_SZ_DECIMALS: u32 = 1;
+/// … and its greatest leverage.
+pub(crate) const DELISTED_LEVERAGE: u32 = 20;
+
 /// The perpetual dexes by name, in their order; the first has none.
 pub(crate) const DEXES: [&str; 2] = ["", BUILDER_DEX];
 
@@ -36,7 +41,8 @@ pub(crate) fn meta(exchange: &Exchange, dex: &str) -> Value {
         .collect();
     if dex.is_empty() {
         universe.push(json!({
-            "name": exchange.delisted, "szDecimals": 1, "maxLeverage": 20, "marginTableId": 20, "isDelisted": true,
+            "name": exchange.delisted, "szDecimals": DELISTED_SZ_DECIMALS, "maxLeverage": DELISTED_LEVERAGE,
+            "marginTableId": DELISTED_LEVERAGE, "isDelisted": true,
         }));
     }
     let mut leverages: Vec<u64> = universe.iter().filter_map(|u| u["maxLeverage"].as_u64()).collect();

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use hl_core::for_records;
 use hl_core::ledger::{Ack, Batch, Change, Span};
 use hl_core::record::{
-    Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid, PredictedFunding, Side, Trade,
+    Bbo, Book, Candle, Context, Funding, HexBytes, Level, Market, MarketStatus, MarketType, Mid,
+    PredictedFunding, Side, Trade,
 };
 use hl_core::row::Arrival;
 use hl_core::store::{Store, StoreError};
@@ -172,6 +173,27 @@ fn next_funding(coin: Coin, venue: &str, interval_hours: Option<u32>) -> Predict
     }
 }
 
+/// What the exchange says of a market, with all there is to say and with nothing.
+pub(super) fn market(coin: Coin, time: i64, status: MarketStatus) -> Market {
+    let text = |text: &str| (status != MarketStatus::Gone).then(|| text.into());
+    Market {
+        coin,
+        time: TimeMs(time),
+        name: "it's \"odd\"/USDC".into(),
+        market_type: MarketType::Perp,
+        dex: text("xyz"),
+        status,
+        sz_decimals: (status == MarketStatus::Listed).then_some(2),
+        max_leverage: (status == MarketStatus::Listed).then_some(u32::MAX),
+        margin_tiers: text("[[\"0.0\",40],[\"150000000.5\",20]]"),
+        margin_mode: text(""),
+        quote: text("USDC"),
+        settle_fraction: (status == MarketStatus::Settled).then(|| decimal("0.42")),
+        description: text("class:priceBinary|underlying:BTC,\n\u{1f4c8}"),
+        arrival: Arrival::default(),
+    }
+}
+
 /// Says of some of the rows when they came, and in which order.
 fn arrived(records: &mut Records) {
     for_records!(records, rows => for (at, row) in (0_u32..).zip(rows) {
@@ -180,7 +202,7 @@ fn arrived(records: &mut Records) {
     });
 }
 
-/// A coin with an awkward name, and rows of every kind of stream within the first second, 13 in all.
+/// A coin with an awkward name, and rows of every kind of stream within the first second, 16 in all.
 pub(super) fn every_kind() -> (Coin, Vec<(StreamKey, Records)>) {
     let level = |px: &str, sz: &str, n| Level { px: decimal(px), sz: decimal(sz), n };
     let name = coin("it's:\"odd\"");
@@ -238,6 +260,14 @@ pub(super) fn every_kind() -> (Coin, Vec<(StreamKey, Records)>) {
             Records::PredictedFunding(vec![
                 next_funding(name, "BinPerp", None),
                 next_funding(name, "Hl'Perp", Some(1)),
+            ]),
+        ),
+        (
+            StreamKey::Markets,
+            Records::Markets(vec![
+                market(name, 5, MarketStatus::Listed),
+                market(name, 8, MarketStatus::Gone),
+                market(coin("#12090"), 8, MarketStatus::Settled),
             ]),
         ),
     ];

@@ -1,9 +1,12 @@
 use hl_core::ledger::{Cause, Change};
+use hl_core::record::MarketStatus;
 use hl_core::store::{RECENT_MS, Recent, StoreError};
 use hl_core::{Records, StreamKey, TimeMs};
 
 use super::New;
-use super::fixture::{commit, crash, epoch, filled, holder, live, minutes, run, span, trade, trades};
+use super::fixture::{
+    coin, commit, crash, epoch, filled, holder, live, market, minutes, run, span, trade, trades,
+};
 
 /// A stream belongs to one session at a time; releasing, closing and dying free it, and tokens only grow.
 pub fn a_lease_is_held_until_its_holder_lets_go_or_dies(new: New<'_>) {
@@ -92,7 +95,35 @@ pub fn a_lease_begins_at_the_stored_edge(new: New<'_>) {
         let start = next.lease(&[btc]).await.unwrap().granted.remove(0);
         assert_eq!(start.edge, Some(TimeMs(7)), "an edge never goes back");
         let keys = vec![(TimeMs(5), 9), (TimeMs(7), 3), (TimeMs(7), 1 << 49)];
-        assert_eq!(start.recent, Recent { since: Some(TimeMs(5)), is_all: true, keys, gaps: vec![] });
+        assert_eq!(start.recent, Recent { since: Some(TimeMs(5)), is_all: true, keys, ..Recent::default() });
+    });
+}
+
+/// What was stored last of each market is read with the lease, however old it is; what has settled does not come back.
+pub fn a_lease_brings_the_last_row_of_each_market(new: New<'_>) {
+    use MarketStatus::{Delisted, Gone, Listed, Settled};
+    let subject = new();
+    run(async {
+        let (btc, eth, old) = (coin("BTC"), coin("ETH"), coin("#12090"));
+        let store = holder(&*subject, &[StreamKey::Markets]).await;
+        let far = 9 * RECENT_MS;
+        let rows = vec![
+            market(btc, 5, Listed),
+            market(eth, 5, Listed),
+            market(old, 5, Listed),
+            market(eth, 7, Gone),
+            market(old, far, Settled),
+            market(eth, far, Delisted),
+        ];
+        let last = vec![rows[0].clone(), rows[5].clone()];
+        let changes = live(epoch(store.token(), 1), Records::Markets(rows), span(5, far));
+        commit(&store, store.token(), StreamKey::Markets, changes).await.unwrap();
+        crash(&*subject, store).await;
+
+        let next = subject.open().await.unwrap();
+        let start = next.lease(&[StreamKey::Markets]).await.unwrap().granted.remove(0);
+        assert_eq!(start.edge, Some(TimeMs(far)));
+        assert_eq!(start.recent, Recent { markets: last, ..Recent::default() });
     });
 }
 
@@ -118,7 +149,10 @@ pub fn the_recent_past_is_continuous(new: New<'_>) {
         let start = store.lease(&[btc]).await.unwrap().granted.remove(0);
         let keys = vec![(TimeMs(far), 1), (TimeMs(far + 50), 1), (TimeMs(far + 60), 1)];
         let since = Some(TimeMs(far + 60 - RECENT_MS));
-        assert_eq!(start.recent, Recent { since, is_all: false, keys, gaps: vec![span(far, far + 50)] });
+        assert_eq!(
+            start.recent,
+            Recent { since, is_all: false, keys, gaps: vec![span(far, far + 50)], ..Recent::default() }
+        );
 
         // Of states that bear the exchange's time, what is covered and what is not; of other kinds nothing.
         for (stream, is_read) in
@@ -131,8 +165,12 @@ pub fn the_recent_past_is_continuous(new: New<'_>) {
             changes.push(Change::GapOpened { span: span(20, 30), cause: Cause::Outage });
             commit(&store, store.token(), stream, changes).await.unwrap();
             let start = store.lease(&[stream]).await.unwrap().granted.remove(0);
-            let recent =
-                Recent { since: Some(TimeMs(10)), is_all: true, keys: Vec::new(), gaps: vec![span(20, 30)] };
+            let recent = Recent {
+                since: Some(TimeMs(10)),
+                is_all: true,
+                gaps: vec![span(20, 30)],
+                ..Recent::default()
+            };
             assert_eq!(start.recent, if is_read { recent } else { Recent::default() }, "{stream}");
         }
     });

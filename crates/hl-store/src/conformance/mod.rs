@@ -66,6 +66,7 @@ macro_rules! conformance_tests {
         $crate::conformance_tests! { @each $new:
             a_lease_is_held_until_its_holder_lets_go_or_dies
             a_lease_begins_at_the_stored_edge
+            a_lease_brings_the_last_row_of_each_market
             a_stream_that_ended_goes_on_with_its_next_lease
             the_recent_past_is_continuous
             a_stream_that_only_backfills_touched_begins_where_its_ledger_ends

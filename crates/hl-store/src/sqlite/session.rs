@@ -269,6 +269,9 @@ impl Scope<'_> {
                 .step(STEP)?;
             let edge = edge.map(TimeMs);
             let recent = match edge.filter(|_| Recent::is_read_of(stream)) {
+                Some(_) if stream == StreamKey::Markets => {
+                    Recent { markets: rows::markets(self.tx)?, ..Recent::default() }
+                }
                 Some(edge) => self.recent(&name, stream, edge)?,
                 None => Recent::default(),
             };

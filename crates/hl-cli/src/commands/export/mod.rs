@@ -46,7 +46,7 @@ pub(super) struct Args {
     common: Common,
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// What: trades, book, book/fast, book/5, book/4, book/3, bbo, candle, mids, context, funding, predicted_funding; or one stream, such as trades/BTC
+    /// What: trades, book, book/fast, book/5, book/4, book/3, bbo, candle, mids, context, funding, predicted_funding, markets; or one stream, such as trades/BTC
     #[arg(long, value_name = "STREAM")]
     stream: String,
     /// A coin; repeat it for more

@@ -17,9 +17,9 @@ pub(crate) enum WishError {
     /// A kind without a coin.
     #[error("--coin: which coin? give --coin BTC, or a whole stream such as --stream {0}/BTC")]
     NoCoin(String),
-    /// Mids are one stream.
-    #[error("--coin: mids are one stream of every coin; leave --coin out")]
-    CoinOfMids,
+    /// Mids and markets are one stream each.
+    #[error("--coin: {0} is one stream of every coin; leave --coin out")]
+    CoinOfAll(String),
     /// A whole stream has its coin in its name.
     #[error("--coin: {0} names its coin already; leave --coin out, or give the kind alone")]
     CoinTwice(StreamKey),
@@ -85,7 +85,7 @@ pub(crate) fn understand(
     let interval = interval.unwrap_or("1m");
     let interval = interval.parse().map_err(|problem| value("interval", ValueError::Interval(problem)))?;
     match (choice.0.streams(&[], &[]).is_empty(), coins.is_empty()) {
-        (false, false) => Err(WishError::CoinOfMids.into()),
+        (false, false) => Err(WishError::CoinOfAll(stream.to_owned()).into()),
         (true, true) => Err(WishError::NoCoin(stream.to_owned()).into()),
         _ => Ok(Wish::Each(choice, coins.to_vec(), interval)),
     }

@@ -1,7 +1,7 @@
 //! What the gate lets through, keeps or turns away, and how it is counted.
 
 use super::*;
-use crate::record::{Book, Context, Funding, Mid, PredictedFunding};
+use crate::record::{Book, Context, Funding, Market, MarketStatus, MarketType, Mid, PredictedFunding};
 use crate::row::Arrival;
 use crate::stream::BookVariant;
 use crate::symbol::Word;
@@ -70,6 +70,28 @@ fn record(kind: Kind, coin: Coin) -> (StreamKey, Records) {
             };
             (StreamKey::PredictedFunding(coin), Records::PredictedFunding(vec![next]))
         }
+        Kind::Markets => {
+            (StreamKey::Markets, Records::Markets(vec![market(coin, 5_000, MarketStatus::Listed)]))
+        }
+    }
+}
+
+pub(super) fn market(coin: Coin, time: i64, status: MarketStatus) -> Market {
+    Market {
+        coin,
+        time: TimeMs(time),
+        name: coin.as_str().into(),
+        market_type: MarketType::Perp,
+        dex: None,
+        status,
+        sz_decimals: None,
+        max_leverage: None,
+        margin_tiers: None,
+        margin_mode: None,
+        quote: None,
+        settle_fraction: None,
+        description: None,
+        arrival: Arrival::default(),
     }
 }
 
@@ -99,7 +121,7 @@ fn every_kind_admits_its_own_records_and_nobody_elses() {
         let (stream, own) = record(kind, coin());
         let mut line = line(stream, None);
         line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut Vec::new());
-        if kind != Kind::Mids {
+        if stream.coin().is_some() {
             let tally = offer(&mut line, 1, Content::Frame(record(kind, other).1));
             assert_eq!((tally.admitted, tally.fenced), (0, 1), "{stream}: another market's");
         }
@@ -174,4 +196,32 @@ fn states_that_waited_until_they_were_history_are_late() {
     let rows: Vec<_> = out.iter().filter(|c| matches!(c, Change::Rows { .. })).collect();
     let stored = Records::Mids(vec![mid(9_000, 3)]);
     assert!(matches!(rows[..], [Change::Rows { records, .. }] if *records == stored), "{out:?}");
+}
+
+#[test]
+fn after_a_restart_only_what_is_not_stored_of_markets_is_new() {
+    let stored = vec![market(coin(), 10, MarketStatus::Listed)];
+    let recent = Recent { markets: stored, ..Recent::default() };
+    let start = StreamStart { stream: StreamKey::Markets, edge: Some(TimeMs(10)), ended: None, recent };
+    let mut line = Timeline::new(start);
+    let epoch = Epoch { token: Token(1), local: 1 };
+    let grant = Grant { epoch, source: SourceId::Rest, run: None, cause: Cause::DaemonDown };
+    line.handover(Some(grant), &NoWitness, &mut Vec::new());
+    let other = Coin::new("ETH").unwrap();
+    let poll = |time, status| {
+        let records = Records::Markets(vec![market(coin(), time, status), market(other, time, status)]);
+        Content::Answer { records, from: None, asked: TimeMs(time) }
+    };
+    let mut new = Vec::new();
+    for (time, status) in [(20, MarketStatus::Listed), (30, MarketStatus::Listed), (40, MarketStatus::Gone)] {
+        let mut out = Vec::new();
+        line.offer(Ticket::Claim(epoch), poll(time, status), &NoWitness, &mut out);
+        let rows = out.into_iter().filter_map(|change| match change {
+            Change::Rows { records: Records::Markets(rows), .. } => Some(rows),
+            _ => None,
+        });
+        new.extend(rows.flatten().map(|row| (row.coin, row.time.0, row.status)));
+    }
+    use MarketStatus::{Gone, Listed};
+    assert_eq!(new, [(other, 20, Listed), (coin(), 40, Gone), (other, 40, Gone)]);
 }

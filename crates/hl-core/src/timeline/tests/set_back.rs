@@ -461,5 +461,5 @@ fn after_a_restart_what_the_old_clock_may_have_shown_is_a_gap() {
 /// What a process reads that begins anew, where nothing is a gap.
 fn recent_of(erring: &Erring) -> Recent {
     let keys = erring.ledger.rows.iter().map(|(time, tid)| (TimeMs(*time), *tid)).collect();
-    Recent { since: Some(TimeMs(1_000)), is_all: true, keys, gaps: Vec::new() }
+    Recent { since: Some(TimeMs(1_000)), is_all: true, keys, ..Recent::default() }
 }

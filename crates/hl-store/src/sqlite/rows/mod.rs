@@ -3,7 +3,7 @@
 mod stored;
 mod table;
 
-pub(super) use stored::{days, every, page_of, put, remove, stored};
+pub(super) use stored::{days, every, markets, page_of, put, remove, stored};
 pub(super) use table::{definition, settled};
 
 use std::collections::BTreeMap;

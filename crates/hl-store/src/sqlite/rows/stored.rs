@@ -2,7 +2,7 @@
 
 use hl_core::archive::{Day, Provenance, RowKey, StoredRows};
 use hl_core::ledger::Span;
-use hl_core::record::Record;
+use hl_core::record::{Market, Record};
 use hl_core::row::Value;
 use hl_core::store::StoreError;
 use hl_core::stream::Owner;
@@ -44,6 +44,20 @@ pub(in crate::sqlite) fn every(
     const EVER: Span = Span { from: TimeMs::MIN, to: TimeMs::MAX };
     let (rows, finals) = within(conn, stream, EVER, "TRUE", after, most)?;
     Ok((rows, if stream.spec().table.version.is_some() { finals } else { Vec::new() }))
+}
+
+/// The last row of each market, by coin, without those that have settled: each of their coins would be one more that this
+/// process knows for ever.
+pub(in crate::sqlite) fn markets(conn: &Connection) -> Result<Vec<Market>, StoreError> {
+    const STEP: &str = "reading the markets";
+    let sql = format!(
+        "{} time = (SELECT max(later.time) FROM markets AS later WHERE later.coin = markets.coin)
+         AND status <> 'settled' ORDER BY coin",
+        table::sql::<Market>().select
+    );
+    let mut statement = conn.prepare_cached(&sql).step(STEP)?;
+    let rows = statement.query_map([], |row| Ok(table::get(row)?.0)).step(STEP)?;
+    rows.collect::<Result<_, _>>().step(STEP)
 }
 
 /// Writes rows as they were read from another store. A key that exists is left alone.

@@ -199,6 +199,10 @@ impl Cells for Stored<'_> {
         word(self.row, self.next(), parse)
     }
 
+    fn text_or_null(&mut self, _: &'static Column) -> rusqlite::Result<Option<Box<str>>> {
+        self.row.get(self.next())
+    }
+
     fn time(&mut self, _: &'static Column) -> rusqlite::Result<TimeMs> {
         self.row.get(self.next()).map(TimeMs)
     }
