@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hl_collectors::mono::MonoClock;
-use hl_collectors::rest::{InfoClient, RestError, RestOptions, Weights};
+use hl_collectors::rest::{InfoClient, RestError, RestOptions, Urgency, Weights};
 use hl_core::TimeMs;
+use hl_core::listing::Lists;
 use hl_core::seam::{Clock, Net, Seed};
 use hl_core::source::Past;
 use hl_core::store::Store;
@@ -109,6 +110,11 @@ impl Exchange {
             }
         }
         Ok(universe)
+    }
+
+    /// What it lists: perpetuals of every dex, spot pairs, outcomes.
+    pub(super) async fn lists(&self) -> Result<Lists, ExchangeError> {
+        self.client.lists(Urgency::Question, PATIENCE).await.map_err(self.failed())
     }
 
     /// The client behind it.

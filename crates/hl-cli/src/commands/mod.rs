@@ -13,6 +13,7 @@ mod export;
 mod import;
 mod jobs;
 mod ledgers;
+mod markets;
 mod outfile;
 mod probe;
 mod ps;
@@ -62,6 +63,7 @@ Examples:
   hl-cli verify --store sqlite:./data/hyperliquid.db
   hl-cli backfill candle --coin BTC --from 2026-11-01
   hl-cli jobs list                                 which jobs there are, and when they run
+  hl-cli markets list --dex '*'                    which perpetuals there are, on every dex
   hl-cli ps                                        what runs, and how it gets on
   hl-cli alerts                                    what needs attention
   hl-cli archive run --dry-run                     which old rows would go to Parquet files
@@ -99,6 +101,8 @@ enum Command {
     Import(import::Args),
     /// The jobs of the daemon: what they do now, what they did, and how to run one at once
     Jobs(jobs::Args),
+    /// Which markets there are, what the exchange says of each, and when that changed
+    Markets(markets::Args),
     /// Tries on the exchange itself what is believed of it, in about two minutes
     Probe(probe::Args),
     /// Everything that runs on the store: sources, sessions, collectors, jobs, writers
@@ -205,6 +209,8 @@ enum CommandError {
     #[error(transparent)]
     Chart(#[from] chart::ChartFailure),
     #[error(transparent)]
+    Markets(#[from] markets::MarketsFailure),
+    #[error(transparent)]
     Wish(#[from] export::wish::WishError),
     #[error(transparent)]
     Coin(#[from] ledgers::UnknownCoin),
@@ -238,6 +244,7 @@ impl CommandError {
             Self::Probe(failure) => failure.exit(),
             Self::Export(failure) => failure.exit(),
             Self::Chart(failure) => failure.exit(),
+            Self::Markets(failure) => failure.exit(),
             Self::Archive(ArchiveError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
                 Exit::Done
             }
@@ -383,6 +390,7 @@ async fn run(arguments: impl IntoIterator<Item = OsString>, shell: &mut Shell<'_
         Ok(Cli { command: Command::Coverage(args) }) => coverage::run(&args, shell).await,
         Ok(Cli { command: Command::Import(args) }) => import::run(&args, shell).await,
         Ok(Cli { command: Command::Jobs(args) }) => jobs::run(&args, shell).await,
+        Ok(Cli { command: Command::Markets(args) }) => markets::run(&args, shell).await,
         Ok(Cli { command: Command::Probe(args) }) => probe::run(&args, shell).await,
         Ok(Cli { command: Command::Ps(args) }) => ps::run(&args, shell).await,
         Ok(Cli { command: Command::Status(args) }) => status::run(&args, shell).await,

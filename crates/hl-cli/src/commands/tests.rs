@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use hl_core::alert::{Alert, AlertKind};
 use hl_core::ledger::{Batch, Cause, Change, Span};
-use hl_core::record::{Candle, Mid};
+use hl_core::record::{Candle, Market, MarketStatus, MarketType, Mid};
 use hl_core::row::Arrival;
 use hl_core::store::{Store as _, note_of};
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs, Token};
@@ -438,4 +438,91 @@ async fn mistakes_end_with_the_right_code() {
         assert_eq!(cli(words, &none).await.0, exit, "{words:?}");
     }
     assert!(!none.exists(), "looking for a store does not make one");
+}
+
+fn market(name: &str, of: &str, time: i64, status: MarketStatus) -> Market {
+    Market {
+        coin: Coin::new(of).unwrap(),
+        time: TimeMs(time),
+        name: name.into(),
+        market_type: if of.starts_with('@') { MarketType::Spot } else { MarketType::Perp },
+        dex: of.split_once(':').map(|(dex, _)| dex.into()),
+        status,
+        sz_decimals: Some(2),
+        max_leverage: Some(if time < 20_000 { 40 } else { 25 }),
+        margin_tiers: None,
+        margin_mode: None,
+        quote: Some("USDC".into()),
+        settle_fraction: None,
+        description: None,
+        arrival: Arrival::default(),
+    }
+}
+
+/// A folder with a store that knows three markets, one of which changed and one of which is gone.
+async fn with_markets() -> (tempfile::TempDir, PathBuf) {
+    let (folder, path) = filled().await;
+    let store = open(&path).await;
+    store.lease(&[StreamKey::Markets]).await.unwrap();
+    let epoch = Epoch { token: store.token(), local: 1 };
+    let rows = vec![
+        market("HYPE/USDC", "@107", 10_000, MarketStatus::Listed),
+        market("BTC", "BTC", 10_000, MarketStatus::Listed),
+        market("xyz:NVDA", "xyz:NVDA", 10_000, MarketStatus::Listed),
+        market("BTC", "BTC", 20_000, MarketStatus::Listed),
+        market("xyz:NVDA", "xyz:NVDA", 30_000, MarketStatus::Gone),
+    ];
+    let span = Span::new(TimeMs(10_000), TimeMs(30_000));
+    let changes = [
+        Change::Rows { epoch, origin: Origin::Rest, records: Records::Markets(rows) },
+        Change::Covered { epoch, origin: Origin::Rest, span },
+        Change::Edge(TimeMs(30_000)),
+    ];
+    let changes = changes.map(|change| (StreamKey::Markets, change)).to_vec();
+    store.commit(Arc::new(Batch { token: store.token(), changes })).await.unwrap();
+    store.close().await.unwrap();
+    (folder, path)
+}
+
+#[tokio::test]
+async fn markets_are_listed_shown_and_followed_from_the_store() {
+    let (_folder, path) = with_markets().await;
+    let coins = async |words: &[&str]| -> Vec<String> {
+        let answer = json(&[&["markets"], words].concat(), &path).await;
+        assert_eq!(answer["from"], "store");
+        let markets = answer["markets"].as_array().unwrap();
+        markets.iter().map(|market| format!("{} {}", market["coin"], market["max_leverage"])).collect()
+    };
+    assert_eq!(coins(&["list"]).await, [r#""@107" 40"#, r#""BTC" 25"#], "what is gone is left out");
+    assert_eq!(coins(&["list", "--dex", "*"]).await, [r#""BTC" 25"#]);
+    assert_eq!(coins(&["list", "--dex", "xyz", "--all"]).await, [r#""xyz:NVDA" 25"#]);
+    assert_eq!(coins(&["list", "--spot"]).await, [r#""@107" 40"#]);
+    assert_eq!(coins(&["show", "HYPE/USDC"]).await, [r#""@107" 40"#], "by its readable name");
+    assert_eq!(coins(&["history", "BTC"]).await, [r#""BTC" 40"#, r#""BTC" 25"#]);
+    assert_eq!(coins(&["history", "--from", "1970-01-01T00:00:25"]).await, [r#""xyz:NVDA" 25"#]);
+
+    let (exit, text) = cli(&["markets", "list", "--all"], &path).await;
+    assert!(exit == Exit::Done && text.starts_with("3 markets\n") && text.contains("gone"), "{text}");
+    let (_, text) = cli(&["markets", "list", "--outcomes"], &path).await;
+    assert!(text.starts_with("no such market; --all"), "{text}");
+    let (_, text) = cli(&["markets", "history"], &path).await;
+    for words in ["first seen", "max_leverage 40 → 25", "status listed → gone"] {
+        assert!(text.contains(words), "{words} is not in\n{text}");
+    }
+    let (_, text) = cli(&["markets", "show", "BTC"], &path).await;
+    assert!(text.starts_with("BTC\n") && text.contains("max_leverage     25\n"), "{text}");
+    assert_eq!(cli(&["markets", "show", "BCT"], &path).await.0, Exit::Usage);
+}
+
+#[tokio::test]
+async fn where_no_markets_are_stored_the_answer_says_so() {
+    let (_folder, path) = filled().await;
+    let (exit, text) = cli(&["markets", "history"], &path).await;
+    assert_eq!(exit, Exit::Done);
+    assert!(text.contains("--streams markets"), "{text}");
+    assert_eq!(
+        cli(&["markets", "list", "--network", "sim"], &path).await.0,
+        Exit::Usage,
+        "inside the daemon"
+    );
 }

@@ -265,9 +265,9 @@ pub(super) fn every_kind() -> (Coin, Vec<(StreamKey, Records)>) {
         (
             StreamKey::Markets,
             Records::Markets(vec![
+                market(coin("#12090"), 8, MarketStatus::Settled),
                 market(name, 5, MarketStatus::Listed),
                 market(name, 8, MarketStatus::Gone),
-                market(coin("#12090"), 8, MarketStatus::Settled),
             ]),
         ),
     ];
