@@ -493,7 +493,7 @@ async fn markets_are_listed_shown_and_followed_from_the_store() {
         let markets = answer["markets"].as_array().unwrap();
         markets.iter().map(|market| format!("{} {}", market["coin"], market["max_leverage"])).collect()
     };
-    assert_eq!(coins(&["list"]).await, [r#""@107" 40"#, r#""BTC" 25"#], "what is gone is left out");
+    assert_eq!(coins(&["list"]).await, [r#""BTC" 25"#, r#""@107" 40"#], "what is gone is left out");
     assert_eq!(coins(&["list", "--dex", "*"]).await, [r#""BTC" 25"#]);
     assert_eq!(coins(&["list", "--dex", "xyz", "--all"]).await, [r#""xyz:NVDA" 25"#]);
     assert_eq!(coins(&["list", "--spot"]).await, [r#""@107" 40"#]);

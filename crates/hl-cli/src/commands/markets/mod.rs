@@ -34,8 +34,8 @@ Examples:
   hl-cli markets show HYPE/USDC              one market, by its coin or its readable name
   hl-cli markets history --from '7d ago'     what was listed, changed, delisted or settled
 
-What the store has is shown, as of the last poll of hl-daemon. Where it has nothing, list and show ask
-the exchange, which costs 60 of the 1,200 weight of a minute.
+What the store has is shown, as of the last poll of hl-daemon. Where it has nothing, list and show
+ask the exchange, which costs 60 of the 1,200 weight of a minute.
 
 Exit codes: 0 done, 1 failed, 2 usage, also where there is no such market.")]
 pub(super) struct Args {
@@ -181,7 +181,8 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
             };
             let latest = latest(&rows);
             let is_shown = |market: &&Market| *all || market.status == MarketStatus::Listed;
-            let markets: Vec<_> = latest.into_values().filter(wanted).filter(is_shown).collect();
+            let mut markets: Vec<_> = latest.into_values().filter(wanted).filter(is_shown).collect();
+            markets.sort_by_key(|market| (market.market_type, market.coin));
             let answer = Answer { from, markets: markets.iter().copied().map(Line).collect() };
             shell.answer(&place.common, &answer, &text::list(&markets, *all))?;
         }
