@@ -519,7 +519,7 @@ async fn where_no_markets_are_stored_the_answer_says_so() {
     let (_folder, path) = filled().await;
     let (exit, text) = cli(&["markets", "history"], &path).await;
     assert_eq!(exit, Exit::Done);
-    assert!(text.contains("--streams markets"), "{text}");
+    assert!(text.contains("add markets to the --streams"), "{text}");
     assert_eq!(
         cli(&["markets", "list", "--network", "sim"], &path).await.0,
         Exit::Usage,

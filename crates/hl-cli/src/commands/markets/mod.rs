@@ -24,7 +24,7 @@ use crate::exit::Exit;
 const EVERY: &str = "*";
 /// What to do where nothing is stored.
 const NOTHING: &str =
-    "the store has nothing of the stream markets: hl-daemon collects it with --streams markets\n";
+    "the store has nothing of the stream markets: add markets to the --streams of hl-daemon\n";
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
