@@ -238,7 +238,7 @@ impl Builder {
         self
     }
 
-    /// Hands rows on to a sink once they are stored: each at least once, also over failures and restarts, also those that
+    /// Hands rows on to a sink once they are stored: at least once, also over failures and restarts, also those that
     /// fill a gap later. A new one begins with the oldest row that the store has. It holds nothing up: what it has not taken
     /// waits in the store.
     pub fn sink(mut self, sink: impl Sink) -> Self {

@@ -71,7 +71,8 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
-    /// Looks for streams of earlier processes whose market is gone by now. `wanted`: whether a coin would be collected.
+    /// Looks for streams of earlier processes whose market is gone by now, and for those that have ended. `wanted`: whether a
+    /// coin would be collected.
     pub(crate) async fn recall(
         &mut self,
         engine: &Engine,
@@ -79,11 +80,18 @@ impl Ends {
         wanted: impl Fn(Coin) -> bool,
         streams: StreamsOf<'_>,
     ) {
-        let known = match engine.store.unended_streams().await {
-            Ok(known) => known,
-            Err(error) => return warn!(%error, "streams whose market may be gone could not be looked for"),
+        let unended = engine.store.unended_streams().await;
+        let (unended, known) = match (unended, engine.store.known_streams().await) {
+            (Ok(unended), Ok(known)) => (unended, known),
+            (Err(error), _) | (_, Err(error)) => {
+                return warn!(%error, "streams whose market may be gone could not be looked for");
+            }
         };
-        for stream in known {
+        let goes_on: BTreeSet<_> = unended.iter().filter_map(|stream| stream.coin()).collect();
+        let known = known.into_iter().filter_map(StreamKey::coin);
+        let is_over = |coin: &Coin| universe.standing(*coin) == Standing::Former && !goes_on.contains(coin);
+        self.ended.extend(known.filter(|coin| is_over(coin) && wanted(*coin)));
+        for stream in unended {
             let Some(coin) = stream.coin().filter(|coin| universe.standing(*coin) == Standing::Former) else {
                 continue;
             };
@@ -195,7 +203,7 @@ async fn has_settled(engine: &Engine, outcome: u64) -> bool {
     let request = InfoRequest::SettledOutcome { outcome };
     let decode =
         |body: &mut [u8]| hl_core::decode::rest::answer::<Option<SettledOutcome>>("settledOutcome", body);
-    match engine.client().ask(&request, 0, Urgency::Question, PATIENCE, decode).await {
+    match engine.client().ask(&request, 0, Urgency::Live, PATIENCE, decode).await {
         Ok(settled) => settled.is_some(),
         Err(error) => {
             warn!(outcome, %error, "the exchange does not say whether it has settled");

@@ -85,12 +85,15 @@ impl Wish {
     pub fn sorted(&self, universe: &Universe, failed: &BTreeSet<Part>) -> Sorted {
         let mut sorted = Sorted::default();
         let every: BTreeSet<Coin> = self.every.iter().flat_map(|part| universe.of(part)).collect();
-        // In the exchange's order: the most valuable first.
-        sorted.listed.extend(universe.names().filter(|coin| every.contains(coin)));
         let failed = |part: &Part| failed.iter().any(|of| of.has(part));
+        // Outcomes settle every day: one that is only remembered may be gone, and a name that is gone ends its socket.
+        let is_old = |coin: &Coin| Part::of(*coin) == Part::Outcomes && failed(&Part::Outcomes);
+        // In the exchange's order: the most valuable first.
+        sorted.listed.extend(universe.names().filter(|coin| every.contains(coin) && !is_old(coin)));
         for &coin in &self.named {
             match universe.standing(coin) {
                 Standing::Listed if sorted.listed.contains(&coin) => {}
+                Standing::Listed if is_old(&coin) => sorted.waiting.push(coin),
                 Standing::Listed => sorted.listed.push(coin),
                 Standing::Unknown if !failed(&Part::of(coin)) => sorted.unknown.push(coin),
                 Standing::Unknown | Standing::Former | Standing::Unread => sorted.waiting.push(coin),
@@ -413,6 +416,20 @@ mod tests {
         assert_eq!(sorted(false, "BTC EHT", &universe, &[]), of("BTC", "", "EHT"));
         let failed = [Part::Perpetuals];
         assert_eq!(sorted(false, "BTC NEW", &universe, &failed), of("BTC", "NEW", ""), "the list is old");
+    }
+
+    #[test]
+    fn outcomes_that_are_only_remembered_wait() {
+        let mut universe = Universe::default();
+        universe.learn(Part::Perpetuals, coins("BTC"), Vec::new());
+        universe.learn(Part::Outcomes, coins("#10 #11"), Vec::new());
+        let wish = Wish { every: BTreeSet::from([Part::Outcomes]), named: coins("BTC #10") };
+        let sorted = |failed: &[Part]| {
+            let sorted = wish.sorted(&universe, &failed.iter().cloned().collect());
+            [sorted.listed, sorted.waiting].map(|coins| words(&coins))
+        };
+        assert_eq!(sorted(&[]), ["#10 #11 BTC", ""]);
+        assert_eq!(sorted(&[Part::Perpetuals, Part::Outcomes]), ["BTC", "#10"]);
     }
 
     #[test]

@@ -259,12 +259,12 @@ impl Universe {
         let dex = match part {
             Part::EveryDex => {
                 let request = InfoRequest::AllPerpMetas;
-                let read = client.read(&request, Urgency::Question, PATIENCE, decode::all_perp_metas).await?;
+                let read = client.read(&request, Urgency::Live, PATIENCE, decode::all_perp_metas).await?;
                 return Ok(self.every_dex(&read.value, &read.unread));
             }
             Part::Outcomes => {
                 let request = InfoRequest::OutcomeMeta;
-                let read = client.read(&request, Urgency::Question, PATIENCE, decode::outcome_meta).await?;
+                let read = client.read(&request, Urgency::Live, PATIENCE, decode::outcome_meta).await?;
                 let coins =
                     read.value.outcomes.iter().flat_map(|outcome| outcome.coins().collect::<Vec<_>>());
                 let coins = coins.collect();
@@ -276,14 +276,14 @@ impl Universe {
             Part::Dex(dex) => Some(dex.clone()),
             Part::Spot => {
                 let request = InfoRequest::SpotMeta;
-                let read = client.read(&request, Urgency::Question, PATIENCE, decode::spot_meta).await?;
+                let read = client.read(&request, Urgency::Live, PATIENCE, decode::spot_meta).await?;
                 let mut pairs: Vec<Coin> = read.value.universe.into_iter().map(|pair| pair.name).collect();
                 pairs.extend(named(part, &read.unread));
                 return Ok(self.listing(part, pairs, Vec::new(), &read.unread));
             }
         };
         let request = InfoRequest::Meta { dex };
-        let meta = match client.read(&request, Urgency::Question, PATIENCE, decode::meta).await {
+        let meta = match client.read(&request, Urgency::Live, PATIENCE, decode::meta).await {
             Ok(meta) => meta,
             Err(error) => {
                 if self.has_no_dex(client, part).await {
@@ -336,7 +336,7 @@ impl Universe {
     async fn has_no_dex(&self, client: &InfoClient, part: &Part) -> bool {
         let Part::Dex(dex) = part else { return false };
         let request = InfoRequest::PerpDexs;
-        let dexes = client.read(&request, Urgency::Question, PATIENCE, decode::perp_dexs).await;
+        let dexes = client.read(&request, Urgency::Live, PATIENCE, decode::perp_dexs).await;
         let is_known = |dexes: &[Option<PerpDex>]| dexes.iter().flatten().any(|known| known.name == *dex);
         // A dex of which not even the name can be read may be this one.
         dexes.is_ok_and(|dexes| dexes.unread.is_empty() && !is_known(&dexes.value))

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use hl_core::{Coin, Kind, StreamKey};
 use hl_engine::Filter;
 
-use super::{Coins, Config, Network, StreamChoice, ValueError};
+use super::{Config, StreamChoice, ValueError};
 
 /// What `--stdout` names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,11 +70,8 @@ impl Config {
             EventChoice::Kind(kind) => return self.streams.contains(&StreamChoice(kind)),
             EventChoice::Stream(stream) => stream,
         };
-        let coins: Vec<Coin> = match &self.coins {
-            Coins::Named(named) => named.iter().map(|named| named.coin).collect(),
-            Coins::Default if self.network != Network::Sim => Coin::new("BTC").into_iter().collect(),
-            Coins::Default | Coins::All(_) => stream.coin().into_iter().collect(),
-        };
+        let wish = self.coins.wish(&self.network, &self.every);
+        let coins: Vec<Coin> = stream.coin().filter(|coin| wish.has(*coin)).into_iter().collect();
         self.stream_keys(&coins).contains(&stream)
     }
 }

@@ -20,9 +20,9 @@ use crate::mono::MonoClock;
 /// How much of the exchange's 1,200 a minute a request may fill the window up to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Urgency {
-    /// A stream without an owner's data depends on it.
+    /// A stream without an owner's data depends on it, or what there is to collect.
     Live,
-    /// A question that decides who owns a stream, or what there is to collect.
+    /// A question that decides who owns a stream.
     Question,
     /// The past can wait.
     Backfill,

@@ -2,14 +2,16 @@
 //!
 //! A sink is fed from the store, stream by stream: what it has not taken waits there, and not in memory, so that a sink
 //! that is slow or away holds nothing up. How far it has come is kept in the store too, for each stream, and moves only after
-//! the sink has taken what lies before it: each row reaches it at least once, restarts and failures included.
+//! the sink has taken what lies before it: rows above it reach the sink at least once, restarts and failures included.
 //!
 //! Rows also come below that position, where gaps are filled: what is a gap when the position passes it is kept in mind, and
 //! its rows are handed out once they are there. `position` decides all of this, pure; `feeder` is the task of a sink.
 //!
 //! What does not reach a sink: rows that the archive took before the sink did, which is logged and counted
-//! ([`SinkView::missed`]); rows of an import that lie below the position, since an import fills no gap; and versions of bars
-//! before the final one.
+//! ([`SinkView::missed`]); rows of a gap below the position that opened and was filled while this process was down, or since the
+//! position was last kept (some seconds) before a crash; rows that wait for a stream that is collected no longer when the
+//! process starts again; rows of an import that lie below the position, since an import fills no gap; and versions of bars
+//! before the final one. A batch that a sink always refuses holds up the streams behind it.
 //!
 //! What does not live here: any sink.
 
