@@ -24,8 +24,8 @@ use crate::universe::{Listing, Part, Standing, Universe};
 /// Names that are remembered serve after this long without an answer, and what has its own list may take no longer: the
 /// rest is not held up.
 const LIST_LIMIT: Duration = Duration::from_secs(5);
-/// How often a list is read anew where all of its markets are wanted; several lists take turns. That costs 20 of the 1,200
-/// weight a minute.
+/// How often the lists are read anew where all markets of one are wanted, times their number: that costs 20 of the 1,200
+/// weight a minute, however many they are.
 const ALL_EVERY: Duration = Duration::from_secs(60);
 /// How often where each was named.
 const NAMED_EVERY: Duration = Duration::from_secs(3_600);

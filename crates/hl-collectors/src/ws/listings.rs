@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 struct Known {
     /// Coins that were listed, and are not now.
     unlisted: BTreeSet<Coin>,
-    /// When it was read; none where no one follows the lists.
+    /// When it was read; none where no task follows the lists.
     read: Option<Instant>,
     version: u64,
 }
@@ -73,7 +73,7 @@ impl Listings {
         let _ = timeout(limit, read).await;
     }
 
-    /// Ends when somebody waits for the lists to be read. Safe to drop.
+    /// Ends when a socket or a stream waits for the lists to be read. Safe to drop.
     pub async fn asked(&self) {
         self.asked.notified().await;
     }
@@ -110,7 +110,7 @@ mod tests {
         let listings = Listings::default();
         let begun = Instant::now();
         listings.fresh().await;
-        assert_eq!(begun.elapsed(), Duration::ZERO, "no one follows the lists");
+        assert_eq!(begun.elapsed(), Duration::ZERO, "no task follows the lists");
         let eth = Coin::new("ETH").unwrap();
         assert!(listings.answer(begun, BTreeSet::from([eth])) && listings.lack(eth));
         listings.fresh().await;

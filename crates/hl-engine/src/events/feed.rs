@@ -11,7 +11,7 @@ use futures_util::Stream;
 use super::{Event, Filter};
 use crate::engine::lock;
 
-/// Everybody who listens.
+/// Every reader.
 #[derive(Default)]
 pub(crate) struct Feed {
     readers: Mutex<Readers>,
