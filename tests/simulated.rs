@@ -176,6 +176,26 @@ async fn without_the_store_rest_collects_on() {
     }
 }
 
+/// Three requests bring the contexts of four kinds of markets: of the first dex, of a builder's, and of spot pairs and outcomes.
+#[tokio::test(start_paused = true)]
+async fn contexts_of_every_kind_of_market_come_over_rest() {
+    let world = World::new(3).await.unwrap();
+    let wanted = streams(&["context/BTC", "context/xyz:NVDA", "context/@107", "context/#12090"]);
+    let daemon = world.daemon(&wanted).await.unwrap();
+    daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await.unwrap();
+    world.sim.inject(Fault::lasting(FaultKind::Refuse, 20 * 60_000));
+    world.sim.inject(Fault::new(FaultKind::Drop));
+    let from = daemon.until("REST owns everything", owned_by(SourceId::Rest)).await.unwrap().at;
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    let over_rest = Span { from, to: daemon.engine.snapshot().at };
+    daemon.stop().await.unwrap();
+    let store = SqliteStore::inspect(world.store_path()).unwrap();
+    for stream in wanted {
+        let rows = store.rows(stream, over_rest).await.unwrap().len();
+        assert!(rows > 10, "{rows} rows of {stream} in five minutes");
+    }
+}
+
 /// What trades and bars lost together, neither of them can show: only the exchange's own bars do, read once more.
 #[tokio::test(start_paused = true)]
 async fn what_trades_and_bars_lost_together_is_found_by_the_audit() {

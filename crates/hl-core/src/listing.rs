@@ -93,14 +93,14 @@ impl Listing {
             }
         }
         let mut unsaid: Vec<_> =
-            self.absent.iter().filter_map(|(c, a)| Some((a.asked, side(*c)?.0))).collect();
+            self.absent.iter().filter_map(|(c, a)| Some((a.asked, c.outcome()?.0))).collect();
         unsaid.sort_unstable();
         unsaid.dedup_by_key(|(_, outcome)| *outcome);
         let asked: Vec<_> =
             unsaid.into_iter().filter(|(asked, _)| *asked < ASKED_AT_MOST).map(|(_, it)| it).collect();
         let asked: Vec<_> = asked.into_iter().take(ASKED_AT_ONCE).collect();
         for (coin, absence) in &mut self.absent {
-            let is_asked = side(*coin).is_some_and(|(outcome, _)| asked.contains(&outcome));
+            let is_asked = coin.outcome().is_some_and(|(outcome, _)| asked.contains(&outcome));
             absence.asked += u32::from(is_asked);
         }
         asked
@@ -172,7 +172,7 @@ impl Listing {
                 let tiers = tiers(meta, asset).or_else(|| before?.margin_tiers.clone().filter(|_| !is_whole));
                 let quote = token.map(|token| token.name.as_str().into()).or_else(|| before?.quote.clone());
                 listed.push(Market {
-                    dex: asset.name.as_str().split_once(':').map(|(dex, _)| dex.into()),
+                    dex: asset.name.dex().map(Into::into),
                     status: if asset.is_live() { MarketStatus::Listed } else { MarketStatus::Delisted },
                     sz_decimals: Some(asset.sz_decimals),
                     max_leverage: Some(asset.max_leverage),
@@ -231,12 +231,6 @@ fn blank(coin: Coin, market_type: MarketType, time: TimeMs) -> Market {
         description: None,
         arrival: Arrival::ALONE,
     }
-}
-
-/// The outcome that a coin is a side of, and which.
-fn side(coin: Coin) -> Option<(u64, u64)> {
-    let number: u64 = coin.as_str().strip_prefix('#')?.parse().ok()?;
-    Some((number / 10, number % 10))
 }
 
 fn margin_mode(asset: &PerpAsset) -> &str {

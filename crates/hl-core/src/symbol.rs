@@ -78,6 +78,26 @@ impl Coin {
     pub fn is_perpetual(self) -> bool {
         !self.as_str().contains(['/', '@', '#'])
     }
+
+    /// The builder's dex that has it, by its name; none of what the first dex has, spot pairs and outcomes.
+    #[must_use]
+    pub fn dex(self) -> Option<&'static str> {
+        self.as_str().split_once(':').map(|(dex, _)| dex)
+    }
+
+    /// The outcome that it is a side of, and which side: `#12091` is side 1 of 1209.
+    #[must_use]
+    pub fn outcome(self) -> Option<(u64, u64)> {
+        let number: u64 = self.as_str().strip_prefix('#')?.parse().ok()?;
+        Some((number / 10, number % 10))
+    }
+
+    /// A side of an outcome: the inverse of [`Coin::outcome`]. None where no name can be made of the numbers.
+    #[must_use]
+    pub fn of_outcome(outcome: u64, side: u64) -> Option<Self> {
+        let number = outcome.checked_mul(10)?.checked_add(side)?;
+        Self::new(&format!("#{number}")).ok()
+    }
 }
 
 impl fmt::Display for Coin {
@@ -153,6 +173,22 @@ mod tests {
             assert_eq!(Coin::new(name).unwrap().as_str(), name);
         }
         assert_ne!(Coin::new("btc").unwrap(), Coin::new("BTC").unwrap(), "names are case-sensitive");
+    }
+
+    #[test]
+    fn a_name_tells_dex_and_outcome() {
+        let told = |name: &str| {
+            let coin = Coin::new(name).unwrap();
+            (coin.is_perpetual(), coin.dex(), coin.outcome())
+        };
+        assert_eq!(told("BTC"), (true, None, None));
+        assert_eq!(told("xyz:NVDA"), (true, Some("xyz"), None));
+        assert_eq!(told("PURR/USDC"), (false, None, None));
+        assert_eq!(told("@107"), (false, None, None));
+        assert_eq!(told("#12091"), (false, None, Some((1_209, 1))));
+        assert_eq!(told("#x"), (false, None, None));
+        assert_eq!(Coin::of_outcome(1_209, 1), Coin::new("#12091").ok());
+        assert_eq!(Coin::of_outcome(u64::MAX, 0), None);
     }
 
     #[test]

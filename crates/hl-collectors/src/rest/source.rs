@@ -112,12 +112,12 @@ impl Query {
     }
 }
 
+/// The contexts of outcomes are among those of spot pairs.
 fn scope_of(coin: Coin) -> ContextScope {
-    let name = coin.as_str();
-    if name.starts_with('@') || name.contains('/') {
-        return ContextScope::Spot;
+    match coin.is_perpetual() {
+        true => ContextScope::Dex(coin.dex().map(str::to_owned)),
+        false => ContextScope::Spot,
     }
-    ContextScope::Dex(name.split_once(':').map(|(dex, _)| dex.to_owned()))
 }
 
 impl RestSource {
@@ -575,7 +575,7 @@ impl Prober for RestSource {
                 // Pushed also where nothing changed: that the exchange has the coin at all says that they were missed.
                 _ => {
                     let coin = stream.coin();
-                    let dex = coin.and_then(|coin| Some(coin.as_str().split_once(':')?.0.to_owned()));
+                    let dex = coin.and_then(Coin::dex).map(str::to_owned);
                     let request = InfoRequest::AllMids { dex };
                     let stamp = || client.mono().exchange();
                     let decode = |body: &mut [u8]| decode::all_mids(body, stamp());

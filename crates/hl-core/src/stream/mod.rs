@@ -253,7 +253,7 @@ impl Kind {
     pub fn is_of(self, coin: Coin) -> bool {
         match self {
             Self::Funding => coin.is_perpetual(),
-            Self::PredictedFunding => coin.is_perpetual() && !coin.as_str().contains(':'),
+            Self::PredictedFunding => coin.is_perpetual() && coin.dex().is_none(),
             _ => true,
         }
     }

@@ -204,13 +204,9 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The coins of its sides, as far as their numbers make names: `#` and ten times its number plus the side's.
+    /// The coins of its sides, as far as their numbers make names.
     pub fn coins(&self) -> impl Iterator<Item = Coin> {
-        let coin = |side: u64| {
-            let number = self.outcome.checked_mul(10)?.checked_add(side)?;
-            Coin::new(&format!("#{number}")).ok()
-        };
-        (0..self.side_specs.len() as u64).filter_map(coin)
+        (0..self.side_specs.len() as u64).filter_map(|side| Coin::of_outcome(self.outcome, side))
     }
 }
 
