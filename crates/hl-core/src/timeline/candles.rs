@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Common, Live, Tally, Verdict, Witness};
+use super::{Common, Live, Rest, Tally, Verdict, Witness};
 use crate::ledger::{Cause, Change, Span};
 use crate::record::Candle;
 use crate::seeded::guard;
@@ -279,33 +279,16 @@ impl Candles {
         self.conclude(common, live, newest, witness, out);
     }
 
-    /// The market is gone since `at`: the run that saw the bars whole has seen their last versions. The bar in which it ended
-    /// stays as it is.
-    pub(super) fn end(
-        &mut self,
-        common: &mut Common,
-        live: &mut Live,
-        at: TimeMs,
-        witness: &dyn Witness,
-        out: &mut Vec<Change>,
-    ) {
-        let to = self.open_of(at);
-        let Some(edge) = common.edge.filter(|edge| *edge < to) else { return };
-        let is_whole = live.grant.run.is_some()
-            && live.unproven.is_none()
-            && !matches!(self.first, First::Late(_))
-            && self.whole_from.is_some_and(|whole| whole <= edge);
-        if is_whole {
-            self.conclude(common, live, to, witness, out);
-        } else {
-            let cause = live.incomplete().unwrap_or(self.cause);
-            common.open_gap(Span::new(edge, to), cause, out);
-            common.advance(to, out);
-        }
+    /// What is known of the bars from the edge to an end: the run that saw them whole has seen their last versions. The bar in
+    /// which the market ended stays as it is.
+    pub(super) fn rest(&self, live: Live, edge: TimeMs) -> Rest {
+        let is_whole =
+            !matches!(self.first, First::Late(_)) && self.whole_from.is_some_and(|whole| whole <= edge);
+        Rest::under(live, (!is_whole).then_some(self.cause))
     }
 
     /// Bars before `newest` are over.
-    fn conclude(
+    pub(super) fn conclude(
         &mut self,
         common: &mut Common,
         live: &mut Live,

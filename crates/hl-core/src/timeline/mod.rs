@@ -25,6 +25,7 @@ pub use pause::ClockReading;
 use pause::{CLOCK_MARGIN_MS, Pause, SET_BACK_MS, SetBack};
 pub use reconcile::{Audited, NoWitness, Reconciler, Verdict, Witness};
 use ring::Ring;
+
 use serde::Serialize;
 
 use crate::ledger::{Cause, Change, Span};
@@ -197,6 +198,25 @@ enum Body {
     States(states::States),
 }
 
+/// What is known of the time from the edge to the end of a time line.
+enum Rest {
+    /// The exchange had nothing more.
+    Nothing,
+    /// This claim has brought all that there was.
+    Whole(Live),
+    /// Something may be missing.
+    Missing(Cause),
+}
+
+impl Rest {
+    /// Under a claim. `doubt`: why the claim may not have brought all, where its own run does not say so.
+    fn under(live: Live, doubt: Option<Cause>) -> Self {
+        // Polls sample.
+        let sampled = live.grant.run.is_none().then_some(Cause::Sampled);
+        live.unproven.or(sampled).or(doubt).map_or(Self::Whole(live), Self::Missing)
+    }
+}
+
 /// The time line of one stream. See the [module](self).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Timeline {
@@ -346,21 +366,23 @@ impl Timeline {
     pub fn end(&mut self, at: TimeMs, doubt: Option<Cause>, witness: &dyn Witness, out: &mut Vec<Change>) {
         let live = self.live.take().filter(|_| doubt.is_none());
         (self.rings, self.is_over) = ([None, None], true);
-        let edge = self.common.edge;
-        let ended = match (edge, live) {
-            (Some(edge), Some(live)) if edge < at => self.body.end(&mut self.common, live, at, witness, out),
-            (Some(edge), None) if edge < at => {
-                let to = self.body.border(at);
-                if edge < to {
-                    let cause = doubt.unwrap_or(Cause::Outage);
-                    self.common.open_gap(Span::new(edge, to), cause, out);
-                    self.common.advance(to, out);
-                }
-                at
-            }
-            (edge, _) => edge.unwrap_or(at).max(at),
+        let Some(edge) = self.common.edge.filter(|edge| *edge < at) else {
+            return out.push(Change::Ended(self.common.edge.unwrap_or(at)));
         };
-        out.push(Change::Ended(ended));
+        let to = self.body.border(at).max(edge);
+        let (span, common) = (Span::new(edge, to), &mut self.common);
+        let rest = match live {
+            Some(live) => self.body.rest(live, Span::new(edge, at)),
+            None => Rest::Missing(doubt.unwrap_or(Cause::Outage)),
+        };
+        match rest {
+            Rest::Nothing => return out.push(Change::Ended(edge)),
+            _ if edge == to => {}
+            Rest::Whole(mut live) => self.body.cover(common, &mut live, span, witness, out),
+            Rest::Missing(cause) => common.open_gap(span, cause, out),
+        }
+        self.common.advance(to, out);
+        out.push(Change::Ended(at));
     }
 
     /// What is known before a handover: the exchange's clock, and when the stream was last received in this process, and what the
@@ -551,21 +573,28 @@ impl Body {
         }
     }
 
-    /// The time line ends under a claim, behind the edge. Returns when it ended.
-    fn end(
+    /// What is known of the time from the edge to an end, under a claim.
+    fn rest(&self, live: Live, span: Span) -> Rest {
+        match self {
+            Self::Trades(body) => body.rest(live),
+            Self::Candles(body) => body.rest(live, span.from),
+            Self::States(body) => body.rest(live, span),
+        }
+    }
+
+    /// The claim has brought all of the piece behind the edge.
+    fn cover(
         &mut self,
         common: &mut Common,
-        mut live: Live,
-        at: TimeMs,
+        live: &mut Live,
+        span: Span,
         witness: &dyn Witness,
         out: &mut Vec<Change>,
-    ) -> TimeMs {
+    ) {
         match self {
-            Self::Trades(body) => body.end(common, &live, at, out),
-            Self::Candles(body) => body.end(common, &mut live, at, witness, out),
-            Self::States(body) => return body.end(common, &live, at, out),
+            Self::Trades(_) | Self::States(_) => out.push(live.covered(span)),
+            Self::Candles(body) => body.conclude(common, live, span.to, witness, out),
         }
-        at
     }
 
     /// Where the last piece before a time ends.
@@ -598,12 +627,6 @@ impl Live {
         self.unproven.filter(|cause| {
             !matches!(cause, Cause::Undecodable | Cause::Overload | Cause::Sampled | Cause::Handover)
         })
-    }
-
-    /// Why what follows what the claim brought may be incomplete; none where its run is continuous.
-    fn incomplete(&self) -> Option<Cause> {
-        let sampled = self.grant.run.is_none().then_some(Cause::Sampled);
-        self.unproven.or(sampled)
     }
 
     fn rows(&self, records: Records) -> Change {

@@ -21,7 +21,7 @@
 use super::below::Seen;
 use super::latest::Latest;
 use super::relived::Relived;
-use super::{Common, Live, OVERTAKEN_MS, SET_BACK_MS, SetBack, Tally};
+use super::{Common, Live, OVERTAKEN_MS, Rest, SET_BACK_MS, SetBack, Tally};
 use crate::for_records;
 use crate::ledger::{Cause, Change, Span};
 use crate::row::Row as _;
@@ -273,26 +273,16 @@ impl States {
         self.waited = None;
     }
 
-    /// The market is gone since `at`. What is pushed by a clock ended with its last record. Returns when it ended.
-    pub(super) fn end(
-        &mut self,
-        common: &mut Common,
-        live: &Live,
-        at: TimeMs,
-        out: &mut Vec<Change>,
-    ) -> TimeMs {
-        let Some(edge) = common.edge.filter(|edge| *edge < at) else { return at };
-        let doubt = self.doubtful.map(|(_, cause)| cause).or(self.relived.as_ref().map(|_| Cause::Outage));
-        let stands = (self.pulse != Pulse::GoesOn).then_some(Cause::Outage);
-        let span = Span::new(edge, at);
-        match live.incomplete().or(doubt).or(stands) {
-            None if self.stream.spec().steady => return edge,
-            Some(Cause::Sampled) if span.ms() <= self.stream.spec().hole_ms => return edge,
-            None => out.push(live.covered(span)),
-            Some(cause) => self.open_gap(common, span, cause, out),
+    /// What is known of the time from the edge to an end. What is pushed by a clock ended with its last record.
+    pub(super) fn rest(&self, live: Live, span: Span) -> Rest {
+        let doubt = self.doubtful.map(|(_, cause)| cause);
+        let is_unsure = self.relived.is_some() || self.pulse != Pulse::GoesOn;
+        let spec = self.stream.spec();
+        match Rest::under(live, doubt.or(is_unsure.then_some(Cause::Outage))) {
+            Rest::Whole(_) if spec.steady => Rest::Nothing,
+            Rest::Missing(Cause::Sampled) if span.ms() <= spec.hole_ms => Rest::Nothing,
+            rest => rest,
         }
-        common.advance(at, out);
-        at
     }
 
     /// Covers what is known to be whole, where that is `before` the next record.

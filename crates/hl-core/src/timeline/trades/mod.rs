@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 
 use super::known::{Key, Known};
 use super::relived::outside;
-use super::{Common, Live, OVERTAKEN_MS, Replay, SET_BACK_MS, Tally};
+use super::{Common, Live, OVERTAKEN_MS, Replay, Rest, SET_BACK_MS, Tally};
 use crate::ledger::{Cause, Change, Span};
 use crate::past;
 use crate::record::Trade;
@@ -121,16 +121,10 @@ impl Trades {
         }
     }
 
-    /// The market is gone since `at`. A run that is continuous has brought all that there was.
-    pub(super) fn end(&mut self, common: &mut Common, live: &Live, at: TimeMs, out: &mut Vec<Change>) {
-        let Some(edge) = common.edge.filter(|edge| *edge < at) else { return };
-        let doubt = self.doubtful.map(|(_, cause)| cause).or(self.back.map(|_| live.grant.cause));
-        let span = Span::new(edge, at);
-        match live.incomplete().or(doubt) {
-            None => out.push(live.covered(span)),
-            Some(cause) => common.open_gap(span, cause, out),
-        }
-        common.advance(at, out);
+    /// What is known of the time from the edge to an end. A run that is continuous has brought all that there was.
+    pub(super) fn rest(&self, live: Live) -> Rest {
+        let doubt = self.doubtful.map(|(_, cause)| cause);
+        Rest::under(live, doubt.or(self.back.map(|_| live.grant.cause)))
     }
 
     /// One continuous stretch of trades.
