@@ -9,10 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hl_collectors::rest::Urgency;
 use hl_core::ledger::{Batch, Cause};
-use hl_core::message::info::InfoRequest;
-use hl_core::message::info::market::SettledOutcome;
 use hl_core::store::StoreError;
 use hl_core::timeline::{NoWitness, Timeline};
 use hl_core::{Coin, StreamKey, TimeMs};
@@ -20,8 +17,8 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::Engine;
-use crate::markets::StreamsOf;
-use crate::universe::{Part, Standing, Universe, outcome};
+use crate::markets::{StreamsOf, Wish};
+use crate::universe::{Part, Standing, Universe};
 
 /// So many answers must lack a market of which the exchange says that it is over …
 const ANSWERS_IF_SAID: u32 = 2;
@@ -71,34 +68,46 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
-    /// Looks for streams of earlier processes whose market is gone by now, and for those that have ended. `wanted`: whether a
-    /// coin would be collected.
+    /// Looks for streams of earlier processes whose market is gone by now, and for those that have ended.
     pub(crate) async fn recall(
         &mut self,
         engine: &Engine,
         universe: &Universe,
-        wanted: impl Fn(Coin) -> bool,
+        wish: &Wish,
         streams: StreamsOf<'_>,
     ) {
-        let unended = engine.store.unended_streams().await;
-        let (unended, known) = match (unended, engine.store.known_streams().await) {
-            (Ok(unended), Ok(known)) => (unended, known),
-            (Err(error), _) | (_, Err(error)) => {
-                return warn!(%error, "streams whose market may be gone could not be looked for");
-            }
-        };
-        let goes_on: BTreeSet<_> = unended.iter().filter_map(|stream| stream.coin()).collect();
-        let known = known.into_iter().filter_map(StreamKey::coin);
-        let is_over = |coin: &Coin| universe.standing(*coin) == Standing::Former && !goes_on.contains(coin);
-        self.ended.extend(known.filter(|coin| is_over(coin) && wanted(*coin)));
-        for stream in unended {
-            let Some(coin) = stream.coin().filter(|coin| universe.standing(*coin) == Standing::Former) else {
+        if let Err(error) = self.try_recall(engine, universe, wish, streams).await {
+            warn!(%error, "streams whose market may be gone could not be looked for");
+        }
+    }
+
+    async fn try_recall(
+        &mut self,
+        engine: &Engine,
+        universe: &Universe,
+        wish: &Wish,
+        streams: StreamsOf<'_>,
+    ) -> Result<(), StoreError> {
+        let is_former = |coin: &Coin| universe.standing(*coin) == Standing::Former;
+        let mut goes_on = BTreeSet::new();
+        for stream in engine.store.unended_streams().await? {
+            let Some(coin) = stream.coin().filter(|coin| is_former(coin) && wish.has(*coin)) else {
                 continue;
             };
-            if wanted(coin) && streams(&[coin]).0.contains(&stream) {
+            goes_on.insert(coin);
+            if streams(&[coin]).0.contains(&stream) {
                 self.stored.entry(coin).or_default().insert(stream);
             }
         }
+        // Only what was named is missed where it is not listed.
+        let over: BTreeSet<Coin> =
+            wish.named.iter().filter(|coin| is_former(coin) && !goes_on.contains(coin)).copied().collect();
+        if !over.is_empty() {
+            let known = engine.store.known_streams().await?;
+            self.ended
+                .extend(known.into_iter().filter_map(StreamKey::coin).filter(|coin| over.contains(coin)));
+        }
+        Ok(())
     }
 
     /// Takes in what the lists say by now, those in `failed` left out, of these coins and of those that an earlier process
@@ -130,11 +139,18 @@ impl Ends {
             absence.said = absence.said || universe.is_delisted(coin);
         }
         let unsaid = self.absent.iter().filter(|(_, absence)| !absence.said);
-        let outcomes: BTreeSet<u64> = unsaid.filter_map(|(coin, _)| outcome(*coin)).collect();
+        let outcomes: BTreeSet<u64> = unsaid.filter_map(|(coin, _)| Some(coin.outcome()?.0)).collect();
         for number in outcomes.into_iter().take(ASKED_AT_ONCE) {
-            if has_settled(engine, number).await {
-                let its = self.absent.iter_mut().filter(|(coin, _)| outcome(**coin) == Some(number));
-                its.for_each(|(_, absence)| absence.said = true);
+            match engine.client().settled_outcome(number, PATIENCE).await {
+                Ok(Some(_)) => {
+                    let is_its = |coin: &Coin| coin.outcome().is_some_and(|(of, _)| of == number);
+                    let its = self.absent.iter_mut().filter(|(coin, _)| is_its(coin));
+                    its.for_each(|(_, absence)| absence.said = true);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    warn!(outcome = number, %error, "the exchange does not say whether it has settled");
+                }
             }
         }
         newly
@@ -151,10 +167,7 @@ impl Ends {
         let at = engine.mono.exchange();
         let mut over = Vec::new();
         for (coin, absence) in &mut self.absent {
-            let live: BTreeSet<StreamKey> = match collected.contains(coin) {
-                true => streams(&[*coin]).0.into_iter().collect(),
-                false => BTreeSet::new(),
-            };
+            let live = if collected.contains(coin) { streams(&[*coin]).0 } else { Vec::new() };
             if !absence.is_for_good(now, engine.is_silent(&live, SILENT_FOR)) {
                 continue;
             }
@@ -176,7 +189,7 @@ impl Ends {
                 continue;
             }
             info!(%coin, streams = live.len() + stored.len(), "no longer listed: its streams end");
-            engine.end(&live.into_iter().collect::<Vec<_>>(), at, doubt);
+            engine.end(&live, at, doubt);
             over.push(*coin);
         }
         for coin in &over {
@@ -198,23 +211,9 @@ impl Ends {
     }
 }
 
-/// Whether the exchange says that an outcome has settled.
-async fn has_settled(engine: &Engine, outcome: u64) -> bool {
-    let request = InfoRequest::SettledOutcome { outcome };
-    let decode =
-        |body: &mut [u8]| hl_core::decode::rest::answer::<Option<SettledOutcome>>("settledOutcome", body);
-    match engine.client().ask(&request, 0, Urgency::Live, PATIENCE, decode).await {
-        Ok(settled) => settled.is_some(),
-        Err(error) => {
-            warn!(outcome, %error, "the exchange does not say whether it has settled");
-            false
-        }
-    }
-}
-
 impl Engine {
     /// Whether no data of these streams have come for so long.
-    fn is_silent(&self, streams: &BTreeSet<StreamKey>, for_long: Duration) -> bool {
+    fn is_silent(&self, streams: &[StreamKey], for_long: Duration) -> bool {
         let after = self.mono.now() - i64::try_from(for_long.as_millis()).unwrap_or(i64::MAX);
         streams.iter().all(|stream| self.last_received(*stream).is_none_or(|last| last <= after))
     }

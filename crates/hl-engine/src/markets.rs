@@ -288,8 +288,7 @@ impl Markets {
         let mut pauses = Backoff::new(MISSING_AGAIN, MISSING_LONGEST);
         loop {
             if !recalled && self.failed.is_empty() {
-                let (wish, universe) = (&self.wish, &self.universe);
-                self.ends.recall(engine, universe, |coin| wish.has(coin), streams).await;
+                self.ends.recall(engine, &self.universe, &self.wish, streams).await;
                 recalled = true;
             }
             let waits = sorted.waiting.iter().any(|coin| !self.ends.ended.contains(coin));

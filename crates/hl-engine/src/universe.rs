@@ -12,7 +12,7 @@ use hl_collectors::rest::{InfoClient, RestError, Urgency};
 use hl_core::Coin;
 use hl_core::decode::{Unread, rest as decode};
 use hl_core::message::info::InfoRequest;
-use hl_core::message::info::meta::{Meta, PerpAsset, PerpDex};
+use hl_core::message::info::meta::{Meta, Outcome, PerpDex};
 use hl_core::store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -47,11 +47,11 @@ impl Part {
     /// among the spot pairs, `#12090` among the outcomes.
     #[must_use]
     pub fn of(coin: Coin) -> Self {
-        match coin.as_str().split_once(':') {
-            Some((dex, _)) => Self::Dex(dex.to_owned()),
+        match coin.dex() {
+            Some(dex) => Self::Dex(dex.to_owned()),
             None if coin.as_str().contains('#') => Self::Outcomes,
-            None if coin.as_str().contains(['@', '/']) => Self::Spot,
-            None => Self::Perpetuals,
+            None if coin.is_perpetual() => Self::Perpetuals,
+            None => Self::Spot,
         }
     }
 
@@ -165,7 +165,9 @@ impl Universe {
         match self.lists.get(&Part::of(coin)) {
             Some(listed) if listed.contains(&coin) => Standing::Listed,
             _ if self.former.contains(&coin) => Standing::Former,
-            _ if outcome(coin).is_some_and(|number| Some(number) <= self.last_outcome) => Standing::Former,
+            _ if coin.outcome().is_some_and(|(number, _)| Some(number) <= self.last_outcome) => {
+                Standing::Former
+            }
             Some(_) => Standing::Unknown,
             None => Standing::Unread,
         }
@@ -188,7 +190,8 @@ impl Universe {
         self.delisted.extend(&delisted);
         match part {
             Part::Outcomes => {
-                self.last_outcome = live.iter().filter_map(|coin| outcome(*coin)).max().max(self.last_outcome)
+                let numbers = live.iter().filter_map(|coin| Some(coin.outcome()?.0));
+                self.last_outcome = numbers.max().max(self.last_outcome);
             }
             _ => self.former.extend(before.into_iter().chain(delisted)),
         }
@@ -265,10 +268,8 @@ impl Universe {
             Part::Outcomes => {
                 let request = InfoRequest::OutcomeMeta;
                 let read = client.read(&request, Urgency::Live, PATIENCE, decode::outcome_meta).await?;
-                let coins =
-                    read.value.outcomes.iter().flat_map(|outcome| outcome.coins().collect::<Vec<_>>());
-                let coins = coins.collect();
-                self.learn(Part::Outcomes, coins, Vec::new());
+                let coins = read.value.outcomes.iter().flat_map(Outcome::coins);
+                self.learn(Part::Outcomes, coins.collect(), Vec::new());
                 // Its name says nothing of the coins of an outcome that cannot be read.
                 return Ok(if read.unread.is_empty() { Listing::Whole } else { Listing::Partly });
             }
@@ -294,7 +295,11 @@ impl Universe {
                 return Err(error);
             }
         };
-        let (mut live, delisted) = by_standing(&meta.value);
+        let (mut live, mut delisted) = (Vec::new(), Vec::new());
+        for asset in meta.value.universe {
+            let of = if asset.is_live() { &mut live } else { &mut delisted };
+            of.push(asset.name);
+        }
         live.extend(named(part, &meta.unread));
         Ok(self.listing(part, live, delisted, &meta.unread))
     }
@@ -302,14 +307,10 @@ impl Universe {
     /// Takes in the perpetuals of every dex. A dex is known by the names of its perpetuals; one without any is left out.
     fn every_dex(&mut self, metas: &[Option<Meta>], unread: &Unread) -> Listing {
         let mut parts: BTreeMap<Part, (Vec<Coin>, Vec<Coin>)> = BTreeMap::new();
-        for meta in metas.iter().flatten() {
-            let (live, delisted) = by_standing(meta);
-            for coin in live {
-                parts.entry(Part::of(coin)).or_default().0.push(coin);
-            }
-            for coin in delisted {
-                parts.entry(Part::of(coin)).or_default().1.push(coin);
-            }
+        for asset in metas.iter().flatten().flat_map(|meta| &meta.universe) {
+            let (live, delisted) = parts.entry(Part::of(asset.name)).or_default();
+            let of = if asset.is_live() { live } else { delisted };
+            of.push(asset.name);
         }
         for coin in &unread.coins {
             parts.entry(Part::of(*coin)).or_default().0.push(*coin);
@@ -348,19 +349,6 @@ impl Universe {
 struct Earlier {
     perps: Vec<Coin>,
     others: Vec<Coin>,
-}
-
-/// The outcome that a coin is a side of: `#12091` of 1209.
-pub(crate) fn outcome(coin: Coin) -> Option<u64> {
-    let number = coin.as_str().strip_prefix('#')?.parse::<u64>().ok()?;
-    Some(number / 10)
-}
-
-/// The live perpetuals of a dex, and the delisted ones.
-fn by_standing(meta: &Meta) -> (Vec<Coin>, Vec<Coin>) {
-    let (live, delisted): (Vec<_>, Vec<_>) = meta.universe.iter().partition(|asset| asset.is_live());
-    let names = |assets: Vec<&PerpAsset>| assets.into_iter().map(|asset| asset.name).collect();
-    (names(live), names(delisted))
 }
 
 /// Markets of a part of which an answer says something that cannot be read: their names can, and they are listed.

@@ -1,6 +1,5 @@
 //! The client of `POST /info`: keep-alive, time limits, retries, the status map of PROTOCOL section 3.4.
 
-use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use hl_core::decode::{DecodeError, Read, Rows, Unread};
 use hl_core::ledger::Cause;
 use hl_core::listing::Lists;
 use hl_core::message::info::InfoRequest;
-use hl_core::message::info::market::ExchangeStatus;
+use hl_core::message::info::market::{ExchangeStatus, SettledOutcome};
 use hl_core::seam::{Endpoint, Net};
 use hl_core::{StreamKey, TimeMs};
 use http_body_util::Full;
@@ -20,6 +19,7 @@ use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Request, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde::Serialize;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -293,6 +293,21 @@ impl InfoClient {
             perpetuals: self.list(&InfoRequest::AllPerpMetas, urgency, limit, decode::all_perp_metas).await?,
             outcomes: self.list(&InfoRequest::OutcomeMeta, urgency, limit, decode::outcome_meta).await?,
         })
+    }
+
+    /// How an outcome settled; none where it has not, and where the answer is of another one.
+    ///
+    /// # Errors
+    /// When the exchange does not answer.
+    pub async fn settled_outcome(
+        &self,
+        outcome: u64,
+        limit: Duration,
+    ) -> Result<Option<SettledOutcome>, RestError> {
+        let request = InfoRequest::SettledOutcome { outcome };
+        let decode = |body: &mut [u8]| answer::<Option<SettledOutcome>>("settledOutcome", body);
+        let settled = self.ask(&request, 0, Urgency::Live, limit, decode).await?;
+        Ok(settled.filter(|settled| settled.spec.outcome == outcome))
     }
 
     async fn list<T>(

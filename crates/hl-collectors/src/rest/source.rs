@@ -11,7 +11,6 @@ use hl_core::decode::{Part, Read, Rows, Unread, rest as decode};
 use hl_core::exchange_time::Voice;
 use hl_core::ledger::{Cause, Span};
 use hl_core::listing::Listing;
-use hl_core::message::info::market::SettledOutcome;
 use hl_core::message::info::{CandleRange, InfoRequest};
 use hl_core::past::{KEPT_BARS, Page};
 use hl_core::record::{Bbo, Book, Context};
@@ -306,11 +305,9 @@ impl RestSource {
         }
         let unsaid = self.listing().look(&lists);
         for outcome in unsaid {
-            let request = InfoRequest::SettledOutcome { outcome };
-            let decode = |body: &mut [u8]| decode::answer::<Option<SettledOutcome>>("settledOutcome", body);
-            match self.client.ask(&request, 0, Urgency::Live, PATIENCE, decode).await {
-                Ok(Some(settled)) if settled.spec.outcome == outcome => self.listing().settle(&settled),
-                Ok(_) => {}
+            match self.client.settled_outcome(outcome, PATIENCE).await {
+                Ok(Some(settled)) => self.listing().settle(&settled),
+                Ok(None) => {}
                 // Asked again at the next poll.
                 Err(error) => warn!(outcome, %error, "the exchange does not say how it settled"),
             }
