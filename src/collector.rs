@@ -550,13 +550,13 @@ impl Collector {
         self.engine.events(filter)
     }
 
-    /// The open alerts, oldest first: what somebody should look at. `docs/alerts.md` explains each.
+    /// The open alerts, oldest first: what the user should look at. `docs/alerts.md` explains each.
     #[must_use]
     pub fn alerts(&self) -> Vec<Alert> {
         self.engine.health().borrow().health.alerts.clone()
     }
 
-    /// Every alert that rises or is over from now on. Who is slow misses the oldest.
+    /// Every alert that rises or is over from now on. A slow reader misses the oldest.
     #[must_use]
     pub fn alert_changes(&self) -> broadcast::Receiver<Change> {
         self.engine.alerts()

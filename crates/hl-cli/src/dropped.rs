@@ -18,8 +18,7 @@ pub(crate) fn words(gaps: impl IntoIterator<Item = (StreamKey, Span, Cause)>) ->
         streams.insert(stream);
         causes.insert(cause.as_str());
     }
-    let plural = |n: u64, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
-    let (gaps, of) = (plural(count, "gap"), plural(streams.len() as u64, "stream"));
+    let (gaps, of) = (human::count(count, "gap"), human::count(streams.len() as u64, "stream"));
     let causes: Vec<_> = causes.into_iter().collect();
     (count > 0).then(|| {
         let (length, causes) = (human::length(ms), causes.join(", "));

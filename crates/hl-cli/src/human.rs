@@ -65,6 +65,12 @@ pub fn length(ms: i64) -> String {
     format!("{sign}{text}")
 }
 
+/// A number with what it counts: `1 gap`, `2 gaps`.
+#[must_use]
+pub fn count(number: u64, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
+}
+
 /// A table with these headings; every column but the first is aligned right.
 #[must_use]
 pub fn table(headings: &[&str]) -> Table {

@@ -1,11 +1,11 @@
 //! What the exchange sent and the decoder could not read: how much of which stream, and why, for the log and the alerts.
 
-use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hl_core::Coin;
 use hl_core::decode::Unread;
+use serde::Serialize;
 
 /// Of so many subjects is written down what each could not be read of; what comes beyond is counted together.
 const SUBJECTS: usize = 256;

@@ -1,4 +1,3 @@
-use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,6 +18,7 @@ use hl_monitor::{Change, Reception, TotalReception};
 use hl_scheduler::jobs::{AuditBars, BackfillGaps, CollectDailyStats, CollectFunding, Poll, fallbacks};
 use hl_scheduler::plan::Spec;
 use hl_scheduler::{JobView, RegisterError, Runner, Task, Trouble};
+use serde::Serialize;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;

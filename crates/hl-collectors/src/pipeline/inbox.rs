@@ -1,7 +1,6 @@
 //! The bounded queue before the time lines. States that have not been read yet are replaced under pressure, in their
 //! place, and marked, since their time line has to know of the loss; events wait for room.
 
-use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,6 +11,7 @@ use hl_core::store::StreamStart;
 use hl_core::stream::Conflation;
 use hl_core::timeline::{Audited, Grant};
 use hl_core::{Records, StreamKey, TimeMs};
+use serde::Serialize;
 use tokio::sync::Notify;
 
 /// What the entries of the inbox may take together before offers wait, bytes: the other side decides how long one is.

@@ -1,6 +1,5 @@
 //! What the pipeline counts, for status and metrics. Written by the reader, read by whoever shows it.
 
-use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,6 +7,7 @@ use super::latency::{Delays, Latency};
 use hl_core::ledger::Cause;
 use hl_core::timeline::{ClockReading, Tally};
 use hl_core::{SourceId, StreamKey, TimeMs};
+use serde::Serialize;
 
 /// One stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

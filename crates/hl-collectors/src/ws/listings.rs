@@ -1,8 +1,8 @@
 //! Whether a coin is listed, asked before anything is subscribed anew: one name that the exchange has not ends the socket of
 //! all others, without a word (PROTOCOL section 0, point 5).
 //!
-//! The lists are read elsewhere, by whoever follows them. Where that is nobody's task, or the answer takes too long, what was
-//! known serves.
+//! The lists are not read here: the task that follows them reads them. Where no task follows them, or the answer takes too
+//! long, what was known serves.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};

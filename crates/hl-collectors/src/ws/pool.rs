@@ -2,7 +2,6 @@
 
 mod trial;
 
-use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroI64;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +12,7 @@ use hl_core::seam::{BoxFuture, Endpoint, Net, Seed, sleep_until, stopped};
 use hl_core::selector::{Guard, Places};
 use hl_core::source::{DataSource, Role, Sink};
 use hl_core::{Coin, Lane, RunId, SourceId, StreamKey, TimeMs, decode};
+use serde::Serialize;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;

@@ -76,12 +76,12 @@ impl Feed {
         Events { queue }
     }
 
-    /// Whether anybody listens.
+    /// Whether there is a reader.
     pub(crate) fn is_heard(&self) -> bool {
         lock(&self.readers).all.iter().any(|reader| reader.strong_count() > 0)
     }
 
-    /// Tells everybody who wants to know. Never waits: who is slow misses what does not fit.
+    /// Tells every reader what its filter lets pass. Never waits: a slow reader misses what does not fit its queue.
     pub(crate) fn tell(&self, events: &[Event]) {
         if !events.is_empty() {
             self.each(|queue| events.iter().for_each(|event| queue.put(event)));

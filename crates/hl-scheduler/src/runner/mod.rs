@@ -8,7 +8,6 @@ mod task;
 mod tests;
 mod trouble;
 
-use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use hl_core::TimeMs;
 use hl_core::runs::{Outcome, Report};
 use hl_core::seam::{BoxFuture, Seed, sleep_until, stopped};
 use hl_core::store::{Store, StoreError};
+use serde::Serialize;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;

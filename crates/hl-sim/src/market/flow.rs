@@ -11,7 +11,7 @@ use super::traders::{OrderEvent, OrderStatus, TradeRef, Trader};
 /// A side is filled up to this many levels, and never shows fewer after a block.
 const FEWEST_LEVELS: usize = 24;
 const MOST_LEVELS: usize = 36;
-/// Nobody quotes further from the fair price, ticks. Prices keep their five digits however long the market runs.
+/// No maker quotes further from the fair price than this, ticks. Prices keep their five digits however long the market runs.
 const REACH: i64 = 120;
 /// A taker's limit lies this far behind the touch, ticks.
 const SLIPPAGE: i64 = 12;

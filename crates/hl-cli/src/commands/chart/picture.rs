@@ -99,12 +99,8 @@ impl Picture {
 
     /// How complete it is.
     pub(super) fn sentence(&self) -> String {
-        let gaps = self.missing.len();
-        let mut text = format!(
-            "{} complete, {gaps} gap{}",
-            human::percent(self.share),
-            if gaps == 1 { "" } else { "s" }
-        );
+        let gaps = human::count(self.missing.len() as u64, "gap");
+        let mut text = format!("{} complete, {gaps}", human::percent(self.share));
         if !self.never.is_empty() {
             text += ", a part never collected";
         }

@@ -58,9 +58,9 @@ pub(super) fn text(answer: &Answer, all: bool, width: usize) -> String {
 /// What it comes to.
 fn sentence(answer: &Answer) -> String {
     let holds = || answer.streams.iter().filter_map(|line| line.holds.as_ref());
-    let streams = count(answer.streams.len(), "stream");
+    let streams = human::count(answer.streams.len() as u64, "stream");
     let Some(range) = answer.range else { return format!("{streams}, and nothing of them is known yet") };
-    let gaps = count(answer.gaps_to_look_at, "gap");
+    let gaps = human::count(answer.gaps_to_look_at as u64, "gap");
     let mut text = format!(
         "{streams}, {} of {} complete, {gaps} to look at",
         human::percent(share(holds())),
@@ -93,16 +93,12 @@ fn ends(answer: &Answer, text: &mut String) {
     }
     let hidden = ended.len().saturating_sub(LISTED);
     for (coin, (at, streams)) in ended.into_iter().take(LISTED) {
-        let streams = count(streams, "stream");
+        let streams = human::count(streams as u64, "stream");
         let _ = writeln!(text, "{coin} ended {}: listed no longer ({streams})", human::second(at));
     }
     if hidden > 0 {
         let _ = writeln!(text, "and {hidden} more that ended before; --json has all of them");
     }
-}
-
-fn count(number: usize, word: &str) -> String {
-    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Both ends of the range, over the strips.
@@ -146,7 +142,7 @@ fn gaps(answer: &Answer, text: &mut String) {
         );
     }
     if hidden > 0 {
-        let _ = writeln!(text, "… and {}: --all shows every one", count(hidden, "shorter gap"));
+        let _ = writeln!(text, "… and {}: --all shows every one", human::count(hidden as u64, "shorter gap"));
     }
 }
 
@@ -154,7 +150,7 @@ fn gaps(answer: &Answer, text: &mut String) {
 fn pieces(answer: &Answer, text: &mut String) {
     for line in &answer.streams {
         let covered = line.coverage.iter().map(|piece| {
-            let rows = count(usize::try_from(piece.rows).unwrap_or(usize::MAX), "row");
+            let rows = human::count(piece.rows, "row");
             (piece.span, format!("covered by {}, claim {}, {rows}", piece.source.as_str(), piece.epoch))
         });
         let gaps = line

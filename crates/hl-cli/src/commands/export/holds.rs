@@ -11,7 +11,7 @@ const TOLD: usize = 8;
 
 /// What was written, and what the range holds.
 pub(super) fn lines(exported: Exported, complete_only: bool, wanted: &[Wanted]) -> Vec<String> {
-    let rows = count(exported.rows, "row");
+    let rows = human::count(exported.rows, "row");
     let gaps = wanted.iter().map(|wanted| wanted.gaps.len()).sum();
     let mut lines = match wanted {
         [only] => vec![format!("{rows}; {}", holds(&only.holds, gaps))],
@@ -40,20 +40,16 @@ pub(super) fn lines(exported: Exported, complete_only: bool, wanted: &[Wanted]) 
             false => "something around them is missing",
         };
         let what = if is_derived { "bar" } else { "row" };
-        lines.push(format!("{} left out: {why}", count(exported.left_out, what)));
+        lines.push(format!("{} left out: {why}", human::count(exported.left_out, what)));
     } else if complete_only {
         lines.push("nothing had to be left out".to_owned());
     }
     lines
 }
 
-fn count(number: u64, word: &str) -> String {
-    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
-}
-
 fn gaps_inside(gaps: usize, gap_ms: i64) -> String {
     let length = if gap_ms > 0 { format!(" ({})", human::length(gap_ms)) } else { String::new() };
-    format!("{}{length} inside", count(gaps as u64, "gap"))
+    format!("{}{length} inside", human::count(gaps as u64, "gap"))
 }
 
 /// What the range of one stream holds.

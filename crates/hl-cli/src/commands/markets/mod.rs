@@ -112,7 +112,7 @@ struct PlaceArgs {
 /// The markets could not be shown.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MarketsFailure {
-    /// There is no such market.
+    /// Neither the store nor the exchange has a market of this name.
     #[error("there is no market {name:?}{}", nearest.as_ref().map(|n| format!("; did you mean {n:?}?")).unwrap_or_default())]
     Unknown {
         /// As it was given.
@@ -123,7 +123,7 @@ pub(super) enum MarketsFailure {
     /// Nothing is stored, and the exchange could not be asked.
     #[error("the store has nothing of the stream markets, and the exchange cannot be asked: {0}")]
     Exchange(#[from] ExchangeError),
-    /// There is no place for the request budget.
+    /// The folder for the request budget could not be made.
     #[error("making a folder for the request budget: {0}")]
     Folder(#[source] std::io::Error),
     /// The store could not be opened.

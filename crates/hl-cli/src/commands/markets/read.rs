@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use hl_core::ledger::Span;
 use hl_core::listing::Listing;
 use hl_core::record::Market;
 use hl_core::store::StoreError;
-use hl_core::{Records, StreamKey, TimeMs};
+use hl_core::{Records, StreamKey};
 use hl_store::Inspect;
 
 use super::{MarketsFailure, PlaceArgs, Source};
@@ -14,10 +13,10 @@ use crate::commands::exchange::{Exchange, ExchangeError, reachable};
 use crate::commands::{CommandError, Shell, remark};
 use crate::config::StoreUri;
 use crate::stores::{self, Signed};
+use crate::verify::EVER;
 
 /// What the session is called in the store.
 const ROLE: &str = "hl-cli markets";
-const EVER: Span = Span { from: TimeMs::MIN, to: TimeMs::MAX };
 
 /// All rows that the store has.
 pub(super) async fn stored(store: &dyn Inspect) -> Result<Vec<Market>, StoreError> {

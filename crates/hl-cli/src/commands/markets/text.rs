@@ -44,10 +44,7 @@ pub(super) fn list(markets: &[&Market], all: bool) -> String {
             or_none(market.max_leverage),
         ]);
     }
-    let count = match markets.len() {
-        1 => "1 market".to_owned(),
-        many => format!("{many} markets"),
-    };
+    let count = human::count(markets.len() as u64, "market");
     format!("{count}\n{}\n", table.trim_fmt())
 }
 

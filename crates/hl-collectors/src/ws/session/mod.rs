@@ -10,7 +10,6 @@ mod pings;
 mod refusals;
 mod subs;
 
-use serde::Serialize;
 use std::collections::VecDeque;
 use std::num::NonZeroI64;
 
@@ -21,6 +20,7 @@ use hl_core::selector::{Event, Mono};
 use hl_core::source::{Content, Offer, Ticket};
 use hl_core::stream::BookVariant;
 use hl_core::{Kind, Lane, Records, RunId, StreamKey, TimeMs};
+use serde::Serialize;
 
 use self::order::Order;
 use self::pings::{Beat, Pings};
