@@ -746,6 +746,28 @@ async fn what_ended_while_it_was_down_has_a_gap_up_to_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_ended_is_looked_for_until_the_store_answers() {
+    let world = World::new(5).await.unwrap();
+    let wish = every(&[Part::Perpetuals, Part::Outcomes]);
+    let daemon = world.daemon_of(wish.clone(), &[Kind::Trades]).await.unwrap();
+    daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await.unwrap();
+    daemon.stop().await.unwrap();
+    world.sim.inject(Fault::new(FaultKind::Delist { coin: coin("ETH") }));
+    // All lists are read only while the store is away.
+    let unread =
+        AnswerFault { request: Some("outcomeMeta".into()), status: Some(500), ..AnswerFault::default() };
+    world.sim.inject(Fault::lasting(FaultKind::Answer(unread), 120_000));
+    let daemon = world.daemon_of(wish, &[Kind::Trades]).await.unwrap();
+    daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await.unwrap();
+    world.troubles.strike(Trouble::Fails, 600_000);
+    tokio::time::sleep(Duration::from_secs(1_800)).await;
+    daemon.stop().await.unwrap();
+    assert_clean(&verified(&world).await, &world.store_path());
+    let rows = stored(&world, "ETH").await;
+    assert!(matches!(rows[..], [StreamRow { ended: Some(_), .. }]), "{rows:#?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_market_that_was_gone_and_comes_back_goes_on_with_a_gap() {
     let world = World::new(5).await.unwrap();
     let daemon = world.daemon_of(every(&[Part::Perpetuals]), &FOLLOWED).await.unwrap();

@@ -69,19 +69,10 @@ pub(crate) struct Ends {
 
 impl Ends {
     /// Looks for streams of earlier processes whose market is gone by now, and for those that have ended.
+    ///
+    /// # Errors
+    /// When the store does not answer.
     pub(crate) async fn recall(
-        &mut self,
-        engine: &Engine,
-        universe: &Universe,
-        wish: &Wish,
-        streams: StreamsOf<'_>,
-    ) {
-        if let Err(error) = self.try_recall(engine, universe, wish, streams).await {
-            warn!(%error, "streams whose market may be gone could not be looked for");
-        }
-    }
-
-    async fn try_recall(
         &mut self,
         engine: &Engine,
         universe: &Universe,

@@ -288,11 +288,15 @@ impl Markets {
         let mut pauses = Backoff::new(MISSING_AGAIN, MISSING_LONGEST);
         loop {
             if !recalled && self.failed.is_empty() {
-                self.ends.recall(engine, &self.universe, &self.wish, streams).await;
-                recalled = true;
+                match self.ends.recall(engine, &self.universe, &self.wish, streams).await {
+                    Ok(()) => recalled = true,
+                    Err(error) => {
+                        warn!(%error, "cannot look for streams whose market may be gone: trying again")
+                    }
+                }
             }
             let waits = sorted.waiting.iter().any(|coin| !self.ends.ended.contains(coin));
-            let is_whole = self.failed.is_empty() && !waits && !self.ends.is_any_absent();
+            let is_whole = recalled && self.failed.is_empty() && !waits && !self.ends.is_any_absent();
             let pause = if is_whole {
                 pauses = Backoff::new(MISSING_AGAIN, MISSING_LONGEST);
                 match u32::try_from(self.wish.parts().len()) {
