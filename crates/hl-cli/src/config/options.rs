@@ -99,8 +99,8 @@ pub(super) const OPTIONS: [Opt; 28] = [
         takes: Takes::Word,
         default: None,
         value: "DURATION",
-        help: "Also fetch the candles of so much of the past, such as 3d, as far as the exchange still has them; the \
-               newcomer has bars within the first minute [default: none]",
+        help: "Also fetch the candles of so much of the past, such as 3d, as far as the exchange still has them; a \
+               new store has them within the first minute [default: none]",
     },
     Opt {
         key: "standby",
