@@ -35,6 +35,14 @@ pub enum Content {
         /// Exchange time at which that was seen (a low estimate), ms.
         at: TimeMs,
     },
+    /// Records of up to `newest` came, a time that is still to come: they were not taken. At the head of a run, or in an answer,
+    /// they may be of a time that the exchange has lived already, before its clock was set back.
+    Ahead {
+        /// Exchange time at which they came (a low estimate), ms.
+        at: TimeMs,
+        /// The newest time among them, ms.
+        newest: TimeMs,
+    },
     /// Frames of the run were dropped before any time line saw them, for want of memory: what follows does not join what
     /// came before.
     Dropped,
@@ -67,6 +75,7 @@ impl Content {
             Self::Frame(records) | Self::Answer { records, .. } => Some(records),
             Self::Started { .. }
             | Self::Broken { .. }
+            | Self::Ahead { .. }
             | Self::Dropped
             | Self::Proof { .. }
             | Self::Unanswered { .. } => None,

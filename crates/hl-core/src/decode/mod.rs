@@ -129,6 +129,10 @@ fn some_of(text: &[u8], stamp: TimeMs) -> Option<Frame> {
         }
         "allMids" => {
             let MidsApart { mids, dex } = serde_json::from_str(data.get()).ok()?;
+            // Of which dex they are cannot be read.
+            if dex.as_ref().is_some_and(|dex| dex.contains(char::REPLACEMENT_CHARACTER)) {
+                return None;
+            }
             let Prices { read, without, unread } = rows::prices(mids.get())?;
             Some(Frame::SomeMids { dex, mids: rest::stamp_mids(Mids(read), stamp), without, unread })
         }

@@ -129,6 +129,8 @@ fn a_coin_without_a_price_costs_no_other_its_mid() {
     let (_, unread) = read(r#""no coin":"1","":"2""#);
     assert_eq!((unread.coins.len(), unread.others), (0, 2));
     assert!(frame(&mut br#"{"channel":"allMids","data":{"mids":{"BTC":null}}}"#.to_vec(), STAMP).is_err());
+    let of_no_dex = b"{\"channel\":\"allMids\",\"data\":{\"dex\":\"x\x80z\",\"mids\":{\"BTC\":\"1\"}}}";
+    assert!(frame(&mut of_no_dex.to_vec(), STAMP).is_err());
 
     let read = rest::all_mids(&mut br#"{"BTC":"1.5","DUST":"NaN","DEAD":null}"#.to_vec(), STAMP).unwrap();
     assert_eq!((read.value.len(), read.unread.rows()), (1, 1));

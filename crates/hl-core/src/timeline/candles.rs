@@ -45,6 +45,18 @@ pub(super) struct Candles {
     finals: BTreeMap<TimeMs, u64>,
     /// The newest proof: what was sent before it has been seen.
     now: TimeMs,
+    /// The latest time that there was, whoever owned the stream: the exchange's clock may have been set back since.
+    latest: TimeMs,
+    guessed: Option<Guessed>,
+}
+
+/// When a run is said to have begun by a system clock, before the exchange has said what time it is. A gap up to there could
+/// reach hours ahead, so nothing begins until something of the exchange agrees.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Guessed {
+    at: TimeMs,
+    /// The newest bar that has come since.
+    newest: Option<TimeMs>,
 }
 
 /// The first bar that the owning run brought, and when the run is said to have begun. That time is a low estimate, and the
@@ -70,7 +82,7 @@ struct Seen {
 }
 
 impl Candles {
-    pub(super) fn new(interval: Interval) -> Self {
+    pub(super) fn new(interval: Interval, edge: Option<TimeMs>) -> Self {
         Self {
             interval,
             whole_from: None,
@@ -79,13 +91,33 @@ impl Candles {
             seen: BTreeMap::new(),
             finals: BTreeMap::new(),
             now: TimeMs::MIN,
+            latest: edge.unwrap_or(TimeMs::MIN),
+            guessed: None,
+        }
+    }
+
+    /// The owning run is said to have begun at `at`, and the exchange has not said yet what time it is.
+    pub(super) fn guess(&mut self, at: TimeMs) {
+        self.guessed = Some(Guessed { at, newest: None });
+    }
+
+    pub(super) fn is_guessing(&self) -> bool {
+        self.guessed.is_some()
+    }
+
+    /// It is `now`, as the exchange says: from here on bars are seen.
+    pub(super) fn learn(&mut self, common: &mut Common, live: &mut Live, now: TimeMs, out: &mut Vec<Change>) {
+        if self.guessed.take().is_some() {
+            self.start(common, live, now, out);
         }
     }
 
     pub(super) fn release(&mut self) {
         self.whole_from = None;
+        self.guessed = None;
         self.first = First::Awaited;
         self.seen.clear();
+        self.latest = self.latest.max(self.now);
         self.now = TimeMs::MIN;
     }
 
@@ -97,12 +129,16 @@ impl Candles {
         witness: &dyn Witness,
         out: &mut Vec<Change>,
     ) -> Tally {
+        if let Some(guessed) = self.guessed {
+            let Some(at) = self.confirmed(guessed, &content) else {
+                let late = content.records().map_or(0, Records::len) as u64;
+                return Tally { late, ..Tally::default() };
+            };
+            self.learn(common, live, at, out);
+        }
         match content {
             Content::Started { at } => {
-                self.now = self.now.max(at);
-                self.first = First::Awaited;
-                let first_whole = self.next(self.open_of(at + START_MARGIN_MS));
-                self.begin(common, live, first_whole, out);
+                self.start(common, live, at, out);
                 Tally::default()
             }
             Content::Broken { at } => {
@@ -140,10 +176,34 @@ impl Candles {
             Content::Answer { records: Records::Candles(bars), from, asked } => {
                 self.answer(common, live, bars, from, asked, witness, out)
             }
-            Content::Frame(_) | Content::Answer { .. } | Content::Dropped | Content::Unanswered { .. } => {
-                Tally::default()
-            }
+            Content::Frame(_)
+            | Content::Answer { .. }
+            | Content::Ahead { .. }
+            | Content::Dropped
+            | Content::Unanswered { .. } => Tally::default(),
         }
+    }
+
+    /// When the run began, where a bar says so: it agrees with the guess, or one has begun since the run brought another.
+    fn confirmed(&mut self, guessed: Guessed, content: &Content) -> Option<TimeMs> {
+        let Content::Frame(Records::Candles(bars)) = content else { return None };
+        let ours = bars.iter().filter(|bar| bar.interval == self.interval);
+        let newest = ours.map(|bar| bar.time).max()?;
+        let open = self.open_of(guessed.at);
+        if newest <= open && open <= self.next(newest) {
+            return Some(guessed.at);
+        }
+        let has_begun_since = guessed.newest.is_some_and(|before| before < newest);
+        self.guessed = Some(Guessed { newest: Some(newest), ..guessed });
+        has_begun_since.then_some(newest)
+    }
+
+    /// The owning run begins.
+    fn start(&mut self, common: &mut Common, live: &mut Live, at: TimeMs, out: &mut Vec<Change>) {
+        self.now = self.now.max(at);
+        self.first = First::Awaited;
+        let first_whole = self.next(self.open_of(at + START_MARGIN_MS));
+        self.begin(common, live, first_whole, out);
     }
 
     /// A REST answer. `from`: it was asked for from there on, or from earlier.
@@ -242,7 +302,7 @@ impl Candles {
                 let end = bar.time + self.interval.ms();
                 // The first version that is seen of it says nothing of the one that is stored.
                 let count = self.finals.entry(bar.time).or_insert(bar.trades);
-                if *count < bar.trades && end + SETTLE_MS <= self.now {
+                if *count < bar.trades && end + SETTLE_MS <= self.now.max(self.latest) {
                     let span = Span::new(bar.time, end);
                     out.push(Change::Doubted { span, cause: Cause::Silence });
                 }

@@ -226,6 +226,8 @@ pub struct Timeline {
     rings: [Option<Ring>; 2],
     /// The exchange's clock at the next handover, and when the stream was last received.
     clock: Option<(ClockReading, Option<ClockReading>)>,
+    /// Whether the exchange has not said what time it is before the next handover.
+    is_clock_unknown: bool,
     /// The pause before the last claim, where it ended before that was told of it.
     pending: Option<Pause>,
     /// Whether it had ended when it was begun, and no claim has stood since.
@@ -242,7 +244,7 @@ impl Timeline {
         let key = start.stream;
         let body = match key {
             StreamKey::Trades(_) => Body::Trades(trades::Trades::new(start.edge, &start.recent)),
-            StreamKey::Candle(_, interval) => Body::Candles(candles::Candles::new(interval)),
+            StreamKey::Candle(_, interval) => Body::Candles(candles::Candles::new(interval, start.edge)),
             _ => Body::States(states::States::new(key, start.edge, &start.recent)),
         };
         let edge = start.edge.filter(|_| guard!(StoredEdge));
@@ -256,6 +258,7 @@ impl Timeline {
             live: None,
             rings: [None, None],
             clock: None,
+            is_clock_unknown: false,
             pending: None,
             had_ended,
             is_over: false,
@@ -305,6 +308,7 @@ impl Timeline {
         let mut tally = Tally::default();
         let grant = grant.filter(|_| !self.is_over);
         let clock = self.clock.take();
+        let is_clock_unknown = std::mem::take(&mut self.is_clock_unknown) && clock.is_none();
         // A run that began before the exchange had said what time it is bears the system clock's.
         let latest = clock.map_or(TimeMs::MAX, |(now, _)| now.exchange() + CLOCK_MARGIN_MS);
         let clock = clock.filter(|_| self.follows_clock());
@@ -344,9 +348,15 @@ impl Timeline {
         let ring = self.rings[run.lane.index()].take_if(|ring| ring.run == run);
         for content in ring.filter(|_| guard!(Ring)).into_iter().flat_map(Ring::into_contents) {
             let before = count(&content);
-            let content = match content {
-                Content::Started { at } => Content::Started { at: at.min(latest) },
-                content => content,
+            let content = match (content, &mut self.body) {
+                (Content::Started { at }, Body::Candles(body)) if is_clock_unknown => {
+                    body.guess(at);
+                    continue;
+                }
+                // Sent by a clock that was wrong.
+                (Content::Proof { sent }, _) if latest < sent => continue,
+                (Content::Started { at }, _) => Content::Started { at: at.min(latest) },
+                (content, _) => content,
             };
             let after = self.common.edge.unwrap_or(TimeMs::MIN);
             let content = states_between(content, self.common.key.kind(), after, latest, &mut tally);
@@ -389,6 +399,12 @@ impl Timeline {
     /// clock said then. Where it was set back in the pause, records may be missing by either clock.
     pub fn clock(&mut self, now: ClockReading, received: Option<ClockReading>) {
         self.clock = Some((now, received));
+    }
+
+    /// What is known before a handover otherwise: the exchange has not said yet what time it is, so what says when the run began
+    /// may be wrong by hours.
+    pub fn clock_is_unknown(&mut self) {
+        self.is_clock_unknown = true;
     }
 
     /// Whether what is about to be offered says something of the exchange's clock: [`Timeline::look_at_clock`] comes first then.
@@ -439,10 +455,11 @@ impl Timeline {
         self.common.key.spec().timed && guard!(Late)
     }
 
-    /// Whether it is still to be told if the exchange's clock was set back in the last pause.
+    /// Whether it is still to be told what time it is at the exchange, or if its clock was set back in the last pause.
     #[must_use]
     pub fn awaits_clock(&self) -> bool {
-        self.live.is_some_and(|live| live.pause.is_some())
+        let is_guessing = matches!(&self.body, Body::Candles(body) if body.is_guessing());
+        self.live.is_some_and(|live| is_guessing || live.pause.is_some())
     }
 
     /// The exchange's clock turns out to be so far ahead of the monotonic one.
@@ -541,6 +558,9 @@ impl Timeline {
 impl Body {
     /// The exchange's clock is so far ahead of the monotonic one: was it set back in the last pause?
     fn follow(&mut self, common: &mut Common, live: &mut Live, now: ClockReading, out: &mut Vec<Change>) {
+        if let Self::Candles(body) = self {
+            body.learn(common, live, now.exchange(), out);
+        }
         let Some(set_back) = live.pause.and_then(|pause| pause.set_back(now)) else { return };
         live.pause = None;
         match self {
@@ -657,6 +677,7 @@ fn count(content: &Content) -> u64 {
         Content::Frame(records) | Content::Answer { records, .. } => records.len() as u64,
         Content::Started { .. }
         | Content::Broken { .. }
+        | Content::Ahead { .. }
         | Content::Dropped
         | Content::Proof { .. }
         | Content::Unanswered { .. } => 0,

@@ -21,6 +21,10 @@ pub(super) struct Ring {
     pub(super) run: RunId,
     started: Option<TimeMs>,
     contents: VecDeque<Content>,
+    /// What its replay held of times that were still to come: when it came, and the newest of them.
+    ahead: Option<(TimeMs, TimeMs)>,
+    /// Whether its replay has come, or is lost.
+    is_replayed: bool,
     /// The newest trade that was dropped.
     dropped: Option<TimeMs>,
     records: u64,
@@ -35,6 +39,8 @@ impl Ring {
             run,
             started: None,
             contents: VecDeque::new(),
+            ahead: None,
+            is_replayed: false,
             dropped: None,
             lacks_states: false,
             records: 0,
@@ -50,7 +56,12 @@ impl Ring {
             Content::Broken { at } => {
                 tally.overflowed = self.records;
                 self.clear();
-                self.started = Some(at);
+                (self.started, self.is_replayed) = (Some(at), true);
+            }
+            Content::Ahead { at, newest } => {
+                if !self.is_replayed {
+                    self.ahead = Some((at, newest));
+                }
             }
             // Only the newest proof says anything.
             Content::Proof { .. } => {
@@ -67,6 +78,7 @@ impl Ring {
             // Of requests, which no run makes.
             Content::Unanswered { .. } => {}
             Content::Frame(_) | Content::Answer { .. } => {
+                self.is_replayed = true;
                 self.records += count(&content);
                 self.bytes += content.bytes();
                 self.contents.push_back(content);
@@ -115,6 +127,7 @@ impl Ring {
 
     pub(super) fn into_contents(self) -> impl Iterator<Item = Content> {
         let started = self.started.map(|at| Content::Started { at });
+        let ahead = self.ahead.map(|(at, newest)| Content::Ahead { at, newest });
         let dropped = self.lacks_states.then_some(Content::Dropped);
         let is_trades = |content: &Content| matches!(content, Content::Frame(Records::Trades(_)));
         let (trades, mut others): (Vec<_>, Vec<_>) = self.contents.into_iter().partition(is_trades);
@@ -130,7 +143,7 @@ impl Ring {
         stretch.sort_by_key(|trade| trade.time);
         let stretches = replay.into_iter().chain([stretch]).filter(|trades| !trades.is_empty());
         others.extend(stretches.map(|trades| Content::Frame(Records::Trades(trades))));
-        started.into_iter().chain(dropped).chain(others)
+        started.into_iter().chain(ahead).chain(dropped).chain(others)
     }
 }
 

@@ -121,7 +121,7 @@ impl States {
                 live.heard_at = Some(at);
                 return Tally::default();
             }
-            Content::Dropped | Content::Unanswered { .. } => {
+            Content::Ahead { .. } | Content::Dropped | Content::Unanswered { .. } => {
                 return Tally::default();
             }
         };

@@ -115,10 +115,11 @@ impl World {
             _ => Ticket::Claim(Epoch { token: Token(1), local: u32::from(u.arbitrary::<u8>()?) }),
         };
         let of = if u.ratio(1, 32)? { u.choose(&STREAMS)?.parse().expect("a stream") } else { stream };
-        let content = match (u.int_in_range(0..=9)?, ticket) {
+        let content = match (u.int_in_range(0..=10)?, ticket) {
             (0, _) => Content::Started { at: records::time(u, self.now)? },
             (1, _) => Content::Broken { at: records::time(u, self.now)? },
             (2 | 3, _) => Content::Proof { sent: self.now },
+            (10, _) => Content::Ahead { at: self.now, newest: records::time(u, self.now)? },
             (4, Ticket::Run(_)) => Content::Dropped,
             (_, Ticket::Run(_)) => Content::Frame(records::records(u, of, self.now)?),
             (4, Ticket::Claim(_)) => Content::Unanswered { cause: Cause::Outage },
@@ -132,6 +133,7 @@ impl World {
             Content::Frame(records) | Content::Answer { records, .. } => records.len() as u64,
             Content::Started { .. }
             | Content::Broken { .. }
+            | Content::Ahead { .. }
             | Content::Dropped
             | Content::Proof { .. }
             | Content::Unanswered { .. } => 0,

@@ -17,6 +17,8 @@ use crate::pipeline::reports::PipelineEvent;
 
 /// Smaller steps of the exchange's clock are looked at where the next data come, ms.
 const STEP_MS: i64 = 500;
+/// A record that lies further ahead bears a wrong stamp, rather than that of a clock which was set back since, ms.
+const MOST_SET_BACK_MS: i64 = 600_000;
 
 impl Pipeline {
     pub(super) fn read(&mut self, entries: Vec<Entry>) {
@@ -79,8 +81,9 @@ impl Pipeline {
                     self.reconciler.handover(stream);
                     self.take_doubts();
                     let Some(line) = self.lines.get_mut(&stream) else { continue };
-                    if let Some(now) = self.mono.reading() {
-                        line.clock(now, self.meters.received(stream));
+                    match self.mono.reading() {
+                        Some(now) => line.clock(now, self.meters.received(stream)),
+                        None => line.clock_is_unknown(),
                     }
                     let tally = line.handover(grant, &self.reconciler, &mut changes);
                     let reached = (line.edge(), line.relived_from());
@@ -108,15 +111,19 @@ impl Pipeline {
     #[instrument(level = "debug", skip_all, fields(stream = %offer.stream))]
     fn take(&mut self, mut offer: Offer) {
         let (stream, ticket) = (offer.stream, offer.ticket);
-        let is_future = self.keep_of_this_time(stream, &mut offer.content);
+        let ahead = self.keep_of_this_time(stream, &mut offer.content);
         let is_left = offer.content.records().is_some_and(|records| !records.is_empty());
         let is_answer = matches!(offer.content, Content::Answer { .. });
-        if !is_future || is_left {
+        let at = self.mono.exchange();
+        if let Some(newest) = ahead.filter(|newest| newest.since(at) <= MOST_SET_BACK_MS) {
+            self.admit(Offer { stream, ticket, content: Content::Ahead { at, newest } });
+        }
+        if ahead.is_none() || is_left {
             self.admit(offer);
         }
         // What follows has to join anew, as each answer does anyway.
-        if is_future && !(is_answer && is_left) {
-            self.admit(Offer { stream, ticket, content: Content::Broken { at: self.mono.exchange() } });
+        if ahead.is_some() && !(is_answer && is_left) {
+            self.admit(Offer { stream, ticket, content: Content::Broken { at } });
         }
     }
 
@@ -176,10 +183,11 @@ impl Pipeline {
     }
 
     /// Where the exchange's clock turns out to have been set back, it may have been in the pause before a stream changed hands.
+    /// And once it is known at all, what waited for it begins.
     fn follow_its_clock(&mut self) {
         let Some(now) = self.mono.reading() else { return };
-        let before = self.ahead.replace(now.ahead).unwrap_or(now.ahead);
-        if before.saturating_sub(now.ahead) >= STEP_MS {
+        let before = self.ahead.replace(now.ahead);
+        if before.is_none_or(|before| before.saturating_sub(now.ahead) >= STEP_MS) {
             self.tell_lines(|_, line| line.awaits_clock(), |line, changes| line.follow_clock(now, changes));
         }
     }
@@ -234,17 +242,17 @@ impl Pipeline {
         }
     }
 
-    /// Takes records from the future out: a time line never goes back. Whether there were any.
-    fn keep_of_this_time(&mut self, stream: StreamKey, content: &mut Content) -> bool {
+    /// Takes records from the future out: a time line never goes back. Returns the newest of their times.
+    fn keep_of_this_time(&mut self, stream: StreamKey, content: &mut Content) -> Option<TimeMs> {
         let newest = content.records().and_then(Records::extent).map(|(_, last)| last);
-        let Some(newest) = newest.filter(|newest| !self.mono.can_be(*newest)) else { return false };
+        let newest = newest.filter(|newest| !self.mono.can_be(*newest))?;
         if let Some(untold) = self.complaints.due(self.mono.now()) {
             warn!(%stream, time = %newest, untold, "a record from the future: not taken");
         }
         if let Content::Frame(records) | Content::Answer { records, .. } = content {
             records.retain_time(|time| self.mono.can_be(time));
         }
-        true
+        Some(newest)
     }
 
     /// Tells of runs that missed something. Where the channel is full an owner's loss is found again by the final bar, and a

@@ -474,3 +474,75 @@ fn a_minute_without_a_bar_in_which_trades_are_stored_is_not_empty() {
     let gap = Change::GapOpened { span: minutes(12, 13), cause: Cause::Silence };
     assert!(out.contains(&gap) && out.contains(&Change::Final { span: minutes(11, 12) }), "{out:?}");
 }
+
+#[test]
+fn a_run_whose_beginning_a_system_clock_guessed_begins_where_the_exchange_says() {
+    // How wrong the system clock is, minutes; what then says what time it is; and the first bar that is seen whole.
+    let (bars, clock) = ([Some(10), Some(11)], [Some(10), None]);
+    for (wrong, said, whole) in [
+        (0, &bars[..1], 11),
+        (120, &bars, 12),
+        (-120, &bars, 12),
+        (120, &clock, 11),
+        (-120, &clock, 11),
+        (120, &clock[1..], 11),
+    ] {
+        let mut line = bars_line(Some(8));
+        let run = Ticket::Run(RunId::first(1));
+        let at = TimeMs(10 * MINUTE + 30_000);
+        let mut out = Vec::new();
+        line.offer(run, Content::Started { at: at + wrong * MINUTE }, &NoWitness, &mut out);
+        line.clock_is_unknown();
+        line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
+        line.offer(run, Content::Proof { sent: at + wrong * MINUTE }, &NoWitness, &mut out);
+        assert_eq!(out, [], "{wrong} {said:?}: nothing is known yet");
+        assert!(line.awaits_clock());
+        for word in said {
+            match word {
+                Some(minute) => _ = line.offer(run, frame(vec![bar(*minute, 1)]), &NoWitness, &mut out),
+                None => line.follow_clock(ClockReading { mono: 0, ahead: at.0 }, &mut out),
+            }
+        }
+        assert!(!line.awaits_clock());
+        let gap = Change::GapOpened { span: minutes(8, whole), cause: Cause::Outage };
+        assert_eq!(out[..2], [gap, Change::Edge(TimeMs(whole * MINUTE))], "{wrong} {said:?}");
+        // What was sent by the wrong clock proves nothing from now on.
+        out.clear();
+        for minute in [whole, whole + 1] {
+            line.offer(run, frame(vec![bar(minute, 1)]), &NoWitness, &mut out);
+        }
+        let sent = TimeMs((whole + 1) * MINUTE + 30_000);
+        line.offer(run, Content::Proof { sent }, &NoWitness, &mut out);
+        assert!(
+            out.contains(&Change::Final { span: minutes(whole, whole + 1) }),
+            "{wrong} {said:?}: {out:?}"
+        );
+    }
+}
+
+#[test]
+fn a_bar_that_was_over_by_the_old_clock_and_goes_on_counting_by_the_new_one_is_doubted() {
+    // In one process, or in one that was started anew.
+    for is_stored in [false, true] {
+        let mut line = bars_line(is_stored.then_some(13));
+        let mut out = Vec::new();
+        if !is_stored {
+            let run = Ticket::Run(RunId::first(1));
+            line.offer(run, Content::Started { at: TimeMs(10 * MINUTE) }, &NoWitness, &mut out);
+            line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
+            line.offer(run, frame(vec![bar(11, 9), bar(12, 4), bar(13, 1)]), &NoWitness, &mut out);
+            line.offer(run, Content::Proof { sent: TimeMs(13 * MINUTE + 20_000) }, &NoWitness, &mut out);
+            assert!(out.contains(&Change::Final { span: minutes(11, 13) }), "{out:?}");
+        }
+        // The exchange goes on at the middle of a minute that was over, and another run begins.
+        let run = Ticket::Run(RunId::first(2));
+        let at = TimeMs(11 * MINUTE + 30_000);
+        line.offer(run, Content::Started { at }, &NoWitness, &mut out);
+        line.handover(Some(ws_grant(2, 2)), &NoWitness, &mut out);
+        // Of what was stored before the start the first version says nothing.
+        line.offer(run, frame(vec![bar(11, 10)]), &NoWitness, &mut out);
+        out.clear();
+        line.offer(run, frame(vec![bar(11, 11)]), &NoWitness, &mut out);
+        assert_eq!(out, [Change::Doubted { span: minutes(11, 12), cause: Cause::Silence }], "{is_stored}");
+    }
+}

@@ -463,3 +463,90 @@ fn recent_of(erring: &Erring) -> Recent {
     let keys = erring.ledger.rows.iter().map(|(time, tid)| (TimeMs(*time), *tid)).collect();
     Recent { since: Some(TimeMs(1_000)), is_all: true, keys, ..Recent::default() }
 }
+
+/// What the pipeline makes of a stretch of which a part is still to come at `now`: that part is not taken.
+fn without_what_is_to_come(erring: &mut Erring, ticket: Ticket, trades: &[Trade], now: i64) {
+    const AHEAD_MS: i64 = 5_000;
+    let newest = trades.iter().map(|trade| trade.time).max().unwrap();
+    let taken: Vec<_> = trades.iter().copied().filter(|trade| trade.time.0 <= now + AHEAD_MS).collect();
+    let (at, is_whole) = (TimeMs(now), taken.len() == trades.len());
+    if !is_whole {
+        erring.offer(ticket, Content::Ahead { at, newest });
+    }
+    if !taken.is_empty() {
+        let records = Records::Trades(taken);
+        erring.offer(
+            ticket,
+            match ticket {
+                Ticket::Run(_) => Content::Frame(records),
+                Ticket::Claim(_) => Content::Answer { records, from: None, asked: at },
+            },
+        );
+    }
+    if !is_whole && matches!(ticket, Ticket::Run(_)) {
+        erring.offer(ticket, Content::Broken { at });
+    }
+}
+
+#[test]
+fn a_first_life_that_a_replay_shows_while_it_is_still_to_come_is_not_proven_by_the_second() {
+    for (by, waits) in [6_000, 9_000, 20_000].into_iter().flat_map(|by| [(by, false), (by, true)]) {
+        let mut erring = Erring::live(30_000);
+        erring.give(None);
+        // No source listens for four seconds, and then the clock is set back.
+        let first_life: Vec<_> = (30_100..=34_000).step_by(100).collect();
+        erring.happen(&first_life);
+        let now = 34_050 - by;
+        if !waits {
+            erring.give(Some(ONE(2)));
+        }
+        erring.started(ONE(2), now);
+        let replay = erring.newest(60);
+        without_what_is_to_come(&mut erring, Ticket::Run(ONE(2)), &replay, now);
+        for time in (now + 3..=40_000).step_by(100) {
+            if waits && time > now + 2_000 {
+                erring.give(Some(ONE(2)));
+            }
+            let block = erring.happen(&[time]);
+            erring.frame(ONE(2), &block);
+            // What waits is neither stored nor proven.
+            if time % 1_000 < 100 && erring.line.claim().is_some_and(|claim| claim.run.is_some()) {
+                erring.missing();
+            }
+        }
+        erring.missing();
+        assert!(!erring.gaps().is_empty(), "{by} {waits}");
+    }
+}
+
+#[test]
+fn a_first_life_that_an_answer_shows_while_it_is_still_to_come_is_not_proven_by_the_second() {
+    for by in [6_000, 9_000, 20_000] {
+        let mut erring = Erring::live(30_000);
+        erring.give(None);
+        let first_life: Vec<_> = (30_100..=34_000).step_by(100).collect();
+        erring.happen(&first_life);
+        for time in (34_053 - by..=40_000).step_by(100) {
+            erring.happen(&[time]);
+            let epoch = erring.line.claim().unwrap().epoch;
+            let newest = erring.newest(10);
+            without_what_is_to_come(&mut erring, Ticket::Claim(epoch), &newest, time);
+        }
+        assert!(!erring.missing().is_empty(), "{by}: the first life was not seen");
+        assert!(!erring.gaps().is_empty(), "{by}");
+    }
+}
+
+#[test]
+fn a_wrong_stamp_in_a_live_frame_puts_nothing_in_doubt_but_what_it_breaks() {
+    let mut erring = Erring::live(30_000);
+    let mut block = erring.happen(&[30_100]);
+    block[0].time = TimeMs(45_000);
+    without_what_is_to_come(&mut erring, Ticket::Run(ONE(1)), &block, 30_100);
+    for time in (30_200..=50_000).step_by(100) {
+        let block = erring.happen(&[time]);
+        erring.frame(ONE(1), &block);
+    }
+    assert_eq!(erring.missing(), [30_100]);
+    assert_eq!(erring.gaps(), [(30_000, 30_200)]);
+}

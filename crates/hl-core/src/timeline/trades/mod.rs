@@ -25,7 +25,7 @@
 
 mod set_back;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::known::{Key, Known};
 use super::relived::outside;
@@ -85,6 +85,12 @@ impl Trades {
             // What follows a break is not a replay, and goes on from nothing.
             Content::Broken { at } => {
                 (live.heard_at, live.replay, live.reached) = (Some(at), Replay::Passed, None);
+                Tally::default()
+            }
+            Content::Ahead { at, newest } => {
+                if live.replay == Replay::Awaited || live.grant.run.is_none() {
+                    self.shows_first_life(common, live, Span::new(at.min(newest), newest), out);
+                }
                 Tally::default()
             }
             Content::Frame(Records::Trades(trades)) => {
@@ -352,10 +358,15 @@ impl Trades {
 
     /// Whether a trade below the edge is not stored, although all that was traded then is said to be.
     fn is_new(&self, common: &Common, trade: &Trade) -> bool {
-        let settled = common.edge.is_some_and(|edge| trade.time < edge)
+        self.is_unknown(common, trade) && common.forgotten.is_none_or(|forgotten| forgotten < trade.time)
+    }
+
+    /// Whether a trade below the edge is not stored, and lies in no gap that is remembered.
+    fn is_unknown(&self, common: &Common, trade: &Trade) -> bool {
+        common.edge.is_some_and(|edge| trade.time < edge)
             && self.known.reaches(trade.time)
-            && common.forgotten.is_none_or(|forgotten| forgotten < trade.time);
-        settled && !self.known.has(trade) && !common.is_missing(trade.time)
+            && !self.known.has(trade)
+            && !common.is_missing(trade.time)
     }
 
     /// Trades below the claim's own piece. Most are stored; those that lie in a gap are missing there already. `ends`: what
@@ -371,20 +382,24 @@ impl Trades {
         let mut tally = Tally::default();
         // What is behind them is still to come, where it is lived once more.
         let reached = self.back.filter(|back| Self::is_set_back(common, *back));
-        let mut missed = BTreeMap::<Span, Vec<Trade>>::new();
+        let (mut missed, mut forgotten) = (BTreeMap::<Span, Vec<Trade>>::new(), BTreeSet::new());
         for trade in trades {
             if self.known.has(&trade) {
                 tally.known += 1;
                 continue;
             }
             tally.late += 1;
-            if self.is_new(common, &trade)
-                && let Some(span) = self.whole_around(common, trade.time)
-                && guard!(Late)
-            {
+            if !self.is_unknown(common, &trade) || !guard!(Late) {
+                continue;
+            }
+            if !self.is_new(common, &trade) {
+                // It may lie in a gap that is forgotten, which stays one.
+                forgotten.extend(self.known.around(trade.time));
+            } else if let Some(span) = self.whole_around(common, trade.time) {
                 missed.entry(span).or_default().push(trade);
             }
         }
+        out.extend(forgotten.into_iter().map(|span| Change::Doubted { span, cause: Cause::Silence }));
         for (span, trades) in missed {
             self.known.add(&trades);
             out.push(Change::Doubted { span, cause: Cause::Silence });

@@ -27,6 +27,23 @@ impl Trades {
         says_so && trades.iter().any(|trade| !self.known.has(trade))
     }
 
+    /// A replay or an answer shows trades of a time that is still to come: the exchange has lived that time already. What comes of
+    /// it now says nothing of the first time, and was not seen then.
+    pub(super) fn shows_first_life(
+        &mut self,
+        common: &Common,
+        live: &Live,
+        lived: Span,
+        out: &mut Vec<Change>,
+    ) {
+        if common.edge.is_none_or(|edge| lived.to <= edge) || !guard!(Late) {
+            return;
+        }
+        let cause = live.unproven.unwrap_or(live.grant.cause);
+        self.doubtful = self.doubtful.max(Some((lived.to, cause)));
+        self.lose_first_life(common, lived, out);
+    }
+
     /// The exchange lives the time since `first` once more. What is lived once more already may be set back again.
     pub(super) fn set_back_to(&mut self, first: TimeMs, last: TimeMs) {
         if self.back.is_none_or(|back| last < back - OVERTAKEN_MS) {
