@@ -1,11 +1,9 @@
 //! Daemons that share one MongoDB, as real processes, each with a local address of its own.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
-
-mod support;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use support::process::{Exchange, Process, StoreFile, all_over_ws, run, until};
+
+use crate::support::process::{Exchange, Process, StoreFile, all_over_ws, run, until};
 
 const WORDS: [&str; 4] = ["--coin", "all", "--streams", "trades,bbo,context,mids"];
 

@@ -1,7 +1,4 @@
 //! Several daemons that share the streams of one store, in virtual time: who comes and goes moves streams without a hole.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
-
-mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,7 +7,8 @@ use hl_chaos::{Daemon, Market, Weather};
 use hl_core::ledger::GapState;
 use hl_core::{SourceId, StreamKey};
 use hl_engine::Sharing;
-use support::{World, assert_clean, verified};
+
+use crate::support::{World, assert_clean, verified};
 
 const MINUTES: Duration = Duration::from_secs(240);
 

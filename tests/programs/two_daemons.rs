@@ -1,10 +1,8 @@
 //! Two daemons on one store, as real processes: each stream has one holder, and a dead one is followed.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
-
-mod support;
 
 use serde_json::Value;
-use support::process::{Exchange, StoreFile, all_over_ws, answer, run, until};
+
+use crate::support::process::{Exchange, StoreFile, all_over_ws, answer, run, until};
 
 fn held(store: &Value, pid: u32) -> Vec<String> {
     let streams = store["streams"].as_array().unwrap();

@@ -1,10 +1,6 @@
 //! The whole daemon in virtual time: real sources, selector, pipeline, scheduler and SQLite store against the simulated
 //! exchange on an in-memory network. A seed is a run.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -25,7 +21,8 @@ use hl_engine::universe::Part;
 use hl_engine::{Event, EventSort, Filter, Sink, SinkBatch, SinkError, Snapshot};
 use hl_sim::{AnswerFault, Fault, FaultKind};
 use hl_store::{GapRow, Inspect as _, SqliteStore, StreamRow};
-use support::{World, assert_clean, coin, streams, verified};
+
+use crate::support::{World, assert_clean, coin, streams, verified};
 
 fn owned_by(source: SourceId) -> impl Fn(&hl_engine::Snapshot) -> bool {
     move |snapshot| !snapshot.streams.is_empty() && snapshot.streams.values().all(|m| m.owner == Some(source))
@@ -99,7 +96,7 @@ async fn an_hour_without_faults_is_complete() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_quietly_missing_in_a_storm() {
-    for seed in support::seeds(1..4) {
+    for seed in crate::support::seeds(1..4) {
         println!("seed {seed}");
         let plan = Plan {
             seed,
@@ -555,7 +552,8 @@ async fn what_the_archive_took_before_the_sink_is_counted() {
     store.lease(&[trades]).await.unwrap();
     let epoch = Epoch { token: store.token(), local: 1 };
     let time = world.clock.now() - 3 * hl_core::time::DAY_MS;
-    let trade = world.sim.truth_trades(support::coin("BTC"), TimeMs::MIN, TimeMs::MAX).into_iter().next();
+    let trade =
+        world.sim.truth_trades(crate::support::coin("BTC"), TimeMs::MIN, TimeMs::MAX).into_iter().next();
     let rows = (0..5).map(|n| hl_core::record::Trade { time: time + n, ..trade.unwrap() }).collect();
     let records = Records::Trades(rows);
     let (origin, span) = (Origin::Import, Span::new(time, time + 10));

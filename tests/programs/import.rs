@@ -1,7 +1,4 @@
 //! `hl-cli import`: a database as the original system leaves it, with each of its defects, into either kind of store.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
-
-mod support;
 
 use std::sync::Arc;
 
@@ -17,7 +14,8 @@ use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{DateTime, Document, doc};
 use mongodb::options::{TimeseriesGranularity, TimeseriesOptions};
 use serde_json::{Value, json};
-use support::process::{StoreFile, answer, run};
+
+use crate::support::process::{StoreFile, answer, run};
 
 const MINUTE: i64 = 60_000;
 /// Midnight, 2026-02-01.

@@ -1,10 +1,6 @@
 //! What time it is: stamps that are wrong, an exchange whose clock is set or that stands still, sockets that are behind. The
 //! whole daemon in virtual time.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
-
-mod support;
-
 use std::time::Duration;
 
 use hl_chaos::{Daemon, Market};
@@ -14,8 +10,9 @@ use hl_core::{Kind, Records, SourceId, StreamKey, TimeMs};
 use hl_scheduler::jobs::CollectFunding;
 use hl_sim::{Fault, FaultKind, Way};
 use hl_store::{GapRow, Inspect as _, SqliteStore};
-use support::{World, assert_clean, coin, streams, verified};
 use tokio::time::sleep;
+
+use crate::support::{World, assert_clean, coin, streams, verified};
 
 const HOUR_MS: i64 = 3_600_000;
 const EVER: Span = Span { from: TimeMs(0), to: TimeMs(i64::MAX) };
@@ -123,7 +120,7 @@ struct Meanwhile {
 
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_is_set_back_in_an_outage_or_before_a_restart_hides_nothing() {
-    for seed in support::seeds(23..27) {
+    for seed in crate::support::seeds(23..27) {
         for (by_ms, after_s) in [(-20_000, 3), (-20_000, 30), (-5_000, 7), (-600_000, 30)] {
             let meanwhile = Meanwhile { drop: seed % 3 != 0, restart: seed % 2 == 0 };
             clock_set(seed, by_ms, after_s, meanwhile).await;

@@ -1,12 +1,9 @@
 //! What docs/security.md promises and no other test holds: secrets are not repeated, nothing listens beyond this
 //! machine by default, and no crate of ours may be unsafe.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
-
-mod support;
 
 use std::path::Path;
 
-use support::process::{StoreFile, run};
+use crate::support::process::{StoreFile, run};
 
 const PASSWORD: &str = "hunter2";
 

@@ -1,15 +1,13 @@
 //! A recording of the real exchange, played back to a real daemon: every row of it is stored, and nothing else. What
 //! is in the recording is found out here, without the collector's own code.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
-
-mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use hl_core::Decimal;
 use serde_json::{Value, json};
-use support::process::{Exchange, StoreFile, until};
+
+use crate::support::process::{Exchange, StoreFile, until};
 
 /// Simulated seconds in a second: no pause of the recording may look like a stamp of the future.
 const SPEED: &str = "4";

@@ -1,9 +1,5 @@
 //! What sockets do when the exchange, or the way to it, is in trouble: who is blamed, and how soon they are back.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-mod support;
-
 use std::time::Duration;
 
 use hl_chaos::Trace;
@@ -12,7 +8,8 @@ use hl_core::alert::AlertKind;
 use hl_core::ledger::GapState;
 use hl_engine::Snapshot;
 use hl_sim::{Fault, FaultKind, SimConfig};
-use support::{World, assert_clean, coin, streams, verified};
+
+use crate::support::{World, assert_clean, coin, streams, verified};
 
 fn owned_by(source: SourceId) -> impl Fn(&Snapshot) -> bool {
     move |snapshot| !snapshot.streams.is_empty() && snapshot.streams.values().all(|m| m.owner == Some(source))

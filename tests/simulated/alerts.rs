@@ -1,10 +1,6 @@
 //! The alerts of the whole daemon in virtual time: each fault of the exchange, the network or the store raises its own
 //! exactly once and it resolves by itself; a day without faults raises none.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
-
-mod support;
-
 use std::time::Duration;
 
 use hl_chaos::{Daemon, Market, START, Trace, Trouble, Weather};
@@ -17,10 +13,11 @@ use hl_scheduler::jobs::CollectFunding;
 use hl_scheduler::plan::{Retry, Spec};
 use hl_sim::{Fault, FaultKind, SimConfig};
 use hl_store::{GapRow, Inspect as _, SqliteStore};
-use support::{World, assert_clean, streams, verified};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::sleep;
+
+use crate::support::{World, assert_clean, streams, verified};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const MINUTE_MS: u64 = 60_000;

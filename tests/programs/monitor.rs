@@ -1,16 +1,14 @@
 //! What runs and what somebody should look at, of real processes: `hl-cli ps` and `alerts`, HTTP, a webhook, and a second
 //! daemon on the store.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
-
-mod support;
 
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use support::process::{Exchange, StoreFile, all_over_ws, answer, http_get, http_of, until};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+
+use crate::support::process::{Exchange, StoreFile, all_over_ws, answer, http_get, http_of, until};
 
 /// A webhook, and what it was told.
 async fn webhook(tasks: &mut JoinSet<()>) -> (String, Arc<Mutex<Vec<Value>>>) {

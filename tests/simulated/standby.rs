@@ -1,7 +1,4 @@
 //! What a warm standby is worth: sockets die at random, and trades are counted with it and without.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
-
-mod support;
 
 use std::ops::Range;
 use std::time::Duration;
@@ -10,7 +7,8 @@ use hl_core::ledger::GapState;
 use hl_core::{SourceId, StreamKey};
 use hl_engine::Snapshot;
 use hl_sim::{Fault, FaultKind};
-use support::{World, assert_clean, coin, seeds, streams, verified};
+
+use crate::support::{World, assert_clean, coin, seeds, streams, verified};
 
 /// A busy coin. No bars, which would be witnesses too, and would change hands themselves.
 const STREAMS: [&str; 1] = ["trades/BTC"];

@@ -1,7 +1,4 @@
 //! Moving house with `hl-cli copy`: what arrives, what an interruption costs, what is refused, and what is noticed.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
-
-mod support;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,8 +10,9 @@ use mongodb::bson::{Document, doc};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use serde_json::Value as Json;
-use support::furnished::{START, furnish};
-use support::process::{Process, StoreFile, answer, run, until};
+
+use crate::support::furnished::{START, furnish};
+use crate::support::process::{Process, StoreFile, answer, run, until};
 
 /// Everything in a SQLite store that is data and not a process, as text. What numbers its own rows is left out.
 fn dump(path: &Path) -> String {
@@ -256,10 +254,10 @@ async fn what_cannot_be_right_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_in_use_is_left_alone() {
-    let exchange = support::process::Exchange::start(&["--coins", "1"]).await;
+    let exchange = crate::support::process::Exchange::start(&["--coins", "1"]).await;
     let (live, target) = (StoreFile::new(), StoreFile::new());
     let mut daemon = live.daemon(&exchange, &["--coin", "BTC"]);
-    live.until_live("it collects", support::process::all_over_ws).await;
+    live.until_live("it collects", crate::support::process::all_over_ws).await;
     refused(&live.uri, &target.uri, 3, "the source is in use by hl-daemon").await;
     assert!(!target.path().exists(), "nothing is made of a target for nothing");
     let furnished = StoreFile::new();
@@ -270,7 +268,7 @@ async fn a_store_in_use_is_left_alone() {
     // The collector moves along with its store, and goes on where it ended.
     copied(&live.uri, &target.uri).await;
     let mut moved = target.daemon(&exchange, &["--coin", "BTC"]);
-    target.until_live("it collects", support::process::all_over_ws).await;
+    target.until_live("it collects", crate::support::process::all_over_ws).await;
     assert_eq!(moved.terminate().await.code(), Some(0), "{}", moved.log());
     target.verified(&exchange).await;
 }

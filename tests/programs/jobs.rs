@@ -1,10 +1,8 @@
 //! Jobs by hand and by plan, as real processes: `hl-cli jobs` beside a daemon on a simulated exchange.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
-
-mod support;
 
 use serde_json::Value;
-use support::process::{Exchange, StoreFile, all_over_ws, answer, run, until};
+
+use crate::support::process::{Exchange, StoreFile, all_over_ws, answer, run, until};
 
 fn job<'a>(list: &'a Value, id: &str) -> &'a Value {
     list["jobs"].as_array().unwrap().iter().find(|job| job["id"] == id).unwrap()

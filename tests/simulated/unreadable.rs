@@ -1,10 +1,6 @@
 //! Values that cannot be read, against the whole daemon in virtual time: each spoils itself, is a gap of its own, and is
 //! told; the rows around it and the other coins are stored as if nothing had happened.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-mod support;
-
 use std::time::Duration;
 
 use hl_chaos::Daemon;
@@ -17,8 +13,9 @@ use hl_engine::Snapshot;
 use hl_monitor::Change;
 use hl_sim::{Fault, FaultKind};
 use serde_json::{Value, json};
-use support::{World, assert_clean, streams, verified};
 use tokio::time::sleep;
+
+use crate::support::{World, assert_clean, streams, verified};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const STREAMS: [&str; 7] =

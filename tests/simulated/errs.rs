@@ -1,8 +1,5 @@
 //! The whole daemon in virtual time, on an exchange that errs: what it says is evidence, not truth. Whatever it says, no row
 //! is missing without a word, nothing is stored or covered beyond now, and who is not concerned keeps collecting.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,9 +14,10 @@ use hl_scheduler::jobs::CollectFunding;
 use hl_scheduler::plan::{Retry, Spec};
 use hl_sim::{AnswerFault, Fault, FaultKind, Part, SimConfig, Way};
 use hl_store::{CoverageRow, Inspect as _, SqliteStore};
-use support::{World, coin, streams, verified};
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::support::{World, coin, streams, verified};
 
 const TRADES: &[&str] = &["trades/BTC", "trades/ETH"];
 const BOTH: &[&str] = &["trades/BTC", "trades/ETH", "candle/BTC/1m", "candle/ETH/1m"];
