@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal as _, Write};
 
 use hl_core::TimeMs;
 use hl_core::alert::{Alert, Severity};
+use hl_core::limits::WEIGHT;
 use hl_core::time::DAY_MS;
 use hl_monitor::{Reception, TotalReception};
 
@@ -295,7 +296,7 @@ fn summary(report: &StatusReport) -> String {
         spool => format!(", spool {} batches ({} bytes)", spool.batches, spool.bytes),
     };
     format!(
-        "{} up {}: {} streams (ws {}, rest {}, none {}){failing}, {records} records, {rate:.1} records/s, {gaps} gaps, weight {}/1200{spool}",
+        "{} up {}: {} streams (ws {}, rest {}, none {}){failing}, {records} records, {rate:.1} records/s, {gaps} gaps, weight {}/{WEIGHT}{spool}",
         report.network,
         human::length(report.uptime_ms),
         report.streams.len(),

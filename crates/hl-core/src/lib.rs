@@ -22,6 +22,7 @@ pub mod decode;
 pub mod exchange_time;
 pub mod interval;
 pub mod ledger;
+pub mod limits;
 pub mod listing;
 pub mod message;
 pub mod past;

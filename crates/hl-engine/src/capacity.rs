@@ -4,12 +4,10 @@
 use std::collections::BTreeSet;
 
 use hl_collectors::ws::plan::{PER_SLOT, Plan, SLOTS};
+use hl_core::limits::POLLED_WEIGHT;
 use hl_core::selector::Places;
 use hl_core::spread::Polled;
 use hl_core::{Coin, StreamKey};
-
-/// Weight a minute that polling may plan with, out of the exchange's 1,200 per IP.
-pub const POLLED_WEIGHT: u64 = 900;
 
 /// More was asked for than sockets and weight can carry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

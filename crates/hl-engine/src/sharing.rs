@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hl_collectors::ws::plan::CAPACITY;
+use hl_core::limits::POLLED_WEIGHT;
 use hl_core::selector::{Event, Places};
 use hl_core::source::{DataSource as _, Role};
 use hl_core::spread::{Drawn, Given, Limits, Member, spread};
@@ -21,7 +22,6 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::Engine;
-use crate::capacity::POLLED_WEIGHT;
 
 /// How often it looks who is there.
 pub(crate) const EVERY: Duration = Duration::from_secs(1);

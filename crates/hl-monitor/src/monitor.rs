@@ -5,6 +5,7 @@ mod data;
 use std::collections::BTreeMap;
 
 use hl_core::alert::{Alert, AlertKind};
+use hl_core::limits::{QUESTION_WEIGHT, WEIGHT};
 use hl_core::selector::Mono;
 use hl_core::stream::Conflation;
 use hl_core::{SourceId, StreamKey, TimeMs};
@@ -33,8 +34,6 @@ const LATE_PART: u64 = 4;
 /// Requests fail when so many did since the last answer, over so many ms.
 const FAILURES: u64 = 3;
 const FAILING_MS: i64 = 30_000;
-/// Below this sum of booked weight the ledger has room: the exchange grants 1,200.
-const ROOM: u32 = 1_000;
 const MINUTE_MS: i64 = 60_000;
 /// A log of this size that a reader holds is worth a word, bytes.
 const LOG_LARGE: u64 = 32 << 20;
@@ -268,7 +267,7 @@ impl Monitor {
                 kind: AlertKind::ForeignWeight,
                 subject: "rest".to_owned(),
                 words: format!(
-                    "the exchange answered 429 while {booked} of its 1200 weight a minute were booked on this store: \
+                    "the exchange answered 429 while {booked} of its {WEIGHT} weight a minute were booked on this store: \
                      another program asks from this address"
                 ),
             });
@@ -308,7 +307,7 @@ impl Monitor {
     fn foreign_weight(&mut self, seen: &Observation) {
         let others = seen.peers.iter().filter(|peer| is_fresh(peer, seen.at)).map(|peer| peer.weight_used);
         let booked = others.fold(seen.rest.weight_used, u32::saturating_add);
-        if seen.rest.rate_limited > self.rate_limited && booked <= ROOM {
+        if seen.rest.rate_limited > self.rate_limited && booked <= QUESTION_WEIGHT {
             self.foreign = Some((seen.mono, booked));
         }
         self.rate_limited = seen.rest.rate_limited;

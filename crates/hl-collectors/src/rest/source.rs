@@ -10,6 +10,7 @@ use hl_core::backoff::Backoff;
 use hl_core::decode::{Part, Read, Rows, Unread, rest as decode};
 use hl_core::exchange_time::Voice;
 use hl_core::ledger::{Cause, Span};
+use hl_core::limits::POLLED_WEIGHT;
 use hl_core::listing::Listing;
 use hl_core::message::info::{CandleRange, InfoRequest};
 use hl_core::past::{KEPT_BARS, Page};
@@ -32,8 +33,6 @@ use super::weights::Urgency;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Requests under way at a time, of one job.
 const AT_ONCE: usize = 4;
-/// Weight a minute that the polls plan with; what is left is for questions and backfills.
-const PLANNED_WEIGHT: i64 = 900;
 const MINUTE_MS: i64 = 60_000;
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
@@ -401,7 +400,7 @@ impl RestSource {
                 w.backoff = None;
             }
         }
-        let stretch = stretch(&wanted, self.client.plannable().min(PLANNED_WEIGHT));
+        let stretch = stretch(&wanted, self.client.plannable().min(POLLED_WEIGHT.cast_signed()));
         for (stream, epoch) in streams {
             if let Some(w) = wanted.get_mut(stream).filter(|w| w.epoch == *epoch) {
                 w.due = started + stretch.period_ms(*stream, w.desired_ms);

@@ -8,16 +8,16 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hl_core::TimeMs;
 use hl_core::seam::Clock;
 use hl_core::store::{Reservation, WeightLedger};
+use hl_core::{TimeMs, limits};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::mono::MonoClock;
 
-/// How much of the exchange's 1,200 a minute a request may fill the window up to.
+/// How much of what the exchange grants a minute a request may fill the window up to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Urgency {
     /// A stream without an owner's data depends on it, or what there is to collect.
@@ -33,9 +33,9 @@ impl Urgency {
     #[must_use]
     pub fn ceiling(self) -> u32 {
         match self {
-            Self::Live => 1_140,
-            Self::Question => 1_000,
-            Self::Backfill => 700,
+            Self::Live => limits::LIVE_WEIGHT,
+            Self::Question => limits::QUESTION_WEIGHT,
+            Self::Backfill => limits::BACKFILL_WEIGHT,
         }
     }
 }
@@ -50,7 +50,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 const SHARERS: u32 = 3;
 /// What a process may plan to spend a minute in any case: its part of what lies between the exchange's limit and the highest
 /// ceiling. Most requests weigh more: see [`Window::spend_alone`].
-const LEAST: u32 = 60 / SHARERS;
+const LEAST: u32 = (limits::WEIGHT - limits::LIVE_WEIGHT) / SHARERS;
 
 /// Whether the ledger can be asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

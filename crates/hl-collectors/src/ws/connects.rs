@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use hl_core::limits;
 use hl_core::selector::Mono;
 
 const MINUTE_MS: i64 = 60_000;
 /// Attempts a minute.
-const ATTEMPTS: usize = 28;
+const ATTEMPTS: usize = limits::CONNECTS - 2;
 /// Sockets a minute that come to life: each may subscribe a hundred streams.
 const LIVELY: usize = 15;
 /// Of these, those of one slot: one that flaps leaves room to the others.

@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hl_core::selector::Places;
 use hl_core::stream::BookVariant;
-use hl_core::{Coin, Lane, StreamKey};
+use hl_core::{Coin, Lane, StreamKey, limits};
 
-/// Sockets used at most: one of the exchange's ten stays free for a reconnect, or a trial.
-pub const SLOTS: usize = 9;
+/// Sockets used at most: one of those that the exchange grants stays free for a reconnect, or a trial.
+pub const SLOTS: usize = limits::CONNECTIONS - 1;
 /// Subscriptions on one socket at most.
-pub const PER_SLOT: usize = 100;
-/// Subscriptions on all sockets: one socket's worth of the exchange's 1,000 stays free.
+pub const PER_SLOT: usize = limits::SUBSCRIPTIONS / limits::CONNECTIONS;
+/// Subscriptions on all sockets: one socket's worth of what the exchange grants stays free.
 pub const CAPACITY: usize = SLOTS * PER_SLOT;
 
 /// The places given out. No socket has two subscriptions of one stream: its two lanes never die together.
