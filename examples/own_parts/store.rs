@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use hyperliquid_collector::core::alert::Alert;
 use hyperliquid_collector::core::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
-use hyperliquid_collector::core::ledger::{Ack, Asked, Batch, Cause, Span};
+use hyperliquid_collector::core::ledger::{Ack, Batch, Cause, Requested, Span};
 use hyperliquid_collector::core::runs::{Begun, Report, Row};
 use hyperliquid_collector::core::seam::BoxFuture;
 use hyperliquid_collector::core::statistics::Figure;
 use hyperliquid_collector::core::store::{
-    Leases, Living, Reservation, Settled, Store, StoreCondition, StoreError, WeightLedger,
+    Leases, LiveSession, Reservation, Settled, Store, StoreCondition, StoreError, WeightLedger,
 };
 use hyperliquid_collector::core::{Epoch, StreamKey, TimeMs, Token};
 
@@ -71,13 +71,13 @@ impl<S: Store> Store for CountingStore<S> {
         })
     }
 
-    fn ask<'a>(
+    fn request_backfill<'a>(
         &'a self,
         stream: StreamKey,
         span: Span,
         cause: Cause,
-    ) -> BoxFuture<'a, Result<Asked, StoreError>> {
-        self.inner.ask(stream, span, cause)
+    ) -> BoxFuture<'a, Result<Requested, StoreError>> {
+        self.inner.request_backfill(stream, span, cause)
     }
 
     fn claim_gaps(
@@ -188,12 +188,12 @@ impl<S: Store> Store for CountingStore<S> {
         self.inner.end_run(job, planned, report)
     }
 
-    fn ask_run<'a>(&'a self, job: &'a str) -> BoxFuture<'a, Result<TimeMs, StoreError>> {
-        self.inner.ask_run(job)
+    fn request_run<'a>(&'a self, job: &'a str) -> BoxFuture<'a, Result<TimeMs, StoreError>> {
+        self.inner.request_run(job)
     }
 
-    fn asked_runs(&self) -> BoxFuture<'_, Result<Vec<(String, TimeMs)>, StoreError>> {
-        self.inner.asked_runs()
+    fn requested_runs(&self) -> BoxFuture<'_, Result<Vec<(String, TimeMs)>, StoreError>> {
+        self.inner.requested_runs()
     }
 
     fn runs<'a>(&'a self, job: Option<&'a str>, most: u32) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
@@ -220,8 +220,8 @@ impl<S: Store> Store for CountingStore<S> {
         self.inner.put_alert(alert)
     }
 
-    fn living<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<Living>, StoreError>> {
-        self.inner.living(name)
+    fn sessions<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<LiveSession>, StoreError>> {
+        self.inner.sessions(name)
     }
 
     fn put_note<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use hl_core::alert::Alert;
 use hl_core::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
-use hl_core::ledger::{Ack, Asked, Batch, Cause, Change, Span};
+use hl_core::ledger::{Ack, Batch, Cause, Change, Requested, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::BoxFuture;
 use hl_core::statistics::Figure;
-use hl_core::store::{Leases, Living, Reservation, Settled, Store, StoreCondition, StoreError, WeightLedger};
+use hl_core::store::{
+    Leases, LiveSession, Reservation, Settled, Store, StoreCondition, StoreError, WeightLedger,
+};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
 use tokio::time::Instant;
 
@@ -169,13 +171,13 @@ impl<S: Store> Store for RoughStore<S> {
         })
     }
 
-    fn ask<'a>(
+    fn request_backfill<'a>(
         &'a self,
         stream: StreamKey,
         span: Span,
         cause: Cause,
-    ) -> BoxFuture<'a, Result<Asked, StoreError>> {
-        self.rough(self.inner.ask(stream, span, cause))
+    ) -> BoxFuture<'a, Result<Requested, StoreError>> {
+        self.rough(self.inner.request_backfill(stream, span, cause))
     }
 
     fn claim_gaps(
@@ -293,12 +295,12 @@ impl<S: Store> Store for RoughStore<S> {
         self.rough(self.inner.end_run(job, planned, report))
     }
 
-    fn ask_run<'a>(&'a self, job: &'a str) -> BoxFuture<'a, Result<TimeMs, StoreError>> {
-        self.rough(self.inner.ask_run(job))
+    fn request_run<'a>(&'a self, job: &'a str) -> BoxFuture<'a, Result<TimeMs, StoreError>> {
+        self.rough(self.inner.request_run(job))
     }
 
-    fn asked_runs(&self) -> BoxFuture<'_, Result<Vec<(String, TimeMs)>, StoreError>> {
-        self.rough(self.inner.asked_runs())
+    fn requested_runs(&self) -> BoxFuture<'_, Result<Vec<(String, TimeMs)>, StoreError>> {
+        self.rough(self.inner.requested_runs())
     }
 
     fn runs<'a>(&'a self, job: Option<&'a str>, most: u32) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
@@ -325,8 +327,8 @@ impl<S: Store> Store for RoughStore<S> {
         self.rough(self.inner.put_alert(alert))
     }
 
-    fn living<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<Living>, StoreError>> {
-        self.rough(self.inner.living(name))
+    fn sessions<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<LiveSession>, StoreError>> {
+        self.rough(self.inner.sessions(name))
     }
 
     fn put_note<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
 use crate::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
-use crate::ledger::{Ack, Asked, Batch, Cause, Span};
+use crate::ledger::{Ack, Batch, Cause, Requested, Span};
 use crate::record::Market;
 use crate::runs::{Begun, Report, Row};
 use crate::seam::BoxFuture;
@@ -48,7 +48,7 @@ impl fmt::Display for Holder {
 
 /// A living session, and what it says of itself.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Living {
+pub struct LiveSession {
     /// Who it is.
     pub holder: Holder,
     /// Its note.
@@ -191,7 +191,7 @@ pub struct StoreCondition {
 /// The note that says of which network a store holds data.
 pub const NETWORK: &str = "network";
 
-/// The name of a note that each session has for itself, as [`Store::living`] finds it: `<name>/<token>`.
+/// The name of a note that each session has for itself, as [`Store::sessions`] finds it: `<name>/<token>`.
 #[must_use]
 pub fn note_of(name: &str, token: Token) -> String {
     format!("{name}/{}", token.0)
@@ -264,12 +264,12 @@ pub trait Store: WeightLedger {
     ///
     /// Returns the gaps, and up to where that was: the edge, or the end of `span` where it comes first. None where a living
     /// holder has not said yet where its past ends: ask again later.
-    fn ask<'a>(
+    fn request_backfill<'a>(
         &'a self,
         stream: StreamKey,
         span: Span,
         cause: Cause,
-    ) -> BoxFuture<'a, Result<Asked, StoreError>>;
+    ) -> BoxFuture<'a, Result<Requested, StoreError>>;
 
     /// Claims the open gaps of a stream inside `span` for a backfill under `epoch`: gaps that stick out are split.
     /// Pieces that another living session has claimed are left out. Returns the pieces, oldest first.
@@ -344,17 +344,6 @@ pub trait Store: WeightLedger {
         most: usize,
     ) -> BoxFuture<'_, Result<StoredRows, StoreError>>;
 
-    /// The same of a day.
-    fn day_rows(
-        &self,
-        stream: StreamKey,
-        day: Day,
-        after: Option<RowKey>,
-        most: usize,
-    ) -> BoxFuture<'_, Result<StoredRows, StoreError>> {
-        self.rows_in(stream, day.span(), after, most)
-    }
-
     /// The edge of a stream and its gaps that are not filled, as of one moment.
     fn settled(&self, stream: StreamKey) -> BoxFuture<'_, Result<Settled, StoreError>>;
 
@@ -383,12 +372,13 @@ pub trait Store: WeightLedger {
         report: Report,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// Asks whoever knows the job for a run of it, outside its plan, and returns the time that names the run. Void once this
-    /// session ends; [`Store::end_run`] takes it back as long as nobody has begun it.
-    fn ask_run<'a>(&'a self, job: &'a str) -> BoxFuture<'a, Result<TimeMs, StoreError>>;
+    /// Requests a run of `job` outside its plan, from any process that knows the job, and returns the time that names the
+    /// run. Void once this session ends; [`Store::end_run`] takes it back as long as no process has begun it.
+    fn request_run<'a>(&'a self, job: &'a str) -> BoxFuture<'a, Result<TimeMs, StoreError>>;
 
-    /// Runs that living sessions ask for and that nobody has begun, the oldest first.
-    fn asked_runs(&self) -> BoxFuture<'_, Result<Vec<(String, TimeMs)>, StoreError>>;
+    /// Runs that living sessions request and that no process has begun, by job and the time that names them, the oldest
+    /// first.
+    fn requested_runs(&self) -> BoxFuture<'_, Result<Vec<(String, TimeMs)>, StoreError>>;
 
     /// The newest runs of a job, or of all, newest first.
     fn runs<'a>(&'a self, job: Option<&'a str>, most: u32) -> BoxFuture<'a, Result<Vec<Row>, StoreError>>;
@@ -412,7 +402,7 @@ pub trait Store: WeightLedger {
 
     /// Every living session, this one included, by token; and of each the note `<name>/<token>`, where it has kept one.
     /// Tidies up after those that have died meanwhile.
-    fn living<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<Living>, StoreError>>;
+    fn sessions<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<LiveSession>, StoreError>>;
 
     /// Keeps a small text under a name: the cached universe, the status of a running daemon. A note `<name>/<token>` is gone
     /// with its session.

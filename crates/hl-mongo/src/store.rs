@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use hl_core::alert::Alert;
 use hl_core::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
 use hl_core::ledger::sheet::Parts;
-use hl_core::ledger::{Ack, Asked, Batch, Cause, Span};
+use hl_core::ledger::{Ack, Batch, Cause, Requested, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::{BoxFuture, Clock};
 use hl_core::statistics::Figure;
-use hl_core::store::{Leases, Living, Reservation, Settled, Store, StoreError, WeightLedger, note_of};
+use hl_core::store::{Leases, LiveSession, Reservation, Settled, Store, StoreError, WeightLedger, note_of};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
 use mongodb::bson::doc;
 use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, WriteConcern};
@@ -24,7 +24,7 @@ use tracing::warn;
 use crate::commit::Commit;
 use crate::documents::Read;
 use crate::error::MongoError;
-use crate::leases::{Ask, Claim, Release, Take, Unclaim};
+use crate::leases::{Claim, Release, RequestBackfill, Take, Unclaim};
 use crate::schema::NOTES;
 use crate::session::{Session, Work};
 use crate::tx::Tx;
@@ -274,13 +274,15 @@ impl Store for MongoStore {
         Box::pin(self.write("committing a batch", Commit(batch)))
     }
 
-    fn ask<'a>(
+    fn request_backfill<'a>(
         &'a self,
         stream: StreamKey,
         span: Span,
         cause: Cause,
-    ) -> BoxFuture<'a, Result<Asked, StoreError>> {
-        Box::pin(self.write_among_the_living("asking for a piece", Ask { stream, span, cause }))
+    ) -> BoxFuture<'a, Result<Requested, StoreError>> {
+        Box::pin(
+            self.write_among_the_living("requesting a backfill", RequestBackfill { stream, span, cause }),
+        )
     }
 
     fn claim_gaps(
@@ -397,12 +399,12 @@ impl Store for MongoStore {
         Box::pin(self.write("ending a run", runs::EndRun { job: job.to_owned(), planned, report }))
     }
 
-    fn ask_run<'a>(&'a self, job: &'a str) -> BoxFuture<'a, Result<TimeMs, StoreError>> {
-        Box::pin(self.write("asking for a run", runs::AskRun { job: job.to_owned() }))
+    fn request_run<'a>(&'a self, job: &'a str) -> BoxFuture<'a, Result<TimeMs, StoreError>> {
+        Box::pin(self.write("requesting a run", runs::RequestRun { job: job.to_owned() }))
     }
 
-    fn asked_runs(&self) -> BoxFuture<'_, Result<Vec<(String, TimeMs)>, StoreError>> {
-        Box::pin(self.read("reading which runs are asked for", async {
+    fn requested_runs(&self) -> BoxFuture<'_, Result<Vec<(String, TimeMs)>, StoreError>> {
+        Box::pin(self.read("reading which runs are requested", async {
             let living = inspect::living(&self.db).await?;
             runs::asked(&self.db, &living.into_iter().map(|holder| holder.token).collect()).await
         }))
@@ -434,8 +436,8 @@ impl Store for MongoStore {
         Box::pin(self.write("keeping an alert", alerts::PutAlert(alert.clone())))
     }
 
-    fn living<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<Living>, StoreError>> {
-        Box::pin(self.write_among_the_living("reading the sessions", LivingNotes(name.to_owned())))
+    fn sessions<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<LiveSession>, StoreError>> {
+        Box::pin(self.write_among_the_living("reading the sessions", LiveSessions(name.to_owned())))
     }
 
     fn put_note<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
@@ -468,21 +470,21 @@ impl Store for MongoStore {
 }
 
 /// Every living session with its note of a name.
-struct LivingNotes(String);
+struct LiveSessions(String);
 
 #[async_trait]
-impl Work for LivingNotes {
-    type Answer = Vec<Living>;
+impl Work for LiveSessions {
+    type Answer = Vec<LiveSession>;
     const KEEPS_KNOWN: bool = true;
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<Vec<Living>, MongoError> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Vec<LiveSession>, MongoError> {
         let holders: Vec<_> = tx.living().await?.values().cloned().collect();
         let mut living = Vec::new();
         for holder in holders {
             let name = note_of(&self.0, holder.token);
             let document = tx.find_one(NOTES, doc! { "_id": name }).await?;
             let note = document.map(|note| Read::of(NOTES, &note).text("text").map(str::to_owned));
-            living.push(Living { holder, note: note.transpose()? });
+            living.push(LiveSession { holder, note: note.transpose()? });
         }
         Ok(living)
     }

@@ -96,8 +96,8 @@ async fn who_waits_behind_others_is_refused_as_soon_as_the_first() {
         Box::pin(async { commit(next).await.map(drop) }),
         Box::pin(async { store.lease(&streams).await.map(drop) }),
         Box::pin(async { store.put_note("note", "text").await }),
-        Box::pin(async { store.ask(trades(), span(500), Cause::NotCollected).await.map(drop) }),
-        Box::pin(async { store.living("note").await.map(drop) }),
+        Box::pin(async { store.request_backfill(trades(), span(500), Cause::NotCollected).await.map(drop) }),
+        Box::pin(async { store.sessions("note").await.map(drop) }),
         Box::pin(async { commit(next).await.map(drop) }),
     ];
     let all = timeout(one * 2, join_all(requests)).await;

@@ -298,7 +298,7 @@ impl Work<'_> {
             StreamKey::Book(..) => BOOKS,
             _ => ROWS,
         };
-        self.of.store.day_rows(self.stream, self.day, after, self.of.most.unwrap_or(usual)).await
+        self.of.store.rows_in(self.stream, self.day.span(), after, self.of.most.unwrap_or(usual)).await
     }
 
     /// Compares the page with what the archive has of the day.

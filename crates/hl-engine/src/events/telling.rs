@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use hl_core::alert::Alert;
 use hl_core::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
-use hl_core::ledger::{Ack, Asked, Batch, Became, Cause, Change, GapChange, Span};
+use hl_core::ledger::{Ack, Batch, Became, Cause, Change, GapChange, Requested, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::BoxFuture;
 use hl_core::statistics::Figure;
-use hl_core::store::{Leases, Living, Reservation, Settled, Store, StoreCondition, StoreError, WeightLedger};
+use hl_core::store::{
+    Leases, LiveSession, Reservation, Settled, Store, StoreCondition, StoreError, WeightLedger,
+};
 use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs, Token};
 
 use super::{Event, Feed};
@@ -203,15 +205,15 @@ impl Store for TellingStore {
         })
     }
 
-    fn ask<'a>(
+    fn request_backfill<'a>(
         &'a self,
         stream: StreamKey,
         span: Span,
         cause: Cause,
-    ) -> BoxFuture<'a, Result<Asked, StoreError>> {
+    ) -> BoxFuture<'a, Result<Requested, StoreError>> {
         Box::pin(async move {
             let _turn = self.turn().await;
-            let asked = self.inner.ask(stream, span, cause).await?;
+            let asked = self.inner.request_backfill(stream, span, cause).await?;
             let opened: Vec<_> = asked.gaps.iter().map(|change| of_gap(stream, *change)).collect();
             self.feed.tell(&opened);
             Ok(asked)
@@ -326,12 +328,12 @@ impl Store for TellingStore {
         self.inner.end_run(job, planned, report)
     }
 
-    fn ask_run<'a>(&'a self, job: &'a str) -> BoxFuture<'a, Result<TimeMs, StoreError>> {
-        self.inner.ask_run(job)
+    fn request_run<'a>(&'a self, job: &'a str) -> BoxFuture<'a, Result<TimeMs, StoreError>> {
+        self.inner.request_run(job)
     }
 
-    fn asked_runs(&self) -> BoxFuture<'_, Result<Vec<(String, TimeMs)>, StoreError>> {
-        self.inner.asked_runs()
+    fn requested_runs(&self) -> BoxFuture<'_, Result<Vec<(String, TimeMs)>, StoreError>> {
+        self.inner.requested_runs()
     }
 
     fn runs<'a>(&'a self, job: Option<&'a str>, most: u32) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
@@ -358,8 +360,8 @@ impl Store for TellingStore {
         self.inner.put_alert(alert)
     }
 
-    fn living<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<Living>, StoreError>> {
-        self.inner.living(name)
+    fn sessions<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<LiveSession>, StoreError>> {
+        self.inner.sessions(name)
     }
 
     fn put_note<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {

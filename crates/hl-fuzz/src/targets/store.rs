@@ -123,7 +123,11 @@ async fn write(path: &Path, sound: bool) {
     said(store.commit(Arc::new(later)).await);
     for stream in streams {
         said(store.commit(Arc::new(damage::batch(stream, token))).await);
-        said(store.ask(stream, Span::new(damage::START, damage::START + 500_000), Cause::Outage).await);
+        said(
+            store
+                .request_backfill(stream, Span::new(damage::START, damage::START + 500_000), Cause::Outage)
+                .await,
+        );
     }
     said(store.claim_gaps(trades, EVER, Epoch { token, local: 9 }).await);
     said(store.unclaim(Epoch { token, local: 9 }).await);

@@ -87,8 +87,8 @@ pub(super) async fn skip(store: &dyn Store, id: &JobId, planned: TimeMs, why: &s
 
 /// What is asked for.
 pub(super) async fn asked(store: &dyn Store) -> Vec<(String, TimeMs)> {
-    store.asked_runs().await.unwrap_or_else(|error| {
-        warn!(%error, "which runs are asked for could not be read");
+    store.requested_runs().await.unwrap_or_else(|error| {
+        warn!(%error, "which runs are requested could not be read");
         Vec::new()
     })
 }

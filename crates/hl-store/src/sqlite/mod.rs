@@ -31,11 +31,13 @@ use std::time::Duration;
 use hl_core::alert::Alert;
 use hl_core::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
 use hl_core::ledger::sheet::Parts;
-use hl_core::ledger::{Ack, Asked, Batch, Cause, Span};
+use hl_core::ledger::{Ack, Batch, Cause, Requested, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::{BoxFuture, Clock};
 use hl_core::statistics::Figure;
-use hl_core::store::{Leases, Living, Reservation, Settled, Store, StoreCondition, StoreError, WeightLedger};
+use hl_core::store::{
+    Leases, LiveSession, Reservation, Settled, Store, StoreCondition, StoreError, WeightLedger,
+};
 use hl_core::{Epoch, Records, StreamKey, TimeMs, Token};
 use tokio::time::{Instant, sleep};
 
@@ -208,13 +210,15 @@ impl Store for SqliteStore {
         Box::pin(self.write("committing a batch", move |scope| scope.commit(&batch)))
     }
 
-    fn ask<'a>(
+    fn request_backfill<'a>(
         &'a self,
         stream: StreamKey,
         span: Span,
         cause: Cause,
-    ) -> BoxFuture<'a, Result<Asked, StoreError>> {
-        Box::pin(self.write("asking for a piece", move |scope| scope.ask(stream, span, cause)))
+    ) -> BoxFuture<'a, Result<Requested, StoreError>> {
+        Box::pin(
+            self.write("requesting a backfill", move |scope| scope.request_backfill(stream, span, cause)),
+        )
     }
 
     fn claim_gaps(
@@ -334,12 +338,12 @@ impl Store for SqliteStore {
         Box::pin(self.write("ending a run", move |scope| scope.end_run(&job, planned, &report)))
     }
 
-    fn ask_run<'a>(&'a self, job: &'a str) -> BoxFuture<'a, Result<TimeMs, StoreError>> {
+    fn request_run<'a>(&'a self, job: &'a str) -> BoxFuture<'a, Result<TimeMs, StoreError>> {
         let job = job.to_owned();
-        Box::pin(self.write("asking for a run", move |scope| scope.ask_run(&job)))
+        Box::pin(self.write("requesting a run", move |scope| scope.request_run(&job)))
     }
 
-    fn asked_runs(&self) -> BoxFuture<'_, Result<Vec<(String, TimeMs)>, StoreError>> {
+    fn requested_runs(&self) -> BoxFuture<'_, Result<Vec<(String, TimeMs)>, StoreError>> {
         Box::pin(async { self.worker.call(|session| runs::asked(session)).await? })
     }
 
@@ -374,9 +378,9 @@ impl Store for SqliteStore {
         Box::pin(self.write("keeping an alert", move |scope| scope.put_alert(&alert)))
     }
 
-    fn living<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<Living>, StoreError>> {
+    fn sessions<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<LiveSession>, StoreError>> {
         let name = name.to_owned();
-        Box::pin(async move { self.worker.call(move |session| session.living(&name)).await? })
+        Box::pin(async move { self.worker.call(move |session| session.live_sessions(&name)).await? })
     }
 
     fn put_note<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {

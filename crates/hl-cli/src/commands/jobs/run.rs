@@ -42,7 +42,7 @@ pub(super) async fn run(job: Known, common: &Common, shell: &mut Shell<'_>) -> R
     let mut stop = shutdown::signal();
     let progress = ProgressBar::new_spinner();
     progress.set_message(format!("{}: asked for", job.id));
-    let named = store.ask_run(job.id).await?;
+    let named = store.request_run(job.id).await?;
     let waiting = wait(job.id, named, store.as_ref(), inspect.as_ref(), &progress);
     let ended = interruptible(&mut stop, || progress.tick(), waiting).await;
     progress.finish_and_clear();
