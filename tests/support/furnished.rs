@@ -12,7 +12,8 @@ use hl_core::record::{Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid,
 use hl_core::row::Arrival;
 use hl_core::runs::{Outcome, Report};
 use hl_core::statistics::Figure;
-use hl_core::store::{Store, note_of};
+use hl_core::store::note_of;
+use hl_core::store::prelude::*;
 use hl_core::stream::BookVariant;
 use hl_core::time::DAY_MS;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hl_collectors::ws::Quarantined;
 use hl_core::alert::{Alert, Severity};
 use hl_core::seam::stopped;
-use hl_core::store::{LiveSession, Store, StoreError, note_of};
+use hl_core::store::{Alerts, LiveSession, Store, StoreError, note_of};
 use hl_core::{StreamKey, Token};
 use hl_monitor::{
     Change, Health, JobSeen, Monitor, Observation, Peer, ProcessNote, QuarantineSeen, Registry, RestSeen,
@@ -289,7 +289,7 @@ impl Untold {
         self.waiting.push_back(alert);
     }
 
-    async fn flush(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+    async fn flush(&mut self, store: &dyn Alerts) -> Result<(), StoreError> {
         while let Some(alert) = self.waiting.front() {
             match store.put_alert(alert).await {
                 Err(error) if error.is_temporary() => return Err(error),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hl_core::ledger::{Ack, Batch, Change, Span};
 use hl_core::record::{Candle, HexBytes, Side, Trade};
 use hl_core::row::Arrival;
-use hl_core::store::{Store as _, WeightLedger as _};
+use hl_core::store::prelude::*;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
 use hl_mongo::{MongoInspect, MongoOptions, MongoStore};
 use hl_runtime::SystemClock;

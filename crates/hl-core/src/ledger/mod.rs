@@ -414,7 +414,7 @@ pub enum Became {
     Renamed,
 }
 
-/// What [`Store::request_backfill`](crate::store::Store::request_backfill) opened.
+/// What [`LedgerWriter::request_backfill`](crate::store::LedgerWriter::request_backfill) opened.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Requested {
     /// Up to where that was; none where it cannot be said yet.

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use arbitrary::{Result, Unstructured};
 use hl_core::ledger::{Batch, Cause, Span};
-use hl_core::store::{Store as _, WeightLedger as _};
+use hl_core::store::prelude::*;
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
 use hl_store::{Inspect as _, SqliteStore};
 use rusqlite::Connection;

@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hl_core::runs::Row;
+use hl_core::store::Store;
 use hl_runtime::TokioClock;
 use hl_store::{SqliteOptions, SqliteStore, Writer};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hl_core::TimeMs;
 use hl_core::runs::{Outcome, Report, Row};
-use hl_core::store::Store;
+use hl_core::store::Runs;
 use hl_scheduler::jobs::Known;
 use hl_store::Inspect;
 use indicatif::ProgressBar;
@@ -64,7 +64,7 @@ pub(super) async fn run(job: Known, common: &Common, shell: &mut Shell<'_>) -> R
 async fn wait(
     job: &'static str,
     named: TimeMs,
-    store: &dyn Store,
+    store: &dyn Runs,
     inspect: &dyn Inspect,
     progress: &ProgressBar,
 ) -> Result<Row, JobFailure> {
