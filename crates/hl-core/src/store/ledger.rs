@@ -60,8 +60,8 @@ role! {
         fn settled(&self, stream: StreamKey) -> BoxFuture<'_, Result<Settled, StoreError>>;
 
         /// Days of a stream that are over before `before` and settled, and that have rows in the store, oldest first, with
-        /// how many. Settled is what lies more than [`RECENT_MS`] below the edge, of bars the final ones; where nothing is
-        /// known of an edge, everything.
+        /// how many. Settled is what lies more than [`RECENT_MS`](super::RECENT_MS) below the edge, of bars the final ones;
+        /// where nothing is known of an edge, everything.
         #[allow(clippy::type_complexity, reason = "a name for the pair would say no more")]
         fn settled_days(
             &self,
