@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hl_core::alert::Alert;
 use hl_core::seam::{Clock, Endpoint, Net, stopped};
-use hl_core::store::{BatchQueue, Store, StoreError};
+use hl_core::store::{BatchQueue, Notes, Store, StoreError};
 use hl_core::stream::StreamKeyError;
 use hl_core::symbol::CoinError;
 use hl_core::thinning::Policy;
@@ -365,7 +365,7 @@ fn live(
 }
 
 /// The markets that streams are of.
-async fn markets_of(store: &dyn Store, network: &str, streams: &[StreamKey]) -> Markets {
+async fn markets_of(store: &dyn Notes, network: &str, streams: &[StreamKey]) -> Markets {
     let named: BTreeSet<Coin> = streams.iter().filter_map(|stream| stream.coin()).collect();
     let wish = Wish { every: BTreeSet::new(), named: named.into_iter().collect() };
     Markets::recall(store, network, wish).await

@@ -103,7 +103,7 @@ pub use hl_sim as sim;
 /// What most programs need: `use hyperliquid_collector::prelude::*;`.
 pub mod prelude {
     pub use crate::core::seam::{Clock as _, Net as _};
-    pub use crate::core::store::Store as _;
+    pub use crate::core::store::prelude::*;
     pub use crate::store::Inspect as _;
     #[cfg(feature = "sqlite")]
     pub use crate::store::SqliteStore;

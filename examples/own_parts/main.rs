@@ -14,7 +14,8 @@ use std::time::Duration;
 use hl_sim::{Sim, SimConfig};
 use hyperliquid_collector::core::ledger::Batch;
 use hyperliquid_collector::core::seam::{BoxListener, BoxStream, Clock, Endpoint, Net};
-use hyperliquid_collector::core::store::{BatchQueue, Store as _, StoreError};
+use hyperliquid_collector::core::store::prelude::*;
+use hyperliquid_collector::core::store::{BatchQueue, StoreError};
 use hyperliquid_collector::{
     BoxFuture, Endpoints, Engine, Event, Filter, SqliteOptions, SqliteStore, SystemClock, TcpNet,
 };

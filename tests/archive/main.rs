@@ -14,7 +14,7 @@ use hl_core::ledger::{Batch, Change, Span};
 use hl_core::record::{Bbo, Book, Candle, HexBytes, Level, Mid, Side, Trade};
 use hl_core::row::Arrival;
 use hl_core::seam::Clock as _;
-use hl_core::store::Store as _;
+use hl_core::store::prelude::*;
 use hl_core::stream::BookVariant;
 use hl_core::thinning::BOOKS_NOTE;
 use hl_core::time::DAY_MS;

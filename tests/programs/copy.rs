@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hl_core::store::Store as _;
+use hl_core::store::prelude::*;
 use hl_runtime::SystemClock;
 use hl_store::{SqliteOptions, SqliteStore};
 use mongodb::bson::{Document, doc};

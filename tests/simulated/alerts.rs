@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hl_chaos::{Daemon, Market, START, Trace, Trouble, Weather};
 use hl_core::ledger::{Cause, GapState, Span};
-use hl_core::store::Store as _;
+use hl_core::store::prelude::*;
 use hl_core::stream::History;
 use hl_core::{Kind, SourceId};
 use hl_monitor::{Change, Reception};

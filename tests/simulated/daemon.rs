@@ -13,7 +13,8 @@ use hl_core::record::{Market as MarketState, MarketStatus, Record};
 use hl_core::row::{Arrival, RowKey};
 use hl_core::seam::BoxFuture;
 use hl_core::seam::Clock as _;
-use hl_core::store::{Reservation, Store as _, WeightLedger as _};
+use hl_core::store::Reservation;
+use hl_core::store::prelude::*;
 use hl_core::thinning::Policy;
 use hl_core::{Decimal, Epoch, Kind, Origin, Records, SourceId, StreamKey, TimeMs, for_records};
 use hl_engine::markets::Wish;
@@ -573,7 +574,7 @@ async fn what_the_archive_took_before_the_sink_is_counted() {
     let day = Day::of(time);
     let claim = (trades, day, Epoch { token: daemon.store.token(), local: u32::MAX });
     assert_eq!(daemon.store.claim_day(trades, day, claim.2).await.unwrap(), Claimed::Yes);
-    let rows = Arc::new(daemon.store.day_rows(trades, day, None, 100).await.unwrap());
+    let rows = Arc::new(daemon.store.rows_in(trades, day.span(), None, 100).await.unwrap());
     assert_eq!(rows.len(), 5);
     let part = ArchivePart {
         stream: trades,

@@ -12,7 +12,8 @@ use hl_core::record::{Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid,
 use hl_core::row::Arrival;
 use hl_core::runs::{Outcome, Report};
 use hl_core::statistics::Figure;
-use hl_core::store::{Store, note_of};
+use hl_core::store::note_of;
+use hl_core::store::prelude::*;
 use hl_core::stream::BookVariant;
 use hl_core::time::DAY_MS;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
@@ -229,7 +230,7 @@ async fn archived(store: &SqliteStore, stream: StreamKey) {
     let epoch = Epoch { token: store.token(), local: 20 };
     assert_eq!(store.claim_day(stream, day, epoch).await.unwrap(), Claimed::Yes);
     for (path, most) in [(Some("trades/BTC/part.parquet"), 5), (None, 3)] {
-        let rows = store.day_rows(stream, day, None::<RowKey>, most).await.unwrap();
+        let rows = store.rows_in(stream, day.span(), None::<RowKey>, most).await.unwrap();
         let times: Vec<_> = rows.records.keys().iter().map(|key| key.time).collect();
         let part = Part {
             stream,
@@ -256,7 +257,7 @@ async fn history(store: &SqliteStore) {
         store.end_run(job, planned, Report { outcome, rows: 7, weight: 40, error }).await.unwrap();
     }
     store.begin_run("backfill_gaps", planned).await.unwrap();
-    store.ask_run("collect_funding").await.unwrap();
+    store.request_run("collect_funding").await.unwrap();
 
     let figure = |n: i64, value| Figure {
         day: TimeMs(START + n * DAY_MS),

@@ -19,7 +19,7 @@ use hl_core::record::{
 };
 use hl_core::row::Arrival;
 use hl_core::seam::Seed;
-use hl_core::store::Store as _;
+use hl_core::store::prelude::*;
 use hl_core::stream::BookVariant;
 use hl_core::symbol::Word;
 use hl_core::time::DAY_MS;

@@ -5,14 +5,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hl_core::alert::Alert;
-use hl_core::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
-use hl_core::ledger::{Ack, Asked, Batch, Cause, Change, Span};
-use hl_core::runs::{Begun, Report, Row};
+use hl_core::archive::{Claimed, Day, Part, Removed, StoredRows};
+use hl_core::ledger::{Ack, Batch, Cause, Change, Requested, Span};
 use hl_core::seam::BoxFuture;
-use hl_core::statistics::Figure;
-use hl_core::store::{Leases, Living, Reservation, Settled, Store, StoreCondition, StoreError, WeightLedger};
-use hl_core::{Epoch, StreamKey, TimeMs, Token};
+use hl_core::store::{
+    Alerts, CoveredBars, DayClaims, Delegates, GapClaims, Layer, Leasing, LedgerReader, LedgerWriter, Notes,
+    Runs, Statistics, Store, StoreError, StoreSession, WeightLedger,
+};
+use hl_core::{Epoch, StreamKey, TimeMs};
 use tokio::time::Instant;
 
 use crate::Trace;
@@ -107,59 +107,37 @@ impl<S: Store> RoughStore<S> {
         }
         Ok(())
     }
+}
 
-    fn rough<'a, T: Send + 'a>(
+impl<S: Store> Layer for RoughStore<S> {
+    type Inner = S;
+
+    fn inner(&self) -> &S {
+        &self.inner
+    }
+
+    fn around<'a, T: Send + 'a>(
         &'a self,
-        call: BoxFuture<'a, Result<T, StoreError>>,
+        request: BoxFuture<'a, Result<T, StoreError>>,
     ) -> BoxFuture<'a, Result<T, StoreError>> {
         Box::pin(async move {
             self.before().await?;
-            call.await
+            request.await
         })
     }
 }
 
-impl<S: Store> WeightLedger for RoughStore<S> {
-    fn reserve<'a>(
-        &'a self,
-        address: &'a str,
-        now: TimeMs,
-        weight: u32,
-        ceiling: u32,
-    ) -> BoxFuture<'a, Result<Reservation, StoreError>> {
-        self.rough(self.inner.reserve(address, now, weight, ceiling))
-    }
+impl<S: Store> Delegates<dyn StoreSession> for RoughStore<S> {}
+impl<S: Store> Delegates<dyn Leasing> for RoughStore<S> {}
+impl<S: Store> Delegates<dyn LedgerReader> for RoughStore<S> {}
+impl<S: Store> Delegates<dyn GapClaims> for RoughStore<S> {}
+impl<S: Store> Delegates<dyn Runs> for RoughStore<S> {}
+impl<S: Store> Delegates<dyn Notes> for RoughStore<S> {}
+impl<S: Store> Delegates<dyn Statistics> for RoughStore<S> {}
+impl<S: Store> Delegates<dyn Alerts> for RoughStore<S> {}
+impl<S: Store> Delegates<dyn WeightLedger> for RoughStore<S> {}
 
-    fn book_spent<'a>(
-        &'a self,
-        address: &'a str,
-        spent: &'a [(TimeMs, u32)],
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.rough(self.inner.book_spent(address, spent))
-    }
-}
-
-impl<S: Store> Store for RoughStore<S> {
-    fn token(&self) -> Token {
-        self.inner.token()
-    }
-
-    fn lease<'a>(&'a self, streams: &'a [StreamKey]) -> BoxFuture<'a, Result<Leases, StoreError>> {
-        self.rough(self.inner.lease(streams))
-    }
-
-    fn condition(&self) -> StoreCondition {
-        self.inner.condition()
-    }
-
-    fn patience(&self) -> Duration {
-        self.inner.patience()
-    }
-
-    fn release<'a>(&'a self, streams: &'a [StreamKey]) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.rough(self.inner.release(streams))
-    }
-
+impl<S: Store> LedgerWriter for RoughStore<S> {
     fn commit(&self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Ack, StoreError>> {
         Box::pin(async move {
             self.before().await?;
@@ -169,75 +147,37 @@ impl<S: Store> Store for RoughStore<S> {
         })
     }
 
-    fn ask<'a>(
+    fn request_backfill<'a>(
         &'a self,
         stream: StreamKey,
         span: Span,
         cause: Cause,
-    ) -> BoxFuture<'a, Result<Asked, StoreError>> {
-        self.rough(self.inner.ask(stream, span, cause))
+    ) -> BoxFuture<'a, Result<Requested, StoreError>> {
+        self.around(self.inner.request_backfill(stream, span, cause))
     }
+}
 
-    fn claim_gaps(
-        &self,
-        stream: StreamKey,
-        span: Span,
-        epoch: Epoch,
-    ) -> BoxFuture<'_, Result<Vec<Span>, StoreError>> {
-        self.rough(self.inner.claim_gaps(stream, span, epoch))
-    }
-
-    fn claim_whole_gaps(
-        &self,
-        stream: StreamKey,
-        span: Span,
-        epoch: Epoch,
-    ) -> BoxFuture<'_, Result<Vec<Span>, StoreError>> {
-        self.rough(self.inner.claim_whole_gaps(stream, span, epoch))
-    }
-
-    fn unclaim(&self, epoch: Epoch) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.rough(self.inner.unclaim(epoch))
-    }
-
-    fn open_gaps(&self) -> BoxFuture<'_, Result<Vec<(StreamKey, u64, Span)>, StoreError>> {
-        self.rough(self.inner.open_gaps())
-    }
-
+impl<S: Store> CoveredBars for RoughStore<S> {
     fn covered_bars(
         &self,
         stream: StreamKey,
         span: Span,
     ) -> BoxFuture<'_, Result<Vec<(TimeMs, u64)>, StoreError>> {
         match self.audited {
-            true => self.rough(self.inner.covered_bars(stream, span)),
+            true => self.around(self.inner.covered_bars(stream, span)),
             false => Box::pin(async { Ok(Vec::new()) }),
         }
     }
+}
 
-    fn known_streams(&self) -> BoxFuture<'_, Result<Vec<StreamKey>, StoreError>> {
-        self.rough(self.inner.known_streams())
-    }
-
-    fn unended_streams(&self) -> BoxFuture<'_, Result<Vec<StreamKey>, StoreError>> {
-        self.rough(self.inner.unended_streams())
-    }
-
-    fn settled_days(
-        &self,
-        stream: StreamKey,
-        before: TimeMs,
-    ) -> BoxFuture<'_, Result<Vec<(Day, u64)>, StoreError>> {
-        self.rough(self.inner.settled_days(stream, before))
-    }
-
+impl<S: Store> DayClaims for RoughStore<S> {
     fn claim_day(
         &self,
         stream: StreamKey,
         day: Day,
         epoch: Epoch,
     ) -> BoxFuture<'_, Result<Claimed, StoreError>> {
-        self.rough(self.inner.claim_day(stream, day, epoch))
+        self.around(self.inner.claim_day(stream, day, epoch))
     }
 
     fn unclaim_day(
@@ -246,21 +186,7 @@ impl<S: Store> Store for RoughStore<S> {
         day: Day,
         epoch: Epoch,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.rough(self.inner.unclaim_day(stream, day, epoch))
-    }
-
-    fn rows_in(
-        &self,
-        stream: StreamKey,
-        span: Span,
-        after: Option<RowKey>,
-        most: usize,
-    ) -> BoxFuture<'_, Result<StoredRows, StoreError>> {
-        self.rough(self.inner.rows_in(stream, span, after, most))
-    }
-
-    fn settled(&self, stream: StreamKey) -> BoxFuture<'_, Result<Settled, StoreError>> {
-        self.rough(self.inner.settled(stream))
+        self.around(self.inner.unclaim_day(stream, day, epoch))
     }
 
     fn commit_part(
@@ -274,71 +200,5 @@ impl<S: Store> Store for RoughStore<S> {
             let removed = self.inner.commit_part(claim, part, rows).await?;
             if self.troubles.now() == Some(Trouble::LosesAnswers) { Err(failed()) } else { Ok(removed) }
         })
-    }
-
-    fn day_parts(&self, stream: StreamKey, day: Day) -> BoxFuture<'_, Result<Vec<Part>, StoreError>> {
-        self.rough(self.inner.day_parts(stream, day))
-    }
-
-    fn begin_run<'a>(&'a self, job: &'a str, planned: TimeMs) -> BoxFuture<'a, Result<Begun, StoreError>> {
-        self.rough(self.inner.begin_run(job, planned))
-    }
-
-    fn end_run<'a>(
-        &'a self,
-        job: &'a str,
-        planned: TimeMs,
-        report: Report,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.rough(self.inner.end_run(job, planned, report))
-    }
-
-    fn ask_run<'a>(&'a self, job: &'a str) -> BoxFuture<'a, Result<TimeMs, StoreError>> {
-        self.rough(self.inner.ask_run(job))
-    }
-
-    fn asked_runs(&self) -> BoxFuture<'_, Result<Vec<(String, TimeMs)>, StoreError>> {
-        self.rough(self.inner.asked_runs())
-    }
-
-    fn runs<'a>(&'a self, job: Option<&'a str>, most: u32) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
-        self.rough(self.inner.runs(job, most))
-    }
-
-    fn put_statistics<'a>(
-        &'a self,
-        series: &'a str,
-        figures: Vec<Figure>,
-        through: Option<TimeMs>,
-    ) -> BoxFuture<'a, Result<u64, StoreError>> {
-        self.rough(self.inner.put_statistics(series, figures, through))
-    }
-
-    fn statistics_through<'a>(
-        &'a self,
-        series: &'a str,
-    ) -> BoxFuture<'a, Result<Option<TimeMs>, StoreError>> {
-        self.rough(self.inner.statistics_through(series))
-    }
-
-    fn put_alert<'a>(&'a self, alert: &'a Alert) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.rough(self.inner.put_alert(alert))
-    }
-
-    fn living<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<Living>, StoreError>> {
-        self.rough(self.inner.living(name))
-    }
-
-    fn put_note<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.rough(self.inner.put_note(name, text))
-    }
-
-    fn note<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
-        self.rough(self.inner.note(name))
-    }
-
-    /// A session that ends is not held up: whoever stops a daemon has seen the trouble.
-    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.inner.close()
     }
 }

@@ -11,7 +11,7 @@ use hl_cli::verify::{Compared, HttpTruth, Report, verify};
 use hl_core::archive::Day;
 use hl_core::ledger::{Batch, Change, Span};
 use hl_core::seam::Net as _;
-use hl_core::store::Store as _;
+use hl_core::store::prelude::*;
 use hl_core::stream::BookVariant;
 use hl_core::time::DAY_MS;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};

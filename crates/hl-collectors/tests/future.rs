@@ -10,7 +10,7 @@ use hl_core::ledger::Cause;
 use hl_core::record::Bbo;
 use hl_core::row::Arrival;
 use hl_core::source::{Content, Offer, Sink as _, Ticket};
-use hl_core::store::Store as _;
+use hl_core::store::prelude::*;
 use hl_core::timeline::Grant;
 use hl_core::{Coin, Epoch, Records, RunId, SourceId, StreamKey, TimeMs};
 use hl_runtime::TokioClock;

@@ -1,8 +1,8 @@
 //! The archive's vocabulary: days, parts, and rows as they are stored, source and claim included.
 //!
-//! The archive owns a day of a stream while it works ([`Store::claim_day`](crate::store::Store::claim_day)), moves
+//! The archive owns a day of a stream while it works ([`DayClaims::claim_day`](crate::store::DayClaims::claim_day)), moves
 //! settled rows into a *part*, and removes from the store exactly the rows that the part was verified to hold
-//! ([`Store::commit_part`](crate::store::Store::commit_part)). What is not here: files and their format.
+//! ([`DayClaims::commit_part`](crate::store::DayClaims::commit_part)). What is not here: files and their format.
 
 use std::fmt;
 use std::str::FromStr;

@@ -12,7 +12,7 @@ use hl_collectors::rest::RestError;
 use hl_collectors::ws::listings::FRESH_FOR;
 use hl_core::backoff::Backoff;
 use hl_core::seam::Seed;
-use hl_core::store::Store;
+use hl_core::store::Notes;
 use hl_core::{Coin, StreamKey};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
@@ -161,7 +161,7 @@ pub struct Markets {
 
 impl Markets {
     /// With what the store remembers of the network.
-    pub async fn recall(store: &dyn Store, network: &str, wish: Wish) -> Self {
+    pub async fn recall(store: &dyn Notes, network: &str, wish: Wish) -> Self {
         let universe = Universe::recall(store, network).await;
         let seed = Seed(std::process::id().into());
         let network = network.to_owned();

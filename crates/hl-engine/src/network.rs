@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use hl_core::seam::Endpoint;
-use hl_core::store::{Store, StoreError};
+use hl_core::store::{Notes, StoreError};
 
 /// The note in the store that keeps it.
 pub const NOTE: &str = hl_core::store::NETWORK;
@@ -33,7 +33,7 @@ pub enum NetworkError {
 ///
 /// # Errors
 /// When it holds data of another exchange, or fails.
-pub async fn belong(store: &dyn Store, network: &str) -> Result<(), NetworkError> {
+pub async fn belong(store: &dyn Notes, network: &str) -> Result<(), NetworkError> {
     let real = |name: &str| REAL.contains(&name);
     match store.note(NOTE).await? {
         Some(holds) if holds == network || !(real(&holds) || real(network)) => Ok(()),

@@ -16,7 +16,7 @@ use hl_core::limits::POLLED_WEIGHT;
 use hl_core::selector::{Event, Places};
 use hl_core::source::{DataSource as _, Role};
 use hl_core::spread::{Drawn, Given, Limits, Member, spread};
-use hl_core::store::{Holder, Living, StoreError, note_of};
+use hl_core::store::{Holder, LiveSession, StoreError, note_of};
 use hl_core::{StreamKey, Token};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -139,7 +139,7 @@ impl Engine {
         (share.me.wants, share.me.doubled) = (order.iter().copied().collect(), self.wanted.doubled());
         self.pay(share).await?;
         self.tell(share).await?;
-        let living = self.store.living(Member::NAME).await?;
+        let living = self.store.sessions(Member::NAME).await?;
         let (members, holders) = read(living);
         let token = self.token();
         share.heirs =
@@ -357,10 +357,10 @@ pub fn assigned(members: &BTreeMap<Token, Member>) -> BTreeMap<StreamKey, Given>
 }
 
 /// Members by token, and who they are. A note of another shape is of another release, whose streams stay its own.
-fn read(living: Vec<Living>) -> (BTreeMap<Token, Member>, BTreeMap<Token, Holder>) {
+fn read(living: Vec<LiveSession>) -> (BTreeMap<Token, Member>, BTreeMap<Token, Holder>) {
     let mut members = BTreeMap::new();
     let mut holders = BTreeMap::new();
-    for Living { holder, note } in living {
+    for LiveSession { holder, note } in living {
         if let Some(member) = note.and_then(|text| serde_json::from_str(&text).ok()) {
             members.insert(holder.token, member);
         }

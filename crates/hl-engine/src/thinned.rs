@@ -1,13 +1,13 @@
 //! Writes down when rows are left out on purpose, and reads it.
 
 use hl_core::TimeMs;
-use hl_core::store::{Store, StoreError};
+use hl_core::store::{Notes, StoreError};
 use hl_core::thinning::{BOOKS_NOTE, NOTE, Policy, continued, continued_for_books, told, told_of_books};
 use serde::Serialize;
 use tracing::warn;
 
 /// From `now` on `policy` holds.
-pub(crate) async fn note(store: &dyn Store, policy: Policy, now: TimeMs) -> Result<(), StoreError> {
+pub(crate) async fn note(store: &dyn Notes, policy: Policy, now: TimeMs) -> Result<(), StoreError> {
     let before = read(NOTE, told(store.note(NOTE).await?.as_deref()));
     keep(store, NOTE, &before, &continued(before.clone(), policy, now)).await?;
     let before = read(BOOKS_NOTE, told_of_books(store.note(BOOKS_NOTE).await?.as_deref()));
@@ -22,7 +22,7 @@ fn read<T>(note: &str, told: Result<Vec<T>, serde_json::Error>) -> Vec<T> {
 }
 
 async fn keep<T: Serialize + PartialEq>(
-    store: &dyn Store,
+    store: &dyn Notes,
     note: &str,
     before: &[T],
     after: &[T],

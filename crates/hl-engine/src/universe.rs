@@ -13,7 +13,7 @@ use hl_core::Coin;
 use hl_core::decode::{Unread, rest as decode};
 use hl_core::message::info::InfoRequest;
 use hl_core::message::info::meta::{Meta, Outcome, PerpDex};
-use hl_core::store::{Store, StoreError};
+use hl_core::store::{Notes, StoreError};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -203,11 +203,11 @@ impl Universe {
     }
 
     /// What the store remembers of an exchange. A store that does not answer remembers nothing.
-    pub async fn recall(store: &dyn Store, network: &str) -> Self {
+    pub async fn recall(store: &dyn Notes, network: &str) -> Self {
         Self::kept(store, network).await.unwrap_or_default()
     }
 
-    async fn kept(store: &dyn Store, network: &str) -> Result<Self, StoreError> {
+    async fn kept(store: &dyn Notes, network: &str) -> Result<Self, StoreError> {
         if let Some(text) = store.note(&note(network)).await? {
             return Ok(serde_json::from_str(&text).unwrap_or_default());
         }
@@ -222,7 +222,7 @@ impl Universe {
     }
 
     /// Keeps it in the store, beside what other processes have kept there: they may have read other lists.
-    pub async fn keep(&self, store: &dyn Store, network: &str) {
+    pub async fn keep(&self, store: &dyn Notes, network: &str) {
         let kept = async {
             let all = self.clone().beside(Self::kept(store, network).await?);
             match serde_json::to_string(&all) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hl_collectors::ws::Quarantined;
 use hl_core::alert::{Alert, Severity};
 use hl_core::seam::stopped;
-use hl_core::store::{Living, Store, StoreError, note_of};
+use hl_core::store::{Alerts, LiveSession, Store, StoreError, note_of};
 use hl_core::{StreamKey, Token};
 use hl_monitor::{
     Change, Health, JobSeen, Monitor, Observation, Peer, ProcessNote, QuarantineSeen, Registry, RestSeen,
@@ -289,7 +289,7 @@ impl Untold {
         self.waiting.push_back(alert);
     }
 
-    async fn flush(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+    async fn flush(&mut self, store: &dyn Alerts) -> Result<(), StoreError> {
         while let Some(alert) = self.waiting.front() {
             match store.put_alert(alert).await {
                 Err(error) if error.is_temporary() => return Err(error),
@@ -313,15 +313,15 @@ impl Untold {
             Ok(Some(text)) => store.put_note(&note_of(ProcessNote::NAME, store.token()), &text).await?,
             Err(error) => warn!(%error, "what runs here cannot be told"),
         }
-        let living = store.living(ProcessNote::NAME).await?;
+        let living = store.sessions(ProcessNote::NAME).await?;
         let others = living.into_iter().filter(|living| living.holder.token != store.token());
         *board.peers.lock().unwrap_or_else(PoisonError::into_inner) = others.map(peer).collect();
         Ok(())
     }
 }
 
-fn peer(living: Living) -> Peer {
-    let Living { holder, note } = living;
+fn peer(living: LiveSession) -> Peer {
+    let LiveSession { holder, note } = living;
     // A note of another shape is of another release: that process tells nothing.
     let note = note.and_then(|text| serde_json::from_str::<ProcessNote>(&text).ok());
     Peer {

@@ -14,7 +14,7 @@ use futures_util::TryStreamExt as _;
 use hl_core::ledger::{Batch, Change, Span};
 use hl_core::record::{Bbo, Book, Candle, HexBytes, Level, Side, Trade};
 use hl_core::row::Arrival;
-use hl_core::store::Store as _;
+use hl_core::store::prelude::*;
 use hl_core::stream::BookVariant;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs, Token};
 use hl_mongo::{MongoOptions, MongoStore};

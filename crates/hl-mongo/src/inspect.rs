@@ -9,15 +9,17 @@ use hl_core::runs::Row;
 use hl_core::seam::BoxFuture;
 use hl_core::store::{Holder, StoreError};
 use hl_core::{Origin, Records, StreamKey, TimeMs, Token};
+use hl_store::checks;
 use hl_store::{AlertRow, Audit, CoverageRow, GapRow, Inspect, LeaseRow, StreamRow};
 use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
 
+use crate::audit::Audited;
 use crate::documents::{self, Read};
 use crate::error::MongoError;
 use crate::reading::{AT_LENGTH, SOON};
 use crate::schema::{COVERAGE, GAPS, MEMBERS, PARTS, STREAMS};
-use crate::{alerts, archive, audit, notes, rows, runs, schema};
+use crate::{alerts, archive, notes, rows, runs, schema};
 
 /// All of time.
 pub(crate) const EVER: Span = Span { from: TimeMs::MIN, to: TimeMs::MAX };
@@ -93,7 +95,7 @@ impl Inspect for MongoInspect {
     }
 
     fn audit(&self) -> BoxFuture<'_, Result<Audit, StoreError>> {
-        named("checking the store", audit::audit(&self.db))
+        named("checking the store", async { checks::audit(&Audited(&self.db)).await })
     }
 
     fn job_runs<'a>(

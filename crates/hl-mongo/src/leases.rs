@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use hl_core::ledger::sheet::Parts;
-use hl_core::ledger::{Asked, Cause, GapState, Span};
+use hl_core::ledger::{Cause, GapState, Requested, Span};
 use hl_core::record::{Market, MarketStatus};
 use hl_core::store::{Leases, RECENT_MS, Recent, StreamStart};
 use hl_core::{Epoch, Records, StreamKey, TimeMs, Token};
@@ -148,27 +148,27 @@ impl Work for Release {
 }
 
 /// Opens a gap over what is unknown below the edge.
-pub(crate) struct Ask {
+pub(crate) struct RequestBackfill {
     pub(crate) stream: StreamKey,
     pub(crate) span: Span,
     pub(crate) cause: Cause,
 }
 
 #[async_trait]
-impl Work for Ask {
-    type Answer = Asked;
+impl Work for RequestBackfill {
+    type Answer = Requested;
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<Asked, MongoError> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Requested, MongoError> {
         let Self { stream, span, cause } = *self;
         let row = tx.find_one(STREAMS, doc! { "_id": stream.to_string() }).await?;
         let (edge, _, token) = row.as_ref().map(at_the_end).transpose()?.unwrap_or_default();
         let to = match (edge, token) {
             (Some(edge), _) => span.to.min(edge),
             // Its holder is about to say where its past ends.
-            (None, Some(token)) if tx.alive(token).await?.is_some() => return Ok(Asked::default()),
+            (None, Some(token)) if tx.alive(token).await?.is_some() => return Ok(Requested::default()),
             (None, _) => span.to,
         };
-        let mut asked = Asked { up_to: Some(to), gaps: Vec::new() };
+        let mut asked = Requested { up_to: Some(to), gaps: Vec::new() };
         if to <= span.from {
             return Ok(asked);
         }

@@ -55,12 +55,12 @@ impl Work for BeginRun {
 }
 
 /// Asks for a run now.
-pub(crate) struct AskRun {
+pub(crate) struct RequestRun {
     pub(crate) job: String,
 }
 
 #[async_trait]
-impl Work for AskRun {
+impl Work for RequestRun {
     type Answer = TimeMs;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<TimeMs, MongoError> {

@@ -1,4 +1,4 @@
-//! The session as a [`Store`]: one task owns it, and does what it is asked to one thing after another.
+//! The session as a [`Store`](hl_core::store::Store): one task owns it, and does what it is asked to one thing after another.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,11 +7,14 @@ use async_trait::async_trait;
 use hl_core::alert::Alert;
 use hl_core::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
 use hl_core::ledger::sheet::Parts;
-use hl_core::ledger::{Ack, Asked, Batch, Cause, Span};
+use hl_core::ledger::{Ack, Batch, Cause, Requested, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::{BoxFuture, Clock};
 use hl_core::statistics::Figure;
-use hl_core::store::{Leases, Living, Reservation, Settled, Store, StoreError, WeightLedger, note_of};
+use hl_core::store::{
+    Alerts, CoveredBars, DayClaims, GapClaims, Leases, Leasing, LedgerReader, LedgerWriter, LiveSession,
+    Notes, Reservation, Runs, Settled, Statistics, StoreError, StoreSession, WeightLedger, note_of,
+};
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
 use mongodb::bson::doc;
 use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, WriteConcern};
@@ -24,7 +27,7 @@ use tracing::warn;
 use crate::commit::Commit;
 use crate::documents::Read;
 use crate::error::MongoError;
-use crate::leases::{Ask, Claim, Release, Take, Unclaim};
+use crate::leases::{Claim, Release, RequestBackfill, Take, Unclaim};
 use crate::schema::NOTES;
 use crate::session::{Session, Work};
 use crate::tx::Tx;
@@ -253,34 +256,117 @@ impl WeightLedger for MongoStore {
     }
 }
 
-impl Store for MongoStore {
+impl StoreSession for MongoStore {
     fn token(&self) -> Token {
         self.token
-    }
-
-    fn lease<'a>(&'a self, streams: &'a [StreamKey]) -> BoxFuture<'a, Result<Leases, StoreError>> {
-        Box::pin(self.write_among_the_living("taking leases", Take(streams.to_vec())))
     }
 
     fn patience(&self) -> Duration {
         self.patience
     }
 
+    fn sessions<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<LiveSession>, StoreError>> {
+        Box::pin(self.write_among_the_living("reading the sessions", LiveSessions(name.to_owned())))
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async {
+            let closed = self
+                .call(|session| {
+                    Box::pin(async move {
+                        let closed = session.finish().await;
+                        session.is_finished = true;
+                        closed
+                    })
+                })
+                .await?;
+            if let Some(task) = self.task.lock().await.take() {
+                // It ended by itself; a panic in it has been reported already.
+                let _ = task.await;
+            }
+            closed
+        })
+    }
+}
+
+impl Leasing for MongoStore {
+    fn lease<'a>(&'a self, streams: &'a [StreamKey]) -> BoxFuture<'a, Result<Leases, StoreError>> {
+        Box::pin(self.write_among_the_living("taking leases", Take(streams.to_vec())))
+    }
+
     fn release<'a>(&'a self, streams: &'a [StreamKey]) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(self.write("giving leases back", Release(streams.to_vec())))
     }
+}
 
+impl LedgerWriter for MongoStore {
     fn commit(&self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Ack, StoreError>> {
         Box::pin(self.write("committing a batch", Commit(batch)))
     }
 
-    fn ask<'a>(
+    fn request_backfill<'a>(
         &'a self,
         stream: StreamKey,
         span: Span,
         cause: Cause,
-    ) -> BoxFuture<'a, Result<Asked, StoreError>> {
-        Box::pin(self.write_among_the_living("asking for a piece", Ask { stream, span, cause }))
+    ) -> BoxFuture<'a, Result<Requested, StoreError>> {
+        Box::pin(
+            self.write_among_the_living("requesting a backfill", RequestBackfill { stream, span, cause }),
+        )
+    }
+}
+
+impl LedgerReader for MongoStore {
+    fn known_streams(&self) -> BoxFuture<'_, Result<Vec<StreamKey>, StoreError>> {
+        Box::pin(self.read("reading the streams", inspect::streams(&self.db)))
+    }
+
+    fn unended_streams(&self) -> BoxFuture<'_, Result<Vec<StreamKey>, StoreError>> {
+        Box::pin(self.read("reading the streams that go on", inspect::unended(&self.db)))
+    }
+
+    fn settled(&self, stream: StreamKey) -> BoxFuture<'_, Result<Settled, StoreError>> {
+        Box::pin(self.read("reading what is missing", archive::settled(&self.db, stream)))
+    }
+
+    fn settled_days(
+        &self,
+        stream: StreamKey,
+        before: TimeMs,
+    ) -> BoxFuture<'_, Result<Vec<(Day, u64)>, StoreError>> {
+        Box::pin(self.read("counting rows by day", archive::settled_days(&self.db, stream, before)))
+    }
+
+    fn rows_in(
+        &self,
+        stream: StreamKey,
+        span: Span,
+        after: Option<RowKey>,
+        most: usize,
+    ) -> BoxFuture<'_, Result<StoredRows, StoreError>> {
+        let rows = archive::rows_in(&self.db, stream, span, after, most);
+        Box::pin(self.read("reading rows with their claims", rows))
+    }
+
+    fn day_parts(&self, stream: StreamKey, day: Day) -> BoxFuture<'_, Result<Vec<Part>, StoreError>> {
+        let parts = archive::parts(&self.db, Some(stream), day.span());
+        Box::pin(self.read("reading the parts of the archive", parts))
+    }
+}
+
+impl CoveredBars for MongoStore {
+    fn covered_bars(
+        &self,
+        stream: StreamKey,
+        span: Span,
+    ) -> BoxFuture<'_, Result<Vec<(TimeMs, u64)>, StoreError>> {
+        Box::pin(self.read("reading covered bars", ledger::covered_bars(&self.db, stream, span)))
+    }
+}
+
+impl GapClaims for MongoStore {
+    fn open_gaps(&self) -> BoxFuture<'_, Result<Vec<(StreamKey, u64, Span)>, StoreError>> {
+        Box::pin(self.read("reading open gaps", ledger::open_gaps(&self.db)))
     }
 
     fn claim_gaps(
@@ -306,35 +392,9 @@ impl Store for MongoStore {
     fn unclaim(&self, epoch: Epoch) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(self.write("giving claims back", Unclaim(epoch)))
     }
+}
 
-    fn open_gaps(&self) -> BoxFuture<'_, Result<Vec<(StreamKey, u64, Span)>, StoreError>> {
-        Box::pin(self.read("reading open gaps", ledger::open_gaps(&self.db)))
-    }
-
-    fn covered_bars(
-        &self,
-        stream: StreamKey,
-        span: Span,
-    ) -> BoxFuture<'_, Result<Vec<(TimeMs, u64)>, StoreError>> {
-        Box::pin(self.read("reading covered bars", ledger::covered_bars(&self.db, stream, span)))
-    }
-
-    fn known_streams(&self) -> BoxFuture<'_, Result<Vec<StreamKey>, StoreError>> {
-        Box::pin(self.read("reading the streams", inspect::streams(&self.db)))
-    }
-
-    fn unended_streams(&self) -> BoxFuture<'_, Result<Vec<StreamKey>, StoreError>> {
-        Box::pin(self.read("reading the streams that go on", inspect::unended(&self.db)))
-    }
-
-    fn settled_days(
-        &self,
-        stream: StreamKey,
-        before: TimeMs,
-    ) -> BoxFuture<'_, Result<Vec<(Day, u64)>, StoreError>> {
-        Box::pin(self.read("counting rows by day", archive::settled_days(&self.db, stream, before)))
-    }
-
+impl DayClaims for MongoStore {
     fn claim_day(
         &self,
         stream: StreamKey,
@@ -353,21 +413,6 @@ impl Store for MongoStore {
         Box::pin(self.write("giving a day back", archive::UnclaimDay { stream, day, epoch }))
     }
 
-    fn rows_in(
-        &self,
-        stream: StreamKey,
-        span: Span,
-        after: Option<RowKey>,
-        most: usize,
-    ) -> BoxFuture<'_, Result<StoredRows, StoreError>> {
-        let rows = archive::rows_in(&self.db, stream, span, after, most);
-        Box::pin(self.read("reading rows with their claims", rows))
-    }
-
-    fn settled(&self, stream: StreamKey) -> BoxFuture<'_, Result<Settled, StoreError>> {
-        Box::pin(self.read("reading what is missing", archive::settled(&self.db, stream)))
-    }
-
     fn commit_part(
         &self,
         (stream, day, epoch): (StreamKey, Day, Epoch),
@@ -377,12 +422,9 @@ impl Store for MongoStore {
         let commit = archive::CommitPart { stream, day, epoch, part, rows };
         Box::pin(self.write("recording a part", commit))
     }
+}
 
-    fn day_parts(&self, stream: StreamKey, day: Day) -> BoxFuture<'_, Result<Vec<Part>, StoreError>> {
-        let parts = archive::parts(&self.db, Some(stream), day.span());
-        Box::pin(self.read("reading the parts of the archive", parts))
-    }
-
+impl Runs for MongoStore {
     fn begin_run<'a>(&'a self, job: &'a str, planned: TimeMs) -> BoxFuture<'a, Result<Begun, StoreError>> {
         let begin = runs::BeginRun { job: job.to_owned(), planned };
         Box::pin(self.write_among_the_living("beginning a run", begin))
@@ -397,12 +439,12 @@ impl Store for MongoStore {
         Box::pin(self.write("ending a run", runs::EndRun { job: job.to_owned(), planned, report }))
     }
 
-    fn ask_run<'a>(&'a self, job: &'a str) -> BoxFuture<'a, Result<TimeMs, StoreError>> {
-        Box::pin(self.write("asking for a run", runs::AskRun { job: job.to_owned() }))
+    fn request_run<'a>(&'a self, job: &'a str) -> BoxFuture<'a, Result<TimeMs, StoreError>> {
+        Box::pin(self.write("requesting a run", runs::RequestRun { job: job.to_owned() }))
     }
 
-    fn asked_runs(&self) -> BoxFuture<'_, Result<Vec<(String, TimeMs)>, StoreError>> {
-        Box::pin(self.read("reading which runs are asked for", async {
+    fn requested_runs(&self) -> BoxFuture<'_, Result<Vec<(String, TimeMs)>, StoreError>> {
+        Box::pin(self.read("reading which runs are requested", async {
             let living = inspect::living(&self.db).await?;
             runs::asked(&self.db, &living.into_iter().map(|holder| holder.token).collect()).await
         }))
@@ -411,7 +453,20 @@ impl Store for MongoStore {
     fn runs<'a>(&'a self, job: Option<&'a str>, most: u32) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
         Box::pin(self.read("reading the history of jobs", runs::newest(&self.db, job, most)))
     }
+}
 
+impl Notes for MongoStore {
+    fn put_note<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        let put = notes::PutNote { name: name.to_owned(), text: text.to_owned() };
+        Box::pin(self.write("keeping a note", put))
+    }
+
+    fn note<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
+        Box::pin(self.read("reading a note", notes::note(&self.db, name)))
+    }
+}
+
+impl Statistics for MongoStore {
     fn put_statistics<'a>(
         &'a self,
         series: &'a str,
@@ -429,60 +484,30 @@ impl Store for MongoStore {
         let through = statistics::through(&self.db, series);
         Box::pin(self.read("reading up to when statistics are complete", through))
     }
+}
 
+impl Alerts for MongoStore {
     fn put_alert<'a>(&'a self, alert: &'a Alert) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(self.write("keeping an alert", alerts::PutAlert(alert.clone())))
-    }
-
-    fn living<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<Living>, StoreError>> {
-        Box::pin(self.write_among_the_living("reading the sessions", LivingNotes(name.to_owned())))
-    }
-
-    fn put_note<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
-        let put = notes::PutNote { name: name.to_owned(), text: text.to_owned() };
-        Box::pin(self.write("keeping a note", put))
-    }
-
-    fn note<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
-        Box::pin(self.read("reading a note", notes::note(&self.db, name)))
-    }
-
-    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async {
-            let closed = self
-                .call(|session| {
-                    Box::pin(async move {
-                        let closed = session.finish().await;
-                        session.is_finished = true;
-                        closed
-                    })
-                })
-                .await?;
-            if let Some(task) = self.task.lock().await.take() {
-                // It ended by itself; a panic in it has been reported already.
-                let _ = task.await;
-            }
-            closed
-        })
     }
 }
 
 /// Every living session with its note of a name.
-struct LivingNotes(String);
+struct LiveSessions(String);
 
 #[async_trait]
-impl Work for LivingNotes {
-    type Answer = Vec<Living>;
+impl Work for LiveSessions {
+    type Answer = Vec<LiveSession>;
     const KEEPS_KNOWN: bool = true;
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<Vec<Living>, MongoError> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Vec<LiveSession>, MongoError> {
         let holders: Vec<_> = tx.living().await?.values().cloned().collect();
         let mut living = Vec::new();
         for holder in holders {
             let name = note_of(&self.0, holder.token);
             let document = tx.find_one(NOTES, doc! { "_id": name }).await?;
             let note = document.map(|note| Read::of(NOTES, &note).text("text").map(str::to_owned));
-            living.push(Living { holder, note: note.transpose()? });
+            living.push(LiveSession { holder, note: note.transpose()? });
         }
         Ok(living)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hl_core::ledger::{Batch, Change, Span};
 use hl_core::record::{Bbo, Candle, HexBytes, Level, Side, Trade};
 use hl_core::row::Arrival;
-use hl_core::store::Store as _;
+use hl_core::store::prelude::*;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
 use hl_mongo::{MongoOptions, MongoStore};
 use hl_runtime::SystemClock;

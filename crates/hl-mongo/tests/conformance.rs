@@ -36,7 +36,7 @@ impl Subject for Database {
     fn until_dead(&self, token: Token) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let undertaker = self.session("undertaker").await.unwrap();
-            while undertaker.living("x").await.unwrap().iter().any(|living| living.holder.token == token) {
+            while undertaker.sessions("x").await.unwrap().iter().any(|living| living.holder.token == token) {
                 tokio::time::sleep(LEASE / 20).await;
             }
             undertaker.close().await.unwrap();

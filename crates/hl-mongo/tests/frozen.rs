@@ -9,7 +9,8 @@ use hl_core::ledger::{Batch, Cause, Change, Span};
 use hl_core::record::{HexBytes, Side, Trade};
 use hl_core::row::Arrival;
 use hl_core::seam::BoxFuture;
-use hl_core::store::{Store, StoreError};
+use hl_core::store::StoreError;
+use hl_core::store::prelude::*;
 use hl_core::{Coin, Decimal, Epoch, Origin, Records, StreamKey, TimeMs};
 use hl_mongo::{MongoOptions, MongoStore};
 use hl_mongod::Server;
@@ -96,8 +97,8 @@ async fn who_waits_behind_others_is_refused_as_soon_as_the_first() {
         Box::pin(async { commit(next).await.map(drop) }),
         Box::pin(async { store.lease(&streams).await.map(drop) }),
         Box::pin(async { store.put_note("note", "text").await }),
-        Box::pin(async { store.ask(trades(), span(500), Cause::NotCollected).await.map(drop) }),
-        Box::pin(async { store.living("note").await.map(drop) }),
+        Box::pin(async { store.request_backfill(trades(), span(500), Cause::NotCollected).await.map(drop) }),
+        Box::pin(async { store.sessions("note").await.map(drop) }),
         Box::pin(async { commit(next).await.map(drop) }),
     ];
     let all = timeout(one * 2, join_all(requests)).await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hl_core::ledger::{Ack, Batch, Change, Span};
 use hl_core::record::{Candle, HexBytes, Side, Trade};
 use hl_core::row::Arrival;
-use hl_core::store::{Store as _, WeightLedger as _};
+use hl_core::store::prelude::*;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
 use hl_mongo::{MongoInspect, MongoOptions, MongoStore};
 use hl_runtime::SystemClock;
@@ -132,7 +132,7 @@ fn whole(last: i64) -> Span {
 async fn a_batch_that_goes_on_where_the_last_one_ended_reads_nothing() {
     let subject = Subject::warm().await;
     // What a daemon does beside, all the time.
-    subject.store.living("note").await.unwrap();
+    subject.store.sessions("note").await.unwrap();
     subject.store.put_note("note", "text").await.unwrap();
     subject.store.reserve("address", TimeMs(0), 1, 1_200).await.unwrap();
     let of_transactions =

@@ -76,7 +76,7 @@ pub type Told<'a> = &'a (dyn Fn(StreamKey, Step<'_>) + Send + Sync);
 
 /// Fills the open gaps of `stream` inside `span` under the backfill claim `epoch`: page by page where the exchange has
 /// a past, with one request where it has only the newest records; where it has nothing they are given up. Dropping
-/// the future is safe: call [`Store::unclaim`] then, or end the process.
+/// the future is safe: call [`unclaim`](hl_core::store::GapClaims::unclaim) then, or end the process.
 ///
 /// # Errors
 /// When the store fails, or the exchange does after retries.

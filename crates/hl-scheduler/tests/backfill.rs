@@ -13,7 +13,7 @@ use hl_core::record::{Candle, HexBytes, Side, Trade};
 use hl_core::row::Arrival;
 use hl_core::seam::BoxFuture;
 use hl_core::source::{FetchError, Past};
-use hl_core::store::Store;
+use hl_core::store::prelude::*;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, SourceId, StreamKey, TimeMs};
 use hl_runtime::TokioClock;
 use hl_scheduler::Job as _;

@@ -5,7 +5,7 @@
 //! absent. Not here: when to spool and when to drain, which the pipeline decides.
 //!
 //! What a dead process spooled bears that process's token. Drain it before taking leases: until somebody takes a
-//! stream, [`commit`](hl_core::store::Store::commit) accepts such batches as if the process still lived; afterwards
+//! stream, [`commit`](hl_core::store::LedgerWriter::commit) accepts such batches as if the process still lived; afterwards
 //! only what fills gaps.
 
 use std::path::{Path, PathBuf};

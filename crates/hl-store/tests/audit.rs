@@ -10,7 +10,7 @@ use common::{bar, btc, commit, minutes, open, span, trade, trades};
 use hl_core::ledger::{Cause, Change};
 use hl_core::record::{Bbo, Book, Level, Mid};
 use hl_core::row::Arrival;
-use hl_core::store::Store as _;
+use hl_core::store::prelude::*;
 use hl_core::stream::BookVariant;
 use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
 use hl_store::{Inspect as _, Problem, SqliteStore};

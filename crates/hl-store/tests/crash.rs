@@ -10,7 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use common::{block, open, trades};
-use hl_core::store::{BatchQueue as _, Store as _};
+use hl_core::store::BatchQueue as _;
+use hl_core::store::prelude::*;
 use hl_core::{TimeMs, Token};
 use hl_store::{Inspect as _, Spool, SqliteStore, Writer};
 

@@ -8,7 +8,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use common::{block, open, trades};
-use hl_core::store::{BatchQueue as _, Store as _};
+use hl_core::store::BatchQueue as _;
+use hl_core::store::prelude::*;
 use hl_store::{Spool, Writer};
 use rustix::fs::Mode;
 use rustix::process::umask;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use common::{commit, open, span, trades};
 use hl_core::Epoch;
 use hl_core::ledger::{Cause, Change};
-use hl_core::store::Store as _;
+use hl_core::store::prelude::*;
 use hl_store::SqliteStore;
 
 /// A session that owns a stream of trades and has claimed a gap of it.

@@ -15,7 +15,8 @@ use std::time::Duration;
 use common::{block, open, span, trades};
 use hl_core::Token;
 use hl_core::ledger::{Cause, Span};
-use hl_core::store::{BatchQueue as _, Store as _, StoreError};
+use hl_core::store::prelude::*;
+use hl_core::store::{BatchQueue as _, StoreError};
 use hl_store::{Inspect as _, Spool, SqliteStore, Writer};
 use tempfile::TempDir;
 

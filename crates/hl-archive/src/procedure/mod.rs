@@ -23,7 +23,7 @@ use std::sync::Arc;
 use hl_core::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
 use hl_core::ledger::Span;
 use hl_core::seam::Clock;
-use hl_core::store::{Store, StoreError};
+use hl_core::store::{LedgerReader, Store, StoreError};
 use hl_core::{Epoch, StreamKey, TimeMs};
 use hl_store::{Worker, Writer};
 use tracing::warn;
@@ -58,7 +58,11 @@ pub struct Due {
 ///
 /// # Errors
 /// What the store says.
-pub async fn due(store: &dyn Store, retention: &Retention, now: TimeMs) -> Result<Vec<Due>, StoreError> {
+pub async fn due(
+    store: &dyn LedgerReader,
+    retention: &Retention,
+    now: TimeMs,
+) -> Result<Vec<Due>, StoreError> {
     let mut all = Vec::new();
     for stream in store.known_streams().await? {
         let rule = retention.rule(stream);
@@ -298,7 +302,7 @@ impl Work<'_> {
             StreamKey::Book(..) => BOOKS,
             _ => ROWS,
         };
-        self.of.store.day_rows(self.stream, self.day, after, self.of.most.unwrap_or(usual)).await
+        self.of.store.rows_in(self.stream, self.day.span(), after, self.of.most.unwrap_or(usual)).await
     }
 
     /// Compares the page with what the archive has of the day.

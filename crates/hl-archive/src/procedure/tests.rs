@@ -6,6 +6,7 @@ use std::path::Path;
 use hl_core::ledger::{Batch, Cause, Change};
 use hl_core::record::{HexBytes, Mid, Side, Trade};
 use hl_core::row::Arrival;
+use hl_core::store::prelude::*;
 use hl_core::{Coin, Decimal, Origin, Records};
 use hl_runtime::SystemClock;
 use hl_store::{Inspect as _, SqliteOptions, SqliteStore};

@@ -187,7 +187,7 @@ async fn copy(
     let give_up = Instant::now() + target.patience();
     let in_target = |error| CopyError::Store { side: "target", error };
     loop {
-        let living = target.living(ROLE).await.map_err(in_target)?;
+        let living = target.sessions(ROLE).await.map_err(in_target)?;
         let is_former =
             living.iter().any(|one| one.holder.token != target.token() && one.holder.role == ROLE);
         if !is_former || Instant::now() >= give_up {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hl_core::TimeMs;
 use hl_core::seam::{Clock, Net, stopped};
-use hl_core::store::{Store, StoreError};
+use hl_core::store::{Notes, Store, StoreError};
 use hl_engine::network::belong;
 use hl_sim::{Sim, SimConfig};
 use serde::{Deserialize, Serialize};
@@ -100,7 +100,7 @@ pub(super) async fn reach(
     Ok(Exchange { endpoints, sim: None })
 }
 
-async fn noted(store: &dyn Store) -> Result<Option<Market>, MarketError> {
+async fn noted(store: &dyn Notes) -> Result<Option<Market>, MarketError> {
     let Some(text) = store.note(NOTE).await? else { return Ok(None) };
     serde_json::from_str(&text).map(Some).map_err(|_| MarketError::Unnamed)
 }
@@ -166,6 +166,7 @@ async fn simulate(
 mod tests {
     use hl_core::StreamKey;
     use hl_core::seam::Seed;
+    use hl_core::store::prelude::*;
     use hl_store::{SqliteOptions, SqliteStore, Writer};
 
     use super::*;

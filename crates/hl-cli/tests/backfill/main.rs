@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use hl_core::ledger::{Batch, Cause, Change, GapState, Span};
 use hl_core::seam::{Clock as _, Net as _};
-use hl_core::store::{Store as _, WeightLedger as _};
+use hl_core::store::prelude::*;
 use hl_core::{Coin, Interval, Records, StreamKey, TimeMs};
 use hl_runtime::{SystemClock, TcpNet};
 use hl_sim::{Fault, FaultKind, Sim, SimConfig};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hl_core::backoff::Backoff;
 use hl_core::ledger::{Ack, Batch};
-use hl_core::store::{Store, StoreError};
+use hl_core::store::{LedgerWriter, StoreError};
 use tokio::sync::mpsc;
 use tracing::warn;
 
@@ -30,7 +30,7 @@ pub(super) struct Done {
 
 /// Runs until the jobs end. A temporary failure is tried again for as long as it takes: the reader spools meanwhile.
 pub(super) async fn run(
-    store: Arc<dyn Store>,
+    store: Arc<dyn LedgerWriter>,
     meters: Arc<Meters>,
     mut jobs: mpsc::Receiver<Job>,
     done: mpsc::Sender<Done>,

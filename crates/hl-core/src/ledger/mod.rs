@@ -414,9 +414,9 @@ pub enum Became {
     Renamed,
 }
 
-/// What [`Store::ask`](crate::store::Store::ask) opened.
+/// What [`LedgerWriter::request_backfill`](crate::store::LedgerWriter::request_backfill) opened.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Asked {
+pub struct Requested {
     /// Up to where that was; none where it cannot be said yet.
     pub up_to: Option<TimeMs>,
     /// The gaps that are new.

@@ -1,18 +1,18 @@
-//! The store that the parts of an engine are given: it passes everything on, and tells what was committed.
+//! The store that the parts of an engine are given: it tells what was committed, and leaves the rest to the store behind it.
+//!
+//! Every commit passes through here: what adds rows, or opens, fills or gives up gaps, is the one role that is not delegated.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use hl_core::alert::Alert;
-use hl_core::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
-use hl_core::ledger::{Ack, Asked, Batch, Became, Cause, Change, GapChange, Span};
-use hl_core::runs::{Begun, Report, Row};
+use hl_core::ledger::{Ack, Batch, Became, Cause, Change, GapChange, Requested, Span};
 use hl_core::seam::BoxFuture;
-use hl_core::statistics::Figure;
-use hl_core::store::{Leases, Living, Reservation, Settled, Store, StoreCondition, StoreError, WeightLedger};
-use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs, Token};
+use hl_core::store::{
+    Alerts, CoveredBars, DayClaims, Delegates, GapClaims, Layer, Leasing, LedgerReader, LedgerWriter, Notes,
+    Runs, Statistics, Store, StoreError, StoreSession, WeightLedger,
+};
+use hl_core::{Epoch, Origin, Records, StreamKey};
 
 use super::{Event, Feed};
 use crate::engine::lock;
@@ -140,47 +140,7 @@ fn in_doubt(batch: &Batch, ack: &Ack) -> Vec<Event> {
     pieces.into_iter().map(|(stream, span)| Event::Resync { stream, span }).collect()
 }
 
-impl WeightLedger for TellingStore {
-    fn reserve<'a>(
-        &'a self,
-        address: &'a str,
-        now: TimeMs,
-        weight: u32,
-        ceiling: u32,
-    ) -> BoxFuture<'a, Result<Reservation, StoreError>> {
-        self.inner.reserve(address, now, weight, ceiling)
-    }
-
-    fn book_spent<'a>(
-        &'a self,
-        address: &'a str,
-        spent: &'a [(TimeMs, u32)],
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.inner.book_spent(address, spent)
-    }
-}
-
-impl Store for TellingStore {
-    fn token(&self) -> Token {
-        self.inner.token()
-    }
-
-    fn condition(&self) -> StoreCondition {
-        self.inner.condition()
-    }
-
-    fn lease<'a>(&'a self, streams: &'a [StreamKey]) -> BoxFuture<'a, Result<Leases, StoreError>> {
-        self.inner.lease(streams)
-    }
-
-    fn patience(&self) -> Duration {
-        self.inner.patience()
-    }
-
-    fn release<'a>(&'a self, streams: &'a [StreamKey]) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.inner.release(streams)
-    }
-
+impl LedgerWriter for TellingStore {
     fn commit(&self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Ack, StoreError>> {
         Box::pin(async move {
             let _turn = self.turn().await;
@@ -203,174 +163,38 @@ impl Store for TellingStore {
         })
     }
 
-    fn ask<'a>(
+    fn request_backfill<'a>(
         &'a self,
         stream: StreamKey,
         span: Span,
         cause: Cause,
-    ) -> BoxFuture<'a, Result<Asked, StoreError>> {
+    ) -> BoxFuture<'a, Result<Requested, StoreError>> {
         Box::pin(async move {
             let _turn = self.turn().await;
-            let asked = self.inner.ask(stream, span, cause).await?;
+            let asked = self.inner.request_backfill(stream, span, cause).await?;
             let opened: Vec<_> = asked.gaps.iter().map(|change| of_gap(stream, *change)).collect();
             self.feed.tell(&opened);
             Ok(asked)
         })
     }
+}
 
-    fn claim_gaps(
-        &self,
-        stream: StreamKey,
-        span: Span,
-        epoch: Epoch,
-    ) -> BoxFuture<'_, Result<Vec<Span>, StoreError>> {
-        self.inner.claim_gaps(stream, span, epoch)
-    }
+impl Layer for TellingStore {
+    type Inner = dyn Store;
 
-    fn claim_whole_gaps(
-        &self,
-        stream: StreamKey,
-        span: Span,
-        epoch: Epoch,
-    ) -> BoxFuture<'_, Result<Vec<Span>, StoreError>> {
-        self.inner.claim_whole_gaps(stream, span, epoch)
-    }
-
-    fn unclaim(&self, epoch: Epoch) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.inner.unclaim(epoch)
-    }
-
-    fn open_gaps(&self) -> BoxFuture<'_, Result<Vec<(StreamKey, u64, Span)>, StoreError>> {
-        self.inner.open_gaps()
-    }
-
-    fn covered_bars(
-        &self,
-        stream: StreamKey,
-        span: Span,
-    ) -> BoxFuture<'_, Result<Vec<(TimeMs, u64)>, StoreError>> {
-        self.inner.covered_bars(stream, span)
-    }
-
-    fn known_streams(&self) -> BoxFuture<'_, Result<Vec<StreamKey>, StoreError>> {
-        self.inner.known_streams()
-    }
-
-    fn unended_streams(&self) -> BoxFuture<'_, Result<Vec<StreamKey>, StoreError>> {
-        self.inner.unended_streams()
-    }
-
-    fn settled_days(
-        &self,
-        stream: StreamKey,
-        before: TimeMs,
-    ) -> BoxFuture<'_, Result<Vec<(Day, u64)>, StoreError>> {
-        self.inner.settled_days(stream, before)
-    }
-
-    fn claim_day(
-        &self,
-        stream: StreamKey,
-        day: Day,
-        epoch: Epoch,
-    ) -> BoxFuture<'_, Result<Claimed, StoreError>> {
-        self.inner.claim_day(stream, day, epoch)
-    }
-
-    fn unclaim_day(
-        &self,
-        stream: StreamKey,
-        day: Day,
-        epoch: Epoch,
-    ) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.inner.unclaim_day(stream, day, epoch)
-    }
-
-    fn rows_in(
-        &self,
-        stream: StreamKey,
-        span: Span,
-        after: Option<RowKey>,
-        most: usize,
-    ) -> BoxFuture<'_, Result<StoredRows, StoreError>> {
-        self.inner.rows_in(stream, span, after, most)
-    }
-
-    fn settled(&self, stream: StreamKey) -> BoxFuture<'_, Result<Settled, StoreError>> {
-        self.inner.settled(stream)
-    }
-
-    fn commit_part(
-        &self,
-        claim: (StreamKey, Day, Epoch),
-        part: Option<Part>,
-        rows: Arc<StoredRows>,
-    ) -> BoxFuture<'_, Result<Removed, StoreError>> {
-        self.inner.commit_part(claim, part, rows)
-    }
-
-    fn day_parts(&self, stream: StreamKey, day: Day) -> BoxFuture<'_, Result<Vec<Part>, StoreError>> {
-        self.inner.day_parts(stream, day)
-    }
-
-    fn begin_run<'a>(&'a self, job: &'a str, planned: TimeMs) -> BoxFuture<'a, Result<Begun, StoreError>> {
-        self.inner.begin_run(job, planned)
-    }
-
-    fn end_run<'a>(
-        &'a self,
-        job: &'a str,
-        planned: TimeMs,
-        report: Report,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.inner.end_run(job, planned, report)
-    }
-
-    fn ask_run<'a>(&'a self, job: &'a str) -> BoxFuture<'a, Result<TimeMs, StoreError>> {
-        self.inner.ask_run(job)
-    }
-
-    fn asked_runs(&self) -> BoxFuture<'_, Result<Vec<(String, TimeMs)>, StoreError>> {
-        self.inner.asked_runs()
-    }
-
-    fn runs<'a>(&'a self, job: Option<&'a str>, most: u32) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
-        self.inner.runs(job, most)
-    }
-
-    fn put_statistics<'a>(
-        &'a self,
-        series: &'a str,
-        figures: Vec<Figure>,
-        through: Option<TimeMs>,
-    ) -> BoxFuture<'a, Result<u64, StoreError>> {
-        self.inner.put_statistics(series, figures, through)
-    }
-
-    fn statistics_through<'a>(
-        &'a self,
-        series: &'a str,
-    ) -> BoxFuture<'a, Result<Option<TimeMs>, StoreError>> {
-        self.inner.statistics_through(series)
-    }
-
-    fn put_alert<'a>(&'a self, alert: &'a Alert) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.inner.put_alert(alert)
-    }
-
-    fn living<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<Living>, StoreError>> {
-        self.inner.living(name)
-    }
-
-    fn put_note<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.inner.put_note(name, text)
-    }
-
-    fn note<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
-        self.inner.note(name)
-    }
-
-    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.inner.close()
+    fn inner(&self) -> &dyn Store {
+        self.inner.as_ref()
     }
 }
+
+impl Delegates<dyn StoreSession> for TellingStore {}
+impl Delegates<dyn Leasing> for TellingStore {}
+impl Delegates<dyn LedgerReader> for TellingStore {}
+impl Delegates<dyn CoveredBars> for TellingStore {}
+impl Delegates<dyn GapClaims> for TellingStore {}
+impl Delegates<dyn DayClaims> for TellingStore {}
+impl Delegates<dyn Runs> for TellingStore {}
+impl Delegates<dyn Notes> for TellingStore {}
+impl Delegates<dyn Statistics> for TellingStore {}
+impl Delegates<dyn Alerts> for TellingStore {}
+impl Delegates<dyn WeightLedger> for TellingStore {}

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use arbitrary::{Result, Unstructured};
-use hl_core::store::{BatchQueue as _, Store as _};
+use hl_core::store::BatchQueue as _;
+use hl_core::store::prelude::*;
 use hl_core::{StreamKey, Token};
 use hl_store::{Inspect as _, Spool, SqliteStore, Writer};
 use rusqlite::Connection;

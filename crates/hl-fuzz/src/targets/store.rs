@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use arbitrary::{Result, Unstructured};
 use hl_core::ledger::{Batch, Cause, Span};
-use hl_core::store::{Store as _, WeightLedger as _};
+use hl_core::store::prelude::*;
 use hl_core::{Epoch, StreamKey, TimeMs, Token};
 use hl_store::{Inspect as _, SqliteStore};
 use rusqlite::Connection;
@@ -123,7 +123,11 @@ async fn write(path: &Path, sound: bool) {
     said(store.commit(Arc::new(later)).await);
     for stream in streams {
         said(store.commit(Arc::new(damage::batch(stream, token))).await);
-        said(store.ask(stream, Span::new(damage::START, damage::START + 500_000), Cause::Outage).await);
+        said(
+            store
+                .request_backfill(stream, Span::new(damage::START, damage::START + 500_000), Cause::Outage)
+                .await,
+        );
     }
     said(store.claim_gaps(trades, EVER, Epoch { token, local: 9 }).await);
     said(store.unclaim(Epoch { token, local: 9 }).await);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hl_core::ledger::Span;
 use hl_core::seam::BoxFuture;
 use hl_core::source::Past;
-use hl_core::store::{RECENT_MS, Store};
+use hl_core::store::{CoveredBars, RECENT_MS};
 use hl_core::timeline::Audited;
 use hl_core::{Interval, Records, StreamKey, TimeMs};
 use tokio::time::Instant;
@@ -42,7 +42,7 @@ pub type Told = Box<dyn Fn(StreamKey, Vec<Audited>) + Send + Sync>;
 /// Bars and trades that were muted together agree with each other; only the exchange's own history tells. Which of them is
 /// right the reconciler decides.
 pub struct AuditBars {
-    store: Arc<dyn Store>,
+    store: Arc<dyn CoveredBars>,
     past: Arc<dyn Past>,
     streams: Box<dyn Fn() -> Vec<StreamKey> + Send + Sync>,
     exchange_now: Box<dyn Fn() -> TimeMs + Send + Sync>,
@@ -72,7 +72,7 @@ impl AuditBars {
     /// A job over those of `streams` that are bars of a fixed length.
     #[must_use]
     pub fn new(
-        store: Arc<dyn Store>,
+        store: Arc<dyn CoveredBars>,
         past: Arc<dyn Past>,
         streams: Box<dyn Fn() -> Vec<StreamKey> + Send + Sync>,
         exchange_now: Box<dyn Fn() -> TimeMs + Send + Sync>,

@@ -212,7 +212,7 @@ impl BackfillGaps {
                 continue;
             }
             let span = Span::new(interval.open_of(now - *reach_ms), now);
-            match self.store.ask(stream, span, Cause::NotCollected).await?.up_to {
+            match self.store.request_backfill(stream, span, Cause::NotCollected).await?.up_to {
                 Some(_) => {
                     asked.lock().unwrap_or_else(PoisonError::into_inner).insert(stream);
                 }

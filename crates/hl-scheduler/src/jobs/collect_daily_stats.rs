@@ -5,7 +5,7 @@ use hl_core::decode::statistics::{Reader, StatisticsError};
 use hl_core::seam::BoxFuture;
 use hl_core::source::{FetchError, Files};
 use hl_core::statistics::{Figure, SERIES, Series, Shape};
-use hl_core::store::{Store, StoreError};
+use hl_core::store::{Statistics, StoreError};
 use hl_core::time::DAY_MS;
 use tracing::{debug, warn};
 
@@ -20,7 +20,7 @@ const BATCH: usize = 2_000;
 /// Reads the files of daily statistics, and stores the days that are new: whole days only, since a day that goes on
 /// changes. What the exchange adds later to a day that was read is not seen.
 pub struct CollectDailyStats {
-    store: Arc<dyn Store>,
+    store: Arc<dyn Statistics>,
     files: Arc<dyn Files>,
     exchange_now: Box<dyn Fn() -> TimeMs + Send + Sync>,
 }
@@ -50,7 +50,7 @@ impl CollectDailyStats {
     /// A task that reads `files`.
     #[must_use]
     pub fn new(
-        store: Arc<dyn Store>,
+        store: Arc<dyn Statistics>,
         files: Arc<dyn Files>,
         exchange_now: Box<dyn Fn() -> TimeMs + Send + Sync>,
     ) -> Self {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use hl_core::TimeMs;
 use hl_core::runs::{Outcome, Report};
 use hl_core::seam::{BoxFuture, Seed, sleep_until, stopped};
-use hl_core::store::{Store, StoreError};
+use hl_core::store::{Runs, StoreError};
 use serde::Serialize;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -159,7 +159,7 @@ struct Now {
 
 /// Runs jobs: as many instances at once as each may have, and what was missed is made up for once.
 pub struct Runner {
-    store: Arc<dyn Store>,
+    store: Arc<dyn Runs>,
     exchange_now: Box<dyn Fn() -> TimeMs + Send + Sync>,
     state: Mutex<State>,
     woken: Notify,
@@ -169,7 +169,7 @@ impl Runner {
     /// A runner without jobs, whose planned times are those of `exchange_now`. `seed` decides the jitter.
     #[must_use]
     pub fn new(
-        store: Arc<dyn Store>,
+        store: Arc<dyn Runs>,
         exchange_now: Box<dyn Fn() -> TimeMs + Send + Sync>,
         seed: Seed,
     ) -> Self {

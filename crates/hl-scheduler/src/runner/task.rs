@@ -6,7 +6,7 @@ use std::time::Duration;
 use hl_core::TimeMs;
 use hl_core::runs::{Begun, Outcome, Report};
 use hl_core::seam::BoxFuture;
-use hl_core::store::{Store, StoreError};
+use hl_core::store::{Runs, StoreError};
 use tracing::{debug, info, warn};
 
 use super::Ready;
@@ -38,7 +38,7 @@ pub trait Task: Send + Sync + 'static {
 }
 
 /// One attempt: begun in the store, so that nobody else begins it, done, and written down.
-pub(super) async fn attempt(store: Arc<dyn Store>, ready: Ready) -> Ended {
+pub(super) async fn attempt(store: Arc<dyn Runs>, ready: Ready) -> Ended {
     let Ready { start, spec, task } = ready;
     let id = start.id.as_str();
     let number = match store.begin_run(id, start.planned).await {
@@ -72,7 +72,7 @@ pub(super) async fn attempt(store: Arc<dyn Store>, ready: Ready) -> Ended {
 }
 
 /// Writes down that a run did not begin.
-pub(super) async fn skip(store: &dyn Store, id: &JobId, planned: TimeMs, why: &str) {
+pub(super) async fn skip(store: &dyn Runs, id: &JobId, planned: TimeMs, why: &str) {
     let told = async {
         // Who has done it already, or does it, knows better.
         if let Begun::Yes(_) = store.begin_run(id.as_str(), planned).await? {
@@ -86,9 +86,9 @@ pub(super) async fn skip(store: &dyn Store, id: &JobId, planned: TimeMs, why: &s
 }
 
 /// What is asked for.
-pub(super) async fn asked(store: &dyn Store) -> Vec<(String, TimeMs)> {
-    store.asked_runs().await.unwrap_or_else(|error| {
-        warn!(%error, "which runs are asked for could not be read");
+pub(super) async fn asked(store: &dyn Runs) -> Vec<(String, TimeMs)> {
+    store.requested_runs().await.unwrap_or_else(|error| {
+        warn!(%error, "which runs are requested could not be read");
         Vec::new()
     })
 }

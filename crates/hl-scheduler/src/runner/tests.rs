@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hl_core::runs::Row;
+use hl_core::store::Store;
 use hl_runtime::TokioClock;
 use hl_store::{SqliteOptions, SqliteStore, Writer};
 
@@ -224,7 +225,7 @@ async fn what_was_missed_while_nothing_ran_is_made_up_for() {
 
 /// Asks as another process does, and waits for what becomes of it.
 async fn ask(other: &Arc<dyn Store>, job: &str) -> Row {
-    let named = other.ask_run(job).await.unwrap();
+    let named = other.request_run(job).await.unwrap();
     loop {
         let rows = other.runs(Some(job), 100).await.unwrap();
         let row = rows.into_iter().find(|row| row.planned == named).unwrap();
@@ -262,9 +263,9 @@ async fn another_process_asks_for_a_run() {
     assert_eq!((needed.outcome, needed.error.as_deref()), (Some(Outcome::Skipped), why));
 
     // Nobody knows it here: it is left to whoever does.
-    let named = other.ask_run("unknown").await.unwrap();
+    let named = other.request_run("unknown").await.unwrap();
     tokio::time::sleep(MINUTE).await;
-    assert_eq!(other.asked_runs().await.unwrap(), [("unknown".to_owned(), named)]);
+    assert_eq!(other.requested_runs().await.unwrap(), [("unknown".to_owned(), named)]);
     daemon.stop().await;
 }
 

@@ -10,8 +10,7 @@ use crate::{CoverageRow, Finding, GapRow};
 pub(super) const OVERLAPPING_CLAIMS: &str = "overlapping_claims";
 
 /// Everything that the ledger of a stream says against itself. Pieces and gaps come in order of time.
-#[must_use]
-pub fn ledger(
+pub(super) fn ledger(
     stream: StreamKey,
     pieces: &[CoverageRow],
     gaps: &[GapRow],

@@ -1,6 +1,8 @@
-//! Checks that look at rows one by one, wherever these lie: in a store or in its archive; and those of a ledger.
+//! Checks that look at rows one by one, wherever these lie: in a store or in its archive; those of a ledger; and the audit,
+//! which says which of them a stream gets.
 
 mod ahead;
+mod audit;
 mod ledger;
 mod minutes;
 mod rhythm;
@@ -12,13 +14,14 @@ use hl_core::stream::{Borders, Conflation};
 use hl_core::{Interval, Origin, StreamKey, TimeMs};
 
 pub use self::ahead::beyond_now;
-pub use self::ledger::ledger;
+pub use self::audit::{AuditSource, StreamLedger, audit};
+use self::ledger::ledger;
 pub use self::minutes::{Compared, Minutes, Sum};
-pub use self::rhythm::{LeftOut, MINUTE_WITHOUT_BAR, Rhythm};
-use crate::{Audit, CoverageRow, GapRow, Problem};
+use self::rhythm::{LeftOut, MINUTE_WITHOUT_BAR, Rhythm};
+use crate::{CoverageRow, GapRow, Problem};
 
 /// The check for two rows with one natural key.
-pub const DUPLICATE_KEYS: &str = "duplicate_keys";
+const DUPLICATE_KEYS: &str = "duplicate_keys";
 /// Length of the shortest bar, ms.
 pub const MINUTE_MS: i64 = 60_000;
 
@@ -75,20 +78,6 @@ impl Finding {
     pub fn into_problem(self) -> Option<Problem> {
         let Self { check, stream, count, example } = self;
         (count > 0).then_some(Problem { check, stream, count, example })
-    }
-}
-
-/// An audit of these findings.
-#[must_use]
-pub fn audit(findings: Vec<Finding>, minutes: Compared, unread: u64) -> Audit {
-    let total = |check| findings.iter().filter(|f| f.check() == check).map(Finding::count).sum();
-    Audit {
-        duplicates: total(DUPLICATE_KEYS),
-        overlapping_claims: total(ledger::OVERLAPPING_CLAIMS),
-        minutes_compared: minutes.known,
-        minutes_unknown: minutes.unknown,
-        unread,
-        problems: findings.into_iter().filter_map(Finding::into_problem).collect(),
     }
 }
 

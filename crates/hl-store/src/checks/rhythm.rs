@@ -17,17 +17,17 @@ const HOLES: i64 = 10;
 
 /// Where rows are left out on purpose, or lie elsewhere.
 #[derive(Clone, Debug, Default)]
-pub struct LeftOut {
+pub(super) struct LeftOut {
     /// Days of which something was archived.
-    pub archived: BTreeSet<Day>,
+    pub(super) archived: BTreeSet<Day>,
     /// Pieces in which rows were left out before they were stored, oldest first.
-    pub thinned: Vec<Span>,
+    pub(super) thinned: Vec<Span>,
 }
 
 impl LeftOut {
     /// Of a stream, of which these days were archived; books were left out on purpose in the pieces of `books`.
     #[must_use]
-    pub fn of(stream: StreamKey, archived: BTreeSet<Day>, books: &[ThinnedBooks]) -> Self {
+    pub(super) fn of(stream: StreamKey, archived: BTreeSet<Day>, books: &[ThinnedBooks]) -> Self {
         let thinned = match stream {
             StreamKey::Book(..) => books.iter().map(ThinnedBooks::span).collect(),
             _ => Vec::new(),
@@ -50,7 +50,7 @@ impl LeftOut {
 }
 
 /// Looks for covered time in which rows should be, and are not. Rows are seen in order of their times.
-pub struct Rhythm<'a> {
+pub(super) struct Rhythm<'a> {
     kind: Beat,
     covered: Vec<Span>,
     /// The first covered piece that the next silence may meet.
@@ -76,7 +76,7 @@ enum Beat {
 impl<'a> Rhythm<'a> {
     /// A check of the covered pieces of a stream, which come in order of time.
     #[must_use]
-    pub fn new(stream: StreamKey, pieces: &[CoverageRow], left_out: &'a LeftOut) -> Self {
+    pub(super) fn new(stream: StreamKey, pieces: &[CoverageRow], left_out: &'a LeftOut) -> Self {
         let (kind, check) = match stream {
             StreamKey::Book(..) => (Beat::Within(HOLES * stream.spec().hole_ms), "covered_silence"),
             StreamKey::Funding(_) => (Beat::Hours, "settlement_missing"),
@@ -96,14 +96,14 @@ impl<'a> Rhythm<'a> {
     }
 
     /// Looks at one row.
-    pub fn see(&mut self, time: TimeMs) {
+    pub(super) fn see(&mut self, time: TimeMs) {
         self.silence(self.last, Some(time));
         self.last = Some(time);
     }
 
     /// What was found; and for one-minute bars the covered pieces without one, in which nothing may have been traded.
     #[must_use]
-    pub fn finish(mut self) -> (Finding, Vec<Span>) {
+    pub(super) fn finish(mut self) -> (Finding, Vec<Span>) {
         self.silence(self.last, None);
         (self.finding, self.empty)
     }
@@ -154,7 +154,7 @@ impl<'a> Rhythm<'a> {
 }
 
 /// The check for minutes that are covered as bars, in which trades are stored and no bar.
-pub const MINUTE_WITHOUT_BAR: &str = "minute_without_bar";
+pub(super) const MINUTE_WITHOUT_BAR: &str = "minute_without_bar";
 
 #[cfg(test)]
 mod tests {

@@ -66,7 +66,7 @@ pub fn an_alert_ends_with_its_session(new: New<'_>) {
         let inspect = subject.inspect().await.unwrap();
         let open = inspect.alerts(false, 10).await.unwrap();
         assert_eq!(open.iter().map(|row| row.token).collect::<Vec<_>>(), [stays.token()]);
-        stays.living("x").await.unwrap();
+        stays.sessions("x").await.unwrap();
         let all = inspect.alerts(true, 10).await.unwrap();
         for row in all.iter().filter(|row| row.token != stays.token()) {
             assert!(row.alert.resolved.is_some(), "{row:?}");
@@ -104,7 +104,7 @@ pub fn the_living_are_seen_with_their_notes(new: New<'_>) {
         one.put_note("word", "of nobody").await.unwrap();
         other.put_note(&name(other.token()), "there").await.unwrap();
         let silent = subject.open().await.unwrap();
-        let living = one.living("word").await.unwrap();
+        let living = one.sessions("word").await.unwrap();
         let seen: Vec<_> = living.iter().map(|l| (l.holder.token, l.note.as_deref())).collect();
         assert_eq!(
             seen,
@@ -115,7 +115,7 @@ pub fn the_living_are_seen_with_their_notes(new: New<'_>) {
         silent.put_note(&name(closed), "soon gone").await.unwrap();
         silent.close().await.unwrap();
         crash(&*subject, other).await;
-        let living = one.living("word").await.unwrap();
+        let living = one.sessions("word").await.unwrap();
         assert_eq!(living.iter().map(|l| l.holder.token).collect::<Vec<_>>(), [one.token()]);
         for token in [dead, closed] {
             assert_eq!(one.note(&name(token)).await.unwrap(), None);

@@ -35,7 +35,7 @@ fn part(stream: StreamKey, epoch: Epoch, rows: &StoredRows) -> Part {
 
 /// Everything that a store has of the first day.
 async fn all(store: &dyn Store, stream: StreamKey) -> StoredRows {
-    store.day_rows(stream, day(0), None, 1_000).await.unwrap()
+    store.rows_in(stream, day(0).span(), None, 1_000).await.unwrap()
 }
 
 /// A day belongs to one living session; the dead and those who gave it back hold nothing, and an earlier claim of the
@@ -110,7 +110,7 @@ pub fn settled_rows_of_whole_days_are_archived(new: New<'_>) {
 
         let (mut after, mut paged) = (None, Vec::new());
         loop {
-            let page = store.day_rows(btc, day(0), after, 2).await.unwrap();
+            let page = store.rows_in(btc, day(0).span(), after, 2).await.unwrap();
             let Some(last) = page.records.keys().last().copied() else { break };
             paged.extend(page.records.keys());
             after = Some(last);
@@ -134,7 +134,7 @@ pub fn a_part_is_recorded_with_the_rows_that_it_takes(new: New<'_>) {
         commit(&store, store.token(), btc, live(claim, some, span(0, 5))).await.unwrap();
         let own = epoch(store.token(), 2);
         assert_eq!(store.claim_day(btc, day(0), own).await.unwrap(), Claimed::Yes);
-        let page = Arc::new(store.day_rows(btc, day(0), None, 3).await.unwrap());
+        let page = Arc::new(store.rows_in(btc, day(0).span(), None, 3).await.unwrap());
         let recorded = part(btc, own, &page);
         let done = store.commit_part((btc, day(0), own), Some(recorded.clone()), page.clone()).await.unwrap();
         assert_eq!(done, Removed::Done { rows: 3, changed: 0 });
@@ -214,7 +214,7 @@ pub fn rows_of_every_kind_leave_as_they_came(new: New<'_>) {
             let inspect = subject.inspect().await.unwrap();
             assert_eq!(inspect.stored_rows(stream, span(0, 1_000)).await.unwrap(), all, "{stream}");
             for (at, key) in records.keys().into_iter().enumerate() {
-                let rest = store.day_rows(stream, day(0), Some(key), 100).await.unwrap();
+                let rest = store.rows_in(stream, day(0).span(), Some(key), 100).await.unwrap();
                 assert_eq!(rest.len(), records.len() - at - 1, "{stream} after {key:?}");
             }
             store.claim_day(stream, day(0), claim).await.unwrap();

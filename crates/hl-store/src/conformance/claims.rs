@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use hl_core::ledger::{Asked, Batch, Became, Cause, Change, GapState};
+use hl_core::ledger::{Batch, Became, Cause, Change, GapState, Requested};
 use hl_core::record::Mid;
 use hl_core::row::Arrival;
 use hl_core::stream::History;
@@ -18,7 +18,10 @@ pub fn what_is_asked_for_is_what_is_unknown(new: New<'_>) {
     run(async {
         let btc = trades("BTC");
         let store = holder(&*subject, &[btc]).await;
-        assert_eq!(store.ask(btc, span(0, 50), Cause::NotCollected).await.unwrap(), Asked::default());
+        assert_eq!(
+            store.request_backfill(btc, span(0, 50), Cause::NotCollected).await.unwrap(),
+            Requested::default()
+        );
         let gaps = async || {
             let gaps = subject.inspect().await.unwrap().gaps(Some(btc)).await.unwrap();
             gaps.into_iter().map(|gap| (gap.span, gap.cause)).collect::<Vec<_>>()
@@ -32,12 +35,12 @@ pub fn what_is_asked_for_is_what_is_unknown(new: New<'_>) {
         commit(&store, store.token(), btc, changes).await.unwrap();
 
         let other = subject.open().await.unwrap();
-        other.ask(btc, span(12, 99), Cause::NotCollected).await.unwrap();
+        other.request_backfill(btc, span(12, 99), Cause::NotCollected).await.unwrap();
         assert_eq!(gaps().await, [(span(20, 24), Cause::Outage)]);
-        let asked = other.ask(btc, span(5, 99), Cause::NotCollected).await.unwrap();
+        let asked = other.request_backfill(btc, span(5, 99), Cause::NotCollected).await.unwrap();
         let opened: Vec<_> = asked.gaps.iter().map(|gap| (gap.span, gap.cause, gap.became)).collect();
         assert_eq!(opened, [(span(5, 10), Cause::NotCollected, Became::Opened)]);
-        other.ask(btc, span(0, 15), Cause::NotCollected).await.unwrap();
+        other.request_backfill(btc, span(0, 15), Cause::NotCollected).await.unwrap();
         assert_eq!(
             gaps().await,
             [
@@ -46,9 +49,9 @@ pub fn what_is_asked_for_is_what_is_unknown(new: New<'_>) {
                 (span(20, 24), Cause::Outage)
             ]
         );
-        let reached = other.ask(btc, span(30, 40), Cause::NotCollected).await.unwrap();
+        let reached = other.request_backfill(btc, span(30, 40), Cause::NotCollected).await.unwrap();
         assert_eq!(gaps().await.len(), 3, "above the edge nothing is missing yet");
-        assert_eq!(reached, Asked { up_to: Some(TimeMs(30)), gaps: Vec::new() }, "up to the edge");
+        assert_eq!(reached, Requested { up_to: Some(TimeMs(30)), gaps: Vec::new() }, "up to the edge");
     });
 }
 
@@ -88,7 +91,7 @@ pub fn what_lies_before_history_is_told_from_what_was_lost(new: New<'_>) {
         assert_eq!(gaps().await.0, expected, "the same batch again changes nothing");
         // More of the past is asked for, and is not there either.
         assert_eq!(
-            store.ask(stream, span(0, 99), Cause::NotCollected).await.unwrap().up_to,
+            store.request_backfill(stream, span(0, 99), Cause::NotCollected).await.unwrap().up_to,
             Some(TimeMs(70))
         );
         assert_eq!(gaps().await.0, expected);
@@ -161,7 +164,7 @@ pub fn claims_are_disjoint(new: New<'_>) {
         let stream = StreamKey::Funding(coin("BTC"));
         let first = subject.open().await.unwrap();
         let second = subject.open().await.unwrap();
-        first.ask(stream, span(0, 100), Cause::NotCollected).await.unwrap();
+        first.request_backfill(stream, span(0, 100), Cause::NotCollected).await.unwrap();
         let (ours, theirs) = (epoch(first.token(), 1), epoch(second.token(), 1));
         assert_eq!(first.claim_gaps(stream, span(20, 50), ours).await.unwrap(), [span(20, 50)]);
         assert_eq!(

@@ -183,7 +183,7 @@ pub fn a_stream_that_only_backfills_touched_begins_where_its_ledger_ends(new: Ne
         let stream = minutes("BTC");
         let store = subject.open().await.unwrap();
         let claim = epoch(store.token(), 1);
-        store.ask(stream, span(0, 120_000), Cause::NotCollected).await.unwrap();
+        store.request_backfill(stream, span(0, 120_000), Cause::NotCollected).await.unwrap();
         assert_eq!(store.claim_gaps(stream, span(0, 60_000), claim).await.unwrap(), [span(0, 60_000)]);
         let proven = filled(claim, span(0, 60_000), Records::Candles(vec![]));
         commit(&store, store.token(), stream, vec![proven]).await.unwrap();

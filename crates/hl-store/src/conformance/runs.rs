@@ -100,9 +100,9 @@ pub fn a_run_that_is_asked_for_is_begun_once(new: New<'_>) {
     let subject = new();
     run(async {
         let (one, other) = (subject.open().await.unwrap(), subject.open().await.unwrap());
-        let asked = async || other.asked_runs().await.unwrap();
-        let first = one.ask_run("job").await.unwrap();
-        let second = one.ask_run("job").await.unwrap();
+        let asked = async || other.requested_runs().await.unwrap();
+        let first = one.request_run("job").await.unwrap();
+        let second = one.request_run("job").await.unwrap();
         assert!(first < second, "two wishes are two runs");
         assert_eq!(asked().await, [("job".to_owned(), first), ("job".to_owned(), second)]);
         let rows = other.runs(Some("job"), 10).await.unwrap();
@@ -124,7 +124,7 @@ pub fn a_run_that_is_asked_for_is_begun_once(new: New<'_>) {
         );
 
         let dying = subject.open().await.unwrap();
-        dying.ask_run("other").await.unwrap();
+        dying.request_run("other").await.unwrap();
         assert_eq!(asked().await.len(), 1);
         dying.close().await.unwrap();
         assert_eq!(asked().await, [], "void with who asked");

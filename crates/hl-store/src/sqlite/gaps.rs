@@ -2,7 +2,7 @@
 //! what changed of it is written back. All inside one transaction.
 
 use hl_core::ledger::sheet::{self, Gap, Parts, Piece, PieceKey};
-use hl_core::ledger::{Asked, Cause, GapState, Span};
+use hl_core::ledger::{Cause, GapState, Requested, Span};
 use hl_core::store::{Settled, StoreError};
 use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs, Token};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -238,8 +238,13 @@ impl Scope<'_> {
     }
 
     /// Opens a gap over what is unknown of `span` below the edge.
-    pub(super) fn ask(&self, stream: StreamKey, span: Span, cause: Cause) -> Result<Asked, StoreError> {
-        const STEP: &str = "asking for a piece";
+    pub(super) fn request_backfill(
+        &self,
+        stream: StreamKey,
+        span: Span,
+        cause: Cause,
+    ) -> Result<Requested, StoreError> {
+        const STEP: &str = "requesting a backfill";
         let name = stream.to_string();
         let row: Option<(Option<i64>, Option<u32>)> = self
             .tx
@@ -250,14 +255,14 @@ impl Scope<'_> {
         let to = match edge {
             Some(edge) => span.to.min(TimeMs(edge)),
             // Its holder is about to say where its past ends.
-            None if token.is_some_and(|token| self.is_alive(Token(token))) => return Ok(Asked::default()),
+            None if token.is_some_and(|token| self.is_alive(Token(token))) => return Ok(Requested::default()),
             None => span.to,
         };
         if span.from < to {
             self.open_unknown(stream, Span { from: span.from, to }, cause)?;
         }
         let gaps = self.gap_changes.take().into_iter().map(|(_, change)| change).collect();
-        Ok(Asked { up_to: Some(to), gaps })
+        Ok(Requested { up_to: Some(to), gaps })
     }
 
     /// Opens a gap over what the store has lost: `span` lies between its edge and what goes on.

@@ -31,11 +31,14 @@ use std::time::Duration;
 use hl_core::alert::Alert;
 use hl_core::archive::{Claimed, Day, Part, Removed, RowKey, StoredRows};
 use hl_core::ledger::sheet::Parts;
-use hl_core::ledger::{Ack, Asked, Batch, Cause, Span};
+use hl_core::ledger::{Ack, Batch, Cause, Requested, Span};
 use hl_core::runs::{Begun, Report, Row};
 use hl_core::seam::{BoxFuture, Clock};
 use hl_core::statistics::Figure;
-use hl_core::store::{Leases, Living, Reservation, Settled, Store, StoreCondition, StoreError, WeightLedger};
+use hl_core::store::{
+    Alerts, CoveredBars, DayClaims, GapClaims, Leases, Leasing, LedgerReader, LedgerWriter, LiveSession,
+    Notes, Reservation, Runs, Settled, Statistics, StoreCondition, StoreError, StoreSession, WeightLedger,
+};
 use hl_core::{Epoch, Records, StreamKey, TimeMs, Token};
 use tokio::time::{Instant, sleep};
 
@@ -185,7 +188,7 @@ impl WeightLedger for SqliteStore {
     }
 }
 
-impl Store for SqliteStore {
+impl StoreSession for SqliteStore {
     fn token(&self) -> Token {
         self.token
     }
@@ -194,6 +197,17 @@ impl Store for SqliteStore {
         self.condition.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn sessions<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<LiveSession>, StoreError>> {
+        let name = name.to_owned();
+        Box::pin(async move { self.worker.call(move |session| session.live_sessions(&name)).await? })
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { self.worker.finish(Session::finish).await? })
+    }
+}
+
+impl Leasing for SqliteStore {
     fn lease<'a>(&'a self, streams: &'a [StreamKey]) -> BoxFuture<'a, Result<Leases, StoreError>> {
         let streams = streams.to_vec();
         Box::pin(async move { self.worker.call(move |session| session.lease(&streams)).await? })
@@ -203,18 +217,80 @@ impl Store for SqliteStore {
         let streams = streams.to_vec();
         Box::pin(async move { self.worker.call(move |session| session.release(&streams)).await? })
     }
+}
 
+impl LedgerWriter for SqliteStore {
     fn commit(&self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Ack, StoreError>> {
         Box::pin(self.write("committing a batch", move |scope| scope.commit(&batch)))
     }
 
-    fn ask<'a>(
+    fn request_backfill<'a>(
         &'a self,
         stream: StreamKey,
         span: Span,
         cause: Cause,
-    ) -> BoxFuture<'a, Result<Asked, StoreError>> {
-        Box::pin(self.write("asking for a piece", move |scope| scope.ask(stream, span, cause)))
+    ) -> BoxFuture<'a, Result<Requested, StoreError>> {
+        Box::pin(
+            self.write("requesting a backfill", move |scope| scope.request_backfill(stream, span, cause)),
+        )
+    }
+}
+
+impl LedgerReader for SqliteStore {
+    fn known_streams(&self) -> BoxFuture<'_, Result<Vec<StreamKey>, StoreError>> {
+        Box::pin(async { self.worker.call(|session| inspect::streams(session.conn()?)).await? })
+    }
+
+    fn unended_streams(&self) -> BoxFuture<'_, Result<Vec<StreamKey>, StoreError>> {
+        Box::pin(async { self.worker.call(|session| inspect::unended(session.conn()?)).await? })
+    }
+
+    fn settled(&self, stream: StreamKey) -> BoxFuture<'_, Result<Settled, StoreError>> {
+        Box::pin(
+            async move { self.worker.call(move |session| gaps::settled(session.conn()?, stream)).await? },
+        )
+    }
+
+    fn settled_days(
+        &self,
+        stream: StreamKey,
+        before: TimeMs,
+    ) -> BoxFuture<'_, Result<Vec<(Day, u64)>, StoreError>> {
+        let work = move |session: &mut Session| archive::settled_days(session.conn()?, stream, before);
+        Box::pin(async move { self.worker.call(work).await? })
+    }
+
+    fn rows_in(
+        &self,
+        stream: StreamKey,
+        span: Span,
+        after: Option<RowKey>,
+        most: usize,
+    ) -> BoxFuture<'_, Result<StoredRows, StoreError>> {
+        let work = move |session: &mut Session| rows::page_of(session.conn()?, stream, span, after, most);
+        Box::pin(async move { self.worker.call(work).await? })
+    }
+
+    fn day_parts(&self, stream: StreamKey, day: Day) -> BoxFuture<'_, Result<Vec<Part>, StoreError>> {
+        let work = move |session: &mut Session| archive::parts(session.conn()?, Some(stream), day.span());
+        Box::pin(async move { self.worker.call(work).await? })
+    }
+}
+
+impl CoveredBars for SqliteStore {
+    fn covered_bars(
+        &self,
+        stream: StreamKey,
+        span: Span,
+    ) -> BoxFuture<'_, Result<Vec<(TimeMs, u64)>, StoreError>> {
+        let work = move |session: &mut Session| gaps::covered_bars(session.conn()?, stream, span);
+        Box::pin(async move { self.worker.call(work).await? })
+    }
+}
+
+impl GapClaims for SqliteStore {
+    fn open_gaps(&self) -> BoxFuture<'_, Result<Vec<(StreamKey, u64, Span)>, StoreError>> {
+        Box::pin(async { self.worker.call(|session| gaps::open_gaps(session.conn()?)).await? })
     }
 
     fn claim_gaps(
@@ -238,37 +314,9 @@ impl Store for SqliteStore {
     fn unclaim(&self, epoch: Epoch) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(self.write("giving claims back", move |scope| scope.unclaim(epoch)))
     }
+}
 
-    fn open_gaps(&self) -> BoxFuture<'_, Result<Vec<(StreamKey, u64, Span)>, StoreError>> {
-        Box::pin(async { self.worker.call(|session| gaps::open_gaps(session.conn()?)).await? })
-    }
-
-    fn covered_bars(
-        &self,
-        stream: StreamKey,
-        span: Span,
-    ) -> BoxFuture<'_, Result<Vec<(TimeMs, u64)>, StoreError>> {
-        let work = move |session: &mut Session| gaps::covered_bars(session.conn()?, stream, span);
-        Box::pin(async move { self.worker.call(work).await? })
-    }
-
-    fn known_streams(&self) -> BoxFuture<'_, Result<Vec<StreamKey>, StoreError>> {
-        Box::pin(async { self.worker.call(|session| inspect::streams(session.conn()?)).await? })
-    }
-
-    fn unended_streams(&self) -> BoxFuture<'_, Result<Vec<StreamKey>, StoreError>> {
-        Box::pin(async { self.worker.call(|session| inspect::unended(session.conn()?)).await? })
-    }
-
-    fn settled_days(
-        &self,
-        stream: StreamKey,
-        before: TimeMs,
-    ) -> BoxFuture<'_, Result<Vec<(Day, u64)>, StoreError>> {
-        let work = move |session: &mut Session| archive::settled_days(session.conn()?, stream, before);
-        Box::pin(async move { self.worker.call(work).await? })
-    }
-
+impl DayClaims for SqliteStore {
     fn claim_day(
         &self,
         stream: StreamKey,
@@ -287,23 +335,6 @@ impl Store for SqliteStore {
         Box::pin(self.write("giving a day back", move |scope| scope.unclaim_day(stream, day, epoch)))
     }
 
-    fn rows_in(
-        &self,
-        stream: StreamKey,
-        span: Span,
-        after: Option<RowKey>,
-        most: usize,
-    ) -> BoxFuture<'_, Result<StoredRows, StoreError>> {
-        let work = move |session: &mut Session| rows::page_of(session.conn()?, stream, span, after, most);
-        Box::pin(async move { self.worker.call(work).await? })
-    }
-
-    fn settled(&self, stream: StreamKey) -> BoxFuture<'_, Result<Settled, StoreError>> {
-        Box::pin(
-            async move { self.worker.call(move |session| gaps::settled(session.conn()?, stream)).await? },
-        )
-    }
-
     fn commit_part(
         &self,
         claim: (StreamKey, Day, Epoch),
@@ -313,12 +344,9 @@ impl Store for SqliteStore {
         let work = move |scope: &Scope<'_>| scope.commit_part(claim, part.as_ref(), &rows);
         Box::pin(self.write("recording a part", work))
     }
+}
 
-    fn day_parts(&self, stream: StreamKey, day: Day) -> BoxFuture<'_, Result<Vec<Part>, StoreError>> {
-        let work = move |session: &mut Session| archive::parts(session.conn()?, Some(stream), day.span());
-        Box::pin(async move { self.worker.call(work).await? })
-    }
-
+impl Runs for SqliteStore {
     fn begin_run<'a>(&'a self, job: &'a str, planned: TimeMs) -> BoxFuture<'a, Result<Begun, StoreError>> {
         let job = job.to_owned();
         Box::pin(self.write("beginning a run", move |scope| scope.begin_run(&job, planned)))
@@ -334,12 +362,12 @@ impl Store for SqliteStore {
         Box::pin(self.write("ending a run", move |scope| scope.end_run(&job, planned, &report)))
     }
 
-    fn ask_run<'a>(&'a self, job: &'a str) -> BoxFuture<'a, Result<TimeMs, StoreError>> {
+    fn request_run<'a>(&'a self, job: &'a str) -> BoxFuture<'a, Result<TimeMs, StoreError>> {
         let job = job.to_owned();
-        Box::pin(self.write("asking for a run", move |scope| scope.ask_run(&job)))
+        Box::pin(self.write("requesting a run", move |scope| scope.request_run(&job)))
     }
 
-    fn asked_runs(&self) -> BoxFuture<'_, Result<Vec<(String, TimeMs)>, StoreError>> {
+    fn requested_runs(&self) -> BoxFuture<'_, Result<Vec<(String, TimeMs)>, StoreError>> {
         Box::pin(async { self.worker.call(|session| runs::asked(session)).await? })
     }
 
@@ -348,7 +376,21 @@ impl Store for SqliteStore {
         let work = move |session: &mut Session| runs::newest(session.conn()?, job.as_deref(), most);
         Box::pin(async move { self.worker.call(work).await? })
     }
+}
 
+impl Notes for SqliteStore {
+    fn put_note<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        let (name, text) = (name.to_owned(), text.to_owned());
+        Box::pin(async move { self.worker.call(move |session| session.put_note(&name, &text)).await? })
+    }
+
+    fn note<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
+        let name = name.to_owned();
+        Box::pin(async move { self.worker.call(move |session| session::note(session.conn()?, &name)).await? })
+    }
+}
+
+impl Statistics for SqliteStore {
     fn put_statistics<'a>(
         &'a self,
         series: &'a str,
@@ -368,29 +410,12 @@ impl Store for SqliteStore {
         let work = move |session: &mut Session| statistics::through(session.conn()?, &series);
         Box::pin(async move { self.worker.call(work).await? })
     }
+}
 
+impl Alerts for SqliteStore {
     fn put_alert<'a>(&'a self, alert: &'a Alert) -> BoxFuture<'a, Result<(), StoreError>> {
         let alert = alert.clone();
         Box::pin(self.write("keeping an alert", move |scope| scope.put_alert(&alert)))
-    }
-
-    fn living<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<Living>, StoreError>> {
-        let name = name.to_owned();
-        Box::pin(async move { self.worker.call(move |session| session.living(&name)).await? })
-    }
-
-    fn put_note<'a>(&'a self, name: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
-        let (name, text) = (name.to_owned(), text.to_owned());
-        Box::pin(async move { self.worker.call(move |session| session.put_note(&name, &text)).await? })
-    }
-
-    fn note<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
-        let name = name.to_owned();
-        Box::pin(async move { self.worker.call(move |session| session::note(session.conn()?, &name)).await? })
-    }
-
-    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async { self.worker.finish(Session::finish).await? })
     }
 }
 

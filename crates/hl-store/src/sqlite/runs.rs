@@ -50,7 +50,7 @@ impl Scope<'_> {
         Ok(Begun::Yes(number))
     }
 
-    pub(super) fn ask_run(&self, job: &str) -> Result<TimeMs, StoreError> {
+    pub(super) fn request_run(&self, job: &str) -> Result<TimeMs, StoreError> {
         // Two at once are two runs.
         self.tx
             .prepare_cached(
@@ -64,7 +64,7 @@ impl Scope<'_> {
                     r.get(0).map(TimeMs)
                 })
             })
-            .step("asking for a run")
+            .step("requesting a run")
     }
 
     pub(super) fn end_run(&self, job: &str, planned: TimeMs, report: &Report) -> Result<(), StoreError> {
@@ -88,7 +88,7 @@ impl Scope<'_> {
 
 /// What living sessions ask for and nobody has begun, the oldest first.
 pub(super) fn asked(session: &Session) -> Result<Vec<(String, TimeMs)>, StoreError> {
-    const STEP: &str = "reading which runs are asked for";
+    const STEP: &str = "reading which runs are requested";
     let mut statement = session
         .conn()?
         .prepare_cached(

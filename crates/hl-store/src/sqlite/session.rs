@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hl_core::ledger::GapChange;
 use hl_core::seam::Clock;
 use hl_core::store::{
-    Holder, Leases, Living, RECENT_MS, Recent, StoreCondition, StoreError, StreamStart, note_of,
+    Holder, Leases, LiveSession, RECENT_MS, Recent, StoreCondition, StoreError, StreamStart, note_of,
 };
 use hl_core::{StreamKey, TimeMs, Token};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, named_params, params};
@@ -147,7 +147,7 @@ impl Session {
     }
 
     /// Every living session with its note; forgets the dead.
-    pub(super) fn living(&mut self, name: &str) -> Result<Vec<Living>, StoreError> {
+    pub(super) fn live_sessions(&mut self, name: &str) -> Result<Vec<LiveSession>, StoreError> {
         let all = sessions(self.conn()?)?;
         let (living, dead): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|session| self.is_alive(session.token));
@@ -159,7 +159,7 @@ impl Session {
             .into_iter()
             .map(|holder| {
                 let note = note(conn, &note_of(name, holder.token))?;
-                Ok(Living { holder, note })
+                Ok(LiveSession { holder, note })
             })
             .collect()
     }

@@ -1,6 +1,6 @@
 //! The record of a copy, which the target keeps: from where, and how far.
 
-use hl_core::store::{Store, StoreError};
+use hl_core::store::{Notes, StoreError};
 use hl_core::{StreamKey, TimeMs, Token};
 use serde::{Deserialize, Serialize};
 
@@ -74,7 +74,7 @@ pub(super) fn sections(mut streams: Vec<StreamKey>) -> Vec<Section> {
 ///
 /// # Errors
 /// As the store says.
-pub async fn unfinished(store: &dyn Store) -> Result<Option<Progress>, StoreError> {
+pub async fn unfinished(store: &dyn Notes) -> Result<Option<Progress>, StoreError> {
     let note = store.note(NOTE).await?;
     Ok(note.and_then(|text| Progress::parse(&text)).filter(|progress| progress.finished.is_none()))
 }

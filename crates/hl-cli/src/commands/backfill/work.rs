@@ -124,7 +124,11 @@ impl<'a> Work<'a> {
                 // Up to the edge, so that no hole is left between the range and what is known.
                 if let Some(edge) = edge {
                     self.store
-                        .ask(stream, Span::new(span.from, edge.max(span.from)), Cause::NotCollected)
+                        .request_backfill(
+                            stream,
+                            Span::new(span.from, edge.max(span.from)),
+                            Cause::NotCollected,
+                        )
                         .await?;
                 }
                 let begin = edge.unwrap_or(span.from);
@@ -165,13 +169,16 @@ impl<'a> Work<'a> {
         let begun = Instant::now();
         let mut told = false;
         loop {
-            if let Some(reached) = self.store.ask(stream, span, Cause::NotCollected).await?.up_to {
+            if let Some(reached) = self.store.request_backfill(stream, span, Cause::NotCollected).await?.up_to
+            {
                 let leases = self.inspect.leases().await?;
                 let edge =
                     leases.into_iter().find(|lease| lease.stream == stream).and_then(|lease| lease.edge);
                 let edge = edge.unwrap_or(reached);
                 if edge > reached {
-                    self.store.ask(stream, Span::new(span.from, edge), Cause::NotCollected).await?;
+                    self.store
+                        .request_backfill(stream, Span::new(span.from, edge), Cause::NotCollected)
+                        .await?;
                 }
                 return Ok(edge);
             }

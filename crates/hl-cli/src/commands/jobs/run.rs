@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hl_core::TimeMs;
 use hl_core::runs::{Outcome, Report, Row};
-use hl_core::store::Store;
+use hl_core::store::Runs;
 use hl_scheduler::jobs::Known;
 use hl_store::Inspect;
 use indicatif::ProgressBar;
@@ -42,7 +42,7 @@ pub(super) async fn run(job: Known, common: &Common, shell: &mut Shell<'_>) -> R
     let mut stop = shutdown::signal();
     let progress = ProgressBar::new_spinner();
     progress.set_message(format!("{}: asked for", job.id));
-    let named = store.ask_run(job.id).await?;
+    let named = store.request_run(job.id).await?;
     let waiting = wait(job.id, named, store.as_ref(), inspect.as_ref(), &progress);
     let ended = interruptible(&mut stop, || progress.tick(), waiting).await;
     progress.finish_and_clear();
@@ -64,7 +64,7 @@ pub(super) async fn run(job: Known, common: &Common, shell: &mut Shell<'_>) -> R
 async fn wait(
     job: &'static str,
     named: TimeMs,
-    store: &dyn Store,
+    store: &dyn Runs,
     inspect: &dyn Inspect,
     progress: &ProgressBar,
 ) -> Result<Row, JobFailure> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use hl_core::store::prelude::*;
 use hl_runtime::{MemoryNet, TokioClock};
 use hl_sim::{ASSUMPTIONS, Sim, SimConfig};
 use hl_store::{SqliteOptions, SqliteStore, Writer};

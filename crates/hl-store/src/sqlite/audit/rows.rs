@@ -1,27 +1,24 @@
-//! Checks of rows against their keys and the ledger.
+//! Rows of a stream as the audit looks at them.
 
 use hl_core::archive::Provenance;
-use hl_core::ledger::Span;
 use hl_core::store::StoreError;
 use hl_core::{Epoch, Origin, StreamKey, TimeMs};
 use rusqlite::Connection;
 
-use crate::checks::{DUPLICATE_KEYS, Rhythm};
 use crate::sqlite::error::Step as _;
 use crate::sqlite::rows::{Place, settled, word};
-use crate::{CoverageRow, Finding, GapRow, LedgerCheck};
 
-pub(super) fn duplicate_keys(conn: &Connection, stream: StreamKey) -> Result<Finding, StoreError> {
+pub(super) fn duplicate_keys(conn: &Connection, stream: StreamKey) -> Result<(u64, String), StoreError> {
     let Place { table, filter, unique, key } = Place::of(stream);
     let sql = format!(
         "SELECT count(*), min(time) FROM
          (SELECT time FROM {table} WHERE {filter} GROUP BY {} HAVING count(*) > 1)",
         unique.iter().map(|column| column.name).collect::<Vec<_>>().join(", ")
     );
-    counted(conn, &sql, key, Finding::none(DUPLICATE_KEYS, stream))
+    counted(conn, &sql, key)
 }
 
-pub(super) fn crossed_book(conn: &Connection, stream: StreamKey) -> Result<Finding, StoreError> {
+pub(super) fn crossed_books(conn: &Connection, stream: StreamKey) -> Result<(u64, String), StoreError> {
     let Place { table, filter, key, .. } = Place::of(stream);
     let (bid, ask) = match stream {
         StreamKey::Bbo(_) => ("bid_px", "ask_px"),
@@ -31,7 +28,7 @@ pub(super) fn crossed_book(conn: &Connection, stream: StreamKey) -> Result<Findi
         "SELECT count(*), min(time) FROM {table}
          WHERE {filter} AND CAST({bid} AS REAL) >= CAST({ask} AS REAL)"
     );
-    counted(conn, &sql, key, Finding::none("crossed_book", stream))
+    counted(conn, &sql, key)
 }
 
 /// Runs a query that gives a number and the first time.
@@ -39,27 +36,19 @@ fn counted(
     conn: &Connection,
     sql: &str,
     key: [Option<&'static str>; 2],
-    finding: Finding,
-) -> Result<Finding, StoreError> {
+) -> Result<(u64, String), StoreError> {
     let (count, first): (i64, Option<i64>) = conn
         .prepare_cached(sql)
         .and_then(|mut s| s.query_row(key, |r| Ok((r.get(0)?, r.get(1)?))))
         .step("checking rows")?;
-    let example = first.map(|time| format!("at {time}")).unwrap_or_default();
-    Ok(finding.with(count.cast_unsigned(), example))
+    Ok((count.cast_unsigned(), first.map(|time| format!("at {time}")).unwrap_or_default()))
 }
 
-/// The ledger of a stream: covered pieces, gaps and edge.
-type Ledger<'a> = (&'a [CoverageRow], &'a [GapRow], Option<TimeMs>);
-
-/// Rows below the edge that lie in no covered piece of their claim, rows inside gaps that are not filled, and what is covered
-/// against the rhythm of its kind; and covered pieces without a bar.
-pub(super) fn against_the_ledger(
+pub(super) fn each(
     conn: &Connection,
     stream: StreamKey,
-    (pieces, gaps, edge): Ledger<'_>,
-    mut rhythm: Rhythm<'_>,
-) -> Result<([Finding; 3], Vec<Span>), StoreError> {
+    see: &mut (dyn FnMut(&str, TimeMs, Provenance) + Send),
+) -> Result<(), StoreError> {
     const STEP: &str = "checking rows against the ledger";
     let Place { table, filter, key, .. } = Place::of(stream);
     // Bars that may still change are nobody's proof.
@@ -69,15 +58,11 @@ pub(super) fn against_the_ledger(
     );
     let mut statement = conn.prepare_cached(&sql).step(STEP)?;
     let mut rows = statement.query(key).step(STEP)?;
-    let mut check = LedgerCheck::new(stream, pieces, gaps, edge);
     while let Some(row) = rows.next().step(STEP)? {
         let coin = row.get_ref(0).step(STEP)?.as_str().map_err(rusqlite::Error::from).step(STEP)?;
         let origin = word(row, 2, Origin::parse).step(STEP)?;
         let epoch = Epoch::from_i64(row.get(3).step(STEP)?);
-        let time = TimeMs(row.get(1).step(STEP)?);
-        check.see(coin, time, Provenance { origin, epoch });
-        rhythm.see(time);
+        see(coin, TimeMs(row.get(1).step(STEP)?), Provenance { origin, epoch });
     }
-    let ([outside, in_gap], (silence, empty)) = (check.findings(), rhythm.finish());
-    Ok(([outside, in_gap, silence], empty))
+    Ok(())
 }
