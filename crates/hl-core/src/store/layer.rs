@@ -4,7 +4,7 @@ use super::{Store, StoreError};
 use crate::seam::BoxFuture;
 
 /// A store before another one. It implements the roles that it changes, and names each of the others, which are then left to
-/// the store behind it: `impl Delegates<dyn Notes> for Mine {}`. Where it does neither for a role, it is no [`Store`], and the
+/// the store behind it: `impl Delegates<dyn Notes> for Mine {}`. Where it does neither for a role, it is not a [`Store`], and the
 /// compiler says which role is missing.
 pub trait Layer: Send + Sync + Sized + 'static {
     /// The store behind it.
