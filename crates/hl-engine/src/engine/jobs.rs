@@ -1,0 +1,100 @@
+//! What an engine gives its parts to do: the jobs, the director, and the feeders of sinks.
+
+use std::sync::Arc;
+
+use hl_scheduler::Task;
+use hl_scheduler::jobs::{AuditBars, BackfillGaps, CollectDailyStats, CollectFunding, Poll, fallbacks};
+
+use super::{Engine, EngineError, lock};
+use crate::director::Director;
+use crate::sinks::{Fed, Feeder};
+
+impl Engine {
+    pub(super) async fn register_jobs(&self) -> Result<Arc<BackfillGaps>, EngineError> {
+        for id in fallbacks() {
+            self.runner.register(Arc::new(Poll::new(id, self.rest.clone(), self.zero)))?;
+        }
+        let (mono, inbox, meters) = (self.mono.clone(), self.inbox.clone(), self.meters.clone());
+        let relived = self.meters.clone();
+        let mut backfill = BackfillGaps::new(
+            self.store.clone(),
+            self.rest.clone(),
+            self.guard.mint(),
+            Box::new(move || mono.exchange()),
+            Box::new(move |stream| meters.owner(stream)),
+            Box::new(move |stream, change| inbox.filled(stream, change.clone())),
+        )
+        .without_relived(Box::new(move |stream| relived.relived_from(stream)));
+        if let Some(reach_ms) = self.backfill_ms {
+            let leased = self.leased.clone();
+            let collected = Box::new(move || lock(&leased).iter().copied().collect());
+            backfill = backfill.reaching_back(reach_ms, collected);
+        }
+        let backfill = Arc::new(backfill);
+        self.runner.register(backfill.clone())?;
+        let (mono, inbox, leased) = (self.mono.clone(), self.inbox.clone(), self.leased.clone());
+        self.runner.register(Arc::new(AuditBars::new(
+            self.store.clone(),
+            self.rest.clone(),
+            Box::new(move || lock(&leased).iter().copied().collect()),
+            Box::new(move || mono.exchange()),
+            Box::new(move |stream, bars| inbox.audited(stream, bars)),
+        )))?;
+        for spec in &self.jobs {
+            let task = self.task(spec.id.as_str());
+            let task = task.ok_or_else(|| EngineError::NoJob(spec.id.to_string()))?;
+            self.runner.plan(spec.clone(), task).await?;
+        }
+        for (spec, task) in &self.tasks {
+            self.runner.plan(spec.clone(), task.clone()).await?;
+        }
+        Ok(backfill)
+    }
+
+    /// What the planned job with this id does.
+    fn task(&self, id: &str) -> Option<Arc<dyn Task>> {
+        match id {
+            CollectFunding::ID => {
+                let (guard, mono) = (self.guard.clone(), self.mono.clone());
+                let wanted = self.wanted.clone();
+                Some(Arc::new(CollectFunding::new(
+                    self.store.clone(),
+                    self.rest.clone(),
+                    Box::new(move || guard.mint()),
+                    Box::new(move || wanted.perpetuals().into_iter().collect()),
+                    Box::new(move || mono.exchange()),
+                )))
+            }
+            CollectDailyStats::ID => {
+                let (files, mono) = (self.statistics.clone()?, self.mono.clone());
+                let now = Box::new(move || mono.exchange());
+                Some(Arc::new(CollectDailyStats::new(self.store.clone(), files, now)))
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn feeders(&self) -> Vec<Feeder> {
+        let feeder = |fed: &Fed| {
+            let leased = self.leased.clone();
+            let leased = Box::new(move || lock(&leased).clone());
+            let rng = self.seed.rng(fed.sink.name());
+            Feeder::new(fed.clone(), self.store.clone(), self.mono.clone(), &self.feed, leased, rng)
+        };
+        self.sinks.iter().map(feeder).collect()
+    }
+
+    pub(super) fn director(&self) -> Arc<Director> {
+        Arc::new(Director {
+            guard: self.guard.clone(),
+            inbox: self.inbox.clone(),
+            meters: self.meters.clone(),
+            mono: self.mono.clone(),
+            ws: self.pool.clone(),
+            rest: self.rest.clone(),
+            prober: self.rest.clone(),
+            runner: self.runner.clone(),
+            feed: self.feed.clone(),
+        })
+    }
+}
