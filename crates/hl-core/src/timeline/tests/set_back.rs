@@ -550,3 +550,26 @@ fn a_wrong_stamp_in_a_live_frame_puts_nothing_in_doubt_but_what_it_breaks() {
     assert_eq!(erring.missing(), [30_100]);
     assert_eq!(erring.gaps(), [(30_000, 30_200)]);
 }
+
+#[test]
+fn a_time_that_is_lived_once_more_between_polls_holds_no_row_in_a_gap() {
+    for shown in [2, 5, 10] {
+        let mut erring = Erring::live(30_000);
+        erring.give(None);
+        // The claim's own piece, by answers that join.
+        for time in (30_100..=40_000).step_by(100) {
+            erring.happen(&[time]);
+            let answer = erring.newest(5);
+            erring.answer(time + 50, &answer);
+        }
+        // The clock is set back into it, and from then on an answer shows some of what came since the last one.
+        for (at, time) in (32_050..=60_000).step_by(100).enumerate() {
+            erring.happen(&[time]);
+            if at % 8 == 0 {
+                let answer = erring.newest(shown);
+                erring.answer(time + 50, &answer);
+                erring.missing();
+            }
+        }
+    }
+}

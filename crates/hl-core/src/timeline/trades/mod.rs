@@ -307,7 +307,8 @@ impl Trades {
         let is_of_second_life =
             |trade: &&Trade| self.is_new(common, trade) || self.back.is_some() && in_gap(trade.time);
         let set_back = trades.iter().rev().find(is_of_second_life).map(|trade| trade.time);
-        let piece = live.piece.unwrap_or(begin);
+        // What is lived once more is not the claim's piece any more: each of its trades says what it proves.
+        let piece = live.piece.filter(|_| self.relived.is_empty()).unwrap_or(begin);
         let mut own = trades.split_off(trades.partition_point(|trade| trade.time < piece));
         let below = own.partition_point(|trade| common.edge.is_some_and(|edge| trade.time < edge));
         trades.extend(own.extract_if(..below, |trade| in_gap(trade.time)));
