@@ -11,7 +11,8 @@
 //!   voice and an answer alike;
 //! - back: two such answers say the same, and no stream speaks for the estimate meanwhile.
 //!
-//! Before the time is known, the system clock is one more word, and where it is wrong by seconds three have to say the same.
+//! Before the time is known, the system clock is one more word, and where it is wrong by seconds three have to say the same; for
+//! seconds, where they lie ahead of what the exchange answered.
 //!
 //! Whether to ask is said by [`ExchangeTime::asks`].
 
@@ -39,8 +40,10 @@ const BETWEEN_ANSWERS_MS: i64 = 2_000;
 const FRESH_MS: i64 = 10_000;
 /// A stamp may lie this far ahead of the estimate, which is low, ms. A record beyond it is not taken.
 const AHEAD_MS: i64 = 5_000;
-/// The same before the exchange has said what time it is: the system clock may be wrong by hours.
+/// The same before the exchange has said what time it is: the system clock may be wrong by hours …
 const AHEAD_OF_GUESS_MS: i64 = 86_400_000;
+/// … and where it has said so once, and the system clock does not say another time that is later.
+const AHEAD_OF_ANSWER_MS: i64 = 60_000;
 /// A voice that lies ahead is believed after this, where no stream speaks for the estimate, ms …
 const PERSISTS_MS: i64 = 10_000;
 /// … and after this where the exchange, asked, does: its answers may stand still.
@@ -146,13 +149,18 @@ impl ExchangeTime {
         let mut word = Word { stamp, offset, mono, ahead: None };
         match self.learnt() {
             None => {
-                if apart(system, offset) <= NEARLY_MS || self.agreeing(offset).count() >= 2 {
+                let is_near = apart(system, offset) <= NEARLY_MS;
+                if !is_near && self.answered.is_some_and(|said| offset > said.most.saturating_add(AGREE_MS)) {
+                    word.ahead = Some(said_since(before, offset).unwrap_or(mono));
+                }
+                let is_contradicted = word.ahead.is_some_and(|since| mono - since < PERSISTS_MS);
+                if is_near || self.alike(offset) >= 2 && !is_contradicted {
                     self.learn(offset, mono);
+                    word.ahead = None;
                 }
             }
             Some(known) if offset > known.saturating_add(AGREE_MS) => {
-                let since = before.filter(|before| apart(before.offset, offset) <= AGREE_MS);
-                let since = since.and_then(|before| before.ahead).unwrap_or(mono);
+                let since = said_since(before, offset).unwrap_or(mono);
                 word.ahead = Some(since);
                 self.doubt = Some(mono);
                 if let Some(offset) = self.confirmed(offset, since, known, mono, system) {
@@ -287,6 +295,10 @@ impl ExchangeTime {
     /// clock knows.
     #[must_use]
     pub fn can_be(&self, stamp: TimeMs, mono: i64, system: TimeMs) -> bool {
+        if let (false, Some(said)) = (self.is_learnt(), self.answered) {
+            let latest = system.max(TimeMs(mono.saturating_add(said.most)));
+            return stamp <= latest + AHEAD_OF_ANSWER_MS;
+        }
         let ahead_ms = if self.is_learnt() { AHEAD_MS } else { AHEAD_OF_GUESS_MS };
         let is_system = (!self.is_learnt() || self.system_near) && stamp <= system + ahead_ms;
         stamp <= self.now(mono) + ahead_ms || is_system
@@ -334,6 +346,13 @@ impl ExchangeTime {
         words.filter(move |other| apart(*other, offset) <= AGREE_MS)
     }
 
+    /// How many words say the same, be they ahead of an answer or not.
+    fn alike(&self, offset: i64) -> usize {
+        let words = self.words.iter().flatten().map(|word| word.offset);
+        let words = words.chain(self.answered.map(|answered| answered.offset));
+        words.filter(|other| apart(*other, offset) <= AGREE_MS).count()
+    }
+
     /// The highest of them.
     fn second(&self, offset: i64) -> Option<i64> {
         self.agreeing(offset).max()
@@ -365,6 +384,11 @@ impl ExchangeTime {
         let patience_ms = if is_opposed { PERSISTS_AGAINST_MS } else { PERSISTS_MS };
         self.is_undisputed(since, patience_ms, mono).then_some(offset)
     }
+}
+
+/// Since when a voice that lies ahead has said the same.
+fn said_since(before: Option<Word>, offset: i64) -> Option<i64> {
+    before.filter(|before| apart(before.offset, offset) <= AGREE_MS)?.ahead
 }
 
 fn apart(a: i64, b: i64) -> i64 {

@@ -309,3 +309,29 @@ fn a_burst_of_wrong_stamps_that_hits_a_stream_and_an_answer_moves_nothing() {
         world.run(30_000);
     }
 }
+
+#[test]
+fn a_burst_of_wrong_stamps_at_the_start_moves_nothing_that_the_exchange_has_said_otherwise() {
+    const BURST: [(Voice, i64); 3] = [(Voice::Trades, 100), (Voice::Books, 0), (Voice::Bbos, 200)];
+    // The system clock is wrong as well, and not by as much.
+    for system in [T - 50_000, T + 50_000, T - HOUR] {
+        let mut world = World::new(T, system);
+        world.answer(-100);
+        for (voice, less) in BURST {
+            let ahead = HOUR - less;
+            assert!(!world.takes(ahead), "{voice:?}");
+            world.say(voice, ahead);
+        }
+        assert!(!world.time.is_learnt() && world.takes(0));
+        world.run(5_000);
+        assert!(world.time.is_learnt() && world.error().abs() < 1_000, "{system}: {}", world.error());
+    }
+    // Streams that go on saying so are right after a while, where the exchange answers no more.
+    let mut world = World::new(T, T - HOUR);
+    world.answer(-HOUR / 2);
+    world.answers = false;
+    world.run(9_000);
+    assert!(!world.time.is_learnt());
+    world.run(3_000);
+    assert!(world.time.is_learnt() && world.error().abs() < 1_000, "{}", world.error());
+}
