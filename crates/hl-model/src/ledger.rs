@@ -114,9 +114,10 @@ impl Ledger {
         }
         let mut recent = Recent::default();
         if let (StreamKey::Trades(_), Some(edge)) = (self.stream, self.edge) {
-            let pieces = self.covered().map(|piece| (piece.span, false));
-            let gaps = self.unproven().map(|gap| (gap, true));
-            let is_recent = |(span, _): &(Span, bool)| edge - RECENT_MS <= span.to;
+            let pieces = self.covered().map(|piece| (piece.span, None));
+            let gaps = self.sheet.gaps().filter(|gap| gap.state != GapState::Backfilled);
+            let gaps = gaps.map(|gap| (gap.span, Some(gap.state)));
+            let is_recent = |(span, _): &(Span, Option<GapState>)| edge - RECENT_MS <= span.to;
             let pieces: Vec<_> = pieces.chain(gaps).collect();
             let first = pieces.iter().map(|(span, _)| span.from).min();
             recent = Recent::before(edge, first, pieces.into_iter().filter(is_recent).collect());

@@ -89,12 +89,13 @@ async fn recent(tx: &mut Tx<'_>, stream: StreamKey, edge: TimeMs) -> Result<Rece
     let since = doc! { "stream": stream.to_string(), "to": { "$gte": date(oldest) } };
     let mut pieces = Vec::new();
     for document in tx.find(COVERAGE, since.clone(), doc! {}).await? {
-        pieces.push((Read::of(COVERAGE, &document).span()?, false));
+        pieces.push((Read::of(COVERAGE, &document).span()?, None));
     }
     let mut unfilled = since;
     unfilled.insert("state", doc! { "$ne": GapState::Backfilled.as_str() });
     for document in tx.find(GAPS, unfilled, doc! {}).await? {
-        pieces.push((Read::of(GAPS, &document).span()?, true));
+        let gap = Read::of(GAPS, &document);
+        pieces.push((gap.span()?, Some(gap.word("state", GapState::parse)?)));
     }
     let recent = Recent::before(edge, ledger::first_begin(tx, stream).await?, pieces);
     if !matches!(stream, StreamKey::Trades(_)) {

@@ -2,7 +2,7 @@
 
 use super::layer::role;
 use super::{Holder, StoreError};
-use crate::ledger::Span;
+use crate::ledger::{GapState, Span};
 use crate::record::Market;
 use crate::seam::BoxFuture;
 use crate::stream::Conflation;
@@ -33,6 +33,9 @@ pub struct Recent {
     pub keys: Vec<(TimeMs, u64)>,
     /// Pieces that are not proven, oldest first.
     pub gaps: Vec<Span>,
+    /// Where the last of those ends that are given up; none where none is. It may be of a time that the exchange lived twice, of
+    /// which what is shown now says nothing.
+    pub given_up: Option<TimeMs>,
     /// Of `markets` the last row of each market, however old it is, by coin; without those that have settled, which do not
     /// come back. Of other kinds none.
     pub markets: Vec<Market>,
@@ -48,9 +51,9 @@ impl Recent {
     }
 
     /// The last minutes before an edge, still without keys. `first`: where the ledger begins. `pieces`: those that end within
-    /// [`RECENT_MS`] before the edge, each with whether it is a gap that is not filled.
+    /// [`RECENT_MS`] before the edge, each with its state where it is a gap that is not filled.
     #[must_use]
-    pub fn before(edge: TimeMs, first: Option<TimeMs>, mut pieces: Vec<(Span, bool)>) -> Self {
+    pub fn before(edge: TimeMs, first: Option<TimeMs>, mut pieces: Vec<(Span, Option<GapState>)>) -> Self {
         let oldest = edge - RECENT_MS;
         pieces.sort_unstable_by_key(|(span, _)| std::cmp::Reverse(span.to));
         let mut since = None;
@@ -59,10 +62,13 @@ impl Recent {
                 since = Some(since.unwrap_or(edge).min(span.from.max(oldest)));
             }
         }
-        let mut gaps: Vec<_> = pieces.iter().filter(|(_, gap)| *gap).map(|(span, _)| *span).collect();
+        let mut gaps: Vec<_> =
+            pieces.iter().filter(|(_, gap)| gap.is_some()).map(|(span, _)| *span).collect();
         gaps.sort_unstable();
+        let given_up = pieces.iter().filter(|(_, gap)| *gap == Some(GapState::Unrecoverable));
+        let given_up = given_up.map(|(span, _)| span.to).max();
         let is_all = since.zip(first).is_some_and(|(since, first)| since <= first);
-        Self { since, is_all, gaps, ..Self::default() }
+        Self { since, is_all, gaps, given_up, ..Self::default() }
     }
 }
 
@@ -97,16 +103,19 @@ mod tests {
     #[test]
     fn the_recent_past_begins_after_the_last_hole() {
         let span = |from, to| Span::new(TimeMs(from), TimeMs(to));
-        let of = |edge, pieces: &[(Span, bool)]| {
+        let (open, given_up) = (Some(GapState::Open), Some(GapState::Unrecoverable));
+        let of = |edge, pieces: &[(Span, Option<GapState>)]| {
             let first = pieces.iter().map(|(span, _)| span.from).min();
             let Recent { since, gaps, is_all, .. } = Recent::before(edge, first, pieces.to_vec());
             assert_eq!(is_all, since == first);
             (since, gaps)
         };
-        let pieces = [(span(10, 40), false), (span(40, 60), true), (span(90, 95), false)];
+        let pieces = [(span(10, 40), None), (span(40, 60), open), (span(90, 95), None)];
         assert_eq!(of(TimeMs(60), &pieces), (Some(TimeMs(10)), vec![span(40, 60)]));
         assert_eq!(of(TimeMs(95), &pieces), (Some(TimeMs(90)), vec![span(40, 60)]));
         let edge = TimeMs(2 * RECENT_MS);
-        assert_eq!(of(edge, &[(span(0, edge.0), false)]).0, Some(edge - RECENT_MS));
+        assert_eq!(of(edge, &[(span(0, edge.0), None)]).0, Some(edge - RECENT_MS));
+        let pieces = vec![(span(10, 20), given_up), (span(20, 30), given_up), (span(40, 60), open)];
+        assert_eq!(Recent::before(TimeMs(60), None, pieces).given_up, Some(TimeMs(30)));
     }
 }

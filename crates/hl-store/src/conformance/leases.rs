@@ -153,6 +153,12 @@ pub fn the_recent_past_is_continuous(new: New<'_>) {
             start.recent,
             Recent { since, is_all: false, keys, gaps: vec![span(far, far + 50)], ..Recent::default() }
         );
+        // What is given up stays a gap, and is said to be.
+        let lost = Change::GapLost { span: span(far, far + 20) };
+        commit(&store, store.token(), btc, vec![lost]).await.unwrap();
+        let start = store.lease(&[btc]).await.unwrap().granted.remove(0);
+        assert_eq!(start.recent.gaps, [span(far, far + 20), span(far + 20, far + 50)]);
+        assert_eq!(start.recent.given_up, Some(TimeMs(far + 20)));
 
         // Of states that bear the exchange's time, what is covered and what is not; of other kinds nothing.
         for (stream, is_read) in

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hl_core::ledger::GapChange;
+use hl_core::ledger::{GapChange, GapState};
 use hl_core::seam::Clock;
 use hl_core::store::{
     Holder, Leases, LiveSession, RECENT_MS, Recent, StoreCondition, StoreError, StreamStart, note_of,
@@ -288,14 +288,20 @@ impl Scope<'_> {
         let mut known = self
             .tx
             .prepare_cached(
-                "SELECT from_time, to_time, 0 FROM coverage WHERE stream = ?1 AND to_time >= ?2
+                "SELECT from_time, to_time, '' FROM coverage WHERE stream = ?1 AND to_time >= ?2
                  UNION ALL
-                 SELECT from_time, to_time, 1 FROM gaps
+                 SELECT from_time, to_time, state FROM gaps
                  WHERE stream = ?1 AND to_time >= ?2 AND state <> 'backfilled'",
             )
             .step(STEP)?;
         let pieces = known
-            .query_map(params![name, oldest.0], |r| Ok((rows::span(r, 0)?, r.get::<_, bool>(2)?)))
+            .query_map(params![name, oldest.0], |r| {
+                let state = |word: &str| match word {
+                    "" => Some(None),
+                    word => GapState::parse(word).map(Some),
+                };
+                Ok((rows::span(r, 0)?, rows::word(r, 2, state)?))
+            })
             .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
             .step(STEP)?;
         let first = self

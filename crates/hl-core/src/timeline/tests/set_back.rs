@@ -458,10 +458,46 @@ fn after_a_restart_what_the_old_clock_may_have_shown_is_a_gap() {
     assert!(erring.missing().starts_with(&[33_000, 36_000, 39_000]), "each in a gap");
 }
 
-/// What a process reads that begins anew, where nothing is a gap.
+#[test]
+fn what_was_given_up_of_a_first_life_is_not_filled_after_a_restart() {
+    let mut erring = Erring::live(30_000);
+    // What the old clock showed last was not received; then the time is lived once more, and passes.
+    erring.happen(&[33_000, 36_000, 39_000]);
+    let mut out = Vec::new();
+    let reading = |mono, ahead| ClockReading { mono, ahead };
+    erring.line.clock(reading(40_000, -18_000), Some(reading(30_000, 0)));
+    erring.give(Some(ONE(2)));
+    erring.line.follow_clock(reading(40_000, -18_000), &mut out);
+    erring.ledger.apply(out);
+    erring.started(ONE(2), 22_000);
+    for time in (22_050..=45_000).step_by(500) {
+        let block = erring.happen(&[time]);
+        erring.frame(ONE(2), &block);
+    }
+    assert_eq!(erring.missing(), [33_000, 36_000, 39_000], "each in a gap");
+    // A process that begins then is shown the second life only.
+    let (edge, recent) = (erring.line.edge(), recent_of(&erring));
+    erring.line = Timeline::new(StreamStart { stream: StreamKey::Trades(coin()), edge, ended: None, recent });
+    erring.give(Some(ONE(3)));
+    erring.started(ONE(3), 45_100);
+    let replay = erring.newest(40);
+    erring.frame(ONE(3), &replay);
+    assert_eq!(erring.missing(), [33_000, 36_000, 39_000], "each in a gap still");
+}
+
+/// What a process reads that begins anew.
 fn recent_of(erring: &Erring) -> Recent {
-    let keys = erring.ledger.rows.iter().map(|(time, tid)| (TimeMs(*time), *tid)).collect();
-    Recent { since: Some(TimeMs(1_000)), is_all: true, keys, ..Recent::default() }
+    let Ledger { rows, gaps, lost, .. } = &erring.ledger;
+    let keys = rows.iter().map(|(time, tid)| (TimeMs(*time), *tid)).collect();
+    let given_up = gaps.iter().filter(|gap| lost.iter().any(|lost| lost.overlaps(**gap)));
+    Recent {
+        since: Some(TimeMs(1_000)),
+        is_all: true,
+        keys,
+        gaps: gaps.clone(),
+        given_up: given_up.map(|gap| gap.to).max(),
+        ..Recent::default()
+    }
 }
 
 /// What the pipeline makes of a stretch of which a part is still to come at `now`: that part is not taken.

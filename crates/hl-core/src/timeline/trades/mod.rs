@@ -56,6 +56,8 @@ pub(super) struct Trades {
     relived: Vec<Span>,
     /// The time that was lived twice, the last of it: what shows one life says nothing of the other.
     twice: Option<Span>,
+    /// Up to here an earlier process has given gaps up. They may be of a time that was lived twice.
+    given_up: Option<TimeMs>,
 }
 
 impl Trades {
@@ -67,6 +69,7 @@ impl Trades {
             doubtful: None,
             relived: Vec::new(),
             twice: None,
+            given_up: recent.given_up,
         }
     }
 

@@ -152,10 +152,12 @@ impl Trades {
         self.twice.is_some_and(|twice| twice.overlaps(span))
     }
 
-    /// What of a span comes after the time that was lived twice.
+    /// What of a span comes after the time that was lived twice, and after what an earlier process has given up.
     pub(super) fn lived_once(&self, span: Span) -> Option<Span> {
-        match self.twice.filter(|twice| twice.overlaps(span)) {
-            Some(twice) => (twice.to < span.to).then_some(Span { from: twice.to, ..span }),
+        let twice = self.twice.filter(|twice| twice.overlaps(span)).map(|twice| twice.to);
+        let given_up = self.given_up.filter(|to| span.from < *to);
+        match twice.max(given_up) {
+            Some(from) => (from < span.to).then_some(Span { from, ..span }),
             None => Some(span),
         }
     }
