@@ -42,7 +42,7 @@ const FRESH_MS: i64 = 10_000;
 const AHEAD_MS: i64 = 5_000;
 /// The same before the exchange has said what time it is: the system clock may be wrong by hours …
 const AHEAD_OF_GUESS_MS: i64 = 86_400_000;
-/// … and where it has said so once, and the system clock does not say another time that is later.
+/// … and where it has answered once: a record that lies ahead of that has to be as near to the system clock.
 const AHEAD_OF_ANSWER_MS: i64 = 60_000;
 /// A voice that lies ahead is believed after this, where no stream speaks for the estimate, ms …
 const PERSISTS_MS: i64 = 10_000;
@@ -296,8 +296,8 @@ impl ExchangeTime {
     #[must_use]
     pub fn can_be(&self, stamp: TimeMs, mono: i64, system: TimeMs) -> bool {
         if let (false, Some(said)) = (self.is_learnt(), self.answered) {
-            let latest = system.max(TimeMs(mono.saturating_add(said.most)));
-            return stamp <= latest + AHEAD_OF_ANSWER_MS;
+            let is_system = apart(stamp.0, system.0) <= AHEAD_OF_ANSWER_MS;
+            return is_system || stamp <= TimeMs(mono.saturating_add(said.most)) + AHEAD_OF_ANSWER_MS;
         }
         let ahead_ms = if self.is_learnt() { AHEAD_MS } else { AHEAD_OF_GUESS_MS };
         let is_system = (!self.is_learnt() || self.system_near) && stamp <= system + ahead_ms;

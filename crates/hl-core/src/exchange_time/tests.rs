@@ -314,7 +314,7 @@ fn a_burst_of_wrong_stamps_that_hits_a_stream_and_an_answer_moves_nothing() {
 fn a_burst_of_wrong_stamps_at_the_start_moves_nothing_that_the_exchange_has_said_otherwise() {
     const BURST: [(Voice, i64); 3] = [(Voice::Trades, 100), (Voice::Books, 0), (Voice::Bbos, 200)];
     // The system clock is wrong as well, and not by as much.
-    for system in [T - 50_000, T + 50_000, T - HOUR] {
+    for system in [T - 50_000, T + 50_000, T - HOUR, T + 2 * HOUR] {
         let mut world = World::new(T, system);
         world.answer(-100);
         for (voice, less) in BURST {
