@@ -793,6 +793,28 @@ async fn a_market_that_was_gone_and_comes_back_goes_on_with_a_gap() {
     assert!(matches!(trades[..], [gap] if gap.cause == Cause::NotListed), "{trades:#?}");
 }
 
+/// Mids and markets are of every coin: the end of one neither ends them nor waits until they are silent.
+#[tokio::test(start_paused = true)]
+async fn what_markets_share_goes_on_when_one_of_them_ends() {
+    let world = World::new(5).await.unwrap();
+    let kinds = [Kind::Trades, Kind::Mids, Kind::Markets];
+    let daemon = world.daemon_of(every(&[Part::Perpetuals]), &kinds).await.unwrap();
+    let mids = owner("mids");
+    daemon.until("the socket brings mids", |s| mids(s) == Some(SourceId::Ws)).await.unwrap();
+    world.sim.inject(Fault::new(FaultKind::Delist { coin: coin("ETH") }));
+    world.sim.inject(Fault::lasting(FaultKind::Unlist { coin: coin("SOL") }, 3_600_000));
+    daemon.until("both end", |s| !has(s, "ETH") && !has(s, "SOL")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let last = daemon.engine.snapshot();
+    daemon.stop().await.unwrap();
+    assert_clean(&verified(&world).await, &world.store_path());
+    assert_eq!((mids(&last), owner("markets")(&last)), (Some(SourceId::Ws), Some(SourceId::Rest)));
+    let store = SqliteStore::inspect(world.store_path()).unwrap();
+    for row in store.streams().await.unwrap().iter().filter(|row| row.stream.coin().is_none()) {
+        assert_eq!(row.ended, None, "{}", row.stream);
+    }
+}
+
 /// What a market was called and how it stood, one after another, with what its coin was paid.
 fn course<'a>(rows: impl IntoIterator<Item = &'a MarketState>) -> BTreeMap<&'a str, Vec<MarketState>> {
     let mut courses: BTreeMap<&str, Vec<MarketState>> = BTreeMap::new();

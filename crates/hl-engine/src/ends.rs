@@ -159,6 +159,8 @@ impl Ends {
         let mut over = Vec::new();
         for (coin, absence) in &mut self.absent {
             let live = if collected.contains(coin) { streams(&[*coin]).0 } else { Vec::new() };
+            // What it shares with other markets goes on with them.
+            let live: Vec<_> = live.into_iter().filter(|stream| stream.coin() == Some(*coin)).collect();
             if !absence.is_for_good(now, engine.is_silent(&live, SILENT_FOR)) {
                 continue;
             }
