@@ -14,11 +14,12 @@ use hl_core::store::{BatchQueue, Notes, Store, StoreError};
 use hl_core::stream::StreamKeyError;
 use hl_core::symbol::CoinError;
 use hl_core::thinning::Policy;
-use hl_core::{Coin, Kind, StreamKey};
+use hl_core::{Coin, Dex, Kind, StreamKey};
 use hl_engine::markets::{Markets, NeverListed, Unread, Wish};
 #[cfg(feature = "sqlite")]
 use hl_engine::network::{NOTE, usual_store};
 use hl_engine::network::{NetworkError, belong};
+use hl_engine::universe::Part;
 use hl_engine::{Endpoints, Engine, EngineError, Events, Filter, Sharing, Sink, Snapshot};
 use hl_monitor::Change;
 use hl_runtime::{SystemClock, TcpNet};
@@ -58,6 +59,14 @@ pub enum CollectError {
     UnknownCoin {
         /// The coin.
         coin: Coin,
+        /// The first stream that names it.
+        stream: StreamKey,
+    },
+    /// The exchange has no such dex, or none any more. Subscribing to an unknown one might cost the whole socket.
+    #[error("the exchange has no dex {dex}, which {stream} asks for")]
+    UnknownDex {
+        /// The dex.
+        dex: &'static str,
         /// The first stream that names it.
         stream: StreamKey,
     },
@@ -177,7 +186,7 @@ impl Builder {
     }
 
     /// Adds streams, by name or by [`StreamKey`]: `trades/BTC`, `book/BTC`, `book/BTC/fast`, `bbo/BTC`,
-    /// `candle/BTC/1m`, `mids`, `context/BTC`. A name that is none is reported by
+    /// `candle/BTC/1m`, `mids`, `mids/xyz`, `context/BTC`. A name that is none is reported by
     /// [`start`](Builder::start).
     pub fn streams<S: ToString>(mut self, streams: impl IntoIterator<Item = S>) -> Self {
         self.streams.extend(streams.into_iter().map(|stream| stream.to_string().parse()));
@@ -364,10 +373,12 @@ fn live(
     }
 }
 
-/// The markets that streams are of.
+/// The markets that streams are of: of a builder's dex as a whole all of its markets.
 async fn markets_of(store: &dyn Notes, network: &str, streams: &[StreamKey]) -> Markets {
     let named: BTreeSet<Coin> = streams.iter().filter_map(|stream| stream.coin()).collect();
-    let wish = Wish { every: BTreeSet::new(), named: named.into_iter().collect() };
+    let every =
+        streams.iter().filter_map(|stream| stream.whole_dex()?.name()).map(|dex| Part::Dex(dex.to_owned()));
+    let wish = Wish { every: every.collect(), named: named.into_iter().collect() };
     Markets::recall(store, network, wish).await
 }
 
@@ -388,15 +399,17 @@ async fn look(
 }
 
 fn unknown(never: &NeverListed, streams: &[StreamKey]) -> CollectError {
-    let unknown = match never {
-        NeverListed::Coins(coins) => &coins[..],
-        NeverListed::Dexes(_) => &[],
+    let of = |stream: StreamKey| match never {
+        NeverListed::Coins(coins) => {
+            let coin = stream.coin().filter(|coin| coins.contains(coin))?;
+            Some(CollectError::UnknownCoin { coin, stream })
+        }
+        NeverListed::Dexes(dexes) => {
+            let dex = stream.whole_dex()?.name().filter(|name| dexes.iter().any(|dex| dex == name))?;
+            Some(CollectError::UnknownDex { dex, stream })
+        }
     };
-    let mut named = streams.iter().filter_map(|stream| Some((*stream, stream.coin()?)));
-    match named.find(|(_, coin)| unknown.contains(coin)) {
-        Some((stream, coin)) => CollectError::UnknownCoin { coin, stream },
-        None => CollectError::NoStreams,
-    }
+    streams.iter().find_map(|stream| of(*stream)).unwrap_or(CollectError::NoStreams)
 }
 
 /// Collects what is listed, and the rest once it is.
@@ -411,7 +424,12 @@ async fn collect(
     let of = |coins: &[Coin]| {
         let left = left.lock().unwrap_or_else(PoisonError::into_inner);
         let mine = |stream: &&StreamKey| {
-            stream.coin().is_none_or(|coin| coins.contains(&coin)) && !left.contains(stream)
+            let is_listed = match (stream.coin(), stream.whole_dex()) {
+                (Some(coin), _) => coins.contains(&coin),
+                (None, Some(dex)) => coins.iter().any(|coin| dex.has(*coin)),
+                (None, None) => true,
+            };
+            is_listed && !left.contains(stream)
         };
         let has_trades = |coin: &&Coin| coins.contains(coin) && !left.contains(&StreamKey::Trades(**coin));
         let standby = standby.iter().filter(has_trades).copied().collect();
@@ -504,6 +522,15 @@ impl Collector {
             return Err(match markets.take_failure() {
                 Some(source) => CollectError::Exchange { network, source },
                 None => CollectError::NotListed { network, coin, stream },
+            });
+        }
+        let is_gone = |dex: Dex| !markets.universe().trades(dex);
+        let mut dexes = streams.iter().filter_map(|stream| Some((*stream, stream.whole_dex()?)));
+        if let Some((stream, dex)) = dexes.find(|(_, dex)| is_gone(*dex)) {
+            let network = self.network.clone();
+            return Err(match markets.take_failure() {
+                Some(source) => CollectError::Exchange { network, source },
+                None => CollectError::UnknownDex { dex: dex.name().unwrap_or_default(), stream },
             });
         }
         self.engine.join(&streams, &BTreeSet::new()).map_err(EngineError::from)?;

@@ -37,10 +37,13 @@ async fn until(collector: &Collector, holds: impl Fn(&Snapshot) -> bool) {
 async fn collects_into_a_file_and_gives_the_streams_back() {
     let (sim, folder) = exchange().await;
     let path = folder.path().join("new").join("market.db");
-    let builder =
-        Collector::at(&sim.endpoint()).streams(["trades/BTC", "bbo/BTC", "mids"]).store_sqlite(&path);
+    let builder = Collector::at(&sim.endpoint())
+        .streams(["trades/BTC", "bbo/BTC", "mids", "mids/xyz"])
+        .store_sqlite(&path);
     let collector = builder.clone().start().await.unwrap();
-    until(&collector, |s| s.streams.len() == 3 && s.pipeline.inserted > 20).await;
+    until(&collector, |s| s.streams.len() == 4 && s.pipeline.inserted > 20).await;
+    let xyz: StreamKey = "mids/xyz".parse().unwrap();
+    until(&collector, |s| s.streams[&xyz].tally.admitted > 0).await;
     collector.stop().await.unwrap();
 
     let store = SqliteStore::inspect(&path).unwrap();
@@ -58,7 +61,7 @@ async fn collects_into_a_file_and_gives_the_streams_back() {
     assert!(store.audit().await.unwrap().problems.is_empty());
 
     let again = builder.start().await.unwrap();
-    until(&again, |s| s.streams.len() == 3).await;
+    until(&again, |s| s.streams.len() == 4).await;
     again.stop().await.unwrap();
     sim.stop().await;
 }
@@ -135,6 +138,8 @@ async fn what_cannot_be_collected_is_said_at_the_start() {
     assert!(matches!(error, CollectError::NotLive(_)), "{error}");
     let error = builder().streams(["trades/BTC", "trades/btc"]).start().await.unwrap_err();
     assert_eq!(error.to_string(), "the exchange has no coin btc, which trades/btc asks for");
+    let error = builder().streams(["mids", "mids/abc"]).start().await.unwrap_err();
+    assert_eq!(error.to_string(), "the exchange has no dex abc, which mids/abc asks for");
     let error = builder().streams(["mids"]).standby(["BTC"]).start().await.unwrap_err();
     assert_eq!(error.to_string(), "BTC was to have a standby, and its trades are not collected");
     let error = builder().streams(["trades/BTC"]).standby([""]).start().await.unwrap_err();
@@ -165,10 +170,13 @@ async fn streams_come_and_go_while_it_collects() {
     until(&collector, owned(bbo)).await;
     let unknown = collector.add(["trades/ETH", "bbo/NONE"]).await.unwrap_err();
     assert!(matches!(unknown, CollectError::UnknownCoin { .. }), "{unknown}");
+    let unknown = collector.add(["trades/ETH", "mids/abc"]).await.unwrap_err();
+    assert!(matches!(unknown, CollectError::UnknownDex { dex: "abc", .. }), "{unknown}");
     assert!(matches!(collector.add(["trade/BTC"]).await, Err(CollectError::Stream(_))));
     assert!(!collector.snapshot().streams.contains_key(&trades), "none of them was added");
-    collector.add(["trades/ETH"]).await.unwrap();
+    collector.add(["trades/ETH", "mids/xyz"]).await.unwrap();
     until(&collector, owned(trades)).await;
+    until(&collector, owned("mids/xyz".parse().unwrap())).await;
 
     collector.remove([bbo]).unwrap();
     let store = SqliteStore::inspect(&path).unwrap();

@@ -121,7 +121,7 @@ pub use hl_core::record::{Bbo, Book, Candle, Context, Funding, Level, Mid, Recor
 pub use hl_core::seam::{BoxFuture, Clock, Endpoint, Net, Seed};
 pub use hl_core::store::{BatchQueue, Holder, Store, StoreError};
 pub use hl_core::stream::{BookVariant, Kind, StreamKey};
-pub use hl_core::symbol::Coin;
+pub use hl_core::symbol::{Coin, Dex};
 pub use hl_core::time::TimeMs;
 pub use hl_core::{decimal::Decimal, source, timeline};
 pub use hl_engine::{

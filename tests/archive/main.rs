@@ -18,7 +18,7 @@ use hl_core::store::prelude::*;
 use hl_core::stream::BookVariant;
 use hl_core::thinning::BOOKS_NOTE;
 use hl_core::time::DAY_MS;
-use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
+use hl_core::{Coin, Decimal, Epoch, Interval, Kind, Origin, Records, StreamKey, TimeMs};
 use hl_runtime::SystemClock;
 use hl_store::{SqliteOptions, SqliteStore};
 use support::process::StoreFile;
@@ -103,8 +103,11 @@ async fn collected(store: &StoreFile, coins: &[Coin], from: i64, to: i64) -> Vec
         px: number(time / MINUTE, 3),
         arrival: Arrival::default(),
     };
-    let mids = coins.iter().flat_map(|coin| (from..to).step_by(600_000).map(move |time| mid((*coin, time))));
-    all.push((StreamKey::Mids, Records::Mids(mids.collect())));
+    for stream in Kind::Mids.streams(coins, &[]) {
+        let coins = coins.iter().filter(|coin| stream.has(**coin));
+        let mids = coins.flat_map(|coin| (from..to).step_by(600_000).map(move |time| mid((*coin, time))));
+        all.push((stream, Records::Mids(mids.collect())));
+    }
     let streams: Vec<_> = all.iter().map(|(stream, _)| *stream).collect();
     session.lease(&streams).await.unwrap();
     let epoch = Epoch { token: session.token(), local: 1 };

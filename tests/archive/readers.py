@@ -27,7 +27,7 @@ def of_polars():
     for coin, px, sz in trades.select("coin", "px", "sz").iter_rows():
         rows, total = sums.get(coin, (0, Decimal(0)))
         sums[coin] = (rows + 1, total + px * sz)
-    mids, books, bbo = stream("mids"), stream("book%2F*"), stream("bbo%2F*")
+    mids, books, bbo = stream("mids*"), stream("book%2F*"), stream("bbo%2F*")
     everything = polars.scan_parquet(
         archive / "stream=*/date=*/*.parquet", hive_partitioning=True, missing_columns="insert", extra_columns="ignore"
     ).select("stream", "coin", "time", "seq")
@@ -92,14 +92,14 @@ def of_duckdb():
     types = dict(duckdb.sql(f"SELECT column_name, column_type FROM (DESCRIBE FROM {stream('trades%2F*')})").fetchall())
     assert (types["px"], types["time"]) == ("DECIMAL(38,12)", "TIMESTAMP WITH TIME ZONE"), types
     dates = duckdb.sql(f"SELECT DISTINCT date FROM {stream('trades%2F*')} ORDER BY date").fetchall()
-    coins = duckdb.sql(f"SELECT DISTINCT coin FROM {stream('mids')}").fetchall()
+    coins = duckdb.sql(f"SELECT DISTINCT coin FROM {stream('mids*')}").fetchall()
     everything = f"read_parquet('{archive}/stream=*/date=*/*.parquet', union_by_name = true)"
     return {
         "streams": dict(duckdb.sql(f"SELECT stream, count(*) FROM {everything} GROUP BY stream").fetchall()),
         "trades": {coin: [rows, plain(total)] for coin, rows, total in sums},
         "dates": [str(date) for (date,) in dates],
         "first": one(f"SELECT epoch_ms(min(time)) FROM {stream('trades%2F*')}"),
-        "mids": one(f"SELECT count(*) FROM {stream('mids')}"),
+        "mids": one(f"SELECT count(*) FROM {stream('mids*')}"),
         "mid_coins": sorted(coin for (coin,) in coins),
         "levels": int(one(f"SELECT sum(len(bids) + len(asks)) FROM {stream('book%2F*')}")),
         "no_bid": one(f"SELECT count(*) FROM {stream('bbo%2F*')} WHERE bid_px IS NULL"),

@@ -350,7 +350,7 @@ async fn imported_into(target: &StoreFile) {
 
     // What is collected or filled later takes its place, and says so in the ledger.
     let store = open(target).await;
-    store.lease(&[minutes(), StreamKey::Mids]).await.unwrap();
+    store.lease(&[minutes(), StreamKey::MIDS]).await.unwrap();
     let epoch = Epoch { token: store.token(), local: 1 };
     let hole = span(hour + MINUTE, hour + 2 * MINUTE);
     assert_eq!(store.claim_gaps(minutes(), hole, epoch).await.unwrap(), [hole]);
@@ -366,10 +366,10 @@ async fn imported_into(target: &StoreFile) {
     let rows = Change::Rows { epoch, origin: Origin::Rest, records: mids };
     let covered = Change::Covered { epoch, origin: Origin::Rest, span: span(0, 3) };
     let changes =
-        vec![(minutes(), filled), (StreamKey::Mids, rows.clone()), (StreamKey::Mids, covered.clone())];
+        vec![(minutes(), filled), (StreamKey::MIDS, rows.clone()), (StreamKey::MIDS, covered.clone())];
     commit(&store, changes).await;
     // Once more, as after a crash: now they are ours.
-    commit(&store, vec![(StreamKey::Mids, rows), (StreamKey::Mids, covered)]).await;
+    commit(&store, vec![(StreamKey::MIDS, rows), (StreamKey::MIDS, covered)]).await;
     store.close().await.unwrap();
     let bars = picture(target, "candle/BTC/1m", &["close", "trades"]).await;
     assert_eq!(bars[4], json!([hour + MINUTE, "5.0", 3, "backfill"]));

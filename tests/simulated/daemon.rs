@@ -792,6 +792,198 @@ async fn a_market_that_was_gone_and_comes_back_goes_on_with_a_gap() {
     assert!(matches!(trades[..], [gap] if gap.cause == Cause::NotListed), "{trades:#?}");
 }
 
+/// Mids and markets are of every coin: the end of one neither ends them nor waits until they are silent.
+#[tokio::test(start_paused = true)]
+async fn what_markets_share_goes_on_when_one_of_them_ends() {
+    let world = World::new(5).await.unwrap();
+    let kinds = [Kind::Trades, Kind::Mids, Kind::Markets];
+    let daemon = world.daemon_of(every(&[Part::Perpetuals]), &kinds).await.unwrap();
+    let mids = owner("mids");
+    daemon.until("the socket brings mids", |s| mids(s) == Some(SourceId::Ws)).await.unwrap();
+    world.sim.inject(Fault::new(FaultKind::Delist { coin: coin("ETH") }));
+    world.sim.inject(Fault::lasting(FaultKind::Unlist { coin: coin("SOL") }, 3_600_000));
+    daemon.until("both end", |s| !has(s, "ETH") && !has(s, "SOL")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let last = daemon.engine.snapshot();
+    daemon.stop().await.unwrap();
+    assert_clean(&verified(&world).await, &world.store_path());
+    assert_eq!((mids(&last), owner("markets")(&last)), (Some(SourceId::Ws), Some(SourceId::Rest)));
+    let store = SqliteStore::inspect(world.store_path()).unwrap();
+    for row in store.streams().await.unwrap().iter().filter(|row| row.stream.coin().is_none()) {
+        assert_eq!(row.ended, None, "{}", row.stream);
+    }
+}
+
+/// Mids by the way they go, with the truth beside them: those of each dex are a stream of their own.
+#[tokio::test(start_paused = true)]
+async fn mids_of_each_dex_are_a_stream_of_their_own() {
+    let world = World::new(7).await.unwrap();
+    let daemon = world.daemon_of(every(&[Part::EveryDex]), &[Kind::Bbo, Kind::Mids]).await.unwrap();
+    daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let xyz: StreamKey = "mids/xyz".parse().unwrap();
+    // One of them is silent alone.
+    world.sim.inject(Fault::lasting(FaultKind::Mute { stream: Some(xyz) }, 120_000));
+    daemon.until("REST takes it", |s| owner("mids/xyz")(s) == Some(SourceId::Rest)).await.unwrap();
+    assert_eq!(owner("mids")(&daemon.engine.snapshot()), Some(SourceId::Ws));
+    daemon.until("the socket owns everything again", owned_by(SourceId::Ws)).await.unwrap();
+    world.sim.inject(Fault::lasting(FaultKind::Refuse, 300_000));
+    world.sim.inject(Fault::new(FaultKind::Drop));
+    let from = daemon.until("REST owns everything", owned_by(SourceId::Rest)).await.unwrap().at;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let over_rest = Span { from, to: daemon.engine.snapshot().at };
+    daemon.until("the socket owns everything once more", owned_by(SourceId::Ws)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let unread = daemon.engine.snapshot().unreadable;
+    daemon.stop().await.unwrap();
+    assert!(unread.is_empty(), "{unread:?}");
+    let report = verified(&world).await;
+    assert_clean(&report, &world.store_path());
+    let store = SqliteStore::inspect(world.store_path()).unwrap();
+    for (stream, coins) in [(StreamKey::MIDS, 5), (xyz, 2)] {
+        let compared =
+            report.streams.iter().find(|row| row.stream == stream).unwrap().compared.as_ref().unwrap();
+        assert!(compared.truth > 20, "{stream}: {compared:?}");
+        let Records::Mids(mids) = store.rows(stream, over_rest).await.unwrap() else { panic!("other rows") };
+        assert!(mids.len() > 4, "{} rows of {stream} over REST", mids.len());
+        let Records::Mids(mids) = store.rows(stream, hl_cli::verify::EVER).await.unwrap() else {
+            panic!("other rows")
+        };
+        let of: BTreeSet<_> = mids.iter().map(|mid| mid.coin).collect();
+        assert!(of.len() >= coins && of.iter().all(|coin| stream.has(*coin)), "{of:?}");
+        let causes: BTreeSet<_> =
+            store.gaps(Some(stream)).await.unwrap().iter().map(|gap| gap.cause).collect();
+        assert_eq!(causes.contains(&Cause::Silence), stream == xyz, "{stream}: {causes:?}");
+    }
+}
+
+async fn stream_row(world: &World, stream: &str) -> Option<StreamRow> {
+    let store = SqliteStore::inspect(world.store_path()).unwrap();
+    store.streams().await.unwrap().into_iter().find(|row| row.stream.to_string() == stream)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_dex_has_as_a_whole_begins_with_its_first_market_and_ends_with_its_last() {
+    let world = World::new(5).await.unwrap();
+    let parts = [Part::EveryDex];
+    let kinds = [Kind::Trades, Kind::Mids];
+    for of in ["xyz:NVDA", "xyz:TSLA"] {
+        world.sim.inject(Fault::lasting(FaultKind::Unlist { coin: coin(of) }, 200_000));
+    }
+    let daemon = world.daemon_of(every(&parts), &kinds).await.unwrap();
+    let first = daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await.unwrap();
+    let xyz: StreamKey = "mids/xyz".parse().unwrap();
+    assert!(first.streams.contains_key(&StreamKey::MIDS) && !first.streams.contains_key(&xyz));
+    daemon.until("the dex joins", |s| owner("mids/xyz")(s) == Some(SourceId::Ws)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+
+    let mut told = daemon.engine.events(Filter::all().sorts([EventSort::Ends]));
+    for of in ["ETH", "xyz:NVDA"] {
+        world.sim.inject(Fault::new(FaultKind::Delist { coin: coin(of) }));
+    }
+    let gone = |s: &Snapshot| !has(s, "ETH") && !has(s, "xyz:NVDA");
+    let some = daemon.until("two markets end", gone).await.unwrap();
+    for stream in [StreamKey::MIDS, xyz] {
+        assert_eq!(some.streams[&stream].owner, Some(SourceId::Ws), "{stream} has other markets");
+    }
+    world.sim.inject(Fault::new(FaultKind::Delist { coin: coin("xyz:TSLA") }));
+    daemon.until("the dex ends", |s| !s.streams.contains_key(&xyz)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    let last = daemon.engine.snapshot();
+    daemon.stop().await.unwrap();
+    assert_eq!(last.streams[&StreamKey::MIDS].owner, Some(SourceId::Ws), "the first dex goes on");
+    assert_clean(&verified(&world).await, &world.store_path());
+    let mut ended = Vec::new();
+    while let Some(Event::Ended { stream, .. }) = told.recv().await {
+        ended.push(stream.to_string());
+    }
+    ended.sort();
+    assert_eq!(ended, ["mids/xyz", "trades/ETH", "trades/xyz:NVDA", "trades/xyz:TSLA"], "each once");
+    assert!(stream_row(&world, "mids/xyz").await.unwrap().ended.is_some());
+    assert_eq!(stream_row(&world, "mids").await.unwrap().ended, None);
+
+    let daemon = world.daemon_of(every(&parts), &kinds).await.unwrap();
+    let again = daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await.unwrap();
+    assert!(!again.streams.contains_key(&xyz), "it is not taken up again");
+    daemon.stop().await.unwrap();
+}
+
+/// The mids of a dex have all of its coins, whichever of them were asked for.
+#[tokio::test(start_paused = true)]
+async fn what_a_dex_has_as_a_whole_ends_with_a_market_that_is_not_collected() {
+    let world = World::new(5).await.unwrap();
+    let wish = Wish { every: BTreeSet::new(), named: vec![coin("xyz:NVDA")] };
+    let daemon = world.daemon_of(wish, &[Kind::Trades, Kind::Mids]).await.unwrap();
+    daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await.unwrap();
+    world.sim.inject(Fault::new(FaultKind::Delist { coin: coin("xyz:NVDA") }));
+    // Where nothing is missing the lists are read once an hour.
+    tokio::time::sleep(Duration::from_secs(4_000)).await;
+    let without = daemon.engine.snapshot();
+    assert!(!has(&without, "xyz:NVDA"));
+    assert_eq!(owner("mids/xyz")(&without), Some(SourceId::Ws));
+    world.sim.inject(Fault::new(FaultKind::Delist { coin: coin("xyz:TSLA") }));
+    tokio::time::sleep(Duration::from_secs(4_000)).await;
+    assert_eq!(daemon.engine.snapshot().streams.into_keys().collect::<Vec<_>>(), [StreamKey::MIDS]);
+    daemon.stop().await.unwrap();
+    assert_clean(&verified(&world).await, &world.store_path());
+    assert!(stream_row(&world, "mids/xyz").await.unwrap().ended.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dex_that_ended_while_it_was_down_has_a_gap_up_to_its_end() {
+    let world = World::new(5).await.unwrap();
+    let wish = every(&[Part::EveryDex]);
+    let daemon = world.daemon_of(wish.clone(), &[Kind::Mids]).await.unwrap();
+    daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    daemon.stop().await.unwrap();
+    let down = world.clock.now();
+    for of in ["xyz:NVDA", "xyz:TSLA"] {
+        world.sim.inject(Fault::new(FaultKind::Delist { coin: coin(of) }));
+    }
+    tokio::time::sleep(Duration::from_secs(400)).await;
+    let up = world.clock.now();
+    let daemon = world.daemon_of(wish, &[Kind::Mids]).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    daemon.stop().await.unwrap();
+    assert_clean(&verified(&world).await, &world.store_path());
+    let row = stream_row(&world, "mids/xyz").await.unwrap();
+    assert!(row.ended.is_some_and(|ended| up <= ended), "{row:#?}");
+    let store = SqliteStore::inspect(world.store_path()).unwrap();
+    let gaps = store.gaps(Some(row.stream)).await.unwrap();
+    let gap = gaps.last().unwrap();
+    assert!(gap.cause == Cause::DaemonDown && gap.span.from <= down && up <= gap.span.to, "{gaps:#?}");
+    assert_eq!(stream_row(&world, "mids").await.unwrap().ended, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dex_that_the_exchange_has_no_longer_ends_as_its_markets_do() {
+    let world = World::new(5).await.unwrap();
+    let wish = every(&[Part::Dex("xyz".to_owned())]);
+    let daemon = world.daemon_of(wish, &[Kind::Trades, Kind::Mids]).await.unwrap();
+    daemon.until("the socket owns everything", owned_by(SourceId::Ws)).await.unwrap();
+    let answer = |request: &str| AnswerFault { request: Some(request.into()), ..AnswerFault::default() };
+    let refused = AnswerFault { dex: Some("xyz".into()), status: Some(500), ..answer("meta") };
+    let without = AnswerFault { without: Some("xyz".into()), ..answer("perpDexs") };
+    for of in ["xyz:NVDA", "xyz:TSLA"] {
+        world.sim.inject(Fault::lasting(FaultKind::Unlist { coin: coin(of) }, 1_800_000));
+    }
+    for fault in [refused, without] {
+        world.sim.inject(Fault::lasting(FaultKind::Answer(fault), 1_800_000));
+    }
+    let xyz: StreamKey = "mids/xyz".parse().unwrap();
+    let left = |s: &Snapshot| s.streams.keys().copied().collect::<Vec<_>>();
+    daemon.until("it ends as a whole", |s| left(s) == [StreamKey::MIDS]).await.unwrap();
+    daemon.until("it is back", |s| owner("mids/xyz")(s) == Some(SourceId::Ws)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    daemon.stop().await.unwrap();
+    assert_clean(&verified(&world).await, &world.store_path());
+    let store = SqliteStore::inspect(world.store_path()).unwrap();
+    let gaps = store.gaps(Some(xyz)).await.unwrap();
+    let gaps: Vec<_> = gaps.iter().filter(|gap| gap.cause == Cause::NotListed).collect();
+    assert!(matches!(gaps[..], [_]), "{gaps:#?}");
+}
+
 /// What a market was called and how it stood, one after another, with what its coin was paid.
 fn course<'a>(rows: impl IntoIterator<Item = &'a MarketState>) -> BTreeMap<&'a str, Vec<MarketState>> {
     let mut courses: BTreeMap<&str, Vec<MarketState>> = BTreeMap::new();

@@ -230,7 +230,7 @@ async fn what_comes_late_over_a_slow_socket_is_stamped_with_the_time_that_it_is_
     assert!((7_500..9_000).contains(&snapshot.sockets[0].delay_ms), "{} ms", snapshot.sockets[0].delay_ms);
     daemon.stop().await.unwrap();
     let inspect = SqliteStore::inspect(world.store_path()).unwrap();
-    let Records::Mids(mids) = inspect.rows(StreamKey::Mids, Span::new(from, to)).await.unwrap() else {
+    let Records::Mids(mids) = inspect.rows(StreamKey::MIDS, Span::new(from, to)).await.unwrap() else {
         panic!("mids")
     };
     let mids: Vec<_> = mids.iter().filter(|mid| mid.coin == coin("BTC")).collect();

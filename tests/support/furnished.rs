@@ -8,7 +8,7 @@ use hl_core::alert::{Alert, AlertKind};
 use hl_core::archive::{Claimed, Day, Part, RowKey};
 use hl_core::for_records;
 use hl_core::ledger::{Batch, Cause, Change, Span};
-use hl_core::record::{Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid, Side, Trade};
+use hl_core::record::{Bbo, Book, Candle, Context, Funding, HexBytes, Level, Mid, Record as _, Side, Trade};
 use hl_core::row::Arrival;
 use hl_core::runs::{Outcome, Report};
 use hl_core::statistics::Figure;
@@ -110,7 +110,9 @@ fn states() -> Vec<(StreamKey, Records)> {
         arrival: Arrival::default(),
     };
     let best = |ms, bid, ask| Bbo { coin: btc(), time: at(ms), bid, ask, arrival: Arrival::default() };
-    let odd = ["BTC", "it's:\"odd\"", "@107"];
+    let odd = ["BTC", "it's;\"odd\"", "@107"];
+    let of_dexes = ["it's:\"odd\"", "xyz:NVDA"].map(|name| mid(name, 10));
+    let of_dex = |mid: Mid| (mid.stream(), Records::Mids(vec![mid]));
     vec![
         (
             StreamKey::Book(btc(), BookVariant::Default),
@@ -125,9 +127,11 @@ fn states() -> Vec<(StreamKey, Records)> {
             ]),
         ),
         (
-            StreamKey::Mids,
+            StreamKey::MIDS,
             Records::Mids(odd.iter().flat_map(|name| (0..20).map(|n| mid(name, n * 10))).collect()),
         ),
+        of_dex(of_dexes[0]),
+        of_dex(of_dexes[1]),
         (StreamKey::Context(btc()), Records::Contexts(vec![context])),
         (StreamKey::Funding(btc()), Records::Funding((0..30).map(|n| settled(n * 3_600_000 + 59)).collect())),
     ]

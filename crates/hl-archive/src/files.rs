@@ -184,7 +184,8 @@ impl Files {
     pub(crate) fn tidy(&self, stream: StreamKey, day: Day, parts: &[Part]) -> Result<Tidied, ArchiveError> {
         let recorded = self.recorded(parts);
         let mut tidied = Tidied::default();
-        let folders = BTreeSet::from([layout::folder(stream, day), layout::earlier_folder(stream, day)]);
+        let earlier = layout::earlier_folder(stream, day);
+        let folders: BTreeSet<_> = [layout::folder(stream, day)].into_iter().chain(earlier).collect();
         let mut paths = Vec::new();
         for folder in folders {
             let folder = self.root.join(folder);

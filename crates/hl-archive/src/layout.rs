@@ -3,7 +3,8 @@
 use std::path::{Component, Path, PathBuf};
 
 use hl_core::archive::Day;
-use hl_core::{Epoch, Interval, StreamKey};
+use hl_core::stream::Owner;
+use hl_core::{Dex, Epoch, Interval, StreamKey};
 
 use crate::ArchiveError;
 
@@ -24,16 +25,18 @@ pub(crate) fn folder(stream: StreamKey, day: Day) -> String {
     format!("stream={name}/date={day}")
 }
 
-/// The folder of a day as earlier releases laid it: what one of them left when it was killed is still there.
-pub(crate) fn earlier_folder(stream: StreamKey, day: Day) -> String {
+/// The folder of a day as earlier releases laid it: what one of them left when it was killed is still there. None of a stream
+/// that they had not.
+pub(crate) fn earlier_folder(stream: StreamKey, day: Day) -> Option<String> {
     let kind = match stream {
         StreamKey::Candle(_, Interval::Month) => "candle-1month".to_owned(),
         StreamKey::Candle(_, interval) => format!("candle-{interval}"),
         _ => stream.kind().spec().word.replace('/', "-"),
     };
-    match stream.coin() {
-        Some(coin) => format!("stream={kind}/coin={}/date={day}", escaped(coin.as_str())),
-        None => format!("stream={kind}/date={day}"),
+    match stream.owner() {
+        Owner::Coin(coin) => Some(format!("stream={kind}/coin={}/date={day}", escaped(coin.as_str()))),
+        Owner::Dex(Dex::First) | Owner::All => Some(format!("stream={kind}/date={day}")),
+        Owner::Dex(Dex::Builder(_)) => None,
     }
 }
 
@@ -105,6 +108,7 @@ mod tests {
             ("bbo/@107", "bbo%2F%40107"),
             ("trades/PURR/USDC", "trades%2FPURR%2FUSDC"),
             ("mids", "mids"),
+            ("mids/xyz", "mids%2Fxyz"),
         ] {
             assert_eq!(folder(name), format!("stream={word}/date=2026-11-01"));
         }
@@ -116,8 +120,9 @@ mod tests {
             ("trades/PURR/USDC", "stream=trades/coin=PURR%2FUSDC"),
             ("mids", "stream=mids"),
         ] {
-            assert_eq!(earlier(name), format!("{path}/date=2026-11-01"));
+            assert_eq!(earlier(name), Some(format!("{path}/date=2026-11-01")));
         }
+        assert_eq!(earlier("mids/xyz"), None, "what lies in that folder is of the first dex");
         let epoch = Epoch { token: Token(7), local: 3 };
         let name = file("trades/BTC".parse().unwrap(), day, epoch, 2);
         assert_eq!(name, "stream=trades%2FBTC/date=2026-11-01/part-7-3-2.parquet");

@@ -23,7 +23,7 @@ use hl_core::store::prelude::*;
 use hl_core::stream::BookVariant;
 use hl_core::symbol::Word;
 use hl_core::time::DAY_MS;
-use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
+use hl_core::{Coin, Decimal, Dex, Epoch, Interval, Origin, Records, StreamKey, TimeMs};
 use hl_runtime::SystemClock;
 use hl_store::{Inspect as _, SqliteOptions, SqliteStore, Writer};
 use proptest::prelude::*;
@@ -117,7 +117,9 @@ fn made() -> impl Strategy<Value = Made> {
     );
     let mids = (prop::collection::btree_set((coin(), 0..DAY_MS), 1..40), numbers()).prop_map(|(keys, px)| {
         let mid = |((coin, time), px)| Mid { coin, time: TimeMs(time), px, arrival: Arrival::default() };
-        (StreamKey::Mids, Records::Mids(keys.into_iter().zip(px).map(mid).collect()))
+        let dex = keys.first().map_or(Dex::First, |(coin, _)| Dex::of(*coin));
+        let keys = keys.into_iter().filter(|(coin, _)| dex.has(*coin));
+        (StreamKey::Mids(dex), Records::Mids(keys.zip(px).map(mid).collect()))
     });
     let contexts = (coin(), times(), numbers(), many(), many()).prop_map(|(coin, times, px, a, b)| {
         let context = |(i, time): (usize, TimeMs)| Context {

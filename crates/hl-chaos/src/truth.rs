@@ -33,9 +33,9 @@ impl Truth for SimTruth<'_> {
             StreamKey::Candle(coin, interval) => {
                 Records::Candles(sim.truth_candles(coin, interval, from, to))
             }
-            StreamKey::Mids => {
-                let of = |coin| sim.truth_mids(coin, from, to);
-                Records::Mids(sim.coins().into_iter().flat_map(of).collect())
+            StreamKey::Mids(dex) => {
+                let coins = sim.coins().into_iter().filter(|coin| dex.has(*coin));
+                Records::Mids(coins.flat_map(|coin| sim.truth_mids(coin, from, to)).collect())
             }
             StreamKey::Context(coin) => Records::Contexts(sim.truth_contexts(coin, from, to)),
             StreamKey::Funding(coin) => Records::Funding(sim.truth_funding(coin, from, to)),

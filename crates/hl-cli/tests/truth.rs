@@ -70,7 +70,7 @@ impl World {
             (StreamKey::Book(coin, BookVariant::Fast), Records::Books(fast.collect())),
             (StreamKey::Bbo(coin), inside(Records::Bbos(self.sim.truth_bbos(coin, from, to)))),
             (StreamKey::Context(coin), inside(Records::Contexts(self.sim.truth_contexts(coin, from, to)))),
-            (StreamKey::Mids, inside(Records::Mids(mids))),
+            (StreamKey::MIDS, inside(Records::Mids(mids))),
             (
                 StreamKey::Candle(coin, Interval::M1),
                 Records::Candles(self.sim.truth_candles(coin, Interval::M1, from, to)),

@@ -47,5 +47,5 @@ pub use decimal::Decimal;
 pub use interval::Interval;
 pub use record::Records;
 pub use stream::{Kind, StreamKey};
-pub use symbol::Coin;
+pub use symbol::{Coin, Dex};
 pub use time::TimeMs;

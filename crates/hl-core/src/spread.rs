@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::seam::Seed;
-use crate::{Kind, StreamKey, Token};
+use crate::{Dex, Kind, StreamKey, Token};
 
 /// The greatest weight of a member.
 pub const MAX_WEIGHT: u8 = 100;
@@ -66,23 +66,23 @@ pub struct Limits {
 /// Request weight that polling takes.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Polled {
-    shared: BTreeSet<Kind>,
+    shared: BTreeSet<(Kind, Dex)>,
     micro: u64,
 }
 
 impl Polled {
-    /// Polls one more stream. One request serves all streams of a shared kind.
+    /// Polls one more stream. One request serves all streams of a shared kind and of a dex.
     pub fn add(&mut self, stream: StreamKey) {
         self.micro = self.with(stream);
         if stream.spec().poll_shared {
-            self.shared.insert(stream.kind());
+            self.shared.insert((stream.kind(), stream.owner().dex()));
         }
     }
 
     /// Weight a minute, in millionths, with one more stream.
     fn with(&self, stream: StreamKey) -> u64 {
         let spec = stream.spec();
-        if self.shared.contains(&spec.kind) {
+        if self.shared.contains(&(spec.kind, stream.owner().dex())) {
             return self.micro;
         }
         let period = u64::try_from(spec.poll_ms).unwrap_or(u64::MAX).max(1);
@@ -291,14 +291,17 @@ mod tests {
     }
 
     #[test]
-    fn one_request_polls_every_stream_of_a_shared_kind() {
-        let contexts: Vec<_> =
-            (0..2).map(|i| StreamKey::Context(Coin::new(&format!("C{i}")).unwrap())).collect();
-        let mut polled = Polled::default();
-        polled.add(contexts[0]);
-        let once = polled.weight();
-        polled.add(contexts[1]);
-        assert_eq!((polled.weight(), once > 0), (once, true));
+    fn one_request_polls_every_stream_of_a_shared_kind_and_of_a_dex() {
+        let weight = |names: &[&str]| {
+            let mut polled = Polled::default();
+            names.iter().for_each(|name| polled.add(name.parse().unwrap()));
+            polled.weight()
+        };
+        // Every minute at 20; mids twice a minute at 2.
+        assert_eq!(weight(&["context/BTC", "context/ETH", "context/@107"]), 20);
+        assert_eq!(weight(&["context/BTC", "context/xyz:NVDA", "context/xyz:TSLA"]), 40);
+        assert_eq!(weight(&["mids"]), 4);
+        assert_eq!(weight(&["mids", "mids/xyz", "mids/abc"]), 12);
     }
 
     #[test]

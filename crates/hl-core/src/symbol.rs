@@ -82,7 +82,7 @@ impl Coin {
     /// The builder's dex that has it, by its name; none of what the first dex has, spot pairs and outcomes.
     #[must_use]
     pub fn dex(self) -> Option<&'static str> {
-        self.as_str().split_once(':').map(|(dex, _)| dex)
+        self.as_str().split_once(':').map(|(dex, _)| dex).filter(|dex| !dex.is_empty())
     }
 
     /// The outcome that it is a side of, and which side: `#12091` is side 1 of 1209.
@@ -131,6 +131,58 @@ impl Word {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         self.0.as_str()
+    }
+}
+
+/// A dex of the exchange, as the names of its coins tell it: those of a builder's dex begin with its name and a colon,
+/// `xyz:NVDA`. Every other name belongs to the first dex, spot pairs and outcomes among them. So each coin has one dex.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Dex {
+    /// The first one, and with it spot and outcomes.
+    First,
+    /// A builder's, by its name.
+    Builder(Word),
+}
+
+impl Dex {
+    /// The dex that has a coin.
+    #[must_use]
+    pub fn of(coin: Coin) -> Self {
+        // No more names than coins are interned so.
+        coin.dex().map_or(Self::First, |name| Self::Builder(Word(Coin(Ustr::from(name)))))
+    }
+
+    /// The dex of this name; the first one has none. None where no coin of a dex could be called so.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "" => Some(Self::First),
+            name if name.contains(':') => None,
+            name => Word::new(name).ok().map(Self::Builder),
+        }
+    }
+
+    /// Its name; none of the first one.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::First => None,
+            Self::Builder(name) => Some(name.as_str()),
+        }
+    }
+
+    /// Whether it has a coin.
+    #[must_use]
+    pub fn has(self, coin: Coin) -> bool {
+        self.name() == coin.dex()
+    }
+
+    /// Between which names those of its coins lie in the order of text: from the first one on, and before the second one.
+    /// None of the first dex: its coins are all those whose names have no colon behind a first character.
+    #[must_use]
+    pub fn between(self) -> Option<[String; 2]> {
+        // The semicolon is what follows the colon.
+        self.name().map(|name| [format!("{name}:"), format!("{name};")])
     }
 }
 
@@ -187,8 +239,26 @@ mod tests {
         assert_eq!(told("@107"), (false, None, None));
         assert_eq!(told("#12091"), (false, None, Some((1_209, 1))));
         assert_eq!(told("#x"), (false, None, None));
+        assert_eq!(told(":x"), (true, None, None), "no dex is without a name");
         assert_eq!(Coin::of_outcome(1_209, 1), Coin::new("#12091").ok());
         assert_eq!(Coin::of_outcome(u64::MAX, 0), None);
+    }
+
+    #[test]
+    fn each_coin_has_one_dex() {
+        let xyz = Dex::named("xyz").unwrap();
+        for name in
+            ["BTC", "PURR/USDC", "@107", "#12090", ":x", "xyz:NVDA", "xyz:a:b", "xyz;", "xy:Z", "xyza:B"]
+        {
+            let coin = Coin::new(name).unwrap();
+            for dex in [Dex::First, xyz] {
+                assert_eq!(dex.has(coin), Dex::of(coin) == dex, "{name}");
+            }
+            let [from, to] = xyz.between().unwrap();
+            assert_eq!(xyz.has(coin), (from.as_str()..to.as_str()).contains(&name), "{name}");
+        }
+        assert_eq!((Dex::named(""), Dex::First.between()), (Some(Dex::First), None));
+        assert_eq!(["x:y", "x y"].map(Dex::named), [None, None]);
     }
 
     #[test]

@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 #![cfg(target_os = "linux")]
 
-use hl_core::TimeMs;
 use hl_core::decode::{self, DecodeError, Frame, rest};
 use hl_core::stream::BookVariant;
+use hl_core::{Dex, TimeMs};
 
 /// The longest frame and the longest body that the sources take, bytes.
 const FRAME: usize = 4 << 20;
@@ -34,7 +34,7 @@ type Decode = fn(&mut [u8]) -> Result<(), DecodeError>;
 const AS_FRAME: Decode = |text| decode::frame(text, TimeMs(0)).map(drop);
 const AS_TRADES: Decode = |text| rest::recent_trades(text).map(drop);
 const AS_CANDLES: Decode = |text| rest::candles(text).map(drop);
-const AS_MIDS: Decode = |text| rest::all_mids(text, TimeMs(0)).map(drop);
+const AS_MIDS: Decode = |text| rest::all_mids(text, Dex::First, TimeMs(0)).map(drop);
 const AS_META: Decode = |text| rest::meta(text).map(drop);
 const AS_CONTEXTS: Decode = |text| rest::meta_and_contexts(text, TimeMs(0)).map(drop);
 const AS_BOOK: Decode = |text| rest::l2_book(text, BookVariant::Default).map(drop);

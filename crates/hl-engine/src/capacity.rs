@@ -148,8 +148,23 @@ mod tests {
         let (trades, context) = (StreamKey::Trades(coin), StreamKey::Context(coin));
         // What no socket carries comes last, whatever it is worth.
         let funding = StreamKey::Funding(coin);
-        let order = plan(&[funding, context, StreamKey::Mids, trades], &BTreeSet::new()).unwrap();
-        assert_eq!(order, [trades, StreamKey::Mids, context, funding]);
+        let order = plan(&[funding, context, StreamKey::MIDS, trades], &BTreeSet::new()).unwrap();
+        assert_eq!(order, [trades, StreamKey::MIDS, context, funding]);
+    }
+
+    #[test]
+    fn mids_take_a_subscription_a_dex_and_a_request_a_dex_where_none_is_left() {
+        let mids = |n: usize| (0..n).map(|i| format!("mids/d{i}").parse().unwrap()).collect::<Vec<_>>();
+        let plan = |streams: &[StreamKey]| plan(streams, &BTreeSet::new());
+        let streams = [mids(9), trades(CAPACITY - 9), vec![StreamKey::Funding(coin(0))]].concat();
+        assert_eq!(plan(&streams).unwrap().len(), CAPACITY + 1, "each has a place");
+        // Polled twice a minute at a weight of 2: 225 of them are 900, and one more is too many.
+        let full = trades(CAPACITY);
+        assert!(plan(&[mids(225), full.clone()].concat()).is_ok());
+        let Err(OverCapacity::Streams { weight, polled, .. }) = plan(&[mids(226), full].concat()) else {
+            panic!("904 a minute")
+        };
+        assert_eq!((weight, polled), (904, 226));
     }
 
     #[test]

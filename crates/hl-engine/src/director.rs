@@ -115,13 +115,14 @@ impl Director {
         }
     }
 
-    /// Subscribes a stream anew. One whose coin is listed no longer is left as it is: it brings nothing because there is nothing.
+    /// Subscribes a stream anew. One whose coin or dex is listed no longer is left as it is: it brings nothing because there is
+    /// nothing.
     async fn renew(&self, stream: StreamKey, run: RunId) {
         let listings = self.ws.listings();
-        if let Some(coin) = stream.coin() {
+        if stream.coin().is_some() || stream.whole_dex().is_some() {
             listings.again().await;
-            if listings.lack(coin) {
-                return debug!(%stream, "silent, and its coin is not listed now");
+            if listings.lack(stream) {
+                return debug!(%stream, "silent, and not listed now");
             }
         }
         warn!(%stream, "the socket missed something: subscribing anew");

@@ -3,6 +3,7 @@
 //! An exchange errs: an answer may be short for a moment. So a market ends only after several answers, one after another, lacked
 //! it or called it delisted; where the exchange says itself that it is over, two are enough, and otherwise it must have been
 //! gone for minutes, without any data of it. And whatever the exchange had sent of it must have come: pings prove that. A market that is listed again goes on, with a gap in between.
+//! With the last market of a builder's dex the streams end that the dex has as a whole.
 //!
 //! What does not live here: the lists ([`universe`](crate::universe)), and what the end of a time line means (`hl-core`).
 
@@ -11,8 +12,9 @@ use std::time::Duration;
 
 use hl_core::ledger::{Batch, Cause};
 use hl_core::store::StoreError;
+use hl_core::stream::Owner;
 use hl_core::timeline::{NoWitness, Timeline};
-use hl_core::{Coin, StreamKey, TimeMs};
+use hl_core::{Coin, Dex, StreamKey, TimeMs};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -63,6 +65,8 @@ pub(crate) struct Ends {
     absent: BTreeMap<Coin, Absence>,
     /// Streams of an earlier process that go on as far as the store knows, though their market is not listed.
     stored: BTreeMap<Coin, BTreeSet<StreamKey>>,
+    /// Those of them that a dex has as a whole.
+    stored_of_dexes: BTreeSet<StreamKey>,
     /// Markets that have ended: they are not missing.
     pub(crate) ended: BTreeSet<Coin>,
 }
@@ -82,12 +86,23 @@ impl Ends {
         let is_former = |coin: &Coin| universe.standing(*coin) == Standing::Former;
         let mut goes_on = BTreeSet::new();
         for stream in engine.store.unended_streams().await? {
-            let Some(coin) = stream.coin().filter(|coin| is_former(coin) && wish.has(*coin)) else {
-                continue;
-            };
-            goes_on.insert(coin);
-            if streams(&[coin]).0.contains(&stream) {
-                self.stored.entry(coin).or_default().insert(stream);
+            let is_its = |coin: &Coin| stream.has(*coin) && is_former(coin) && wish.has(*coin);
+            match stream.owner() {
+                Owner::Coin(coin) if is_its(&coin) => {
+                    goes_on.insert(coin);
+                    if streams(&[coin]).0.contains(&stream) {
+                        self.stored.entry(coin).or_default().insert(stream);
+                    }
+                }
+                Owner::Dex(dex) if stream.whole_dex().is_some() && !universe.trades(dex) => {
+                    let its: Vec<Coin> = universe.former().filter(is_its).collect();
+                    if streams(&its).0.contains(&stream) {
+                        self.stored_of_dexes.insert(stream);
+                        // Watched as if they had been collected.
+                        its.iter().for_each(|coin| _ = self.stored.entry(*coin).or_default());
+                    }
+                }
+                Owner::Coin(_) | Owner::Dex(_) | Owner::All => {}
             }
         }
         // Only what was named is missed where it is not listed.
@@ -110,7 +125,13 @@ impl Ends {
         collected: &BTreeSet<Coin>,
         failed: impl Fn(&Part) -> bool,
     ) -> Vec<Coin> {
-        let coins: BTreeSet<Coin> = collected.iter().chain(self.stored.keys()).copied().collect();
+        // A dex that is collected as a whole ends with markets that may not be collected themselves.
+        let dexes: BTreeSet<Dex> =
+            engine.wanted.order().into_iter().filter_map(StreamKey::whole_dex).collect();
+        let of_dexes = dexes.into_iter().filter(|dex| !universe.trades(*dex));
+        let of_dexes = of_dexes.flat_map(|dex| universe.former().filter(move |coin| dex.has(*coin)));
+        let coins: BTreeSet<Coin> =
+            collected.iter().chain(self.stored.keys()).copied().chain(of_dexes).collect();
         let mut newly = Vec::new();
         for coin in coins {
             if failed(&Part::of(coin)) {
@@ -129,6 +150,7 @@ impl Ends {
             absence.answers += 1;
             absence.said = absence.said || universe.is_delisted(coin);
         }
+        self.stored_of_dexes.retain(|stream| !universe.trades(stream.owner().dex()));
         let unsaid = self.absent.iter().filter(|(_, absence)| !absence.said);
         let outcomes: BTreeSet<u64> = unsaid.filter_map(|(coin, _)| Some(coin.outcome()?.0)).collect();
         for number in outcomes.into_iter().take(ASKED_AT_ONCE) {
@@ -151,17 +173,29 @@ impl Ends {
     pub(crate) async fn end(
         &mut self,
         engine: &Engine,
+        universe: &Universe,
         collected: &BTreeSet<Coin>,
         streams: StreamsOf<'_>,
     ) -> Vec<Coin> {
         let now = Instant::now();
         let at = engine.mono.exchange();
         let mut over = Vec::new();
+        // Of these it is still to be found out. Those that have ended are watched on only for what their dex has as a whole.
+        let mut gone: BTreeSet<Coin> = self.absent.keys().copied().collect();
+        gone.retain(|coin| !self.ended.contains(coin));
         for (coin, absence) in &mut self.absent {
-            let live = if collected.contains(coin) { streams(&[*coin]).0 } else { Vec::new() };
+            // What it shares with other markets goes on with them.
+            let (own, shared): (Vec<_>, Vec<_>) =
+                streams(&[*coin]).0.into_iter().partition(|stream| stream.coin() == Some(*coin));
+            let mut live = if collected.contains(coin) { own } else { Vec::new() };
             if !absence.is_for_good(now, engine.is_silent(&live, SILENT_FOR)) {
                 continue;
             }
+            let dex = Dex::of(*coin);
+            let is_last = !universe.trades(dex) && !gone.iter().any(|other| other != coin && dex.has(*other));
+            let is_over = |stream: &StreamKey| is_last && stream.whole_dex() == Some(dex);
+            let wanted = engine.wanted.order();
+            live.extend(shared.into_iter().filter(|stream| is_over(stream) && wanted.contains(stream)));
             // Frames may still be on their way, on a slow network or in a process that is behind.
             let is_seen = live.iter().all(|stream| engine.pool.has_seen(*stream, absence.at));
             let known = *absence.known.get_or_insert(now);
@@ -169,8 +203,9 @@ impl Ends {
                 continue;
             }
             let doubt = (!is_seen).then_some(Cause::Outage);
-            let stored = self.stored.get(coin).into_iter().flatten().filter(|stream| !live.contains(stream));
-            let stored: Vec<_> = stored.copied().collect();
+            let of_dexes = self.stored_of_dexes.iter().filter(|stream| is_over(stream));
+            let stored = self.stored.get(coin).into_iter().flatten().chain(of_dexes);
+            let stored: Vec<_> = stored.filter(|stream| !live.contains(stream)).copied().collect();
             // What waits in the spool must not be overtaken.
             if !stored.is_empty() && engine.spool.size().0 > 0 {
                 continue;
@@ -181,6 +216,8 @@ impl Ends {
             }
             info!(%coin, streams = live.len() + stored.len(), "no longer listed: its streams end");
             engine.end(&live, at, doubt);
+            self.stored_of_dexes.retain(|stream| !is_over(stream));
+            gone.remove(coin);
             over.push(*coin);
         }
         for coin in &over {
@@ -191,9 +228,12 @@ impl Ends {
         over
     }
 
-    /// Coins that cannot be subscribed: they are missing in the lists, and not only called delisted there.
-    pub(crate) fn unlisted(&self, universe: &Universe) -> BTreeSet<Coin> {
-        self.absent.keys().filter(|coin| !universe.is_delisted(**coin)).copied().collect()
+    /// Coins and dexes that cannot be subscribed: they are missing in the lists, and not only called delisted there.
+    pub(crate) fn unlisted(&self, universe: &Universe) -> BTreeSet<Owner> {
+        let coins = self.absent.keys().filter(|coin| !universe.is_delisted(**coin));
+        let dexes = coins.clone().map(|coin| Dex::of(*coin)).filter(|dex| !universe.names_any(*dex));
+        let dexes: BTreeSet<Owner> = dexes.filter(|dex| *dex != Dex::First).map(Owner::Dex).collect();
+        coins.map(|coin| Owner::Coin(*coin)).chain(dexes).collect()
     }
 
     /// Whether there is a market that may have ended.

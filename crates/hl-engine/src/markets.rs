@@ -13,7 +13,7 @@ use hl_collectors::ws::listings::FRESH_FOR;
 use hl_core::backoff::Backoff;
 use hl_core::seam::Seed;
 use hl_core::store::Notes;
-use hl_core::{Coin, StreamKey};
+use hl_core::{Coin, Dex, StreamKey};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
@@ -78,6 +78,13 @@ impl Wish {
     #[must_use]
     pub fn has(&self, coin: Coin) -> bool {
         self.named.contains(&coin) || self.every.iter().any(|part| part.has(&Part::of(coin)))
+    }
+
+    /// Whether markets of a dex may be wanted, once they are listed.
+    #[must_use]
+    pub fn has_dex(&self, dex: Dex) -> bool {
+        let part = dex.name().map_or(Part::Perpetuals, |name| Part::Dex(name.to_owned()));
+        self.named.iter().any(|coin| dex.has(*coin)) || self.every.iter().any(|every| every.has(&part))
     }
 
     /// Sorts it by what is known; of the parts in `failed` the last answer is old.
@@ -344,7 +351,7 @@ impl Markets {
             if !newly.is_empty() {
                 info!(coins = %words(&newly), "the exchange lists them no longer: asking again");
             }
-            for coin in self.ends.end(engine, &collected, streams).await {
+            for coin in self.ends.end(engine, &self.universe, &collected, streams).await {
                 collected.remove(&coin);
             }
             engine.say_missing(self.missing(&sorted));

@@ -73,10 +73,10 @@ mod tests {
         let mut moved = Moved::default();
         assert_eq!(moved.due(), None);
         for (n, now) in (0..60).map(|n| (n, i64::from(n) * 1_000)).take_while(|(_, now)| *now <= 20_000) {
-            moved.note(now, StreamKey::Mids, grant(n, Cause::FirstStart));
+            moved.note(now, StreamKey::MIDS, grant(n, Cause::FirstStart));
             assert_eq!(moved.due(), Some((now + QUIET_MS).min(LATEST_MS)));
         }
-        moved.note(20_000, StreamKey::Mids, grant(99, Cause::Outage));
+        moved.note(20_000, StreamKey::MIDS, grant(99, Cause::Outage));
         assert_eq!(moved.by_cause.len(), 2, "a line a cause");
         moved.tell();
         assert_eq!(moved.due(), None);

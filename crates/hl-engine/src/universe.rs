@@ -9,11 +9,11 @@ use std::fmt;
 use std::time::Duration;
 
 use hl_collectors::rest::{InfoClient, RestError, Urgency};
-use hl_core::Coin;
 use hl_core::decode::{Unread, rest as decode};
 use hl_core::message::info::InfoRequest;
 use hl_core::message::info::meta::{Meta, Outcome, PerpDex};
 use hl_core::store::{Notes, StoreError};
+use hl_core::{Coin, Dex};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -148,10 +148,27 @@ impl Universe {
         self.lists.iter().filter(|(of, _)| part.has(of)).flat_map(|(_, coins)| coins).copied()
     }
 
-    /// Whether the exchange has been read not to have a builder's dex of this name.
+    /// Whether the exchange has been read not to have a builder's dex of this name, and never to have had one.
     #[must_use]
     pub fn lacks_dex(&self, dex: &str) -> bool {
-        self.lists.get(&Part::Dex(dex.to_owned())).is_some_and(Vec::is_empty)
+        let was_there = self.former.iter().any(|coin| coin.dex() == Some(dex));
+        !was_there && self.lists.get(&Part::Dex(dex.to_owned())).is_some_and(Vec::is_empty)
+    }
+
+    /// Whether a market of a dex trades, as far as its list was read.
+    #[must_use]
+    pub fn trades(&self, dex: Dex) -> bool {
+        self.names().any(|coin| dex.has(coin))
+    }
+
+    /// Whether the exchange names a market of a dex, be it delisted, as far as its list was read.
+    pub(crate) fn names_any(&self, dex: Dex) -> bool {
+        self.trades(dex) || self.delisted.iter().any(|coin| dex.has(*coin))
+    }
+
+    /// The markets that were listed once and are not now, outcomes left out.
+    pub(crate) fn former(&self) -> impl Iterator<Item = Coin> {
+        self.former.iter().copied()
     }
 
     /// Every name that is listed, part by part.
@@ -288,8 +305,7 @@ impl Universe {
             Ok(meta) => meta,
             Err(error) => {
                 if self.has_no_dex(client, part).await {
-                    // Read, and empty.
-                    self.lists.entry(part.clone()).or_default();
+                    self.empty(part);
                     return Ok(Listing::Whole);
                 }
                 return Err(error);
@@ -318,11 +334,23 @@ impl Universe {
         if !parts.contains_key(&Part::Perpetuals) {
             return Listing::Empty;
         }
+        let is_whole = unread.others == 0 && metas.iter().all(Option::is_some);
+        if is_whole {
+            let known = self.lists.keys().filter(|part| matches!(part, Part::Dex(_)));
+            let gone: Vec<Part> = known.filter(|part| !parts.contains_key(part)).cloned().collect();
+            gone.iter().for_each(|part| self.empty(part));
+        }
         for (part, (live, delisted)) in parts {
             self.learn(part, live, delisted);
         }
-        let is_whole = unread.others == 0 && metas.iter().all(Option::is_some);
         if is_whole { Listing::Whole } else { Listing::Partly }
+    }
+
+    /// A part was read, and is not there: what it had is not listed now.
+    fn empty(&mut self, part: &Part) {
+        let before = self.lists.insert(part.clone(), Vec::new());
+        self.delisted.retain(|coin| Part::of(*coin) != *part);
+        self.former.extend(before.into_iter().flatten());
     }
 
     fn listing(&mut self, part: &Part, live: Vec<Coin>, delisted: Vec<Coin>, unread: &Unread) -> Listing {
@@ -445,6 +473,12 @@ mod tests {
         assert_eq!(universe.every_dex(&[meta("BTC"), None], &Unread::default()), Listing::Partly);
         assert_eq!(standing(&universe, "ETH"), Standing::Former);
         assert_eq!(standing(&universe, "xyz:NVDA"), Standing::Listed, "its dex was not in the answer");
+        let xyz = Dex::of(coins("xyz:NVDA")[0]);
+        assert!(universe.trades(xyz));
+        assert_eq!(universe.every_dex(&[meta("BTC")], &Unread::default()), Listing::Whole);
+        assert_eq!(standing(&universe, "xyz:NVDA"), Standing::Former, "the exchange has its dex no longer");
+        assert!(!universe.trades(xyz) && !universe.names_any(xyz));
+        assert!(!universe.lacks_dex("xyz"), "it was there once");
     }
 
     #[test]

@@ -17,8 +17,8 @@ use tempfile::TempDir;
 use crate::records;
 
 /// The streams of the valid files.
-pub(crate) const STREAMS: [&str; 6] =
-    ["trades/BTC", "candle/ETH/1m", "book/BTC", "bbo/BTC", "mids", "context/BTC"];
+pub(crate) const STREAMS: [&str; 7] =
+    ["trades/BTC", "candle/ETH/1m", "book/BTC", "bbo/BTC", "mids", "mids/xyz", "context/BTC"];
 
 /// Exchange time at which the valid files begin: the start of a minute.
 pub(crate) const START: TimeMs = TimeMs(1_790_000_040_000);

@@ -22,8 +22,8 @@ pub(crate) fn time(u: &mut Unstructured<'_>, now: TimeMs) -> Result<TimeMs> {
 /// Up to four records of a stream, oldest first.
 pub(crate) fn records(u: &mut Unstructured<'_>, stream: StreamKey, now: TimeMs) -> Result<Records> {
     let number = u.int_in_range(0..=4)?;
-    let btc = Coin::new("BTC").expect("a coin");
-    let coin = stream.coin().unwrap_or(btc);
+    let name = stream.owner().dex().name().map_or_else(|| "BTC".to_owned(), |dex| format!("{dex}:BTC"));
+    let coin = stream.coin().unwrap_or_else(|| Coin::new(&name).expect("a coin"));
     macro_rules! each {
         ($make:expr) => {{
             let mut all = Vec::with_capacity(number);
@@ -84,7 +84,7 @@ pub(crate) fn records(u: &mut Unstructured<'_>, stream: StreamKey, now: TimeMs) 
                 arrival: Arrival::default(),
             })
         })),
-        StreamKey::Mids => Records::Mids(each!(|u: &mut Unstructured<'_>, time| -> Result<Mid> {
+        StreamKey::Mids(_) => Records::Mids(each!(|u: &mut Unstructured<'_>, time| -> Result<Mid> {
             Ok(Mid { coin, time, px: decimal(u)?, arrival: Arrival::default() })
         })),
         StreamKey::Context(_) => {

@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn a_part_is_known_by_its_file_and_a_deletion_by_what_it_deleted() {
         let part = Part {
-            stream: StreamKey::Mids,
+            stream: StreamKey::MIDS,
             day: Day::of(TimeMs(0)),
             path: Some("mids/1970-01-01/part-1.parquet".to_owned()),
             rows: 3,

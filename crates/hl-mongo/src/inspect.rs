@@ -159,7 +159,7 @@ async fn with_rows(db: &Database, table: &'static Table) -> Result<Vec<StreamKey
         let row = Read::of(table.name, &row);
         let key = row.inner("_id")?;
         let (mut values, mut last) = (Vec::new(), Document::new());
-        for column in table.of_stream() {
+        for column in table.telling() {
             let value = key.text(column.name)?;
             values.push(value);
             last.insert(column.name, value);

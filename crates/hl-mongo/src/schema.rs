@@ -28,7 +28,8 @@ pub(crate) const ALERTS: &str = "alerts";
 pub(crate) const PARTS: &str = "archive_parts";
 pub(crate) const DAYS: &str = "archive_claims";
 
-const VERSION: i32 = 1;
+/// 2: rows of mids may be of any dex. A release that knows only 1 would take all of them for its one stream.
+const VERSION: i32 = 2;
 const NAMESPACE_EXISTS: i32 = 48;
 
 const PLAIN: [&str; 13] =

@@ -11,7 +11,7 @@ use hl_core::decode::{Frame, frame, rest};
 use hl_core::message::info;
 use hl_core::record::Record as _;
 use hl_core::stream::BookVariant;
-use hl_core::{Interval, TimeMs};
+use hl_core::{Dex, Interval, TimeMs};
 use hl_sim::{Limits, SimConfig};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -166,10 +166,14 @@ async fn every_answer_is_typed_and_true() {
             assert!(world.sim.truth_contexts(context.coin, now, EVER.1)[0].same_values(context));
         }
         assert!(
-            !rest::all_mids(&mut raw(&world, json!({"type": "allMids", "dex": dex})).await, now)
-                .unwrap()
-                .value
-                .is_empty()
+            !rest::all_mids(
+                &mut raw(&world, json!({"type": "allMids", "dex": dex})).await,
+                Dex::named(dex).unwrap(),
+                now
+            )
+            .unwrap()
+            .value
+            .is_empty()
         );
     }
     let mut body = raw(&world, json!({"type": "spotMetaAndAssetCtxs"})).await;

@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn what_is_covered_and_what_lies_ahead_is_ours() {
         let span = |from, to| Span::new(TimeMs(from), TimeMs(to));
-        let ours = Ours::new(StreamKey::Mids, Some(TimeMs(30)), [span(20, 25), span(5, 10), span(10, 12)]);
+        let ours = Ours::new(StreamKey::MIDS, Some(TimeMs(30)), [span(20, 25), span(5, 10), span(10, 12)]);
         let held: Vec<_> = (0..35).filter(|time| ours.holds(TimeMs(*time))).collect();
         let expected: Vec<_> = (5..=12).chain(20..=25).chain(30..35).collect();
         assert_eq!(held, expected);

@@ -26,7 +26,7 @@ async fn healthy() -> (tempfile::TempDir, PathBuf) {
     let five = StreamKey::Candle(btc(), Interval::M5);
     let fast = StreamKey::Book(btc(), BookVariant::Fast);
     let bbo = StreamKey::Bbo(btc());
-    store.lease(&[trades(), minutes(), five, fast, bbo, StreamKey::Mids]).await.unwrap();
+    store.lease(&[trades(), minutes(), five, fast, bbo, StreamKey::MIDS]).await.unwrap();
     let epoch = |local| Epoch { token: store.token(), local };
     let rows = |local, records| Change::Rows { epoch: epoch(local), origin: Origin::Ws, records };
     let covered =
@@ -115,7 +115,7 @@ async fn healthy() -> (tempfile::TempDir, PathBuf) {
         arrival: Arrival::default(),
     };
     let mids = Records::Mids(vec![mid("BTC", 1), mid("ETH", 1), mid("BTC", 9)]);
-    commit(&store, StreamKey::Mids, vec![rows(1, mids), covered(1, 1, 9), Change::Edge(TimeMs(9))]).await;
+    commit(&store, StreamKey::MIDS, vec![rows(1, mids), covered(1, 1, 9), Change::Edge(TimeMs(9))]).await;
     store.close().await.unwrap();
     (folder, path)
 }

@@ -218,23 +218,34 @@ async fn the_views_give_numbers_and_iso_times() {
         assert!(read(&format!("SELECT time FROM {view}")).is_empty());
     }
     conn.execute_batch(
-        "INSERT INTO streams (stream) VALUES ('candle/PURR/USDC/1m'), ('book/BTC/fast'), ('book/PURR/USDC'), ('mids');
+        "INSERT INTO streams (stream) VALUES ('candle/PURR/USDC/1m'), ('book/BTC/fast'), ('book/PURR/USDC'), ('mids'),
+             ('mids/xyz'), ('book/xyz:NVDA/fast');
          INSERT INTO gaps (stream, from_time, to_time, cause, state, opened_at)
          SELECT stream, 1000, 3500, 'outage', 'open', 0 FROM streams;",
     )
     .unwrap();
-    let mut gaps =
-        conn.prepare("SELECT kind, coin, part, from_iso, seconds FROM gaps_num ORDER BY stream").unwrap();
+    let mut gaps = conn
+        .prepare("SELECT kind, coin, part, dex, from_iso, seconds FROM gaps_num ORDER BY stream")
+        .unwrap();
     let gaps = gaps.query_map([], |r| {
         assert_eq!(
-            (r.get::<_, String>(3)?, r.get::<_, f64>(4)?),
+            (r.get::<_, String>(4)?, r.get::<_, f64>(5)?),
             ("1970-01-01T00:00:01.000Z".to_owned(), 2.5)
         );
-        Ok([r.get::<_, Option<String>>(0)?, r.get(1)?, r.get(2)?].map(Option::unwrap_or_default).join(" "))
+        let words = [r.get::<_, Option<String>>(0)?, r.get(1)?, r.get(2)?, r.get(3)?];
+        Ok(words.map(Option::unwrap_or_default).join(" "))
     });
     assert_eq!(
         gaps.unwrap().collect::<Result<Vec<_>, _>>().unwrap(),
-        ["book BTC fast", "book PURR/USDC ", "candle PURR/USDC 1m", "mids  ", "trades BTC "]
+        [
+            "book BTC fast ",
+            "book PURR/USDC  ",
+            "book xyz:NVDA fast xyz",
+            "candle PURR/USDC 1m ",
+            "mids   ",
+            "mids   xyz",
+            "trades BTC  "
+        ]
     );
     let seconds = "SELECT seconds FROM coverage_num WHERE kind = 'trades' AND coin = 'BTC'";
     assert_eq!(read(seconds), [Some(0.0)]);

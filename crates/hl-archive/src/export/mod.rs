@@ -163,7 +163,7 @@ async fn rows(
 ) -> Result<(StoredRows, u64), ArchiveError> {
     let Selection { stream, source, known, .. } = selection;
     let rows = match source.owner() {
-        Owner::All => whole.ordered(*source, page, |key| (key.time, key.coin)).await?,
+        Owner::Dex(_) | Owner::All => whole.ordered(*source, page, |key| (key.time, key.coin)).await?,
         Owner::Coin(_) => whole.ordered(*source, page, |key| key).await?,
     };
     if let (StreamKey::Candle(_, interval), Records::Candles(minutes)) = (*stream, &rows.records)

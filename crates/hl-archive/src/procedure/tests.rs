@@ -7,7 +7,7 @@ use hl_core::ledger::{Batch, Cause, Change};
 use hl_core::record::{HexBytes, Mid, Side, Trade};
 use hl_core::row::Arrival;
 use hl_core::store::prelude::*;
-use hl_core::{Coin, Decimal, Origin, Records};
+use hl_core::{Coin, Decimal, Dex, Origin, Records};
 use hl_runtime::SystemClock;
 use hl_store::{Inspect as _, SqliteOptions, SqliteStore};
 use tempfile::TempDir;
@@ -317,7 +317,10 @@ async fn days_are_due_by_their_rule() {
     world.collect(trades(), some(0..25)).await;
     let mid =
         |time| Mid { coin: btc(), time: TimeMs(at(time)), px: Decimal::ONE, arrival: Arrival::default() };
-    world.collect(StreamKey::Mids, Records::Mids(vec![mid(0), mid(DAY), mid(2 * DAY)])).await;
+    world.collect(StreamKey::MIDS, Records::Mids(vec![mid(0), mid(DAY), mid(2 * DAY)])).await;
+    let nvda = Coin::new("xyz:NVDA").unwrap();
+    let of_dex = [0, 1, 2 * DAY].map(|time| Mid { coin: nvda, ..mid(time) });
+    world.collect(StreamKey::Mids(Dex::of(nvda)), Records::Mids(of_dex.to_vec())).await;
     let store = world.session().await;
     let mut retention = Retention::default();
     let now = TimeMs(at(2 * DAY));
@@ -330,10 +333,49 @@ async fn days_are_due_by_their_rule() {
         found.iter().map(of).collect::<Vec<_>>(),
         [
             ("mids".to_owned(), today(), 1, Rule::Delete { days: 1 }),
+            ("mids/xyz".to_owned(), today(), 2, Rule::Delete { days: 1 }),
             ("trades/BTC".to_owned(), today(), 25, Rule::Archive { days: 1 }),
         ]
     );
     assert_eq!(due(&store, &retention, now - 1).await.unwrap(), [], "a day must be over for as long");
+}
+
+/// The rows of all dexes lie in one table: a day of one of them goes, and nothing of the others.
+#[tokio::test]
+async fn a_day_of_one_dex_is_no_day_of_another() {
+    let world = World::new();
+    let mid = |name: &str, ms| Mid {
+        coin: Coin::new(name).unwrap(),
+        time: TimeMs(at(ms)),
+        px: Decimal::ONE,
+        arrival: Arrival::default(),
+    };
+    let streams = ["mids", "mids/xyz", "mids/xy"].map(|name| name.parse::<StreamKey>().unwrap());
+    let mids = [
+        vec![mid("@107", 1), mid("BTC", 1), mid("zzz", 2)],
+        vec![mid("xyz:NVDA", 1), mid("xyz:TSLA", 1), mid("xyz:TSLA", 2)],
+        vec![mid("xy:A", 3)],
+    ];
+    for (stream, mids) in streams.iter().zip(&mids) {
+        world.collect(*stream, Records::Mids(mids.clone())).await;
+    }
+    for (at, stream) in streams.into_iter().enumerate() {
+        world.archive(stream, 10).await;
+        for (other, stream) in streams.into_iter().enumerate() {
+            assert_eq!(world.all(stream).await.records, Records::Mids(mids[other].clone()), "{stream}");
+            let is_archived = other <= at;
+            assert_eq!(world.hot(stream).await, if is_archived { 0 } else { mids[other].len() }, "{stream}");
+        }
+    }
+    let parts = world.whole().parts(None, EVER).await.unwrap();
+    let mut paths: Vec<_> = parts.into_iter().filter_map(|part| part.path).collect();
+    paths.sort();
+    assert!(
+        paths[0].starts_with("stream=mids%2Fxy/") && paths[1].starts_with("stream=mids%2Fxyz/"),
+        "{paths:?}"
+    );
+    assert!(paths[2].starts_with("stream=mids/") && paths.len() == 3, "{paths:?}");
+    assert_eq!(world.problems().await, []);
 }
 
 /// Damage of every sort is found, and named by its check.
@@ -406,18 +448,22 @@ async fn a_store_put_back_from_a_backup_loses_no_part() {
     assert_eq!((world.all(trades()).await.len(), world.problems().await), (25, vec![]));
 }
 
+fn earlier_folder() -> String {
+    layout::earlier_folder(trades(), today()).unwrap()
+}
+
 /// An earlier release laid its parts elsewhere, and may have been killed while it wrote.
 #[tokio::test]
 async fn what_an_earlier_release_left_is_set_aside_too() {
     let world = World::new();
     world.collect(trades(), some(0..5)).await;
-    let folder = world.root().join(layout::earlier_folder(trades(), today()));
+    let folder = world.root().join(earlier_folder());
     let store = world.session().await;
     {
         let archiver = world.archiver(&store).await;
         let work = archiver.claim(due_of(trades())).await.unwrap();
         let rows = Arc::new(work.read(None).await.unwrap());
-        let path = format!("{}/part-1-1-1.parquet", layout::earlier_folder(trades(), today()));
+        let path = format!("{}/part-1-1-1.parquet", earlier_folder());
         work.write(&path, &rows).await.unwrap();
         work.place(&path).await.unwrap();
     }

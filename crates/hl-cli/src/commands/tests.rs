@@ -38,7 +38,7 @@ async fn open(path: &Path) -> SqliteStore {
 
 /// Mids of one coin every 5 s to 50 s, with a gap from 20 s to 40 s.
 async fn fill(store: &SqliteStore) {
-    let stream = StreamKey::Mids;
+    let stream = StreamKey::MIDS;
     assert_eq!(store.lease(&[stream]).await.unwrap().granted.len(), 1);
     let token = store.token();
     let epoch = Epoch { token, local: 1 };
@@ -285,7 +285,7 @@ async fn status_shows_the_daemon_while_it_lives() {
         ..Default::default()
     };
     let note = |token| serde_json::to_string(&report(token)).unwrap();
-    store.lease(&[StreamKey::Mids]).await.unwrap();
+    store.lease(&[StreamKey::MIDS]).await.unwrap();
 
     store.put_note(&status::note(Token(1)), &note(Token(1))).await.unwrap();
     let dead = json(&["status"], &path).await;
@@ -404,13 +404,13 @@ async fn verify_passes_a_clean_store_and_fails_one_that_was_tampered_with() {
     assert_eq!((&report["clean"], &report["gaps"][0]["cause"]), (&true.into(), &"outage".into()));
 
     let store = open(&path).await;
-    assert_eq!(store.lease(&[StreamKey::Mids]).await.unwrap().granted.len(), 1);
+    assert_eq!(store.lease(&[StreamKey::MIDS]).await.unwrap().granted.len(), 1);
     let (token, coin) = (store.token(), Coin::new("BTC").unwrap());
     // A row from before anything was collected, which no claim covers.
     let records =
         Records::Mids(vec![Mid { coin, time: TimeMs(-1), px: Decimal::ONE, arrival: Arrival::default() }]);
     let change = Change::Rows { epoch: Epoch { token, local: 1 }, origin: Origin::Ws, records };
-    let batch = Batch { token, changes: vec![(StreamKey::Mids, change)] };
+    let batch = Batch { token, changes: vec![(StreamKey::MIDS, change)] };
     store.commit(Arc::new(batch)).await.unwrap();
     store.close().await.unwrap();
     let (exit, text) = cli(&["verify", "--json"], &path).await;

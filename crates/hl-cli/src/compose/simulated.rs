@@ -202,7 +202,7 @@ mod tests {
     async fn nothing_is_added_to_a_market_that_is_not_named() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(&folder.path().join("x.db")).await;
-        store.lease(&[StreamKey::Mids]).await.unwrap();
+        store.lease(&[StreamKey::MIDS]).await.unwrap();
         let said = of_store(&store, asked(7, 5), TimeMs(1_000)).await.unwrap_err().to_string();
         assert!(said.contains("does not say of which market"), "{said}");
         store.close().await.unwrap();

@@ -72,6 +72,9 @@ impl Config {
         };
         let wish = self.coins.wish(&self.network, &self.every);
         let coins: Vec<Coin> = stream.coin().filter(|coin| wish.has(*coin)).into_iter().collect();
-        self.stream_keys(&coins).contains(&stream)
+        match stream.whole_dex() {
+            Some(dex) => wish.has_dex(dex) && self.streams.contains(&StreamChoice(stream.kind())),
+            None => self.stream_keys(&coins).contains(&stream),
+        }
     }
 }

@@ -366,6 +366,23 @@ fn the_store_is_named_as_hl_cli_finds_it() {
 }
 
 #[test]
+fn each_dex_of_which_a_coin_is_collected_has_its_mids() {
+    let of = |arguments: &[&str], coins: &[&str]| {
+        let coins: Vec<_> = coins.iter().map(|name| Coin::new(name).unwrap()).collect();
+        let streams = config(arguments, &[], "").stream_keys(&coins);
+        let mids = streams.iter().filter(|stream| stream.kind() == Kind::Mids);
+        mids.map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(of(&[], &["BTC", "@107", "#12090"]), "mids");
+    assert_eq!(of(&["--dex", "xyz"], &["xyz:NVDA", "xyz:TSLA"]), "mids mids/xyz");
+    assert_eq!(
+        of(&["--dex", "*", "--streams", "mids"], &["BTC", "xyz:NVDA", "abc:X"]),
+        "mids mids/abc mids/xyz"
+    );
+    assert_eq!(of(&["--streams", "trades"], &["xyz:NVDA"]), "");
+}
+
+#[test]
 fn events_go_to_standard_output_where_they_are_asked_for() {
     assert!(config(&[], &[], "").events().is_none());
     let two = config(&["--stdout", "trades/BTC,bbo", "--coin", "BTC"], &[], "");
@@ -375,6 +392,10 @@ fn events_go_to_standard_output_where_they_are_asked_for() {
     let file = config(&["--config", "hl.toml"], &[], "stdout = ['all']\n");
     assert_eq!(file.stdout, [EventChoice::All]);
     assert!(!config(&["--coin", "all", "--stdout", "trades/ETH"], &[], "").stdout.is_empty());
+    for of_xyz in [&["--dex", "xyz"], &["--dex", "*"], &["--coin", "xyz:NVDA"]] {
+        let words = [&["--stdout", "mids/xyz,mids"][..], of_xyz].concat();
+        assert_eq!(config(&words, &[], "").stdout.len(), 2, "{words:?}");
+    }
 
     let refused = |words: &[&str]| error(words, &[], "");
     assert_eq!(
@@ -389,6 +410,8 @@ fn events_go_to_standard_output_where_they_are_asked_for() {
         (&["--stdout", "trades/ETH", "--coin", "BTC"], "trades/ETH"),
         (&["--stdout", "candle/BTC/5m"], "candle/BTC/5m"),
         (&["--stdout", "bbo", "--streams", "trades"], "bbo"),
+        (&["--stdout", "mids/xyz", "--dex", "abc"], "mids/xyz"),
+        (&["--stdout", "mids/xyz", "--dex", "xyz", "--streams", "trades"], "mids/xyz"),
     ] {
         assert_eq!(refused(words), format!("--stdout: {what} {never}"));
     }

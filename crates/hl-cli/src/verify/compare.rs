@@ -6,7 +6,7 @@ use hl_core::TimeMs;
 use hl_core::ledger::{GapState, Span};
 use hl_core::record::{Bbo, Book, Candle, Funding, Record, Trade};
 use hl_core::row::RowKey;
-use hl_core::stream::{BookVariant, Borders, Owner};
+use hl_core::stream::{BookVariant, Borders};
 use hl_core::thinning::Thinned;
 use hl_store::GapRow;
 
@@ -335,11 +335,10 @@ impl Tally {
     }
 
     /// States that bear no time of the exchange: each held in the two seconds before its stamp, or in the moment after it. Of a
-    /// stream of every coin a coin that the truth does not follow is not compared: a delisted market still has a mid, and no
+    /// stream of many coins a coin that the truth does not follow is not compared: a delisted market still has a mid, and no
     /// life.
     pub fn stamped<T: Record>(&mut self, truth: States<T>, stored: &[T]) {
-        let is_compared =
-            |row: &&T| row.stream().owner() != Owner::All || truth.0.contains_key(&line_of(*row));
+        let is_compared = |row: &&T| row.stream().coin().is_some() || truth.0.contains_key(&line_of(*row));
         let compared: Vec<T> = stored.iter().filter(is_compared).cloned().collect();
         self.states(&truth, &compared, (STAMP_MS, EARLY_MS), T::same_values);
     }

@@ -107,7 +107,7 @@ impl Truth for MemoryTruth {
         let mut longest = self.longest.lock().unwrap();
         *longest = span.ms().max(*longest);
         // One mid a minute: what held at the beginning began at most a minute before.
-        let from = if stream == StreamKey::Mids { span.from - MINUTE } else { span.from };
+        let from = if stream == StreamKey::MIDS { span.from - MINUTE } else { span.from };
         Box::pin(async move { Ok(cut(&self.rows, stream, Span { from, ..span })) })
     }
 }
@@ -123,7 +123,7 @@ fn mids() -> (StreamKey, Vec<Mid>) {
         px: Decimal::from(minute),
         arrival: Arrival::default(),
     };
-    (StreamKey::Mids, (0..60).map(at).collect())
+    (StreamKey::MIDS, (0..60).map(at).collect())
 }
 
 /// An hour of trades, one a second.

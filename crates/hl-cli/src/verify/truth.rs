@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hl_collectors::files::{GetError, encode, get};
 use hl_core::ledger::Span;
+use hl_core::record::Mid;
 use hl_core::seam::{BoxFuture, Endpoint, Net};
 use hl_core::{Records, StreamKey, TimeMs};
 use serde::de::DeserializeOwned;
@@ -118,7 +119,11 @@ impl Truth for HttpTruth {
                     let query = format!("{}interval={interval}&", of(coin));
                     Records::Candles(self.list::<wire::Candle, _>("candles", &query, span).await?)
                 }
-                StreamKey::Mids => Records::Mids(self.list::<wire::Mid, _>("mids", "", span).await?),
+                StreamKey::Mids(dex) => {
+                    let mut mids: Vec<Mid> = self.list::<wire::Mid, _>("mids", "", span).await?;
+                    mids.retain(|mid| dex.has(mid.coin));
+                    Records::Mids(mids)
+                }
                 StreamKey::Context(coin) => {
                     Records::Contexts(self.list::<wire::Context, _>("contexts", &of(coin), span).await?)
                 }

@@ -378,7 +378,7 @@ async fn every_open_gap_is_filled_or_given_up() {
     let world = World::new(1.0).await;
     let to = START.floor(MINUTE) - MINUTE;
     let from = to - 30 * MINUTE;
-    let streams = [minutes(), StreamKey::Trades(coin()), StreamKey::Mids];
+    let streams = [minutes(), StreamKey::Trades(coin()), StreamKey::MIDS];
     let store = SqliteStore::open(SqliteOptions {
         path: world.file(),
         role: "hl-daemon".to_owned(),

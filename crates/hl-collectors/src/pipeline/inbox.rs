@@ -332,7 +332,7 @@ mod tests {
             ];
             let content = Content::Frame(Records::Mids(mids));
             Offer {
-                stream: StreamKey::Mids,
+                stream: StreamKey::MIDS,
                 ticket: Ticket::Run(RunId::first(u64::try_from(time).unwrap())),
                 content,
             }
@@ -432,7 +432,7 @@ mod tests {
                 arrival: Arrival::default(),
             };
             let content = Content::Frame(Records::Mids(vec![mid; n]));
-            Offer { stream: StreamKey::Mids, ticket: Ticket::Run(RunId::first(1)), content }
+            Offer { stream: StreamKey::MIDS, ticket: Ticket::Run(RunId::first(1)), content }
         };
         let mut offered = 0;
         while inbox.stats().conflated == 0 {

@@ -22,7 +22,7 @@ use hl_core::source::{
 };
 use hl_core::store::StreamStart;
 use hl_core::stream::BookVariant;
-use hl_core::{Coin, Epoch, Kind, Records, RunId, SourceId, StreamKey, TimeMs};
+use hl_core::{Coin, Dex, Epoch, Kind, Records, RunId, SourceId, StreamKey, TimeMs};
 use tracing::{debug, warn};
 
 use super::client::{InfoClient, RestError, fresh};
@@ -77,8 +77,8 @@ enum Query {
     Candles(StreamKey),
     /// `l2Book` of a coin: by the default variant all books whose prices are not rounded, and the best bid and offer.
     Book(Coin, BookVariant),
-    /// `allMids`.
-    Mids,
+    /// `allMids` of a dex.
+    Mids(Dex),
     /// `metaAndAssetCtxs` of a dex, none for the first; spot pairs apart.
     Contexts(ContextScope),
     /// `predictedFundings`.
@@ -101,13 +101,17 @@ impl Query {
             StreamKey::Candle(..) => Self::Candles(stream),
             StreamKey::Book(coin, variant) if variant.figures().is_some() => Self::Book(coin, variant),
             StreamKey::Book(coin, _) | StreamKey::Bbo(coin) => Self::Book(coin, BookVariant::Default),
-            StreamKey::Mids => Self::Mids,
+            StreamKey::Mids(dex) => Self::Mids(dex),
             StreamKey::Context(coin) => Self::Contexts(scope_of(coin)),
             StreamKey::PredictedFunding(_) => Self::PredictedFunding,
             StreamKey::Markets => Self::Markets,
             StreamKey::Funding(_) => return None,
         })
     }
+}
+
+fn all_mids(dex: Dex) -> InfoRequest {
+    InfoRequest::AllMids { dex: dex.name().map(str::to_owned) }
 }
 
 /// The contexts of outcomes are among those of spot pairs.
@@ -239,13 +243,13 @@ impl RestSource {
                 self.offer(streams, asked, None, |stream| Some(from_book(stream, &book))).await;
                 Ok(None)
             }
-            Query::Mids => {
+            Query::Mids(dex) => {
                 let stamp = || client.mono().exchange();
-                let request = InfoRequest::AllMids { dex: None };
-                let decode = |body: &mut [u8]| decode::all_mids(body, stamp());
+                let request = all_mids(*dex);
+                let decode = |body: &mut [u8]| decode::all_mids(body, *dex, stamp());
                 let answer = client.ask_timed(&request, 0, Urgency::Live, PATIENCE, decode).await?;
                 let Read { value: mids, unread } = fresh(&request, answer)?;
-                client.tell_unread(&StreamKey::Mids.to_string(), &unread);
+                client.tell_unread(&StreamKey::Mids(*dex).to_string(), &unread);
                 self.offer(streams, asked, None, |_| Some(Records::Mids(mids.clone()))).await;
                 Ok(None)
             }
@@ -568,18 +572,19 @@ impl Prober for RestSource {
                     let book = client.ask(&request, 0, Urgency::Question, PATIENCE, decode).await;
                     book.map(|book| book.map(|b| b.time))
                 }
-                // Pushed also where nothing changed: that the exchange has the coin at all says that they were missed.
+                // Pushed also where nothing changed: that the exchange has the coin, or one of the dex, at all says that they
+                // were missed.
                 _ => {
-                    let coin = stream.coin();
-                    let dex = coin.and_then(Coin::dex).map(str::to_owned);
-                    let request = InfoRequest::AllMids { dex };
+                    let (coin, dex) = (stream.coin(), stream.owner().dex());
+                    let request = all_mids(dex);
                     let stamp = || client.mono().exchange();
-                    let decode = |body: &mut [u8]| decode::all_mids(body, stamp());
+                    let decode = |body: &mut [u8]| decode::all_mids(body, dex, stamp());
                     let mids = client.ask(&request, 0, Urgency::Question, PATIENCE, decode).await;
                     mids.map(|Read { value, unread }| {
                         let has =
                             |coin| value.iter().any(|mid| mid.coin == coin) || unread.coins.contains(&coin);
-                        coin.is_none_or(has).then(stamp)
+                        let has_any = !value.is_empty() || !unread.is_empty();
+                        coin.map_or(has_any, has).then(stamp)
                     })
                 }
             };

@@ -1,4 +1,4 @@
-//! Whether a coin is listed, asked before anything is subscribed anew: one name that the exchange has not ends the socket of
+//! Whether a coin or a dex is listed, asked before anything is subscribed anew: one name that the exchange has not ends the socket of
 //! all others, without a word (PROTOCOL section 0, point 5).
 //!
 //! The lists are not read here: the task that follows them reads them. Where no task follows them, or the answer takes too
@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hl_core::Coin;
+use hl_core::StreamKey;
+use hl_core::stream::Owner;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
@@ -22,8 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// What the lists said the last time.
 #[derive(Debug, Default)]
 struct Known {
-    /// Coins that were listed, and are not now.
-    unlisted: BTreeSet<Coin>,
+    /// Coins and dexes that were listed, and are not now.
+    unlisted: BTreeSet<Owner>,
     /// When it was read; none where no task follows the lists.
     read: Option<Instant>,
     version: u64,
@@ -78,9 +79,9 @@ impl Listings {
         self.asked.notified().await;
     }
 
-    /// The lists were read from `asked` on, as far as they could be: these coins were listed, and are not now. Returns whether
-    /// they are others than before.
-    pub(super) fn answer(&self, asked: Instant, unlisted: BTreeSet<Coin>) -> bool {
+    /// The lists were read from `asked` on, as far as they could be: these were listed, and are not now. Returns whether they
+    /// are others than before.
+    pub(super) fn answer(&self, asked: Instant, unlisted: BTreeSet<Owner>) -> bool {
         let mut known = self.lock();
         let changed = known.unlisted != unlisted;
         known.version += u64::from(changed);
@@ -90,12 +91,12 @@ impl Listings {
         changed
     }
 
-    /// Whether a coin was listed, and is not now.
-    pub fn lack(&self, coin: Coin) -> bool {
-        self.lock().unlisted.contains(&coin)
+    /// Whether the coin or the dex of a stream was listed, and is not now.
+    pub fn lack(&self, stream: StreamKey) -> bool {
+        self.lock().unlisted.contains(&stream.owner())
     }
 
-    /// Another number where other coins are lacking.
+    /// Another number where others are lacking.
     pub(super) fn version(&self) -> u64 {
         self.lock().version
     }
@@ -111,8 +112,8 @@ mod tests {
         let begun = Instant::now();
         listings.fresh().await;
         assert_eq!(begun.elapsed(), Duration::ZERO, "no task follows the lists");
-        let eth = Coin::new("ETH").unwrap();
-        assert!(listings.answer(begun, BTreeSet::from([eth])) && listings.lack(eth));
+        let eth: StreamKey = "trades/ETH".parse().unwrap();
+        assert!(listings.answer(begun, BTreeSet::from([eth.owner()])) && listings.lack(eth));
         listings.fresh().await;
         assert_eq!(begun.elapsed(), Duration::ZERO, "they were just read");
         tokio::time::advance(FRESH_FOR).await;

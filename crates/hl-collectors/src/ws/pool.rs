@@ -11,6 +11,7 @@ use hl_core::exchange_time::Voice;
 use hl_core::seam::{BoxFuture, Endpoint, Net, Seed, sleep_until, stopped};
 use hl_core::selector::{Guard, Places};
 use hl_core::source::{DataSource, Role, Sink};
+use hl_core::stream::Owner;
 use hl_core::{Coin, Lane, RunId, SourceId, StreamKey, TimeMs, decode};
 use serde::Serialize;
 use tokio::sync::{Notify, watch};
@@ -205,16 +206,16 @@ impl WsPool {
         }
     }
 
-    /// Which coins are listed, to be asked before anything is subscribed anew.
+    /// What is listed, to be asked before anything is subscribed anew.
     #[must_use]
     pub fn listings(&self) -> &Listings {
         &self.listings
     }
 
-    /// The lists were read from `asked` on, as far as they could be: these coins were listed, and are not now. They are subscribed
-    /// on no socket until they are; what is subscribed already goes on.
-    pub fn unlisted(&self, asked: Instant, coins: BTreeSet<Coin>) {
-        if self.listings.answer(asked, coins) {
+    /// The lists were read from `asked` on, as far as they could be: these coins and dexes were listed, and are not now. They are
+    /// subscribed on no socket until they are; what is subscribed already goes on.
+    pub fn unlisted(&self, asked: Instant, owners: BTreeSet<Owner>) {
+        if self.listings.answer(asked, owners) {
             self.slots.iter().for_each(|slot| slot.ordered.notify_one());
         }
     }
@@ -375,8 +376,7 @@ impl WsPool {
         let version = (trials.version(), self.listings.version());
         if is_new || heed.version != version {
             heed.version = version;
-            let is_unlisted = |stream: StreamKey| stream.coin().is_some_and(|coin| self.listings.lack(coin));
-            let hold = |stream| if is_unlisted(stream) { Hold::Unlisted } else { trials.hold(stream) };
+            let hold = |stream| if self.listings.lack(stream) { Hold::Unlisted } else { trials.hold(stream) };
             session.hold(hold, out);
         }
         drop(trials);
@@ -436,8 +436,8 @@ impl WsPool {
                             self.observe(stamps, Voice::Trades, stream, last.time);
                         }
                     }
-                    decode::Frame::SomeMids { dex: None, unread, .. } => {
-                        self.unreadables.note_coins(&StreamKey::Mids.to_string(), unread);
+                    decode::Frame::SomeMids { dex, unread, .. } if session.wants(StreamKey::Mids(*dex)) => {
+                        self.unreadables.note_coins(&StreamKey::Mids(*dex).to_string(), unread);
                     }
                     decode::Frame::Error(words) => match complaints.due(now) {
                         Some(untold) => warn!(%words, untold, "the exchange refused something"),

@@ -30,9 +30,9 @@ use rows::{Item, Prices};
 
 use crate::message::Method;
 use crate::message::market::{Mids, WsTrade};
-use crate::message::ws::{Ack, ActiveCtx, Message};
+use crate::message::ws::{Ack, ActiveCtx, AllMids, Message};
 use crate::record::{Bbo, Context, Mid, Record, Trade};
-use crate::{Records, StreamKey, TimeMs};
+use crate::{Dex, Records, StreamKey, TimeMs};
 
 /// A WebSocket text frame, decoded.
 #[derive(Clone, PartialEq, Debug)]
@@ -41,15 +41,16 @@ pub enum Frame {
     Data(StreamKey, Records),
     /// Trades of one coin, one at least, of which others in the same frame cannot be read.
     SomeTrades(Rows<Trade>),
-    /// Mid prices of a dex, of which others in the same frame are none, or cannot be read.
+    /// Mid prices of a dex that are not all of the frame: others are none, cannot be read, or are of coins that another dex
+    /// has. There may be none.
     SomeMids {
-        /// The dex; none for the first.
-        dex: Option<String>,
+        /// The dex.
+        dex: Dex,
         /// Sorted by coin.
         mids: Vec<Mid>,
         /// How many coins have no price: null, or an empty text.
         without: u32,
-        /// Whose price cannot be read.
+        /// Whose price cannot be read, and who are of another dex.
         unread: Unread,
     },
     /// A subscription was made or ended.
@@ -64,7 +65,7 @@ pub enum Frame {
     Error(String),
     /// The answer to a ping.
     Pong,
-    /// Any other typed channel; and data of no stream: mids of another dex than the first, a frame without trades.
+    /// Any other typed channel; and data of no stream: mids of what can be no dex, a frame without trades.
     Message(Box<Message>),
     /// A channel that is not typed, for the caller to keep and count.
     Unknown {
@@ -129,11 +130,8 @@ fn some_of(text: &[u8], stamp: TimeMs) -> Option<Frame> {
         }
         "allMids" => {
             let MidsApart { mids, dex } = serde_json::from_str(data.get()).ok()?;
-            // Of which dex they are cannot be read.
-            if dex.as_ref().is_some_and(|dex| dex.contains(char::REPLACEMENT_CHARACTER)) {
-                return None;
-            }
-            let Prices { read, without, unread } = rows::prices(mids.get())?;
+            let dex = Dex::named(dex.as_deref().unwrap_or_default())?;
+            let Prices { read, without, unread } = rows::prices(mids.get())?.of_dex(dex)?;
             Some(Frame::SomeMids { dex, mids: rest::stamp_mids(Mids(read), stamp), without, unread })
         }
         _ => None,
@@ -156,8 +154,17 @@ fn from_message(message: Message, stamp: TimeMs) -> Result<Frame, Fault> {
         }
         Message::Bbo(bbo) => one(Bbo::from(bbo)),
         Message::Candle(candle) => one(rest::bar(candle)?),
-        Message::AllMids(all) if all.dex.is_none() => {
-            Frame::Data(StreamKey::Mids, Records::Mids(rest::stamp_mids(all.mids, stamp)))
+        Message::AllMids(AllMids { mids, dex }) => {
+            let Some(dex) = Dex::named(dex.as_deref().unwrap_or_default()) else {
+                return Ok(Frame::Message(Box::new(Message::AllMids(AllMids { mids, dex }))));
+            };
+            let Prices { read, without, unread } =
+                Prices::from(mids).of_dex(dex).ok_or(rest::MIDS_OF_ANOTHER_DEX)?;
+            let mids = rest::stamp_mids(Mids(read), stamp);
+            match unread.is_empty() && !mids.is_empty() {
+                true => Frame::Data(StreamKey::Mids(dex), Records::Mids(mids)),
+                false => Frame::SomeMids { dex, mids, without, unread },
+            }
         }
         Message::ActiveAssetCtx(ActiveCtx { coin, ctx }) => {
             one(ctx.into_record(coin, stamp).ok_or(rest::NO_BASE_VOLUME)?)

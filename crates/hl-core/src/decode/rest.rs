@@ -14,7 +14,7 @@ use crate::record::{Book, Candle, Context, Funding, Mid, PredictedFunding, Trade
 use crate::row::Arrival;
 use crate::stream::BookVariant;
 use crate::symbol::Word;
-use crate::{Coin, TimeMs};
+use crate::{Coin, Dex, TimeMs};
 
 /// Levels that one side of a book has at most. The exchange sends 20.
 const MAX_LEVELS: usize = 100;
@@ -85,19 +85,23 @@ pub fn funding(body: &mut [u8]) -> Result<Rows<Funding>, DecodeError> {
     rows::list::<FundingRate>("fundingHistory", body, false)
 }
 
-/// `allMids`, sorted by coin, stamped with the exchange's time as estimated at receipt. A coin whose price is null or empty
-/// has none.
+/// What is wrong where all mids of an answer or a frame are of coins that another dex has.
+pub(super) const MIDS_OF_ANOTHER_DEX: Fault = Fault::Rule("mids of another dex");
+
+/// `allMids` of a dex, sorted by coin, stamped with the exchange's time as estimated at receipt. A coin whose price is null or
+/// empty has none; a coin of another dex counts as one that cannot be read.
 ///
 /// # Errors
 /// When the body is not a map of prices by coin, or none of them can be read.
-pub fn all_mids(body: &mut [u8], stamp: TimeMs) -> Result<Read<Vec<Mid>>, DecodeError> {
+pub fn all_mids(body: &mut [u8], dex: Dex, stamp: TimeMs) -> Result<Read<Vec<Mid>>, DecodeError> {
     const WHAT: &str = "allMids";
-    match parser::typed::<Mids>(body) {
-        Ok(mids) => Ok(stamp_mids(mids, stamp).into()),
-        Err(fault) => match rows::lossy(body).as_deref().and_then(rows::prices) {
-            Some(Prices { read, unread, .. }) => Ok(Read { value: stamp_mids(Mids(read), stamp), unread }),
-            None => Err(locate::<Mids>(Some(WHAT.to_owned()), body, fault)),
-        },
+    let (prices, fault) = match parser::typed::<Mids>(body) {
+        Ok(mids) => (Some(mids.into()), MIDS_OF_ANOTHER_DEX),
+        Err(fault) => (rows::lossy(body).as_deref().and_then(rows::prices), fault),
+    };
+    match prices.and_then(|prices: Prices| prices.of_dex(dex)) {
+        Some(Prices { read, unread, .. }) => Ok(Read { value: stamp_mids(Mids(read), stamp), unread }),
+        None => Err(locate::<Mids>(Some(WHAT.to_owned()), body, fault)),
     }
 }
 

@@ -16,9 +16,9 @@ use crate::ledger::Span;
 use crate::message::Exact;
 use crate::message::info::market::FundingRate;
 use crate::message::info::meta::{MarginTable, Meta, PerpAsset, SpotMeta, SpotPair, SpotToken};
-use crate::message::market::{WsCandle, WsTrade};
+use crate::message::market::{Mids, WsCandle, WsTrade};
 use crate::record::{Candle, Funding, Trade};
-use crate::{Coin, Decimal, TimeMs};
+use crate::{Coin, Decimal, Dex, TimeMs};
 
 /// Longer texts are not taken apart: each of their values would be noted down, and no list of the exchange whose rows are
 /// looked at one by one is half as long.
@@ -341,6 +341,28 @@ pub(super) struct Prices {
     /// Coins that have none: null, or an empty text.
     pub(super) without: u32,
     pub(super) unread: Unread,
+}
+
+impl From<Mids> for Prices {
+    fn from(mids: Mids) -> Self {
+        Self { read: mids.0, ..Self::default() }
+    }
+}
+
+impl Prices {
+    /// Those of the coins that a dex has; the others are noted as what cannot be read. None where no price is left of some.
+    pub(super) fn of_dex(mut self, dex: Dex) -> Option<Self> {
+        let Self { read, unread, .. } = &mut self;
+        read.retain(|coin, _| {
+            let is_its = dex.has(*coin);
+            if !is_its {
+                unread.note(Some(*coin), || short(&format!("{coin} is of another dex")));
+            }
+            is_its
+        });
+        let is_lost = self.read.is_empty() && !self.unread.is_empty();
+        (!is_lost).then_some(self)
+    }
 }
 
 /// Reads prices one by one; none where `map` is not a map, or nothing of it can be read.

@@ -1,8 +1,9 @@
 //! One value that cannot be read, in every list and map that there is.
 
 use super::*;
-use crate::Coin;
 use crate::ledger::Span;
+use crate::record::Record as _;
+use crate::{Coin, Dex, StreamKey};
 
 const STAMP: TimeMs = TimeMs(1_784_683_656_000);
 
@@ -110,7 +111,7 @@ fn an_error_names_the_coin_of_every_frame_that_has_one() {
 fn a_coin_without_a_price_costs_no_other_its_mid() {
     let read = |values: &str| {
         let text = format!(r#"{{"channel":"allMids","data":{{"mids":{{"BTC":"1.5",{values},"ETH":"2"}}}}}}"#);
-        let Frame::SomeMids { dex: None, mids, without, unread } =
+        let Frame::SomeMids { dex: Dex::First, mids, without, unread } =
             frame(&mut text.into_bytes(), STAMP).unwrap()
         else {
             panic!("{values}")
@@ -132,9 +133,47 @@ fn a_coin_without_a_price_costs_no_other_its_mid() {
     let of_no_dex = b"{\"channel\":\"allMids\",\"data\":{\"dex\":\"x\x80z\",\"mids\":{\"BTC\":\"1\"}}}";
     assert!(frame(&mut of_no_dex.to_vec(), STAMP).is_err());
 
-    let read = rest::all_mids(&mut br#"{"BTC":"1.5","DUST":"NaN","DEAD":null}"#.to_vec(), STAMP).unwrap();
+    let answer = |text: &str| rest::all_mids(&mut text.as_bytes().to_vec(), Dex::First, STAMP);
+    let read = answer(r#"{"BTC":"1.5","DUST":"NaN","DEAD":null}"#).unwrap();
     assert_eq!((read.value.len(), read.unread.rows()), (1, 1));
-    assert!(rest::all_mids(&mut br#"{"DUST":"NaN"}"#.to_vec(), STAMP).is_err());
+    assert!(answer(r#"{"DUST":"NaN"}"#).is_err());
+}
+
+#[test]
+fn a_mid_of_another_dex_is_none_of_those_that_were_asked_for() {
+    let xyz = Dex::named("xyz").unwrap();
+    let mids = r#"{"xyz:NVDA":"170.5","BTC":"1.5","abc:X":"2"}"#;
+    let decoded = |dex: Option<&str>, mids: &str| {
+        let dex = dex.map(|dex| format!(r#","dex":"{dex}""#)).unwrap_or_default();
+        frame(&mut format!(r#"{{"channel":"allMids","data":{{"mids":{mids}{dex}}}}}"#).into_bytes(), STAMP)
+    };
+    let answered = |dex: Dex, mids: &str| rest::all_mids(&mut mids.as_bytes().to_vec(), dex, STAMP);
+    for (word, dex, own) in
+        [(None, Dex::First, "BTC"), (Some(""), Dex::First, "BTC"), (Some("xyz"), xyz, "xyz:NVDA")]
+    {
+        // Another value that cannot be read changes nothing of that.
+        for mids in [mids.to_owned(), mids.replace('}', r#","DUST":"NaN"}"#)] {
+            let Ok(Frame::SomeMids { dex: of, mids: its, unread, .. }) = decoded(word, &mids) else {
+                panic!("{mids}")
+            };
+            let read = answered(dex, &mids).unwrap();
+            for (mids, unread) in [(&its, &unread), (&read.value, &read.unread)] {
+                assert!(
+                    matches!(mids[..], [mid] if mid.coin == coin(own) && mid.stream() == StreamKey::Mids(of))
+                );
+                assert!(unread.coins.contains(&coin("abc:X")) && !unread.coins.contains(&coin(own)));
+                assert!(unread.reason.is_some());
+            }
+            assert_eq!(of, dex);
+        }
+    }
+    let whole = decoded(Some("xyz"), r#"{"xyz:NVDA":"170.5"}"#).unwrap();
+    assert!(matches!(whole, Frame::Data(stream, _) if stream == StreamKey::Mids(xyz)));
+    let none = decoded(Some("xyz"), "{}").unwrap();
+    assert!(matches!(none, Frame::SomeMids { mids, unread, .. } if mids.is_empty() && unread.is_empty()));
+    let other = r#"{"BTC":"1.5"}"#;
+    assert!(decoded(Some("xyz"), other).is_err() && answered(xyz, other).is_err());
+    assert!(matches!(decoded(Some("x:y"), other), Ok(Frame::Message(_))), "that is the name of no dex");
 }
 
 #[test]

@@ -486,7 +486,7 @@ mod tests {
             let changes = vec![(bars, Change::Edge(TimeMs(3))), (bars, change.clone())];
             let batch = Batch { token: Token(1), changes };
             assert_eq!(batch.opens_gaps(), opens, "{:?}", batch.changes);
-            let batch = Batch { token: Token(1), changes: vec![(StreamKey::Mids, change)] };
+            let batch = Batch { token: Token(1), changes: vec![(StreamKey::MIDS, change)] };
             assert!(!batch.opens_gaps(), "the exchange has no past of it");
         }
     }

@@ -187,7 +187,7 @@ impl Subscription {
             },
             StreamKey::Bbo(coin) => Self::Bbo { coin },
             StreamKey::Candle(coin, interval) => Self::Candle { coin, interval },
-            StreamKey::Mids => Self::AllMids { dex: None },
+            StreamKey::Mids(dex) => Self::AllMids { dex: dex.name().map(str::to_owned) },
             StreamKey::Context(coin) => Self::ActiveAssetCtx { coin },
             StreamKey::Funding(_) | StreamKey::PredictedFunding(_) | StreamKey::Markets => return None,
         })

@@ -120,7 +120,8 @@ fn frames() -> Vec<Value> {
             json!({"t": 0, "T": 59_999, "s": "BTC", "i": "1m", "o": "1.0", "c": "2.0", "h": "3.0", "l": "0.5",
                 "v": "3495670.8399999999", "n": 9}),
         ),
-        frame("allMids", json!({"mids": {"#12090": "0.5", "BTC": "1.0"}, "dex": "xyz"})),
+        frame("allMids", json!({"mids": {"#12090": "0.5", "BTC": "1.0"}})),
+        frame("allMids", json!({"mids": {"xyz:NVDA": "170.5", "xyz:TSLA": "1.0"}, "dex": "xyz"})),
         frame("activeAssetCtx", json!({"coin": "BTC", "ctx": perp_ctx()})),
         frame("activeSpotAssetCtx", json!({"coin": "@107", "ctx": spot_ctx("@107")})),
         frame("assetCtxs", json!({"dex": "", "ctxs": [perp_ctx()]})),
@@ -392,7 +393,8 @@ fn every_socket_stream_has_its_subscription() {
         sent(StreamKey::Candle(coin, Interval::Month)),
         subscribe(json!({"type": "candle", "coin": "BTC", "interval": "1M"}))
     );
-    assert_eq!(sent(StreamKey::Mids), subscribe(json!({"type": "allMids"})));
+    assert_eq!(sent(StreamKey::MIDS), subscribe(json!({"type": "allMids"})));
+    assert_eq!(sent("mids/xyz".parse().unwrap()), subscribe(json!({"type": "allMids", "dex": "xyz"})));
     assert_eq!(sent(StreamKey::Context(coin)), subscribe(json!({"type": "activeAssetCtx", "coin": "BTC"})));
     assert_eq!(sent(StreamKey::Funding(coin)), None);
     assert_eq!(Request::Ping.to_text(), r#"{"method":"ping"}"#);

@@ -126,7 +126,7 @@ mod tests {
         let newest = Newest::default();
         assert_eq!(plan(&newest, ended(5_000), REST), (false, RING_LIMIT_MS));
         assert_eq!(plan(&newest, ended(5_000), None), (false, YOUNG_MS));
-        let mids = newest.plan(StreamKey::Mids, ended(5_000), WS, NOW);
+        let mids = newest.plan(StreamKey::MIDS, ended(5_000), WS, NOW);
         assert_eq!((mids.asks, NOW.since(mids.given_up)), (false, RING_LIMIT_MS), "nothing is to be had");
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Borders, Conflation, History, Kind, KindSpec, Record, StreamKey};
+use super::{Borders, Conflation, History, Kind, KindSpec, Record, Scope, StreamKey};
 use crate::exchange_time::Voice;
 use crate::row::{Level, Row, RowKey, record};
 use crate::{Coin, TimeMs};
@@ -44,6 +44,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     kind: Kind::Bbo,
     name: "bbo",
     word: "bbo",
+    scope: Scope::Coin,
     table: &<Bbo as Row>::TABLE,
     channels: &["bbo"],
     ws: true,

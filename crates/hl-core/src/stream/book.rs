@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Borders, Conflation, History, Kind, KindSpec, Record, StreamKey};
+use super::{Borders, Conflation, History, Kind, KindSpec, Record, Scope, StreamKey};
 use crate::exchange_time::Voice;
 use crate::row::{Cell, Cells, Column, Holds, Level, Row, RowKey, Value, record, words};
 use crate::{Coin, TimeMs};
@@ -108,6 +108,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     kind: Kind::Book,
     name: "book",
     word: "book",
+    scope: Scope::Coin,
     table: &<Book as Row>::TABLE,
     channels: &["l2Book"],
     ws: true,

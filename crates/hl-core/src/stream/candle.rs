@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Borders, Conflation, History, Kind, KindSpec, Record, StreamKey};
+use super::{Borders, Conflation, History, Kind, KindSpec, Record, Scope, StreamKey};
 use crate::row::{Row, RowKey, record};
 use crate::{Coin, Decimal, Interval, TimeMs};
 
@@ -56,6 +56,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     kind: Kind::Candle,
     name: "candle",
     word: "candle",
+    scope: Scope::Coin,
     table: &<Candle as Row>::TABLE,
     channels: &["candle"],
     ws: true,

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Borders, Conflation, History, Kind, KindSpec, Record, StreamKey};
+use super::{Borders, Conflation, History, Kind, KindSpec, Record, Scope, StreamKey};
 use crate::row::{Row, RowKey, record};
 use crate::{Coin, Decimal, TimeMs};
 
@@ -58,6 +58,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     kind: Kind::Context,
     name: "context",
     word: "context",
+    scope: Scope::Coin,
     table: &<Context as Row>::TABLE,
     channels: &["activeAssetCtx", "activeSpotAssetCtx"],
     ws: true,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Borders, Conflation, History, Kind, KindSpec, Record, StreamKey};
+use super::{Borders, Conflation, History, Kind, KindSpec, Record, Scope, StreamKey};
 use crate::row::{Row, RowKey, record};
 use crate::{Coin, Decimal, TimeMs};
 
@@ -43,6 +43,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     kind: Kind::Funding,
     name: "funding",
     word: "funding",
+    scope: Scope::Coin,
     table: &<Funding as Row>::TABLE,
     channels: &[],
     ws: false,

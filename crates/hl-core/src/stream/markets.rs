@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Borders, Conflation, History, Kind, KindSpec, Record, StreamKey};
+use super::{Borders, Conflation, History, Kind, KindSpec, Record, Scope, StreamKey};
 use crate::row::{Cell, Cells, Column, Holds, Row, RowKey, Value, record, words};
 use crate::{Coin, Decimal, TimeMs};
 
@@ -141,6 +141,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     kind: Kind::Markets,
     name: "markets",
     word: "markets",
+    scope: Scope::All,
     table: &<Market as Row>::TABLE,
     channels: &[],
     ws: false,

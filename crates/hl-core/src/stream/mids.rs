@@ -1,11 +1,11 @@
-//! Mid prices of every coin of the first dex and of spot, about every 5 s, without a time (PROTOCOL section 2.1). One
-//! stream; rows are stored where a coin's mid changed.
+//! Mid prices of every coin of a dex, about every 5 s, without a time (PROTOCOL section 2.1). One stream a dex, that of the
+//! first with spot and outcomes; rows are stored where a coin's mid changed. A coin's name tells its dex, and so whose row it is.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Borders, Conflation, History, Kind, KindSpec, Record, StreamKey};
+use super::{Borders, Conflation, History, Kind, KindSpec, Record, Scope, StreamKey};
 use crate::row::{Row, RowKey, record};
-use crate::{Coin, Decimal, TimeMs};
+use crate::{Coin, Decimal, Dex, TimeMs};
 
 record! {
     /// One coin's mid price, at the time of its change.
@@ -25,7 +25,7 @@ record! {
 
 impl Record for Mid {
     fn stream(&self) -> StreamKey {
-        StreamKey::Mids
+        StreamKey::Mids(Dex::of(self.coin))
     }
 
     fn row_key(&self) -> RowKey {
@@ -37,11 +37,12 @@ pub(super) const SPEC: KindSpec = KindSpec {
     kind: Kind::Mids,
     name: "mids",
     word: "mids",
+    scope: Scope::Dex,
     table: &<Mid as Row>::TABLE,
     channels: &["allMids"],
     ws: true,
     job: "collect_mids",
-    job_does: "polls the mids when no socket brings them",
+    job_does: "polls the mids that no socket brings",
     conflation: Conflation::State,
     borders: Borders::Shared,
     history: History::None,

@@ -16,6 +16,7 @@ mod predicted_funding;
 mod records;
 mod trades;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -35,12 +36,12 @@ pub use trades::Trade;
 use crate::exchange_time::Voice;
 use crate::ledger::{GapState, Span};
 use crate::row::{Column, Table};
-use crate::{Coin, Interval, TimeMs};
+use crate::{Coin, Dex, Interval, TimeMs};
 
 /// One thing that can be collected, with one time line.
 ///
 /// Its text form is used everywhere, in tables, options and metrics: `trades/BTC`, `book/BTC`, `book/BTC/fast`, `book/BTC/5`,
-/// `bbo/BTC`, `candle/BTC/1m`, `mids`, `context/BTC`, `funding/BTC`, `predicted_funding/BTC`, `markets`.
+/// `bbo/BTC`, `candle/BTC/1m`, `mids`, `mids/xyz`, `context/BTC`, `funding/BTC`, `predicted_funding/BTC`, `markets`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StreamKey {
     /// Public trades of a coin.
@@ -51,8 +52,8 @@ pub enum StreamKey {
     Bbo(Coin),
     /// Bars of a coin.
     Candle(Coin, Interval),
-    /// Mid prices of every coin of the first dex and of spot.
-    Mids,
+    /// Mid prices of every coin of a dex; of the first one with spot and outcomes.
+    Mids(Dex),
     /// Asset context of a coin.
     Context(Coin),
     /// Settled funding of a coin.
@@ -91,6 +92,17 @@ pub enum Conflation {
     State,
     /// The newest version of each key counts: bars.
     PerKey,
+}
+
+/// Whose data one stream of a kind carries.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Scope {
+    /// One coin's.
+    Coin,
+    /// Every coin's of one dex. The coin of a row tells whose it is: the rows of all dexes lie in one table.
+    Dex,
+    /// Every coin's.
+    All,
 }
 
 /// How the pieces of a time line meet.
@@ -143,6 +155,8 @@ pub struct KindSpec {
     pub name: &'static str,
     /// What options, retention and metrics call the kind: as its streams, without what each has of its own.
     pub word: &'static str,
+    /// Whose data one stream of it carries.
+    pub scope: Scope,
     /// Where its rows lie: the table, or the collection.
     pub table: &'static Table,
     /// The channels of the WebSocket on which its frames come.
@@ -177,7 +191,7 @@ pub struct KindSpec {
     pub fastest_poll_ms: i64,
     /// Weight of one poll, items included.
     pub poll_weight: u32,
-    /// Whether one poll serves every stream of the kind (`metaAndAssetCtxs`, `allMids`).
+    /// Whether one poll serves every stream of the kind and of a dex (`metaAndAssetCtxs`).
     pub poll_shared: bool,
     /// Who goes first when slots or weight are short: higher is more valuable.
     pub value: u8,
@@ -258,39 +272,48 @@ impl Kind {
         }
     }
 
-    /// The streams of a kind, of these coins and, of bars, these intervals.
+    /// The streams of a kind, of these coins and, of bars, these intervals. Of a kind with a stream a dex those of the dexes
+    /// that have the coins, and the first dex's in any case.
     #[must_use]
     pub fn streams(self, coins: &[Coin], intervals: &[Interval]) -> Vec<StreamKey> {
         let part = self.spec().word.split_once('/').map(|(_, part)| part);
-        match self {
-            Self::Mids => vec![StreamKey::Mids],
-            Self::Markets => vec![StreamKey::Markets],
-            Self::Candle => {
+        match (self, self.spec().scope) {
+            (_, Scope::All) => self.stream(None, None).into_iter().collect(),
+            (_, Scope::Dex) => {
+                let dexes: BTreeSet<Dex> =
+                    coins.iter().map(|coin| Dex::of(*coin)).chain([Dex::First]).collect();
+                dexes.into_iter().filter_map(|dex| self.stream(dex.name(), None)).collect()
+            }
+            (Self::Candle, Scope::Coin) => {
                 let of_coin =
                     |&coin| intervals.iter().map(move |&interval| StreamKey::Candle(coin, interval));
                 coins.iter().flat_map(of_coin).collect()
             }
-            _ => coins.iter().filter_map(|&coin| self.stream(Some(coin), part)).collect(),
+            (_, Scope::Coin) => {
+                coins.iter().filter_map(|coin| self.stream(Some(coin.as_str()), part)).collect()
+            }
         }
     }
 
-    /// The stream of a kind: of this coin, and of the interval or the variant of this name.
+    /// The stream of a kind: of the coin or the dex of this name, where the kind has one a coin or a dex, and of the interval
+    /// or the variant of this name. The first dex has no name.
     #[must_use]
-    pub fn stream(self, coin: Option<Coin>, part: Option<&str>) -> Option<StreamKey> {
+    pub fn stream(self, of: Option<&str>, part: Option<&str>) -> Option<StreamKey> {
+        let coin = || Coin::new(of?).ok();
         let stream = match self {
-            Self::Mids => StreamKey::Mids,
+            Self::Mids => StreamKey::Mids(Dex::named(of.unwrap_or_default())?),
             Self::Markets => StreamKey::Markets,
-            Self::Trades => StreamKey::Trades(coin?),
-            Self::Bbo => StreamKey::Bbo(coin?),
-            Self::Context => StreamKey::Context(coin?),
-            Self::Funding => StreamKey::Funding(coin?),
-            Self::PredictedFunding => StreamKey::PredictedFunding(coin?),
-            Self::Candle => StreamKey::Candle(coin?, part?.parse().ok()?),
+            Self::Trades => StreamKey::Trades(coin()?),
+            Self::Bbo => StreamKey::Bbo(coin()?),
+            Self::Context => StreamKey::Context(coin()?),
+            Self::Funding => StreamKey::Funding(coin()?),
+            Self::PredictedFunding => StreamKey::PredictedFunding(coin()?),
+            Self::Candle => StreamKey::Candle(coin()?, part?.parse().ok()?),
             Self::Book | Self::BookFast | Self::Book5 | Self::Book4 | Self::Book3 => {
-                StreamKey::Book(coin?, part.map_or(Some(BookVariant::Default), BookVariant::parse)?)
+                StreamKey::Book(coin()?, part.map_or(Some(BookVariant::Default), BookVariant::parse)?)
             }
         };
-        let is_whole = coin == stream.coin() && (part.is_none() || part == stream.part());
+        let is_whole = of == stream.owner().name() && (part.is_none() || part == stream.part());
         (is_whole && stream.kind() == self).then_some(stream)
     }
 }
@@ -304,12 +327,30 @@ impl Table {
         Kind::ALL.iter().enumerate().filter(is_first).map(move |(_, kind)| of(kind))
     }
 
-    /// The stream of the rows that have these values in the columns of [`Table::of_stream`].
+    /// The kinds whose rows it holds.
+    fn kinds(&self) -> impl Iterator<Item = Kind> {
+        Kind::ALL.into_iter().filter(move |kind| kind.spec().table == self)
+    }
+
+    /// The first columns, which together tell of which stream a row is: those of [`Table::of_stream`], and the coin where
+    /// that tells the dex. None where one stream has all rows.
+    #[must_use]
+    pub fn telling(&self) -> &'static [Column] {
+        match self.kinds().any(|kind| kind.spec().scope == Scope::Dex) {
+            true => self.columns.get(..1).unwrap_or_default(),
+            false => self.of_stream(),
+        }
+    }
+
+    /// The stream of the rows that have these values in the columns of [`Table::telling`].
     #[must_use]
     pub fn stream(&self, values: &[&str]) -> Option<StreamKey> {
-        let coin = values.first().and_then(|name| Coin::new(name).ok());
-        let kinds = Kind::ALL.into_iter().filter(|kind| kind.spec().table == self);
-        kinds.filter_map(|kind| kind.stream(coin, values.get(1).copied())).next()
+        let (first, part) = (values.first().copied(), values.get(1).copied());
+        let stream = |kind: Kind| match kind.spec().scope {
+            Scope::Dex => kind.stream(Dex::of(Coin::new(first?).ok()?).name(), part),
+            Scope::Coin | Scope::All => kind.stream(first, part),
+        };
+        self.kinds().filter_map(stream).next()
     }
 }
 
@@ -318,11 +359,37 @@ impl Table {
 pub enum Owner {
     /// One market.
     Coin(Coin),
+    /// Every market of a dex.
+    Dex(Dex),
     /// Every market.
     All,
 }
 
+impl Owner {
+    /// The dex that it is of, or the first one.
+    #[must_use]
+    pub fn dex(self) -> Dex {
+        match self {
+            Self::Coin(coin) => Dex::of(coin),
+            Self::Dex(dex) => dex,
+            Self::All => Dex::First,
+        }
+    }
+
+    /// What it is called in the names of streams; nothing where that goes without saying.
+    fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Coin(coin) => Some(coin.as_str()),
+            Self::Dex(dex) => dex.name(),
+            Self::All => None,
+        }
+    }
+}
+
 impl StreamKey {
+    /// Mid prices of the first dex, of spot and of outcomes.
+    pub const MIDS: Self = Self::Mids(Dex::First);
+
     /// The kind.
     #[must_use]
     pub const fn kind(self) -> Kind {
@@ -335,7 +402,7 @@ impl StreamKey {
             Self::Book(_, BookVariant::Figures3) => Kind::Book3,
             Self::Bbo(_) => Kind::Bbo,
             Self::Candle(..) => Kind::Candle,
-            Self::Mids => Kind::Mids,
+            Self::Mids(_) => Kind::Mids,
             Self::Context(_) => Kind::Context,
             Self::Funding(_) => Kind::Funding,
             Self::PredictedFunding(_) => Kind::PredictedFunding,
@@ -360,7 +427,8 @@ impl StreamKey {
             | Self::Context(c)
             | Self::Funding(c)
             | Self::PredictedFunding(c) => Owner::Coin(c),
-            Self::Mids | Self::Markets => Owner::All,
+            Self::Mids(dex) => Owner::Dex(dex),
+            Self::Markets => Owner::All,
         }
     }
 
@@ -369,7 +437,26 @@ impl StreamKey {
     pub const fn coin(self) -> Option<Coin> {
         match self.owner() {
             Owner::Coin(coin) => Some(coin),
-            Owner::All => None,
+            Owner::Dex(_) | Owner::All => None,
+        }
+    }
+
+    /// The builder's dex that it is of as a whole.
+    #[must_use]
+    pub const fn whole_dex(self) -> Option<Dex> {
+        match self.owner() {
+            Owner::Dex(dex @ Dex::Builder(_)) => Some(dex),
+            Owner::Coin(_) | Owner::Dex(Dex::First) | Owner::All => None,
+        }
+    }
+
+    /// Whether rows of a coin may be its own.
+    #[must_use]
+    pub fn has(self, coin: Coin) -> bool {
+        match self.owner() {
+            Owner::Coin(own) => own == coin,
+            Owner::Dex(dex) => dex.has(coin),
+            Owner::All => true,
         }
     }
 
@@ -383,6 +470,16 @@ impl StreamKey {
         }
     }
 
+    /// The dex that has the coins of all of its rows, where rows of other dexes lie in the same table, and the column of the
+    /// coin.
+    #[must_use]
+    pub fn within(self) -> Option<(&'static Column, Dex)> {
+        match self.owner() {
+            Owner::Dex(dex) => self.spec().table.columns.first().map(|column| (column, dex)),
+            Owner::Coin(_) | Owner::All => None,
+        }
+    }
+
     /// The columns that have the same value in all of its rows, and that value.
     pub fn fixed(self) -> impl Iterator<Item = (&'static Column, &'static str)> {
         let values = [self.coin().map(Coin::as_str), self.part()].into_iter().flatten();
@@ -393,8 +490,8 @@ impl StreamKey {
 impl fmt::Display for StreamKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.spec().name)?;
-        if let Some(coin) = self.coin() {
-            write!(f, "/{coin}")?;
+        if let Some(name) = self.owner().name() {
+            write!(f, "/{name}")?;
         }
         match self.part().filter(|_| self.kind() != Kind::Book) {
             Some(part) => write!(f, "/{part}"),
@@ -413,7 +510,7 @@ impl fmt::Debug for StreamKey {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[error(
     "{0:?} names no stream; streams are trades/BTC, book/BTC, book/BTC/fast, book/BTC/5, bbo/BTC, candle/BTC/1m, mids, \
-     context/BTC, funding/BTC, predicted_funding/BTC, markets"
+     mids/xyz, context/BTC, funding/BTC, predicted_funding/BTC, markets"
 )]
 pub struct StreamKeyError(pub String);
 
@@ -424,13 +521,12 @@ impl FromStr for StreamKey {
     /// such a part, and of the coin where it has not.
     fn from_str(text: &str) -> Result<Self, StreamKeyError> {
         let (name, rest) = text.split_once('/').map_or((text, None), |(name, rest)| (name, Some(rest)));
-        let of = |coin: Option<&str>, part: Option<&str>| {
-            let coin = coin.map(|name| Coin::new(name).ok());
+        let of = |owner: Option<&str>, part: Option<&str>| {
             let kinds = Kind::ALL.into_iter().filter(|kind| kind.spec().name == name);
-            kinds.filter_map(|kind| kind.stream(coin.flatten(), part)).find(|_| coin != Some(None))
+            kinds.filter_map(|kind| kind.stream(owner, part)).next()
         };
         let parted =
-            rest.and_then(|rest| rest.rsplit_once('/')).and_then(|(coin, part)| of(Some(coin), Some(part)));
+            rest.and_then(|rest| rest.rsplit_once('/')).and_then(|(owner, part)| of(Some(owner), Some(part)));
         let stream = parted.filter(|stream| stream.kind() != Kind::Book).or_else(|| of(rest, None));
         stream.ok_or_else(|| StreamKeyError(text.to_owned()))
     }
@@ -485,6 +581,8 @@ mod tests {
             "candle/BTC/1m",
             "candle/PURR/USDC/1M",
             "mids",
+            "mids/xyz",
+            "mids/a/b",
             "context/BTC",
             "funding/kPEPE",
             "predicted_funding/BTC",
@@ -492,9 +590,30 @@ mod tests {
         ] {
             assert_eq!(text.parse::<StreamKey>().unwrap().to_string(), text);
         }
-        for bad in ["", "trades", "trades/", "candle/BTC", "candle/BTC/7m", "mids/BTC", "tades/BTC"] {
+        let bad = ["", "trades", "trades/", "candle/BTC", "candle/BTC/7m", "tades/BTC", "markets/BTC"];
+        for bad in bad.into_iter().chain(["mids/", "mids/xyz:NVDA", "mids/x y"]) {
             assert!(bad.parse::<StreamKey>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_row_tells_of_which_stream_it_is() {
+        let stream = |kind: Kind, values: &[&str]| {
+            let table = kind.spec().table;
+            assert_eq!(table.telling().len(), values.len(), "{kind:?}");
+            table.stream(values).map(|stream| stream.to_string())
+        };
+        for (kind, values, name) in [
+            (Kind::Trades, &["xyz:NVDA"][..], "trades/xyz:NVDA"),
+            (Kind::Book5, &["BTC", "5"], "book/BTC/5"),
+            (Kind::Mids, &["BTC"], "mids"),
+            (Kind::Mids, &["@107"], "mids"),
+            (Kind::Mids, &["xyz:NVDA"], "mids/xyz"),
+            (Kind::Markets, &[], "markets"),
+        ] {
+            assert_eq!(stream(kind, values).as_deref(), Some(name));
+        }
+        assert_eq!(stream(Kind::Mids, &[""]), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Borders, Conflation, History, Kind, KindSpec, Record, StreamKey};
+use super::{Borders, Conflation, History, Kind, KindSpec, Record, Scope, StreamKey};
 use crate::row::{Row, RowKey, record};
 use crate::symbol::Word;
 use crate::{Coin, Decimal, TimeMs};
@@ -45,6 +45,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     kind: Kind::PredictedFunding,
     name: "predicted_funding",
     word: "predicted_funding",
+    scope: Scope::Coin,
     table: &<PredictedFunding as Row>::TABLE,
     channels: &[],
     ws: false,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Borders, Conflation, History, Kind, KindSpec, Record, StreamKey};
+use super::{Borders, Conflation, History, Kind, KindSpec, Record, Scope, StreamKey};
 use crate::exchange_time::Voice;
 use crate::row::{Address, Hash, Row, RowKey, Side, record};
 use crate::{Coin, Decimal, TimeMs};
@@ -62,6 +62,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     kind: Kind::Trades,
     name: "trades",
     word: "trades",
+    scope: Scope::Coin,
     table: &<Trade as Row>::TABLE,
     channels: &["trades"],
     ws: true,

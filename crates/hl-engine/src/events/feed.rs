@@ -157,7 +157,7 @@ mod tests {
 
     fn event(n: i64) -> Event {
         let span = Span::new(TimeMs(n), TimeMs(n));
-        Event::GapLost { stream: StreamKey::Mids, span, cause: Cause::Outage }
+        Event::GapLost { stream: StreamKey::MIDS, span, cause: Cause::Outage }
     }
 
     fn read(events: &mut Events) -> Vec<Event> {

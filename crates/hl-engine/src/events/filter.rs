@@ -60,7 +60,7 @@ impl Filter {
         Self { kinds: Some(kinds.into_iter().collect()), ..self }
     }
 
-    /// Only those of streams of these coins. A stream of all coins, such as `mids`, is of none of them.
+    /// Only those of streams of these coins. A stream of many coins, such as `mids`, is of none of them.
     #[must_use]
     pub fn coins(self, coins: impl IntoIterator<Item = Coin>) -> Self {
         Self { coins: Some(coins.into_iter().collect()), ..self }
@@ -115,7 +115,7 @@ mod tests {
             Event::GapLost { stream: stream.parse().unwrap(), span, cause: Cause::Outage }
         };
         let moved =
-            Event::Handover { stream: StreamKey::Mids, from: None, to: None, epoch: None, cause: None };
+            Event::Handover { stream: StreamKey::MIDS, from: None, to: None, epoch: None, cause: None };
         let btc = Coin::new("BTC").unwrap();
         let trades = Filter::all().kinds([Kind::Trades, Kind::Bbo]).coins([btc]);
         let told = ["trades/BTC", "trades/ETH", "bbo/BTC", "candle/BTC/1m", "mids"].map(lost);

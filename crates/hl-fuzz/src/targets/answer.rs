@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use hl_core::TimeMs;
 use hl_core::decode::{DecodeError, rest};
 use hl_core::message::info::{account, fills, ledger, market as quotes, meta, orders, positions, vaults};
 use hl_core::message::stats;
 use hl_core::stream::BookVariant;
+use hl_core::{Dex, TimeMs};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -133,16 +133,26 @@ fn trades(body: &mut [u8]) -> Result<(), DecodeError> {
 }
 
 fn mids(body: &mut [u8]) -> Result<(), DecodeError> {
-    let mids = rest::all_mids(body, STAMP)?;
-    let Some(value) = read(body) else { return Ok(()) };
-    if mids.unread.is_empty() {
-        let priced = |texts: &serde_json::Map<String, Value>| {
-            texts.values().filter(|text| !text.is_null() && *text != "").count()
+    let mut all = Ok(());
+    for dex in [Dex::First, Dex::named("xyz").expect("a dex")] {
+        let mids = match rest::all_mids(body, dex, STAMP) {
+            Ok(mids) => mids,
+            Err(error) => {
+                all = Err(error);
+                continue;
+            }
         };
-        assert_eq!(Some(mids.value.len()), value.as_object().map(priced), "every mid");
+        let Some(value) = read(body) else { continue };
+        if mids.unread.is_empty() {
+            let priced = |texts: &serde_json::Map<String, Value>| {
+                texts.values().filter(|text| !text.is_null() && *text != "").count()
+            };
+            assert_eq!(Some(mids.value.len()), value.as_object().map(priced), "every mid");
+        }
+        for mid in mids.value {
+            assert!(dex.has(mid.coin), "a mid of another dex");
+            is_exact(mid.px, &value[mid.coin.as_str()]);
+        }
     }
-    for mid in mids.value {
-        is_exact(mid.px, &value[mid.coin.as_str()]);
-    }
-    Ok(())
+    all
 }

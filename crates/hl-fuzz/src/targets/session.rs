@@ -10,10 +10,9 @@ use arbitrary::{Result, Unstructured};
 use hl_collectors::ws::session::{Action, Hold, Session};
 use hl_core::decode::{self, DecodeError, Fault, Frame, Unread};
 use hl_core::message::{Method, Subscription};
-use hl_core::record::Record as _;
 use hl_core::selector::Event;
 use hl_core::source::{Content, Offer, Ticket};
-use hl_core::{Coin, Lane, Records, RunId, StreamKey, TimeMs, for_records};
+use hl_core::{Coin, Lane, Records, RunId, StreamKey, TimeMs};
 
 use crate::{Target, market, records};
 
@@ -25,7 +24,7 @@ pub(crate) const TARGET: Target = Target {
     short: 6_000,
 };
 
-const STREAMS: [&str; 10] = [
+const STREAMS: [&str; 11] = [
     "trades/BTC",
     "trades/ETH",
     "book/BTC",
@@ -34,6 +33,7 @@ const STREAMS: [&str; 10] = [
     "candle/BTC/1m",
     "candle/BTC/5m",
     "mids",
+    "mids/xyz",
     "context/BTC",
     "funding/BTC",
 ];
@@ -216,12 +216,9 @@ impl World {
                 decode::frame(&mut text.clone().into_bytes(), self.exchange()).expect("a valid frame")
             }
             _ => match records::records(u, stream, self.exchange())? {
-                Records::Mids(mids) if u.ratio(1, 8)? => Frame::SomeMids {
-                    dex: u.ratio(1, 2)?.then(|| "xyz".to_owned()),
-                    mids,
-                    without: 0,
-                    unread: Unread::default(),
-                },
+                Records::Mids(mids) if u.ratio(1, 8)? => {
+                    Frame::SomeMids { dex: stream.owner().dex(), mids, without: 0, unread: Unread::default() }
+                }
                 records if records.is_empty() || !stream.spec().ws => Frame::Pong,
                 records => Frame::Data(stream, records),
             },
@@ -295,7 +292,7 @@ impl World {
         assert_eq!(self.live.get(&offer.stream), Some(&run), "only inside its run: {offer:?}");
         if let Content::Frame(records) = &offer.content {
             let coin = coin_of(records);
-            assert!(coin.is_none() || offer.stream.coin().is_none_or(|of| Some(of) == coin), "{offer:?}");
+            assert!(coin.is_none_or(|coin| offer.stream.has(coin)), "{offer:?}");
         }
     }
 
@@ -314,5 +311,5 @@ impl World {
 }
 
 fn coin_of(records: &Records) -> Option<Coin> {
-    for_records!(records, all => all.first().and_then(|record| record.stream().coin()))
+    Some(records.keys().first()?.coin)
 }

@@ -31,7 +31,7 @@ pub(crate) const TARGET: Target = Target {
     short: 400,
 };
 
-const STREAMS: [&str; 5] = ["trades/BTC", "book/BTC", "candle/BTC/1m", "mids", "context/BTC"];
+const STREAMS: [&str; 6] = ["trades/BTC", "book/BTC", "candle/BTC/1m", "mids", "mids/xyz", "context/BTC"];
 /// Longest request for an upgrade that is read, bytes.
 const LONGEST_REQUEST: usize = 4 << 10;
 

@@ -23,13 +23,14 @@ pub(crate) const TARGET: Target = Target {
     short: 6_000,
 };
 
-const STREAMS: [&str; 9] = [
+const STREAMS: [&str; 10] = [
     "trades/BTC",
     "candle/BTC/1m",
     "bbo/BTC",
     "trades/BTC",
     "candle/BTC/1m",
     "mids",
+    "mids/xyz",
     "context/BTC",
     "book/BTC",
     "funding/BTC",

@@ -222,7 +222,7 @@ impl Sift {
     fn mid(&mut self, read: Read<'_>, time: TimeMs) -> Sound<()> {
         let coin = Coin::new(read.text("coin")?).map_err(|_| Wrong::Malformed)?;
         let mid = Mid { coin, time, px: read.positive("price")?, arrival: Arrival::ALONE };
-        self.keep_once(StreamKey::Mids, (Some(coin), 0), Records::Mids(vec![mid]));
+        self.keep_once(mid.stream(), (Some(coin), 0), Records::Mids(vec![mid]));
         Ok(())
     }
 }

@@ -116,10 +116,23 @@ fn prefix(stream: StreamKey) -> Option<Document> {
     (!prefix.is_empty()).then_some(prefix)
 }
 
+/// What the keys of a stream's rows lie between, or what they lack, where rows of other dexes lie in the same collection.
+fn within(stream: StreamKey) -> Document {
+    let Some((column, dex)) = stream.within() else { return Document::new() };
+    match dex.between() {
+        Some([from, to]) => {
+            doc! { "_id": { "$gte": { column.name: from }, "$lt": { column.name: to } } }
+        }
+        None => doc! { format!("{ID}.{}", column.name): { "$not": { "$regex": "^[^:]+:" } } },
+    }
+}
+
 /// The rows of a stream whose time lies in the closed `span`.
 pub(crate) fn key_filter(stream: StreamKey, span: Span) -> Document {
     let Some(prefix) = prefix(stream) else {
-        return doc! { "_id.time": { "$gte": date(span.from), "$lte": date(span.to) } };
+        let mut filter = within(stream);
+        filter.insert("_id.time", doc! { "$gte": date(span.from), "$lte": date(span.to) });
+        return filter;
     };
     let (mut first, mut last) = (prefix.clone(), prefix);
     first.insert("time", date(span.from));
@@ -147,9 +160,9 @@ pub(crate) fn page_filter(stream: StreamKey, span: Span, after: Option<RowKey>) 
 
 /// Every row of a stream with a key after `after`; of bars all.
 pub(crate) fn every_filter(stream: StreamKey, after: Option<RowKey>) -> Document {
-    // Of mids the whole collection: a look at each time would be for nothing.
+    // Where the keys begin with no field of the stream a look at each time would be for nothing.
     let all = prefix(stream).map(|_| key_filter(stream, crate::inspect::EVER));
-    beyond(all.unwrap_or_default(), stream, after)
+    beyond(all.unwrap_or_else(|| within(stream)), stream, after)
 }
 
 fn beyond(filter: Document, stream: StreamKey, after: Option<RowKey>) -> Document {

@@ -1,4 +1,4 @@
-use hl_core::record::{Bbo, Book, Context, Funding, HexBytes, Mid, Side, Trade};
+use hl_core::record::{Bbo, Book, Context, Funding, HexBytes, Mid, Record as _, Side, Trade};
 use hl_core::row::Arrival;
 use hl_core::stream::BookVariant;
 use hl_core::{Coin, Interval, Token};
@@ -96,7 +96,8 @@ fn every_kind() -> Vec<(StreamKey, Records)> {
                 Bbo { coin, time: TimeMs(3), bid, ask: bid, arrival: Arrival::default() },
             ]),
         ),
-        (StreamKey::Mids, Records::Mids(vec![Mid { coin: Coin::new("BTC").unwrap(), ..mid }, mid])),
+        (StreamKey::MIDS, Records::Mids(vec![Mid { coin: Coin::new("BTC").unwrap(), ..mid }])),
+        (mid.stream(), Records::Mids(vec![mid])),
         (StreamKey::Context(coin), Records::Contexts(vec![context])),
         (StreamKey::Funding(coin), Records::Funding(vec![funding])),
     ]
@@ -204,7 +205,7 @@ fn a_row_of_another_stream_or_with_too_large_a_tid_has_no_document() {
     let (stream, records) = every_kind().swap_remove(0);
     let Records::Trades(rows) = &records else { panic!("trades come first") };
     let large = Records::Trades(vec![Trade { tid: u64::MAX, ..rows[0] }]);
-    for (stream, records) in [(StreamKey::Mids, &records), (stream, &large)] {
+    for (stream, records) in [(StreamKey::MIDS, &records), (stream, &large)] {
         assert_eq!(documents(stream, records, STAMP), [(TimeMs::MAX, None)]);
     }
 }

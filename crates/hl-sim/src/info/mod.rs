@@ -9,7 +9,7 @@ mod market;
 use bytes::Bytes;
 use hl_core::record::Address;
 use hl_core::stream::BookVariant;
-use hl_core::{Coin, Interval, StreamKey};
+use hl_core::{Coin, Dex, Interval, StreamKey};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -154,7 +154,9 @@ pub(crate) fn stream(request: &Value) -> Option<StreamKey> {
         "candleSnapshot" => StreamKey::Candle(coin()?, inner.get("interval")?.as_str()?.parse().ok()?),
         "l2Book" => StreamKey::Book(coin()?, BookVariant::Default),
         "fundingHistory" => StreamKey::Funding(coin()?),
-        "allMids" => StreamKey::Mids,
+        "allMids" => {
+            StreamKey::Mids(Dex::named(inner.get("dex").and_then(Value::as_str).unwrap_or_default())?)
+        }
         _ => return None,
     })
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use hl_core::record::Address;
 use hl_core::stream::BookVariant;
-use hl_core::{Coin, Interval, StreamKey};
+use hl_core::{Coin, Dex, Interval, StreamKey};
 use serde_json::Value;
 
 use crate::assumptions::Assumptions;
@@ -251,7 +251,7 @@ impl Topic {
                 };
                 BookVariant::ALL.into_iter().find(is).map(|variant| StreamKey::Book(*c, variant))
             }
-            Self::AllMids(None | Some("")) => Some(StreamKey::Mids),
+            Self::AllMids(dex) => Dex::named(dex.unwrap_or_default()).map(StreamKey::Mids),
             _ => None,
         }
     }

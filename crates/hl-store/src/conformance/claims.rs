@@ -286,7 +286,7 @@ pub fn a_gap_that_nothing_can_fill_is_never_open(new: New<'_>) {
             assert_eq!(states(*stream).await, [(span(10, 20), state)], "{stream}");
         }
 
-        let mids = StreamKey::Mids;
+        let mids = StreamKey::MIDS;
         let claim = epoch(store.token(), 1);
         assert_eq!(store.claim_gaps(mids, span(10, 20), claim).await.unwrap(), [], "nothing to ask for");
         let mid = Mid { coin: coin("BTC"), time: TimeMs(15), px: Decimal::ONE, arrival: Arrival::default() };

@@ -13,7 +13,7 @@ use hl_core::row::Arrival;
 use hl_core::store::{Store, StoreError};
 use hl_core::stream::BookVariant;
 use hl_core::symbol::Word;
-use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs, Token};
+use hl_core::{Coin, Decimal, Dex, Epoch, Interval, Origin, Records, StreamKey, TimeMs, Token};
 
 use super::Subject;
 
@@ -202,7 +202,7 @@ fn arrived(records: &mut Records) {
     });
 }
 
-/// A coin with an awkward name, and rows of every kind of stream within the first second, 16 in all.
+/// A coin with an awkward name, and rows of every kind of stream within the first second, 19 in all.
 pub(super) fn every_kind() -> (Coin, Vec<(StreamKey, Records)>) {
     let level = |px: &str, sz: &str, n| Level { px: decimal(px), sz: decimal(sz), n };
     let name = coin("it's:\"odd\"");
@@ -247,11 +247,28 @@ pub(super) fn every_kind() -> (Coin, Vec<(StreamKey, Records)>) {
         ),
         (StreamKey::Candle(name, Interval::M1), Records::Candles(vec![bar])),
         (
-            StreamKey::Mids,
+            StreamKey::MIDS,
             Records::Mids(vec![
                 Mid { coin: coin("BTC"), time: TimeMs(1), px: decimal("1.50"), arrival: Arrival::default() },
-                Mid { coin: name, time: TimeMs(1), px: decimal("7"), arrival: Arrival::default() },
+                Mid { coin: coin("k'PEPE"), time: TimeMs(1), px: decimal("7"), arrival: Arrival::default() },
             ]),
+        ),
+        // The name has a colon: a dex is called so.
+        (
+            StreamKey::Mids(Dex::of(name)),
+            Records::Mids(vec![
+                Mid { coin: name, time: TimeMs(1), px: decimal("170.5"), arrival: Arrival::default() },
+                Mid { coin: name, time: TimeMs(2), px: decimal("171"), arrival: Arrival::default() },
+            ]),
+        ),
+        (
+            StreamKey::Mids(Dex::of(coin("xyz:NVDA"))),
+            Records::Mids(vec![Mid {
+                coin: coin("xyz:NVDA"),
+                time: TimeMs(1),
+                px: decimal("9"),
+                arrival: Arrival::default(),
+            }]),
         ),
         (StreamKey::Context(name), Records::Contexts(vec![context])),
         (StreamKey::Funding(name), Records::Funding(vec![Funding { coin: name, ..settlement("x", 59) }])),

@@ -34,7 +34,7 @@ pub(crate) enum SchemaStep {
 }
 
 impl SchemaStep {
-    fn take(self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
+    pub(super) fn take(self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
         match self {
             Self::Sql(sql) => tx.execute_batch(sql),
             Self::Rows(table) => tx.execute_batch(&rows::definition(table)),

@@ -168,10 +168,10 @@ pub(super) fn streams(conn: &Connection) -> Result<Vec<StreamKey>, StoreError> {
     Ok(streams)
 }
 
-/// The streams that have rows in a table.
+/// The streams that have rows in a table, one at least once.
 fn with_rows(conn: &Connection, table: &'static Table) -> Result<Vec<StreamKey>, StoreError> {
     let mut prefixes: Vec<Vec<String>> = vec![Vec::new()];
-    for column in table.of_stream() {
+    for column in table.telling() {
         let mut longer = Vec::new();
         for prefix in prefixes {
             let values = distinct(conn, table, column, &prefix)?;
@@ -179,7 +179,7 @@ fn with_rows(conn: &Connection, table: &'static Table) -> Result<Vec<StreamKey>,
         }
         prefixes = longer;
     }
-    if table.of_stream().is_empty() && !has_rows(conn, table)? {
+    if table.telling().is_empty() && !has_rows(conn, table)? {
         return Ok(Vec::new());
     }
     let stream = |prefix: &Vec<String>| {
@@ -192,11 +192,12 @@ fn with_rows(conn: &Connection, table: &'static Table) -> Result<Vec<StreamKey>,
     prefixes.iter().map(stream).collect::<Result<_, _>>().step("reading the streams of rows")
 }
 
-/// The coins of the rows of a stream of every coin.
+/// The coins of the rows of a stream of many coins.
 pub(super) fn coins(conn: &Connection, stream: StreamKey) -> Result<Vec<Coin>, StoreError> {
     let table = stream.spec().table;
     let Some(column) = table.columns.first() else { return Ok(Vec::new()) };
-    Ok(distinct(conn, table, column, &[])?.iter().filter_map(|name| Coin::new(name).ok()).collect())
+    let coins = distinct(conn, table, column, &[])?;
+    Ok(coins.iter().filter_map(|name| Coin::new(name).ok()).filter(|coin| stream.has(*coin)).collect())
 }
 
 /// The values of a text column of a table's key, of the rows that have these values in the columns before it: by one look

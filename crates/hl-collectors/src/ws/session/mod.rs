@@ -221,6 +221,11 @@ impl Session {
         self.subs.add(stream, Sub::new(stream, lane, subscription));
     }
 
+    /// Whether a lane of a stream is wanted here.
+    pub(super) fn wants(&self, stream: StreamKey) -> bool {
+        self.subs.get(stream).is_some()
+    }
+
     /// Makes the subscription anew, as a new run.
     pub fn renew(&mut self, stream: StreamKey, run: RunId) {
         if self.subs.get(stream).and_then(Sub::run) == Some(run) {
@@ -402,10 +407,8 @@ impl Session {
             Frame::Unknown { .. } => self.counters.unknown += 1,
             Frame::Message(_) => self.counters.unrouted += 1,
             Frame::SomeTrades(trades) => self.some_trades(now, exchange, (trades, received), out),
-            // Other dexes' mids are not asked for.
-            Frame::SomeMids { dex: Some(_), .. } => self.counters.unrouted += 1,
-            Frame::SomeMids { dex: None, mids, .. } => {
-                self.data(now, StreamKey::Mids, Records::Mids(mids), received, out);
+            Frame::SomeMids { dex, mids, .. } => {
+                self.data(now, StreamKey::Mids(dex), Records::Mids(mids), received, out);
             }
             Frame::Data(stream, records) => {
                 let (stream, records) = self.as_subscribed(stream, records);

@@ -59,7 +59,7 @@ enum Link {
 enum Probe {
     /// A subscription to a stream that is held.
     Held(StreamKey),
-    /// One to the mids, which name nothing.
+    /// One to the mids of the first dex, which name nothing.
     Mids,
     /// A ping, where the mids themselves are accused.
     Ping,
@@ -69,7 +69,7 @@ impl Probe {
     fn subscription(self) -> Option<Subscription> {
         match self {
             Self::Held(stream) => Subscription::for_stream(stream),
-            Self::Mids => Subscription::for_stream(StreamKey::Mids),
+            Self::Mids => Subscription::for_stream(StreamKey::MIDS),
             Self::Ping => None,
         }
     }
@@ -281,8 +281,8 @@ impl Trials {
     fn probe_next(&mut self, now: Mono, out: &mut Vec<Act>) {
         let next = match self.accused {
             // The mids name nothing that could be unknown.
-            Some(StreamKey::Mids) => Some(Probe::Ping),
-            Some(_) if self.cases.hold(StreamKey::Mids) != Hold::No => Some(Probe::Held(StreamKey::Mids)),
+            Some(StreamKey::MIDS) => Some(Probe::Ping),
+            Some(_) if self.cases.hold(StreamKey::MIDS) != Hold::No => Some(Probe::Held(StreamKey::MIDS)),
             Some(_) => Some(Probe::Mids),
             None => self.cases.next(now).map(Probe::Held),
         };

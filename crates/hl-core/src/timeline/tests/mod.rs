@@ -417,7 +417,7 @@ fn mids_are_stored_on_change_and_stamps_never_go_back() {
         arrival: Arrival::default(),
     };
     let mut line = Timeline::new(StreamStart {
-        stream: StreamKey::Mids,
+        stream: StreamKey::MIDS,
         edge: Some(TimeMs(9_000)),
         ended: None,
         recent: Recent::default(),
@@ -457,7 +457,7 @@ fn a_mid_that_came_before_the_time_was_known_bears_no_time_that_is_to_come() {
     };
     let hour = 3_600_000;
     let start = StreamStart {
-        stream: StreamKey::Mids,
+        stream: StreamKey::MIDS,
         edge: Some(TimeMs(9_000)),
         ended: None,
         recent: Recent::default(),
@@ -485,7 +485,7 @@ fn a_mid_that_waited_in_a_ring_is_not_stamped_anew() {
         }])
     };
     let mut line = Timeline::new(StreamStart {
-        stream: StreamKey::Mids,
+        stream: StreamKey::MIDS,
         edge: Some(TimeMs(1_000)),
         ended: None,
         recent: Recent::default(),

@@ -88,7 +88,7 @@ fn pong(sent: i64) -> Content {
 fn a_state_that_is_pushed_by_a_clock_joins_across_a_handover_within_its_cadence() {
     let hole = Kind::Mids.spec().hole_ms;
     for (pause, gaps) in [(hole, 0), (hole + 1, 1)] {
-        let mut line = Line::of(StreamKey::Mids, 1_000);
+        let mut line = Line::of(StreamKey::MIDS, 1_000);
         line.grant(1);
         line.push(1, mids(1_000 + pause));
         assert_eq!(line.gaps().len(), gaps, "{pause}");
@@ -222,7 +222,7 @@ fn polls_bring_a_state_now_and_then_and_the_first_push_after_them_joins_by_an_ol
 
 #[test]
 fn what_was_dropped_is_a_gap_from_the_record_before_to_the_record_after() {
-    let streams: [(StreamKey, Make); 2] = [(StreamKey::Mids, mids), (StreamKey::Bbo(coin()), bbo)];
+    let streams: [(StreamKey, Make); 2] = [(StreamKey::MIDS, mids), (StreamKey::Bbo(coin()), bbo)];
     for waits in [false, true] {
         for (stream, record) in streams {
             let mut line = Line::of(stream, 1_000);
@@ -249,7 +249,7 @@ fn what_was_dropped_is_a_gap_from_the_record_before_to_the_record_after() {
 
 #[test]
 fn what_was_dropped_from_a_ring_below_the_edge_is_no_loss() {
-    let streams: [(StreamKey, Make); 2] = [(StreamKey::Mids, mids), (StreamKey::Bbo(coin()), bbo)];
+    let streams: [(StreamKey, Make); 2] = [(StreamKey::MIDS, mids), (StreamKey::Bbo(coin()), bbo)];
     for (stream, record) in streams {
         let mut line = Line::of(stream, 1_000);
         for content in [record(800), Content::Dropped, record(900), record(1_200)] {

@@ -188,25 +188,37 @@ impl Place {
         let table = stream.spec().table;
         let columns: Vec<_> = table.of_stream().iter().map(|column| column.name).collect();
         let mut fixed = stream.fixed().map(|(_, value)| value);
+        let mut filter = match columns[..] {
+            [] => "?1 IS NULL AND ?2 IS NULL".to_owned(),
+            [first] => format!("{first} = ?1 AND ?2 IS NULL"),
+            [first, second, ..] => format!("{first} = ?1 AND {second} = ?2"),
+        };
+        if let Some((Column { name, .. }, dex)) = stream.within() {
+            filter += &match dex.between() {
+                Some([from, to]) => format!(" AND {name} >= {} AND {name} < {}", quoted(&from), quoted(&to)),
+                None => format!(" AND instr({name}, ':') < 2"),
+            };
+        }
         Self {
             table: table.name,
-            filter: match columns[..] {
-                [] => "?1 IS NULL AND ?2 IS NULL".to_owned(),
-                [first] => format!("{first} = ?1 AND ?2 IS NULL"),
-                [first, second, ..] => format!("{first} = ?1 AND {second} = ?2"),
-            },
+            filter,
             unique: table.of_row().iter().collect(),
             key: [fixed.next(), fixed.next()],
         }
     }
 
-    /// Of a stream of every coin the rows of one.
+    /// Of a stream of many coins the rows of one.
     fn of_coin(stream: StreamKey, coin: Coin) -> Self {
         let Self { table, mut unique, .. } = Self::of(stream);
         unique.retain(|column| column.name != "coin");
         let filter = "coin = ?1 AND ?2 IS NULL".to_owned();
         Self { table, filter, unique, key: [Some(coin.as_str()), None] }
     }
+}
+
+/// A text in SQL.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 pub(in crate::sqlite) fn decimal(row: &Row<'_>, at: usize) -> rusqlite::Result<Decimal> {

@@ -9,7 +9,7 @@ use hl_core::stream::Owner;
 use hl_core::{Coin, StreamKey, TimeMs, for_kind, for_records};
 use rusqlite::Connection;
 
-use super::{Place, Stamp, settled, table};
+use super::{Place, Stamp, quoted, settled, table};
 use crate::sqlite::error::Step as _;
 use crate::sqlite::inspect::coins;
 
@@ -129,9 +129,9 @@ fn remove_each<T: Record>(conn: &Connection, rows: &[T], provenance: &[Provenanc
     Ok(removed)
 }
 
-/// Where the rows of a stream lie together in key order: of a stream of every coin, coin by coin from `first` on.
+/// Where the rows of a stream lie together in key order: of a stream of many coins, coin by coin from `first` on.
 fn places(conn: &Connection, stream: StreamKey, first: Option<Coin>) -> Result<Vec<Place>, StoreError> {
-    if stream.owner() != Owner::All {
+    if let Owner::Coin(_) = stream.owner() {
         return Ok(vec![Place::of(stream)]);
     }
     let coins = coins(conn, stream)?.into_iter();
@@ -171,7 +171,7 @@ fn within(
 fn literal(value: Value<'_>) -> String {
     match value {
         Value::Time(TimeMs(number)) | Value::Int(number) => number.to_string(),
-        Value::Text(text) => format!("'{}'", text.replace('\'', "''")),
+        Value::Text(text) => quoted(text),
         _ => "NULL".to_owned(),
     }
 }

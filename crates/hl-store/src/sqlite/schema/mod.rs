@@ -27,14 +27,93 @@ pub(super) const KIND: file::Kind = file::Kind {
         Rows(&PredictedFunding::TABLE),
         Sql(include_str!("ended.sql")),
         Rows(&Market::TABLE),
+        Sql(include_str!("dexes.sql")),
     ],
     busy: Duration::from_secs(5),
 };
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use hl_core::ledger::{Batch, Change, Span};
+    use hl_core::record::Mid;
+    use hl_core::row::Arrival;
+    use hl_core::store::prelude::*;
+    use hl_core::{Coin, Decimal, Epoch, Origin, Records, StreamKey, TimeMs};
+    use hl_runtime::SystemClock;
+    use rusqlite::Connection;
+
     use super::*;
     use crate::sqlite::rows;
+    use crate::{Inspect as _, SqliteOptions, SqliteStore, Writer};
+
+    /// The steps of the release before streams of whole dexes.
+    const BEFORE_DEXES: u8 = 9;
+
+    #[tokio::test]
+    async fn a_store_of_before_goes_on_and_has_streams_of_whole_dexes_beside_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let mut conn = Connection::open(&path).unwrap();
+        let tx = conn.transaction().unwrap();
+        KIND.steps[..usize::from(BEFORE_DEXES)].iter().for_each(|step| step.take(&tx).unwrap());
+        tx.commit().unwrap();
+        conn.pragma_update(None, "application_id", KIND.application_id).unwrap();
+        conn.pragma_update(None, "user_version", BEFORE_DEXES).unwrap();
+        conn.execute_batch(
+            "INSERT INTO mids VALUES ('BTC', 4, '1.5', 'ws', 3, NULL, 0), ('PURR/USDC', 5, '2', 'ws', 3, NULL, 0);
+             INSERT INTO streams (stream, edge) VALUES ('mids', 5), ('trades/xyz:NVDA', 5);
+             INSERT INTO coverage VALUES ('mids', 4, 5, 'ws', 3, 2);
+             INSERT INTO gaps (stream, from_time, to_time, cause, state, opened_at)
+                 SELECT stream, 1, 3, 'outage', 'open', 0 FROM streams;",
+        )
+        .unwrap();
+        let options = SqliteOptions {
+            path: path.clone(),
+            role: "test".to_owned(),
+            host: "here".to_owned(),
+            pid: std::process::id(),
+            writer: Writer::Thread,
+            clock: Arc::new(SystemClock),
+        };
+        let store = SqliteStore::open(options).await.unwrap();
+        let (first, xyz) = (StreamKey::MIDS, "mids/xyz".parse().unwrap());
+        let granted = store.lease(&[first, xyz]).await.unwrap().granted;
+        let edges: Vec<_> = granted.iter().map(|start| (start.stream, start.edge)).collect();
+        assert_eq!(edges, [(first, Some(TimeMs(5))), (xyz, None)]);
+        let (epoch, origin) = (Epoch { token: store.token(), local: 1 }, Origin::Ws);
+        let mid = |name: &str, time| Mid {
+            coin: Coin::new(name).unwrap(),
+            time: TimeMs(time),
+            px: Decimal::ONE,
+            arrival: Arrival::ALONE,
+        };
+        // One of them is of the other dex: it is written to neither.
+        let rows = |records| Change::Rows { epoch, origin, records: Records::Mids(records) };
+        let changes = vec![
+            (first, rows(vec![mid("BTC", 7), mid("xyz:NVDA", 7)])),
+            (xyz, rows(vec![mid("xyz:NVDA", 8), mid("ETH", 8)])),
+        ];
+        store.commit(Arc::new(Batch { token: store.token(), changes })).await.unwrap();
+        store.close().await.unwrap();
+        let inspect = SqliteStore::inspect(&path).unwrap();
+        let mut stored = Vec::new();
+        for stream in [first, xyz] {
+            let rows = inspect.rows(stream, Span { from: TimeMs::MIN, to: TimeMs::MAX }).await.unwrap();
+            let Records::Mids(rows) = rows else { panic!("other rows") };
+            stored.push(rows.iter().map(|mid| format!("{} {}", mid.coin, mid.time.0)).collect::<Vec<_>>());
+        }
+        assert_eq!(stored, [vec!["BTC 4", "BTC 7", "PURR/USDC 5"], vec!["xyz:NVDA 8"]]);
+        let counted: Vec<_> = inspect.streams().await.unwrap();
+        let counted: Vec<_> = counted.iter().map(|row| (row.stream.to_string(), row.rows)).collect();
+        assert_eq!(counted, [("mids".into(), 3), ("mids/xyz".into(), 1), ("trades/xyz:NVDA".into(), 0)]);
+        let mut gaps = conn.prepare("SELECT kind, coin, dex FROM gaps_num ORDER BY stream").unwrap();
+        let gaps = gaps.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?))).unwrap();
+        let gaps: Vec<(String, Option<String>, Option<String>)> = gaps.map(Result::unwrap).collect();
+        let (nvda, dex) = (Some("xyz:NVDA".to_owned()), Some("xyz".to_owned()));
+        assert_eq!(gaps, [("mids".to_owned(), None, None), ("trades".to_owned(), nvda, dex)]);
+    }
 
     /// What a step does may never change once it was released: another column is another step.
     #[test]

@@ -199,6 +199,23 @@ fn a_frame_looks_at_no_other_subscription() {
 }
 
 #[test]
+fn mids_of_two_dexes_share_a_socket_and_are_told_apart() {
+    let mut rig = Rig::live(&["mids", "mids/xyz"]);
+    for (at, name) in ["mids/xyz", "mids", "mids/xyz"].into_iter().enumerate() {
+        rig.offers.clear();
+        rig.data(name);
+        rig.read_all();
+        let brought: Vec<_> = rig.offers.iter().map(|offer| offer.stream).collect();
+        assert_eq!(brought, [key(name)], "frame {at}");
+    }
+    rig.session.want(key("mids/xyz"), Lane::First, false);
+    let before = rig.session.counters().unrouted;
+    rig.data("mids/xyz");
+    rig.read_all();
+    assert_eq!(rig.session.counters().unrouted, before + 1, "it is not wanted here");
+}
+
+#[test]
 fn two_sockets_that_died_together_do_not_come_back_together() {
     let pauses: BTreeSet<_> = (0..20)
         .map(|seed| {

@@ -103,7 +103,7 @@ fn what_is_held_is_not_subscribed_and_what_lives_goes_on() {
     let mut rig = Rig::live(&["bbo/BTC", "trades/BTC", "mids"]);
     rig.take_sent();
     let mut out = Vec::new();
-    rig.session.hold(|stream| if stream == StreamKey::Mids { Hold::No } else { Hold::Trial }, &mut out);
+    rig.session.hold(|stream| if stream == StreamKey::MIDS { Hold::No } else { Hold::Trial }, &mut out);
     assert!(out.is_empty(), "it lives: {out:?}");
     assert_eq!(rig.session.view(), (true, 3, 3));
     rig.renew(key("trades/BTC"));

@@ -23,7 +23,8 @@ pub(super) fn key(name: &str) -> StreamKey {
 }
 
 pub(super) fn coin(stream: StreamKey) -> Coin {
-    stream.coin().unwrap_or_else(|| Coin::new("BTC").unwrap())
+    let name = stream.owner().dex().name().map_or_else(|| "BTC".to_owned(), |dex| format!("{dex}:BTC"));
+    stream.coin().unwrap_or_else(|| Coin::new(&name).unwrap())
 }
 
 /// A frame of a stream, as it is decoded.
@@ -73,7 +74,7 @@ pub(super) fn data(stream: StreamKey, now: Mono) -> Frame {
                 arrival: Arrival::default(),
             }])
         }
-        StreamKey::Mids => Records::Mids(vec![Mid { coin, time, px: zero, arrival: Arrival::default() }]),
+        StreamKey::Mids(_) => Records::Mids(vec![Mid { coin, time, px: zero, arrival: Arrival::default() }]),
         _ => panic!("not used here"),
     };
     Frame::Data(stream, records)
@@ -314,10 +315,9 @@ impl Rig {
             }
             return;
         }
-        let streams = STREAMS
-            .map(key)
-            .into_iter()
-            .chain(["context/BTC", "book/BTC/fast", "book/BTC/5", "book/BTC/4", "book/BTC/3"].map(key));
+        let streams = STREAMS.map(key).into_iter().chain(
+            ["mids/xyz", "context/BTC", "book/BTC/fast", "book/BTC/5", "book/BTC/4", "book/BTC/3"].map(key),
+        );
         for stream in streams.chain((0..200).map(|i| key(&format!("bbo/C{i}")))) {
             let subscription = Subscription::for_stream(stream).unwrap();
             if text == Request::subscribe(&subscription).to_text() {
