@@ -16,7 +16,6 @@ pub mod human;
 mod nearest;
 mod say;
 pub mod status;
-pub mod stores;
 pub mod verify;
 pub mod view;
 pub mod webhook;

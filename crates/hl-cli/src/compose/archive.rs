@@ -7,12 +7,12 @@ use hl_archive::{Archiver, DayDone, Due, Files, Retention, due};
 use hl_core::TimeMs;
 use hl_core::seam::{BoxFuture, Clock};
 use hl_core::store::{Store, StoreError};
+use hl_host::stores::{self, Signed};
 use hl_scheduler::{Done, Task, TaskError};
 use hl_store::Writer;
 use tracing::{info, warn};
 
 use crate::config::StoreUri;
-use crate::stores::{self, Signed};
 
 /// What its session is called in the store.
 const ROLE: &str = "hl-daemon archive";

@@ -28,7 +28,8 @@ use hl_core::store::{Store, StoreError};
 use hl_core::{Coin, StreamKey};
 use hl_engine::markets::{Markets, NeverListed};
 use hl_engine::network::{NetworkError, belong};
-use hl_engine::{Engine, EngineError, Parts, Sharing};
+use hl_engine::{Engine, EngineError, Parts};
+use hl_host::stores::{self, Signed};
 use hl_runtime::{SystemClock, TcpNet};
 use hl_scheduler::Task;
 use hl_scheduler::jobs::CollectDailyStats;
@@ -48,13 +49,10 @@ use crate::config::{CoinsError, Config, Loaded, StoreUri};
 use crate::exit::Exit;
 use crate::http::Server;
 use crate::say::say;
-use crate::stores::{self, Signed};
 use crate::view::{Mode, View};
 use crate::webhook::{self, Sender};
 use crate::{human, status};
 
-/// The spool holds at most this much: hours of a busy market.
-const SPOOL_BYTES: u64 = 1 << 30;
 /// How often the view is shown, and the status kept in the store.
 const VIEW_EVERY: Duration = Duration::from_secs(1);
 const NOTE_EVERY_VIEWS: u64 = 2;
@@ -264,7 +262,7 @@ async fn session(config: &Config, outside: &Outside, tally: &mut Tally) -> Resul
             return Err(error);
         }
     };
-    let spool = Arc::new(stores::spool(&config.store, SPOOL_BYTES).await.map_err(failed)?);
+    let spool = Arc::new(stores::spool(&config.store).await.map_err(failed)?);
     let statistics = endpoints.stats.clone();
     let statistics = statistics.map(|stats| Folder::new(net.clone(), stats.endpoint, stats.path));
     let mut jobs = config.jobs.planned();
@@ -290,7 +288,7 @@ async fn session(config: &Config, outside: &Outside, tally: &mut Tally) -> Resul
         ws: WsOptions { endpoint: endpoints.ws.endpoint.clone(), path: endpoints.ws.path.clone() },
         rest: RestOptions { endpoint: endpoints.info.endpoint.clone(), path: endpoints.info.path.clone() },
         address: stores::address(&config.store, &config.network.name(), config.local_address, name),
-        sharing: sharing(config, name),
+        sharing: stores::sharing(&config.store, config.weight, name),
         // Two daemons must not jitter alike.
         seed: Seed(clock.now().0.unsigned_abs()).derive(&std::process::id().to_string()),
         policy: config.policy,
@@ -331,15 +329,6 @@ fn outward(local: Option<IpAddr>) -> Result<Arc<dyn Net>, DaemonError> {
             TcpNet::from_address(address).map_err(|source| DaemonError::LocalAddress { address, source })?,
         ),
     })
-}
-
-/// How the streams are shared: with every daemon of a MongoDB store, on SQLite where a weight was said.
-fn sharing(config: &Config, name: &str) -> Option<Sharing> {
-    let weight = match config.store {
-        StoreUri::Mongo(_) => config.weight.or(Some(1)),
-        StoreUri::Sqlite(_) => config.weight,
-    };
-    weight.map(|weight| Sharing { name: name.to_owned(), weight })
 }
 
 async fn collect(

@@ -313,7 +313,7 @@ impl Settings {
     }
 
     fn store(&self, files: &dyn Files) -> Result<StoreUri, ConfigError> {
-        match self.said("store", str::parse)? {
+        match self.said("store", |text| Ok(text.parse::<StoreUri>()?))? {
             Some(store) => Ok(store),
             None => Ok(usual::of(&self.one("network")?, files)),
         }

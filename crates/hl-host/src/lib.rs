@@ -1,0 +1,14 @@
+//! What a host puts around an engine: the daemon and the library alike, so that neither can do more than the other.
+//!
+//! [`StoreUri`] is how a store is named, [`stores`] opens it. What does not live here: configuration, the terminal, and any
+//! decision about the data.
+
+// Those who read a process's words may go away: printing would end it with a panic.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+pub mod stores;
+mod uri;
+
+#[cfg(feature = "mongodb")]
+pub use uri::MongoUri;
+pub use uri::{NotAStore, StoreUri, mask};
