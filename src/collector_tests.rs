@@ -235,3 +235,52 @@ async fn what_the_daemon_can_do_the_builder_can() {
     assert!(matches!(error, CollectError::LocalAddress { .. }), "{error}");
     sim.stop().await;
 }
+
+/// Collectors on one database share the streams, and one goes on with those of another that has ended.
+#[tokio::test]
+async fn collectors_on_one_mongodb_share_the_streams() {
+    let (sim, folder) = exchange().await;
+    let uri = hl_mongod::fresh_database();
+    // What waits before a database lies under the working directory; no other test here looks at that.
+    std::env::set_current_dir(folder.path()).unwrap();
+    let all: Vec<StreamKey> = ["BTC", "ETH"]
+        .iter()
+        .flat_map(|coin| ["trades", "bbo", "context", "book"].map(|kind| format!("{kind}/{coin}")))
+        .map(|name| name.parse().unwrap())
+        .collect();
+    let builder = |name| Collector::at(&sim.endpoint()).streams(&all).store_mongodb(&uri).name(name);
+    let one = builder("one").start().await.unwrap();
+    until(&one, |s| s.streams.len() == all.len()).await;
+    let two = builder("two").start().await.unwrap();
+    until(&two, |s| !s.streams.is_empty() && s.streams.len() + one.snapshot().streams.len() == all.len())
+        .await;
+    assert!(folder.path().join("data").read_dir().unwrap().count() >= 2, "each has a spool of its own");
+
+    let store = hl_mongo::MongoStore::inspect(&uri).await.unwrap();
+    let mut names: Vec<_> =
+        store.holders().await.unwrap().into_iter().map(|holder| (holder.role, holder.host)).collect();
+    names.sort();
+    let role = "hyperliquid-collector".to_owned();
+    assert_eq!(names, [(role.clone(), "one".to_owned()), (role, "two".to_owned())]);
+    one.stop().await.unwrap();
+    until(&two, |s| s.streams.len() == all.len() && s.streams.values().all(|meter| meter.tally.admitted > 0))
+        .await;
+    two.stop().await.unwrap();
+
+    assert!(store.holders().await.unwrap().is_empty());
+    assert!(store.audit().await.unwrap().problems.is_empty());
+    let stored = store.streams().await.unwrap();
+    assert_eq!(stored.iter().filter(|stream| stream.rows > 0).count(), all.len());
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn a_uri_of_no_mongodb_is_said_without_its_password() {
+    let (sim, _folder) = exchange().await;
+    for wrong in ["mongodb:///x", "postgres://me:secret@host/x", "mongodb://me:secret@host/no/name"] {
+        let collector = Collector::at(&sim.endpoint()).streams(["mids"]).store_mongodb(wrong);
+        let error = collector.start().await.unwrap_err().to_string();
+        assert!(error.contains("mongodb://host:27017/hyperliquid") && !error.contains("secret"), "{error}");
+    }
+    sim.stop().await;
+}

@@ -1,0 +1,339 @@
+//! What is to be collected, from where, into what.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+#[cfg(feature = "sqlite")]
+use std::path::PathBuf;
+#[cfg(feature = "mongodb")]
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hl_collectors::files::Folder;
+use hl_core::seam::{Clock, Net};
+use hl_core::store::{BatchQueue, Store};
+use hl_core::stream::StreamKeyError;
+use hl_core::symbol::CoinError;
+use hl_core::thinning::Policy;
+use hl_core::{Coin, StreamKey};
+use hl_engine::markets::Markets;
+use hl_engine::network::belong;
+#[cfg(feature = "sqlite")]
+use hl_engine::network::{NOTE, usual_store};
+use hl_engine::{Endpoints, Engine, EngineBuilder, EngineError, Sharing, Sink};
+#[cfg(feature = "mongodb")]
+use hl_host::MongoUri;
+#[cfg(any(feature = "sqlite", feature = "mongodb"))]
+use hl_host::NotAStore;
+use hl_host::StoreUri;
+use hl_host::stores::{self, Signed};
+use hl_runtime::{SystemClock, TcpNet};
+use hl_scheduler::plan::Spec;
+#[cfg(feature = "sqlite")]
+use hl_store::SqliteStore;
+
+use crate::collector::{Collector, live, look};
+use crate::error::CollectError;
+
+/// What the session is called in the store, for people.
+#[cfg(any(feature = "sqlite", feature = "mongodb"))]
+const ROLE: &str = env!("CARGO_PKG_NAME");
+
+/// What is to be collected, from where, into what. Made by [`Collector::mainnet`], [`Collector::testnet`] and
+/// [`Collector::at`].
+#[derive(Clone)]
+#[must_use = "nothing is collected before `start`"]
+pub struct Builder {
+    network: String,
+    endpoints: Endpoints,
+    streams: Vec<Result<StreamKey, StreamKeyError>>,
+    standby: Vec<Result<Coin, CoinError>>,
+    backfill: Option<Duration>,
+    store: Destination,
+    sinks: Vec<Arc<dyn Sink>>,
+    policy: Policy,
+    jobs: Vec<Spec>,
+    local_address: Option<IpAddr>,
+    name: Option<String>,
+    weight: Option<u8>,
+}
+
+/// Where rows and ledger go.
+#[derive(Clone)]
+enum Destination {
+    /// Where the daemon puts them.
+    Usual,
+    #[cfg(any(feature = "sqlite", feature = "mongodb"))]
+    Named(Result<StoreUri, NotAStore>),
+    Given(Arc<dyn Store>, Arc<dyn BatchQueue>),
+}
+
+/// An open store, and what waits before it.
+pub(crate) struct Opened {
+    pub(crate) store: Arc<dyn Store>,
+    spool: Arc<dyn BatchQueue>,
+    /// None of a store that was given.
+    uri: Option<StoreUri>,
+}
+
+impl Opened {
+    pub(crate) async fn close(&self) -> Result<(), CollectError> {
+        let closed = self.store.close().await;
+        closed.map_err(|source| CollectError::Store { store: self.uri.clone(), source })
+    }
+}
+
+#[cfg(any(feature = "sqlite", feature = "mongodb"))]
+async fn open(uri: StoreUri, name: &str, clock: &Arc<dyn Clock>) -> Result<Opened, CollectError> {
+    let failed = |source| CollectError::Store { store: Some(uri.clone()), source };
+    let store = stores::open(&uri, Signed { role: ROLE, name }, clock).await.map_err(failed)?;
+    match stores::spool(&uri).await {
+        Ok(spool) => Ok(Opened { store, spool: Arc::new(spool), uri: Some(uri) }),
+        Err(error) => {
+            // Nothing was begun.
+            store.close().await.map_err(failed)?;
+            Err(failed(error))
+        }
+    }
+}
+
+impl Builder {
+    pub(crate) fn new(network: impl ToString, endpoints: Endpoints) -> Self {
+        Self {
+            network: network.to_string(),
+            endpoints,
+            streams: Vec::new(),
+            standby: Vec::new(),
+            backfill: None,
+            store: Destination::Usual,
+            sinks: Vec::new(),
+            policy: Policy::default(),
+            jobs: Vec::new(),
+            local_address: None,
+            name: None,
+            weight: None,
+        }
+    }
+
+    /// Adds streams, by name or by [`StreamKey`]: `trades/BTC`, `book/BTC`, `book/BTC/fast`, `bbo/BTC`,
+    /// `candle/BTC/1m`, `mids`, `context/BTC`. A name that is none is reported by
+    /// [`start`](Builder::start).
+    pub fn streams<S: ToString>(mut self, streams: impl IntoIterator<Item = S>) -> Self {
+        self.streams.extend(streams.into_iter().map(|stream| stream.to_string().parse()));
+        self
+    }
+
+    /// Adds coins whose trades must be complete, by name. Their trades are subscribed a second time, on another socket,
+    /// which takes over without a loss when the first one dies; that costs one more subscription a coin. Their trades
+    /// must be among the [`streams`](Builder::streams), as [`start`](Builder::start) says otherwise.
+    pub fn standby<S: AsRef<str>>(mut self, coins: impl IntoIterator<Item = S>) -> Self {
+        self.standby.extend(coins.into_iter().map(|coin| Coin::new(coin.as_ref())));
+        self
+    }
+
+    /// Also fetches the candles of so much of the past, as far as the exchange still has them, at its start: of every stream
+    /// of candles, also of those that were never collected.
+    pub fn backfill(mut self, reach: Duration) -> Self {
+        self.backfill = Some(reach);
+        self
+    }
+
+    /// The SQLite file; if nothing is said, that of `hl-daemon` for the network: `data/hyperliquid.db` for mainnet,
+    /// `data/hyperliquid-testnet.db`. It and its folder are made where they are missing.
+    #[cfg(feature = "sqlite")]
+    pub fn store_sqlite(mut self, path: impl Into<PathBuf>) -> Self {
+        self.store = Destination::Named(Ok(StoreUri::Sqlite(path.into())));
+        self
+    }
+
+    /// A database in a MongoDB replica set, `mongodb://…` or `mongodb+srv://…`; a URI that names none means `hyperliquid`. It is made
+    /// where it is missing.
+    ///
+    /// All processes on the database, daemons too, share the streams among them, by the [`name`](Builder::name) of each machine and by
+    /// [`weight`](Builder::weight), 1 where none is said; when one dies the others take over. What a slow or absent server has not
+    /// taken waits in `data/DATABASE.spool-0`. A process that stood still for longer than its lease of some seconds has lost
+    /// its streams to others: collecting ends with [`StoreError::Superseded`](crate::StoreError::Superseded), and may be started anew.
+    ///
+    /// ```no_run
+    /// use hyperliquid_collector::Collector;
+    ///
+    /// # async fn example() -> Result<(), hyperliquid_collector::CollectError> {
+    /// let collector = Collector::mainnet()
+    ///     .streams(["trades/BTC", "trades/ETH"])
+    ///     .store_mongodb("mongodb://db.example/hyperliquid?replicaSet=rs0")
+    ///     .start()
+    ///     .await?;
+    /// # collector.stop().await
+    /// # }
+    /// ```
+    #[cfg(feature = "mongodb")]
+    pub fn store_mongodb(mut self, uri: &str) -> Self {
+        self.store = Destination::Named(MongoUri::from_str(uri).map(StoreUri::Mongo));
+        self
+    }
+
+    /// A store of your own, open, and what waits on disk while that is slow or away. The store is closed when collecting ends; each start needs a session of its own.
+    pub fn store(mut self, store: Arc<dyn Store>, spool: Arc<dyn BatchQueue>) -> Self {
+        self.store = Destination::Given(store, spool);
+        self
+    }
+
+    /// Leaves rows out on purpose: small trades, books that have hardly moved.
+    pub fn thinned(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Plans a job, such as `collect_funding` every eight hours.
+    pub fn job(mut self, spec: Spec) -> Self {
+        self.jobs.push(spec);
+        self
+    }
+
+    /// Reaches the exchange from this address of this machine: what the exchange allows is counted for each.
+    pub fn local_address(mut self, address: IpAddr) -> Self {
+        self.local_address = Some(address);
+        self
+    }
+
+    /// Names this machine, otherwise than its host name: in the store, and where streams are shared. Each machine needs another
+    /// name, and the same one after a restart.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Shares the streams with the other processes of the store that share them, this one's part being `weight`, 1 to 100.
+    pub fn weight(mut self, weight: u8) -> Self {
+        self.weight = Some(weight);
+        self
+    }
+
+    /// Hands rows on to a sink once they are stored: at least once, also over failures and restarts, also those that
+    /// fill a gap later. A new one begins with the oldest row that the store has. It holds nothing up: what it has not taken
+    /// waits in the store.
+    pub fn sink(mut self, sink: impl Sink) -> Self {
+        self.sinks.push(Arc::new(sink));
+        self
+    }
+
+    /// Opens the store, checks every coin against the markets of the exchange, and begins to collect. Needs a running
+    /// tokio runtime with time and I/O enabled.
+    ///
+    /// Returns once collecting has begun, not once data has arrived. What shows up only then, such as another process
+    /// that holds every stream, is the result of [`ended`](Collector::ended) and [`stop`](Collector::stop).
+    ///
+    /// # Errors
+    /// When a stream or a coin does not exist, the store cannot be opened, or the exchange cannot be asked for its
+    /// markets and the store does not remember them.
+    pub async fn start(self) -> Result<Collector, CollectError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let streams = live(self.streams.iter().cloned())?;
+        let standby: BTreeSet<Coin> = self.standby.iter().cloned().collect::<Result<_, _>>()?;
+        if let Some(coin) = standby.iter().find(|coin| !streams.contains(&StreamKey::Trades(**coin))) {
+            return Err(EngineError::NoTrades(*coin).into());
+        }
+        let name = stores::name(self.name.as_deref())?;
+        let net = self.net()?;
+        let opened = self.open(&name, &clock).await?;
+        match self.prepare(&opened, net, clock, &name, &streams).await {
+            Ok((engine, markets)) => {
+                Ok(Collector::begin(engine, markets, opened, self.network, streams, standby))
+            }
+            Err(error) => {
+                // Nothing was begun.
+                opened.close().await?;
+                Err(error)
+            }
+        }
+    }
+
+    fn net(&self) -> Result<Arc<dyn Net>, CollectError> {
+        Ok(match self.local_address {
+            None => Arc::new(TcpNet::new()),
+            Some(address) => {
+                let net = TcpNet::from_address(address);
+                Arc::new(net.map_err(|source| CollectError::LocalAddress { address, source })?)
+            }
+        })
+    }
+
+    async fn open(&self, name: &str, clock: &Arc<dyn Clock>) -> Result<Opened, CollectError> {
+        match &self.store {
+            Destination::Given(store, spool) => {
+                Ok(Opened { store: store.clone(), spool: spool.clone(), uri: None })
+            }
+            #[cfg(any(feature = "sqlite", feature = "mongodb"))]
+            Destination::Named(uri) => open(uri.clone()?, name, clock).await,
+            #[cfg(feature = "sqlite")]
+            Destination::Usual => {
+                let path = usual_store(&self.network, |path| SqliteStore::noted(path, NOTE).into());
+                open(StoreUri::Sqlite(path), name, clock).await
+            }
+            #[cfg(not(feature = "sqlite"))]
+            Destination::Usual => {
+                let _ = (name, clock);
+                Err(CollectError::NoStore)
+            }
+        }
+    }
+
+    /// The engine, and which markets there are.
+    async fn prepare(
+        &self,
+        opened: &Opened,
+        net: Arc<dyn Net>,
+        clock: Arc<dyn Clock>,
+        name: &str,
+        streams: &[StreamKey],
+    ) -> Result<(Arc<Engine>, Markets), CollectError> {
+        let engine = self.engine(opened, net, clock, name);
+        let store = opened.store.as_ref();
+        belong(store, &self.network).await?;
+        let markets = look(&engine, store, &self.network, streams).await?;
+        Ok((engine, markets))
+    }
+
+    fn engine(&self, opened: &Opened, net: Arc<dyn Net>, clock: Arc<dyn Clock>, name: &str) -> Arc<Engine> {
+        let Opened { store, spool, uri } = opened;
+        let (address, sharing) = match uri {
+            Some(uri) => (
+                stores::address(uri, &self.network, self.local_address, name),
+                stores::sharing(uri, self.weight, name),
+            ),
+            // Nothing is known of one that was given: it may be asked for from several machines.
+            None => {
+                let from = self.local_address.map_or_else(|| name.to_owned(), |local| local.to_string());
+                let sharing = self.weight.map(|weight| Sharing { name: name.to_owned(), weight });
+                (format!("{} from {from}", self.network), sharing)
+            }
+        };
+        let mut builder = Engine::builder(net.clone(), clock, store.clone(), spool.clone())
+            .exchange(&self.endpoints, address)
+            .thinned(self.policy);
+        if let Some(sharing) = sharing {
+            builder = builder.sharing(sharing);
+        }
+        if let Some(reach) = self.backfill {
+            builder = builder.backfill(reach);
+        }
+        if let Some(stats) = self.endpoints.stats.clone() {
+            builder = builder.statistics(Arc::new(Folder::new(net, stats.endpoint, stats.path)));
+        }
+        let builder = self.jobs.iter().cloned().fold(builder, EngineBuilder::job);
+        self.sinks.iter().cloned().fold(builder, EngineBuilder::sink).build()
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { network, streams, standby, .. } = self;
+        let streams = format_args!("{streams:?}");
+        f.debug_struct("Builder")
+            .field("network", network)
+            .field("streams", &streams)
+            .field("standby", standby)
+            .finish_non_exhaustive()
+    }
+}
