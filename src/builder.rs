@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "archive"))]
 use std::path::PathBuf;
 #[cfg(feature = "mongodb")]
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "archive")]
+use hl_archive::Retention;
 use hl_collectors::files::Folder;
 use hl_core::seam::{Clock, Net};
 use hl_core::store::{BatchQueue, Store};
@@ -27,8 +29,12 @@ use hl_host::MongoUri;
 #[cfg(any(feature = "sqlite", feature = "mongodb"))]
 use hl_host::NotAStore;
 use hl_host::StoreUri;
-use hl_host::stores::{self, Signed};
+#[cfg(feature = "archive")]
+use hl_host::archive::ArchiveAll;
+use hl_host::stores;
 use hl_runtime::{SystemClock, TcpNet};
+#[cfg(feature = "archive")]
+use hl_scheduler::jobs::ARCHIVE_ALL_COLLECTIONS;
 use hl_scheduler::plan::Spec;
 #[cfg(feature = "sqlite")]
 use hl_store::SqliteStore;
@@ -37,7 +43,7 @@ use crate::collector::{Collector, live, look};
 use crate::error::CollectError;
 
 /// What the session is called in the store, for people.
-#[cfg(any(feature = "sqlite", feature = "mongodb"))]
+#[cfg(any(feature = "sqlite", feature = "mongodb", feature = "archive"))]
 const ROLE: &str = env!("CARGO_PKG_NAME");
 
 /// What is to be collected, from where, into what. Made by [`Collector::mainnet`], [`Collector::testnet`] and
@@ -55,6 +61,8 @@ pub struct Builder {
     policy: Policy,
     jobs: Vec<Spec>,
     local_address: Option<IpAddr>,
+    #[cfg(feature = "archive")]
+    archive: Option<(PathBuf, Retention)>,
     name: Option<String>,
     weight: Option<u8>,
 }
@@ -87,7 +95,8 @@ impl Opened {
 #[cfg(any(feature = "sqlite", feature = "mongodb"))]
 async fn open(uri: StoreUri, name: &str, clock: &Arc<dyn Clock>) -> Result<Opened, CollectError> {
     let failed = |source| CollectError::Store { store: Some(uri.clone()), source };
-    let store = stores::open(&uri, Signed { role: ROLE, name }, clock).await.map_err(failed)?;
+    let signed = stores::Signed { role: ROLE, name };
+    let store = stores::open(&uri, signed, clock).await.map_err(failed)?;
     match stores::spool(&uri).await {
         Ok(spool) => Ok(Opened { store, spool: Arc::new(spool), uri: Some(uri) }),
         Err(error) => {
@@ -111,6 +120,8 @@ impl Builder {
             policy: Policy::default(),
             jobs: Vec::new(),
             local_address: None,
+            #[cfg(feature = "archive")]
+            archive: None,
             name: None,
             weight: None,
         }
@@ -188,6 +199,33 @@ impl Builder {
     /// Plans a job, such as `collect_funding` every eight hours.
     pub fn job(mut self, spec: Spec) -> Self {
         self.jobs.push(spec);
+        self
+    }
+
+    /// Moves old rows to Parquet files in this folder, or deletes them, as [`Retention`] says of each kind: every night, half an
+    /// hour after midnight UTC, by the job `archive_all_collections`, which [`job`](Builder::job) can plan otherwise. The folder is made where
+    /// it is missing, and is the archive of one store only. `docs/archive.md` says when a day moves, and what its files look like.
+    /// The store has to be named, and not [given](Builder::store).
+    ///
+    /// ```no_run
+    /// use hyperliquid_collector::Collector;
+    /// use hyperliquid_collector::archive::{Retention, Rule};
+    ///
+    /// # async fn example() -> Result<(), hyperliquid_collector::CollectError> {
+    /// let mut retention = Retention::default();
+    /// retention.set("trades", Rule::Archive { days: 30 });
+    /// retention.set("bbo", Rule::Delete { days: 7 });
+    /// let collector = Collector::mainnet()
+    ///     .streams(["trades/BTC", "bbo/BTC"])
+    ///     .archive("/mnt/archive", retention)
+    ///     .start()
+    ///     .await?;
+    /// # collector.stop().await
+    /// # }
+    /// ```
+    #[cfg(feature = "archive")]
+    pub fn archive(mut self, folder: impl Into<PathBuf>, retention: Retention) -> Self {
+        self.archive = Some((folder.into(), retention));
         self
     }
 
@@ -288,14 +326,20 @@ impl Builder {
         name: &str,
         streams: &[StreamKey],
     ) -> Result<(Arc<Engine>, Markets), CollectError> {
-        let engine = self.engine(opened, net, clock, name);
+        let engine = self.engine(opened, net, clock, name)?;
         let store = opened.store.as_ref();
         belong(store, &self.network).await?;
         let markets = look(&engine, store, &self.network, streams).await?;
         Ok((engine, markets))
     }
 
-    fn engine(&self, opened: &Opened, net: Arc<dyn Net>, clock: Arc<dyn Clock>, name: &str) -> Arc<Engine> {
+    fn engine(
+        &self,
+        opened: &Opened,
+        net: Arc<dyn Net>,
+        clock: Arc<dyn Clock>,
+        name: &str,
+    ) -> Result<Arc<Engine>, CollectError> {
         let Opened { store, spool, uri } = opened;
         let (address, sharing) = match uri {
             Some(uri) => (
@@ -309,7 +353,7 @@ impl Builder {
                 (format!("{} from {from}", self.network), sharing)
             }
         };
-        let mut builder = Engine::builder(net.clone(), clock, store.clone(), spool.clone())
+        let mut builder = Engine::builder(net.clone(), clock.clone(), store.clone(), spool.clone())
             .exchange(&self.endpoints, address)
             .thinned(self.policy);
         if let Some(sharing) = sharing {
@@ -321,8 +365,28 @@ impl Builder {
         if let Some(stats) = self.endpoints.stats.clone() {
             builder = builder.statistics(Arc::new(Folder::new(net, stats.endpoint, stats.path)));
         }
-        let builder = self.jobs.iter().cloned().fold(builder, EngineBuilder::job);
-        self.sinks.iter().cloned().fold(builder, EngineBuilder::sink).build()
+        let jobs = self.jobs.iter().cloned();
+        #[cfg(feature = "archive")]
+        let (of_archive, jobs): (Vec<_>, Vec<_>) =
+            jobs.partition(|spec| self.archive.is_some() && spec.id.as_str() == ARCHIVE_ALL_COLLECTIONS);
+        #[cfg(feature = "archive")]
+        if let Some((folder, retention)) = &self.archive {
+            let task = ArchiveAll {
+                store: store.clone(),
+                uri: uri.clone().ok_or(CollectError::ArchiveOfGiven)?,
+                role: format!("{ROLE} archive"),
+                name: name.to_owned(),
+                folder: folder.clone(),
+                retention: retention.clone(),
+                clock,
+            };
+            let said = of_archive.into_iter().last();
+            if let Some(spec) = said.or_else(|| hl_host::archive::spec(None)) {
+                builder = builder.task(spec, Arc::new(task));
+            }
+        }
+        let builder = jobs.into_iter().fold(builder, EngineBuilder::job);
+        Ok(self.sinks.iter().cloned().fold(builder, EngineBuilder::sink).build())
     }
 }
 

@@ -2,6 +2,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hl_archive::{Retention, Rule, Whole};
 use hl_core::TimeMs;
 use hl_core::seam::Net as _;
 use hl_sim::{Sim, SimConfig};
@@ -10,10 +11,10 @@ use hl_core::ledger::Span;
 use hl_core::row::Arrival;
 use hl_core::seam::Clock;
 use hl_core::thinning::Policy;
-use hl_core::{Coin, Decimal, Records, StreamKey};
+use hl_core::{Coin, Decimal, Interval, Records, StreamKey};
 use hl_engine::{EngineError, Snapshot};
 use hl_runtime::{SystemClock, TcpNet};
-use hl_scheduler::jobs::CollectFunding;
+use hl_scheduler::jobs::{ARCHIVE_ALL_COLLECTIONS, CollectFunding};
 use hl_scheduler::plan::Spec;
 use hl_store::{Inspect as _, Spool, SqliteOptions, SqliteStore, Writer};
 
@@ -233,6 +234,56 @@ async fn what_the_daemon_can_do_the_builder_can() {
     let nowhere = Collector::at(&sim.endpoint()).streams(["mids"]).local_address([192, 0, 2, 1].into());
     let error = nowhere.store_sqlite(&path).start().await.unwrap_err();
     assert!(matches!(error, CollectError::LocalAddress { .. }), "{error}");
+    sim.stop().await;
+}
+
+/// What is past its retention moves to files beside the store, and both are read as one.
+#[tokio::test]
+async fn old_rows_move_to_the_archive_while_it_collects() {
+    let (sim, folder) = exchange().await;
+    let (path, archive) = (folder.path().join("market.db"), folder.path().join("archive"));
+    let minutes: StreamKey = "candle/BTC/1m".parse().unwrap();
+    let mut retention = Retention::default();
+    assert!(retention.set("candle/1m", Rule::Archive { days: 1 }));
+    let collector = Collector::at(&sim.endpoint())
+        .streams([minutes])
+        .store_sqlite(&path)
+        .backfill(Duration::from_secs(3 * 86_400))
+        .archive(&archive, retention.clone())
+        .job(Spec::new(ARCHIVE_ALL_COLLECTIONS, "every 1s".parse().unwrap()))
+        .start()
+        .await
+        .unwrap();
+    let all = Span::new(TimeMs::MIN, TimeMs::MAX);
+    let store = SqliteStore::inspect(&path).unwrap();
+    let mut every = tokio::time::interval(Duration::from_millis(20));
+    let parts = loop {
+        every.tick().await;
+        let parts = store.parts(Some(minutes), all).await.unwrap();
+        if parts.len() >= 2 {
+            break parts;
+        }
+    };
+    collector.stop().await.unwrap();
+
+    let (first, last) = (parts[0].first, parts[1].last);
+    assert_eq!(store.rows(minutes, Span::new(first, last)).await.unwrap().len(), 0, "they left the store");
+    let whole = Whole::new(Box::new(store), &archive);
+    let Records::Candles(mut bars) = whole.rows(minutes, Span::new(first, last)).await.unwrap() else {
+        panic!("candles are candles")
+    };
+    let mut truth = sim.truth_candles(Coin::new("BTC").unwrap(), Interval::M1, first, last);
+    bars.iter_mut().chain(&mut truth).for_each(|bar| bar.arrival = Arrival::default());
+    assert_eq!(bars, truth);
+    assert!(bars.len() > 24 * 60, "{} bars", bars.len());
+    assert!(whole.audit().await.unwrap().problems.is_empty());
+
+    let given = SqliteOptions::of_this_process(&path, "test", Arc::new(SystemClock));
+    let given = Arc::new(SqliteStore::open(given).await.unwrap());
+    let spool = Arc::new(Spool::open_beside(&path, Writer::Thread, 1 << 20).await.unwrap());
+    let collector = Collector::at(&sim.endpoint()).streams([minutes]).store(given, spool);
+    let error = collector.archive(&archive, retention).start().await.unwrap_err();
+    assert!(matches!(error, CollectError::ArchiveOfGiven), "{error}");
     sim.stop().await;
 }
 

@@ -69,6 +69,11 @@ pub enum CollectError {
     /// No store was given, and this library was built without SQLite.
     #[error("there is no store to collect into")]
     NoStore,
+    /// An archive was asked for, and the store was given open.
+    #[error(
+        "the archive needs a session of its own on the store: name that with store_sqlite or store_mongodb"
+    )]
+    ArchiveOfGiven,
     /// A local address that this machine cannot connect from.
     #[error("this machine cannot connect from {address}: {source}")]
     LocalAddress {

@@ -18,6 +18,7 @@ use crate::MongoUri;
 use crate::StoreUri;
 
 /// Where the spool of a store lies that is on another machine.
+#[cfg(feature = "mongodb")]
 const FOLDER: &str = "data";
 /// A spool holds at most this much: hours of a busy market.
 const SPOOL_BYTES: u64 = 1 << 30;

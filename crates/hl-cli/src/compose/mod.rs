@@ -3,7 +3,6 @@
 //! What lives here: opening the store, starting a simulated exchange where one is asked for, finding out what there is
 //! to collect, signals, and showing what happens. Every decision about the data is below, in the engine.
 
-mod archive;
 mod gaps;
 mod lines;
 mod pane;
@@ -29,6 +28,7 @@ use hl_core::{Coin, StreamKey};
 use hl_engine::markets::{Markets, NeverListed};
 use hl_engine::network::{NetworkError, belong};
 use hl_engine::{Engine, EngineError, Parts};
+use hl_host::archive::ArchiveAll;
 use hl_host::stores::{self, Signed};
 use hl_runtime::{SystemClock, TcpNet};
 use hl_scheduler::Task;
@@ -270,9 +270,10 @@ async fn session(config: &Config, outside: &Outside, tally: &mut Tally) -> Resul
         jobs.retain(|spec| spec.id.as_str() != CollectDailyStats::ID);
         info!(network = config.network.name(), "publishes no statistics; {} is off", CollectDailyStats::ID);
     }
-    let archive = Arc::new(archive::ArchiveAll {
+    let archive = Arc::new(ArchiveAll {
         store: store.clone(),
         uri: config.store.clone(),
+        role: format!("{ROLE} archive"),
         name: name.clone(),
         folder: config.archive.clone(),
         retention: config.retention.clone(),
