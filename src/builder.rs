@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 #[cfg(any(feature = "sqlite", feature = "archive"))]
 use std::path::PathBuf;
 #[cfg(feature = "mongodb")]
@@ -31,7 +31,9 @@ use hl_host::NotAStore;
 use hl_host::StoreUri;
 #[cfg(feature = "archive")]
 use hl_host::archive::ArchiveAll;
+use hl_host::http::{Server, Who};
 use hl_host::stores;
+use hl_host::webhook::{NotAWebhook, Webhook};
 use hl_runtime::{SystemClock, TcpNet};
 #[cfg(feature = "archive")]
 use hl_scheduler::jobs::ARCHIVE_ALL_COLLECTIONS;
@@ -39,11 +41,10 @@ use hl_scheduler::plan::Spec;
 #[cfg(feature = "sqlite")]
 use hl_store::SqliteStore;
 
-use crate::collector::{Collector, live, look};
+use crate::collector::{Collector, Outside, live, look};
 use crate::error::CollectError;
 
 /// What the session is called in the store, for people.
-#[cfg(any(feature = "sqlite", feature = "mongodb", feature = "archive"))]
 const ROLE: &str = env!("CARGO_PKG_NAME");
 
 /// What is to be collected, from where, into what. Made by [`Collector::mainnet`], [`Collector::testnet`] and
@@ -63,6 +64,8 @@ pub struct Builder {
     local_address: Option<IpAddr>,
     #[cfg(feature = "archive")]
     archive: Option<(PathBuf, Retention)>,
+    http: Option<SocketAddr>,
+    webhook: Option<Result<Webhook, NotAWebhook>>,
     name: Option<String>,
     weight: Option<u8>,
 }
@@ -122,6 +125,8 @@ impl Builder {
             local_address: None,
             #[cfg(feature = "archive")]
             archive: None,
+            http: None,
+            webhook: None,
             name: None,
             weight: None,
         }
@@ -229,6 +234,35 @@ impl Builder {
         self
     }
 
+    /// Answers over HTTP on this address of this machine, as `hl-daemon --http` does: `/healthz` (200 while it is well, else 503 with
+    /// the reasons), `/v1/processes` and `/v1/alerts`, in JSON. There is no password: what is not loopback shows them to every
+    /// program that reaches it. Port 0 is any that is free; [`Collector::http`] says which. `docs/alerts.md` explains the answers.
+    ///
+    /// ```no_run
+    /// use hyperliquid_collector::Collector;
+    ///
+    /// # async fn example() -> Result<(), hyperliquid_collector::CollectError> {
+    /// let collector = Collector::mainnet()
+    ///     .streams(["trades/BTC"])
+    ///     .http(([127, 0, 0, 1], 9847))
+    ///     .webhook("https://example.com/hooks/1")
+    ///     .start()
+    ///     .await?;
+    /// # collector.stop().await
+    /// # }
+    /// ```
+    pub fn http(mut self, address: impl Into<SocketAddr>) -> Self {
+        self.http = Some(address.into());
+        self
+    }
+
+    /// Tells a webhook of alerts, as `hl-daemon --webhook` does: a POST of JSON when one rises, and when it is over. What follows the
+    /// host in its URL may be a key, and is shown nowhere. A webhook that is down holds nothing up.
+    pub fn webhook(mut self, url: &str) -> Self {
+        self.webhook = Some(url.parse());
+        self
+    }
+
     /// Reaches the exchange from this address of this machine: what the exchange allows is counted for each.
     pub fn local_address(mut self, address: IpAddr) -> Self {
         self.local_address = Some(address);
@@ -272,12 +306,15 @@ impl Builder {
         if let Some(coin) = standby.iter().find(|coin| !streams.contains(&StreamKey::Trades(**coin))) {
             return Err(EngineError::NoTrades(*coin).into());
         }
+        let webhook = self.webhook.clone().transpose()?;
         let name = stores::name(self.name.as_deref())?;
         let net = self.net()?;
         let opened = self.open(&name, &clock).await?;
-        match self.prepare(&opened, net, clock, &name, &streams).await {
-            Ok((engine, markets)) => {
-                Ok(Collector::begin(engine, markets, opened, self.network, streams, standby))
+        match self.prepare(&opened, &net, clock, &name, &streams).await {
+            Ok((engine, markets, server)) => {
+                let Self { network, .. } = self;
+                let outside = Outside { net, network, name, server, webhook };
+                Ok(Collector::begin(engine, markets, opened, outside, streams, standby))
             }
             Err(error) => {
                 // Nothing was begun.
@@ -317,20 +354,26 @@ impl Builder {
         }
     }
 
-    /// The engine, and which markets there are.
+    /// The engine, which markets there are, and who answers over HTTP.
     async fn prepare(
         &self,
         opened: &Opened,
-        net: Arc<dyn Net>,
+        net: &Arc<dyn Net>,
         clock: Arc<dyn Clock>,
         name: &str,
         streams: &[StreamKey],
-    ) -> Result<(Arc<Engine>, Markets), CollectError> {
-        let engine = self.engine(opened, net, clock, name)?;
+    ) -> Result<(Arc<Engine>, Markets, Option<Server>), CollectError> {
+        let engine = self.engine(opened, net.clone(), clock, name)?;
         let store = opened.store.as_ref();
         belong(store, &self.network).await?;
         let markets = look(&engine, store, &self.network, streams).await?;
-        Ok((engine, markets))
+        let serve = |address| {
+            let who = Who { role: ROLE.to_owned(), host: name.to_owned() };
+            let server = Server::start(net.clone(), address, who, engine.health());
+            server.map_err(|source| CollectError::Http { address, source })
+        };
+        let server = self.http.map(serve).transpose()?;
+        Ok((engine, markets, server))
     }
 
     fn engine(

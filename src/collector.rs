@@ -6,18 +6,30 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hl_core::alert::Alert;
-use hl_core::seam::{Endpoint, stopped};
+use hl_core::seam::{Endpoint, Net, stopped};
 use hl_core::store::{Notes, Store};
 use hl_core::stream::StreamKeyError;
 use hl_core::{Coin, Kind, StreamKey};
 use hl_engine::markets::{Markets, NeverListed, Wish};
 use hl_engine::{Endpoints, Engine, EngineError, Events, Filter, Snapshot};
+use hl_host::http::Server;
+use hl_host::webhook::{self, Webhook};
 use hl_monitor::Change;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 
 use crate::builder::{Builder, Opened};
 use crate::error::CollectError;
+
+/// What a collector has around its engine.
+pub(crate) struct Outside {
+    pub(crate) net: Arc<dyn Net>,
+    pub(crate) network: String,
+    /// What this machine is called.
+    pub(crate) name: String,
+    pub(crate) server: Option<Server>,
+    pub(crate) webhook: Option<Webhook>,
+}
 
 /// Streams that were removed: a market that is listed later does not bring them back.
 type Left = Arc<Mutex<BTreeSet<StreamKey>>>;
@@ -112,6 +124,7 @@ pub struct Collector {
     engine: Arc<Engine>,
     store: Arc<dyn Store>,
     network: String,
+    http: Option<Endpoint>,
     left: Left,
     stop: watch::Sender<bool>,
     /// One task; a set, so that dropping the collector aborts it.
@@ -145,7 +158,7 @@ impl Collector {
         engine: Arc<Engine>,
         markets: Markets,
         opened: Opened,
-        network: String,
+        outside: Outside,
         streams: Vec<StreamKey>,
         standby: BTreeSet<Coin>,
     ) -> Self {
@@ -154,19 +167,36 @@ impl Collector {
         let mut task = JoinSet::new();
         let (running, left) = (engine.clone(), Left::default());
         let of_left = left.clone();
+        let Outside { net, network, name, server, webhook } = outside;
+        let http = server.as_ref().map(|server| server.endpoint().clone());
+        let of_network = network.clone();
         task.spawn(async move {
-            let ended = collect(&running, markets, &streams, &standby, &of_left, told).await;
+            let tell = webhook::tell(net.as_ref(), webhook.as_ref(), &of_network, &name, running.alerts());
+            let ended = tokio::select! {
+                biased;
+                ended = collect(&running, markets, &streams, &standby, &of_left, told) => ended,
+                () = tell => Ok(()),
+            };
+            if let Some(server) = server {
+                server.stop();
+            }
             let closed = opened.close().await;
             ended?;
             closed
         });
-        Self { engine, store, network, left, stop, task }
+        Self { engine, store, network, http, left, stop, task }
     }
 
     /// What it is doing now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.engine.snapshot()
+    }
+
+    /// Where it answers over HTTP; none where [`Builder::http`] was not called.
+    #[must_use]
+    pub fn http(&self) -> Option<&Endpoint> {
+        self.http.as_ref()
     }
 
     /// Collects these as well from now on, by name or by [`StreamKey`]; one that was removed goes on with a gap where time was

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hl_archive::{Retention, Rule, Whole};
 use hl_core::TimeMs;
-use hl_core::seam::Net as _;
+use hl_core::seam::{BoxListener, Endpoint, Net as _};
 use hl_sim::{Sim, SimConfig};
 
 use hl_core::ledger::Span;
@@ -17,6 +17,8 @@ use hl_runtime::{SystemClock, TcpNet};
 use hl_scheduler::jobs::{ARCHIVE_ALL_COLLECTIONS, CollectFunding};
 use hl_scheduler::plan::Spec;
 use hl_store::{Inspect as _, Spool, SqliteOptions, SqliteStore, Writer};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{CollectError, Collector};
 
@@ -284,6 +286,69 @@ async fn old_rows_move_to_the_archive_while_it_collects() {
     let collector = Collector::at(&sim.endpoint()).streams([minutes]).store(given, spool);
     let error = collector.archive(&archive, retention).start().await.unwrap_err();
     assert!(matches!(error, CollectError::ArchiveOfGiven), "{error}");
+    sim.stop().await;
+}
+
+/// What comes back for a request, until the end.
+async fn asked(at: &Endpoint, path: &str) -> String {
+    let mut stream = TcpNet::new().connect(at).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+/// What a webhook is told next; it is taken.
+async fn told(hook: &mut BoxListener) -> String {
+    let mut stream = hook.accept().await.unwrap();
+    let mut message = Vec::new();
+    while !message.ends_with(b"}}") {
+        message.push(stream.read_u8().await.unwrap());
+    }
+    stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    String::from_utf8(message).unwrap()
+}
+
+/// It answers over HTTP while it collects, and tells the webhook of alerts.
+#[tokio::test]
+async fn who_asks_is_answered_and_the_webhook_is_told() {
+    let (sim, folder) = exchange().await;
+    let mut hook = TcpNet::new().listen("127.0.0.1:0").await.unwrap();
+    let builder = |path: &str| {
+        let builder = Collector::at(&sim.endpoint()).streams(["bbo/BTC", "mids"]).name("box");
+        builder.store_sqlite(folder.path().join(path)).http(([127, 0, 0, 1], 0))
+    };
+    let url = format!("{}/hooks/secret", hook.endpoint());
+    let collector = builder("market.db").webhook(&url).start().await.unwrap();
+    let at = collector.http().unwrap().clone();
+    until(&collector, |s| s.streams.len() == 2 && s.pipeline.inserted > 20).await;
+    let mut every = tokio::time::interval(Duration::from_millis(20));
+    while !asked(&at, "/healthz").await.starts_with("HTTP/1.1 200 ") {
+        every.tick().await;
+    }
+    let processes = asked(&at, "/v1/processes").await;
+    let (role, host) = (r#""role":"hyperliquid-collector""#, r#""host":"box""#);
+    assert!(processes.contains(role) && processes.contains(host), "{processes}");
+    assert!(processes.contains(r#""name":"bbo/BTC""#), "{processes}");
+
+    let taken = std::net::SocketAddr::from(([127, 0, 0, 1], at.port));
+    let error = builder("other.db").http(taken).start().await.unwrap_err();
+    assert!(matches!(error, CollectError::Http { .. }), "{error}");
+    let error = builder("other.db").webhook("ftp://host/secret").start().await.unwrap_err().to_string();
+    assert!(error.contains("not a URL of a webhook") && !error.contains("secret"), "{error}");
+
+    let (path, away) = (folder.path().join("market.db"), folder.path().join("away.db"));
+    std::fs::rename(&path, &away).unwrap();
+    let message = told(&mut hook).await;
+    assert!(message.starts_with("POST /hooks/secret HTTP/1.1\r\n"), "{message}");
+    assert!(message.contains(r#"{"event":"raised","kind":"store_gone""#), "{message}");
+    assert!(message.contains(host), "{message}");
+    assert!(asked(&at, "/healthz").await.starts_with("HTTP/1.1 503 "));
+    std::fs::rename(&away, &path).unwrap();
+    let message = told(&mut hook).await;
+    assert!(message.contains(r#"{"event":"resolved","kind":"store_gone""#), "{message}");
+    collector.stop().await.unwrap();
+    assert!(TcpNet::new().connect(&at).await.is_err(), "it answers no longer");
     sim.stop().await;
 }
 

@@ -1,6 +1,6 @@
 //! Why collecting does not begin, or ends.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use hl_core::store::StoreError;
 use hl_core::stream::StreamKeyError;
@@ -9,6 +9,7 @@ use hl_core::{Coin, StreamKey};
 use hl_engine::EngineError;
 use hl_engine::markets::Unread;
 use hl_engine::network::NetworkError;
+use hl_host::webhook::NotAWebhook;
 use hl_host::{NotAStore, StoreUri};
 use hl_store::Nameless;
 
@@ -74,6 +75,17 @@ pub enum CollectError {
         "the archive needs a session of its own on the store: name that with store_sqlite or store_mongodb"
     )]
     ArchiveOfGiven,
+    /// An address that HTTP cannot be answered on.
+    #[error("answering over HTTP on {address}: {source}")]
+    Http {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A text that is no URL of a webhook.
+    #[error(transparent)]
+    NotAWebhook(#[from] NotAWebhook),
     /// A local address that this machine cannot connect from.
     #[error("this machine cannot connect from {address}: {source}")]
     LocalAddress {

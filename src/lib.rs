@@ -88,7 +88,7 @@ pub use hl_scheduler as scheduler;
 #[doc(inline)]
 pub use hl_store as store;
 
-/// What a host puts around an engine: the store that a URI names.
+/// What a host puts around an engine: the store that a URI names, HTTP, the webhook.
 #[doc(inline)]
 pub use hl_host as host;
 
@@ -135,6 +135,7 @@ pub use hl_engine::{
     Endpoints, Engine, EngineBuilder, EngineError, Event, EventSort, Events, Filter, Line, Parts, Published,
     Sink, SinkBatch, SinkError, SinkView, Snapshot, Target,
 };
+pub use hl_host::webhook::NotAWebhook;
 pub use hl_host::{NotAStore, StoreUri};
 pub use hl_monitor::{Reception, TotalReception};
 pub use hl_runtime::{MemoryNet, SystemClock, TcpNet, TokioClock};

@@ -29,7 +29,9 @@ use hl_engine::markets::{Markets, NeverListed};
 use hl_engine::network::{NetworkError, belong};
 use hl_engine::{Engine, EngineError, Parts};
 use hl_host::archive::ArchiveAll;
+use hl_host::http::{Server, Who};
 use hl_host::stores::{self, Signed};
+use hl_host::webhook;
 use hl_runtime::{SystemClock, TcpNet};
 use hl_scheduler::Task;
 use hl_scheduler::jobs::CollectDailyStats;
@@ -47,10 +49,8 @@ pub use self::simulated::{Market, MarketError};
 use self::summary::{Summary, Tally};
 use crate::config::{CoinsError, Config, Loaded, StoreUri};
 use crate::exit::Exit;
-use crate::http::Server;
 use crate::say::say;
 use crate::view::{Mode, View};
-use crate::webhook::{self, Sender};
 use crate::{human, status};
 
 /// How often the view is shown, and the status kept in the store.
@@ -342,13 +342,15 @@ async fn collect(
     let stop = outside.shutdown.stop.clone();
     belong(store, &config.network.name()).await?;
     let show = show(config, outside, engine, store);
+    let (net, network) = (outside.net.as_ref(), config.network.name());
+    let tell = webhook::tell(net, config.webhook.as_ref(), &network, &outside.name, engine.alerts());
     let events = config.events().zip(outside.output.as_ref());
     let mut lines = events.map(|(filter, output)| Lines::new(engine.events(filter), output));
     let ended = tokio::select! {
         biased;
         ended = collect_all(config, engine, store, stop, &mut tally.trouble) => ended,
         () = show => Ok(()),
-        () = tell(config, outside, engine) => Ok(()),
+        () = tell => Ok(()),
         () = write(lines.as_mut()) => Ok(()),
     };
     if let Some(lines) = lines {
@@ -427,21 +429,11 @@ fn serve(
     net: &Arc<dyn Net>,
     engine: &Engine,
 ) -> Result<Server, DaemonError> {
-    let server = Server::start(net.clone(), address, host, engine.health());
+    let who = Who { role: ROLE.to_owned(), host: host.to_owned() };
+    let server = Server::start(net.clone(), address, who, engine.health());
     let server = server.map_err(|source| DaemonError::Http { address, source })?;
     info!(endpoint = %server.endpoint(), "answering over HTTP: /healthz, /v1/processes, /v1/alerts");
     Ok(server)
-}
-
-/// Tells the webhook of alerts, where there is one. Never ends by itself.
-async fn tell(config: &Config, outside: &Outside, engine: &Engine) {
-    if let Some(to) = &config.webhook {
-        let host = outside.name.clone();
-        let sender = Sender { network: config.network.name(), pid: std::process::id(), host };
-        let rng = Seed(sender.pid.into()).rng("webhook");
-        webhook::run(outside.net.as_ref(), to, &sender, engine.alerts(), rng).await;
-    }
-    std::future::pending().await
 }
 
 /// What is shown on standard output beside events.
