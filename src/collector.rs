@@ -1,368 +1,42 @@
-//! The builder, and the running collector.
+//! The running collector.
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::IpAddr;
 use std::panic::resume_unwind;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use hl_core::alert::Alert;
-use hl_core::seam::{Clock, Endpoint, Net, stopped};
-use hl_core::store::{BatchQueue, Notes, Store, StoreError};
+use hl_core::seam::{Endpoint, Net, stopped};
+use hl_core::store::{Notes, Store};
 use hl_core::stream::StreamKeyError;
-use hl_core::symbol::CoinError;
-use hl_core::thinning::Policy;
 use hl_core::{Coin, Dex, Kind, StreamKey};
-use hl_engine::markets::{Markets, NeverListed, Unread, Wish};
-#[cfg(feature = "sqlite")]
-use hl_engine::network::{NOTE, usual_store};
-use hl_engine::network::{NetworkError, belong};
+use hl_engine::markets::{Markets, NeverListed, Wish};
 use hl_engine::universe::Part;
-use hl_engine::{Endpoints, Engine, EngineError, Events, Filter, Sharing, Sink, Snapshot};
+use hl_engine::{Endpoints, Engine, EngineError, Events, Filter, Snapshot};
+use hl_host::http::Server;
+use hl_host::webhook::{self, Webhook};
 use hl_monitor::Change;
-use hl_runtime::{SystemClock, TcpNet};
-use hl_scheduler::plan::Spec;
-use hl_store::Nameless;
-#[cfg(feature = "sqlite")]
-use hl_store::{Spool, SqliteOptions, SqliteStore, Writer};
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 
-/// What the session is called in the store, for people.
-#[cfg(feature = "sqlite")]
-const ROLE: &str = env!("CARGO_PKG_NAME");
-/// The spool holds at most this much: hours of a busy market.
-#[cfg(feature = "sqlite")]
-const SPOOL_BYTES: u64 = 1 << 30;
+use crate::builder::{Builder, Opened};
+use crate::error::CollectError;
 
-/// Why a collector did not start, or ended.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CollectError {
-    /// A name that names no stream.
-    #[error(transparent)]
-    Stream(#[from] StreamKeyError),
-    /// A text that no coin can be called.
-    #[error(transparent)]
-    Coin(#[from] CoinError),
-    /// There is nothing to do.
-    #[error("no stream was asked for")]
-    NoStreams,
-    /// Settled funding is not collected live: the exchange keeps all of it, and a backfill reads it.
-    #[error("{0} is not collected live; `hl-cli backfill funding` fills it from the exchange's past")]
-    NotLive(StreamKey),
-    /// The exchange has no such market. Names are case-sensitive, and subscribing to an unknown one would cost the
-    /// whole socket.
-    #[error("the exchange has no coin {coin}, which {stream} asks for")]
-    UnknownCoin {
-        /// The coin.
-        coin: Coin,
-        /// The first stream that names it.
-        stream: StreamKey,
-    },
-    /// The exchange has no such dex, or none any more. Subscribing to an unknown one might cost the whole socket.
-    #[error("the exchange has no dex {dex}, which {stream} asks for")]
-    UnknownDex {
-        /// The dex.
-        dex: &'static str,
-        /// The first stream that names it.
-        stream: StreamKey,
-    },
-    /// The exchange did not say which markets it has, and the store does not remember them.
-    #[error("asking {network} for its markets: {source}")]
-    Exchange {
-        /// Which exchange.
-        network: String,
-        /// The cause.
-        source: Unread,
-    },
-    /// The exchange does not list a market now, or could not say, so that its stream cannot be added.
-    #[error("{network} does not list {coin} now, which {stream} asks for")]
-    NotListed {
-        /// Which exchange.
-        network: String,
-        /// The coin.
-        coin: Coin,
-        /// The first stream that names it.
-        stream: StreamKey,
-    },
-    /// The store could not be opened or closed.
-    #[error("the store{}: {source}", path.as_ref().map(|path| format!(" {}", path.display())).unwrap_or_default())]
-    Store {
-        /// Its file; none of a store that was given.
-        path: Option<PathBuf>,
-        /// The cause.
-        source: StoreError,
-    },
-    /// No store was given, and this library was built without SQLite.
-    #[error("there is no store to collect into")]
-    NoStore,
-    /// A local address that this machine cannot connect from.
-    #[error("this machine cannot connect from {address}: {source}")]
-    LocalAddress {
-        /// The address.
-        address: IpAddr,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// Streams are shared by the name of the machine, and it has none.
-    #[error(transparent)]
-    Nameless(#[from] Nameless),
-    /// The store holds data of another exchange.
-    #[error(transparent)]
-    Network(#[from] NetworkError),
-    /// Collecting.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-}
-
-/// What is to be collected, from where, into what. Made by [`Collector::mainnet`], [`Collector::testnet`] and
-/// [`Collector::at`].
-#[derive(Clone)]
-#[must_use = "nothing is collected before `start`"]
-pub struct Builder {
-    network: String,
-    endpoints: Endpoints,
-    streams: Vec<Result<StreamKey, StreamKeyError>>,
-    standby: Vec<Result<Coin, CoinError>>,
-    backfill: Option<Duration>,
-    store: Destination,
-    sinks: Vec<Arc<dyn Sink>>,
-    policy: Policy,
-    jobs: Vec<Spec>,
-    local_address: Option<IpAddr>,
-    weight: Option<u8>,
-}
-
-/// Where rows and ledger go.
-#[derive(Clone)]
-enum Destination {
-    /// Where the daemon puts them.
-    Usual,
-    #[cfg(feature = "sqlite")]
-    Sqlite(PathBuf),
-    Given(Arc<dyn Store>, Arc<dyn BatchQueue>),
-}
-
-/// An open store, and what waits before it.
-struct Opened {
-    store: Arc<dyn Store>,
-    spool: Arc<dyn BatchQueue>,
-    path: Option<PathBuf>,
-}
-
-impl Opened {
-    async fn close(&self) -> Result<(), CollectError> {
-        self.store.close().await.map_err(|source| CollectError::Store { path: self.path.clone(), source })
-    }
-}
-
-#[cfg(feature = "sqlite")]
-async fn sqlite(path: PathBuf, clock: &Arc<dyn Clock>) -> Result<Opened, CollectError> {
-    let failed = |source| CollectError::Store { path: Some(path.clone()), source };
-    let options = SqliteOptions::of_this_process(&path, ROLE, clock.clone());
-    let store = SqliteStore::open(options).await.map_err(failed)?;
-    let spool = Spool::open_beside(&path, Writer::Thread, SPOOL_BYTES).await.map_err(failed)?;
-    Ok(Opened { store: Arc::new(store), spool: Arc::new(spool), path: Some(path) })
-}
-
-impl Builder {
-    fn new(network: impl ToString, endpoints: Endpoints) -> Self {
-        Self {
-            network: network.to_string(),
-            endpoints,
-            streams: Vec::new(),
-            standby: Vec::new(),
-            backfill: None,
-            store: Destination::Usual,
-            sinks: Vec::new(),
-            policy: Policy::default(),
-            jobs: Vec::new(),
-            local_address: None,
-            weight: None,
-        }
-    }
-
-    /// Adds streams, by name or by [`StreamKey`]: `trades/BTC`, `book/BTC`, `book/BTC/fast`, `bbo/BTC`,
-    /// `candle/BTC/1m`, `mids`, `mids/xyz`, `context/BTC`. A name that is none is reported by
-    /// [`start`](Builder::start).
-    pub fn streams<S: ToString>(mut self, streams: impl IntoIterator<Item = S>) -> Self {
-        self.streams.extend(streams.into_iter().map(|stream| stream.to_string().parse()));
-        self
-    }
-
-    /// Adds coins whose trades must be complete, by name. Their trades are subscribed a second time, on another socket,
-    /// which takes over without a loss when the first one dies; that costs one more subscription a coin. Their trades
-    /// must be among the [`streams`](Builder::streams), as [`start`](Builder::start) says otherwise.
-    pub fn standby<S: AsRef<str>>(mut self, coins: impl IntoIterator<Item = S>) -> Self {
-        self.standby.extend(coins.into_iter().map(|coin| Coin::new(coin.as_ref())));
-        self
-    }
-
-    /// Also fetches the candles of so much of the past, as far as the exchange still has them, at its start: of every stream
-    /// of candles, also of those that were never collected.
-    pub fn backfill(mut self, reach: Duration) -> Self {
-        self.backfill = Some(reach);
-        self
-    }
-
-    /// The SQLite file; if nothing is said, that of `hl-daemon` for the network: `data/hyperliquid.db` for mainnet,
-    /// `data/hyperliquid-testnet.db`. It and its folder are made where they are missing.
-    #[cfg(feature = "sqlite")]
-    pub fn store_sqlite(mut self, path: impl Into<PathBuf>) -> Self {
-        self.store = Destination::Sqlite(path.into());
-        self
-    }
-
-    /// Another store, open, and what waits on disk while that is slow or away: `MongoStore` of the feature `mongodb`, or one of
-    /// your own. The store is closed when collecting ends; each start needs a session of its own.
-    pub fn store(mut self, store: Arc<dyn Store>, spool: Arc<dyn BatchQueue>) -> Self {
-        self.store = Destination::Given(store, spool);
-        self
-    }
-
-    /// Leaves rows out on purpose: small trades, books that have hardly moved.
-    pub fn thinned(mut self, policy: Policy) -> Self {
-        self.policy = policy;
-        self
-    }
-
-    /// Plans a job, such as `collect_funding` every eight hours.
-    pub fn job(mut self, spec: Spec) -> Self {
-        self.jobs.push(spec);
-        self
-    }
-
-    /// Reaches the exchange from this address of this machine: what the exchange allows is counted for each.
-    pub fn local_address(mut self, address: IpAddr) -> Self {
-        self.local_address = Some(address);
-        self
-    }
-
-    /// Shares the streams with the other processes of the store that share them, this one's part being `weight`, 1 to 100.
-    pub fn weight(mut self, weight: u8) -> Self {
-        self.weight = Some(weight);
-        self
-    }
-
-    /// Hands rows on to a sink once they are stored: at least once, also over failures and restarts, also those that
-    /// fill a gap later. A new one begins with the oldest row that the store has. It holds nothing up: what it has not taken
-    /// waits in the store.
-    pub fn sink(mut self, sink: impl Sink) -> Self {
-        self.sinks.push(Arc::new(sink));
-        self
-    }
-
-    /// Opens the store, checks every coin against the markets of the exchange, and begins to collect. Needs a running
-    /// tokio runtime with time and I/O enabled.
-    ///
-    /// Returns once collecting has begun, not once data has arrived. What shows up only then, such as another process
-    /// that holds every stream, is the result of [`ended`](Collector::ended) and [`stop`](Collector::stop).
-    ///
-    /// # Errors
-    /// When a stream or a coin does not exist, the store cannot be opened, or the exchange cannot be asked for its
-    /// markets and the store does not remember them.
-    pub async fn start(self) -> Result<Collector, CollectError> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let streams = live(self.streams.iter().cloned())?;
-        let standby: BTreeSet<Coin> = self.standby.iter().cloned().collect::<Result<_, _>>()?;
-        if let Some(coin) = standby.iter().find(|coin| !streams.contains(&StreamKey::Trades(**coin))) {
-            return Err(EngineError::NoTrades(*coin).into());
-        }
-        let opened = self.open(&clock).await?;
-        let Opened { store, spool, path } = &opened;
-        let (engine, network) = match self.engine(clock, store.clone(), spool.clone(), path.is_none()) {
-            Ok(engine) => (engine, self.network),
-            Err(error) => {
-                opened.close().await?;
-                return Err(error);
-            }
-        };
-        let looked = match belong(store.as_ref(), &network).await {
-            Ok(()) => look(&engine, store.as_ref(), &network, &streams).await,
-            Err(error) => Err(error.into()),
-        };
-        let markets = match looked {
-            Ok(markets) => markets,
-            Err(error) => {
-                opened.close().await?;
-                return Err(error);
-            }
-        };
-        let store = store.clone();
-        let (stop, told) = watch::channel(false);
-        let mut task = JoinSet::new();
-        let (running, left) = (engine.clone(), Left::default());
-        let of_left = left.clone();
-        task.spawn(async move {
-            let ended = collect(&running, markets, &streams, &standby, &of_left, told).await;
-            let closed = opened.close().await;
-            ended?;
-            closed
-        });
-        Ok(Collector { engine, store, network, left, stop, task })
-    }
-
-    async fn open(&self, clock: &Arc<dyn Clock>) -> Result<Opened, CollectError> {
-        match &self.store {
-            Destination::Given(store, spool) => {
-                Ok(Opened { store: store.clone(), spool: spool.clone(), path: None })
-            }
-            #[cfg(feature = "sqlite")]
-            Destination::Sqlite(path) => sqlite(path.clone(), clock).await,
-            #[cfg(feature = "sqlite")]
-            Destination::Usual => {
-                let path = usual_store(&self.network, |path| SqliteStore::noted(path, NOTE).into());
-                sqlite(path, clock).await
-            }
-            #[cfg(not(feature = "sqlite"))]
-            Destination::Usual => {
-                let _ = clock;
-                Err(CollectError::NoStore)
-            }
-        }
-    }
-
-    fn engine(
-        &self,
-        clock: Arc<dyn Clock>,
-        store: Arc<dyn Store>,
-        spool: Arc<dyn BatchQueue>,
-        elsewhere: bool,
-    ) -> Result<Arc<Engine>, CollectError> {
-        let net: Arc<dyn Net> = match self.local_address {
-            None => Arc::new(TcpNet::new()),
-            Some(address) => {
-                let net = TcpNet::from_address(address);
-                Arc::new(net.map_err(|source| CollectError::LocalAddress { address, source })?)
-            }
-        };
-        // One store on several machines is asked for from several addresses.
-        let address = match self.local_address {
-            Some(local) => format!("{} from {local}", self.network),
-            None if elsewhere => format!("{} from {}", self.network, hl_store::host_name()?),
-            None => self.network.clone(),
-        };
-        let mut builder =
-            Engine::builder(net, clock, store, spool).exchange(&self.endpoints, address).thinned(self.policy);
-        if let Some(weight) = self.weight {
-            builder = builder.sharing(Sharing { name: hl_store::host_name()?, weight });
-        }
-        if let Some(reach) = self.backfill {
-            builder = builder.backfill(reach);
-        }
-        let builder = self.jobs.iter().cloned().fold(builder, hl_engine::EngineBuilder::job);
-        Ok(self.sinks.iter().cloned().fold(builder, hl_engine::EngineBuilder::sink).build())
-    }
+/// What a collector has around its engine.
+pub(crate) struct Outside {
+    pub(crate) net: Arc<dyn Net>,
+    pub(crate) network: String,
+    /// What this machine is called.
+    pub(crate) name: String,
+    pub(crate) server: Option<Server>,
+    pub(crate) webhook: Option<Webhook>,
 }
 
 /// Streams that were removed: a market that is listed later does not bring them back.
 type Left = Arc<Mutex<BTreeSet<StreamKey>>>;
 
 /// Streams that can be collected live, at least one.
-fn live(
+pub(crate) fn live(
     streams: impl IntoIterator<Item = Result<StreamKey, StreamKeyError>>,
 ) -> Result<Vec<StreamKey>, CollectError> {
     let streams: Vec<StreamKey> = streams.into_iter().collect::<Result<_, _>>()?;
@@ -383,7 +57,7 @@ async fn markets_of(store: &dyn Notes, network: &str, streams: &[StreamKey]) -> 
 }
 
 /// Finds out which of the markets there are.
-async fn look(
+pub(crate) async fn look(
     engine: &Engine,
     store: &dyn Store,
     network: &str,
@@ -460,6 +134,7 @@ pub struct Collector {
     engine: Arc<Engine>,
     store: Arc<dyn Store>,
     network: String,
+    http: Option<Endpoint>,
     left: Left,
     stop: watch::Sender<bool>,
     /// One task; a set, so that dropping the collector aborts it.
@@ -469,18 +144,6 @@ pub struct Collector {
 impl fmt::Debug for Collector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Collector").field("snapshot", &self.snapshot()).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Builder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { network, streams, standby, .. } = self;
-        let streams = format_args!("{streams:?}");
-        f.debug_struct("Builder")
-            .field("network", network)
-            .field("streams", &streams)
-            .field("standby", standby)
-            .finish_non_exhaustive()
     }
 }
 
@@ -500,10 +163,50 @@ impl Collector {
         Builder::new(base, Endpoints::at(base))
     }
 
+    /// Collects in a task of its own.
+    pub(crate) fn begin(
+        engine: Arc<Engine>,
+        markets: Markets,
+        opened: Opened,
+        outside: Outside,
+        streams: Vec<StreamKey>,
+        standby: BTreeSet<Coin>,
+    ) -> Self {
+        let store = opened.store.clone();
+        let (stop, told) = watch::channel(false);
+        let mut task = JoinSet::new();
+        let (running, left) = (engine.clone(), Left::default());
+        let of_left = left.clone();
+        let Outside { net, network, name, server, webhook } = outside;
+        let http = server.as_ref().map(|server| server.endpoint().clone());
+        let of_network = network.clone();
+        task.spawn(async move {
+            let tell = webhook::tell(net.as_ref(), webhook.as_ref(), &of_network, &name, running.alerts());
+            let ended = tokio::select! {
+                biased;
+                ended = collect(&running, markets, &streams, &standby, &of_left, told) => ended,
+                () = tell => Ok(()),
+            };
+            if let Some(server) = server {
+                server.stop();
+            }
+            let closed = opened.close().await;
+            ended?;
+            closed
+        });
+        Self { engine, store, network, http, left, stop, task }
+    }
+
     /// What it is doing now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.engine.snapshot()
+    }
+
+    /// Where it answers over HTTP; none where [`Builder::http`] was not called.
+    #[must_use]
+    pub fn http(&self) -> Option<&Endpoint> {
+        self.http.as_ref()
     }
 
     /// Collects these as well from now on, by name or by [`StreamKey`]; one that was removed goes on with a gap where time was

@@ -2,20 +2,23 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hl_archive::{Retention, Rule, Whole};
 use hl_core::TimeMs;
-use hl_core::seam::Net as _;
+use hl_core::seam::{BoxListener, Endpoint, Net as _};
 use hl_sim::{Sim, SimConfig};
 
 use hl_core::ledger::Span;
 use hl_core::row::Arrival;
 use hl_core::seam::Clock;
 use hl_core::thinning::Policy;
-use hl_core::{Coin, Decimal, Records, StreamKey};
+use hl_core::{Coin, Decimal, Interval, Records, StreamKey};
 use hl_engine::{EngineError, Snapshot};
 use hl_runtime::{SystemClock, TcpNet};
-use hl_scheduler::jobs::CollectFunding;
+use hl_scheduler::jobs::{ARCHIVE_ALL_COLLECTIONS, CollectFunding};
 use hl_scheduler::plan::Spec;
 use hl_store::{Inspect as _, Spool, SqliteOptions, SqliteStore, Writer};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{CollectError, Collector};
 
@@ -241,5 +244,167 @@ async fn what_the_daemon_can_do_the_builder_can() {
     let nowhere = Collector::at(&sim.endpoint()).streams(["mids"]).local_address([192, 0, 2, 1].into());
     let error = nowhere.store_sqlite(&path).start().await.unwrap_err();
     assert!(matches!(error, CollectError::LocalAddress { .. }), "{error}");
+    sim.stop().await;
+}
+
+/// What is past its retention moves to files beside the store, and both are read as one.
+#[tokio::test]
+async fn old_rows_move_to_the_archive_while_it_collects() {
+    let (sim, folder) = exchange().await;
+    let (path, archive) = (folder.path().join("market.db"), folder.path().join("archive"));
+    let minutes: StreamKey = "candle/BTC/1m".parse().unwrap();
+    let mut retention = Retention::default();
+    assert!(retention.set("candle/1m", Rule::Archive { days: 1 }));
+    let collector = Collector::at(&sim.endpoint())
+        .streams([minutes])
+        .store_sqlite(&path)
+        .backfill(Duration::from_secs(3 * 86_400))
+        .archive(&archive, retention.clone())
+        .job(Spec::new(ARCHIVE_ALL_COLLECTIONS, "every 1s".parse().unwrap()))
+        .start()
+        .await
+        .unwrap();
+    let all = Span::new(TimeMs::MIN, TimeMs::MAX);
+    let store = SqliteStore::inspect(&path).unwrap();
+    let mut every = tokio::time::interval(Duration::from_millis(20));
+    let parts = loop {
+        every.tick().await;
+        let parts = store.parts(Some(minutes), all).await.unwrap();
+        if parts.len() >= 2 {
+            break parts;
+        }
+    };
+    collector.stop().await.unwrap();
+
+    let (first, last) = (parts[0].first, parts[1].last);
+    assert_eq!(store.rows(minutes, Span::new(first, last)).await.unwrap().len(), 0, "they left the store");
+    let whole = Whole::new(Box::new(store), &archive);
+    let Records::Candles(mut bars) = whole.rows(minutes, Span::new(first, last)).await.unwrap() else {
+        panic!("candles are candles")
+    };
+    let mut truth = sim.truth_candles(Coin::new("BTC").unwrap(), Interval::M1, first, last);
+    bars.iter_mut().chain(&mut truth).for_each(|bar| bar.arrival = Arrival::default());
+    assert_eq!(bars, truth);
+    assert!(bars.len() > 24 * 60, "{} bars", bars.len());
+    assert!(whole.audit().await.unwrap().problems.is_empty());
+
+    let given = SqliteOptions::of_this_process(&path, "test", Arc::new(SystemClock));
+    let given = Arc::new(SqliteStore::open(given).await.unwrap());
+    let spool = Arc::new(Spool::open_beside(&path, Writer::Thread, 1 << 20).await.unwrap());
+    let collector = Collector::at(&sim.endpoint()).streams([minutes]).store(given, spool);
+    let error = collector.archive(&archive, retention).start().await.unwrap_err();
+    assert!(matches!(error, CollectError::ArchiveOfGiven), "{error}");
+    sim.stop().await;
+}
+
+/// What comes back for a request, until the end.
+async fn asked(at: &Endpoint, path: &str) -> String {
+    let mut stream = TcpNet::new().connect(at).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+/// What a webhook is told next; it is taken.
+async fn told(hook: &mut BoxListener) -> String {
+    let mut stream = hook.accept().await.unwrap();
+    let mut message = Vec::new();
+    while !message.ends_with(b"}}") {
+        message.push(stream.read_u8().await.unwrap());
+    }
+    stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    String::from_utf8(message).unwrap()
+}
+
+/// It answers over HTTP while it collects, and tells the webhook of alerts.
+#[tokio::test]
+async fn who_asks_is_answered_and_the_webhook_is_told() {
+    let (sim, folder) = exchange().await;
+    let mut hook = TcpNet::new().listen("127.0.0.1:0").await.unwrap();
+    let builder = |path: &str| {
+        let builder = Collector::at(&sim.endpoint()).streams(["bbo/BTC", "mids"]).name("box");
+        builder.store_sqlite(folder.path().join(path)).http(([127, 0, 0, 1], 0))
+    };
+    let url = format!("{}/hooks/secret", hook.endpoint());
+    let collector = builder("market.db").webhook(&url).start().await.unwrap();
+    let at = collector.http().unwrap().clone();
+    until(&collector, |s| s.streams.len() == 2 && s.pipeline.inserted > 20).await;
+    let mut every = tokio::time::interval(Duration::from_millis(20));
+    while !asked(&at, "/healthz").await.starts_with("HTTP/1.1 200 ") {
+        every.tick().await;
+    }
+    let processes = asked(&at, "/v1/processes").await;
+    let (role, host) = (r#""role":"hyperliquid-collector""#, r#""host":"box""#);
+    assert!(processes.contains(role) && processes.contains(host), "{processes}");
+    assert!(processes.contains(r#""name":"bbo/BTC""#), "{processes}");
+
+    let taken = std::net::SocketAddr::from(([127, 0, 0, 1], at.port));
+    let error = builder("other.db").http(taken).start().await.unwrap_err();
+    assert!(matches!(error, CollectError::Http { .. }), "{error}");
+    let error = builder("other.db").webhook("ftp://host/secret").start().await.unwrap_err().to_string();
+    assert!(error.contains("not a URL of a webhook") && !error.contains("secret"), "{error}");
+
+    let (path, away) = (folder.path().join("market.db"), folder.path().join("away.db"));
+    std::fs::rename(&path, &away).unwrap();
+    let message = told(&mut hook).await;
+    assert!(message.starts_with("POST /hooks/secret HTTP/1.1\r\n"), "{message}");
+    assert!(message.contains(r#"{"event":"raised","kind":"store_gone""#), "{message}");
+    assert!(message.contains(host), "{message}");
+    assert!(asked(&at, "/healthz").await.starts_with("HTTP/1.1 503 "));
+    std::fs::rename(&away, &path).unwrap();
+    let message = told(&mut hook).await;
+    assert!(message.contains(r#"{"event":"resolved","kind":"store_gone""#), "{message}");
+    collector.stop().await.unwrap();
+    assert!(TcpNet::new().connect(&at).await.is_err(), "it answers no longer");
+    sim.stop().await;
+}
+
+/// Collectors on one database share the streams, and one goes on with those of another that has ended.
+#[tokio::test]
+async fn collectors_on_one_mongodb_share_the_streams() {
+    let (sim, folder) = exchange().await;
+    let uri = hl_mongod::fresh_database();
+    // What waits before a database lies under the working directory; no other test here looks at that.
+    std::env::set_current_dir(folder.path()).unwrap();
+    let all: Vec<StreamKey> = ["BTC", "ETH"]
+        .iter()
+        .flat_map(|coin| ["trades", "bbo", "context", "book"].map(|kind| format!("{kind}/{coin}")))
+        .map(|name| name.parse().unwrap())
+        .collect();
+    let builder = |name| Collector::at(&sim.endpoint()).streams(&all).store_mongodb(&uri).name(name);
+    let one = builder("one").start().await.unwrap();
+    until(&one, |s| s.streams.len() == all.len()).await;
+    let two = builder("two").start().await.unwrap();
+    until(&two, |s| !s.streams.is_empty() && s.streams.len() + one.snapshot().streams.len() == all.len())
+        .await;
+    assert!(folder.path().join("data").read_dir().unwrap().count() >= 2, "each has a spool of its own");
+
+    let store = hl_mongo::MongoStore::inspect(&uri).await.unwrap();
+    let mut names: Vec<_> =
+        store.holders().await.unwrap().into_iter().map(|holder| (holder.role, holder.host)).collect();
+    names.sort();
+    let role = "hyperliquid-collector".to_owned();
+    assert_eq!(names, [(role.clone(), "one".to_owned()), (role, "two".to_owned())]);
+    one.stop().await.unwrap();
+    until(&two, |s| s.streams.len() == all.len() && s.streams.values().all(|meter| meter.tally.admitted > 0))
+        .await;
+    two.stop().await.unwrap();
+
+    assert!(store.holders().await.unwrap().is_empty());
+    assert!(store.audit().await.unwrap().problems.is_empty());
+    let stored = store.streams().await.unwrap();
+    assert_eq!(stored.iter().filter(|stream| stream.rows > 0).count(), all.len());
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn a_uri_of_no_mongodb_is_said_without_its_password() {
+    let (sim, _folder) = exchange().await;
+    for wrong in ["mongodb:///x", "postgres://me:secret@host/x", "mongodb://me:secret@host/no/name"] {
+        let collector = Collector::at(&sim.endpoint()).streams(["mids"]).store_mongodb(wrong);
+        let error = collector.start().await.unwrap_err().to_string();
+        assert!(error.contains("mongodb://host:27017/hyperliquid") && !error.contains("secret"), "{error}");
+    }
     sim.stop().await;
 }

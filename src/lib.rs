@@ -44,18 +44,21 @@
 //! [`prelude`]. With another store, network or clock, [`Engine::builder`] puts the rest together; `examples/own_parts` does it.
 //! What does not live here: any logic of collecting.
 //!
-//! Features: `sqlite` (on by default), `mongodb`, `archive` and `sim`. Each adds the module of its name, `sqlite` the methods of
-//! the builder that open a file; without it a store is given to [`Builder::store`].
+//! Features: `sqlite` (on by default), `mongodb`, `archive` and `sim`. Each adds the module of its name, `sqlite` and `mongodb` the methods of
+//! the builder that open such a store; without them a store is given to [`Builder::store`].
 
 // Those who read a process's words may go away: printing would end it with a panic.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod builder;
 mod collector;
 #[cfg(test)]
-#[cfg(feature = "sqlite")]
 mod collector_tests;
+mod error;
 
-pub use collector::{Builder, CollectError, Collector};
+pub use builder::Builder;
+pub use collector::Collector;
+pub use error::CollectError;
 
 /// Vocabulary, decisions, and the contracts of stores, clocks and networks.
 #[doc(inline)]
@@ -84,6 +87,10 @@ pub use hl_scheduler as scheduler;
 /// The SQLite store, the spool, and what reads stores.
 #[doc(inline)]
 pub use hl_store as store;
+
+/// What a host puts around an engine: the store that a URI names, HTTP, the webhook.
+#[doc(inline)]
+pub use hl_host as host;
 
 /// The store in a MongoDB replica set.
 #[cfg(feature = "mongodb")]
@@ -128,6 +135,8 @@ pub use hl_engine::{
     Endpoints, Engine, EngineBuilder, EngineError, Event, EventSort, Events, Filter, Line, Parts, Published,
     Sink, SinkBatch, SinkError, SinkView, Snapshot, Target,
 };
+pub use hl_host::webhook::NotAWebhook;
+pub use hl_host::{NotAStore, StoreUri};
 pub use hl_monitor::{Reception, TotalReception};
 pub use hl_runtime::{MemoryNet, SystemClock, TcpNet, TokioClock};
 pub use hl_store::{AlertRow, Audit, CoverageRow, GapRow, Inspect, Problem, Spool, StreamRow, Writer};

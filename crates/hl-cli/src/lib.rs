@@ -1,7 +1,7 @@
 //! The binaries `hl-daemon` and `hl-cli`: configuration, composition, commands.
 //!
 //! What lives here: what a user says ([`config`]), what the commands answer ([`commands`], [`verify`]), and what a
-//! running daemon shows ([`status`], [`view`], [`http`]) and tells ([`webhook`]). No decision about claims, joins or gaps is made here.
+//! running daemon shows ([`status`], [`view`]). No decision about claims, joins or gaps is made here.
 
 // Those who read a process's words may go away: printing would end it with a panic; `say!` does not.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
@@ -11,14 +11,11 @@ pub mod compose;
 pub mod config;
 mod dropped;
 pub mod exit;
-pub mod http;
 pub mod human;
 mod nearest;
 mod say;
 pub mod status;
-pub mod stores;
 pub mod verify;
 pub mod view;
-pub mod webhook;
 
 pub use nearest::nearest;

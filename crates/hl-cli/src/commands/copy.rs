@@ -11,6 +11,7 @@ use hl_core::TimeMs;
 use hl_core::archive::Part;
 use hl_core::ledger::Span;
 use hl_core::store::StoreError;
+use hl_host::stores::{self, Signed};
 use hl_store::transfer::{self, Copied, CopyError, Difference, Incoming, Options, Outgoing};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -22,7 +23,6 @@ use crate::config::{ConfigError, Place, StoreUri, ThisMachine, Told};
 use crate::exit::Exit;
 use crate::human;
 use crate::say::say;
-use crate::stores::{self, Signed};
 
 /// What the session is called in the target.
 const ROLE: &str = "hl-cli copy";
@@ -165,7 +165,8 @@ fn of(side: &'static str, error: StoreError) -> CopyFailure {
 }
 
 fn store(text: &str, flag: &'static str) -> Result<StoreUri, ConfigError> {
-    text.parse().map_err(|problem| ConfigError::Value { place: Place::Flag(flag), problem })
+    let parsed: Result<StoreUri, _> = text.parse();
+    parsed.map_err(|problem| ConfigError::Value { place: Place::Flag(flag), problem: problem.into() })
 }
 
 fn is_same(from: &StoreUri, to: &StoreUri) -> bool {

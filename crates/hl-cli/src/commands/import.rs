@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use hl_core::StreamKey;
 use hl_core::store::StoreError;
+use hl_host::stores::{self, Signed};
 use hl_mongo::original::{Collection, Original, Sifted};
 use hl_store::{Import, Inspect, Ours};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -19,7 +20,6 @@ use crate::config::{ConfigError, Place, StoreUri};
 use crate::exit::Exit;
 use crate::human;
 use crate::say::say;
-use crate::stores::{self, Signed};
 
 /// What the session is called in the store.
 const ROLE: &str = "hl-cli import";
@@ -120,7 +120,8 @@ struct Answer {
 
 pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
     let parsed: Result<StoreUri, _> = args.from.parse();
-    let from = parsed.map_err(|problem| ConfigError::Value { place: Place::Flag("from"), problem })?;
+    let from = parsed
+        .map_err(|problem| ConfigError::Value { place: Place::Flag("from"), problem: problem.into() })?;
     let StoreUri::Mongo(mongo) = &from else { return Err(ImportFailure::NotMongo.into()) };
     let told = shell.told(&args.common, &[])?;
     let uri = told.store()?;

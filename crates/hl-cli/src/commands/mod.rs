@@ -33,6 +33,7 @@ use hl_archive::{ArchiveError, Retention, Whole};
 use hl_core::seam::{Clock, EndpointError, Net, stopped};
 use hl_core::store::StoreError;
 use hl_core::stream::StreamKeyError;
+use hl_host::stores;
 use hl_runtime::{SystemClock, TcpNet};
 use hl_store::{Inspect, Nameless};
 use serde::Serialize;
@@ -41,7 +42,6 @@ use tokio::sync::watch;
 use crate::config::{self, ConfigError, Flag, StoreUri, ThisMachine, Told};
 use crate::exit::Exit;
 use crate::say::say;
-use crate::stores;
 use crate::verify::VerifyError;
 
 /// How often the progress is drawn where nothing else moves it.

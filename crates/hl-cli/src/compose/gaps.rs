@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use hl_core::StreamKey;
 use hl_core::store::StoreError;
+use hl_host::stores;
 use hl_store::Inspect;
 use tracing::warn;
 
 use crate::config::StoreUri;
-use crate::stores;
 
 /// Counts gaps of a store again and again.
 pub(super) struct Gaps<'a> {

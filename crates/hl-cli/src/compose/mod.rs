@@ -3,7 +3,6 @@
 //! What lives here: opening the store, starting a simulated exchange where one is asked for, finding out what there is
 //! to collect, signals, and showing what happens. Every decision about the data is below, in the engine.
 
-mod archive;
 mod gaps;
 mod lines;
 mod pane;
@@ -28,7 +27,11 @@ use hl_core::store::{Store, StoreError};
 use hl_core::{Coin, StreamKey};
 use hl_engine::markets::{Markets, NeverListed};
 use hl_engine::network::{NetworkError, belong};
-use hl_engine::{Engine, EngineError, Parts, Sharing};
+use hl_engine::{Engine, EngineError, Parts};
+use hl_host::archive::ArchiveAll;
+use hl_host::http::{Server, Who};
+use hl_host::stores::{self, Signed};
+use hl_host::webhook;
 use hl_runtime::{SystemClock, TcpNet};
 use hl_scheduler::Task;
 use hl_scheduler::jobs::CollectDailyStats;
@@ -46,15 +49,10 @@ pub use self::simulated::{Market, MarketError};
 use self::summary::{Summary, Tally};
 use crate::config::{CoinsError, Config, Loaded, StoreUri};
 use crate::exit::Exit;
-use crate::http::Server;
 use crate::say::say;
-use crate::stores::{self, Signed};
 use crate::view::{Mode, View};
-use crate::webhook::{self, Sender};
 use crate::{human, status};
 
-/// The spool holds at most this much: hours of a busy market.
-const SPOOL_BYTES: u64 = 1 << 30;
 /// How often the view is shown, and the status kept in the store.
 const VIEW_EVERY: Duration = Duration::from_secs(1);
 const NOTE_EVERY_VIEWS: u64 = 2;
@@ -264,7 +262,7 @@ async fn session(config: &Config, outside: &Outside, tally: &mut Tally) -> Resul
             return Err(error);
         }
     };
-    let spool = Arc::new(stores::spool(&config.store, SPOOL_BYTES).await.map_err(failed)?);
+    let spool = Arc::new(stores::spool(&config.store).await.map_err(failed)?);
     let statistics = endpoints.stats.clone();
     let statistics = statistics.map(|stats| Folder::new(net.clone(), stats.endpoint, stats.path));
     let mut jobs = config.jobs.planned();
@@ -272,9 +270,10 @@ async fn session(config: &Config, outside: &Outside, tally: &mut Tally) -> Resul
         jobs.retain(|spec| spec.id.as_str() != CollectDailyStats::ID);
         info!(network = config.network.name(), "publishes no statistics; {} is off", CollectDailyStats::ID);
     }
-    let archive = Arc::new(archive::ArchiveAll {
+    let archive = Arc::new(ArchiveAll {
         store: store.clone(),
         uri: config.store.clone(),
+        role: format!("{ROLE} archive"),
         name: name.clone(),
         folder: config.archive.clone(),
         retention: config.retention.clone(),
@@ -290,7 +289,7 @@ async fn session(config: &Config, outside: &Outside, tally: &mut Tally) -> Resul
         ws: WsOptions { endpoint: endpoints.ws.endpoint.clone(), path: endpoints.ws.path.clone() },
         rest: RestOptions { endpoint: endpoints.info.endpoint.clone(), path: endpoints.info.path.clone() },
         address: stores::address(&config.store, &config.network.name(), config.local_address, name),
-        sharing: sharing(config, name),
+        sharing: stores::sharing(&config.store, config.weight, name),
         // Two daemons must not jitter alike.
         seed: Seed(clock.now().0.unsigned_abs()).derive(&std::process::id().to_string()),
         policy: config.policy,
@@ -333,15 +332,6 @@ fn outward(local: Option<IpAddr>) -> Result<Arc<dyn Net>, DaemonError> {
     })
 }
 
-/// How the streams are shared: with every daemon of a MongoDB store, on SQLite where a weight was said.
-fn sharing(config: &Config, name: &str) -> Option<Sharing> {
-    let weight = match config.store {
-        StoreUri::Mongo(_) => config.weight.or(Some(1)),
-        StoreUri::Sqlite(_) => config.weight,
-    };
-    weight.map(|weight| Sharing { name: name.to_owned(), weight })
-}
-
 async fn collect(
     config: &Config,
     outside: &Outside,
@@ -352,13 +342,15 @@ async fn collect(
     let stop = outside.shutdown.stop.clone();
     belong(store, &config.network.name()).await?;
     let show = show(config, outside, engine, store);
+    let (net, network) = (outside.net.as_ref(), config.network.name());
+    let tell = webhook::tell(net, config.webhook.as_ref(), &network, &outside.name, engine.alerts());
     let events = config.events().zip(outside.output.as_ref());
     let mut lines = events.map(|(filter, output)| Lines::new(engine.events(filter), output));
     let ended = tokio::select! {
         biased;
         ended = collect_all(config, engine, store, stop, &mut tally.trouble) => ended,
         () = show => Ok(()),
-        () = tell(config, outside, engine) => Ok(()),
+        () = tell => Ok(()),
         () = write(lines.as_mut()) => Ok(()),
     };
     if let Some(lines) = lines {
@@ -437,21 +429,11 @@ fn serve(
     net: &Arc<dyn Net>,
     engine: &Engine,
 ) -> Result<Server, DaemonError> {
-    let server = Server::start(net.clone(), address, host, engine.health());
+    let who = Who { role: ROLE.to_owned(), host: host.to_owned() };
+    let server = Server::start(net.clone(), address, who, engine.health());
     let server = server.map_err(|source| DaemonError::Http { address, source })?;
     info!(endpoint = %server.endpoint(), "answering over HTTP: /healthz, /v1/processes, /v1/alerts");
     Ok(server)
-}
-
-/// Tells the webhook of alerts, where there is one. Never ends by itself.
-async fn tell(config: &Config, outside: &Outside, engine: &Engine) {
-    if let Some(to) = &config.webhook {
-        let host = outside.name.clone();
-        let sender = Sender { network: config.network.name(), pid: std::process::id(), host };
-        let rng = Seed(sender.pid.into()).rng("webhook");
-        webhook::run(outside.net.as_ref(), to, &sender, engine.alerts(), rng).await;
-    }
-    std::future::pending().await
 }
 
 /// What is shown on standard output beside events.

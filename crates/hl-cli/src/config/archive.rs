@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use hl_archive::{Class, Retention};
+use hl_host::stores;
 
 use super::place::Sourced;
 use super::{Place, StoreUri, ValueError};
-use crate::stores;
 
 /// The folder of the archive where nothing is said: beside the store. The usual store of each network has its own.
 pub(super) fn beside(store: &StoreUri) -> PathBuf {

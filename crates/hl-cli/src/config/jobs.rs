@@ -3,13 +3,10 @@
 use std::collections::BTreeMap;
 
 use hl_scheduler::jobs::{ARCHIVE_ALL_COLLECTIONS, CollectDailyStats, CollectFunding, known};
-use hl_scheduler::plan::{Retry, Spec, Trigger};
+use hl_scheduler::plan::{Spec, Trigger};
 
 use super::place::Sourced;
 use super::{Place, ValueError};
-
-/// Half an hour after midnight, when nothing more comes of the day before.
-const ARCHIVE_PLAN: &str = "0 30 0 * * *";
 
 /// What was said of planned jobs: a schedule, or none where one is off.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -45,30 +42,24 @@ impl Jobs {
     /// When the archive's job is planned; none where it is off.
     #[must_use]
     pub fn archive(&self) -> Option<Spec> {
-        let trigger = match self.0.get(ARCHIVE_ALL_COLLECTIONS) {
-            Some(said) => said.clone()?,
-            None => ARCHIVE_PLAN.parse().ok()?,
-        };
-        Some(Spec {
-            limit_ms: 6 * 3_600_000,
-            jitter_ms: 60_000,
-            retry: Retry { attempts: 3, first_ms: 300_000, longest_ms: 1_800_000 },
-            ..Spec::new(ARCHIVE_ALL_COLLECTIONS, trigger)
-        })
+        self.spec(ARCHIVE_ALL_COLLECTIONS, hl_host::archive::spec)
     }
 
     /// The jobs to plan that an engine knows.
     #[must_use]
     pub fn planned(&self) -> Vec<Spec> {
-        let of = |id: &str, spec: fn(Option<Trigger>) -> Option<Spec>| match self.0.get(id) {
-            Some(None) => None,
-            said => spec(said.cloned().flatten()),
-        };
         let all = [
-            of(CollectFunding::ID, CollectFunding::spec),
-            of(CollectDailyStats::ID, CollectDailyStats::spec),
+            self.spec(CollectFunding::ID, CollectFunding::spec),
+            self.spec(CollectDailyStats::ID, CollectDailyStats::spec),
         ];
         all.into_iter().flatten().collect()
+    }
+
+    fn spec(&self, id: &str, spec: fn(Option<Trigger>) -> Option<Spec>) -> Option<Spec> {
+        match self.0.get(id) {
+            Some(None) => None,
+            said => spec(said.cloned().flatten()),
+        }
     }
 }
 

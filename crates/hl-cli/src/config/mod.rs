@@ -263,7 +263,7 @@ impl Settings {
             name: self.said("name", name)?,
             local_address: self.said("local-address", local_address)?,
             http: self.said("http", alerts::http)?,
-            webhook: self.said("webhook", str::parse)?,
+            webhook: self.said("webhook", |text| Ok(text.parse::<Webhook>()?))?,
             run_for: self.said("for", parse_duration)?,
             sim: SimOptions {
                 seed: Seed(self.with("sim-seed", |text| number(text, 0, u64::MAX, "7"))?),
@@ -313,7 +313,7 @@ impl Settings {
     }
 
     fn store(&self, files: &dyn Files) -> Result<StoreUri, ConfigError> {
-        match self.said("store", str::parse)? {
+        match self.said("store", |text| Ok(text.parse::<StoreUri>()?))? {
             Some(store) => Ok(store),
             None => Ok(usual::of(&self.one("network")?, files)),
         }

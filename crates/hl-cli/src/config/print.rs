@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 
+use hl_host::webhook::masked;
+
 use super::layers::Layer;
 use super::options::{OPTIONS, Opt, Takes};
 use super::place::Sourced;
-use super::{Place, alerts, mask};
+use super::{Place, mask};
 
 pub(super) fn toml(settings: &Layer) -> String {
     let mut text = String::new();
@@ -14,7 +16,7 @@ pub(super) fn toml(settings: &Layer) -> String {
             None | Some([]) => format!("# {} = {}  # default", opt.key, unsaid(opt, settings)),
             // Its path may be a key, and a masked one read again would be another webhook.
             Some([.., last]) if opt.key == "webhook" => {
-                format!("# webhook = \"{}\"  # {}", alerts::masked(&last.text), origin(&last.place))
+                format!("# webhook = \"{}\"  # {}", masked(&last.text), origin(&last.place))
             }
             Some(values @ [first, ..]) => {
                 format!("{} = {}  # {}", opt.key, value(opt.takes, values), origin(&first.place))

@@ -1,93 +1,18 @@
 //! Where rows and ledger are kept.
 
-use std::fmt;
-use std::path::PathBuf;
-use std::str::FromStr;
+pub use hl_host::{MongoUri, StoreUri, mask};
+
+use hl_host::NotAStore;
 
 use super::ValueError;
 
-/// A store, as `--store` names it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum StoreUri {
-    /// `sqlite:PATH`: one file.
-    Sqlite(PathBuf),
-    /// `mongodb://…` or `mongodb+srv://…`: a database on a replica set.
-    Mongo(MongoUri),
-}
-
-/// A MongoDB connection string. Shown without its credentials.
-#[derive(Clone, PartialEq, Eq)]
-pub struct MongoUri {
-    uri: String,
-    database: String,
-}
-
-impl MongoUri {
-    /// As the driver takes it, credentials included: for the driver alone.
-    #[must_use]
-    pub fn uri(&self) -> &str {
-        &self.uri
-    }
-
-    /// The name of the database.
-    #[must_use]
-    pub fn database(&self) -> &str {
-        &self.database
-    }
-
-    fn parse(uri: &str) -> Option<Self> {
-        let rest = uri.strip_prefix("mongodb://").or_else(|| uri.strip_prefix("mongodb+srv://"))?;
-        let hosts_on = rest.rfind('@').map_or(rest, |at| &rest[at + 1..]);
-        let (hosts, path) = hosts_on.split_once('/').unwrap_or((hosts_on, ""));
-        let hosts = hosts.split('?').next().unwrap_or_default();
-        let database = path.split('?').next().filter(|name| !name.is_empty()).unwrap_or(hl_mongo::DATABASE);
-        // It names files on this machine, too.
-        let is_name = database.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-        (!hosts.is_empty() && is_name).then(|| Self { uri: uri.to_owned(), database: database.to_owned() })
-    }
-}
-
-impl fmt::Debug for MongoUri {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", mask(&self.uri))
-    }
-}
-
-impl FromStr for StoreUri {
-    type Err = ValueError;
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        let malformed =
-            |example: String| ValueError::Malformed { what: "a store", text: mask(text), example };
-        match text.split_once(':') {
-            _ if text.is_empty() => Err(ValueError::Empty),
-            Some(("sqlite", path)) => match path.strip_prefix("//").unwrap_or(path) {
-                "" => Err(malformed("sqlite:./data/hyperliquid.db".to_owned())),
-                path => Ok(Self::Sqlite(path.into())),
-            },
-            Some(("mongodb" | "mongodb+srv", _)) => MongoUri::parse(text)
-                .map(Self::Mongo)
-                .ok_or_else(|| malformed("mongodb://host:27017/hyperliquid?replicaSet=rs0".to_owned())),
-            Some((kind, _)) => Err(ValueError::unknown("kind of store", kind, ["sqlite", "mongodb"])),
-            None => Err(malformed(format!("sqlite:{text}"))),
+impl From<NotAStore> for ValueError {
+    fn from(problem: NotAStore) -> Self {
+        match problem {
+            NotAStore::Empty => Self::Empty,
+            NotAStore::Kind(kind) => Self::unknown("kind of store", &kind, StoreUri::KINDS.iter().copied()),
+            NotAStore::Malformed { text, example } => Self::Malformed { what: "a store", text, example },
         }
-    }
-}
-
-impl fmt::Display for StoreUri {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            Self::Mongo(mongo) => f.write_str(&mask(&mongo.uri)),
-        }
-    }
-}
-
-/// A URI with its user and password masked: fit for a log.
-#[must_use]
-pub fn mask(uri: &str) -> String {
-    match (uri.find("://"), uri.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme + 3 <= at => format!("{}***{}", &uri[..scheme + 3], &uri[at..]),
-        _ => uri.to_owned(),
     }
 }
 
@@ -101,41 +26,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_absolute_and_relative() {
-        for (text, path) in [
-            ("sqlite:./data/x.db", "./data/x.db"),
-            ("sqlite:/var/x.db", "/var/x.db"),
-            ("sqlite:///var/x.db", "/var/x.db"),
-        ] {
-            assert_eq!(text.parse(), Ok(StoreUri::Sqlite(path.into())));
-        }
-    }
-
-    #[test]
-    fn a_database_is_named_or_the_default_and_credentials_are_never_shown() {
-        for (text, database, shown) in [
-            ("mongodb://h", "hyperliquid", "mongodb://h"),
-            ("mongodb://h:1,i:2/?replicaSet=rs0", "hyperliquid", "mongodb://h:1,i:2/?replicaSet=rs0"),
-            ("mongodb+srv://me:secr%40t@h/prices?tls=true", "prices", "mongodb+srv://***@h/prices?tls=true"),
-        ] {
-            let uri: StoreUri = text.parse().unwrap();
-            let StoreUri::Mongo(mongo) = &uri else { panic!("{uri:?}") };
-            assert_eq!((mongo.uri(), mongo.database()), (text, database));
-            assert_eq!(uri.to_string(), shown);
-            assert!(!format!("{uri:?}").contains("secr"));
-        }
-        for text in ["mongodb://", "mongodb:///x", "mongodb://me:secret@h/no/name"] {
-            let error = text.parse::<StoreUri>().unwrap_err().to_string();
-            assert!(
-                error.contains("mongodb://host:27017/hyperliquid") && !error.contains("secret"),
-                "{error}"
-            );
-        }
-    }
-
-    #[test]
     fn what_is_no_store_says_how_to_write_one() {
-        let error = |text: &str| text.parse::<StoreUri>().unwrap_err().to_string();
+        let error = |text: &str| ValueError::from(text.parse::<StoreUri>().unwrap_err()).to_string();
         assert_eq!(error("x.db"), r#""x.db" is not a store; write it like sqlite:x.db"#);
         assert_eq!(error("sqlit:x.db"), r#"unknown kind of store "sqlit"; did you mean "sqlite"?"#);
         assert_eq!(error(""), "the value is empty");
@@ -143,8 +35,6 @@ mod tests {
 
     #[test]
     fn no_part_of_a_password_survives_the_mask() {
-        assert_eq!(mask("mongodb://me:se/cr@et@host/db"), "mongodb://***@host/db");
-        assert_eq!(mask("sqlite:a@b"), "sqlite:a@b");
         assert_eq!(mask_words("no 'x://me:se@cret@host' here\nx"), "no 'x://***@host' here\nx");
     }
 }

@@ -24,8 +24,7 @@ const fn planned(id: &'static str, about: &'static str) -> Known {
     Known { id, about, is_planned: true }
 }
 
-/// The job that moves old rows out of the store. What it does is brought by the host: the archive is no part of a
-/// collector that is embedded. Users of scheduled collectors know the id.
+/// The job that moves old rows out of the store. What it does is brought by the host: an engine knows no archive. Users of scheduled collectors know the id.
 pub const ARCHIVE_ALL_COLLECTIONS: &str = "archive_all_collections";
 
 /// All of them, by id.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hl_archive::{ArchiveError, Archiver, DayDone, Due, Files, Rule, Told, due};
+use hl_host::stores::{self, Signed};
 use hl_store::Writer;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -12,7 +13,6 @@ use crate::commands::{CommandError, Shell, interruptible};
 use crate::compose::shutdown;
 use crate::exit::Exit;
 use crate::say::say;
-use crate::stores::{self, Signed};
 
 /// What the session is called in the store.
 const ROLE: &str = "hl-cli archive";

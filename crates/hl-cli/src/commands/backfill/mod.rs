@@ -13,6 +13,7 @@ use std::sync::Arc;
 use clap::Subcommand;
 use hl_core::store::StoreError;
 use hl_core::{Coin, Interval, StreamKey, TimeMs};
+use hl_host::stores::{self, Signed};
 use hl_scheduler::backfill::BackfillError;
 
 use self::progress::Progress;
@@ -23,7 +24,6 @@ use crate::compose::shutdown;
 use crate::config::{Coins, CoinsError, ConfigError, Network, Place, ValueError};
 use crate::exit::Exit;
 use crate::say::say;
-use crate::stores::{self, Signed};
 
 /// What the session is called in the store.
 const ROLE: &str = "hl-cli backfill";

@@ -5,6 +5,7 @@ use std::time::Duration;
 use hl_core::TimeMs;
 use hl_core::runs::{Outcome, Report, Row};
 use hl_core::store::Runs;
+use hl_host::stores::{self, Signed};
 use hl_scheduler::jobs::Known;
 use hl_store::Inspect;
 use indicatif::ProgressBar;
@@ -15,7 +16,6 @@ use crate::commands::{CommandError, Common, Shell, interruptible};
 use crate::compose::{self, shutdown};
 use crate::exit::Exit;
 use crate::say::say;
-use crate::stores::{self, Signed};
 
 /// What the session is called in the store.
 const ROLE: &str = "hl-cli jobs run";

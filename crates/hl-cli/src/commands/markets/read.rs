@@ -6,13 +6,13 @@ use hl_core::listing::Listing;
 use hl_core::record::Market;
 use hl_core::store::StoreError;
 use hl_core::{Records, StreamKey};
+use hl_host::stores::{self, Signed};
 use hl_store::Inspect;
 
 use super::{MarketsFailure, PlaceArgs, Source};
 use crate::commands::exchange::{Exchange, ExchangeError, reachable};
 use crate::commands::{CommandError, Shell, remark};
 use crate::config::StoreUri;
-use crate::stores::{self, Signed};
 use crate::verify::EVER;
 
 /// What the session is called in the store.

@@ -31,6 +31,7 @@ use hl_collectors::mono::MonoClock;
 use hl_core::seam::{Clock, Net, Seed};
 use hl_core::store::{Store, StoreError};
 use hl_core::{Coin, TimeMs};
+use hl_host::stores::{self, Signed};
 use tokio::sync::watch;
 
 use self::ask::{FINAL_AFTER_MS, MINUTE_MS, first_minute};
@@ -44,7 +45,6 @@ use crate::compose::shutdown;
 use crate::config::{Coins, CoinsError, ConfigError, NamedCoin, Network, Place, StoreUri, Target};
 use crate::exit::Exit;
 use crate::say::say;
-use crate::stores::{self, Signed};
 
 /// What the session is called in the store.
 const ROLE: &str = "hl-cli probe";

@@ -38,6 +38,10 @@ fn stuck() -> Alert {
     }
 }
 
+fn who() -> Who {
+    Who { role: "collects".to_owned(), host: "here".to_owned() }
+}
+
 fn started(health: Health, taken: Instant) -> (Server, watch::Sender<Published>) {
     let published = watch::Sender::new(Published {
         health: Arc::new(health),
@@ -45,7 +49,7 @@ fn started(health: Health, taken: Instant) -> (Server, watch::Sender<Published>)
         reception: TotalReception::default(),
     });
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
-    (Server::start(Arc::new(TcpNet::new()), address, "here", published.subscribe()).unwrap(), published)
+    (Server::start(Arc::new(TcpNet::new()), address, who(), published.subscribe()).unwrap(), published)
 }
 
 async fn connected(server: &Server) -> TcpStream {
@@ -81,10 +85,10 @@ async fn it_says_what_runs_and_whether_that_is_healthy() {
     });
     assert_eq!(
         (status, &all["processes"], &all["pid"], &all["role"]),
-        (200, &serde_json::json!([row]), &std::process::id().into(), &"hl-daemon".into())
+        (200, &serde_json::json!([row]), &std::process::id().into(), &"collects".into())
     );
     let alerts = asked(&server, "GET", "/v1/alerts").await.1;
-    assert_eq!((&alerts["alerts"], &alerts["host"]), (&serde_json::json!([]), &all["host"]));
+    assert_eq!((&alerts["alerts"], &alerts["host"]), (&serde_json::json!([]), &"here".into()));
 
     let health = Health { alerts: vec![stuck()], ..collecting() };
     published.send_modify(|published| published.health = Arc::new(health));
@@ -167,7 +171,7 @@ async fn what_is_no_request_ends_its_own_connection_only() {
 async fn an_address_that_is_taken_is_an_error_and_a_stopped_server_is_gone() {
     let (server, published) = started(collecting(), Instant::now());
     let address = SocketAddr::from(([127, 0, 0, 1], server.endpoint().port));
-    let second = Server::start(Arc::new(TcpNet::new()), address, "here", published.subscribe());
+    let second = Server::start(Arc::new(TcpNet::new()), address, who(), published.subscribe());
     assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
     let open = connected(&server).await;
     server.stop();

@@ -3,11 +3,13 @@
 //! One request at a time, each tried a few times with growing pauses; a webhook that is down holds nothing up, is told
 //! of once in the log, and misses what did not fit into the queue meanwhile.
 
+mod url;
+
 use std::io;
 use std::time::Duration;
 
 use hl_core::alert::Alert;
-use hl_core::seam::{Endpoint, Net};
+use hl_core::seam::{Endpoint, Net, Seed};
 use hl_monitor::Change;
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -21,7 +23,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use crate::config::Webhook;
+pub use self::url::{NotAWebhook, Webhook, masked};
 
 /// One attempt, from connecting to the status.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -30,14 +32,14 @@ const ATTEMPTS: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Who speaks, in each message.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Sender {
-    /// Which exchange, as `--network` names it.
-    pub network: String,
+#[derive(Serialize)]
+struct Sender {
+    /// Which exchange.
+    network: String,
     /// Process id.
-    pub pid: u32,
-    /// Name of the host.
-    pub host: String,
+    pid: u32,
+    /// Name of the machine.
+    host: String,
 }
 
 /// What is sent.
@@ -78,8 +80,25 @@ impl PostError {
     }
 }
 
-/// Tells `to` of every change, until nobody makes any.
-pub async fn run(
+/// Tells the webhook, where there is one, of every change to the alerts of this process: that it collects from `network`, and the
+/// name of its machine, stand in each message. Never ends by itself.
+pub async fn tell(
+    net: &dyn Net,
+    to: Option<&Webhook>,
+    network: &str,
+    host: &str,
+    changes: broadcast::Receiver<Change>,
+) {
+    if let Some(to) = to {
+        let sender = Sender { network: network.to_owned(), pid: std::process::id(), host: host.to_owned() };
+        let rng = Seed(sender.pid.into()).rng("webhook");
+        run(net, to, &sender, changes, rng).await;
+    }
+    std::future::pending().await
+}
+
+/// Tells `to` of every change, until there is no process any more that makes any.
+async fn run(
     net: &dyn Net,
     to: &Webhook,
     sender: &Sender,
@@ -168,7 +187,7 @@ mod tests {
 
     use hl_core::TimeMs;
     use hl_core::alert::AlertKind;
-    use hl_core::seam::{BoxListener, Seed};
+    use hl_core::seam::BoxListener;
     use hl_runtime::MemoryNet;
     use serde_json::Value;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -1,4 +1,4 @@
-//! What a daemon answers over HTTP: whether it is healthy, what runs in it, what needs attention.
+//! What a process answers over HTTP: whether it is healthy, what runs in it, what needs attention.
 //!
 //! The server has a thread and a runtime of its own, so that collecting, however busy, cannot keep it from answering; it
 //! reads what the engine last published, and asks no other task. Connections are few, short and answered once; nothing but GET
@@ -35,7 +35,7 @@ const HEAD_BYTES: usize = 16 * 1024;
 /// Pause after a failed accept, so that a lasting failure does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A running server. Dropping it leaves the thread to the end of the process; [`Server::stop`] joins it.
+/// A running server. Dropped it ends as well; [`Server::stop`] waits until it has ended.
 #[derive(Debug)]
 pub struct Server {
     endpoint: Endpoint,
@@ -44,20 +44,20 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on `address` and answers from then on.
+    /// Listens on `address` and answers from then on: `/healthz`, `/v1/processes` and `/v1/alerts`.
     ///
     /// # Errors
     /// When there is no such address, it is taken, or no thread can be started.
     pub fn start(
         net: Arc<dyn Net>,
         address: SocketAddr,
-        host: &str,
+        who: Who,
         published: watch::Receiver<Published>,
     ) -> io::Result<Self> {
         if !address.ip().is_loopback() {
             warn!(%address, "every program that reaches this address sees what runs here; there is no password");
         }
-        let answers = Answers { host: host.into(), published };
+        let answers = Answers { who: Arc::new(who), published };
         let (stop, stopped) = watch::channel(false);
         let (started, start) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new()
@@ -85,11 +85,19 @@ impl Server {
     }
 }
 
+/// Which process it is that answers, of those on a store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Who {
+    /// What its session is called in the store.
+    pub role: String,
+    /// What this machine is called.
+    pub host: String,
+}
+
 /// What is answered from.
 #[derive(Clone)]
 struct Answers {
-    /// What this machine is called.
-    host: Arc<str>,
+    who: Arc<Who>,
     published: watch::Receiver<Published>,
 }
 
@@ -148,8 +156,8 @@ async fn serve(mut listener: BoxListener, answers: &Answers, mut stop: watch::Re
 
 async fn connection(stream: BoxStream, answers: Answers) {
     let service = service_fn(|request| {
-        let (host, published) = (answers.host.clone(), answers.published.borrow().clone());
-        async move { Ok::<_, Infallible>(answer::to(request.method(), request.uri().path(), &host, &published)) }
+        let (who, published) = (answers.who.clone(), answers.published.borrow().clone());
+        async move { Ok::<_, Infallible>(answer::to(request.method(), request.uri().path(), &who, &published)) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -1,4 +1,4 @@
-//! The daemon's job that moves old rows to the archive.
+//! The job that moves old rows to the archive, and when it is planned.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,26 +7,49 @@ use hl_archive::{Archiver, DayDone, Due, Files, Retention, due};
 use hl_core::TimeMs;
 use hl_core::seam::{BoxFuture, Clock};
 use hl_core::store::{Store, StoreError};
+use hl_scheduler::jobs::ARCHIVE_ALL_COLLECTIONS;
+use hl_scheduler::plan::{Retry, Spec, Trigger};
 use hl_scheduler::{Done, Task, TaskError};
 use hl_store::Writer;
 use tracing::{info, warn};
 
-use crate::config::StoreUri;
+use crate::StoreUri;
 use crate::stores::{self, Signed};
 
-/// What its session is called in the store.
-const ROLE: &str = "hl-daemon archive";
+/// Half an hour after midnight, when nothing more comes of the day before.
+const USUAL: &str = "0 30 0 * * *";
 
-/// Moves what is due, in a session of its own: the daemon's goes on writing meanwhile.
-pub(super) struct ArchiveAll {
-    /// The daemon's session, which is asked what is due.
-    pub(super) store: Arc<dyn Store>,
-    pub(super) uri: StoreUri,
+/// When the job is planned: as said, else daily at 00:30 UTC.
+#[must_use]
+pub fn spec(said: Option<Trigger>) -> Option<Spec> {
+    let trigger = match said {
+        Some(said) => said,
+        None => USUAL.parse().ok()?,
+    };
+    Some(Spec {
+        limit_ms: 6 * 3_600_000,
+        jitter_ms: 60_000,
+        retry: Retry { attempts: 3, first_ms: 300_000, longest_ms: 1_800_000 },
+        ..Spec::new(ARCHIVE_ALL_COLLECTIONS, trigger)
+    })
+}
+
+/// Moves what is due, in a session of its own: the one that collects goes on writing meanwhile.
+pub struct ArchiveAll {
+    /// The session that collects, which is asked what is due.
+    pub store: Arc<dyn Store>,
+    /// The store.
+    pub uri: StoreUri,
+    /// What its session is called in the store: the program, and that it archives.
+    pub role: String,
     /// What this machine is called.
-    pub(super) name: String,
-    pub(super) folder: PathBuf,
-    pub(super) retention: Retention,
-    pub(super) clock: Arc<dyn Clock>,
+    pub name: String,
+    /// The folder of the archive.
+    pub folder: PathBuf,
+    /// How long rows stay.
+    pub retention: Retention,
+    /// The clock of its session.
+    pub clock: Arc<dyn Clock>,
 }
 
 fn of_store(source: StoreError) -> TaskError {
@@ -39,7 +62,7 @@ impl ArchiveAll {
         if days.is_empty() {
             return Ok(Done::default());
         }
-        let signed = Signed { role: ROLE, name: &self.name };
+        let signed = Signed { role: &self.role, name: &self.name };
         let session = stores::open(&self.uri, signed, &self.clock).await.map_err(of_store)?;
         let moved = self.all(session.as_ref(), &days).await;
         let closed = session.close().await;

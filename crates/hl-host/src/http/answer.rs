@@ -7,11 +7,11 @@ use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::compose;
+use super::Who;
 
 const PATHS: [&str; 3] = ["/healthz", "/v1/processes", "/v1/alerts"];
 
-pub(super) fn to(method: &Method, path: &str, host: &str, published: &Published) -> Response<Full<Bytes>> {
+pub(super) fn to(method: &Method, path: &str, who: &Who, published: &Published) -> Response<Full<Bytes>> {
     if !PATHS.contains(&path) {
         return json_of(StatusCode::NOT_FOUND, &json!({ "error": "there is no such path", "paths": PATHS }));
     }
@@ -26,7 +26,7 @@ pub(super) fn to(method: &Method, path: &str, host: &str, published: &Published)
     let at = health.at;
     // Which process of those on the store it is that answers.
     let of_this_process = |name: &str, list: Value| {
-        let (role, pid) = (compose::ROLE, std::process::id());
+        let (Who { role, host }, pid) = (who, std::process::id());
         json!({ "at": at, "age_ms": age_ms, "token": health.token, "role": role, "pid": pid, "host": host, name: list })
     };
     match path {

@@ -7,14 +7,21 @@ use std::sync::Arc;
 use hl_core::Token;
 use hl_core::seam::Clock;
 use hl_core::store::{Store, StoreError};
+use hl_engine::Sharing;
+#[cfg(feature = "mongodb")]
 use hl_mongo::{MongoOptions, MongoStore};
 use hl_store::transfer::{self, Incoming, Outgoing};
 use hl_store::{Import, Inspect, Nameless, Spool, SqliteOptions, SqliteStore, Writer};
 
-use crate::config::{MongoUri, StoreUri};
+#[cfg(feature = "mongodb")]
+use crate::MongoUri;
+use crate::StoreUri;
 
 /// Where the spool of a store lies that is on another machine.
+#[cfg(feature = "mongodb")]
 const FOLDER: &str = "data";
+/// A spool holds at most this much: hours of a busy market.
+const SPOOL_BYTES: u64 = 1 << 30;
 
 /// What a session is signed with, beside its process id.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +37,7 @@ fn sqlite(path: &Path, signed: Signed<'_>, clock: &Arc<dyn Clock>) -> SqliteOpti
     SqliteOptions { host: signed.name.to_owned(), ..options }
 }
 
+#[cfg(feature = "mongodb")]
 fn mongo(uri: &MongoUri, signed: Signed<'_>, clock: &Arc<dyn Clock>) -> MongoOptions {
     let options = MongoOptions::of_this_process(uri.uri(), signed.role, Arc::clone(clock));
     MongoOptions { host: signed.name.to_owned(), ..options }
@@ -54,6 +62,7 @@ pub async fn open(
 ) -> Result<Arc<dyn Store>, StoreError> {
     let store: Arc<dyn Store> = match uri {
         StoreUri::Sqlite(path) => Arc::new(SqliteStore::open(sqlite(path, signed, clock)).await?),
+        #[cfg(feature = "mongodb")]
         StoreUri::Mongo(uri) => Arc::new(MongoStore::open(mongo(uri, signed, clock)).await?),
     };
     whole(store.as_ref()).await?;
@@ -64,13 +73,14 @@ pub async fn open(
 ///
 /// # Errors
 /// As the store says.
-pub(crate) async fn importing(
+pub async fn importing(
     uri: &StoreUri,
     signed: Signed<'_>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Box<dyn Import>, StoreError> {
     let store: Box<dyn Import> = match uri {
         StoreUri::Sqlite(path) => Box::new(SqliteStore::open(sqlite(path, signed, clock)).await?),
+        #[cfg(feature = "mongodb")]
         StoreUri::Mongo(uri) => Box::new(MongoStore::open(mongo(uri, signed, clock)).await?),
     };
     whole(store.as_ref()).await?;
@@ -94,9 +104,10 @@ struct HalfCopied(String);
 ///
 /// # Errors
 /// As the store says.
-pub(crate) async fn outgoing(uri: &StoreUri) -> Result<Box<dyn Outgoing>, StoreError> {
+pub async fn outgoing(uri: &StoreUri) -> Result<Box<dyn Outgoing>, StoreError> {
     Ok(match uri {
         StoreUri::Sqlite(path) => Box::new(SqliteStore::inspect(path)?),
+        #[cfg(feature = "mongodb")]
         StoreUri::Mongo(mongo) => Box::new(MongoStore::inspect(mongo.uri()).await?),
     })
 }
@@ -105,7 +116,7 @@ pub(crate) async fn outgoing(uri: &StoreUri) -> Result<Box<dyn Outgoing>, StoreE
 ///
 /// # Errors
 /// As the store says.
-pub(crate) async fn incoming(
+pub async fn incoming(
     uri: &StoreUri,
     signed: Signed<'_>,
     clock: &Arc<dyn Clock>,
@@ -114,6 +125,7 @@ pub(crate) async fn incoming(
     loop {
         let store: Box<dyn Incoming> = match uri {
             StoreUri::Sqlite(path) => Box::new(SqliteStore::open(sqlite(path, signed, clock)).await?),
+            #[cfg(feature = "mongodb")]
             StoreUri::Mongo(uri) => Box::new(MongoStore::open(mongo(uri, signed, clock)).await?),
         };
         if store.token() > last {
@@ -131,33 +143,43 @@ pub(crate) async fn incoming(
 pub async fn inspect(uri: &StoreUri) -> Result<Box<dyn Inspect>, StoreError> {
     Ok(match uri {
         StoreUri::Sqlite(path) => Box::new(SqliteStore::inspect(path)?),
+        #[cfg(feature = "mongodb")]
         StoreUri::Mongo(mongo) => Box::new(MongoStore::inspect(mongo.uri()).await?),
     })
 }
 
-/// Opens the spool before a store: beside its file, or under the name of its database in `./data`.
+/// Opens the spool before a store, of at most 1 GiB: beside its file, or under the name of its database in `./data`.
 ///
 /// # Errors
 /// As the spool says.
-pub async fn spool(uri: &StoreUri, max_bytes: u64) -> Result<Spool, StoreError> {
-    Spool::open_beside(&place(uri), Writer::Thread, max_bytes).await
+pub async fn spool(uri: &StoreUri) -> Result<Spool, StoreError> {
+    Spool::open_beside(&place(uri), Writer::Thread, SPOOL_BYTES).await
 }
 
 /// What names the ledger of request weight: the network, and the address that requests go out from as far as it is known.
 /// One store on several machines is asked for from several addresses: then `name`, that of this machine, tells them apart.
 #[must_use]
 pub fn address(uri: &StoreUri, network: &str, local: Option<IpAddr>, name: &str) -> String {
-    match (uri, local) {
-        (_, Some(local)) => format!("{network} from {local}"),
-        (StoreUri::Mongo(_), None) => format!("{network} from {name}"),
-        (StoreUri::Sqlite(_), None) => network.to_owned(),
+    match local {
+        Some(local) => format!("{network} from {local}"),
+        None if uri.is_shared() => format!("{network} from {name}"),
+        None => network.to_owned(),
     }
+}
+
+/// How the streams of a store are shared: with all its processes where several machines reach it, else where a weight was
+/// said. `name` is that of this machine.
+#[must_use]
+pub fn sharing(uri: &StoreUri, weight: Option<u8>, name: &str) -> Option<Sharing> {
+    let weight = weight.or(uri.is_shared().then_some(1));
+    weight.map(|weight| Sharing { name: name.to_owned(), weight })
 }
 
 /// What lies on this machine is named after this.
 fn place(uri: &StoreUri) -> PathBuf {
     match uri {
         StoreUri::Sqlite(path) => path.clone(),
+        #[cfg(feature = "mongodb")]
         StoreUri::Mongo(mongo) => Path::new(FOLDER).join(mongo.database()),
     }
 }
@@ -172,6 +194,7 @@ pub fn folder(uri: &StoreUri) -> PathBuf {
 mod tests {
     use super::*;
 
+    #[cfg(feature = "mongodb")]
     #[test]
     fn an_address_is_the_machine_only_where_a_store_is_on_several() {
         let address = |uri: &str, local, name| address(&uri.parse().unwrap(), "mainnet", local, name);
@@ -181,6 +204,16 @@ mod tests {
         let local = Some([192, 0, 2, 7].into());
         assert_eq!(address(mongo, local, "one"), address(mongo, local, "two"));
         assert_eq!(address("sqlite:a.db", None, "one"), address("sqlite:a.db", None, "two"));
+    }
+
+    #[cfg(feature = "mongodb")]
+    #[test]
+    fn a_store_of_several_machines_is_shared_and_a_file_where_a_weight_was_said() {
+        let weight =
+            |uri: &str, said| sharing(&uri.parse().unwrap(), said, "one").map(|sharing| sharing.weight);
+        assert_eq!(weight("mongodb://db.example/hyperliquid", None), Some(1));
+        assert_eq!(weight("mongodb://db.example/hyperliquid", Some(7)), Some(7));
+        assert_eq!((weight("sqlite:a.db", None), weight("sqlite:a.db", Some(3))), (None, Some(3)));
     }
 
     #[tokio::test]
