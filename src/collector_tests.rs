@@ -3,7 +3,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hl_archive::{Retention, Rule, Whole};
-use hl_core::TimeMs;
 use hl_core::seam::{BoxListener, Endpoint, Net as _};
 use hl_sim::{Sim, SimConfig};
 
@@ -51,8 +50,7 @@ async fn collects_into_a_file_and_gives_the_streams_back() {
 
     let store = SqliteStore::inspect(&path).unwrap();
     let trades = StreamKey::Trades(Coin::new("BTC").unwrap());
-    let Records::Trades(mut rows) = store.rows(trades, Span::new(TimeMs::MIN, TimeMs::MAX)).await.unwrap()
-    else {
+    let Records::Trades(mut rows) = store.rows(trades, Span::EVER).await.unwrap() else {
         panic!("trades are trades")
     };
     assert!(!rows.is_empty());
@@ -193,14 +191,14 @@ async fn streams_come_and_go_while_it_collects() {
     }
     assert!(!collector.snapshot().streams.contains_key(&bbo));
     assert!(collector.snapshot().streams.contains_key(&trades), "the others go on");
-    let rows = store.rows(bbo, Span::new(TimeMs::MIN, TimeMs::MAX)).await.unwrap().len();
+    let rows = store.rows(bbo, Span::EVER).await.unwrap().len();
     assert!(rows > 0);
 
     collector.add([bbo]).await.unwrap();
     until(&collector, owned(bbo)).await;
     until(&collector, |s| s.streams[&bbo].tally.admitted > 5).await;
     collector.stop().await.unwrap();
-    assert!(store.rows(bbo, Span::new(TimeMs::MIN, TimeMs::MAX)).await.unwrap().len() > rows);
+    assert!(store.rows(bbo, Span::EVER).await.unwrap().len() > rows);
     let gaps = store.gaps(Some(bbo)).await.unwrap();
     assert!(!gaps.is_empty(), "what was not collected is said");
     assert!(store.audit().await.unwrap().problems.is_empty());
@@ -232,8 +230,7 @@ async fn what_the_daemon_can_do_the_builder_can() {
     let jobs: Vec<_> = snapshot["jobs"].as_array().unwrap().iter().map(|job| job["id"].clone()).collect();
     assert!(jobs.contains(&CollectFunding::ID.into()), "{jobs:?}");
     let inspect = SqliteStore::inspect(&path).unwrap();
-    let Records::Trades(trades) =
-        inspect.rows("trades/BTC".parse().unwrap(), Span::new(TimeMs::MIN, TimeMs::MAX)).await.unwrap()
+    let Records::Trades(trades) = inspect.rows("trades/BTC".parse().unwrap(), Span::EVER).await.unwrap()
     else {
         panic!("trades are trades")
     };
@@ -264,7 +261,7 @@ async fn old_rows_move_to_the_archive_while_it_collects() {
         .start()
         .await
         .unwrap();
-    let all = Span::new(TimeMs::MIN, TimeMs::MAX);
+    let all = Span::EVER;
     let store = SqliteStore::inspect(&path).unwrap();
     let mut every = tokio::time::interval(Duration::from_millis(20));
     let parts = loop {

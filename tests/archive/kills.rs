@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use hl_archive::Whole;
+use hl_core::StreamKey;
 use hl_core::archive::StoredRows;
 use hl_core::ledger::Span;
-use hl_core::{StreamKey, TimeMs};
 use hl_store::{Inspect as _, SqliteStore};
 
 use crate::support::process::{Process, StoreFile, answer};
 use crate::{ALL, coins, collected, days_ago};
 
-const EVER: Span = Span { from: TimeMs::MIN, to: TimeMs::MAX };
 /// A killed run had at most this long to live, ms: some die while they start, some in the middle.
 const LONGEST_LIFE_MS: u64 = 250;
 
@@ -25,7 +24,7 @@ async fn all(store: &StoreFile, streams: &[StreamKey]) -> Vec<StoredRows> {
     let whole = Whole::new(Box::new(inspect), store.folder().join("archive"));
     let mut all = Vec::new();
     for stream in streams {
-        all.push(whole.stored_rows(*stream, EVER).await.unwrap());
+        all.push(whole.stored_rows(*stream, Span::EVER).await.unwrap());
     }
     all
 }

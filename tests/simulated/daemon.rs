@@ -291,7 +291,7 @@ async fn rows_that_are_left_out_on_purpose_are_no_loss() {
     assert!(silent.is_empty(), "nobody doubts what was left out: {silent:?}");
     assert_eq!(report.minutes_compared, 0, "bars cannot be checked against trades");
     let inspect = SqliteStore::inspect(world.store_path()).unwrap();
-    let all = hl_cli::verify::EVER;
+    let all = Span::EVER;
     let Records::Trades(trades) = inspect.rows(wanted[0], all).await.unwrap() else { panic!("trades") };
     let Records::Books(books) = inspect.rows(wanted[2], all).await.unwrap() else { panic!("books") };
     assert!(trades.iter().all(|trade| trade.px * trade.sz >= Decimal::ONE_THOUSAND));
@@ -377,7 +377,7 @@ async fn what_is_told_is_what_is_stored() {
                 }
             }
             let mut stored = BTreeMap::new();
-            by_key(&mut stored, &inspect.rows(stream, hl_cli::verify::EVER).await.unwrap());
+            by_key(&mut stored, &inspect.rows(stream, Span::EVER).await.unwrap());
             if stream.kind() == hl_core::Kind::Candle {
                 // Only final bars are given out: the last ones are not.
                 let last = stored.keys().next_back().unwrap().time;
@@ -528,7 +528,7 @@ async fn a_sink_gets_every_row_however_long_it_fails() {
     let got = std::mem::take(&mut *sink.rows.lock().unwrap());
     let mut all = 0;
     for stream in wanted {
-        let stored = inspect.stored_rows(stream, hl_cli::verify::EVER).await.unwrap();
+        let stored = inspect.stored_rows(stream, Span::EVER).await.unwrap();
         if !sink.wants(stream) {
             assert!(!got.contains_key(&stream) && !stored.is_empty());
             continue;
@@ -846,9 +846,7 @@ async fn mids_of_each_dex_are_a_stream_of_their_own() {
         assert!(compared.truth > 20, "{stream}: {compared:?}");
         let Records::Mids(mids) = store.rows(stream, over_rest).await.unwrap() else { panic!("other rows") };
         assert!(mids.len() > 4, "{} rows of {stream} over REST", mids.len());
-        let Records::Mids(mids) = store.rows(stream, hl_cli::verify::EVER).await.unwrap() else {
-            panic!("other rows")
-        };
+        let Records::Mids(mids) = store.rows(stream, Span::EVER).await.unwrap() else { panic!("other rows") };
         let of: BTreeSet<_> = mids.iter().map(|mid| mid.coin).collect();
         assert!(of.len() >= coins && of.iter().all(|coin| stream.has(*coin)), "{of:?}");
         let causes: BTreeSet<_> =
@@ -1025,7 +1023,7 @@ async fn what_the_exchange_says_of_markets_is_stored_as_it_changes() {
     assert_clean(&verified(&world).await, &world.store_path());
 
     let store = SqliteStore::inspect(world.store_path()).unwrap();
-    let ever = Span { from: TimeMs::MIN, to: TimeMs::MAX };
+    let ever = Span::EVER;
     let Records::Markets(rows) = store.rows(markets, ever).await.unwrap() else { panic!("other rows") };
     let truth = world.sim.truth_markets(TimeMs::MIN, TimeMs::MAX);
     assert_eq!(course(&rows), course(&truth), "each change once, as it was");

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hl_chaos::Trace;
-use hl_cli::verify::Report;
 use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::{Records, SourceId, StreamKey, TimeMs};
 use hl_engine::Snapshot;
@@ -14,6 +13,7 @@ use hl_scheduler::jobs::CollectFunding;
 use hl_scheduler::plan::{Retry, Spec};
 use hl_sim::{AnswerFault, Fault, FaultKind, Part, SimConfig, Way};
 use hl_store::{CoverageRow, Inspect as _, SqliteStore};
+use hl_verify::Report;
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::{Instant, sleep, sleep_until};
 

@@ -174,7 +174,7 @@ async fn nothing_is_quietly_missing_while_they_come_and_go() {
         daemon.stop().await.unwrap();
     }
     let report = verified(&world).await;
-    println!("{joined} joined, {left} left, {died} died\n{}", report.text());
+    println!("{joined} joined, {left} left, {died} died\n{report:#?}");
     assert!(joined > 10 && left > 5 && died > 5);
     assert_clean(&report, &world.store_path());
 }

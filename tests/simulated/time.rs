@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use hl_chaos::{Daemon, Market};
-use hl_cli::verify::Found;
 use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::{Kind, Records, SourceId, StreamKey, TimeMs};
 use hl_scheduler::jobs::CollectFunding;
 use hl_sim::{Fault, FaultKind, Way};
 use hl_store::{GapRow, Inspect as _, SqliteStore};
+use hl_verify::Found;
 use tokio::time::sleep;
 
 use crate::support::{World, assert_clean, coin, streams, verified};

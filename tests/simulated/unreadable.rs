@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use hl_chaos::Daemon;
-use hl_cli::verify::Report;
 use hl_core::StreamKey;
 use hl_core::alert::AlertKind;
 use hl_core::ledger::{Cause, GapState};
@@ -12,6 +11,7 @@ use hl_core::stream::Kind;
 use hl_engine::Snapshot;
 use hl_monitor::Change;
 use hl_sim::{Fault, FaultKind};
+use hl_verify::Report;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 

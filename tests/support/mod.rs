@@ -11,10 +11,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use hl_chaos::World;
-use hl_cli::verify::{HttpTruth, Report, verify};
 use hl_core::seam::Net;
 use hl_core::{Coin, StreamKey};
 use hl_store::SqliteStore;
+use hl_verify::{HttpTruth, Report, verify};
 
 pub(crate) fn coin(name: &str) -> Coin {
     Coin::new(name).unwrap()
@@ -44,6 +44,6 @@ pub(crate) fn assert_clean(report: &Report, store: &Path) {
     if !report.clean {
         let kept = std::env::temp_dir().join("unclean.db");
         std::fs::copy(store, &kept).unwrap();
-        panic!("{}\nstore: {}\n{:#?}", report.text(), kept.display(), report.problems);
+        panic!("{report:#?}\nstore: {}", kept.display());
     }
 }

@@ -9,9 +9,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use hl_core::StreamKey;
 use hl_core::archive::{Day, Part, StoredRows};
 use hl_core::ledger::Span;
-use hl_core::{StreamKey, TimeMs};
 use sha2::{Digest as _, Sha256};
 
 use crate::ArchiveError;
@@ -21,9 +21,6 @@ use crate::parquet_file::{Reading, Writing};
 
 /// The file that says of which store an archive is.
 const OWNER: &str = ".store";
-
-/// All of time.
-pub(crate) const EVER: Span = Span { from: TimeMs::MIN, to: TimeMs::MAX };
 
 /// The folder of an archive. Its work blocks.
 #[derive(Clone, Debug)]
@@ -267,7 +264,7 @@ impl Files {
         // First: what changes after this is no longer what is recorded.
         let sum = sum(&mut file, &path)?;
         let (mut seen, arrivals) = (0, rows.records.arrivals());
-        for read in Reading::open(file, path.clone(), stream, EVER)? {
+        for read in Reading::open(file, path.clone(), stream, Span::EVER)? {
             let read = read?;
             let read_arrivals = read.records.arrivals();
             let same = |at: usize| {
@@ -313,7 +310,7 @@ impl Files {
     /// [`ArchiveError::Missing`] where it is not there, [`ArchiveError::Damaged`] where it is another one, and what the
     /// operating system says.
     pub fn check(&self, part: &Part) -> Result<(), ArchiveError> {
-        self.read(part, EVER).map(drop)
+        self.read(part, Span::EVER).map(drop)
     }
 
     fn proven(&self) -> MutexGuard<'_, Proven> {

@@ -30,8 +30,6 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
-const EVER: Span = Span { from: TimeMs::MIN, to: TimeMs::MAX };
-
 /// Whatever the format can hold: at most 12 places, and the digits of a decimal.
 fn number() -> impl Strategy<Value = Decimal> {
     let small = (-1_000_000_000_000_i64..1_000_000_000_000, 0_u32..=12).prop_map(|(n, s)| Decimal::new(n, s));
@@ -222,9 +220,9 @@ fn run(made: Made, most: usize) {
         let (path, root) = (folder.path().join("hl.db"), folder.path().join("archive"));
         let store = stored(&path, made).await;
         let whole = Whole::new(Box::new(SqliteStore::inspect(&path).unwrap()), &root);
-        let before = whole.stored_rows(stream, EVER).await.unwrap();
-        let known = Completeness::of(EVER, [], []);
-        let selection = Selection { stream, source: stream, span: EVER, known };
+        let before = whole.stored_rows(stream, Span::EVER).await.unwrap();
+        let known = Completeness::of(Span::EVER, [], []);
+        let selection = Selection { stream, source: stream, span: Span::EVER, known };
         let text = async |format, numbers| {
             let options = Options { format, numbers, complete_only: false };
             let out = export(&whole, std::slice::from_ref(&selection), options, Vec::new(), &|_, _| ())
@@ -248,9 +246,9 @@ fn run(made: Made, most: usize) {
         let due = Due { stream, day: Day::of(TimeMs(0)), rows: 0, rule: Rule::Archive { days: 1 } };
         let done = archiver.archive(due, &|_| ()).await.unwrap();
         assert_eq!((done.archived, done.kept()), (before.len() as u64, 0));
-        let left = SqliteStore::inspect(&path).unwrap().rows(stream, EVER).await.unwrap();
+        let left = SqliteStore::inspect(&path).unwrap().rows(stream, Span::EVER).await.unwrap();
         assert!(left.is_empty());
-        assert_eq!(whole.stored_rows(stream, EVER).await.unwrap(), before);
+        assert_eq!(whole.stored_rows(stream, Span::EVER).await.unwrap(), before);
         for row in before.records.keys().iter().step_by(7) {
             let only = Span { from: row.time, to: row.time };
             let mut expected = before.records.clone();
@@ -286,13 +284,13 @@ impl Archived {
         let folder = tempfile::tempdir().unwrap();
         let store = stored(&folder.path().join("hl.db"), made).await;
         let archived = Self { folder, stream, before: StoredRows::none(stream), files: Vec::new() };
-        let before = archived.whole().stored_rows(stream, EVER).await.unwrap();
+        let before = archived.whole().stored_rows(stream, Span::EVER).await.unwrap();
         let writer = Writer::Inline { delay_ms: 0 };
         let files = Files::new(archived.root());
         let archiver = Archiver::new(&store, files, writer, Arc::new(SystemClock)).await.unwrap();
         let due = Due { stream, day: Day::of(TimeMs(0)), rows: 0, rule: Rule::Archive { days: 1 } };
         archiver.with_rows_a_part(10).archive(due, &|_| ()).await.unwrap();
-        let parts = archived.whole().parts(Some(stream), EVER).await.unwrap();
+        let parts = archived.whole().parts(Some(stream), Span::EVER).await.unwrap();
         let files = parts.into_iter().map(|part| archived.root().join(part.path.unwrap())).collect();
         Self { before, files, ..archived }
     }
@@ -309,8 +307,8 @@ impl Archived {
 
     async fn export(&self, format: Format) -> Result<Vec<u8>, ArchiveError> {
         let whole = self.whole();
-        let (stream, known) = (self.stream, Completeness::of(EVER, [], []));
-        let selection = Selection { stream, source: stream, span: EVER, known };
+        let (stream, known) = (self.stream, Completeness::of(Span::EVER, [], []));
+        let selection = Selection { stream, source: stream, span: Span::EVER, known };
         let options = Options { format, numbers: Numbers::Exact, complete_only: false };
         Ok(export(&whole, &[selection], options, Vec::new(), &|_, _| ()).await?.1)
     }
@@ -361,14 +359,14 @@ async fn a_bit_that_flips_is_never_a_wrong_row() {
                 expected.retain_time(|time| time == key.time);
                 assert_eq!(rows, expected);
             }
-            let parts = archived.whole().parts(Some(archived.stream), EVER).await.unwrap();
+            let parts = archived.whole().parts(Some(archived.stream), Span::EVER).await.unwrap();
             let checked = parts.iter().map(|part| Files::new(archived.root()).check(part));
             assert_eq!(checked.filter(Result::is_err).count(), 1, "{name} and no other");
             let problems = archived.whole().audit().await.unwrap().problems;
             assert!(problems.iter().any(|problem| problem.check == "archive_checksum"), "{problems:?}");
             fs::write(file, &whole).unwrap();
         }
-        assert_eq!(archived.whole().stored_rows(archived.stream, EVER).await.unwrap(), archived.before);
+        assert_eq!(archived.whole().stored_rows(archived.stream, Span::EVER).await.unwrap(), archived.before);
     }
     assert_eq!(tries, 240);
 }
@@ -378,7 +376,7 @@ async fn a_part_that_changes_under_a_reader_is_looked_at_again() {
     let mut runner = TestRunner::deterministic();
     let archived = Archived::new(made().new_tree(&mut runner).unwrap().current()).await;
     let whole = archived.whole();
-    assert_eq!(whole.stored_rows(archived.stream, EVER).await.unwrap(), archived.before);
+    assert_eq!(whole.stored_rows(archived.stream, Span::EVER).await.unwrap(), archived.before);
     let file = &archived.files[0];
     let mut damaged = fs::read(file).unwrap();
     let half = damaged.len() / 2;
@@ -389,6 +387,6 @@ async fn a_part_that_changes_under_a_reader_is_looked_at_again() {
     while changed() == before {
         fs::write(file, &damaged).unwrap();
     }
-    let error = whole.stored_rows(archived.stream, EVER).await.unwrap_err();
+    let error = whole.stored_rows(archived.stream, Span::EVER).await.unwrap_err();
     assert!(error.to_string().contains("is damaged"), "{error}");
 }

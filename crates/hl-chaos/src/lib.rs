@@ -34,9 +34,9 @@ pub use trace::Trace;
 pub use truth::SimTruth;
 pub use world::{Daemon, Ended, Never, START, World};
 
-use hl_cli::verify::VerifyError;
 use hl_core::store::StoreError;
 use hl_sim::SimError;
+use hl_verify::VerifyError;
 
 /// A run could not be made. What a run finds wrong with the daemon is no error but its [`Outcome`].
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hl_cli::verify::{EVER, Finding, Tally, Truth as _, compare, every_row_counts};
 use hl_core::ledger::{Cause, Span};
 use hl_core::row::Table;
 use hl_core::seam::Seed;
@@ -11,6 +10,7 @@ use hl_core::stream::Conflation;
 use hl_core::{Kind, Records, SourceId, StreamKey, TimeMs};
 use hl_sim::FaultKind;
 use hl_store::{Inspect as _, SqliteStore, StreamRow};
+use hl_verify::{Finding, Tally, Truth as _, compare, every_row_counts};
 use rusqlite::types::ValueRef;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -247,7 +247,7 @@ impl Run<'_> {
         let inspect = SqliteStore::inspect(self.world.store_path())?;
         let gaps = inspect.gaps(None).await?;
         let truth = SimTruth(&self.world.sim);
-        let oldest = truth.oldest().await.map_err(hl_cli::verify::VerifyError::from)?;
+        let oldest = truth.oldest().await.map_err(hl_verify::VerifyError::from)?;
         for row in inspect.streams().await? {
             let pieces = match row.stream.kind() {
                 Kind::Candle | Kind::Funding => continue,
@@ -280,7 +280,7 @@ impl Run<'_> {
         for row in &rows {
             if matches!(row.stream.kind(), Kind::Candle | Kind::Funding) {
                 let tally = self.tallies.entry(row.stream).or_default();
-                compare(&inspect, &SimTruth(&self.world.sim), START, row, &gaps, EVER, tally).await?;
+                compare(&inspect, &SimTruth(&self.world.sim), START, row, &gaps, Span::EVER, tally).await?;
             }
         }
         for (stream, tally) in std::mem::take(&mut self.tallies) {
@@ -355,7 +355,7 @@ impl Run<'_> {
         let truth = SimTruth(&self.world.sim);
         let later = truth.rows(stream, Span { from, to }).await;
         let ended = |interval: hl_core::Interval, open: TimeMs| open + interval.ms() <= to;
-        let (begun, newest) = match later.map_err(hl_cli::verify::VerifyError::from)? {
+        let (begun, newest) = match later.map_err(hl_verify::VerifyError::from)? {
             Records::Trades(rows) => (rows.len(), rows.last().map(|r| r.time)),
             Records::Candles(rows) => {
                 let old: Vec<_> = rows.iter().filter(|bar| ended(bar.interval, bar.time)).collect();

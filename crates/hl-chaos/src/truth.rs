@@ -1,10 +1,10 @@
 //! The truth of a simulated exchange in the same process.
 
-use hl_cli::verify::{Falsified, Truth, TruthError, falsified};
 use hl_core::ledger::Span;
 use hl_core::seam::BoxFuture;
 use hl_core::{Records, StreamKey, TimeMs};
 use hl_sim::Sim;
+use hl_verify::{Falsified, Truth, TruthError, falsified};
 
 /// What a simulated exchange did, read without a network.
 pub struct SimTruth<'a>(pub &'a Sim);

@@ -15,7 +15,6 @@ pub mod human;
 mod nearest;
 mod say;
 pub mod status;
-pub mod verify;
 pub mod view;
 
 pub use nearest::nearest;

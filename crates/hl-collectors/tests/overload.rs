@@ -178,7 +178,7 @@ impl Ended {
     /// The gaps of a coin's books, and the numbers of the books that are stored.
     async fn stored(&self, coin: &str) -> (Vec<(Span, Cause)>, Vec<i64>) {
         let store = SqliteStore::inspect(path(self.folder.path())).unwrap();
-        let ever = Span::new(TimeMs::MIN, TimeMs::MAX);
+        let ever = Span::EVER;
         let Records::Books(books) = store.rows(of(coin), ever).await.unwrap() else { panic!("books") };
         let gaps = store.gaps(Some(of(coin))).await.unwrap();
         let numbers = books.iter().map(|book| book.time.since(TimeMs(START)) / EVERY);

@@ -248,7 +248,7 @@ impl Ledger {
 
     /// Claims every free open gap for a backfill.
     pub(crate) fn claim_gaps(&mut self, epoch: Epoch) -> Vec<Span> {
-        let all = Span { from: TimeMs::MIN, to: TimeMs::MAX };
+        let all = Span::EVER;
         let claimed = self.sheet.claim(all, epoch, Parts::Inside, |token| self.living.contains(&token));
         self.sheet.settle();
         claimed

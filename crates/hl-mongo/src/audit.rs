@@ -12,7 +12,7 @@ use mongodb::bson::{Bson, Document, doc};
 
 use crate::documents::Read;
 use crate::error::MongoError;
-use crate::inspect::{EVER, coverage, gaps, streams};
+use crate::inspect::{coverage, gaps, streams};
 use crate::reading::AT_LENGTH;
 use crate::{archive, notes, rows};
 
@@ -64,7 +64,7 @@ impl AuditSource for Audited<'_> {
     ) -> Result<(), MongoError> {
         let collection = rows::collection(stream);
         // Bars that may still change are nobody's proof: the filter leaves them out.
-        let (filter, fields) = (rows::span_filter(stream, EVER), doc! { "source": 1, "epoch": 1 });
+        let (filter, fields) = (rows::span_filter(stream, Span::EVER), doc! { "source": 1, "epoch": 1 });
         let mut found = AT_LENGTH.walk(self.0, collection, filter, doc! { "_id": 1 }, fields).await?;
         while let Some(row) = AT_LENGTH.next(&mut found).await? {
             let row = Read::of(collection, &row);
@@ -78,7 +78,8 @@ impl AuditSource for Audited<'_> {
     async fn crossed_books(&self, stream: StreamKey) -> Result<(u64, String), MongoError> {
         let (mut count, mut example, mut after) = (0, String::new(), None);
         loop {
-            let page = first(self.0, stream, rows::page_filter(stream, EVER, after), PAGE).await?.records;
+            let page =
+                first(self.0, stream, rows::page_filter(stream, Span::EVER, after), PAGE).await?.records;
             let keys = page.keys();
             let Some(last) = keys.last().copied() else { return Ok((count, example)) };
             after = Some(last);

@@ -21,9 +21,6 @@ use crate::reading::{AT_LENGTH, SOON};
 use crate::schema::{COVERAGE, GAPS, MEMBERS, PARTS, STREAMS};
 use crate::{alerts, archive, notes, rows, runs, schema};
 
-/// All of time.
-pub(crate) const EVER: Span = Span { from: TimeMs::MIN, to: TimeMs::MAX };
-
 /// Reads a MongoDB store without writing to it, also while daemons write.
 ///
 /// It sees what a majority of the servers have, so nothing that it has seen is ever taken back. A call that asks more than
@@ -232,7 +229,7 @@ async fn counted(db: &Database, stream: StreamKey) -> Result<(u64, [Option<TimeM
     let collection = rows::collection(stream);
     let (oldest, newest) = (doc! { "$min": "$_id.time" }, doc! { "$max": "$_id.time" });
     let sums = doc! { "_id": Bson::Null, "rows": { "$sum": 1_i64 }, "oldest": oldest, "newest": newest };
-    let pipeline = vec![doc! { "$match": rows::key_filter(stream, EVER) }, doc! { "$group": sums }];
+    let pipeline = vec![doc! { "$match": rows::key_filter(stream, Span::EVER) }, doc! { "$group": sums }];
     let found = AT_LENGTH.aggregate(db, collection, pipeline).await?;
     let Some(sums) = found.first() else { return Ok((0, [None; 2])) };
     let sums = Read::of(collection, sums);

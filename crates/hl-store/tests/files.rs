@@ -11,7 +11,7 @@ use hl_core::ledger::Span;
 use hl_core::row::{Column, Holds, Table};
 use hl_core::store::StoreError;
 use hl_core::store::prelude::*;
-use hl_core::{Records, TimeMs};
+use hl_core::Records;
 use hl_store::{Inspect as _, SqliteStore, Writer};
 use std::collections::BTreeSet;
 
@@ -138,7 +138,7 @@ async fn a_store_can_be_read_beside_its_writer_and_after_it() {
     let store = open(&path).await.unwrap();
     store.lease(&[trades()]).await.unwrap();
     let inspect = SqliteStore::inspect(&path).unwrap();
-    let ever = Span { from: TimeMs::MIN, to: TimeMs::MAX };
+    let ever = Span::EVER;
     let rows = async |inspect: &hl_store::SqliteInspect| match inspect.rows(trades(), ever).await.unwrap() {
         Records::Trades(trades) => trades.len(),
         _ => 0,

@@ -7,11 +7,11 @@ mod merge;
 use std::collections::{BTreeMap, BTreeSet};
 
 use hl_core::archive::{Day, Part, RowKey, StoredRows};
+use hl_core::ledger::Span;
 use hl_core::{StreamKey, TimeMs};
 use hl_store::{Finding, Inspect as _, LedgerCheck, Problem};
 
 use self::merge::Merge;
-use crate::files::EVER;
 use crate::{ArchiveError, Whole};
 
 /// A key in two parts.
@@ -90,7 +90,7 @@ pub async fn examine(whole: &Whole, told: &(dyn Fn(u64) + Sync)) -> Result<Exami
     let mut days: BTreeMap<StreamKey, Days> = BTreeMap::new();
     for row in whole.streams().await? {
         let stream = row.stream;
-        let parts = whole.parts(Some(stream), EVER).await?;
+        let parts = whole.parts(Some(stream), Span::EVER).await?;
         if parts.is_empty() {
             continue;
         }
@@ -137,7 +137,7 @@ fn read_day(
     for part in parts {
         let Some(path) = &part.path else { continue };
         examined.parts += 1;
-        let error = match whole.files().read(part, EVER) {
+        let error = match whole.files().read(part, Span::EVER) {
             Ok(Some(reading)) => {
                 merge.add(part, reading);
                 continue;

@@ -18,7 +18,6 @@ use hl_core::{Interval, Records, StreamKey, TimeMs};
 use hl_store::{Inspect as _, StreamRow};
 
 use self::sink::Sink;
-use crate::files::EVER;
 use crate::{ArchiveError, Whole};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -208,7 +207,7 @@ async fn bounds(
 ) -> Result<Option<Span>, ArchiveError> {
     let Some((row, newest)) = row.and_then(|row| Some((row, row.newest?))) else { return Ok(None) };
     let Selection { stream, source, mut span, .. } = *selection;
-    let mut archived = whole.parts(Some(source), EVER).await?.into_iter().map(|part| part.first).min();
+    let mut archived = whole.parts(Some(source), Span::EVER).await?.into_iter().map(|part| part.first).min();
     archived = archived.into_iter().chain(row.oldest).min();
     let mut oldest = archived.unwrap_or(newest);
     if let StreamKey::Candle(_, interval) = stream

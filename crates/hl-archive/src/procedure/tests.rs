@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use hl_core::ledger::{Batch, Cause, Change};
+use hl_core::ledger::{Batch, Cause, Change, Span};
 use hl_core::record::{HexBytes, Mid, Side, Trade};
 use hl_core::row::Arrival;
 use hl_core::store::prelude::*;
@@ -13,7 +13,7 @@ use hl_store::{Inspect as _, SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 
 use super::*;
-use crate::files::{EVER, LeftoverKind};
+use crate::files::LeftoverKind;
 use crate::parquet_file::Reading;
 use crate::{Whole, examine};
 
@@ -126,11 +126,11 @@ impl World {
     }
 
     async fn all(&self, stream: StreamKey) -> StoredRows {
-        self.whole().stored_rows(stream, EVER).await.unwrap()
+        self.whole().stored_rows(stream, Span::EVER).await.unwrap()
     }
 
     async fn hot(&self, stream: StreamKey) -> usize {
-        SqliteStore::inspect(self.path()).unwrap().rows(stream, EVER).await.unwrap().len()
+        SqliteStore::inspect(self.path()).unwrap().rows(stream, Span::EVER).await.unwrap().len()
     }
 
     /// Everything that an audit finds wrong.
@@ -231,7 +231,7 @@ async fn a_crash_after_any_step_loses_nothing_and_doubles_nothing() {
         assert_eq!(done.aside, u64::from((3..5).contains(&step)), "step {step}: a whole file is not deleted");
         assert_eq!((world.all(trades()).await, world.hot(trades()).await), (before, 0), "step {step}");
         assert_eq!(world.problems().await, [], "step {step}");
-        let parts = world.whole().parts(None, EVER).await.unwrap();
+        let parts = world.whole().parts(None, Span::EVER).await.unwrap();
         let mut recorded: Vec<_> = parts
             .iter()
             .filter_map(|part| part.path.as_ref()?.rsplit('/').next().map(str::to_owned))
@@ -303,7 +303,7 @@ async fn what_is_only_kept_for_a_time_is_deleted_and_that_is_recorded() {
     let due = Due { rule: Rule::Delete { days: 1 }, ..due_of(trades()) };
     assert_eq!(archiver.archive(due, &|_| ()).await.unwrap().deleted, 25);
     assert_eq!((world.hot(trades()).await, world.all(trades()).await.len()), (0, 0));
-    let parts = world.whole().parts(None, EVER).await.unwrap();
+    let parts = world.whole().parts(None, Span::EVER).await.unwrap();
     assert_eq!(
         parts.iter().map(|part| (part.path.clone(), part.rows)).collect::<Vec<_>>(),
         [(None, 10), (None, 10), (None, 5)]
@@ -367,7 +367,7 @@ async fn a_day_of_one_dex_is_no_day_of_another() {
             assert_eq!(world.hot(stream).await, if is_archived { 0 } else { mids[other].len() }, "{stream}");
         }
     }
-    let parts = world.whole().parts(None, EVER).await.unwrap();
+    let parts = world.whole().parts(None, Span::EVER).await.unwrap();
     let mut paths: Vec<_> = parts.into_iter().filter_map(|part| part.path).collect();
     paths.sort();
     assert!(
@@ -384,7 +384,7 @@ async fn damage_to_a_part_is_found() {
     let world = World::new();
     world.collect(trades(), some(0..25)).await;
     world.archive(trades(), 25).await;
-    let part = world.whole().parts(None, EVER).await.unwrap().remove(0);
+    let part = world.whole().parts(None, Span::EVER).await.unwrap().remove(0);
     let file = world.root().join(part.path.unwrap());
     let sound = std::fs::read(&file).unwrap();
     for at in [4, sound.len() / 2, sound.len() - 3] {
@@ -399,7 +399,7 @@ async fn damage_to_a_part_is_found() {
     assert_eq!(world.problems().await, [("archive_checksum", 1)]);
     std::fs::remove_file(&file).unwrap();
     assert_eq!(world.problems().await, [("archive_missing", 1)]);
-    let error = world.whole().rows(trades(), EVER).await.unwrap_err().to_string();
+    let error = world.whole().rows(trades(), Span::EVER).await.unwrap_err().to_string();
     assert!(error.contains("is not there"), "{error}");
     std::fs::write(&file, &sound).unwrap();
     assert_eq!(world.problems().await, []);
@@ -433,12 +433,12 @@ async fn a_store_put_back_from_a_backup_loses_no_part() {
         assert_eq!(world.files(), name, "the test is of a name that comes again");
     }
 
-    let parts = world.whole().parts(None, EVER).await.unwrap();
+    let parts = world.whole().parts(None, Span::EVER).await.unwrap();
     let aside = world.whole().files().leftovers(&parts).unwrap();
     assert_eq!(aside.iter().map(|left| left.kind).collect::<Vec<_>>(), [LeftoverKind::Aside; 2]);
     let read = |path: &Path| -> Vec<usize> {
         let file = std::fs::File::open(path).unwrap();
-        Reading::open(file, path.to_owned(), trades(), EVER)
+        Reading::open(file, path.to_owned(), trades(), Span::EVER)
             .unwrap()
             .map(|read| read.unwrap().len())
             .collect()

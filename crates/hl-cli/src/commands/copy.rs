@@ -7,7 +7,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use hl_archive::{ArchiveError, Files};
-use hl_core::TimeMs;
 use hl_core::archive::Part;
 use hl_core::ledger::Span;
 use hl_core::store::StoreError;
@@ -30,9 +29,6 @@ const ROLE: &str = "hl-cli copy";
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// So many differences are shown in the table; JSON has them all.
 const SHOWN: usize = 20;
-/// All of time.
-const EVER: Span = Span { from: TimeMs::MIN, to: TimeMs::MAX };
-
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -137,7 +133,7 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
         return Ok(Exit::Interrupted);
     };
     let mut answer = Answer::new(&from, &to, copied.map_err(CopyFailure::from)?);
-    let parts = stores::inspect(&from).await?.parts(None, EVER).await?;
+    let parts = stores::inspect(&from).await?.parts(None, Span::EVER).await?;
     let files = Files::new(told.archive(&from));
     let bar = Bar::new();
     let looking = answer.look_at(&files, &parts, &bar.bar);

@@ -36,13 +36,13 @@ use hl_core::stream::StreamKeyError;
 use hl_host::stores;
 use hl_runtime::{SystemClock, TcpNet};
 use hl_store::{Inspect, Nameless};
+use hl_verify::VerifyError;
 use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::config::{self, ConfigError, Flag, StoreUri, ThisMachine, Told};
 use crate::exit::Exit;
 use crate::say::say;
-use crate::verify::VerifyError;
 
 /// How often the progress is drawn where nothing else moves it.
 const DRAW_EVERY: Duration = Duration::from_millis(500);

@@ -24,6 +24,9 @@ pub struct Span {
 }
 
 impl Span {
+    /// All of time.
+    pub const EVER: Self = Self { from: TimeMs::MIN, to: TimeMs::MAX };
+
     /// The piece between two times, whichever comes first.
     #[must_use]
     pub fn new(a: TimeMs, b: TimeMs) -> Self {

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 use arbitrary::{Result, Unstructured};
 use hl_core::ledger::{Batch, Cause, Span};
 use hl_core::store::prelude::*;
-use hl_core::{Epoch, StreamKey, TimeMs, Token};
+use hl_core::{Epoch, StreamKey, Token};
 use hl_store::{Inspect as _, SqliteStore};
 use rusqlite::Connection;
 
@@ -23,8 +23,6 @@ pub(crate) const TARGET: Target = Target {
     run: |input| crate::script(input, try_input),
     short: 250,
 };
-
-const EVER: Span = Span { from: TimeMs::MIN, to: TimeMs::MAX };
 
 /// A store that was closed in order.
 static VALID: LazyLock<Vec<u8>> = LazyLock::new(|| {
@@ -94,7 +92,7 @@ async fn look(path: &Path, sound: bool) {
     said(inspect.note("status").await);
     for name in STREAMS {
         let stream: StreamKey = name.parse().expect("a stream");
-        let rows = said(inspect.rows(stream, EVER).await);
+        let rows = said(inspect.rows(stream, Span::EVER).await);
         if let (true, "trades/BTC", Some(rows)) = (sound, name, &rows) {
             let sql = "trades WHERE coin = 'BTC'";
             assert!(counted(path, sql).is_none_or(|all| all == rows.len()), "every trade is read or refused");
@@ -129,10 +127,10 @@ async fn write(path: &Path, sound: bool) {
                 .await,
         );
     }
-    said(store.claim_gaps(trades, EVER, Epoch { token, local: 9 }).await);
+    said(store.claim_gaps(trades, Span::EVER, Epoch { token, local: 9 }).await);
     said(store.unclaim(Epoch { token, local: 9 }).await);
     said(store.open_gaps().await);
-    said(store.covered_bars(candles, EVER).await);
+    said(store.covered_bars(candles, Span::EVER).await);
     said(store.reserve("here", damage::START, 20, 1_200).await);
     said(store.put_note("status", "{}").await);
     let granted = leases.is_some_and(|leases| leases.granted.iter().any(|start| start.stream == trades));
@@ -171,7 +169,7 @@ mod tests {
             assert!(!inspect.gaps(None).await.unwrap().is_empty());
             for name in STREAMS {
                 let stream = name.parse().unwrap();
-                assert!(!inspect.rows(stream, EVER).await.unwrap().is_empty(), "{name}");
+                assert!(!inspect.rows(stream, Span::EVER).await.unwrap().is_empty(), "{name}");
             }
         });
     }

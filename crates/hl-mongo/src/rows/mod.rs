@@ -161,7 +161,7 @@ pub(crate) fn page_filter(stream: StreamKey, span: Span, after: Option<RowKey>) 
 /// Every row of a stream with a key after `after`; of bars all.
 pub(crate) fn every_filter(stream: StreamKey, after: Option<RowKey>) -> Document {
     // Where the keys begin with no field of the stream a look at each time would be for nothing.
-    let all = prefix(stream).map(|_| key_filter(stream, crate::inspect::EVER));
+    let all = prefix(stream).map(|_| key_filter(stream, Span::EVER));
     beyond(all.unwrap_or_else(|| within(stream)), stream, after)
 }
 

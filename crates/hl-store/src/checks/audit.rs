@@ -193,7 +193,7 @@ async fn nesting<S: AuditSource>(
         return Ok(None);
     }
     let mut finding = Finding::none("candle_nesting", StreamKey::Candle(coin, interval));
-    let mut rest = Span { from: TimeMs::MIN, to: TimeMs::MAX };
+    let mut rest = Span::EVER;
     loop {
         let mut longer = bars(source, coin, interval, rest, most(AT_A_TIME_MS, interval)).await?;
         let Some(first) = longer.first().map(|bar| bar.time) else { break };

@@ -1,14 +1,14 @@
 use std::sync::Arc;
 
 use hl_core::archive::{Claimed, Day, Part, Removed, StoredRows};
-use hl_core::ledger::Change;
+use hl_core::ledger::{Change, Span};
 use hl_core::store::{RECENT_MS, Store};
 use hl_core::time::DAY_MS;
 use hl_core::{Epoch, Interval, Records, StreamKey, TimeMs};
 
 use super::fixture::{
-    EVER, bar, coin, commit, crash, epoch, every_kind, holder, live, minutes, rows, run, settlement, span,
-    stored, times, trade, trades,
+    bar, coin, commit, crash, epoch, every_kind, holder, live, minutes, rows, run, settlement, span, stored,
+    times, trade, trades,
 };
 use super::{New, Subject};
 
@@ -146,8 +146,8 @@ pub fn a_part_is_recorded_with_the_rows_that_it_takes(new: New<'_>) {
         assert_eq!(store.day_parts(btc, day(0)).await.unwrap(), [recorded.clone(), deleted.clone()]);
         assert_eq!(store.day_parts(btc, day(1)).await.unwrap(), []);
         let inspect = subject.inspect().await.unwrap();
-        assert_eq!(inspect.parts(None, EVER).await.unwrap(), [recorded.clone(), deleted]);
-        assert_eq!(inspect.parts(Some(trades("ETH")), EVER).await.unwrap(), []);
+        assert_eq!(inspect.parts(None, Span::EVER).await.unwrap(), [recorded.clone(), deleted]);
+        assert_eq!(inspect.parts(Some(trades("ETH")), Span::EVER).await.unwrap(), []);
         assert_eq!(inspect.parts(None, day(1).span()).await.unwrap(), []);
         let row = inspect.streams().await.unwrap().into_iter().find(|row| row.stream == btc).unwrap();
         assert_eq!(

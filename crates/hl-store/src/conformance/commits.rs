@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use hl_core::ledger::{Batch, Became, Cause, Change, GapChange, GapState};
+use hl_core::ledger::{Batch, Became, Cause, Change, GapChange, GapState, Span};
 use hl_core::record::{Book, Funding, Side, Trade};
 use hl_core::row::Arrival;
 use hl_core::store::{Settled, StoreError};
@@ -9,8 +9,8 @@ use hl_core::{Origin, Records, StreamKey, TimeMs};
 
 use super::New;
 use super::fixture::{
-    EVER, bar, coin, commit, crash, decimal, epoch, every_kind, filled, holder, live, minutes, picture, rows,
-    run, settlement, span, stored, times, trade, trades,
+    bar, coin, commit, crash, decimal, epoch, every_kind, filled, holder, live, minutes, picture, rows, run,
+    settlement, span, stored, times, trade, trades,
 };
 
 /// What a superseded session still sends is left out, whole, and named; other streams of the batch are written.
@@ -103,7 +103,7 @@ pub fn a_reader_learns_what_is_settled_and_reads_it_in_pages(new: New<'_>) {
             seen.extend(page.records.keys().iter().map(|key| key.time.0));
         }
         assert_eq!(seen, [12, 15, 30, 31], "both ends included");
-        assert_eq!(store.rows_in(btc, EVER, None, 100).await.unwrap().len(), 6, "more days than one");
+        assert_eq!(store.rows_in(btc, Span::EVER, None, 100).await.unwrap().len(), 6, "more days than one");
     });
 }
 

@@ -37,8 +37,6 @@ pub(super) fn span(from: i64, to: i64) -> Span {
     Span::new(TimeMs(from), TimeMs(to))
 }
 
-pub(super) const EVER: Span = Span { from: TimeMs::MIN, to: TimeMs::MAX };
-
 pub(super) fn decimal(text: &str) -> Decimal {
     text.parse().unwrap()
 }
@@ -136,7 +134,7 @@ pub(super) async fn crash(subject: &dyn Subject, store: Arc<dyn Store>) {
 /// Everything that a stream has, in words that compare.
 pub(super) async fn picture(subject: &dyn Subject, stream: StreamKey) -> String {
     let inspect = subject.inspect().await.unwrap();
-    let rows = inspect.rows(stream, EVER).await.unwrap();
+    let rows = inspect.rows(stream, Span::EVER).await.unwrap();
     let coverage = inspect.coverage(Some(stream)).await.unwrap();
     let gaps = inspect.gaps(Some(stream)).await.unwrap();
     let row = inspect.streams().await.unwrap().into_iter().find(|row| row.stream == stream);
@@ -147,7 +145,7 @@ pub(super) async fn picture(subject: &dyn Subject, stream: StreamKey) -> String 
 }
 
 pub(super) async fn stored(subject: &dyn Subject, stream: StreamKey) -> Records {
-    subject.inspect().await.unwrap().rows(stream, EVER).await.unwrap()
+    subject.inspect().await.unwrap().rows(stream, Span::EVER).await.unwrap()
 }
 
 /// The times of the stored rows.

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use hl_core::StreamKey;
-use hl_core::TimeMs;
 use hl_core::archive::Part;
 use hl_core::ledger::Span;
 use hl_store::Inspect as _;
@@ -14,8 +13,6 @@ use super::answer::Leftovers;
 use crate::commands::{CommandError, Shell};
 use crate::exit::Exit;
 use crate::human;
-
-const EVER: Span = Span { from: TimeMs::MIN, to: TimeMs::MAX };
 
 #[derive(Serialize)]
 struct Answer {
@@ -33,7 +30,7 @@ pub(super) async fn run(
 ) -> Result<Exit, CommandError> {
     let stream: Option<StreamKey> = stream.map(str::parse).transpose()?;
     let whole = shell.open_whole(&args.common, &args.archive).await?;
-    let all = whole.parts(None, EVER).await?;
+    let all = whole.parts(None, Span::EVER).await?;
     let leftovers = Leftovers::of(&whole, &all)?;
     let answer = Answer {
         archive: whole.files().root().display().to_string(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hl_core::ledger::Span;
 use hl_core::listing::Listing;
 use hl_core::record::Market;
 use hl_core::store::StoreError;
@@ -13,14 +14,13 @@ use super::{MarketsFailure, PlaceArgs, Source};
 use crate::commands::exchange::{Exchange, ExchangeError, reachable};
 use crate::commands::{CommandError, Shell, remark};
 use crate::config::StoreUri;
-use crate::verify::EVER;
 
 /// What the session is called in the store.
 const ROLE: &str = "hl-cli markets";
 
 /// All rows that the store has.
 pub(super) async fn stored(store: &dyn Inspect) -> Result<Vec<Market>, StoreError> {
-    match store.rows(StreamKey::Markets, EVER).await? {
+    match store.rows(StreamKey::Markets, Span::EVER).await? {
         Records::Markets(rows) => Ok(rows),
         _ => Ok(Vec::new()),
     }

@@ -41,8 +41,7 @@ pub(in crate::sqlite) fn every(
     after: Option<RowKey>,
     most: usize,
 ) -> Result<(StoredRows, Vec<bool>), StoreError> {
-    const EVER: Span = Span { from: TimeMs::MIN, to: TimeMs::MAX };
-    let (rows, finals) = within(conn, stream, EVER, "TRUE", after, most)?;
+    let (rows, finals) = within(conn, stream, Span::EVER, "TRUE", after, most)?;
     Ok((rows, if stream.spec().table.version.is_some() { finals } else { Vec::new() }))
 }
 

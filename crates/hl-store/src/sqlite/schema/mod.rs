@@ -100,7 +100,7 @@ mod tests {
         let inspect = SqliteStore::inspect(&path).unwrap();
         let mut stored = Vec::new();
         for stream in [first, xyz] {
-            let rows = inspect.rows(stream, Span { from: TimeMs::MIN, to: TimeMs::MAX }).await.unwrap();
+            let rows = inspect.rows(stream, Span::EVER).await.unwrap();
             let Records::Mids(rows) = rows else { panic!("other rows") };
             stored.push(rows.iter().map(|mid| format!("{} {}", mid.coin, mid.time.0)).collect::<Vec<_>>());
         }

@@ -1,14 +1,11 @@
-//! The verdict, as JSON and as a table.
+//! The verdict.
 
-use std::fmt::Write as _;
-
-use hl_core::StreamKey;
 use hl_core::ledger::{Cause, GapState, Span};
+use hl_core::{StreamKey, TimeMs};
 use hl_store::{Audit, GapRow, StreamRow};
 use serde::Serialize;
 
 use super::{Finding, Tally, every_row_counts};
-use crate::{dropped, human};
 
 /// What a verification found.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -137,7 +134,7 @@ impl Report {
                 let count = tally.count(finding);
                 let known = check == "duplicate_keys" && in_audit > 0;
                 if let (Some(first), true, false) = (tally.first(finding), count > 0, known) {
-                    let example = format!("first at {first}, {}", human::time(first));
+                    let example = format!("first at {first}, {}", calendar(first));
                     problems.push(Found { check, stream: Some(row.stream), count, example });
                 }
             }
@@ -158,73 +155,6 @@ impl Report {
             streams: rows,
         }
     }
-
-    /// The report for people.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let mut text = String::new();
-        let mut table = human::table(&[
-            "stream",
-            "rows",
-            "duplicates",
-            "truth",
-            "missing",
-            "in gaps",
-            "extra",
-            "different",
-            "pending",
-            "gaps",
-        ]);
-        for stream in &self.streams {
-            let gaps =
-                self.gaps.iter().filter(|g| g.stream == stream.stream && g.state != GapState::Backfilled);
-            let mut cells =
-                vec![stream.stream.to_string(), stream.rows.to_string(), stream.duplicates.to_string()];
-            cells.extend(match &stream.compared {
-                Some(c) => [
-                    c.truth.to_string(),
-                    c.missing.map_or("-".to_owned(), |n| n.to_string()),
-                    c.missing_in_gaps.to_string(),
-                    c.extra.to_string(),
-                    c.different.to_string(),
-                    c.pending.to_string(),
-                ],
-                None => std::array::from_fn(|_| "-".to_owned()),
-            });
-            cells.push(gaps.count().to_string());
-            table.add_row(cells);
-        }
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{table}");
-        for found in &self.problems {
-            let stream = found.stream.map_or("store".to_owned(), |stream| stream.to_string());
-            let _ = writeln!(text, "{stream}: {}: {} ({})", found.check, found.count, found.example);
-        }
-        if self.minutes_unknown > 0 {
-            let _ = writeln!(
-                text,
-                "{} minutes of trades are unknown: their candles count something else, and so do those around them",
-                self.minutes_unknown,
-            );
-        }
-        let open = self.gaps.iter().filter(|gap| gap.state != GapState::Backfilled);
-        if let Some(dropped) = dropped::words(open.map(|gap| (gap.stream, gap.span, gap.cause))) {
-            let _ = writeln!(text, "{dropped}");
-        }
-        if self.unread > 0 {
-            let _ = writeln!(text, "{} archived rows were not read: nothing is said of them", self.unread);
-        }
-        let open = self.gaps.iter().filter(|gap| gap.state != GapState::Backfilled).count();
-        let _ = writeln!(
-            text,
-            "{}: {} duplicates, {} overlapping claims, {} minutes of trades compared with candles, {open} recorded gaps",
-            if self.clean { "clean" } else { "NOT CLEAN" },
-            self.duplicates,
-            self.overlapping_claims,
-            self.minutes_compared,
-        );
-        text
-    }
 }
 
 impl Compared {
@@ -240,4 +170,9 @@ impl Compared {
             misordered: tally.count(Finding::Misordered),
         }
     }
+}
+
+/// UTC, to the millisecond; the bare number where no calendar reaches.
+fn calendar(time: TimeMs) -> String {
+    jiff::Timestamp::from_millisecond(time.0).map_or_else(|_| time.to_string(), |t| format!("{t:.3}"))
 }

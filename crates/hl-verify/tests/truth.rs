@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hl_archive::{Archiver, Due, Files, Rule, Whole};
-use hl_cli::verify::{Compared, HttpTruth, Report, verify};
 use hl_core::archive::Day;
 use hl_core::ledger::{Batch, Change, Span};
 use hl_core::seam::Net as _;
@@ -18,6 +17,7 @@ use hl_core::{Coin, Decimal, Epoch, Interval, Origin, Records, StreamKey, TimeMs
 use hl_runtime::{MemoryNet, TokioClock};
 use hl_sim::{Sim, SimConfig};
 use hl_store::{SqliteOptions, SqliteStore, Writer};
+use hl_verify::{Compared, HttpTruth, Report, verify};
 
 const START: TimeMs = TimeMs(1_790_000_000_000);
 
@@ -149,7 +149,7 @@ async fn what_was_collected_faithfully_is_clean() {
     let collected = world.collected();
     let sizes: Vec<_> = collected.iter().map(|(stream, records)| (*stream, records.len() as u64)).collect();
     let report = world.report("clean.db", collected).await;
-    assert!(report.clean, "{}", report.text());
+    assert!(report.clean, "{report:#?}");
     for (stream, rows) in sizes {
         assert!(rows > 0, "{stream}: nothing to compare");
         assert_eq!(compared(&report, stream).truth, rows, "{stream}: every stored row was compared");
@@ -166,7 +166,7 @@ async fn half_of_it_in_the_archive_is_as_exact() {
     let collected = world.collected();
     let sizes: Vec<_> = collected.iter().map(|(stream, records)| (*stream, records.len() as u64)).collect();
     let report = world.report_of("half.db", collected.clone(), Some(before)).await;
-    assert!(report.clean && report.unread == 0, "{}", report.text());
+    assert!(report.clean && report.unread == 0, "{report:#?}");
     for (stream, rows) in sizes {
         assert_eq!(compared(&report, stream).truth, rows, "{stream}: every row was compared");
         let counted = report.streams.iter().find(|row| row.stream == stream).unwrap().rows;
@@ -193,7 +193,7 @@ async fn half_of_it_in_the_archive_is_as_exact() {
     let trades = compared(&report, StreamKey::Trades(world.coin));
     assert_eq!((trades.missing, trades.different), (Some(1), 1));
     for check in ["missing", "different", "candle_trades"] {
-        assert!(report.problems.iter().any(|found| found.check == check), "{check}: {}", report.text());
+        assert!(report.problems.iter().any(|found| found.check == check), "{check}: {report:#?}");
     }
     world.sim.stop().await;
 }
@@ -232,6 +232,6 @@ async fn every_planted_defect_is_found_where_it_was_planted() {
         );
     }
     // No bar agrees with the trades of its minute: nothing says which of the two is wrong.
-    assert_eq!((report.minutes_compared, report.minutes_unknown), (0, 2), "{}", report.text());
+    assert_eq!((report.minutes_compared, report.minutes_unknown), (0, 2), "{report:#?}");
     world.sim.stop().await;
 }

@@ -82,7 +82,7 @@ fn what_the_exchange_itself_showed_otherwise_is_not_held_against_the_store() {
     let at = |time: i64| TimeMs(time);
     let shown = [(at(200), at(200)), (at(300), at(1_300)), (at(400), at(3_600_400))];
     let mut tally = Tally::default();
-    tally.excuse(crate::verify::falsified(shown));
+    tally.excuse(crate::falsified(shown));
     let other = |time| Trade { sz: Decimal::TEN, ..trade(time, 1) };
     let mut truth: Vec<_> = (1..=5).map(|i| trade(i * 100, 1)).collect();
     let stored = [trade(100, 1), other(200), trade(1_300, 1), trade(3_600_400, 1), other(500)];

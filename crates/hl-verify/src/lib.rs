@@ -23,9 +23,6 @@ pub use truth::{HttpTruth, Truth, TruthError, falsified};
 /// Trades, books and states are compared in pages of this length, ms: a day of them does not sit in memory.
 const PAGE_MS: i64 = 600_000;
 
-/// All of time, for [`compare`].
-pub const EVER: Span = Span { from: TimeMs::MIN, to: TimeMs::MAX };
-
 /// Why there is no verdict.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
@@ -69,7 +66,7 @@ pub async fn verify(
         let mut tally = Tally::default();
         let span = match (truth, oldest) {
             (Some(truth), Some(oldest)) => {
-                compare(store, truth, oldest, row, &gaps, EVER, &mut tally).await?
+                compare(store, truth, oldest, row, &gaps, Span::EVER, &mut tally).await?
             }
             _ => None,
         };
