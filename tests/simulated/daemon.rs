@@ -541,6 +541,49 @@ async fn a_sink_gets_every_row_however_long_it_fails() {
     assert!(all > 1_000 && taken < all * 2, "{all} rows, {taken} handed over");
 }
 
+/// A gap may open and be filled below where a sink has come to while its process is down, by another one or shortly before the
+/// crash: its rows reach the sink all the same.
+#[tokio::test(start_paused = true)]
+async fn a_sink_gets_what_was_filled_while_its_process_was_down() {
+    let mut world = World::new(15).await.unwrap();
+    let sink = Arc::new(Remembering::default());
+    world.sinks.push(sink.clone());
+    let trades: StreamKey = "trades/BTC".parse().unwrap();
+    let daemon = world.daemon(&[trades]).await.unwrap();
+    let has_some = |s: &Snapshot| s.sinks[0].rows > 100 && s.sinks[0].behind_ms == Some(0);
+    daemon.until("the sink has come along", has_some).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    daemon.crash().await;
+
+    let store = world.open("another").await.unwrap();
+    let start = store.lease(&[trades]).await.unwrap().granted.remove(0);
+    let to = start.edge.unwrap() - 30_000;
+    let span = Span::new(to - 10_000, to);
+    let Records::Trades(stored) = store.rows_in(trades, span, None, 1_000).await.unwrap().records else {
+        panic!("trades are trades")
+    };
+    let found = hl_core::record::Trade { tid: u64::MAX >> 1, time: to - 5_000, ..stored[0] };
+    let epoch = Epoch { token: store.token(), local: 1 };
+    let records = Records::Trades(vec![found]);
+    let changes = [
+        Change::Doubted { span, cause: Cause::Silence },
+        Change::Filled { epoch, origin: Origin::Backfill, span, records },
+    ];
+    let changes = changes.into_iter().map(|change| (trades, change)).collect();
+    let ack = store.commit(Arc::new(Batch { token: store.token(), changes })).await.unwrap();
+    assert_eq!(ack.inserted, 1);
+    store.close().await.unwrap();
+
+    let daemon = world.daemon(&[trades]).await.unwrap();
+    daemon.until("it goes on", has_some).await.unwrap();
+    daemon.stop().await.unwrap();
+    let inspect = SqliteStore::inspect(world.store_path()).unwrap();
+    let stored = inspect.stored_rows(trades, hl_cli::verify::EVER).await.unwrap();
+    let stored: BTreeSet<_> = in_words(&stored).into_iter().collect();
+    let got = sink.rows.lock().unwrap()[&trades].clone();
+    assert_eq!(stored.difference(&got).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
 /// What the archive takes before a sink did is counted: it is in the archive, and does not reach the sink.
 #[tokio::test(start_paused = true)]
 async fn what_the_archive_took_before_the_sink_is_counted() {

@@ -221,6 +221,19 @@ pub(crate) async fn settled(db: &Database, stream: StreamKey) -> Result<Settled,
     Ok(Settled { edge, unfilled })
 }
 
+/// Pieces of a stream that were gaps and were filled at `since` or later.
+pub(crate) async fn filled_since(
+    db: &Database,
+    stream: StreamKey,
+    since: TimeMs,
+) -> Result<Vec<Span>, MongoError> {
+    let filled = doc! {
+        "stream": stream.to_string(), "state": GapState::Backfilled.as_str(), "closed_at": { "$gte": date(since) },
+    };
+    let found = AT_LENGTH.find(db, GAPS, filled, doc! { "from": 1, "to": 1 }).await?;
+    found.iter().map(|gap| Read::of(GAPS, gap).span()).collect()
+}
+
 /// The parts of one stream, or of all, whose day meets `within`, in order.
 pub(crate) async fn parts(
     db: &Database,

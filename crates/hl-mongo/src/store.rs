@@ -329,6 +329,10 @@ impl LedgerReader for MongoStore {
         Box::pin(self.read("reading what is missing", archive::settled(&self.db, stream)))
     }
 
+    fn filled_since(&self, stream: StreamKey, since: TimeMs) -> BoxFuture<'_, Result<Vec<Span>, StoreError>> {
+        Box::pin(self.read("reading what was filled", archive::filled_since(&self.db, stream, since)))
+    }
+
     fn settled_days(
         &self,
         stream: StreamKey,

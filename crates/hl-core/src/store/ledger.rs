@@ -59,6 +59,14 @@ role! {
         /// The edge of a stream and its gaps that are not filled, as of one moment.
         fn settled(&self, stream: StreamKey) -> BoxFuture<'_, Result<Settled, StoreError>>;
 
+        /// Pieces of a stream that were gaps and were filled at `since` or later, by the clock of the process that filled them,
+        /// oldest first. Neighbours that the ledger has joined are one piece, filled when the last of them was.
+        fn filled_since(
+            &self,
+            stream: StreamKey,
+            since: TimeMs,
+        ) -> BoxFuture<'_, Result<Vec<Span>, StoreError>>;
+
         /// Days of a stream that are over before `before` and settled, and that have rows in the store, oldest first, with
         /// how many. Settled is what lies more than [`RECENT_MS`](super::RECENT_MS) below the edge, of bars the final ones;
         /// where nothing is known of an edge, everything.

@@ -38,6 +38,9 @@ const WRITE_LIMIT: Duration = Duration::from_secs(60);
 const LAST_LIMIT: Duration = Duration::from_secs(5);
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
+/// What was filled is stamped by the clock of the process that did it, which may differ so much from ours, ms: what was filled
+/// shortly before the last look is handed out again.
+const CLOCKS_DIFFER_MS: i64 = 3_600_000;
 /// News of gaps that may wait.
 const GAPS_WAITING: usize = 65_536;
 
@@ -271,7 +274,12 @@ impl Feeder {
                 Position::default()
             }
         };
-        Ok(Followed { kept: position.clone(), position, ..Followed::default() })
+        // It was not there to be told.
+        let told = match position.below {
+            Some(_) => self.hand.store.filled_since(stream, position.at - CLOCKS_DIFFER_MS).await?,
+            None => Vec::new(),
+        };
+        Ok(Followed { kept: position.clone(), position, told, ..Followed::default() })
     }
 
     /// Writes down how far the sink has come.

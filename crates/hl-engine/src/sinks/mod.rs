@@ -5,12 +5,13 @@
 //! the sink has taken what lies before it: rows above it reach the sink at least once, restarts and failures included.
 //!
 //! Rows also come below that position, where gaps are filled: what is a gap when the position passes it is kept in mind, and
-//! its rows are handed out once they are there. `position` decides all of this, pure; `feeder` is the task of a sink.
+//! its rows are handed out once they are there. What was filled while the sink did not follow the stream, the store says when it
+//! follows it again. `position` decides all of this, pure; `feeder` is the task of a sink.
 //!
 //! What does not reach a sink: rows that the archive took before the sink did, which is logged and counted
-//! ([`SinkView::missed`]); rows of a gap below the position that opened and was filled while this process was down, or since the
-//! position was last kept (some seconds) before a crash; rows that wait for a stream that is collected no longer when the
-//! process starts again; rows of an import that lie below the position, since an import fills no gap; and versions of bars
+//! ([`SinkView::missed`]); rows of a gap below the position that opened and was filled while this process was down, where the
+//! clock of the process that filled it is more than an hour behind; rows that wait for a stream that is collected no longer when
+//! the process starts again; rows of an import that lie below the position, since an import fills no gap; and versions of bars
 //! before the final one. A batch that a sink always refuses holds up the streams behind it.
 //!
 //! What does not live here: any sink.

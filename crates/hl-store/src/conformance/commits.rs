@@ -107,6 +107,38 @@ pub fn a_reader_learns_what_is_settled_and_reads_it_in_pages(new: New<'_>) {
     });
 }
 
+/// Who followed a stream and was away is told what was filled meanwhile, also what was no gap when it left.
+pub fn a_reader_learns_what_was_filled_while_it_was_away(new: New<'_>) {
+    let subject = new();
+    run(async {
+        let (btc, eth) = (trades("BTC"), trades("ETH"));
+        let store = holder(&*subject, &[btc, eth]).await;
+        let claim = epoch(store.token(), 1);
+        let of = |times: &[i64]| Records::Trades(times.iter().map(|t| trade("BTC", *t, 1)).collect());
+        let mut changes = live(claim, of(&[10, 12]), span(10, 12));
+        changes.push(Change::GapOpened { span: span(12, 30), cause: Cause::Sampled });
+        changes.extend(live(claim, of(&[30, 60]), span(30, 60)));
+        changes.push(filled(claim, span(14, 20), of(&[15])));
+        commit(&store, store.token(), btc, changes).await.unwrap();
+        let filled_at = async |stream: StreamKey| {
+            let page = store.filled_since(stream, TimeMs::MIN).await.unwrap();
+            assert_eq!(store.filled_since(stream, TimeMs::MAX).await.unwrap(), []);
+            page
+        };
+        assert_eq!(filled_at(btc).await, [span(14, 20)], "neither what is open nor what was never a gap");
+        assert_eq!(filled_at(eth).await, []);
+
+        let doubted = Change::Doubted { span: span(40, 50), cause: Cause::Silence };
+        let changes =
+            vec![Change::GapLost { span: span(20, 30) }, doubted, filled(claim, span(40, 50), of(&[45]))];
+        commit(&store, store.token(), btc, changes).await.unwrap();
+        assert_eq!(filled_at(btc).await, [span(14, 20), span(40, 50)]);
+        let again = Change::Doubted { span: span(14, 20), cause: Cause::Silence };
+        commit(&store, store.token(), btc, vec![again]).await.unwrap();
+        assert_eq!(filled_at(btc).await, [span(40, 50)], "what is in doubt once more is a gap");
+    });
+}
+
 /// What a dead process could not write any more is still its claim's, until somebody takes the stream.
 pub fn a_spooled_batch_of_the_dead_is_taken_until_somebody_else_has_the_stream(new: New<'_>) {
     let subject = new();

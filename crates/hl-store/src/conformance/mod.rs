@@ -75,6 +75,7 @@ macro_rules! conformance_tests {
             a_stale_token_writes_nothing
             an_answer_says_what_was_written
             a_reader_learns_what_is_settled_and_reads_it_in_pages
+            a_reader_learns_what_was_filled_while_it_was_away
             a_spooled_batch_of_the_dead_is_taken_until_somebody_else_has_the_stream
             what_the_store_lost_becomes_a_gap
             a_repeated_batch_changes_nothing

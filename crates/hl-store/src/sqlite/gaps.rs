@@ -349,6 +349,22 @@ pub(super) fn settled(conn: &Connection, stream: StreamKey) -> Result<Settled, S
     Ok(Settled { edge, unfilled })
 }
 
+/// Pieces of a stream that were gaps and were filled at `since` or later.
+pub(super) fn filled_since(
+    conn: &Connection,
+    stream: StreamKey,
+    since: TimeMs,
+) -> Result<Vec<Span>, StoreError> {
+    const STEP: &str = "reading what was filled";
+    let sql = "SELECT from_time, to_time FROM gaps
+               WHERE stream = ?1 AND state = 'backfilled' AND closed_at >= ?2 ORDER BY from_time, to_time";
+    let mut statement = conn.prepare_cached(sql).step(STEP)?;
+    statement
+        .query_map(params![stream.to_string(), since.0], |row| rows::span(row, 0))
+        .and_then(Iterator::collect)
+        .step(STEP)
+}
+
 /// Streams with open gaps: how many, and from the first to the last.
 pub(super) fn open_gaps(conn: &Connection) -> Result<Vec<(StreamKey, u64, Span)>, StoreError> {
     const STEP: &str = "reading open gaps";

@@ -251,6 +251,11 @@ impl LedgerReader for SqliteStore {
         )
     }
 
+    fn filled_since(&self, stream: StreamKey, since: TimeMs) -> BoxFuture<'_, Result<Vec<Span>, StoreError>> {
+        let work = move |session: &mut Session| gaps::filled_since(session.conn()?, stream, since);
+        Box::pin(async move { self.worker.call(work).await? })
+    }
+
     fn settled_days(
         &self,
         stream: StreamKey,
