@@ -578,7 +578,7 @@ async fn a_sink_gets_what_was_filled_while_its_process_was_down() {
     daemon.until("it goes on", has_some).await.unwrap();
     daemon.stop().await.unwrap();
     let inspect = SqliteStore::inspect(world.store_path()).unwrap();
-    let stored = inspect.stored_rows(trades, hl_cli::verify::EVER).await.unwrap();
+    let stored = inspect.stored_rows(trades, Span::EVER).await.unwrap();
     let stored: BTreeSet<_> = in_words(&stored).into_iter().collect();
     let got = sink.rows.lock().unwrap()[&trades].clone();
     assert_eq!(stored.difference(&got).collect::<Vec<_>>(), Vec::<&String>::new());

@@ -7,7 +7,7 @@ use hl_chaos::{Daemon, Market};
 use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::{Kind, Records, SourceId, StreamKey, TimeMs};
 use hl_scheduler::jobs::CollectFunding;
-use hl_sim::{Fault, FaultKind, Way};
+use hl_sim::{AnswerFault, Fault, FaultKind, Way};
 use hl_store::{GapRow, Inspect as _, SqliteStore};
 use hl_verify::Found;
 use tokio::time::sleep;
@@ -239,4 +239,38 @@ async fn what_comes_late_over_a_slow_socket_is_stamped_with_the_time_that_it_is_
         let truth = world.sim.truth_mids(coin("BTC"), mid.time - 2_000, mid.time + 200);
         assert!(truth.iter().any(|true_mid| true_mid.px == mid.px), "{mid:?} {truth:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_system_clock_that_is_wrong_stamps_nothing_before_the_exchange_has_said_what_time_it_is() {
+    for wrong_ms in [HOUR_MS, -HOUR_MS] {
+        let world = World::new(13).await.unwrap();
+        let wanted = streams(&["mids", "context/BTC", "trades/BTC"]);
+        // What is stored bears the exchange's time.
+        settled(&world, &wanted, 60).await.stop().await.unwrap();
+        world.clock.step(wrong_ms);
+        let silent = AnswerFault {
+            request: Some("exchangeStatus".into()),
+            status: Some(500),
+            ..AnswerFault::default()
+        };
+        world.sim.inject(Fault::lasting(FaultKind::Answer(silent), 20_000));
+        // Nor do trades say it, for a while.
+        let mute = FaultKind::Mute { stream: Some("trades/BTC".parse().unwrap()) };
+        world.sim.inject(Fault::lasting(mute, 20_000));
+        let daemon = settled(&world, &wanted, 120).await;
+        assert!(ahead(&world, &daemon).abs() < 1_500, "{} ms ahead", ahead(&world, &daemon));
+        daemon.stop().await.unwrap();
+        let now = world.sim.now();
+        for stream in &wanted {
+            let edge = stored_edge(&world, *stream).await;
+            assert!(now - 30_000 <= edge && edge <= now, "{stream}: {edge}, and it is {now}");
+        }
+        assert_clean(&verified(&world).await, &world.store_path());
+    }
+}
+
+async fn stored_edge(world: &World, stream: StreamKey) -> TimeMs {
+    let rows = SqliteStore::inspect(world.store_path()).unwrap().streams().await.unwrap();
+    rows.into_iter().find(|row| row.stream == stream).unwrap().edge.unwrap()
 }

@@ -7,11 +7,11 @@ mod common;
 use std::path::Path;
 
 use common::{block, commit, open, open_with, trades};
+use hl_core::Records;
 use hl_core::ledger::Span;
 use hl_core::row::{Column, Holds, Table};
 use hl_core::store::StoreError;
 use hl_core::store::prelude::*;
-use hl_core::Records;
 use hl_store::{Inspect as _, SqliteStore, Writer};
 use std::collections::BTreeSet;
 

@@ -19,6 +19,9 @@ use crate::pipeline::reports::PipelineEvent;
 const STEP_MS: i64 = 500;
 /// A record that lies further ahead bears a wrong stamp, rather than that of a clock which was set back since, ms.
 const MOST_SET_BACK_MS: i64 = 600_000;
+/// For so long after the start the exchange may be silent about what time it is before the system clock's word is taken for
+/// what bears no time, ms.
+const UNTIMED_WAIT_MS: i64 = 60_000;
 
 impl Pipeline {
     pub(super) fn read(&mut self, entries: Vec<Entry>) {
@@ -111,6 +114,13 @@ impl Pipeline {
     #[instrument(level = "debug", skip_all, fields(stream = %offer.stream))]
     fn take(&mut self, mut offer: Offer) {
         let (stream, ticket) = (offer.stream, offer.ticket);
+        if let Some(records) = offer.content.records()
+            && !stream.spec().timed
+            && self.awaits_time()
+        {
+            let late = records.len() as u64;
+            return self.meters.stream(stream, |m| m.tally += Tally { late, ..Tally::default() });
+        }
         let ahead = self.keep_of_this_time(stream, &mut offer.content);
         let is_left = offer.content.records().is_some_and(|records| !records.is_empty());
         let is_answer = matches!(offer.content, Content::Answer { .. });
@@ -125,6 +135,12 @@ impl Pipeline {
         if ahead.is_some() && !(is_answer && is_left) {
             self.admit(Offer { stream, ticket, content: Content::Broken { at } });
         }
+    }
+
+    /// Whether what bears no time would be stamped by the system clock alone. That may be wrong by hours, and a time line never
+    /// goes back.
+    fn awaits_time(&self) -> bool {
+        !self.mono.is_learnt() && self.mono.now() < UNTIMED_WAIT_MS
     }
 
     fn admit(&mut self, offer: Offer) {
