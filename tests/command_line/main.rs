@@ -245,6 +245,49 @@ async fn events_on_standard_output_are_what_is_stored() {
     assert_eq!(told, stored);
 }
 
+/// Reads so many lines of a socket, as a user's script does, and prints them.
+const READER: &str = "import socket, sys
+reader = socket.socket(socket.AF_UNIX)
+reader.connect(sys.argv[1])
+lines = reader.makefile()
+for _ in range(int(sys.argv[2])):
+    print(next(lines), end='')
+";
+
+/// Each program that connects is told what happens from then on; one that does not read holds up neither the others nor the
+/// end. What a killed daemon left is replaced, and what another one listens on is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_go_to_every_program_that_connects_to_the_socket() {
+    let exchange = Exchange::start(&["--coins", "2"]).await;
+    let store = StoreFile::new();
+    let path = store.folder().join("events");
+    let socket = path.to_str().unwrap();
+    let daemon = store.daemon(&exchange, &["--coin", "all", "--socket", socket]);
+    let _never_reads = until("it listens", async || tokio::net::UnixStream::connect(&path).await.ok()).await;
+    let read = async |lines: &str| {
+        let mut python = tokio::process::Command::new("python3");
+        let output = python.args(["-c", READER, socket, lines]).kill_on_drop(true).output().await.unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>()
+    };
+    let (one, other) = tokio::join!(read("60"), read("90"));
+    for (lines, wanted) in [(one, 60), (other, 90)] {
+        assert!(lines.len() == wanted && lines.iter().any(|line| line["event"] == "row"));
+    }
+    let second = StoreFile::new();
+    let mut refused = second.daemon(&exchange, &["--socket", socket]);
+    assert_eq!(refused.ended().await.code(), Some(1), "{}", refused.log());
+    assert!(refused.log().contains("--socket"), "{}", refused.log());
+
+    daemon.kill().await;
+    assert!(path.exists(), "it could not be removed");
+    let mut daemon = store.daemon(&exchange, &["--coin", "all", "--socket", socket]);
+    let _never_reads = until("it listens", async || tokio::net::UnixStream::connect(&path).await.ok()).await;
+    assert_eq!(read("20").await.len(), 20);
+    assert_eq!(daemon.terminate().await.code(), Some(0), "{}", daemon.log());
+    assert!(!path.exists());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_pipe_ends_the_events_and_not_the_daemon() {
     use tokio::io::{AsyncBufReadExt as _, BufReader};

@@ -17,7 +17,7 @@ const PIECE: usize = 64 << 10;
 /// Pieces that may wait to be written.
 const WAITING: usize = 4;
 /// How long the reader may take for what is left at the end.
-const LAST_LIMIT: Duration = Duration::from_secs(3);
+pub(super) const LAST_LIMIT: Duration = Duration::from_secs(3);
 
 /// Where lines go; of the process, over all sessions on the store.
 pub(super) struct Output {
@@ -76,14 +76,8 @@ impl Lines {
     /// Passes events on until they end, or the reader is gone. Safe to drop and call again.
     pub(super) async fn run(&mut self) {
         while let Some(events) = &mut self.events {
-            if self.piece.is_empty() {
-                let Some(event) = events.recv().await else { return };
-                put(&mut self.piece, &event);
-            }
-            while self.piece.len() < PIECE
-                && let Some(Some(event)) = events.recv().now_or_never()
-            {
-                put(&mut self.piece, &event);
+            if !next(events, &mut self.piece).await {
+                return;
             }
             match self.pieces.reserve().await {
                 Ok(place) => place.send(std::mem::take(&mut self.piece)),
@@ -97,6 +91,21 @@ impl Lines {
         // Who does not read is told below, once.
         let _ = tokio::time::timeout(LAST_LIMIT, self.run()).await;
     }
+}
+
+/// Adds the events that are there to a piece, up to its length, and waits for one where the piece has none. Whether there was
+/// one before they ended. Safe to drop and call again.
+pub(super) async fn next(events: &mut Events, piece: &mut Vec<u8>) -> bool {
+    if piece.is_empty() {
+        let Some(event) = events.recv().await else { return false };
+        put(piece, &event);
+    }
+    while piece.len() < PIECE
+        && let Some(Some(event)) = events.recv().now_or_never()
+    {
+        put(piece, &event);
+    }
+    true
 }
 
 fn put(piece: &mut Vec<u8>, event: &Event) {

@@ -9,12 +9,14 @@ mod pane;
 mod report;
 pub(crate) mod shutdown;
 mod simulated;
+mod socket;
 mod summary;
 mod trace;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +48,7 @@ use self::lines::{Lines, Output};
 use self::pane::Pane;
 use self::shutdown::{Shutdown, Why};
 pub use self::simulated::{Market, MarketError};
+use self::socket::Socket;
 use self::summary::{Summary, Tally};
 use crate::config::{CoinsError, Config, Loaded, StoreUri};
 use crate::exit::Exit;
@@ -80,6 +83,14 @@ pub enum DaemonError {
     /// A thread for events.
     #[error("--stdout: no thread: {0}")]
     Output(#[source] std::io::Error),
+    /// A socket for events.
+    #[error("--socket {}: {source}", path.display())]
+    Socket {
+        /// Where it was to be.
+        path: PathBuf,
+        /// Why it cannot be there.
+        source: std::io::Error,
+    },
     /// A port to answer on.
     #[error("--http {address}: {source}")]
     Http {
@@ -140,6 +151,7 @@ impl DaemonError {
             Self::Sim(_)
             | Self::Listen(_)
             | Self::Output(_)
+            | Self::Socket { .. }
             | Self::Http { .. }
             | Self::Store { .. }
             | Self::Network(_)
@@ -341,6 +353,13 @@ async fn collect(
 ) -> Result<(), DaemonError> {
     let stop = outside.shutdown.stop.clone();
     belong(store, &config.network.name()).await?;
+    let mut socket = match &config.socket {
+        Some(path) => {
+            let bound = Socket::bind(path).await;
+            Some(bound.map_err(|source| DaemonError::Socket { path: path.clone(), source })?)
+        }
+        None => None,
+    };
     let show = show(config, outside, engine, store);
     let (net, network) = (outside.net.as_ref(), config.network.name());
     let tell = webhook::tell(net, config.webhook.as_ref(), &network, &outside.name, engine.alerts());
@@ -352,7 +371,11 @@ async fn collect(
         () = show => Ok(()),
         () = tell => Ok(()),
         () = write(lines.as_mut()) => Ok(()),
+        () = answer(socket.as_mut(), engine) => Ok(()),
     };
+    if let Some(socket) = socket {
+        socket.finish().await;
+    }
     if let Some(lines) = lines {
         lines.finish().await;
     }
@@ -445,6 +468,14 @@ fn mode(config: &Config) -> Mode {
 async fn write(lines: Option<&mut Lines>) {
     if let Some(lines) = lines {
         lines.run().await;
+    }
+    std::future::pending().await
+}
+
+/// Tells events to whom connects to the socket, where there is one. Never ends by itself.
+async fn answer(socket: Option<&mut Socket>, engine: &Engine) {
+    if let Some(socket) = socket {
+        socket.run(engine).await;
     }
     std::future::pending().await
 }

@@ -109,6 +109,8 @@ pub struct Config {
     pub json: bool,
     /// Which events go to standard output instead of the status, each once.
     pub stdout: Vec<EventChoice>,
+    /// Where programs connect that want all events.
+    pub socket: Option<PathBuf>,
 }
 
 /// The simulated market.
@@ -272,6 +274,7 @@ impl Settings {
             log: LogOptions { level: self.with("log", level)?, json: self.with("log-json", switch)? },
             json: self.with("json", switch)?,
             stdout: self.each_once("stdout")?,
+            socket: self.said("socket", |path| Ok(PathBuf::from(path)))?,
         };
         self.check_stdout(&config)?;
         Ok(config)

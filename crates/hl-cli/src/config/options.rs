@@ -41,7 +41,7 @@ impl Takes {
     }
 }
 
-pub(super) const OPTIONS: [Opt; 28] = [
+pub(super) const OPTIONS: [Opt; 29] = [
     Opt {
         key: "network",
         takes: Takes::Word,
@@ -257,6 +257,13 @@ pub(super) const OPTIONS: [Opt; 28] = [
         help: "Write what is stored to standard output, one JSON object a line, instead of the table: of a stream such as \
                trades/BTC, of a kind such as trades, or all; repeat it for more. Gaps and changes of the source are told \
                too, and who reads too slowly is told how much was left out [default: off]",
+    },
+    Opt {
+        key: "socket",
+        takes: Takes::Word,
+        default: None,
+        value: "PATH",
+        help: "Write all of that to every program that connects to this Unix socket, from then on [default: off]",
     },
 ];
 
