@@ -14,7 +14,7 @@ use hl_collectors::pipeline::{Inbox, Meters, Pipeline};
 use hl_core::ledger::Cause;
 use hl_core::record::{HexBytes, Side, Trade};
 use hl_core::row::Arrival;
-use hl_core::source::{Content, Offer, Sink as _, Ticket};
+use hl_core::source::{Content, Intake as _, Offer, Ticket};
 use hl_core::store::prelude::*;
 use hl_core::timeline::Grant;
 use hl_core::{Coin, Decimal, Epoch, Origin, Records, RunId, SourceId, StreamKey, TimeMs};

@@ -15,7 +15,7 @@ use hl_engine::universe::Part;
 use hl_engine::{Endpoints, Engine, EngineError, Events, Filter, Snapshot};
 use hl_host::http::Server;
 use hl_host::webhook::{self, Webhook};
-use hl_monitor::Change;
+use hl_monitor::AlertChange;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 
@@ -288,7 +288,7 @@ impl Collector {
 
     /// Every alert that rises or is over from now on. A slow reader misses the oldest.
     #[must_use]
-    pub fn alert_changes(&self) -> broadcast::Receiver<Change> {
+    pub fn alert_changes(&self) -> broadcast::Receiver<AlertChange> {
         self.engine.alerts()
     }
 

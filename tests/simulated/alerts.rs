@@ -8,7 +8,7 @@ use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::store::prelude::*;
 use hl_core::stream::History;
 use hl_core::{Kind, SourceId};
-use hl_monitor::{Change, Reception};
+use hl_monitor::{AlertChange, Reception};
 use hl_scheduler::jobs::CollectFunding;
 use hl_scheduler::plan::{Retry, Spec};
 use hl_sim::{Fault, FaultKind, SimConfig};
@@ -23,7 +23,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const MINUTE_MS: u64 = 60_000;
 
 /// What was told, as `raised no_progress ws`.
-struct Told(broadcast::Receiver<Change>);
+struct Told(broadcast::Receiver<AlertChange>);
 
 impl Told {
     /// Everything since the last time.
@@ -36,9 +36,9 @@ impl Told {
                 Err(TryRecvError::Lagged(missed)) => panic!("{missed} changes went by unseen"),
             };
             let word = match &change {
-                Change::Raised(_) => "raised",
-                Change::Still(_) => continue,
-                Change::Resolved(_) => "resolved",
+                AlertChange::Raised(_) => "raised",
+                AlertChange::Still(_) => continue,
+                AlertChange::Resolved(_) => "resolved",
             };
             let alert = change.alert();
             told.push(format!("{word} {} {}", alert.kind.as_str(), alert.subject));

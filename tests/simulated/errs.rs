@@ -8,7 +8,7 @@ use hl_chaos::Trace;
 use hl_core::ledger::{Cause, GapState, Span};
 use hl_core::{Records, SourceId, StreamKey, TimeMs};
 use hl_engine::Snapshot;
-use hl_monitor::Change;
+use hl_monitor::AlertChange;
 use hl_scheduler::jobs::CollectFunding;
 use hl_scheduler::plan::{Retry, Spec};
 use hl_sim::{AnswerFault, Fault, FaultKind, Part, SimConfig, Way};
@@ -83,7 +83,9 @@ impl Case {
         let mut told = Vec::new();
         loop {
             match changes.try_recv() {
-                Ok(Change::Raised(alert)) => told.push(format!("{} {}", alert.kind.as_str(), alert.subject)),
+                Ok(AlertChange::Raised(alert)) => {
+                    told.push(format!("{} {}", alert.kind.as_str(), alert.subject))
+                }
                 Ok(_) => {}
                 Err(TryRecvError::Lagged(missed)) => panic!("{missed} changes went by unseen"),
                 Err(_) => break,

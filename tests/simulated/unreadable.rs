@@ -9,7 +9,7 @@ use hl_core::alert::AlertKind;
 use hl_core::ledger::{Cause, GapState};
 use hl_core::stream::Kind;
 use hl_engine::Snapshot;
-use hl_monitor::Change;
+use hl_monitor::AlertChange;
 use hl_sim::{Fault, FaultKind};
 use hl_verify::Report;
 use serde_json::{Value, json};
@@ -81,9 +81,9 @@ async fn a_trade_that_cannot_be_read_is_a_gap_of_its_own() {
         let alert = change.alert();
         if alert.kind == AlertKind::Undecodable {
             match change {
-                Change::Raised(_) => told.push(format!("raised {}", alert.subject)),
-                Change::Resolved(_) => told.push(format!("resolved {}", alert.subject)),
-                Change::Still(_) => {}
+                AlertChange::Raised(_) => told.push(format!("raised {}", alert.subject)),
+                AlertChange::Resolved(_) => told.push(format!("resolved {}", alert.subject)),
+                AlertChange::Still(_) => {}
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hl_monitor::Change;
+use hl_monitor::AlertChange;
 use serde::Serialize;
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::sleep;
@@ -52,7 +52,7 @@ pub async fn quiet(
         progress(hour + 1);
         loop {
             match changes.try_recv() {
-                Ok(Change::Raised(alert)) => {
+                Ok(AlertChange::Raised(alert)) => {
                     let at = alert.raised.since(START);
                     out.alerts.push(format!(
                         "{at} {} {}: {}",
@@ -61,7 +61,7 @@ pub async fn quiet(
                         alert.words
                     ));
                 }
-                Ok(Change::Still(_) | Change::Resolved(_)) => {}
+                Ok(AlertChange::Still(_) | AlertChange::Resolved(_)) => {}
                 Err(TryRecvError::Lagged(missed)) => {
                     out.alerts.push(format!("{missed} changes went by unseen"))
                 }

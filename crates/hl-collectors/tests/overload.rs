@@ -12,7 +12,7 @@ use hl_core::ledger::{Batch, Cause, Span};
 use hl_core::record::{Book, Level};
 use hl_core::row::Arrival;
 use hl_core::seam::BoxFuture;
-use hl_core::source::{Content, Offer, Sink as _, Ticket};
+use hl_core::source::{Content, Intake as _, Offer, Ticket};
 use hl_core::store::prelude::*;
 use hl_core::store::{BatchQueue, StoreError};
 use hl_core::stream::BookVariant;

@@ -102,7 +102,7 @@ pub struct Offer {
 
 /// Takes what sources bring. Bounded: waits where event streams have filled it. States that are not read in time are
 /// replaced by newer ones, and their time line is told ([`Content::Dropped`]).
-pub trait Sink: Send + Sync + 'static {
+pub trait Intake: Send + Sync + 'static {
     /// Hands over one piece. Not cancel-safe in the sense that a dropped future may or may not have delivered; a
     /// source that drops one must end its run.
     fn offer(&self, offer: Offer) -> BoxFuture<'_, ()>;

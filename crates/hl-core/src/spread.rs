@@ -65,12 +65,12 @@ pub struct Limits {
 
 /// Request weight that polling takes.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Polled {
+pub struct PolledWeight {
     shared: BTreeSet<(Kind, Dex)>,
     micro: u64,
 }
 
-impl Polled {
+impl PolledWeight {
     /// Polls one more stream. One request serves all streams of a shared kind and of a dex.
     pub fn add(&mut self, stream: StreamKey) {
         self.micro = self.with(stream);
@@ -100,7 +100,7 @@ impl Polled {
 #[derive(Default)]
 struct Used {
     subscriptions: usize,
-    polled: Polled,
+    polled: PolledWeight,
 }
 
 impl Used {
@@ -285,7 +285,7 @@ mod tests {
             assert_eq!(pushed, 2, "a pair, and one more");
             given.len()
         };
-        let mut polled = Polled::default();
+        let mut polled = PolledWeight::default();
         polled.add(*trades(1).first().unwrap());
         assert_eq!((polls(0), polls(polled.weight() - 1), polls(polled.weight())), (2, 2, 3));
     }
@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn one_request_polls_every_stream_of_a_shared_kind_and_of_a_dex() {
         let weight = |names: &[&str]| {
-            let mut polled = Polled::default();
+            let mut polled = PolledWeight::default();
             names.iter().for_each(|name| polled.add(name.parse().unwrap()));
             polled.weight()
         };

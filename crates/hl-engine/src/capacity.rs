@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use hl_collectors::ws::plan::{PER_SLOT, Plan, SLOTS};
 use hl_core::limits::POLLED_WEIGHT;
 use hl_core::selector::Places;
-use hl_core::spread::Polled;
+use hl_core::spread::PolledWeight;
 use hl_core::{Coin, StreamKey};
 
 /// More was asked for than sockets and weight can carry.
@@ -87,7 +87,7 @@ pub fn plan(streams: &[StreamKey], standby: &BTreeSet<Coin>) -> Result<Vec<Strea
     if standbys < wanted {
         return Err(OverCapacity::Standbys { asked: wanted, placed: standbys });
     }
-    let mut polls = Polled::default();
+    let mut polls = PolledWeight::default();
     for stream in &rest {
         polls.add(*stream);
     }

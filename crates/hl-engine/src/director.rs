@@ -7,7 +7,7 @@ use hl_collectors::mono::MonoClock;
 use hl_collectors::pipeline::{Inbox, Meters};
 use hl_collectors::ws::WsPool;
 use hl_core::seam::{sleep_until, stopped};
-use hl_core::selector::{Effect, Event, Guard};
+use hl_core::selector::{Effect, Event, SharedSelector};
 use hl_core::source::{DataSource, Prober, Role};
 use hl_core::stream::Conflation;
 use hl_core::{RunId, SourceId, StreamKey, TimeMs};
@@ -27,7 +27,7 @@ const GRACE: Duration = Duration::from_millis(1_500);
 const MARGIN_MS: i64 = 1_000;
 
 pub(crate) struct Director {
-    pub(crate) guard: Arc<Guard>,
+    pub(crate) selector: Arc<SharedSelector>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) meters: Arc<Meters>,
     pub(crate) mono: MonoClock,
@@ -45,7 +45,7 @@ impl Director {
         let mut moved = Moved::default();
         loop {
             let deadline = loop {
-                match self.guard.poll() {
+                match self.selector.poll() {
                     (Some(effect), _) => self.carry_out(effect, &mut probes, &mut moved),
                     (None, deadline) => break deadline,
                 }
@@ -54,9 +54,9 @@ impl Director {
                 biased;
                 () = stopped(&mut stop) => break,
                 Some(_) = probes.join_next() => {}
-                () = self.guard.reported() => {}
+                () = self.selector.reported() => {}
                 () = sleep_until(moved.due().map(|at| self.mono.instant(at))) => moved.tell(),
-                () = sleep_until(deadline.map(|at| self.mono.instant(at))) => self.guard.report(self.mono.now(), Event::Tick),
+                () = sleep_until(deadline.map(|at| self.mono.instant(at))) => self.selector.report(self.mono.now(), Event::Tick),
             }
         }
         moved.tell();
@@ -143,7 +143,7 @@ impl Director {
             }
             Err(_) => return debug!(%stream, "no answer in time"),
         };
-        self.guard.report(self.mono.now(), Event::Probed { stream, run, missed });
+        self.selector.report(self.mono.now(), Event::Probed { stream, run, missed });
     }
 
     /// Up to which exchange time the stream has surely been seen.

@@ -112,7 +112,7 @@ impl Rounds {
         for returned in self.engine.returned.take() {
             match returned {
                 Returned::Superseded(stream) => {
-                    self.engine.guard.report(self.engine.mono.now(), Event::Superseded { stream });
+                    self.engine.selector.report(self.engine.mono.now(), Event::Superseded { stream });
                     self.engine.leased().remove(&stream);
                 }
                 Returned::Committed(stream) => match &mut self.share {

@@ -248,7 +248,7 @@ impl Engine {
         debug!(%stream, "subscribed, to take it over");
         share.warm.insert(stream, (places, Instant::now()));
         self.inbox.warm(stream);
-        self.guard.report(self.mono.now(), Event::Warm { stream, places });
+        self.selector.report(self.mono.now(), Event::Warm { stream, places });
         self.pool.assign(stream, Role::Standby);
     }
 
@@ -280,7 +280,7 @@ impl Engine {
     /// Stops collecting a stream. [`Engine::give_back`] is called when nothing of it is on its way any more.
     fn let_go(&self, share: &mut Share, stream: StreamKey) {
         share.releasing.insert(stream);
-        self.guard.report(self.mono.now(), Event::Released { stream });
+        self.selector.report(self.mono.now(), Event::Released { stream });
     }
 
     /// What was released is committed: its lease goes back with the next round.
@@ -310,7 +310,7 @@ impl Engine {
             self.learn_time().await;
             share.asked = Instant::now();
         }
-        let views = self.guard.view();
+        let views = self.selector.view();
         let ready = views.iter().filter(|view| {
             let polled = share.warm.get(&view.stream).is_some_and(|(places, _)| *places == Places::None);
             !view.leased && (polled || view.standby.is_some())

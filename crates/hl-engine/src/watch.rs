@@ -11,8 +11,8 @@ use hl_core::seam::stopped;
 use hl_core::store::{Alerts, LiveSession, Store, StoreError, note_of};
 use hl_core::{StreamKey, Token};
 use hl_monitor::{
-    Change, Health, JobSeen, Monitor, Observation, Peer, ProcessNote, QuarantineSeen, Registry, RestSeen,
-    SessionSeen, StreamSeen, TotalReception, UnreadableSeen, WriterSeen,
+    AlertChange, Health, JobSeen, Monitor, Observation, Peer, ProcessNote, QuarantineSeen, Registry,
+    RestSeen, SessionSeen, StreamSeen, TotalReception, UnreadableSeen, WriterSeen,
 };
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -43,7 +43,7 @@ pub struct Published {
 /// Where the watch publishes, and from where it is heard.
 pub(crate) struct Board {
     health: watch::Sender<Published>,
-    changes: broadcast::Sender<Change>,
+    changes: broadcast::Sender<AlertChange>,
     peers: Mutex<Vec<Peer>>,
 }
 
@@ -72,7 +72,7 @@ impl Board {
         });
     }
 
-    pub(crate) fn changes(&self) -> broadcast::Receiver<Change> {
+    pub(crate) fn changes(&self) -> broadcast::Receiver<AlertChange> {
         self.changes.subscribe()
     }
 
@@ -133,14 +133,14 @@ pub(crate) async fn look(
     }
 }
 
-fn tell(change: &Change) {
+fn tell(change: &AlertChange) {
     let Alert { kind, subject, severity, words, .. } = change.alert();
     let kind = kind.as_str();
     match (change, severity) {
-        (Change::Raised(_), Severity::Critical) => error!(kind, subject, words, "alert"),
-        (Change::Raised(_), Severity::Warning) => warn!(kind, subject, words, "alert"),
-        (Change::Resolved(_), _) => info!(kind, subject, "the alert is over"),
-        (Change::Still(_), _) => {}
+        (AlertChange::Raised(_), Severity::Critical) => error!(kind, subject, words, "alert"),
+        (AlertChange::Raised(_), Severity::Warning) => warn!(kind, subject, words, "alert"),
+        (AlertChange::Resolved(_), _) => info!(kind, subject, "the alert is over"),
+        (AlertChange::Still(_), _) => {}
     }
 }
 

@@ -24,7 +24,7 @@ mod tests;
 
 pub use band::{Band, Verdict};
 pub use health::{Health, STALE_MS};
-pub use monitor::{Change, Monitor};
+pub use monitor::{AlertChange, Monitor};
 pub use observation::{
     JobSeen, Observation, Peer, QuarantineSeen, RestSeen, SessionSeen, StreamSeen, UnreadableSeen, WriterSeen,
 };

@@ -40,7 +40,7 @@ const LOG_LARGE: u64 = 32 << 20;
 
 /// What has changed.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Change {
+pub enum AlertChange {
     /// An alert rose: somebody should be told.
     Raised(Alert),
     /// It stands: worth writing down, not worth telling.
@@ -49,7 +49,7 @@ pub enum Change {
     Resolved(Alert),
 }
 
-impl Change {
+impl AlertChange {
     /// The alert as it is now.
     #[must_use]
     pub fn alert(&self) -> &Alert {
@@ -158,7 +158,7 @@ impl Monitor {
     }
 
     /// Takes in an observation, some seconds after the last.
-    pub fn step(&mut self, seen: &Observation) -> Vec<Change> {
+    pub fn step(&mut self, seen: &Observation) -> Vec<AlertChange> {
         let stood_still = self.last.is_some_and(|last| seen.mono - last > STOOD_STILL_MS);
         if stood_still {
             self.stood_still(seen);
@@ -455,7 +455,7 @@ impl Monitor {
     }
 
     /// From what is so to what has changed.
-    fn settle(&mut self, seen: &Observation, conditions: Vec<Condition>) -> Vec<Change> {
+    fn settle(&mut self, seen: &Observation, conditions: Vec<Condition>) -> Vec<AlertChange> {
         let (now, at) = (seen.mono, seen.at);
         let mut changes = Vec::new();
         let mut standing = BTreeMap::new();

@@ -4,7 +4,7 @@ use hl_core::TimeMs;
 use hl_core::alert::{Alert, AlertKind};
 use hl_core::selector::Mono;
 
-use crate::Change;
+use crate::AlertChange;
 
 /// How often an alert that stands is written anew, ms.
 const STILL_MS: i64 = 600_000;
@@ -51,7 +51,7 @@ impl Standing {
         at: TimeMs,
         patience: Patience,
         seen: Condition,
-    ) -> (Self, Option<Change>) {
+    ) -> (Self, Option<AlertChange>) {
         match self {
             Self::Pending { since } if now - since >= patience.raise_ms => {
                 let alert = Alert {
@@ -65,7 +65,7 @@ impl Standing {
                     words: seen.words,
                 };
                 let open = Self::Open { alert: alert.clone(), told: now, gone: None };
-                (open, Some(Change::Raised(alert)))
+                (open, Some(AlertChange::Raised(alert)))
             }
             pending @ Self::Pending { .. } => (pending, None),
             Self::Open { alert, told, gone } => {
@@ -74,7 +74,7 @@ impl Standing {
                 let alert = Alert { last_seen: at, times, words: seen.words, ..alert };
                 if came_back || now - told >= STILL_MS {
                     let open = Self::Open { alert: alert.clone(), told: now, gone: None };
-                    return (open, Some(Change::Still(alert)));
+                    return (open, Some(AlertChange::Still(alert)));
                 }
                 (Self::Open { alert, told, gone: None }, None)
             }
@@ -82,7 +82,12 @@ impl Standing {
     }
 
     /// It is not so. None where that is the end.
-    pub(crate) fn unseen(self, now: Mono, at: TimeMs, patience: Patience) -> (Option<Self>, Option<Change>) {
+    pub(crate) fn unseen(
+        self,
+        now: Mono,
+        at: TimeMs,
+        patience: Patience,
+    ) -> (Option<Self>, Option<AlertChange>) {
         match self {
             Self::Pending { .. } => (None, None),
             Self::Open { alert, told, gone } => {
@@ -91,7 +96,7 @@ impl Standing {
                     return (Some(Self::Open { alert, told, gone: Some(since) }), None);
                 }
                 let over = Alert { resolved: Some(at.max(alert.last_seen)), ..alert };
-                (None, Some(Change::Resolved(over)))
+                (None, Some(AlertChange::Resolved(over)))
             }
         }
     }

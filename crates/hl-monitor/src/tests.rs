@@ -62,9 +62,9 @@ impl World {
             let (alert, word) = (
                 change.alert(),
                 match &change {
-                    Change::Raised(_) => "raised",
-                    Change::Still(_) => "still",
-                    Change::Resolved(_) => "resolved",
+                    AlertChange::Raised(_) => "raised",
+                    AlertChange::Still(_) => "still",
+                    AlertChange::Resolved(_) => "resolved",
                 },
             );
             self.told.push(format!("{second} {word} {} {}", alert.kind.as_str(), alert.subject));

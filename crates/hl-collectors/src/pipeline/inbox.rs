@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hl_core::ledger::{Cause, Change};
 use hl_core::seam::BoxFuture;
-use hl_core::source::{Content, Offer, Sink, Ticket};
+use hl_core::source::{Content, Intake, Offer, Ticket};
 use hl_core::store::StreamStart;
 use hl_core::stream::Conflation;
 use hl_core::timeline::{Audited, Grant};
@@ -231,7 +231,7 @@ impl Inbox {
     }
 }
 
-impl Sink for Inbox {
+impl Intake for Inbox {
     fn offer(&self, offer: Offer) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let mut waiting = Some(offer);

@@ -18,7 +18,7 @@ use hl_core::record::{Bbo, Book, Context};
 use hl_core::row::Arrival;
 use hl_core::seam::BoxFuture;
 use hl_core::source::{
-    Content, DataSource, FetchError, Offer, Past, Polled, Polls, Prober, Role, Sink, Ticket,
+    Content, DataSource, FetchError, Intake, Offer, Past, Polled, Polls, Prober, Role, Ticket,
 };
 use hl_core::store::StreamStart;
 use hl_core::stream::BookVariant;
@@ -61,7 +61,7 @@ pub type EdgeOf = Box<dyn Fn(StreamKey) -> Option<TimeMs> + Send + Sync>;
 /// Asks over REST for what was assigned to it, at the pace that the request weight allows.
 pub struct RestSource {
     client: Arc<InfoClient>,
-    sink: Arc<dyn Sink>,
+    intake: Arc<dyn Intake>,
     edge_of: EdgeOf,
     wanted: Mutex<BTreeMap<StreamKey, Wanted>>,
     /// What is known of every market.
@@ -125,8 +125,8 @@ fn scope_of(coin: Coin) -> ContextScope {
 impl RestSource {
     /// A source without streams. `edge_of` tells the edge as queued.
     #[must_use]
-    pub fn new(client: Arc<InfoClient>, sink: Arc<dyn Sink>, edge_of: EdgeOf) -> Self {
-        Self { client, sink, edge_of, wanted: Mutex::default(), listing: Mutex::default() }
+    pub fn new(client: Arc<InfoClient>, intake: Arc<dyn Intake>, edge_of: EdgeOf) -> Self {
+        Self { client, intake, edge_of, wanted: Mutex::default(), listing: Mutex::default() }
     }
 
     fn wanted(&self) -> MutexGuard<'_, BTreeMap<StreamKey, Wanted>> {
@@ -364,7 +364,7 @@ impl RestSource {
                     from = None;
                     for (stream, epoch) in streams {
                         let (ticket, content) = (Ticket::Claim(*epoch), between.clone());
-                        self.sink.offer(Offer { stream: *stream, ticket, content }).await;
+                        self.intake.offer(Offer { stream: *stream, ticket, content }).await;
                     }
                 }
             }
@@ -384,7 +384,7 @@ impl RestSource {
                 continue;
             };
             let content = Content::Answer { records, from, asked };
-            self.sink.offer(Offer { stream: *stream, ticket: Ticket::Claim(*epoch), content }).await;
+            self.intake.offer(Offer { stream: *stream, ticket: Ticket::Claim(*epoch), content }).await;
         }
     }
 
@@ -392,7 +392,7 @@ impl RestSource {
     async fn unanswered(&self, streams: &[(StreamKey, Epoch)], cause: Cause) {
         for (stream, epoch) in streams {
             let (ticket, content) = (Ticket::Claim(*epoch), Content::Unanswered { cause });
-            self.sink.offer(Offer { stream: *stream, ticket, content }).await;
+            self.intake.offer(Offer { stream: *stream, ticket, content }).await;
         }
     }
 

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hl_core::exchange_time::Voice;
 use hl_core::seam::{BoxFuture, Endpoint, Net, Seed, sleep_until, stopped};
-use hl_core::selector::{Guard, Places};
-use hl_core::source::{DataSource, Role, Sink};
+use hl_core::selector::{Places, SharedSelector};
+use hl_core::source::{DataSource, Intake, Role};
 use hl_core::stream::Owner;
 use hl_core::{Coin, Lane, RunId, SourceId, StreamKey, TimeMs, decode};
 use serde::Serialize;
@@ -109,8 +109,8 @@ impl Slot {
 pub struct WsPool {
     net: Arc<dyn Net>,
     options: WsOptions,
-    sink: Arc<dyn Sink>,
-    guard: Arc<Guard>,
+    intake: Arc<dyn Intake>,
+    selector: Arc<SharedSelector>,
     mono: MonoClock,
     seed: Seed,
     plan: Mutex<Plan>,
@@ -137,16 +137,16 @@ impl WsPool {
     pub fn new(
         net: Arc<dyn Net>,
         options: WsOptions,
-        sink: Arc<dyn Sink>,
-        guard: Arc<Guard>,
+        intake: Arc<dyn Intake>,
+        selector: Arc<SharedSelector>,
         mono: MonoClock,
         seed: Seed,
     ) -> Self {
         Self {
             net,
             options,
-            sink,
-            guard,
+            intake,
+            selector,
             mono,
             seed,
             plan: Mutex::default(),
@@ -256,11 +256,11 @@ impl WsPool {
             while let Some(action) = actions.pop_front() {
                 let trouble = match action {
                     Action::Offer(offer) => {
-                        self.sink.offer(offer).await;
+                        self.intake.offer(offer).await;
                         None
                     }
                     Action::Report(event) => {
-                        self.guard.report(self.mono.now(), event);
+                        self.selector.report(self.mono.now(), event);
                         None
                     }
                     Action::Connect => {
@@ -583,7 +583,7 @@ mod tests {
             Arc::new(MemoryNet::new()),
             WsOptions { endpoint, path: "/ws".to_owned() },
             Arc::new(Inbox::new()),
-            Arc::new(Guard::new(Selector::new(Token(1), Timing::default()))),
+            Arc::new(SharedSelector::new(Selector::new(Token(1), Timing::default()))),
             MonoClock::new(Arc::new(TokioClock::starting_at(TimeMs(1_790_000_000_000)))),
             Seed(1),
         )

@@ -1,7 +1,7 @@
 //! The selector: which source owns each stream.
 //!
 //! [`Selector`] is a pure state machine, `step(now, event)`, that appends to an outbox of [`Effect`]s; it does no
-//! I/O, has no clock and draws no randomness, so it can be model-checked and simulated for years. [`Guard`] is the one
+//! I/O, has no clock and draws no randomness, so it can be model-checked and simulated for years. [`SharedSelector`] is the one
 //! lock around it, held for a step and never across an await.
 //!
 //! What does not live here: the gate (time lines admit by the claims that the selector hands out), and carrying out
@@ -9,14 +9,14 @@
 //!
 //! Times are milliseconds of one monotonic clock; only their differences matter.
 
-mod guard;
 mod machine;
+mod shared;
 
 #[cfg(test)]
 mod tests;
 
-pub use guard::Guard;
 pub use machine::{Selector, StreamView};
+pub use shared::SharedSelector;
 
 use crate::ledger::Cause;
 use crate::seeded::guard;

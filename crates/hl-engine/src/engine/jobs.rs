@@ -19,7 +19,7 @@ impl Engine {
         let mut backfill = BackfillGaps::new(
             self.store.clone(),
             self.rest.clone(),
-            self.guard.mint(),
+            self.selector.mint(),
             Box::new(move || mono.exchange()),
             Box::new(move |stream| meters.owner(stream)),
             Box::new(move |stream, change| inbox.filled(stream, change.clone())),
@@ -55,12 +55,12 @@ impl Engine {
     fn task(&self, id: &str) -> Option<Arc<dyn Task>> {
         match id {
             CollectFunding::ID => {
-                let (guard, mono) = (self.guard.clone(), self.mono.clone());
+                let (selector, mono) = (self.selector.clone(), self.mono.clone());
                 let wanted = self.wanted.clone();
                 Some(Arc::new(CollectFunding::new(
                     self.store.clone(),
                     self.rest.clone(),
-                    Box::new(move || guard.mint()),
+                    Box::new(move || selector.mint()),
                     Box::new(move || wanted.perpetuals().into_iter().collect()),
                     Box::new(move || mono.exchange()),
                 )))
@@ -86,7 +86,7 @@ impl Engine {
 
     pub(super) fn director(&self) -> Arc<Director> {
         Arc::new(Director {
-            guard: self.guard.clone(),
+            selector: self.selector.clone(),
             inbox: self.inbox.clone(),
             meters: self.meters.clone(),
             mono: self.mono.clone(),

@@ -69,7 +69,7 @@ impl Engine {
                 warn!(%stream, "no place for its standby");
             }
             self.pool.assign(stream, Role::Standby);
-            self.guard.report(self.mono.now(), Event::Leased { stream, places, is_new });
+            self.selector.report(self.mono.now(), Event::Leased { stream, places, is_new });
         }
     }
 
@@ -95,7 +95,7 @@ impl Engine {
     /// Stops collecting what is wanted no longer: told again for one that is on its way out already, it changes nothing.
     pub(crate) fn let_go_unwanted(&self) {
         for stream in self.unwanted() {
-            self.guard.report(self.mono.now(), Event::Released { stream });
+            self.selector.report(self.mono.now(), Event::Released { stream });
         }
     }
 

@@ -18,12 +18,12 @@ use hl_collectors::rest::{InfoClient, RestOptions, RestSource, Weights};
 use hl_collectors::ws::{WsOptions, WsPool};
 use hl_core::ledger::Cause;
 use hl_core::seam::{Clock, Net, Seed};
-use hl_core::selector::{Event, Guard, Selector, Timing};
+use hl_core::selector::{Event, Selector, SharedSelector, Timing};
 use hl_core::source::Files;
 use hl_core::store::{BatchQueue, Holder, Store, StoreError};
 use hl_core::thinning::Policy;
 use hl_core::{Coin, StreamKey, TimeMs, Token};
-use hl_monitor::{Change, TotalReception};
+use hl_monitor::{AlertChange, TotalReception};
 use hl_scheduler::plan::Spec;
 use hl_scheduler::{RegisterError, Runner, Task, Trouble};
 use tokio::sync::{broadcast, watch};
@@ -127,7 +127,7 @@ pub struct Engine {
     pub(crate) client: Arc<InfoClient>,
     pub(crate) inbox: Arc<Inbox>,
     meters: Arc<Meters>,
-    pub(crate) guard: Arc<Guard>,
+    pub(crate) selector: Arc<SharedSelector>,
     pub(crate) pool: Arc<WsPool>,
     address: String,
     sharing: Option<Sharing>,
@@ -166,12 +166,12 @@ impl Engine {
         ));
         let inbox = Arc::new(Inbox::new());
         let meters = Arc::new(Meters::default());
-        let guard = Arc::new(Guard::new(Selector::new(store.token(), Timing::default())));
+        let selector = Arc::new(SharedSelector::new(Selector::new(store.token(), Timing::default())));
         let pool = Arc::new(WsPool::new(
             parts.net,
             parts.ws,
             inbox.clone(),
-            guard.clone(),
+            selector.clone(),
             mono.clone(),
             parts.seed.derive("ws"),
         ));
@@ -200,7 +200,7 @@ impl Engine {
             client,
             inbox,
             meters,
-            guard,
+            selector,
             pool,
             rest,
             runner: Arc::new(runner),
@@ -225,7 +225,7 @@ impl Engine {
 
     /// Every alert that rises or is over from now on. Who is slow misses the oldest.
     #[must_use]
-    pub fn alerts(&self) -> broadcast::Receiver<Change> {
+    pub fn alerts(&self) -> broadcast::Receiver<AlertChange> {
         self.board.changes()
     }
 
@@ -298,7 +298,7 @@ impl Engine {
         for stream in streams.iter().filter(|stream| self.leased().contains(stream)) {
             self.inbox.end(*stream, at, doubt);
             // At once: one that is wanted again before the next round must be leased anew, since its time line is over.
-            self.guard.report(self.mono.now(), Event::Released { stream: *stream });
+            self.selector.report(self.mono.now(), Event::Released { stream: *stream });
         }
     }
 

@@ -61,7 +61,7 @@ impl Engine {
         self.wanted.add(streams, standby, self.shares())?;
         let (order, doubled) = (self.wanted.order(), self.wanted.doubled());
         // Before any token moves: what an earlier process left in the spool is still the leaseholder's own.
-        spooled::drain(self.store.as_ref(), self.spool.as_ref(), || self.guard.mint()).await?;
+        spooled::drain(self.store.as_ref(), self.spool.as_ref(), || self.selector.mint()).await?;
         let share =
             self.sharing.as_ref().map(|sharing| Share::new(sharing, &self.address, &order, doubled.clone()));
         let leases = match share {
@@ -184,10 +184,10 @@ impl Running {
             PipelineEvent::Superseded(stream) => engine.returned.put(Returned::Superseded(stream)),
             PipelineEvent::Released(stream) => engine.returned.put(Returned::Committed(stream)),
             PipelineEvent::Missed { stream, run } => {
-                engine.guard.report(engine.mono.now(), Event::Missed { stream, run });
+                engine.selector.report(engine.mono.now(), Event::Missed { stream, run });
             }
             PipelineEvent::Answers { stream, epoch, fail } => {
-                engine.guard.report(engine.mono.now(), Event::Answers { stream, epoch, fail });
+                engine.selector.report(engine.mono.now(), Event::Answers { stream, epoch, fail });
             }
             PipelineEvent::GapsOpened => {
                 self.backfill.gaps_opened();

@@ -83,9 +83,9 @@ impl Engine {
             inbox: self.inbox.stats(),
             rest: self.client.counters(),
             unreadable: self.unreadable(),
-            handovers: self.guard.handovers(),
+            handovers: self.selector.handovers(),
             standby: self
-                .guard
+                .selector
                 .view()
                 .iter()
                 .filter(|s| s.leased && s.standby.is_some())

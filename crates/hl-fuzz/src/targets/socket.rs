@@ -13,8 +13,8 @@ use hl_collectors::mono::MonoClock;
 use hl_collectors::ws::{WsOptions, WsPool};
 use hl_core::message::Subscription;
 use hl_core::seam::{BoxFuture, BoxListener, BoxStream, Clock, Net as _, Seed};
-use hl_core::selector::{Guard, Selector, Timing};
-use hl_core::source::{Content, DataSource as _, Offer, Role, Sink, Ticket};
+use hl_core::selector::{Selector, SharedSelector, Timing};
+use hl_core::source::{Content, DataSource as _, Intake, Offer, Role, Ticket};
 use hl_core::{Lane, RunId, StreamKey, Token};
 use hl_runtime::MemoryNet;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -50,7 +50,7 @@ struct Checked {
     frames: AtomicU64,
 }
 
-impl Sink for Checked {
+impl Intake for Checked {
     fn offer(&self, offer: Offer) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             assert!(streams().contains(&offer.stream), "not wanted: {offer:?}");
@@ -82,7 +82,7 @@ fn frames(input: &[u8]) -> u64 {
         let net = MemoryNet::new();
         let listener = net.listen("exchange:80").await.expect("a listener");
         let options = WsOptions { endpoint: listener.endpoint(), path: "/ws".to_owned() };
-        let guard = Arc::new(Guard::new(Selector::new(Token(1), Timing::default())));
+        let guard = Arc::new(SharedSelector::new(Selector::new(Token(1), Timing::default())));
         let sink = Arc::new(Checked::default());
         let pool = Arc::new(WsPool::new(
             Arc::new(net),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hl_core::alert::Alert;
 use hl_core::seam::{Endpoint, Net, Seed};
-use hl_monitor::Change;
+use hl_monitor::AlertChange;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -87,7 +87,7 @@ pub async fn tell(
     to: Option<&Webhook>,
     network: &str,
     host: &str,
-    changes: broadcast::Receiver<Change>,
+    changes: broadcast::Receiver<AlertChange>,
 ) {
     if let Some(to) = to {
         let sender = Sender { network: network.to_owned(), pid: std::process::id(), host: host.to_owned() };
@@ -102,7 +102,7 @@ async fn run(
     net: &dyn Net,
     to: &Webhook,
     sender: &Sender,
-    mut changes: broadcast::Receiver<Change>,
+    mut changes: broadcast::Receiver<AlertChange>,
     mut rng: fastrand::Rng,
 ) {
     let mut is_down = false;
@@ -116,9 +116,9 @@ async fn run(
             Err(RecvError::Closed) => return,
         };
         let event = match change {
-            Change::Raised(_) => "raised",
-            Change::Resolved(_) => "resolved",
-            Change::Still(_) => continue,
+            AlertChange::Raised(_) => "raised",
+            AlertChange::Resolved(_) => "resolved",
+            AlertChange::Still(_) => continue,
         };
         let body = match serde_json::to_vec(&Message { event, alert: change.alert(), sender }) {
             Ok(body) => Bytes::from(body),
@@ -209,7 +209,7 @@ mod tests {
         to: Webhook,
         told: Arc<Mutex<Vec<(Instant, Value)>>>,
         tasks: JoinSet<()>,
-        changes: broadcast::Sender<Change>,
+        changes: broadcast::Sender<AlertChange>,
     }
 
     async fn serve(
@@ -275,7 +275,9 @@ mod tests {
     async fn rises_and_ends_are_told_and_what_lies_between_is_not() {
         let hook = Hook::new(vec!["200 OK", "204 No Content"]).await;
         let over = Alert { resolved: Some(TimeMs(9_000)), ..alert("ws") };
-        for change in [Change::Raised(alert("ws")), Change::Still(alert("ws")), Change::Resolved(over)] {
+        for change in
+            [AlertChange::Raised(alert("ws")), AlertChange::Still(alert("ws")), AlertChange::Resolved(over)]
+        {
             hook.changes.send(change).unwrap();
         }
         sleep(Duration::from_secs(1)).await;
@@ -294,13 +296,13 @@ mod tests {
     async fn broken_and_silent_answers_are_tried_again_and_a_refusal_is_not() {
         let hook =
             Hook::new(vec!["500 Internal Server Error", "", "200 OK", "403 Forbidden", "200 OK"]).await;
-        hook.changes.send(Change::Raised(alert("ws"))).unwrap();
+        hook.changes.send(AlertChange::Raised(alert("ws"))).unwrap();
         sleep(Duration::from_secs(30)).await;
         assert_eq!(hook.told(), ["raised ws"; 3]);
         let times: Vec<_> = hook.told.lock().unwrap().iter().map(|(at, _)| *at).collect();
         assert!(times[1] - times[0] >= FIRST_PAUSE / 2 && times[2] - times[1] > LIMIT, "{times:?}");
-        hook.changes.send(Change::Raised(alert("rest"))).unwrap();
-        hook.changes.send(Change::Raised(alert("writer"))).unwrap();
+        hook.changes.send(AlertChange::Raised(alert("rest"))).unwrap();
+        hook.changes.send(AlertChange::Raised(alert("writer"))).unwrap();
         sleep(Duration::from_secs(30)).await;
         assert_eq!(hook.told()[3..], ["raised rest", "raised writer"]);
     }
@@ -310,7 +312,7 @@ mod tests {
         let mut hook = Hook::new(Vec::new()).await;
         for n in 0..100 {
             // Never waits, however long the other side takes.
-            hook.changes.send(Change::Raised(alert(&format!("session/{n}")))).unwrap();
+            hook.changes.send(AlertChange::Raised(alert(&format!("session/{n}")))).unwrap();
         }
         sleep(Duration::from_secs(1)).await;
         let listener = hook.net.listen("hook:80").await.unwrap();

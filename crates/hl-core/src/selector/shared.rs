@@ -6,12 +6,12 @@ use super::{Effect, Event, Mono, Selector, StreamView};
 use crate::Epoch;
 
 /// The one lock around the selector. Sources and jobs report events; one director carries out the effects, in order.
-pub struct Guard {
+pub struct SharedSelector {
     selector: Mutex<Selector>,
     effects: Notify,
 }
 
-impl Guard {
+impl SharedSelector {
     /// Puts a selector behind its lock.
     #[must_use]
     pub fn new(selector: Selector) -> Self {
@@ -67,31 +67,31 @@ mod tests {
     #[test]
     fn a_report_wakes_the_one_who_carries_out_effects_and_gives_them_in_order() {
         let stream = |coin| StreamKey::Trades(Coin::new(coin).unwrap());
-        let guard = Guard::new(Selector::new(Token(7), Timing::default()));
-        assert_eq!((guard.poll(), guard.handovers()), ((None, None), 0));
-        assert!(guard.reported().now_or_never().is_none(), "nothing was reported");
-        guard.report(5, Event::Leased { stream: stream("BTC"), places: Places::None, is_new: false });
-        guard.report(5, Event::Leased { stream: stream("ETH"), places: Places::None, is_new: false });
-        guard.report(5, Event::Leased { stream: stream("SOL"), places: Places::One, is_new: false });
-        assert!(guard.reported().now_or_never().is_some());
+        let selector = SharedSelector::new(Selector::new(Token(7), Timing::default()));
+        assert_eq!((selector.poll(), selector.handovers()), ((None, None), 0));
+        assert!(selector.reported().now_or_never().is_none(), "nothing was reported");
+        selector.report(5, Event::Leased { stream: stream("BTC"), places: Places::None, is_new: false });
+        selector.report(5, Event::Leased { stream: stream("ETH"), places: Places::None, is_new: false });
+        selector.report(5, Event::Leased { stream: stream("SOL"), places: Places::One, is_new: false });
+        assert!(selector.reported().now_or_never().is_some());
 
         let (streams, owners): (Vec<_>, Vec<_>) =
-            guard.view().into_iter().map(|view| (view.stream, view.live.map(|live| live.source))).unzip();
+            selector.view().into_iter().map(|view| (view.stream, view.live.map(|live| live.source))).unzip();
         assert_eq!(streams, ["BTC", "ETH", "SOL"].map(stream));
         assert_eq!(owners, [Some(SourceId::Rest), Some(SourceId::Rest), None]);
 
         let deadline = Some(5 + Timing::default().start_grace_ms);
         let mut epochs = Vec::new();
         for coin in ["BTC", "ETH"] {
-            let (effect, next) = guard.poll();
+            let (effect, next) = selector.poll();
             let Some(Effect::Handover { stream: handed, grant: Some(grant) }) = effect else {
                 panic!("{effect:?}")
             };
             assert_eq!((handed, next), (stream(coin), deadline));
             epochs.push(grant.epoch);
         }
-        assert_eq!((guard.poll(), guard.handovers()), ((None, deadline), 2));
-        epochs.extend([guard.mint(), guard.mint()]);
+        assert_eq!((selector.poll(), selector.handovers()), ((None, deadline), 2));
+        epochs.extend([selector.mint(), selector.mint()]);
         assert!(epochs.iter().all(|epoch| epoch.token == Token(7)));
         assert!(epochs.is_sorted_by(|a, b| a < b), "no epoch is used twice: {epochs:?}");
     }
