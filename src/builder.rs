@@ -23,6 +23,7 @@ use hl_engine::markets::Markets;
 use hl_engine::network::belong;
 #[cfg(feature = "sqlite")]
 use hl_engine::network::{NOTE, usual_store};
+use hl_engine::universe::Part;
 use hl_engine::{Endpoints, Engine, EngineBuilder, EngineError, Sharing, Sink};
 #[cfg(feature = "mongodb")]
 use hl_host::MongoUri;
@@ -41,7 +42,8 @@ use hl_scheduler::plan::Spec;
 #[cfg(feature = "sqlite")]
 use hl_store::SqliteStore;
 
-use crate::collector::{Collector, Outside, live, look};
+use crate::asked::Asked;
+use crate::collector::{Collector, Outside, look};
 use crate::error::CollectError;
 
 /// What the session is called in the store, for people.
@@ -55,6 +57,7 @@ pub struct Builder {
     network: String,
     endpoints: Endpoints,
     streams: Vec<Result<StreamKey, StreamKeyError>>,
+    every: Asked,
     standby: Vec<Result<Coin, CoinError>>,
     backfill: Option<Duration>,
     store: Destination,
@@ -116,6 +119,7 @@ impl Builder {
             network: network.to_string(),
             endpoints,
             streams: Vec::new(),
+            every: Asked::default(),
             standby: Vec::new(),
             backfill: None,
             store: Destination::Usual,
@@ -137,6 +141,54 @@ impl Builder {
     /// [`start`](Builder::start).
     pub fn streams<S: ToString>(mut self, streams: impl IntoIterator<Item = S>) -> Self {
         self.streams.extend(streams.into_iter().map(|stream| stream.to_string().parse()));
+        self
+    }
+
+    /// Adds these streams of every perpetual of the first dex, those that are listed later included. Streams of a market that is
+    /// gone end. More than what an address may subscribe and poll is an error of [`ended`](Collector::ended).
+    ///
+    /// ```no_run
+    /// use hyperliquid_collector::{Collector, StreamKey};
+    ///
+    /// # async fn example() -> Result<(), hyperliquid_collector::CollectError> {
+    /// let collector = Collector::mainnet()
+    ///     .all(|coin| vec![StreamKey::Trades(coin), StreamKey::Bbo(coin)])
+    ///     .dex("xyz", |coin| vec![StreamKey::Trades(coin)])
+    ///     .start()
+    ///     .await?;
+    /// # collector.stop().await
+    /// # }
+    /// ```
+    pub fn all(self, streams: impl Fn(Coin) -> Vec<StreamKey> + Send + Sync + 'static) -> Self {
+        self.every(Part::Perpetuals, streams)
+    }
+
+    /// The same of every market of a builder's dex.
+    pub fn dex(
+        self,
+        name: impl Into<String>,
+        streams: impl Fn(Coin) -> Vec<StreamKey> + Send + Sync + 'static,
+    ) -> Self {
+        self.every(Part::Dex(name.into()), streams)
+    }
+
+    /// The same of every perpetual of every dex, the first one among them.
+    pub fn every_dex(self, streams: impl Fn(Coin) -> Vec<StreamKey> + Send + Sync + 'static) -> Self {
+        self.every(Part::EveryDex, streams)
+    }
+
+    /// The same of every spot pair.
+    pub fn spot(self, streams: impl Fn(Coin) -> Vec<StreamKey> + Send + Sync + 'static) -> Self {
+        self.every(Part::Spot, streams)
+    }
+
+    /// The same of every outcome that has not settled.
+    pub fn outcomes(self, streams: impl Fn(Coin) -> Vec<StreamKey> + Send + Sync + 'static) -> Self {
+        self.every(Part::Outcomes, streams)
+    }
+
+    fn every(mut self, part: Part, streams: impl Fn(Coin) -> Vec<StreamKey> + Send + Sync + 'static) -> Self {
+        self.every.every(part, streams);
         self
     }
 
@@ -301,20 +353,22 @@ impl Builder {
     /// markets and the store does not remember them.
     pub async fn start(self) -> Result<Collector, CollectError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let streams = live(self.streams.iter().cloned())?;
+        let named = self.streams.iter().cloned().collect::<Result<Vec<_>, _>>()?;
+        let asked = self.every.clone().with(named).checked()?;
         let standby: BTreeSet<Coin> = self.standby.iter().cloned().collect::<Result<_, _>>()?;
-        if let Some(coin) = standby.iter().find(|coin| !streams.contains(&StreamKey::Trades(**coin))) {
+        let of_standby = asked.of(&standby.iter().copied().collect::<Vec<_>>());
+        if let Some(coin) = standby.iter().find(|coin| !of_standby.contains(&StreamKey::Trades(**coin))) {
             return Err(EngineError::NoTrades(*coin).into());
         }
         let webhook = self.webhook.clone().transpose()?;
         let name = stores::name(self.name.as_deref())?;
         let net = self.net()?;
         let opened = self.open(&name, &clock).await?;
-        match self.prepare(&opened, &net, clock, &name, &streams).await {
+        match self.prepare(&opened, &net, clock, &name, &asked).await {
             Ok((engine, markets, server)) => {
                 let Self { network, .. } = self;
                 let outside = Outside { net, network, name, server, webhook };
-                Ok(Collector::begin(engine, markets, opened, outside, streams, standby))
+                Ok(Collector::begin(engine, markets, opened, outside, asked, standby))
             }
             Err(error) => {
                 // Nothing was begun.
@@ -361,12 +415,12 @@ impl Builder {
         net: &Arc<dyn Net>,
         clock: Arc<dyn Clock>,
         name: &str,
-        streams: &[StreamKey],
+        asked: &Asked,
     ) -> Result<(Arc<Engine>, Markets, Option<Server>), CollectError> {
         let engine = self.engine(opened, net.clone(), clock, name)?;
         let store = opened.store.as_ref();
         belong(store, &self.network).await?;
-        let markets = look(&engine, store, &self.network, streams).await?;
+        let markets = look(&engine, store, &self.network, asked).await?;
         let serve = |address| {
             let who = Who { role: ROLE.to_owned(), host: name.to_owned() };
             let server = Server::start(net.clone(), address, who, engine.health());
@@ -435,11 +489,12 @@ impl Builder {
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { network, streams, standby, .. } = self;
+        let Self { network, streams, every, standby, .. } = self;
         let streams = format_args!("{streams:?}");
         f.debug_struct("Builder")
             .field("network", network)
             .field("streams", &streams)
+            .field("every", every)
             .field("standby", standby)
             .finish_non_exhaustive()
     }

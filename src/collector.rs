@@ -7,11 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hl_core::alert::Alert;
 use hl_core::seam::{Endpoint, Net, stopped};
-use hl_core::store::{Notes, Store};
+use hl_core::store::Store;
 use hl_core::stream::StreamKeyError;
-use hl_core::{Coin, Dex, Kind, StreamKey};
-use hl_engine::markets::{Markets, NeverListed, Wish};
-use hl_engine::universe::Part;
+use hl_core::{Coin, Dex, StreamKey};
+use hl_engine::markets::{Markets, NeverListed};
 use hl_engine::{Endpoints, Engine, EngineError, Events, Filter, Snapshot};
 use hl_host::http::Server;
 use hl_host::webhook::{self, Webhook};
@@ -19,6 +18,7 @@ use hl_monitor::AlertChange;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 
+use crate::asked::Asked;
 use crate::builder::{Builder, Opened};
 use crate::error::CollectError;
 
@@ -35,25 +35,12 @@ pub(crate) struct Outside {
 /// Streams that were removed: a market that is listed later does not bring them back.
 type Left = Arc<Mutex<BTreeSet<StreamKey>>>;
 
-/// Streams that can be collected live, at least one.
-pub(crate) fn live(
+/// Streams with a name, of those that can be collected live.
+pub(crate) fn named(
     streams: impl IntoIterator<Item = Result<StreamKey, StreamKeyError>>,
-) -> Result<Vec<StreamKey>, CollectError> {
-    let streams: Vec<StreamKey> = streams.into_iter().collect::<Result<_, _>>()?;
-    match streams.iter().find(|stream| stream.kind() == Kind::Funding) {
-        _ if streams.is_empty() => Err(CollectError::NoStreams),
-        Some(funding) => Err(CollectError::NotLive(*funding)),
-        None => Ok(streams),
-    }
-}
-
-/// The markets that streams are of: of a builder's dex as a whole all of its markets.
-async fn markets_of(store: &dyn Notes, network: &str, streams: &[StreamKey]) -> Markets {
-    let named: BTreeSet<Coin> = streams.iter().filter_map(|stream| stream.coin()).collect();
-    let every =
-        streams.iter().filter_map(|stream| stream.whole_dex()?.name()).map(|dex| Part::Dex(dex.to_owned()));
-    let wish = Wish { every: every.collect(), named: named.into_iter().collect() };
-    Markets::recall(store, network, wish).await
+) -> Result<Asked, CollectError> {
+    let named = streams.into_iter().collect::<Result<_, _>>()?;
+    Asked::default().with(named).checked()
 }
 
 /// Finds out which of the markets there are.
@@ -61,10 +48,10 @@ pub(crate) async fn look(
     engine: &Engine,
     store: &dyn Store,
     network: &str,
-    streams: &[StreamKey],
+    asked: &Asked,
 ) -> Result<Markets, CollectError> {
-    let mut markets = markets_of(store, network, streams).await;
-    let sorted = markets.look(engine).await.map_err(|never| unknown(&never, streams))?;
+    let mut markets = Markets::recall(store, network, asked.wish()).await;
+    let sorted = markets.look(engine).await.map_err(|never| unknown(&never, asked))?;
     let is_silent = sorted.listed.is_empty() && !sorted.waiting.is_empty();
     if is_silent && let Some(source) = markets.take_failure() {
         return Err(CollectError::Exchange { network: network.to_owned(), source });
@@ -72,7 +59,7 @@ pub(crate) async fn look(
     Ok(markets)
 }
 
-fn unknown(never: &NeverListed, streams: &[StreamKey]) -> CollectError {
+fn unknown(never: &NeverListed, asked: &Asked) -> CollectError {
     let of = |stream: StreamKey| match never {
         NeverListed::Coins(coins) => {
             let coin = stream.coin().filter(|coin| coins.contains(coin))?;
@@ -80,34 +67,35 @@ fn unknown(never: &NeverListed, streams: &[StreamKey]) -> CollectError {
         }
         NeverListed::Dexes(dexes) => {
             let dex = stream.whole_dex()?.name().filter(|name| dexes.iter().any(|dex| dex == name))?;
-            Some(CollectError::UnknownDex { dex, stream })
+            Some(CollectError::UnknownDex { dex: dex.to_owned(), stream: Some(stream) })
         }
     };
-    streams.iter().find_map(|stream| of(*stream)).unwrap_or(CollectError::NoStreams)
+    let of_every = || match never {
+        NeverListed::Dexes(dexes) => {
+            Some(CollectError::UnknownDex { dex: dexes.first()?.clone(), stream: None })
+        }
+        NeverListed::Coins(_) => None,
+    };
+    let named = asked.named.iter().find_map(|stream| of(*stream));
+    named.or_else(of_every).unwrap_or(CollectError::NoStreams)
 }
 
 /// Collects what is listed, and the rest once it is.
 async fn collect(
     engine: &Arc<Engine>,
     mut markets: Markets,
-    streams: &[StreamKey],
+    asked: &Asked,
     standby: &BTreeSet<Coin>,
     left: &Left,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), CollectError> {
     let of = |coins: &[Coin]| {
         let left = left.lock().unwrap_or_else(PoisonError::into_inner);
-        let mine = |stream: &&StreamKey| {
-            let is_listed = match (stream.coin(), stream.whole_dex()) {
-                (Some(coin), _) => coins.contains(&coin),
-                (None, Some(dex)) => coins.iter().any(|coin| dex.has(*coin)),
-                (None, None) => true,
-            };
-            is_listed && !left.contains(stream)
-        };
         let has_trades = |coin: &&Coin| coins.contains(coin) && !left.contains(&StreamKey::Trades(**coin));
         let standby = standby.iter().filter(has_trades).copied().collect();
-        (streams.iter().filter(mine).copied().collect::<Vec<_>>(), standby)
+        let mut streams = asked.of(coins);
+        streams.retain(|stream| !left.contains(stream));
+        (streams, standby)
     };
     if of(&markets.sorted().listed).0.is_empty() {
         let begun = tokio::select! {
@@ -115,7 +103,7 @@ async fn collect(
             () = stopped(&mut stop) => return Ok(()),
             begun = markets.begin(engine, false) => begun,
         };
-        begun.map_err(|never| unknown(&never, streams))?;
+        begun.map_err(|never| unknown(&never, asked))?;
     }
     let (listed, doubled) = of(&markets.sorted().listed);
     tokio::select! {
@@ -169,7 +157,7 @@ impl Collector {
         markets: Markets,
         opened: Opened,
         outside: Outside,
-        streams: Vec<StreamKey>,
+        asked: Asked,
         standby: BTreeSet<Coin>,
     ) -> Self {
         let store = opened.store.clone();
@@ -184,7 +172,7 @@ impl Collector {
             let tell = webhook::tell(net.as_ref(), webhook.as_ref(), &of_network, &name, running.alerts());
             let ended = tokio::select! {
                 biased;
-                ended = collect(&running, markets, &streams, &standby, &of_left, told) => ended,
+                ended = collect(&running, markets, &asked, &standby, &of_left, told) => ended,
                 () = tell => Ok(()),
             };
             if let Some(server) = server {
@@ -216,11 +204,12 @@ impl Collector {
     /// When a name is none, a market does not exist or is not listed now, or the streams do not fit beside the others: then
     /// none of them is collected.
     pub async fn add<S: ToString>(&self, streams: impl IntoIterator<Item = S>) -> Result<(), CollectError> {
-        let streams = live(streams.into_iter().map(|stream| stream.to_string().parse()))?;
-        let mut markets = markets_of(self.store.as_ref(), &self.network, &streams).await;
-        let sorted = self.engine.look(&mut markets).await.map_err(|never| unknown(&never, &streams))?;
-        let named = |stream: &&StreamKey| stream.coin().is_some_and(|coin| sorted.waiting.contains(&coin));
-        if let Some((stream, coin)) = streams.iter().find(named).and_then(|s| Some((*s, s.coin()?))) {
+        let asked = named(streams.into_iter().map(|stream| stream.to_string().parse()))?;
+        let mut markets = Markets::recall(self.store.as_ref(), &self.network, asked.wish()).await;
+        let sorted = self.engine.look(&mut markets).await.map_err(|never| unknown(&never, &asked))?;
+        let streams = asked.named;
+        let waits = |stream: &&StreamKey| stream.coin().is_some_and(|coin| sorted.waiting.contains(&coin));
+        if let Some((stream, coin)) = streams.iter().find(waits).and_then(|s| Some((*s, s.coin()?))) {
             let network = self.network.clone();
             return Err(match markets.take_failure() {
                 Some(source) => CollectError::Exchange { network, source },
@@ -233,7 +222,10 @@ impl Collector {
             let network = self.network.clone();
             return Err(match markets.take_failure() {
                 Some(source) => CollectError::Exchange { network, source },
-                None => CollectError::UnknownDex { dex: dex.name().unwrap_or_default(), stream },
+                None => CollectError::UnknownDex {
+                    dex: dex.name().unwrap_or_default().to_owned(),
+                    stream: Some(stream),
+                },
             });
         }
         self.engine.join(&streams, &BTreeSet::new()).map_err(EngineError::from)?;

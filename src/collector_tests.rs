@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -172,7 +173,7 @@ async fn streams_come_and_go_while_it_collects() {
     let unknown = collector.add(["trades/ETH", "bbo/NONE"]).await.unwrap_err();
     assert!(matches!(unknown, CollectError::UnknownCoin { .. }), "{unknown}");
     let unknown = collector.add(["trades/ETH", "mids/abc"]).await.unwrap_err();
-    assert!(matches!(unknown, CollectError::UnknownDex { dex: "abc", .. }), "{unknown}");
+    assert!(matches!(unknown, CollectError::UnknownDex { .. }), "{unknown}");
     assert!(matches!(collector.add(["trade/BTC"]).await, Err(CollectError::Stream(_))));
     assert!(!collector.snapshot().streams.contains_key(&trades), "none of them was added");
     collector.add(["trades/ETH", "mids/xyz"]).await.unwrap();
@@ -403,5 +404,28 @@ async fn a_uri_of_no_mongodb_is_said_without_its_password() {
         let error = collector.start().await.unwrap_err().to_string();
         assert!(error.contains("mongodb://host:27017/hyperliquid") && !error.contains("secret"), "{error}");
     }
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn collects_every_market_of_a_part() {
+    let (sim, folder) = exchange().await;
+    let builder = |name: &str| Collector::at(&sim.endpoint()).store_sqlite(folder.path().join(name));
+    let trades = |coin| vec![StreamKey::Trades(coin)];
+    let collector =
+        builder("all.db").streams(["bbo/BTC"]).all(trades).dex("xyz", trades).start().await.unwrap();
+    let expected: BTreeSet<StreamKey> = sim
+        .coins()
+        .into_iter()
+        .filter(|coin| coin.is_perpetual() && coin.dex().is_none_or(|dex| dex == "xyz"))
+        .map(StreamKey::Trades)
+        .chain(["bbo/BTC".parse().unwrap()])
+        .collect();
+    assert!(expected.len() > 3, "{expected:?}");
+    until(&collector, |s| s.streams.len() >= expected.len()).await;
+    assert_eq!(collector.snapshot().streams.into_keys().collect::<BTreeSet<_>>(), expected);
+    collector.stop().await.unwrap();
+    let error = builder("none.db").dex("abc", trades).start().await.unwrap_err();
+    assert_eq!(error.to_string(), "the exchange has no dex abc");
     sim.stop().await;
 }

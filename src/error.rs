@@ -39,12 +39,12 @@ pub enum CollectError {
         stream: StreamKey,
     },
     /// The exchange has no such dex, or none any more. Subscribing to an unknown one might cost the whole socket.
-    #[error("the exchange has no dex {dex}, which {stream} asks for")]
+    #[error("the exchange has no dex {dex}{}", stream.map(|stream| format!(", which {stream} asks for")).unwrap_or_default())]
     UnknownDex {
         /// The dex.
-        dex: &'static str,
-        /// The first stream that names it.
-        stream: StreamKey,
+        dex: String,
+        /// The first stream that names it; none where all of its markets are asked for.
+        stream: Option<StreamKey>,
     },
     /// The exchange did not say which markets it has, and the store does not remember them.
     #[error("asking {network} for its markets: {source}")]

@@ -50,6 +50,7 @@
 // Those who read a process's words may go away: printing would end it with a panic.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod asked;
 mod builder;
 mod collector;
 #[cfg(test)]

@@ -56,7 +56,8 @@ impl Part {
     }
 
     /// Whether an answer that lists this part lists `other` too.
-    pub(crate) fn has(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn has(&self, other: &Self) -> bool {
         self == other || (*self == Self::EveryDex && matches!(other, Self::Perpetuals | Self::Dex(_)))
     }
 }

@@ -4,7 +4,7 @@
 //! neither the others nor the daemon.
 
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Socket {
     listener: UnixListener,
     path: PathBuf,
+    /// Which file it is: another process may listen at the path by the end.
+    file: Option<(u64, u64)>,
     readers: JoinSet<()>,
 }
 
@@ -46,7 +48,7 @@ impl Socket {
             bound => bound?,
         };
         info!(path = %path.display(), "events are told to every program that connects");
-        Ok(Self { listener, path: path.to_owned(), readers: JoinSet::new() })
+        Ok(Self { listener, path: path.to_owned(), file: file_at(path), readers: JoinSet::new() })
     }
 
     /// Tells every reader what happens from when it connects. Never ends by itself.
@@ -82,10 +84,18 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
+        if self.file.is_none() || self.file != file_at(&self.path) {
+            return;
+        }
         if let Err(error) = std::fs::remove_file(&self.path) {
             warn!(path = %self.path.display(), %error, "the socket could not be removed");
         }
     }
+}
+
+/// Device and number of the file at a path.
+fn file_at(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
 /// Whether a socket lies there that no process listens on.
