@@ -274,6 +274,8 @@ impl tracing::Subscriber for Warnings {
 #[tokio::test(start_paused = true)]
 async fn a_row_that_every_poll_brings_and_nobody_can_read_does_not_fill_the_log() {
     let warnings = Warnings::default();
+    // With a single subscriber in the process, a thread of another test that is first at a line would switch it off for all.
+    let _other = tracing::Dispatch::new(Warnings::default());
     let _log = tracing::subscriber::set_default(warnings.clone());
     let status = Answer::Says(200, r#"{"time":1790000000000,"specialStatuses":null}"#);
     let mut script = vec![Answer::Says(200, SETTLED); 31];

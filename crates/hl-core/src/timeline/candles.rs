@@ -286,6 +286,17 @@ impl Candles {
         self.whole_from = Some(whole);
     }
 
+    /// A backfill has filled gaps inside `span`, with these bars among others: they are over. By a clock of the exchange that was
+    /// set back since they may not be, and go on counting.
+    pub(super) fn filled(&mut self, span: Span, bars: &[Candle]) {
+        self.latest = self.latest.max(span.to + SETTLE_MS);
+        for bar in bars.iter().filter(|bar| bar.interval == self.interval) {
+            let count = self.finals.entry(bar.time).or_insert(bar.trades);
+            *count = bar.trades.max(*count);
+        }
+        self.forget_finals();
+    }
+
     /// Drops bars that are final already or lie in a gap. One that was over and goes on counting is doubted, whichever claim proved
     /// it final: a gap that is still open stays as it is.
     fn cut(

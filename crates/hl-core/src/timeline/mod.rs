@@ -471,10 +471,11 @@ impl Timeline {
 
     /// A backfill has committed this below the edge.
     pub fn backfilled(&mut self, change: &Change) {
-        if let (Body::Trades(body), Change::Filled { span, records: Records::Trades(trades), .. }) =
-            (&mut self.body, change)
-        {
-            body.filled(&mut self.common, *span, trades);
+        let Change::Filled { span, records, .. } = change else { return };
+        match (&mut self.body, records) {
+            (Body::Trades(body), Records::Trades(trades)) => body.filled(&mut self.common, *span, trades),
+            (Body::Candles(body), Records::Candles(bars)) => body.filled(*span, bars),
+            _ => {}
         }
     }
 

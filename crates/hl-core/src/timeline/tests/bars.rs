@@ -546,3 +546,23 @@ fn a_bar_that_was_over_by_the_old_clock_and_goes_on_counting_by_the_new_one_is_d
         assert_eq!(out, [Change::Doubted { span: minutes(11, 12), cause: Cause::Silence }], "{is_stored}");
     }
 }
+
+#[test]
+fn a_bar_that_was_filled_while_it_was_not_over_yet_is_doubted_once_it_goes_on_counting() {
+    let mut line = bars_line(Some(10));
+    let mut out = Vec::new();
+    let run = Ticket::Run(RunId::first(1));
+    line.offer(run, Content::Started { at: TimeMs(11 * MINUTE + 40_000) }, &NoWitness, &mut out);
+    line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
+    assert!(out.contains(&Change::Edge(TimeMs(12 * MINUTE))), "{out:?}");
+    // The clock of the exchange is set back into minute 11, and before that is known the minute is read as if it were over.
+    let epoch = Epoch { token: Token(1), local: 9 };
+    let records = Records::Candles(vec![bar(10, 7), bar(11, 5)]);
+    line.backfilled(&Change::Filled { epoch, origin: Origin::Backfill, span: minutes(10, 12), records });
+    for (trades, doubted) in [(5, false), (6, true), (7, true)] {
+        out.clear();
+        line.offer(run, frame(vec![bar(11, trades)]), &NoWitness, &mut out);
+        let doubt = Change::Doubted { span: minutes(11, 12), cause: Cause::Silence };
+        assert_eq!(out, if doubted { vec![doubt] } else { vec![] }, "{trades}");
+    }
+}
