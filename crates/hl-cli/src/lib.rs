@@ -1,6 +1,6 @@
 //! The binaries `hl-daemon` and `hl-cli`: configuration, composition, commands.
 //!
-//! What lives here: what a user says ([`config`]), what the commands answer ([`commands`], [`verify`]), and what a
+//! What lives here: what a user says ([`config`]), what the commands answer ([`commands`]), and what a
 //! running daemon shows ([`status`], [`view`]). No decision about claims, joins or gaps is made here.
 
 // Those who read a process's words may go away: printing would end it with a panic; `say!` does not.

@@ -9,6 +9,10 @@ use hl_core::seam::Clock;
 use hl_core::timeline::ClockReading;
 use tokio::time::Instant;
 
+/// For so long after the start the exchange may be silent about what time it is before the system clock's word is taken for
+/// what bears no time, ms.
+const UNTIMED_WAIT_MS: i64 = 60_000;
+
 /// A system clock that is this far ahead of the estimate of exchange time is wrong, ns: the fastest delivery takes less.
 const LATE_NS: i64 = 2_000_000_000;
 
@@ -67,6 +71,13 @@ impl MonoClock {
     #[must_use]
     pub fn is_learnt(&self) -> bool {
         self.estimate().is_learnt()
+    }
+
+    /// Whether what bears no time would be stamped by the system clock alone. That may be wrong by hours, and a time line never
+    /// goes back: for a minute the exchange's word is waited for.
+    #[must_use]
+    pub fn awaits_time(&self) -> bool {
+        !self.is_learnt() && self.now() < UNTIMED_WAIT_MS
     }
 
     /// A stamp of the exchange arrived just now.

@@ -142,8 +142,9 @@ impl Ends {
                 self.stored.remove(&coin);
                 continue;
             }
+            let has_ended = self.ended.contains(&coin);
             let absence = self.absent.entry(coin).or_insert_with(|| {
-                newly.push(coin);
+                newly.extend((!has_ended).then_some(coin));
                 let at = engine.mono.exchange();
                 Absence { since: Instant::now(), at, known: None, answers: 0, said: false }
             });

@@ -472,7 +472,7 @@ async fn write(lines: Option<&mut Lines>) {
     std::future::pending().await
 }
 
-/// Tells events to whom connects to the socket, where there is one. Never ends by itself.
+/// Tells events to every program that connects to the socket, where there is one. Never ends by itself.
 async fn answer(socket: Option<&mut Socket>, engine: &Engine) {
     if let Some(socket) = socket {
         socket.run(engine).await;

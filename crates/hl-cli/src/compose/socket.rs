@@ -3,13 +3,15 @@
 //! A reader has a task and a bounded queue of events of its own: one that is slow is told how many it missed, and holds up
 //! neither the others nor the daemon.
 
+use std::future::pending;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hl_engine::{Engine, Events, Filter};
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _, Interest};
+use tokio::net::unix::ReadHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -62,7 +64,7 @@ impl Socket {
                     }
                 }
                 accepted = self.listener.accept(), if self.readers.len() < READERS => match accepted {
-                    Ok((stream, _)) => _ = self.readers.spawn(tell(stream, engine.events(Filter::all()))),
+                    Ok((stream, _)) => _ = self.readers.spawn(serve(stream, engine.events(Filter::all()))),
                     Err(error) => {
                         warn!(%error, "a reader of events cannot be accepted");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -103,6 +105,33 @@ async fn is_left_behind(path: &Path) -> bool {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
     is_socket
         && UnixStream::connect(path).await.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+}
+
+/// Tells a reader until it has gone: its place is free then, also where nothing happens.
+async fn serve(mut stream: UnixStream, events: Events) {
+    let (read, write) = stream.split();
+    tokio::select! {
+        biased;
+        () = gone(&read) => {}
+        () = tell(write, events) => {}
+    }
+}
+
+/// Ends once the other side has closed the socket. One that has only ended what it writes still reads.
+async fn gone(reader: &ReadHalf<'_>) {
+    let mut nothing = [0; 64];
+    loop {
+        match reader.ready(Interest::READABLE).await {
+            Ok(ready) if ready.is_write_closed() => return,
+            Ok(ready) if ready.is_read_closed() => return pending().await,
+            Ok(_) => match reader.try_read(&mut nothing) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            },
+            Err(_) => return,
+        }
+    }
 }
 
 async fn tell(mut reader: impl AsyncWrite + Unpin, mut events: Events) {

@@ -263,7 +263,7 @@ pub(super) const OPTIONS: [Opt; 29] = [
         takes: Takes::Word,
         default: None,
         value: "PATH",
-        help: "Write all of that to every program that connects to this Unix socket, from then on [default: off]",
+        help: "Write every event to each program that connects to this Unix socket, from then on, one JSON object a line; 32 programs at a time [default: off]",
     },
 ];
 

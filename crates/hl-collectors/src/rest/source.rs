@@ -34,6 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Requests under way at a time, of one job.
 const AT_ONCE: usize = 4;
 const MINUTE_MS: i64 = 60_000;
+/// How soon it is looked again whether the exchange has said what time it is, ms.
+const POSTPONED_MS: i64 = 500;
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// The longest pause after answers that came whole and cannot be read: there is little hope for the next.
@@ -165,6 +167,11 @@ impl RestSource {
         // Others of the same run came first: the socket may have taken some back meanwhile.
         streams.retain(|(stream, epoch)| self.wanted().get(stream).is_some_and(|w| w.epoch == *epoch));
         if streams.is_empty() {
+            return Polls::default();
+        }
+        // What the answer says would bear the system clock's time.
+        if self.client.mono().awaits_time() && streams.iter().any(|(stream, _)| !stream.spec().timed) {
+            self.postpone(&streams);
             return Polls::default();
         }
         let asked = u32::try_from(streams.len()).unwrap_or(u32::MAX);
@@ -408,6 +415,17 @@ impl RestSource {
         for (stream, epoch) in streams {
             if let Some(w) = wanted.get_mut(stream).filter(|w| w.epoch == *epoch) {
                 w.due = started + stretch.period_ms(*stream, w.desired_ms);
+            }
+        }
+    }
+
+    /// They are asked for a moment later.
+    fn postpone(&self, streams: &[(StreamKey, Epoch)]) {
+        let due = self.client.mono().now() + POSTPONED_MS;
+        let mut wanted = self.wanted();
+        for (stream, epoch) in streams {
+            if let Some(w) = wanted.get_mut(stream).filter(|w| w.epoch == *epoch) {
+                w.due = due;
             }
         }
     }

@@ -50,7 +50,7 @@ pub enum Frame {
         mids: Vec<Mid>,
         /// How many coins have no price: null, or an empty text.
         without: u32,
-        /// Whose price cannot be read, and who are of another dex.
+        /// Coins whose price cannot be read, and those of another dex.
         unread: Unread,
     },
     /// A subscription was made or ended.

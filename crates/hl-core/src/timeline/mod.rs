@@ -228,6 +228,8 @@ pub struct Timeline {
     clock: Option<(ClockReading, Option<ClockReading>)>,
     /// Whether the exchange has not said what time it is before the next handover.
     is_clock_unknown: bool,
+    /// When the run began that the next handover is to, where that is known better than when it began.
+    began: Option<TimeMs>,
     /// The pause before the last claim, where it ended before that was told of it.
     pending: Option<Pause>,
     /// Whether it had ended when it was begun, and no claim has stood since.
@@ -259,6 +261,7 @@ impl Timeline {
             rings: [None, None],
             clock: None,
             is_clock_unknown: false,
+            began: None,
             pending: None,
             had_ended,
             is_over: false,
@@ -309,6 +312,7 @@ impl Timeline {
         let grant = grant.filter(|_| !self.is_over);
         let clock = self.clock.take();
         let is_clock_unknown = std::mem::take(&mut self.is_clock_unknown) && clock.is_none();
+        let began = self.began.take();
         // A run that began before the exchange had said what time it is bears the system clock's.
         let latest = clock.map_or(TimeMs::MAX, |(now, _)| now.exchange() + CLOCK_MARGIN_MS);
         let clock = clock.filter(|_| self.follows_clock());
@@ -355,7 +359,7 @@ impl Timeline {
                 }
                 // Sent by a clock that was wrong.
                 (Content::Proof { sent }, _) if latest < sent => continue,
-                (Content::Started { at }, _) => Content::Started { at: at.min(latest) },
+                (Content::Started { at }, _) => Content::Started { at: began.unwrap_or(at).min(latest) },
                 (content, _) => content,
             };
             let after = self.common.edge.unwrap_or(TimeMs::MIN);
@@ -364,7 +368,12 @@ impl Timeline {
             if before > 0 && count(&content) == 0 && live.unproven == Some(Cause::Overload) {
                 live.unproven = unproven;
             }
+            let is_start = matches!(content, Content::Started { .. });
             tally += self.body.admit(&mut self.common, live, content, witness, out);
+            if is_start && is_clock_unknown {
+                // By a system clock that is slow its replay would look younger than it is.
+                live.heard_at = None;
+            }
         }
         live.promoting = false;
         tally
@@ -405,6 +414,11 @@ impl Timeline {
     /// may be wrong by hours.
     pub fn clock_is_unknown(&mut self) {
         self.is_clock_unknown = true;
+    }
+
+    /// What is known before a handover to a run that was acknowledged before the exchange had said what time it is: when that was.
+    pub fn began(&mut self, at: TimeMs) {
+        self.began = Some(at);
     }
 
     /// Whether what is about to be offered says something of the exchange's clock: [`Timeline::look_at_clock`] comes first then.

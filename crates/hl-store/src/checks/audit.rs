@@ -249,12 +249,15 @@ async fn against_trades<S: AuditSource>(
     // Neither border block may be whole: the minute begins after the first and ends before the last.
     let (mut from, last) = (piece.from + 1, piece.to - MINUTE_MS);
     while from <= last {
-        let span = Span { from, to: last.min(from + (AT_A_TIME_MS - 1)) };
-        from = span.to + 1;
+        // From bar to bar: a piece of a damaged ledger may be as long as all of time.
+        let of_rest = Span { from, to: last };
         let StoredRows { records, provenance } =
-            source.bars(coin, Interval::M1, span, most(span.ms(), Interval::M1)).await?;
-        let Records::Candles(minutes) = records else { continue };
-        let Some((first, newest)) = minutes.first().zip(minutes.last()) else { continue };
+            source.bars(coin, Interval::M1, of_rest, most(AT_A_TIME_MS, Interval::M1)).await?;
+        let Records::Candles(mut minutes) = records else { break };
+        let Some(first) = minutes.first().copied() else { break };
+        minutes.retain(|minute| minute.time.since(first.time) <= AT_A_TIME_MS);
+        let Some(newest) = minutes.last() else { break };
+        from = newest.time + 1;
         let whole = Span { from: first.time, to: newest.time + (MINUTE_MS - 1) };
         let sums = source.trades_by_minute(coin, whole).await?;
         for (Candle { time, trades, volume, .. }, from) in minutes.into_iter().zip(provenance) {

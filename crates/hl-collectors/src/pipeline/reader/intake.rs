@@ -19,9 +19,6 @@ use crate::pipeline::reports::PipelineEvent;
 const STEP_MS: i64 = 500;
 /// A record that lies further ahead bears a wrong stamp, rather than that of a clock which was set back since, ms.
 const MOST_SET_BACK_MS: i64 = 600_000;
-/// For so long after the start the exchange may be silent about what time it is before the system clock's word is taken for
-/// what bears no time, ms.
-const UNTIMED_WAIT_MS: i64 = 60_000;
 
 impl Pipeline {
     pub(super) fn read(&mut self, entries: Vec<Entry>) {
@@ -54,6 +51,7 @@ impl Pipeline {
                     self.gather(stream, &mut changes);
                 }
                 Entry::Release(stream) => {
+                    self.guessed.retain(|(of, _), _| *of != stream);
                     self.warm.remove(&stream);
                     self.lines.remove(&stream);
                     self.reconciler.forget(stream);
@@ -61,6 +59,7 @@ impl Pipeline {
                     self.releasing.push(stream);
                 }
                 Entry::Forget(stream) => {
+                    self.guessed.retain(|(of, _), _| *of != stream);
                     self.lines.remove(&stream);
                     self.pending.forget(stream);
                     self.reconciler.forget(stream);
@@ -84,8 +83,12 @@ impl Pipeline {
                     self.reconciler.handover(stream);
                     self.take_doubts();
                     let Some(line) = self.lines.get_mut(&stream) else { continue };
+                    let began = grant.and_then(|grant| self.guessed.remove(&(stream, grant.run?)));
                     match self.mono.reading() {
-                        Some(now) => line.clock(now, self.meters.received(stream)),
+                        Some(now) => {
+                            line.clock(now, self.meters.received(stream));
+                            began.into_iter().for_each(|mono| line.began(TimeMs(mono + now.ahead)));
+                        }
                         None => line.clock_is_unknown(),
                     }
                     let tally = line.handover(grant, &self.reconciler, &mut changes);
@@ -116,10 +119,16 @@ impl Pipeline {
         let (stream, ticket) = (offer.stream, offer.ticket);
         if let Some(records) = offer.content.records()
             && !stream.spec().timed
-            && self.awaits_time()
+            && self.mono.awaits_time()
         {
             let late = records.len() as u64;
             return self.meters.stream(stream, |m| m.tally += Tally { late, ..Tally::default() });
+        }
+        if let (Content::Started { .. }, Ticket::Run(run), false) =
+            (&offer.content, ticket, self.mono.is_learnt())
+        {
+            self.guessed.retain(|(of, before), _| *of != stream || before.lane != run.lane);
+            self.guessed.insert((stream, run), self.mono.now());
         }
         let ahead = self.keep_of_this_time(stream, &mut offer.content);
         let is_left = offer.content.records().is_some_and(|records| !records.is_empty());
@@ -135,12 +144,6 @@ impl Pipeline {
         if ahead.is_some() && !(is_answer && is_left) {
             self.admit(Offer { stream, ticket, content: Content::Broken { at } });
         }
-    }
-
-    /// Whether what bears no time would be stamped by the system clock alone. That may be wrong by hours, and a time line never
-    /// goes back.
-    fn awaits_time(&self) -> bool {
-        !self.mono.is_learnt() && self.mono.now() < UNTIMED_WAIT_MS
     }
 
     fn admit(&mut self, offer: Offer) {

@@ -609,3 +609,34 @@ fn a_time_that_is_lived_once_more_between_polls_holds_no_row_in_a_gap() {
         }
     }
 }
+
+#[test]
+fn a_run_that_began_before_the_time_was_known_has_a_stale_replay_unless_it_is_known_when() {
+    const SLOW_MS: i64 = 3_600_000;
+    // When it began, where that is found out; and what is known to be missing.
+    for (began, gaps) in
+        [(None, vec![(6_500, 9_000)]), (Some(8_000), vec![(6_500, 9_000)]), (Some(6_600), vec![])]
+    {
+        let mut erring = Erring::live(6_000);
+        erring.give(None);
+        let until = if gaps.is_empty() { 6_500 } else { 7_900 };
+        let during: Vec<_> = (6_100..=until).step_by(100).collect();
+        erring.happen(&during);
+        let replay: Vec<_> = erring.newest(30).into_iter().filter(|t| t.time.0 <= 6_500).collect();
+        // The system clock is an hour slow.
+        erring.started(ONE(2), 8_000 - SLOW_MS);
+        erring.frame(ONE(2), &replay);
+        match began {
+            None => erring.line.clock_is_unknown(),
+            Some(at) => erring.line.began(TimeMs(at)),
+        }
+        erring.give(Some(ONE(2)));
+        let live = erring.happen(&[9_000]);
+        erring.frame(ONE(2), &live);
+        assert_eq!(
+            (erring.gaps(), erring.missing().is_empty()),
+            (gaps.clone(), gaps.is_empty()),
+            "{began:?}"
+        );
+    }
+}

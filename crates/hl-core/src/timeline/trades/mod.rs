@@ -105,10 +105,9 @@ impl Trades {
                     Replay::Passed => false,
                 };
                 let tally = self.run(common, live, trades, out);
-                if let (true, Some(at)) = (is_replay, live.heard_at)
-                    && newest < at - YOUNG_MS
-                    && guard!(Replay)
-                {
+                // Where it is not known when the run began, nothing says that it reaches up to the frames.
+                let is_young = live.heard_at.is_some_and(|at| at - YOUNG_MS <= newest);
+                if is_replay && !is_young && guard!(Replay) {
                     live.replay = Replay::Stale;
                     live.unproven.get_or_insert(live.grant.cause);
                     live.reached = None;
@@ -403,7 +402,10 @@ impl Trades {
                 missed.entry(span).or_default().push(trade);
             }
         }
-        out.extend(forgotten.into_iter().map(|span| Change::Doubted { span, cause: Cause::Silence }));
+        for span in forgotten {
+            common.remember(span);
+            out.push(Change::Doubted { span, cause: Cause::Silence });
+        }
         for (span, trades) in missed {
             self.known.add(&trades);
             out.push(Change::Doubted { span, cause: Cause::Silence });
