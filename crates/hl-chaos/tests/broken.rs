@@ -12,7 +12,7 @@ fn storm(seed: u64) -> Outcome {
         seed,
         market: Market::apart(),
         density: Density::LOOSE,
-        length_ms: 20 * 60_000,
+        length_ms: 60 * 60_000,
         audited: false,
     };
     let runtime =

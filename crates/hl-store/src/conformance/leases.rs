@@ -175,6 +175,8 @@ pub fn the_recent_past_is_continuous(new: New<'_>) {
                 since: Some(TimeMs(10)),
                 is_all: true,
                 gaps: vec![span(20, 30)],
+                // The exchange has no past of them.
+                given_up: Some(TimeMs(30)),
                 ..Recent::default()
             };
             assert_eq!(start.recent, if is_read { recent } else { Recent::default() }, "{stream}");
