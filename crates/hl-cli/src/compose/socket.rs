@@ -122,8 +122,10 @@ async fn gone(reader: &ReadHalf<'_>) {
     let mut nothing = [0; 64];
     loop {
         match reader.ready(Interest::READABLE).await {
-            Ok(ready) if ready.is_write_closed() => return,
-            Ok(ready) if ready.is_read_closed() => return pending().await,
+            Ok(ready) if ready.is_read_closed() => match reader.ready(Interest::WRITABLE).await {
+                Ok(ready) if !ready.is_write_closed() => return pending().await,
+                _ => return,
+            },
             Ok(_) => match reader.try_read(&mut nothing) {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
