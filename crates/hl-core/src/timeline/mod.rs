@@ -226,10 +226,6 @@ pub struct Timeline {
     rings: [Option<Ring>; 2],
     /// The exchange's clock at the next handover, and when the stream was last received.
     clock: Option<(ClockReading, Option<ClockReading>)>,
-    /// Whether the exchange has not said what time it is before the next handover.
-    is_clock_unknown: bool,
-    /// When the run began that the next handover is to, where that is known better than when it began.
-    began: Option<TimeMs>,
     /// The pause before the last claim, where it ended before that was told of it.
     pending: Option<Pause>,
     /// Whether it had ended when it was begun, and no claim has stood since.
@@ -260,8 +256,6 @@ impl Timeline {
             live: None,
             rings: [None, None],
             clock: None,
-            is_clock_unknown: false,
-            began: None,
             pending: None,
             had_ended,
             is_over: false,
@@ -311,10 +305,9 @@ impl Timeline {
         let mut tally = Tally::default();
         let grant = grant.filter(|_| !self.is_over);
         let clock = self.clock.take();
-        let is_clock_unknown = std::mem::take(&mut self.is_clock_unknown) && clock.is_none();
-        let began = self.began.take();
+        let told = clock.map(|(now, _)| now);
         // A run that began before the exchange had said what time it is bears the system clock's.
-        let latest = clock.map_or(TimeMs::MAX, |(now, _)| now.exchange() + CLOCK_MARGIN_MS);
+        let latest = told.map_or(TimeMs::MAX, |now| now.exchange() + CLOCK_MARGIN_MS);
         let clock = clock.filter(|_| self.follows_clock());
         // While it is still to be told of an earlier one, that goes on.
         let pending = self.live.and_then(|live| live.pause).or(self.pending.take());
@@ -350,10 +343,13 @@ impl Timeline {
         }
         let Some(run) = grant.run else { return tally };
         let ring = self.rings[run.lane.index()].take_if(|ring| ring.run == run);
+        let guessed = ring.as_ref().and_then(|ring| ring.guessed);
+        let began = guessed.zip(told).map(|(mono, now)| ClockReading { mono, ..now }.exchange());
+        let is_guess = guessed.is_some() && told.is_none();
         for content in ring.filter(|_| guard!(Ring)).into_iter().flat_map(Ring::into_contents) {
             let before = count(&content);
             let content = match (content, &mut self.body) {
-                (Content::Started { at }, Body::Candles(body)) if is_clock_unknown => {
+                (Content::Started { at }, Body::Candles(body)) if is_guess => {
                     body.guess(at);
                     continue;
                 }
@@ -370,7 +366,7 @@ impl Timeline {
             }
             let is_start = matches!(content, Content::Started { .. });
             tally += self.body.admit(&mut self.common, live, content, witness, out);
-            if is_start && is_clock_unknown {
+            if is_start && is_guess {
                 // By a system clock that is slow its replay would look younger than it is.
                 live.heard_at = None;
             }
@@ -410,15 +406,12 @@ impl Timeline {
         self.clock = Some((now, received));
     }
 
-    /// What is known before a handover otherwise: the exchange has not said yet what time it is, so what says when the run began
-    /// may be wrong by hours.
-    pub fn clock_is_unknown(&mut self) {
-        self.is_clock_unknown = true;
-    }
-
-    /// What is known before a handover to a run that was acknowledged before the exchange had said what time it is: when that was.
-    pub fn began(&mut self, at: TimeMs) {
-        self.began = Some(at);
+    /// A run that waits was acknowledged at this moment of the monotonic clock, ms, and the exchange had not said then what time it
+    /// is: what says when it began is the system clock's word.
+    pub fn guessed(&mut self, run: RunId, mono: i64) {
+        if let Some(ring) = self.rings[run.lane.index()].as_mut().filter(|ring| ring.run == run) {
+            ring.guessed = Some(mono);
+        }
     }
 
     /// Whether what is about to be offered says something of the exchange's clock: [`Timeline::look_at_clock`] comes first then.

@@ -20,6 +20,9 @@ const CAPACITY_BYTES: usize = 8 << 20;
 pub(super) struct Ring {
     pub(super) run: RunId,
     started: Option<TimeMs>,
+    /// When it began by the monotonic clock, ms, where the exchange had not said then what time it is: `started` is the system
+    /// clock's word, which may be wrong by hours.
+    pub(super) guessed: Option<i64>,
     contents: VecDeque<Content>,
     /// What its replay held of times that were still to come: when it came, and the newest of them.
     ahead: Option<(TimeMs, TimeMs)>,
@@ -38,6 +41,7 @@ impl Ring {
         Self {
             run,
             started: None,
+            guessed: None,
             contents: VecDeque::new(),
             ahead: None,
             is_replayed: false,

@@ -51,7 +51,6 @@ impl Pipeline {
                     self.gather(stream, &mut changes);
                 }
                 Entry::Release(stream) => {
-                    self.guessed.retain(|(of, _), _| *of != stream);
                     self.warm.remove(&stream);
                     self.lines.remove(&stream);
                     self.reconciler.forget(stream);
@@ -59,7 +58,6 @@ impl Pipeline {
                     self.releasing.push(stream);
                 }
                 Entry::Forget(stream) => {
-                    self.guessed.retain(|(of, _), _| *of != stream);
                     self.lines.remove(&stream);
                     self.pending.forget(stream);
                     self.reconciler.forget(stream);
@@ -83,13 +81,8 @@ impl Pipeline {
                     self.reconciler.handover(stream);
                     self.take_doubts();
                     let Some(line) = self.lines.get_mut(&stream) else { continue };
-                    let began = grant.and_then(|grant| self.guessed.remove(&(stream, grant.run?)));
-                    match self.mono.reading() {
-                        Some(now) => {
-                            line.clock(now, self.meters.received(stream));
-                            began.into_iter().for_each(|mono| line.began(TimeMs(mono + now.ahead)));
-                        }
-                        None => line.clock_is_unknown(),
+                    if let Some(now) = self.mono.reading() {
+                        line.clock(now, self.meters.received(stream));
                     }
                     let tally = line.handover(grant, &self.reconciler, &mut changes);
                     let reached = (line.edge(), line.relived_from());
@@ -124,12 +117,6 @@ impl Pipeline {
             let late = records.len() as u64;
             return self.meters.stream(stream, |m| m.tally += Tally { late, ..Tally::default() });
         }
-        if let (Content::Started { .. }, Ticket::Run(run), false) =
-            (&offer.content, ticket, self.mono.is_learnt())
-        {
-            self.guessed.retain(|(of, before), _| *of != stream || before.lane != run.lane);
-            self.guessed.insert((stream, run), self.mono.now());
-        }
         let ahead = self.keep_of_this_time(stream, &mut offer.content);
         let is_left = offer.content.records().is_some_and(|records| !records.is_empty());
         let is_answer = matches!(offer.content, Content::Answer { .. });
@@ -148,8 +135,13 @@ impl Pipeline {
 
     fn admit(&mut self, offer: Offer) {
         let mut changes = Vec::new();
+        let guessed = match (&offer.content, offer.ticket) {
+            (Content::Started { .. }, Ticket::Run(run)) if !self.mono.is_learnt() => Some(run),
+            _ => None,
+        };
         if let Some(line) = self.warm.get_mut(&offer.stream) {
             line.offer(offer.ticket, offer.content, &self.reconciler, &mut changes);
+            guessed.into_iter().for_each(|run| line.guessed(run, self.mono.now()));
             return;
         }
         if let Content::Frame(Records::Candles(bars)) = &offer.content {
@@ -165,6 +157,7 @@ impl Pipeline {
         }
         let late_ms = late_ms(&offer);
         let tally = line.offer(offer.ticket, offer.content, &self.reconciler, &mut changes);
+        guessed.into_iter().for_each(|run| line.guessed(run, self.mono.now()));
         if let Some(late_ms) = late_ms.filter(|_| tally.admitted > 0) {
             self.meters.delayed(offer.stream, self.mono.now(), late_ms);
         }

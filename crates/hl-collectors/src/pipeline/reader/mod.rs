@@ -12,7 +12,7 @@ use hl_core::seam::sleep_until;
 use hl_core::store::{BatchQueue, Store};
 use hl_core::thinning::{Policy, Thinner};
 use hl_core::timeline::{Reconciler, Timeline};
-use hl_core::{RunId, StreamKey, TimeMs};
+use hl_core::{StreamKey, TimeMs};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -52,8 +52,6 @@ pub struct Pipeline {
     lines: BTreeMap<StreamKey, Timeline>,
     /// What another process holds and is about to give to this one.
     warm: BTreeMap<StreamKey, Timeline>,
-    /// When runs began, on the monotonic clock, that did so before the exchange had said what time it is: one a stream and lane.
-    guessed: BTreeMap<(StreamKey, RunId), i64>,
     /// Streams that were released and of which something may not be committed yet.
     releasing: Vec<StreamKey>,
     untold: Untold,
@@ -101,7 +99,6 @@ impl Pipeline {
             rng,
             lines: BTreeMap::new(),
             warm: BTreeMap::new(),
-            guessed: BTreeMap::new(),
             releasing: Vec::new(),
             untold: Untold::default(),
             reconciler: Reconciler::new(),

@@ -492,7 +492,7 @@ fn a_run_whose_beginning_a_system_clock_guessed_begins_where_the_exchange_says()
         let at = TimeMs(10 * MINUTE + 30_000);
         let mut out = Vec::new();
         line.offer(run, Content::Started { at: at + wrong * MINUTE }, &NoWitness, &mut out);
-        line.clock_is_unknown();
+        line.guessed(RunId::first(1), 0);
         line.handover(Some(ws_grant(1, 1)), &NoWitness, &mut out);
         line.offer(run, Content::Proof { sent: at + wrong * MINUTE }, &NoWitness, &mut out);
         assert_eq!(out, [], "{wrong} {said:?}: nothing is known yet");

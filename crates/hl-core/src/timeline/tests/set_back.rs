@@ -626,9 +626,9 @@ fn a_run_that_began_before_the_time_was_known_has_a_stale_replay_unless_it_is_kn
         // The system clock is an hour slow.
         erring.started(ONE(2), 8_000 - SLOW_MS);
         erring.frame(ONE(2), &replay);
-        match began {
-            None => erring.line.clock_is_unknown(),
-            Some(at) => erring.line.began(TimeMs(at)),
+        erring.line.guessed(ONE(2), 0);
+        if let Some(ahead) = began {
+            erring.line.clock(ClockReading { mono: 8_100, ahead }, None);
         }
         erring.give(Some(ONE(2)));
         let live = erring.happen(&[9_000]);
