@@ -34,46 +34,35 @@ pub use weight::{Reservation, WeightLedger};
 use crate::ledger::Batch;
 use crate::seam::BoxFuture;
 
-/// The calls of every role, where a store is at hand by its own type: `use hl_core::store::prelude::*;`. A `dyn Store` has them
-/// without that.
-pub mod prelude {
-    pub use super::{
-        Alerts as _, CoveredBars as _, DayClaims as _, GapClaims as _, Leasing as _, LedgerReader as _,
-        LedgerWriter as _, Notes as _, Runs as _, Statistics as _, StoreSession as _, WeightLedger as _,
+/// Says once which roles a store has: for the sum of them, and for their calls.
+macro_rules! roles {
+    ($($Role:ident),+ $(,)?) => {
+        /// The calls of every role, where a store is at hand by its own type: `use hl_core::store::prelude::*;`. A `dyn Store` has
+        /// them without that.
+        pub mod prelude {
+            pub use super::{$($Role as _),+};
+        }
+
+        /// A store: one session on it, in every role. Whatever has the roles is a store.
+        pub trait Store: $($Role +)+ {}
+
+        impl<S: $($Role +)+> Store for S {}
     };
 }
 
-/// A store: one session on it, in every role. Whatever has the roles is a store.
-pub trait Store:
-    StoreSession
-    + Leasing
-    + LedgerWriter
-    + LedgerReader
-    + CoveredBars
-    + GapClaims
-    + DayClaims
-    + Runs
-    + Notes
-    + Statistics
-    + Alerts
-    + WeightLedger
-{
-}
-
-impl<S> Store for S where
-    S: StoreSession
-        + Leasing
-        + LedgerWriter
-        + LedgerReader
-        + CoveredBars
-        + GapClaims
-        + DayClaims
-        + Runs
-        + Notes
-        + Statistics
-        + Alerts
-        + WeightLedger
-{
+roles! {
+    StoreSession,
+    Leasing,
+    LedgerWriter,
+    LedgerReader,
+    CoveredBars,
+    GapClaims,
+    DayClaims,
+    Runs,
+    Notes,
+    Statistics,
+    Alerts,
+    WeightLedger,
 }
 
 /// A store failed.
