@@ -154,7 +154,7 @@ impl ExchangeTime {
                     word.ahead = Some(said_since(before, offset).unwrap_or(mono));
                 }
                 let is_contradicted = word.ahead.is_some_and(|since| mono - since < PERSISTS_MS);
-                if is_near || self.alike(offset) >= 2 && !is_contradicted {
+                if is_near || self.words_near(offset, |_| true).count() >= 2 && !is_contradicted {
                     self.learn(offset, mono);
                     word.ahead = None;
                 }
@@ -339,18 +339,16 @@ impl ExchangeTime {
         self.current = Some(self.current.map_or(offset, |best| best.max(offset)));
     }
 
-    /// The words near `offset`: of the other voices, of the same voice before, and of the answer.
-    fn agreeing(&self, offset: i64) -> impl Iterator<Item = i64> {
-        let words = self.words.iter().flatten().filter(|word| word.ahead.is_none()).map(|word| word.offset);
+    /// The words near `offset`, of those that count: of the other voices, of the same voice before, and of the answer.
+    fn words_near(&self, offset: i64, counts: impl Fn(&Word) -> bool) -> impl Iterator<Item = i64> {
+        let words = self.words.iter().flatten().filter(move |word| counts(word)).map(|word| word.offset);
         let words = words.chain(self.answered.map(|answered| answered.offset));
         words.filter(move |other| apart(*other, offset) <= AGREE_MS)
     }
 
-    /// How many words say the same, be they ahead of an answer or not.
-    fn alike(&self, offset: i64) -> usize {
-        let words = self.words.iter().flatten().map(|word| word.offset);
-        let words = words.chain(self.answered.map(|answered| answered.offset));
-        words.filter(|other| apart(*other, offset) <= AGREE_MS).count()
+    /// Those that do not lie ahead of what is known.
+    fn agreeing(&self, offset: i64) -> impl Iterator<Item = i64> {
+        self.words_near(offset, |word| word.ahead.is_none())
     }
 
     /// The highest of them.
