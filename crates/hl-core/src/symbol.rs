@@ -154,11 +154,11 @@ impl Dex {
 
     /// The dex of this name; the first one has none. None where no coin of a dex could be called so.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        match name {
-            "" => Some(Self::First),
-            name if name.contains(':') => None,
-            name => Word::new(name).ok().map(Self::Builder),
+    pub fn named<'a>(name: impl Into<Option<&'a str>>) -> Option<Self> {
+        match name.into() {
+            None | Some("") => Some(Self::First),
+            Some(name) if name.contains(':') => None,
+            Some(name) => Word::new(name).ok().map(Self::Builder),
         }
     }
 

@@ -130,7 +130,7 @@ fn some_of(text: &[u8], stamp: TimeMs) -> Option<Frame> {
         }
         "allMids" => {
             let MidsApart { mids, dex } = serde_json::from_str(data.get()).ok()?;
-            let dex = Dex::named(dex.as_deref().unwrap_or_default())?;
+            let dex = Dex::named(dex.as_deref())?;
             let Prices { read, without, unread } = rows::prices(mids.get())?.of_dex(dex)?;
             Some(Frame::SomeMids { dex, mids: rest::stamp_mids(Mids(read), stamp), without, unread })
         }
@@ -155,7 +155,7 @@ fn from_message(message: Message, stamp: TimeMs) -> Result<Frame, Fault> {
         Message::Bbo(bbo) => one(Bbo::from(bbo)),
         Message::Candle(candle) => one(rest::bar(candle)?),
         Message::AllMids(AllMids { mids, dex }) => {
-            let Some(dex) = Dex::named(dex.as_deref().unwrap_or_default()) else {
+            let Some(dex) = Dex::named(dex.as_deref()) else {
                 return Ok(Frame::Message(Box::new(Message::AllMids(AllMids { mids, dex }))));
             };
             let Prices { read, without, unread } =

@@ -301,7 +301,7 @@ impl Kind {
     pub fn stream(self, of: Option<&str>, part: Option<&str>) -> Option<StreamKey> {
         let coin = || Coin::new(of?).ok();
         let stream = match self {
-            Self::Mids => StreamKey::Mids(Dex::named(of.unwrap_or_default())?),
+            Self::Mids => StreamKey::Mids(Dex::named(of)?),
             Self::Markets => StreamKey::Markets,
             Self::Trades => StreamKey::Trades(coin()?),
             Self::Bbo => StreamKey::Bbo(coin()?),

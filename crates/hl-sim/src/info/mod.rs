@@ -154,9 +154,7 @@ pub(crate) fn stream(request: &Value) -> Option<StreamKey> {
         "candleSnapshot" => StreamKey::Candle(coin()?, inner.get("interval")?.as_str()?.parse().ok()?),
         "l2Book" => StreamKey::Book(coin()?, BookVariant::Default),
         "fundingHistory" => StreamKey::Funding(coin()?),
-        "allMids" => {
-            StreamKey::Mids(Dex::named(inner.get("dex").and_then(Value::as_str).unwrap_or_default())?)
-        }
+        "allMids" => StreamKey::Mids(Dex::named(inner.get("dex").and_then(Value::as_str))?),
         _ => return None,
     })
 }

@@ -251,7 +251,7 @@ impl Topic {
                 };
                 BookVariant::ALL.into_iter().find(is).map(|variant| StreamKey::Book(*c, variant))
             }
-            Self::AllMids(dex) => Dex::named(dex.unwrap_or_default()).map(StreamKey::Mids),
+            Self::AllMids(dex) => Dex::named(*dex).map(StreamKey::Mids),
             _ => None,
         }
     }
