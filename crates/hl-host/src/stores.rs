@@ -51,6 +51,23 @@ pub fn name(said: Option<&str>) -> Result<String, Nameless> {
     said.map_or_else(hl_store::host_name, |said| Ok(said.to_owned()))
 }
 
+/// A session that writes, in all its roles.
+trait Session: Import + Incoming {}
+
+impl<S: Import + Incoming> Session for S {}
+
+async fn session(
+    uri: &StoreUri,
+    signed: Signed<'_>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Box<dyn Session>, StoreError> {
+    Ok(match uri {
+        StoreUri::Sqlite(path) => Box::new(SqliteStore::open(sqlite(path, signed, clock)).await?),
+        #[cfg(feature = "mongodb")]
+        StoreUri::Mongo(uri) => Box::new(MongoStore::open(mongo(uri, signed, clock)).await?),
+    })
+}
+
 /// Opens a session that writes. The store is made where it is missing.
 ///
 /// # Errors
@@ -60,13 +77,9 @@ pub async fn open(
     signed: Signed<'_>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Arc<dyn Store>, StoreError> {
-    let store: Arc<dyn Store> = match uri {
-        StoreUri::Sqlite(path) => Arc::new(SqliteStore::open(sqlite(path, signed, clock)).await?),
-        #[cfg(feature = "mongodb")]
-        StoreUri::Mongo(uri) => Arc::new(MongoStore::open(mongo(uri, signed, clock)).await?),
-    };
+    let store: Box<dyn Store> = session(uri, signed, clock).await?;
     whole(store.as_ref()).await?;
-    Ok(store)
+    Ok(Arc::from(store))
 }
 
 /// Opens a session that takes in rows of another system.
@@ -78,11 +91,7 @@ pub async fn importing(
     signed: Signed<'_>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Box<dyn Import>, StoreError> {
-    let store: Box<dyn Import> = match uri {
-        StoreUri::Sqlite(path) => Box::new(SqliteStore::open(sqlite(path, signed, clock)).await?),
-        #[cfg(feature = "mongodb")]
-        StoreUri::Mongo(uri) => Box::new(MongoStore::open(mongo(uri, signed, clock)).await?),
-    };
+    let store: Box<dyn Import> = session(uri, signed, clock).await?;
     whole(store.as_ref()).await?;
     Ok(store)
 }
@@ -95,7 +104,7 @@ async fn whole(store: &dyn Store) -> Result<(), StoreError> {
     Err(StoreError::Permanent { step: "opening the store", source })
 }
 
-/// Whoever collected into it would take what is not copied yet for missing.
+/// A daemon that collected into it would take what is not copied yet for missing.
 #[derive(Debug, thiserror::Error)]
 #[error("it is a copy of {0} that is not finished; run the same hl-cli copy again, which goes on with it")]
 struct HalfCopied(String);
@@ -123,11 +132,7 @@ pub async fn incoming(
     last: Token,
 ) -> Result<Box<dyn Incoming>, StoreError> {
     loop {
-        let store: Box<dyn Incoming> = match uri {
-            StoreUri::Sqlite(path) => Box::new(SqliteStore::open(sqlite(path, signed, clock)).await?),
-            #[cfg(feature = "mongodb")]
-            StoreUri::Mongo(uri) => Box::new(MongoStore::open(mongo(uri, signed, clock)).await?),
-        };
+        let store: Box<dyn Incoming> = session(uri, signed, clock).await?;
         if store.token() > last {
             return Ok(store);
         }
@@ -141,11 +146,7 @@ pub async fn incoming(
 /// # Errors
 /// As the store says.
 pub async fn inspect(uri: &StoreUri) -> Result<Box<dyn Inspect>, StoreError> {
-    Ok(match uri {
-        StoreUri::Sqlite(path) => Box::new(SqliteStore::inspect(path)?),
-        #[cfg(feature = "mongodb")]
-        StoreUri::Mongo(mongo) => Box::new(MongoStore::inspect(mongo.uri()).await?),
-    })
+    Ok(outgoing(uri).await?)
 }
 
 /// Opens the spool before a store, of at most 1 GiB: beside its file, or under the name of its database in `./data`.
