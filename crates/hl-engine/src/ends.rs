@@ -180,6 +180,7 @@ impl Ends {
     ) -> Vec<Coin> {
         let now = Instant::now();
         let at = engine.mono.exchange();
+        let wanted = engine.wanted.order();
         let mut over = Vec::new();
         // Of these it is still to be found out. Those that have ended are watched on only for what their dex has as a whole.
         let mut gone: BTreeSet<Coin> = self.absent.keys().copied().collect();
@@ -195,7 +196,6 @@ impl Ends {
             let dex = Dex::of(*coin);
             let is_last = !universe.trades(dex) && !gone.iter().any(|other| other != coin && dex.has(*other));
             let is_over = |stream: &StreamKey| is_last && stream.whole_dex() == Some(dex);
-            let wanted = engine.wanted.order();
             live.extend(shared.into_iter().filter(|stream| is_over(stream) && wanted.contains(stream)));
             // Frames may still be on their way, on a slow network or in a process that is behind.
             let is_seen = live.iter().all(|stream| engine.pool.has_seen(*stream, absence.at));
@@ -215,7 +215,10 @@ impl Ends {
                 warn!(%coin, %error, "its streams could not be ended in the store");
                 continue;
             }
-            info!(%coin, streams = live.len() + stored.len(), "no longer listed: its streams end");
+            let streams = live.len() + stored.len();
+            if streams > 0 || gone.contains(coin) {
+                info!(%coin, streams, "no longer listed: its streams end");
+            }
             engine.end(&live, at, doubt);
             self.stored_of_dexes.retain(|stream| !is_over(stream));
             gone.remove(coin);
