@@ -91,7 +91,7 @@ pub enum CollectError {
         /// Why not.
         source: std::io::Error,
     },
-    /// A text that is no URL of a webhook.
+    /// A text that is not the URL of a webhook.
     #[error(transparent)]
     NotAWebhook(#[from] NotAWebhook),
     /// A local address that this machine cannot connect from.

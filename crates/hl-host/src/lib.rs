@@ -1,7 +1,7 @@
 //! What a host puts around an engine: the daemon and the library alike, so that neither can do more than the other.
 //!
-//! [`StoreUri`] is how a store is named, [`stores`] opens it, `archive` is the job that moves old rows out of it. [`http`] answers who
-//! asks, [`webhook`] tells who wants to be told. What does not live here: configuration, the terminal, and any
+//! [`StoreUri`] is how a store is named, [`stores`] opens it, `archive` is the job that moves old rows out of it. [`http`] answers
+//! requests, [`webhook`] sends every change to an address. What does not live here: configuration, the terminal, and any
 //! decision about the data.
 
 // Those who read a process's words may go away: printing would end it with a panic.

@@ -63,7 +63,7 @@ impl AuditSource for Audited<'_> {
         see: &mut (dyn FnMut(&str, TimeMs, Provenance) + Send),
     ) -> Result<(), MongoError> {
         let collection = rows::collection(stream);
-        // Bars that may still change are nobody's proof: the filter leaves them out.
+        // Bars that may still change do not prove anything: the filter leaves them out.
         let (filter, fields) = (rows::span_filter(stream, Span::EVER), doc! { "source": 1, "epoch": 1 });
         let mut found = AT_LENGTH.walk(self.0, collection, filter, doc! { "_id": 1 }, fields).await?;
         while let Some(row) = AT_LENGTH.next(&mut found).await? {

@@ -342,7 +342,7 @@ async fn days_are_due_by_their_rule() {
 
 /// The rows of all dexes lie in one table: a day of one of them goes, and nothing of the others.
 #[tokio::test]
-async fn a_day_of_one_dex_is_no_day_of_another() {
+async fn a_day_of_one_dex_is_not_a_day_of_another() {
     let world = World::new();
     let mid = |name: &str, ms| Mid {
         coin: Coin::new(name).unwrap(),

@@ -34,7 +34,7 @@ role! {
         fn commit(&self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Ack, StoreError>>;
 
         /// Opens a gap over those parts of `span` below the stream's edge that are neither covered nor a gap already.
-        /// Where there is no edge yet: over all such parts if nobody living holds the stream, otherwise nowhere.
+        /// Where there is no edge yet: over all such parts if no living session holds the stream, otherwise nowhere.
         ///
         /// Returns the gaps, and up to where that was: the edge, or the end of `span` where it comes first. None where a living
         /// holder has not said yet where its past ends: ask again later.

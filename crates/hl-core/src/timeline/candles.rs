@@ -45,7 +45,7 @@ pub(super) struct Candles {
     finals: BTreeMap<TimeMs, u64>,
     /// The newest proof: what was sent before it has been seen.
     now: TimeMs,
-    /// The latest time that there was, whoever owned the stream: the exchange's clock may have been set back since.
+    /// The latest time that there was, under every owner of the stream: the exchange's clock may have been set back since.
     latest: TimeMs,
     guessed: Option<Guessed>,
 }

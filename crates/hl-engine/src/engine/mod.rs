@@ -62,7 +62,7 @@ pub struct Parts {
     /// Names the ledger of request weight: the network and the local address that requests go out from.
     pub address: String,
     /// Whether the streams are shared with the other processes of the store that share them. Otherwise it collects all
-    /// that nobody else holds.
+    /// that no other process holds.
     pub sharing: Option<Sharing>,
     /// Seed of everything drawn.
     pub seed: Seed,
@@ -102,7 +102,7 @@ pub enum EngineError {
     /// A part of it stopped by itself, which none should: a bug. The log says more.
     #[error("{0} ended by itself")]
     Ended(&'static str),
-    /// A planned job that nobody knows, or that needs what this network has not.
+    /// A planned job whose name is not known, or that needs what this network does not have.
     #[error("there is no job {0} on this network")]
     NoJob(String),
     /// Sinks whose names do not tell them apart in the store.

@@ -97,7 +97,7 @@ pub async fn tell(
     std::future::pending().await
 }
 
-/// Tells `to` of every change, until there is no process any more that makes any.
+/// Tells `to` of every change, until none can come any more.
 async fn run(
     net: &dyn Net,
     to: &Webhook,

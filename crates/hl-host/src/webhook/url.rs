@@ -7,7 +7,7 @@ use hl_core::seam::Endpoint;
 
 use crate::mask;
 
-/// A text that is no URL of a webhook: what it begins with, the rest masked.
+/// A text that is not the URL of a webhook: what it begins with, the rest masked.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0:?} is not a URL of a webhook; write it like {example}", example = Self::EXAMPLE)]
 pub struct NotAWebhook(pub String);

@@ -150,7 +150,7 @@ impl<'a> LedgerCheck<'a> {
 
     /// Looks at one row. Within a coin times do not go back.
     pub fn see(&mut self, coin: &str, time: TimeMs, from: Provenance) {
-        // What was brought in from elsewhere is nobody's proof.
+        // What was brought in from elsewhere does not prove anything.
         if from.origin == Origin::Import {
             return;
         }

@@ -51,7 +51,7 @@ pub(super) fn each(
 ) -> Result<(), StoreError> {
     const STEP: &str = "checking rows against the ledger";
     let Place { table, filter, key, .. } = Place::of(stream);
-    // Bars that may still change are nobody's proof.
+    // Bars that may still change do not prove anything.
     let settled = settled(stream);
     let sql = format!(
         "SELECT coin, time, source, epoch FROM {table} WHERE {filter} AND {settled} ORDER BY coin, time"
