@@ -68,7 +68,8 @@ fn no_crate_may_be_unsafe() {
     let manifest = |folder: &Path| std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
     // What is forbidden cannot be allowed again further down.
     assert!(manifest(root).contains("[workspace.lints.rust]\nunsafe_code = \"forbid\"\n"));
-    let crates = std::fs::read_dir(root.join("crates")).unwrap().map(|entry| entry.unwrap().path());
+    let inside = |folder| std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let crates = inside("crates").chain(inside("testing"));
     let mut seen = 0;
     for folder in crates.chain([root.to_owned()]).filter(|folder| folder.join("Cargo.toml").exists()) {
         assert!(manifest(&folder).contains("\n[lints]\nworkspace = true\n"), "{}", folder.display());

@@ -21,20 +21,11 @@ const OPENERS: [&str; 8] = [
     "fs::write(",
 ];
 
-/// The crates that run beside a store. The others are tools and tests.
-const CRATES: [&str; 11] = [
-    "hl-archive",
-    "hl-cli",
-    "hl-collectors",
-    "hl-core",
-    "hl-engine",
-    "hl-mongo",
-    "hl-monitor",
-    "hl-runtime",
-    "hl-scheduler",
-    "hl-sim",
-    "hl-store",
-];
+/// Folders of crates that run beside a store: the product, and what the daemon's tests run in one process with it.
+const FOLDERS: [&str; 2] = ["crates", "testing/hl-sim"];
+
+/// Tools in those folders that open no store.
+const TOOLS: [&str; 1] = ["crates/xtask"];
 
 /// Where files are opened, and which.
 const ALLOWED: [(&str, &str); 9] = [
@@ -43,17 +34,15 @@ const ALLOWED: [(&str, &str); 9] = [
     ("crates/hl-cli/src/commands/outfile.rs", "pipes and devices that an export is written to"),
     ("crates/hl-cli/src/compose/shutdown.rs", "what the kernel says of signals"),
     ("crates/hl-cli/src/config/process.rs", "the configuration, before any store is open"),
-    ("crates/hl-sim/src/replay/mod.rs", "a recording"),
+    ("testing/hl-sim/src/replay/mod.rs", "a recording"),
     ("crates/hl-store/src/sqlite/backup.rs", "the folder of a backup"),
     ("crates/hl-store/src/sqlite/readers.rs", "what the kernel says of locks and processes"),
     ("crates/hl-store/src/sqlite/locks.rs", "lock files"),
 ];
 
 pub(crate) fn descriptors() -> Result<(), Failed> {
-    let mut sources = vec![root().join("src")];
-    sources.extend(CRATES.map(|name| root().join("crates").join(name).join("src")));
     let mut found = Vec::new();
-    for folder in sources {
+    for folder in ["src"].iter().chain(&FOLDERS).map(|folder| root().join(folder)) {
         look(&folder, &mut found)
             .map_err(|error| Failed::Io(format!("reading {}", folder.display()), error))?;
     }
@@ -75,9 +64,11 @@ fn look(folder: &Path, found: &mut Vec<String>) -> std::io::Result<()> {
     entries.sort();
     for path in entries {
         let name = path.strip_prefix(root()).unwrap_or(&path).display().to_string();
-        if path.is_dir() {
+        if TOOLS.contains(&name.as_str()) || path.ends_with("tests") || path.ends_with("benches") {
+            continue;
+        } else if path.is_dir() {
             look(&path, found)?;
-        } else if name.ends_with(".rs") && !name.ends_with("tests.rs") && !name.contains("/tests/") {
+        } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
             found.extend(
                 opening(&fs::read_to_string(&path)?)
                     .map(|line| format!("{name}:{line}"))

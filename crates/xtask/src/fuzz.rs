@@ -1,4 +1,4 @@
-//! The long fuzzing run: libFuzzer follows the coverage of the targets in `crates/hl-fuzz`.
+//! The long fuzzing run: libFuzzer follows the coverage of the targets in `testing/hl-fuzz`.
 //!
 //! libFuzzer comes with the crate `libfuzzer-sys` and needs a C++ compiler. The code is instrumented by LLVM's own pass,
 //! which any rustc can be told to run, so neither a nightly toolchain nor a tool of its own is needed. Corpora and
