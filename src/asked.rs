@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use hl_core::{Coin, Kind, StreamKey};
+use hl_core::{Coin, StreamKey};
 use hl_engine::markets::Wish;
 use hl_engine::universe::Part;
 
@@ -36,7 +36,7 @@ impl Asked {
 
     /// The same, if there is anything, and all of it can be collected live.
     pub(crate) fn checked(self) -> Result<Self, CollectError> {
-        match self.named.iter().find(|stream| stream.kind() == Kind::Funding) {
+        match self.named.iter().find(|stream| !stream.spec().live) {
             _ if self.named.is_empty() && self.every.is_empty() => Err(CollectError::NoStreams),
             Some(funding) => Err(CollectError::NotLive(*funding)),
             None => Ok(self),

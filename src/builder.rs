@@ -24,7 +24,7 @@ use hl_engine::network::belong;
 #[cfg(feature = "sqlite")]
 use hl_engine::network::{NOTE, usual_store};
 use hl_engine::universe::Part;
-use hl_engine::{Endpoints, Engine, EngineBuilder, EngineError, Sharing, Sink};
+use hl_engine::{Endpoints, Engine, EngineBuilder, EngineError, Sharing, Sink, Target, Tracking};
 #[cfg(feature = "mongodb")]
 use hl_host::MongoUri;
 #[cfg(any(feature = "sqlite", feature = "mongodb"))]
@@ -41,6 +41,7 @@ use hl_scheduler::jobs::ARCHIVE_ALL_COLLECTIONS;
 use hl_scheduler::plan::Spec;
 #[cfg(feature = "sqlite")]
 use hl_store::SqliteStore;
+use hl_traders::Rules;
 
 use crate::asked::Asked;
 use crate::collector::{Collector, Outside, look};
@@ -64,6 +65,7 @@ pub struct Builder {
     sinks: Vec<Arc<dyn Sink>>,
     policy: Policy,
     jobs: Vec<Spec>,
+    track: Option<Rules>,
     local_address: Option<IpAddr>,
     #[cfg(feature = "archive")]
     archive: Option<(PathBuf, Retention)>,
@@ -126,6 +128,7 @@ impl Builder {
             sinks: Vec::new(),
             policy: Policy::default(),
             jobs: Vec::new(),
+            track: None,
             local_address: None,
             #[cfg(feature = "archive")]
             archive: None,
@@ -256,6 +259,27 @@ impl Builder {
     /// Plans a job, such as `collect_funding` every eight hours.
     pub fn job(mut self, spec: Spec) -> Self {
         self.jobs.push(spec);
+        self
+    }
+
+    /// Reads the leaderboard daily, and chooses from it whom to track, as `hl-daemon --track` does: the streams `leaderboard` and
+    /// `traders` are stored. Fails at the start where the exchange publishes no leaderboard.
+    ///
+    /// ```no_run
+    /// use hyperliquid_collector::Collector;
+    /// use hyperliquid_collector::traders::Rules;
+    ///
+    /// # async fn example() -> Result<(), hyperliquid_collector::CollectError> {
+    /// let collector = Collector::mainnet()
+    ///     .streams(["trades/BTC"])
+    ///     .track(Rules { track: 100, ..Rules::default() })
+    ///     .start()
+    ///     .await?;
+    /// # collector.stop().await
+    /// # }
+    /// ```
+    pub fn track(mut self, rules: Rules) -> Self {
+        self.track = Some(rules);
         self
     }
 
@@ -460,7 +484,13 @@ impl Builder {
             builder = builder.backfill(reach);
         }
         if let Some(stats) = self.endpoints.stats.clone() {
-            builder = builder.statistics(Arc::new(Folder::new(net, stats.endpoint, stats.path)));
+            builder = builder.statistics(Arc::new(Folder::new(net.clone(), stats.endpoint, stats.path)));
+        }
+        if let Some(rules) = self.track.clone() {
+            let Target { endpoint, path } =
+                self.endpoints.leaderboard.clone().ok_or(CollectError::NoLeaderboard)?;
+            let leaderboard = Arc::new(Folder::holding(net, endpoint, &path));
+            builder = builder.track(Tracking { leaderboard, rules });
         }
         let jobs = self.jobs.iter().cloned();
         #[cfg(feature = "archive")]

@@ -5,13 +5,21 @@ use std::net::{IpAddr, SocketAddr};
 use hl_core::store::StoreError;
 use hl_core::stream::StreamKeyError;
 use hl_core::symbol::CoinError;
-use hl_core::{Coin, StreamKey};
+use hl_core::{Coin, Kind, StreamKey};
 use hl_engine::EngineError;
 use hl_engine::markets::Unread;
 use hl_engine::network::NetworkError;
 use hl_host::webhook::NotAWebhook;
 use hl_host::{NotAStore, StoreUri};
 use hl_store::Nameless;
+
+/// How a stream comes that no source collects.
+fn instead(stream: StreamKey) -> &'static str {
+    match stream.kind() {
+        Kind::Leaderboard | Kind::Traders => "`Builder::track` reads the leaderboard and chooses from it",
+        _ => "`hl-cli backfill funding` fills it from the exchange's past",
+    }
+}
 
 /// Why a collector did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -26,9 +34,12 @@ pub enum CollectError {
     /// There is nothing to do.
     #[error("no stream was asked for")]
     NoStreams,
-    /// Settled funding is not collected live: the exchange keeps all of it, and a backfill reads it.
-    #[error("{0} is not collected live; `hl-cli backfill funding` fills it from the exchange's past")]
+    /// No source collects it as it comes: a job reads it.
+    #[error("{0} is not collected live; {how}", how = instead(*.0))]
     NotLive(StreamKey),
+    /// Traders cannot be chosen where there is no leaderboard.
+    #[error("this exchange publishes no leaderboard, from which traders are chosen")]
+    NoLeaderboard,
     /// The exchange has no such market. Names are case-sensitive, and subscribing to an unknown one would cost the
     /// whole socket.
     #[error("the exchange has no coin {coin}, which {stream} asks for")]

@@ -85,6 +85,10 @@ pub use hl_runtime as runtime;
 #[doc(inline)]
 pub use hl_scheduler as scheduler;
 
+/// Whom to track of the leaderboard, and how traders are scored.
+#[doc(inline)]
+pub use hl_traders as traders;
+
 /// The SQLite store, the spool, and what reads stores.
 #[doc(inline)]
 pub use hl_store as store;

@@ -145,6 +145,13 @@ impl Folder {
     pub fn new(net: Arc<dyn Net>, endpoint: Endpoint, path: String) -> Self {
         Self { net, endpoint, path }
     }
+
+    /// The folder that holds the file at this path.
+    #[must_use]
+    pub fn holding(net: Arc<dyn Net>, endpoint: Endpoint, file: &str) -> Self {
+        let path = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+        Self::new(net, endpoint, path.to_owned())
+    }
 }
 
 impl Files for Folder {

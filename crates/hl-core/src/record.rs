@@ -4,6 +4,6 @@
 
 pub use crate::row::{Address, Hash, HexBytes, Level, Row, Side};
 pub use crate::stream::{
-    Bbo, Book, Candle, Context, Funding, Listed, Market, MarketStatus, MarketType, Mid, PredictedFunding,
-    Record, Records, Trade,
+    Bbo, Book, Candle, ChosenBy, Context, Funding, Leader, Likelihood, Listed, Market, MarketStatus,
+    MarketType, Mid, PredictedFunding, Record, Records, Trade, Trader, TraderStatus,
 };

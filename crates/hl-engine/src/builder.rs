@@ -10,9 +10,10 @@ use hl_core::source::Files;
 use hl_core::store::{BatchQueue, Store};
 use hl_core::thinning::Policy;
 use hl_scheduler::Task;
+use hl_scheduler::jobs::{FetchLeaderboard, UpdateTrackedTraders};
 use hl_scheduler::plan::Spec;
 
-use crate::{Endpoints, Engine, Parts, Sharing, Sink};
+use crate::{Endpoints, Engine, Parts, Sharing, Sink, Tracking};
 
 /// Made by [`Engine::builder`].
 #[must_use = "nothing is wired together before `build`"]
@@ -45,6 +46,7 @@ impl Engine {
                 sharing: None,
                 seed,
                 statistics: None,
+                tracking: None,
                 policy: Policy::default(),
                 backfill_ms: None,
                 jobs: Vec::new(),
@@ -105,6 +107,15 @@ impl EngineBuilder {
     /// The files of daily statistics.
     pub fn statistics(mut self, files: Arc<dyn Files>) -> Self {
         self.parts.statistics = Some(files);
+        self
+    }
+
+    /// Reads the leaderboard, and chooses from it whom to track: `fetch_leaderboard` and `update_tracked_traders`, at their usual
+    /// times and at once where they never ran.
+    pub fn track(mut self, tracking: Tracking) -> Self {
+        self.parts.tracking = Some(tracking);
+        self.parts.jobs.extend(FetchLeaderboard::spec(None));
+        self.parts.jobs.extend(UpdateTrackedTraders::spec(None));
         self
     }
 

@@ -32,7 +32,7 @@ mod watch;
 
 pub use builder::EngineBuilder;
 pub use endpoints::{Endpoints, Target};
-pub use engine::{Engine, EngineError, Parts, Snapshot};
+pub use engine::{Engine, EngineError, Parts, Snapshot, Tracking};
 pub use events::{Event, EventSort, Events, Filter, Line};
 pub use sharing::{Sharing, assigned};
 pub use sinks::{Sink, SinkBatch, SinkError, SinkName, SinkView};

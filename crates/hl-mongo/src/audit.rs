@@ -62,7 +62,7 @@ impl AuditSource for Audited<'_> {
         stream: StreamKey,
         see: &mut (dyn FnMut(&str, TimeMs, Provenance) + Send),
     ) -> Result<(), MongoError> {
-        let collection = rows::collection(stream);
+        let (collection, is_by_coin) = (rows::collection(stream), stream.spec().table.is_by_coin());
         // Bars that may still change do not prove anything: the filter leaves them out.
         let (filter, fields) = (rows::span_filter(stream, Span::EVER), doc! { "source": 1, "epoch": 1 });
         let mut found = AT_LENGTH.walk(self.0, collection, filter, doc! { "_id": 1 }, fields).await?;
@@ -70,7 +70,8 @@ impl AuditSource for Audited<'_> {
             let row = Read::of(collection, &row);
             let key = row.inner("_id")?;
             let origin = row.word("source", Origin::parse)?;
-            see(key.text("coin")?, key.time("time")?, Provenance { origin, epoch: row.epoch("epoch")? });
+            let coin = if is_by_coin { key.text("coin")? } else { "" };
+            see(coin, key.time("time")?, Provenance { origin, epoch: row.epoch("epoch")? });
         }
         Ok(())
     }

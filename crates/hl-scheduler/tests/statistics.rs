@@ -3,15 +3,10 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
 use hl_core::TimeMs;
-use hl_core::ledger::Cause;
-use hl_core::seam::BoxFuture;
-use hl_core::source::{FetchError, Files, Pieces};
 use hl_core::statistics::{SERIES, Shape};
 use hl_core::store::Store;
 use hl_core::time::DAY_MS;
@@ -19,43 +14,10 @@ use hl_runtime::TokioClock;
 use hl_scheduler::Task as _;
 use hl_scheduler::jobs::CollectDailyStats;
 
+use common::Published;
+
 /// 2026-11-01.
 const FIRST: i64 = 1_793_491_200_000;
-
-#[derive(Default)]
-struct Published {
-    files: Mutex<BTreeMap<String, String>>,
-    asked: Mutex<Vec<String>>,
-}
-
-struct Torn(std::vec::IntoIter<Bytes>, bool);
-
-impl Pieces for Torn {
-    fn next(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, FetchError>> {
-        let next = self.0.next();
-        let failed = next.is_none() && self.1;
-        let broken =
-            || FetchError { step: "reading", reason: "it breaks off".to_owned(), cause: Cause::Outage };
-        Box::pin(async move { if failed { Err(broken()) } else { Ok(next) } })
-    }
-}
-
-impl Files for Published {
-    fn open<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Box<dyn Pieces>, FetchError>> {
-        self.asked.lock().unwrap().push(name.to_owned());
-        let file = self.files.lock().unwrap().get(name).cloned();
-        Box::pin(async move {
-            let Some(file) = file else {
-                let reason = format!("GET {name}: 404 Not Found");
-                return Err(FetchError { step: "reading", reason, cause: Cause::Outage });
-            };
-            // A file that ends with "…" breaks off there.
-            let (file, torn) = file.strip_suffix('…').map_or((file.as_str(), false), |begin| (begin, true));
-            let pieces: Vec<_> = file.as_bytes().chunks(7).map(Bytes::copy_from_slice).collect();
-            Ok(Box::new(Torn(pieces.into_iter(), torn)) as Box<dyn Pieces>)
-        })
-    }
-}
 
 struct Scene {
     folder: tempfile::TempDir,

@@ -91,6 +91,10 @@ pub async fn compare(
     tally: &mut Tally,
 ) -> Result<Option<Span>, VerifyError> {
     let stream = row.stream;
+    // The exchange keeps no earlier leaderboard, and whom to track is not its choice.
+    if matches!(stream.kind(), Kind::Leaderboard | Kind::Traders) {
+        return Ok(None);
+    }
     let (Some(first), Some(stop)) = (row.first, row.edge) else { return Ok(None) };
     let from = match stream.spec().timed {
         true => first.max(oldest),

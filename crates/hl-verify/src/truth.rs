@@ -136,6 +136,7 @@ impl Truth for HttpTruth {
                 StreamKey::Funding(coin) => {
                     Records::Funding(self.list::<wire::Funding, _>("funding", &of(coin), span).await?)
                 }
+                StreamKey::Leaderboard | StreamKey::Traders => return Err(TruthError::OtherKind(stream)),
             })
         })
     }

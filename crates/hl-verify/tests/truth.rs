@@ -215,7 +215,11 @@ async fn every_planted_defect_is_found_where_it_was_planted() {
             Records::Contexts(rows) => rows[3].open_interest = None,
             Records::Mids(rows) => rows[3].px += Decimal::ONE_HUNDRED,
             Records::Candles(rows) => rows[0].trades += 1,
-            Records::Funding(_) | Records::PredictedFunding(_) | Records::Markets(_) => {}
+            Records::Funding(_)
+            | Records::PredictedFunding(_)
+            | Records::Markets(_)
+            | Records::Leaderboard(_)
+            | Records::Traders(_) => {}
         }
     }
     let streams: Vec<_> = collected.iter().map(|(stream, _)| *stream).collect();

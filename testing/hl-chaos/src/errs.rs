@@ -117,7 +117,9 @@ fn unreadable(rng: &mut Rng, stream: StreamKey) -> Option<FaultKind> {
         Kind::Bbo => "bbo".to_owned(),
         Kind::Context => "markPx".to_owned(),
         Kind::Mids => "SOL".to_owned(),
-        Kind::Funding | Kind::PredictedFunding | Kind::Markets => return None,
+        Kind::Funding | Kind::PredictedFunding | Kind::Markets | Kind::Leaderboard | Kind::Traders => {
+            return None;
+        }
     };
     let value = rng.choice([Value::Null, json!(""), json!("NaN"), json!("much")])?;
     Some(FaultKind::Value { stream: Some(stream), field, value, one_in: None, on: None })

@@ -368,6 +368,8 @@ impl Run<'_> {
             Records::Contexts(rows) => of_states(from, rows.iter().map(|r| r.time)),
             Records::PredictedFunding(rows) => of_states(from, rows.iter().map(|r| r.time)),
             Records::Markets(rows) => of_states(from, rows.iter().map(|r| r.time)),
+            // No storm collects them.
+            Records::Leaderboard(_) | Records::Traders(_) => (0, None),
         };
         let Some(newest) = newest else { return Ok(()) };
         if stream.spec().conflation != Conflation::State {

@@ -231,6 +231,7 @@ impl World {
             sharing: self.sharing.clone(),
             seed: Seed(self.seed).derive(&format!("daemon {}", store.token().0)),
             statistics: None,
+            tracking: None,
             policy: self.policy,
             backfill_ms: None,
             jobs: self.jobs.clone(),

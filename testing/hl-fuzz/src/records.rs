@@ -2,8 +2,8 @@
 
 use arbitrary::{Result, Unstructured};
 use hl_core::record::{
-    Bbo, Book, Candle, Context, Funding, HexBytes, Level, Market, MarketStatus, MarketType, Mid,
-    PredictedFunding, Side, Trade,
+    Bbo, Book, Candle, ChosenBy, Context, Funding, HexBytes, Leader, Level, Likelihood, Market, MarketStatus,
+    MarketType, Mid, PredictedFunding, Side, Trade, Trader, TraderStatus,
 };
 use hl_core::row::Arrival;
 use hl_core::symbol::Word;
@@ -138,6 +138,29 @@ pub(crate) fn records(u: &mut Unstructured<'_>, stream: StreamKey, now: TimeMs) 
                 quote: u.arbitrary()?,
                 settle_fraction: if u.arbitrary()? { Some(decimal(u)?) } else { None },
                 description: u.arbitrary()?,
+                arrival: Arrival::default(),
+            })
+        })),
+        StreamKey::Leaderboard => {
+            Records::Leaderboard(each!(|u: &mut Unstructured<'_>, time| -> Result<Leader> {
+                let user = HexBytes([u.arbitrary::<u8>()? % 4; 20]);
+                let day_pnl = if u.arbitrary()? { Some(decimal(u)?) } else { None };
+                let display_name = u.arbitrary()?;
+                Ok(Leader { day_pnl, display_name, ..Leader::bare(user, time, decimal(u)?) })
+            }))
+        }
+        StreamKey::Traders => Records::Traders(each!(|u: &mut Unstructured<'_>, time| -> Result<Trader> {
+            Ok(Trader {
+                time,
+                user: HexBytes([u.arbitrary::<u8>()? % 4; 20]),
+                status: *u.choose(&[TraderStatus::Added, TraderStatus::Kept, TraderStatus::Dropped])?,
+                chosen_by: *u.choose(&[ChosenBy::Score, ChosenBy::List])?,
+                score: if u.arbitrary()? { Some(decimal(u)?) } else { None },
+                rank: u.arbitrary()?,
+                tags: u.arbitrary()?,
+                position: *u.choose(&[Likelihood::Likely, Likelihood::Unlikely])?,
+                account_value: None,
+                snapshot_time: time,
                 arrival: Arrival::default(),
             })
         })),

@@ -158,9 +158,9 @@ fn read_day(
     while let Some(row) = merge.next() {
         let key = row.key;
         if last == Some(key) {
-            findings.twice.add(|| format!("{} at {} in {}", key.coin, key.time, row.path));
+            findings.twice.add(|| format!("{key} in {}", row.path));
         } else {
-            ledger.see(key.coin.as_str(), key.time, row.from);
+            ledger.see(key.coin.map_or("", |coin| coin.as_str()), key.time, row.from);
         }
         last = Some(key);
         if row.records.is_crossed(row.at) {
@@ -168,7 +168,7 @@ fn read_day(
         }
         match stored.get(&key) {
             Some(&at) if hot.records.same(at, row.records, row.at) => examined.doubled += 1,
-            Some(_) => findings.conflict.add(|| format!("{} at {} in {}", key.coin, key.time, row.path)),
+            Some(_) => findings.conflict.add(|| format!("{key} in {}", row.path)),
             None => {}
         }
         fresh += 1;

@@ -162,7 +162,7 @@ async fn rows(
 ) -> Result<(StoredRows, u64), ArchiveError> {
     let Selection { stream, source, known, .. } = selection;
     let rows = match source.owner() {
-        Owner::Dex(_) | Owner::All => whole.ordered(*source, page, |key| (key.time, key.coin)).await?,
+        Owner::Dex(_) | Owner::All => whole.ordered(*source, page, |key| (key.time, key)).await?,
         Owner::Coin(_) => whole.ordered(*source, page, |key| key).await?,
     };
     if let (StreamKey::Candle(_, interval), Records::Candles(minutes)) = (*stream, &rows.records)

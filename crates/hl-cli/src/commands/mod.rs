@@ -10,6 +10,7 @@ mod copy;
 mod coverage;
 mod exchange;
 mod export;
+mod fields;
 mod import;
 mod jobs;
 mod ledgers;
@@ -18,6 +19,7 @@ mod outfile;
 mod probe;
 mod ps;
 mod status;
+mod traders;
 mod verify;
 mod when;
 
@@ -64,6 +66,7 @@ Examples:
   hl-cli backfill candle --coin BTC --from 2026-11-01
   hl-cli jobs list                                 which jobs there are, and when they run
   hl-cli markets list --dex '*'                    which perpetuals there are, on every dex
+  hl-cli traders list                              whom hl-daemon --track follows, the best first
   hl-cli ps                                        what runs, and how it gets on
   hl-cli alerts                                    what needs attention
   hl-cli archive run --dry-run                     which old rows would go to Parquet files
@@ -109,6 +112,8 @@ enum Command {
     Ps(ps::Args),
     /// What is collected, how fresh it is, and who is at it
     Status(status::Args),
+    /// Whom to track of the leaderboard: who was chosen, how each was scored, and when that changed
+    Traders(traders::Args),
     /// Proves that a store is consistent, and with --truth that it equals what a simulated exchange did
     Verify(verify::Args),
 }
@@ -211,6 +216,8 @@ enum CommandError {
     #[error(transparent)]
     Markets(#[from] markets::MarketsFailure),
     #[error(transparent)]
+    Traders(#[from] traders::TradersFailure),
+    #[error(transparent)]
     Wish(#[from] export::wish::WishError),
     #[error(transparent)]
     Coin(#[from] ledgers::UnknownCoin),
@@ -245,6 +252,7 @@ impl CommandError {
             Self::Export(failure) => failure.exit(),
             Self::Chart(failure) => failure.exit(),
             Self::Markets(failure) => failure.exit(),
+            Self::Traders(failure) => failure.exit(),
             Self::Archive(ArchiveError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
                 Exit::Done
             }
@@ -394,6 +402,7 @@ async fn run(arguments: impl IntoIterator<Item = OsString>, shell: &mut Shell<'_
         Ok(Cli { command: Command::Probe(args) }) => probe::run(&args, shell).await,
         Ok(Cli { command: Command::Ps(args) }) => ps::run(&args, shell).await,
         Ok(Cli { command: Command::Status(args) }) => status::run(&args, shell).await,
+        Ok(Cli { command: Command::Traders(args) }) => traders::run(&args, shell).await,
         Ok(Cli { command: Command::Verify(args) }) => verify::run(&args, shell).await,
         Err(error) => Err(ConfigError::from(error).into()),
     };

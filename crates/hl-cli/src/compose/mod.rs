@@ -29,7 +29,7 @@ use hl_core::store::{Store, StoreError};
 use hl_core::{Coin, StreamKey};
 use hl_engine::markets::{Markets, NeverListed};
 use hl_engine::network::{NetworkError, belong};
-use hl_engine::{Engine, EngineError, Parts};
+use hl_engine::{Engine, EngineError, Parts, Tracking};
 use hl_host::archive::ArchiveAll;
 use hl_host::http::{Server, Who};
 use hl_host::stores::{self, Signed};
@@ -50,7 +50,7 @@ use self::shutdown::{Shutdown, Why};
 pub use self::simulated::{Market, MarketError};
 use self::socket::Socket;
 use self::summary::{Summary, Tally};
-use crate::config::{CoinsError, Config, Loaded, StoreUri};
+use crate::config::{CoinsError, Config, Loaded, StoreUri, Target};
 use crate::exit::Exit;
 use crate::say::say;
 use crate::view::{Mode, View};
@@ -124,6 +124,9 @@ pub enum DaemonError {
     /// Collecting.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// There is nothing to choose traders from.
+    #[error("{0} publishes no leaderboard, from which --track chooses: leave it out")]
+    NoLeaderboard(String),
     /// It ran for the time that it was given, in vain.
     #[error("nothing was collected in {}{}", human::length(*.ran_ms), .trouble.as_ref().map(|words| format!(": {words}")).unwrap_or_default())]
     NothingCollected {
@@ -145,6 +148,7 @@ impl DaemonError {
                 source: MarketError::Other { .. } | MarketError::Unnamed | MarketError::Inside(_),
                 ..
             }
+            | Self::NoLeaderboard(_)
             | Self::Engine(EngineError::OverCapacity(_) | EngineError::NoTrades(_)) => Exit::Usage,
             Self::Engine(EngineError::Held(_)) => Exit::Held,
             Self::NothingCollected { .. } => Exit::Unseen,
@@ -282,6 +286,18 @@ async fn session(config: &Config, outside: &Outside, tally: &mut Tally) -> Resul
         jobs.retain(|spec| spec.id.as_str() != CollectDailyStats::ID);
         info!(network = config.network.name(), "publishes no statistics; {} is off", CollectDailyStats::ID);
     }
+    let tracking = match (config.track.clone(), &endpoints.leaderboard) {
+        (None, _) => None,
+        (Some(_), None) => {
+            store.close().await.map_err(failed)?;
+            return Err(DaemonError::NoLeaderboard(config.network.name()));
+        }
+        (Some(rules), Some(Target { endpoint, path })) => {
+            jobs.extend(config.jobs.tracking());
+            let leaderboard = Arc::new(Folder::holding(net.clone(), endpoint.clone(), path));
+            Some(Tracking { leaderboard, rules })
+        }
+    };
     let archive = Arc::new(ArchiveAll {
         store: store.clone(),
         uri: config.store.clone(),
@@ -307,6 +323,7 @@ async fn session(config: &Config, outside: &Outside, tally: &mut Tally) -> Resul
         policy: config.policy,
         backfill_ms: config.backfill.map(|reach| i64::try_from(reach.as_millis()).unwrap_or(i64::MAX)),
         statistics: statistics.map(|folder| Arc::new(folder) as Arc<dyn Files>),
+        tracking,
         jobs,
         sinks: Vec::new(),
         tasks,

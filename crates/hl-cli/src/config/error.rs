@@ -102,6 +102,12 @@ pub enum ValueError {
     /// No schedule.
     #[error(transparent)]
     Schedule(#[from] hl_scheduler::plan::TriggerError),
+    /// What a rule does not take.
+    #[error(transparent)]
+    Rule(#[from] hl_traders::RuleError),
+    /// Nothing is to be chosen.
+    #[error("a rule says whom to track, which --track N asks for")]
+    RuleWithoutTrack,
     /// A standby is of trades.
     #[error("a standby is for trades, and --streams leaves them out")]
     StandbyWithoutTrades,

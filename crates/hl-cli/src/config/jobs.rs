@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use hl_scheduler::jobs::{ARCHIVE_ALL_COLLECTIONS, CollectDailyStats, CollectFunding, known};
+use hl_scheduler::jobs::{
+    ARCHIVE_ALL_COLLECTIONS, CollectDailyStats, CollectFunding, FetchLeaderboard, UpdateTrackedTraders, known,
+};
 use hl_scheduler::plan::{Spec, Trigger};
 
 use super::place::Sourced;
@@ -51,6 +53,16 @@ impl Jobs {
         let all = [
             self.spec(CollectFunding::ID, CollectFunding::spec),
             self.spec(CollectDailyStats::ID, CollectDailyStats::spec),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
+    /// The jobs that choose whom to track.
+    #[must_use]
+    pub fn tracking(&self) -> Vec<Spec> {
+        let all = [
+            self.spec(FetchLeaderboard::ID, FetchLeaderboard::spec),
+            self.spec(UpdateTrackedTraders::ID, UpdateTrackedTraders::spec),
         ];
         all.into_iter().flatten().collect()
     }

@@ -22,6 +22,7 @@ mod print;
 mod process;
 mod standby;
 mod store;
+mod track;
 mod usual;
 
 use std::collections::BTreeSet;
@@ -37,6 +38,7 @@ use hl_core::spread::MAX_WEIGHT;
 use hl_core::thinning::Policy;
 use hl_core::{Coin, Decimal, Interval, Kind, StreamKey};
 use hl_engine::universe::Part;
+use hl_traders::Rules;
 use tracing::Level;
 
 pub use alerts::Webhook;
@@ -99,6 +101,8 @@ pub struct Config {
     pub archive: PathBuf,
     /// When they go there.
     pub retention: Retention,
+    /// Whom to track of the leaderboard, where that was asked for.
+    pub track: Option<Rules>,
     /// How long to run; until stopped where none.
     pub run_for: Option<Duration>,
     /// The market of a simulated exchange inside the process; without effect elsewhere.
@@ -260,6 +264,7 @@ impl Settings {
             jobs: self.jobs()?,
             archive: self.archive(&store),
             retention: self.retention()?,
+            track: self.track()?,
             store,
             weight: self.said("weight", |text| number(text, 1, MAX_WEIGHT, "3, at most 100"))?,
             name: self.said("name", name)?,
@@ -330,6 +335,12 @@ impl Settings {
     fn retention(&self) -> Result<Retention, ConfigError> {
         let words = self.0.get("retention").map_or(&[][..], Vec::as_slice);
         archive::retention(words).map_err(|(place, problem)| ConfigError::Value { place, problem })
+    }
+
+    fn track(&self) -> Result<Option<Rules>, ConfigError> {
+        let most = self.said("track", |text| number(text, 1, track::MOST, "500, at most 100000"))?;
+        let words = self.0.get("track-rule").map_or(&[][..], Vec::as_slice);
+        track::rules(most, words).map_err(|(place, problem)| ConfigError::Value { place, problem })
     }
 
     /// The value of an option that has one, by `parse`.

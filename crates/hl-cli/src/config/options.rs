@@ -41,7 +41,7 @@ impl Takes {
     }
 }
 
-pub(super) const OPTIONS: [Opt; 29] = [
+pub(super) const OPTIONS: [Opt; 31] = [
     Opt {
         key: "network",
         takes: Takes::Word,
@@ -205,7 +205,24 @@ pub(super) const OPTIONS: [Opt; 29] = [
         help: "How long rows stay in the store before they go to the archive: trades=90d, candle/1m=7d, bbo=7d:delete \
                (deleted, not archived), or off (for ever); repeat it for more [default: trades=90d, book=7d, \
                book/fast=7d, book/5=7d, book/4=7d, book/3=7d, bbo=7d, candle/1m=7d, candle/3m=7d, candle/5m=30d, \
-               candle/15m=90d, mids=30d, context=30d, predicted_funding=90d; the rest off]",
+               candle/15m=90d, mids=30d, context=30d, predicted_funding=90d, leaderboard=30d; the rest off]",
+    },
+    Opt {
+        key: "track",
+        takes: Takes::Number,
+        default: None,
+        value: "N",
+        help: "Read the leaderboard daily (15 to 35 MB), and choose from it the N best traders to track, 1 to 100000; \
+               hl-cli traders list shows them [default: off]",
+    },
+    Opt {
+        key: "track-rule",
+        takes: Takes::Texts,
+        default: None,
+        value: "NAME=VALUE",
+        help: "A rule by which --track chooses: minimum_score=60, always=0x… (tracked whatever the score), never=0x…, \
+               score.month_roi.most=30; repeat it for more. hl-cli traders rules lists all of them [default: a score of \
+               at least 50]",
     },
     Opt {
         key: "for",

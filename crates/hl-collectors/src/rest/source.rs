@@ -107,7 +107,7 @@ impl Query {
             StreamKey::Context(coin) => Self::Contexts(scope_of(coin)),
             StreamKey::PredictedFunding(_) => Self::PredictedFunding,
             StreamKey::Markets => Self::Markets,
-            StreamKey::Funding(_) => return None,
+            StreamKey::Funding(_) | StreamKey::Leaderboard | StreamKey::Traders => return None,
         })
     }
 }

@@ -93,6 +93,8 @@ pub enum Origin {
     Backfill,
     /// Brought in from another system; never proof of coverage.
     Import,
+    /// Worked out here, from other rows.
+    Derived,
 }
 
 impl Origin {
@@ -104,13 +106,15 @@ impl Origin {
             Self::Rest => "rest",
             Self::Backfill => "backfill",
             Self::Import => "import",
+            Self::Derived => "derived",
         }
     }
 
     /// The inverse of [`Origin::as_str`].
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Ws, Self::Rest, Self::Backfill, Self::Import].into_iter().find(|o| o.as_str() == text)
+        let all = [Self::Ws, Self::Rest, Self::Backfill, Self::Import, Self::Derived];
+        all.into_iter().find(|o| o.as_str() == text)
     }
 }
 
@@ -196,6 +200,7 @@ mod tests {
             (Origin::Rest, "rest"),
             (Origin::Backfill, "backfill"),
             (Origin::Import, "import"),
+            (Origin::Derived, "derived"),
         ] {
             assert_eq!((origin.as_str(), Origin::parse(word)), (word, Some(origin)));
         }

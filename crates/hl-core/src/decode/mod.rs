@@ -1,5 +1,5 @@
 //! From bytes to records: WebSocket frames ([`frame`]), answers of `POST /info` ([`rest`]), and statistics files
-//! piece by piece ([`statistics`]).
+//! piece by piece ([`statistics`], [`leaderboard`]).
 //!
 //! Everything that comes in is hostile until it is decoded: no input panics, nesting is bounded, numbers are exact or
 //! refused, and an error says where it happened. Which JSON parser does the work is decided in one place, `parser`.
@@ -8,6 +8,7 @@
 //! wanted, which is the gate's.
 
 mod error;
+pub mod leaderboard;
 mod parser;
 pub mod rest;
 mod rows;

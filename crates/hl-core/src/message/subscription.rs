@@ -189,7 +189,11 @@ impl Subscription {
             StreamKey::Candle(coin, interval) => Self::Candle { coin, interval },
             StreamKey::Mids(dex) => Self::AllMids { dex: dex.name().map(str::to_owned) },
             StreamKey::Context(coin) => Self::ActiveAssetCtx { coin },
-            StreamKey::Funding(_) | StreamKey::PredictedFunding(_) | StreamKey::Markets => return None,
+            StreamKey::Funding(_)
+            | StreamKey::PredictedFunding(_)
+            | StreamKey::Markets
+            | StreamKey::Leaderboard
+            | StreamKey::Traders => return None,
         })
     }
 

@@ -15,6 +15,7 @@ pub use cell::{Cell, Cells, Value};
 pub use types::{Address, Arrival, Hash, HexBytes, Level, Side, hex};
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::symbol::Word;
 use crate::{Coin, TimeMs};
@@ -22,32 +23,54 @@ use crate::{Coin, TimeMs};
 /// What makes a row the same row within its stream, in the order in which a store keeps rows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct RowKey {
-    /// The market; the same in every row but those of `mids`.
-    pub coin: Coin,
+    /// The market; the same in every row but those of `mids` and `markets`. None where rows are of users.
+    pub coin: Option<Coin>,
     /// When, ms; of a bar its open time.
     pub time: TimeMs,
     /// Of a trade its `tid`, otherwise 0.
     pub tid: u64,
     /// What else tells the rows of one time apart, in a word; none where nothing does.
     pub word: Option<Word>,
+    /// The user that a row is of, where a stream has rows of many.
+    pub user: Option<Address>,
 }
 
 impl RowKey {
     /// Of a row that is the only one of its coin and time.
     #[must_use]
     pub fn alone(coin: Coin, time: TimeMs) -> Self {
-        Self { coin, time, tid: 0, word: None }
+        Self { coin: Some(coin), time, tid: 0, word: None, user: None }
+    }
+
+    /// Of a row that is the only one of its user and time, in a stream of many users.
+    #[must_use]
+    pub fn of_user(user: Address, time: TimeMs) -> Self {
+        Self { coin: None, time, tid: 0, word: None, user: Some(user) }
     }
 
     /// Its value in a column of the key, of those that tell the rows of one stream and coin apart.
     #[must_use]
-    pub fn value(&self, column: &Column) -> Value<'static> {
+    pub fn value(&self, column: &Column) -> Value<'_> {
         match (column.name, column.holds) {
-            ("coin", _) => Value::Text(self.coin.as_str()),
+            ("coin", _) => self.coin.map_or(Value::Null, |coin| Value::Text(coin.as_str())),
+            ("user", _) => self.user.as_ref().map_or(Value::Null, |user| Value::Hex(&user.0)),
             (_, Holds::Time) => Value::Time(self.time),
             (_, Holds::Text) => self.word.map_or(Value::Null, |word| Value::Text(word.as_str())),
             _ => Value::Int(self.tid.cast_signed()),
         }
+    }
+}
+
+/// For people: `BTC at 1790000000000`.
+impl fmt::Display for RowKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(coin) = self.coin {
+            write!(f, "{coin} ")?;
+        }
+        if let Some(user) = self.user {
+            write!(f, "{user} ")?;
+        }
+        write!(f, "at {}", self.time)
     }
 }
 
@@ -137,6 +160,12 @@ impl Table {
     #[must_use]
     pub fn values(&self) -> &'static [Column] {
         self.columns.get(self.key..).unwrap_or_default()
+    }
+
+    /// Whether the rows of a stream lie coin by coin. Those of users lie in the order of their times.
+    #[must_use]
+    pub fn is_by_coin(&self) -> bool {
+        self.key().iter().take_while(|column| column.holds != Holds::Time).any(|column| column.name == "coin")
     }
 
     /// Those columns of the key that have the same value in all rows of one stream.

@@ -10,10 +10,12 @@ mod book;
 mod candle;
 mod context;
 mod funding;
+mod leaderboard;
 mod markets;
 mod mids;
 mod predicted_funding;
 mod records;
+mod traders;
 mod trades;
 
 use std::collections::BTreeSet;
@@ -27,10 +29,12 @@ pub use book::{Book, BookVariant};
 pub use candle::Candle;
 pub use context::Context;
 pub use funding::Funding;
+pub use leaderboard::Leader;
 pub use markets::{Market, MarketStatus, MarketType};
 pub use mids::Mid;
 pub use predicted_funding::PredictedFunding;
 pub use records::{Listed, Record, Records};
+pub use traders::{ChosenBy, Likelihood, Trader, TraderStatus};
 pub use trades::Trade;
 
 use crate::exchange_time::Voice;
@@ -41,7 +45,8 @@ use crate::{Coin, Dex, Interval, TimeMs};
 /// One thing that can be collected, with one time line.
 ///
 /// Its text form is used everywhere, in tables, options and metrics: `trades/BTC`, `book/BTC`, `book/BTC/fast`, `book/BTC/5`,
-/// `bbo/BTC`, `candle/BTC/1m`, `mids`, `mids/xyz`, `context/BTC`, `funding/BTC`, `predicted_funding/BTC`, `markets`.
+/// `bbo/BTC`, `candle/BTC/1m`, `mids`, `mids/xyz`, `context/BTC`, `funding/BTC`, `predicted_funding/BTC`, `markets`,
+/// `leaderboard`, `traders`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StreamKey {
     /// Public trades of a coin.
@@ -62,6 +67,10 @@ pub enum StreamKey {
     PredictedFunding(Coin),
     /// What the exchange says of every market.
     Markets,
+    /// Every trader of note.
+    Leaderboard,
+    /// Whom to track.
+    Traders,
 }
 
 /// The kind of a stream: what its rows look like and which rules they follow.
@@ -81,6 +90,8 @@ pub enum Kind {
     Funding,
     PredictedFunding,
     Markets,
+    Leaderboard,
+    Traders,
 }
 
 /// What happens to records when the store falls behind.
@@ -216,7 +227,7 @@ impl KindSpec {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Trades,
         Self::Candle,
         Self::Bbo,
@@ -230,6 +241,8 @@ impl Kind {
         Self::Funding,
         Self::PredictedFunding,
         Self::Markets,
+        Self::Leaderboard,
+        Self::Traders,
     ];
 
     /// The facts of the kind.
@@ -249,6 +262,8 @@ impl Kind {
             Self::Funding => &funding::SPEC,
             Self::PredictedFunding => &predicted_funding::SPEC,
             Self::Markets => &markets::SPEC,
+            Self::Leaderboard => &leaderboard::SPEC,
+            Self::Traders => &traders::SPEC,
         }
     }
 }
@@ -303,6 +318,8 @@ impl Kind {
         let stream = match self {
             Self::Mids => StreamKey::Mids(Dex::named(of)?),
             Self::Markets => StreamKey::Markets,
+            Self::Leaderboard => StreamKey::Leaderboard,
+            Self::Traders => StreamKey::Traders,
             Self::Trades => StreamKey::Trades(coin()?),
             Self::Bbo => StreamKey::Bbo(coin()?),
             Self::Context => StreamKey::Context(coin()?),
@@ -361,7 +378,7 @@ pub enum Owner {
     Coin(Coin),
     /// Every market of a dex.
     Dex(Dex),
-    /// Every market.
+    /// Every market, or every trader.
     All,
 }
 
@@ -407,6 +424,8 @@ impl StreamKey {
             Self::Funding(_) => Kind::Funding,
             Self::PredictedFunding(_) => Kind::PredictedFunding,
             Self::Markets => Kind::Markets,
+            Self::Leaderboard => Kind::Leaderboard,
+            Self::Traders => Kind::Traders,
         }
     }
 
@@ -428,7 +447,7 @@ impl StreamKey {
             | Self::Funding(c)
             | Self::PredictedFunding(c) => Owner::Coin(c),
             Self::Mids(dex) => Owner::Dex(dex),
-            Self::Markets => Owner::All,
+            Self::Markets | Self::Leaderboard | Self::Traders => Owner::All,
         }
     }
 
@@ -456,7 +475,7 @@ impl StreamKey {
         match self.owner() {
             Owner::Coin(own) => own == coin,
             Owner::Dex(dex) => dex.has(coin),
-            Owner::All => true,
+            Owner::All => self.spec().table.is_by_coin(),
         }
     }
 
@@ -510,7 +529,7 @@ impl fmt::Debug for StreamKey {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[error(
     "{0:?} names no stream; streams are trades/BTC, book/BTC, book/BTC/fast, book/BTC/5, bbo/BTC, candle/BTC/1m, mids, \
-     mids/xyz, context/BTC, funding/BTC, predicted_funding/BTC, markets"
+     mids/xyz, context/BTC, funding/BTC, predicted_funding/BTC, markets, leaderboard, traders"
 )]
 pub struct StreamKeyError(pub String);
 
@@ -587,6 +606,8 @@ mod tests {
             "funding/kPEPE",
             "predicted_funding/BTC",
             "markets",
+            "leaderboard",
+            "traders",
         ] {
             assert_eq!(text.parse::<StreamKey>().unwrap().to_string(), text);
         }
@@ -610,6 +631,7 @@ mod tests {
             (Kind::Mids, &["@107"], "mids"),
             (Kind::Mids, &["xyz:NVDA"], "mids/xyz"),
             (Kind::Markets, &[], "markets"),
+            (Kind::Leaderboard, &[], "leaderboard"),
         ] {
             assert_eq!(stream(kind, values).as_deref(), Some(name));
         }

@@ -6,7 +6,8 @@ use std::num::NonZeroI64;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Bbo, Book, Candle, Conflation, Context, Funding, Market, Mid, PredictedFunding, StreamKey, Trade,
+    Bbo, Book, Candle, Conflation, Context, Funding, Leader, Market, Mid, PredictedFunding, StreamKey, Trade,
+    Trader,
 };
 use crate::TimeMs;
 use crate::row::{Arrival, Row, RowKey};
@@ -98,6 +99,8 @@ records! {
     Funding: Funding,
     PredictedFunding: PredictedFunding,
     Markets: Market,
+    Leaderboard: Leader,
+    Traders: Trader,
 }
 
 /// Runs `$do` for the list in some [`Records`], whatever its type: `for_records!(records, rows => rows.len())`.
@@ -114,6 +117,8 @@ macro_rules! for_records {
             $crate::Records::Funding($rows) => $do,
             $crate::Records::PredictedFunding($rows) => $do,
             $crate::Records::Markets($rows) => $do,
+            $crate::Records::Leaderboard($rows) => $do,
+            $crate::Records::Traders($rows) => $do,
         }
     };
 }
@@ -136,6 +141,8 @@ macro_rules! for_kind {
             $crate::Kind::Funding => $crate::for_kind!(@ Funding, $record => $do),
             $crate::Kind::PredictedFunding => $crate::for_kind!(@ PredictedFunding, $record => $do),
             $crate::Kind::Markets => $crate::for_kind!(@ Market, $record => $do),
+            $crate::Kind::Leaderboard => $crate::for_kind!(@ Leader, $record => $do),
+            $crate::Kind::Traders => $crate::for_kind!(@ Trader, $record => $do),
         }
     };
     (@ $type:ident, $record:ident => $do:expr) => {{

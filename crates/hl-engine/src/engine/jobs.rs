@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use hl_core::TimeMs;
 use hl_scheduler::Task;
-use hl_scheduler::jobs::{AuditBars, BackfillGaps, CollectDailyStats, CollectFunding, Poll, fallbacks};
+use hl_scheduler::jobs::{
+    AuditBars, BackfillGaps, CollectDailyStats, CollectFunding, FetchLeaderboard, Poll, UpdateTrackedTraders,
+    fallbacks,
+};
 
 use super::{Engine, EngineError, lock};
 use crate::director::Director;
@@ -70,8 +74,24 @@ impl Engine {
                 let now = Box::new(move || mono.exchange());
                 Some(Arc::new(CollectDailyStats::new(self.store.clone(), files, now)))
             }
+            FetchLeaderboard::ID => {
+                let (files, selector) = (self.tracking.clone()?.leaderboard, self.selector.clone());
+                let mint = Box::new(move || selector.mint());
+                Some(Arc::new(FetchLeaderboard::new(self.store.clone(), files, mint, self.untimed())))
+            }
+            UpdateTrackedTraders::ID => {
+                let (rules, selector) = (self.tracking.clone()?.rules, self.selector.clone());
+                let mint = Box::new(move || selector.mint());
+                Some(Arc::new(UpdateTrackedTraders::new(self.store.clone(), rules, mint, self.untimed())))
+            }
             _ => None,
         }
+    }
+
+    /// The time for what bears none of its own; none while only the system clock says it.
+    fn untimed(&self) -> Box<dyn Fn() -> Option<TimeMs> + Send + Sync> {
+        let mono = self.mono.clone();
+        Box::new(move || (!mono.awaits_time()).then(|| mono.exchange()))
     }
 
     pub(super) fn feeders(&self) -> Vec<Feeder> {

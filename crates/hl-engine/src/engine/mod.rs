@@ -26,6 +26,7 @@ use hl_core::{Coin, StreamKey, TimeMs, Token};
 use hl_monitor::{AlertChange, TotalReception};
 use hl_scheduler::plan::Spec;
 use hl_scheduler::{RegisterError, Runner, Task, Trouble};
+use hl_traders::Rules;
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 use tracing::warn;
@@ -68,6 +69,8 @@ pub struct Parts {
     pub seed: Seed,
     /// The files of daily statistics; not every network has them.
     pub statistics: Option<Arc<dyn Files>>,
+    /// Whom to track of the leaderboard, where that was asked for.
+    pub tracking: Option<Tracking>,
     /// Which rows are left out on purpose.
     pub policy: Policy,
     /// How much of the past of its bars a stream is to have from its start on, ms; none where only what is collected counts.
@@ -78,6 +81,15 @@ pub struct Parts {
     pub sinks: Vec<Arc<dyn Sink>>,
     /// Jobs that are planned and that the host brings: they know what an engine does not, such as an archive.
     pub tasks: Vec<(Spec, Arc<dyn Task>)>,
+}
+
+/// Where the leaderboard is, and by which rules traders are chosen from it. The jobs that do it are planned like any other.
+#[derive(Clone)]
+pub struct Tracking {
+    /// The folder that has the file `leaderboard`.
+    pub leaderboard: Arc<dyn Files>,
+    /// Whom to track.
+    pub rules: Rules,
 }
 
 /// Collecting ended, or did not begin.
@@ -134,6 +146,7 @@ pub struct Engine {
     rest: Arc<RestSource>,
     runner: Arc<Runner>,
     statistics: Option<Arc<dyn Files>>,
+    tracking: Option<Tracking>,
     policy: Policy,
     backfill_ms: Option<i64>,
     jobs: Vec<Spec>,
@@ -188,6 +201,7 @@ impl Engine {
             address: parts.address,
             sharing: parts.sharing,
             statistics: parts.statistics,
+            tracking: parts.tracking,
             sinks: parts.sinks.into_iter().map(Fed::new).collect(),
             policy: parts.policy,
             backfill_ms: parts.backfill_ms,

@@ -129,7 +129,9 @@ fn within(stream: StreamKey) -> Document {
 
 /// The rows of a stream whose time lies in the closed `span`.
 pub(crate) fn key_filter(stream: StreamKey, span: Span) -> Document {
-    let Some(prefix) = prefix(stream) else {
+    // Keys that begin with the time are found by it.
+    let by_time = || (!stream.spec().table.is_by_coin()).then(Document::new);
+    let Some(prefix) = prefix(stream).or_else(by_time) else {
         let mut filter = within(stream);
         filter.insert("_id.time", doc! { "$gte": date(span.from), "$lte": date(span.to) });
         return filter;

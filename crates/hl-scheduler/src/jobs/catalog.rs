@@ -3,7 +3,9 @@
 use hl_core::Kind;
 
 use super::poll::fallbacks;
-use super::{AuditBars, BackfillGaps, CollectDailyStats, CollectFunding};
+use super::{
+    AuditBars, BackfillGaps, CollectDailyStats, CollectFunding, FetchLeaderboard, UpdateTrackedTraders,
+};
 
 /// A job that a collector can have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +38,8 @@ pub fn known() -> Vec<Known> {
         needed(BackfillGaps::ID, "fills gaps from the exchange's past"),
         planned(CollectDailyStats::ID, "reads the exchange's daily statistics"),
         planned(CollectFunding::ID, "reads settled funding"),
+        planned(FetchLeaderboard::ID, Kind::Leaderboard.spec().job_does),
+        planned(UpdateTrackedTraders::ID, Kind::Traders.spec().job_does),
     ];
     let kinds = Kind::ALL.into_iter().map(Kind::spec).filter(|spec| spec.live);
     all.extend(fallbacks().into_iter().filter_map(|id| {

@@ -179,6 +179,7 @@ impl Planner {
         }
         let id = spec.id.clone();
         let at_start = matches!(spec.trigger, super::Trigger::AtStart);
+        let at_once = spec.first_at_once && last.is_none();
         let replaced = if let Some(job) = self.jobs.get_mut(&id) {
             if job.spec.trigger != spec.trigger {
                 (job.seen, job.waiting) = (now, None);
@@ -187,7 +188,10 @@ impl Planner {
             true
         } else {
             let seen = last.map_or(now, |last| last.min(now));
-            let waiting = at_start.then(|| self.waiting(&spec, now, 0));
+            let waiting = (at_start || at_once).then(|| self.waiting(&spec, now, 0));
+            // Jitter spreads what many processes plan for one time. This they did not.
+            let waiting =
+                waiting.map(|waiting| if at_once { Waiting { due: now, ..waiting } } else { waiting });
             let job =
                 Job { spec, seen, waiting, running: BTreeMap::new(), past: None, in_vain: 0, warned: false };
             self.jobs.insert(id, job);

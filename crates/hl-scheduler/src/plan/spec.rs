@@ -72,10 +72,12 @@ pub struct Spec {
     pub retry: Retry,
     /// Jobs whose last planned run has to have succeeded first.
     pub after: Vec<JobId>,
+    /// Whether it runs at once where no process has ever run it.
+    pub first_at_once: bool,
 }
 
 impl Spec {
-    /// One instance, an hour of grace and of running, no jitter, no second attempt, no conditions.
+    /// One instance, an hour of grace and of running, no jitter, no second attempt, no conditions, not before its time.
     #[must_use]
     pub fn new(id: &str, trigger: Trigger) -> Self {
         Self {
@@ -87,6 +89,7 @@ impl Spec {
             limit_ms: 3_600_000,
             retry: Retry::NEVER,
             after: Vec::new(),
+            first_at_once: false,
         }
     }
 }

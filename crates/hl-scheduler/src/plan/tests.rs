@@ -358,6 +358,22 @@ fn at_start_and_by_hand() {
 }
 
 #[test]
+fn what_never_ran_runs_at_once_where_that_was_asked_for() {
+    let daily = |first_at_once| Spec { jitter_ms: HOUR, first_at_once, ..spec("daily", "0 0 6 * * *") };
+    let mut planner = Planner::new(Seed(1));
+    planner.register(MONTH, daily(true), None).unwrap();
+    let first = start(&planner.tick(MONTH));
+    assert_eq!(first.planned, MONTH, "without the jitter of planned times");
+    planner.ended(MONTH + MINUTE, first.run, Ended::Succeeded);
+    assert_eq!(planner.planned(&JobId::new("daily")), Some(MONTH + 6 * HOUR), "and as planned from then on");
+    for (first_at_once, last) in [(true, Some(MONTH - 18 * HOUR)), (false, None)] {
+        let mut planner = Planner::new(Seed(1));
+        planner.register(MONTH, daily(first_at_once), last).unwrap();
+        assert_eq!(planner.tick(MONTH), [], "{first_at_once} {last:?}");
+    }
+}
+
+#[test]
 fn a_run_asked_for_counts_against_the_instances() {
     let mut planner = planner(&[spec("job", "every 1h")]);
     let asked = planner.ask(MONTH + 59 * MINUTE, &JobId::new("job")).unwrap();

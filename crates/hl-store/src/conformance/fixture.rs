@@ -6,8 +6,8 @@ use std::sync::Arc;
 use hl_core::for_records;
 use hl_core::ledger::{Ack, Batch, Change, Span};
 use hl_core::record::{
-    Bbo, Book, Candle, Context, Funding, HexBytes, Level, Market, MarketStatus, MarketType, Mid,
-    PredictedFunding, Side, Trade,
+    Bbo, Book, Candle, ChosenBy, Context, Funding, HexBytes, Leader, Level, Likelihood, Market, MarketStatus,
+    MarketType, Mid, PredictedFunding, Side, Trade, Trader, TraderStatus,
 };
 use hl_core::row::Arrival;
 use hl_core::store::{Store, StoreError};
@@ -159,6 +159,35 @@ pub(super) async fn times(subject: &dyn Subject, stream: StreamKey) -> Vec<i64> 
 }
 
 /// Funding expected at a venue: rows of one time that only a word tells apart.
+/// One of two traders on the leaderboard; the first shows no name.
+pub(super) fn leader(user: u8, time: i64) -> Leader {
+    Leader {
+        day_pnl: Some(decimal("-1.50")),
+        all_time_roi: Some(decimal("0.0001")),
+        prize: u64::from(user),
+        display_name: (user > 1).then(|| "it's".into()),
+        ..Leader::bare(HexBytes([user; 20]), TimeMs(time), decimal("100000.0"))
+    }
+}
+
+/// One of two traders in a choice of whom to track.
+pub(super) fn trader(user: u8, time: i64, status: TraderStatus) -> Trader {
+    let is_tracked = status != TraderStatus::Dropped;
+    Trader {
+        time: TimeMs(time),
+        user: HexBytes([user; 20]),
+        status,
+        chosen_by: ChosenBy::Score,
+        score: is_tracked.then(|| decimal("61.25")),
+        rank: is_tracked.then(|| u32::from(user)),
+        tags: if is_tracked { "whale top_performer" } else { "" }.into(),
+        position: Likelihood::Likely,
+        account_value: None,
+        snapshot_time: TimeMs(time - 1),
+        arrival: Arrival::default(),
+    }
+}
+
 fn next_funding(coin: Coin, venue: &str, interval_hours: Option<u32>) -> PredictedFunding {
     PredictedFunding {
         coin,
@@ -283,6 +312,15 @@ pub(super) fn every_kind() -> (Coin, Vec<(StreamKey, Records)>) {
                 market(coin("#12090"), 8, MarketStatus::Settled),
                 market(name, 5, MarketStatus::Listed),
                 market(name, 8, MarketStatus::Gone),
+            ]),
+        ),
+        (StreamKey::Leaderboard, Records::Leaderboard(vec![leader(1, 5), leader(2, 5), leader(1, 9)])),
+        (
+            StreamKey::Traders,
+            Records::Traders(vec![
+                trader(1, 5, TraderStatus::Added),
+                trader(1, 9, TraderStatus::Dropped),
+                trader(2, 9, TraderStatus::Added),
             ]),
         ),
     ];

@@ -10,11 +10,13 @@ mod tally;
 
 use hl_core::archive::{Part, RowKey, StoredRows};
 use hl_core::ledger::{Cause, GapState, Span};
+use hl_core::record::Address;
 use hl_core::runs::Row;
 use hl_core::seam::BoxFuture;
 use hl_core::statistics::Figure;
 use hl_core::store::{Store, StoreError};
-use hl_core::{StreamKey, TimeMs, Token};
+use hl_core::symbol::Word;
+use hl_core::{Coin, StreamKey, TimeMs, Token};
 use serde::{Deserialize, Serialize};
 
 pub use procedure::{Copied, CopyError, Options, Told, copy, ready};
@@ -236,11 +238,20 @@ impl Page {
     #[must_use]
     pub fn last(&self) -> Option<Vec<Cell>> {
         match self {
-            Self::Rows { rows, .. } => rows.records.keys().last().map(|RowKey { coin, time, tid, word }| {
-                let word = word.map(|word| word.as_str().into());
-                let key = [coin.as_str().into(), time.0.into(), tid.cast_signed().into()];
-                key.into_iter().chain(word).collect()
-            }),
+            Self::Rows { rows, .. } => {
+                rows.records.keys().last().map(|RowKey { coin, time, tid, word, user }| {
+                    let coin = coin.map_or("", |coin| coin.as_str());
+                    let word = word.map_or("", |word| word.as_str());
+                    let user = user.map(|user| user.to_string()).unwrap_or_default();
+                    vec![
+                        coin.into(),
+                        time.0.into(),
+                        tid.cast_signed().into(),
+                        word.into(),
+                        user.as_str().into(),
+                    ]
+                })
+            }
             Self::Coverage(items) => items.last().map(|piece| {
                 let (epoch, source) = (piece.epoch.to_i64(), piece.source.as_str());
                 vec![piece.stream.to_string().into(), epoch.into(), source.into(), piece.span.from.0.into()]
@@ -266,14 +277,22 @@ impl Page {
 #[must_use]
 pub fn row_key(cells: &[Cell]) -> Option<RowKey> {
     match cells {
-        [Cell::Text(coin), Cell::Int(time), Cell::Int(tid), word @ ..] => {
-            let word = match word {
-                [] => None,
-                [Cell::Text(word)] => Some(hl_core::symbol::Word::new(word).ok()?),
+        [Cell::Text(coin), Cell::Int(time), Cell::Int(tid), rest @ ..] => {
+            // Earlier releases wrote no user, and a word only where there was one.
+            let (word, user) = match rest {
+                [] => ("", ""),
+                [Cell::Text(word)] => (word.as_str(), ""),
+                [Cell::Text(word), Cell::Text(user)] => (word.as_str(), user.as_str()),
                 _ => return None,
             };
-            let coin = hl_core::Coin::new(coin).ok()?;
-            Some(RowKey { coin, time: TimeMs(*time), tid: tid.cast_unsigned(), word })
+            let some = |text: &str| (!text.is_empty()).then_some(());
+            let coin = some(coin).map(|()| Coin::new(coin)).transpose().ok()?;
+            let word = some(word).map(|()| Word::new(word)).transpose().ok()?;
+            let user = match some(user) {
+                Some(()) => Some(Address::parse(user)?),
+                None => None,
+            };
+            Some(RowKey { coin, time: TimeMs(*time), tid: tid.cast_unsigned(), word, user })
         }
         _ => None,
     }

@@ -108,9 +108,14 @@ fn says(frame: &Frame, data: &Value, stamp: TimeMs) {
             is_exact(context.mark_px, &data["ctx"]["markPx"]);
             is_exact(context.day_ntl_vlm, &data["ctx"]["dayNtlVlm"]);
         }
-        Frame::Data(_, Records::Funding(_) | Records::PredictedFunding(_) | Records::Markets(_)) => {
-            panic!("no frame carries it")
-        }
+        Frame::Data(
+            _,
+            Records::Funding(_)
+            | Records::PredictedFunding(_)
+            | Records::Markets(_)
+            | Records::Leaderboard(_)
+            | Records::Traders(_),
+        ) => panic!("no frame carries it"),
         Frame::Ack { .. } | Frame::Error(_) | Frame::Pong | Frame::Message(_) | Frame::Unknown { .. } => {}
     }
 }

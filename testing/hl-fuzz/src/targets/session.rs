@@ -311,5 +311,5 @@ impl World {
 }
 
 fn coin_of(records: &Records) -> Option<Coin> {
-    Some(records.keys().first()?.coin)
+    records.keys().first()?.coin
 }

@@ -14,6 +14,33 @@ use crate::wire::account;
 /// Rows of a `table_data` file.
 const TOP: usize = 1_000;
 
+/// What traders did before the market began, in a window: returns between two bounds, in permille, small ones oftener than
+/// large ones, and volumes of so many deposits at most.
+struct Past {
+    window: &'static str,
+    worst: i64,
+    best: i64,
+    most_traded: u64,
+}
+
+const PASTS: [Past; 4] = [
+    Past { window: "day", worst: 0, best: 0, most_traded: 0 },
+    Past { window: "week", worst: -150, best: 250, most_traded: 8 },
+    Past { window: "month", worst: -300, best: 700, most_traded: 30 },
+    Past { window: "allTime", worst: -500, best: 2_500, most_traded: 300 },
+];
+
+impl Past {
+    /// Return and volume of a trader, as parts of the deposit.
+    fn of(&self, deposit: i64) -> (hl_core::Decimal, hl_core::Decimal) {
+        let drawn = mix(deposit as u64 ^ self.best as u64);
+        let (one, other) = (drawn % 1_001, (drawn >> 32) % 1_001);
+        let permille = self.worst + (self.best - self.worst) * (one * other) as i64 / 1_000_000;
+        let traded = (drawn >> 16) % 1_001 * self.most_traded;
+        (hl_core::Decimal::new(permille, 3), hl_core::Decimal::new(traded as i64, 3))
+    }
+}
+
 /// `GET /Mainnet/leaderboard`: one row a trader, the richest first.
 pub(crate) fn leaderboard(exchange: &Exchange) -> Reply {
     let mut traders: Vec<_> =
@@ -23,9 +50,12 @@ pub(crate) fn leaderboard(exchange: &Exchange) -> Reply {
         .iter()
         .map(|(value, t)| {
             let (pnl, volume) = account::performance(exchange, t);
-            let roi = pnl / hl_core::Decimal::from(t.deposit);
-            let window = json!({"pnl": text(pnl), "roi": text(roi), "vlm": text(volume)});
-            let windows = ["day", "week", "month", "allTime"].map(|name| json!([name, window]));
+            let deposit = hl_core::Decimal::from(t.deposit);
+            let windows = PASTS.map(|past| {
+                let (before, traded) = past.of(t.deposit);
+                let (pnl, volume) = (pnl + deposit * before, volume + deposit * traded);
+                json!([past.window, {"pnl": text(pnl), "roi": text(pnl / deposit), "vlm": text(volume)}])
+            });
             let named = mix(t.deposit as u64).is_multiple_of(4);
             json!({
                 "ethAddress": t.address, "accountValue": text(*value), "windowPerformances": windows, "prize": 0,

@@ -3,19 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::Source;
+use crate::commands::fields::{fields, plain};
+use crate::human;
 use hl_core::Coin;
 use hl_core::record::{Market, MarketStatus};
-use hl_core::row::{Row as _, Value};
-
-use super::Source;
-use crate::human;
 
 const NONE: &str = "-";
-
-/// Text of the exchange without what would move a terminal's cursor.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
 
 fn or_none<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| NONE.to_owned(), |value| plain(&value.to_string()))
@@ -73,22 +67,6 @@ pub(super) fn show(market: &Market, rows: &[Market], from: Source) -> String {
         ),
     };
     text
-}
-
-/// The columns beside the key, in words.
-fn fields(market: &Market) -> Vec<(&'static str, Option<String>)> {
-    let mut fields = Vec::new();
-    market.write(|column, value| {
-        let text = match value {
-            Value::Text(text) => Some(text.to_owned()),
-            Value::Count(number) => Some(number.to_string()),
-            Value::Decimal(number) => Some(number.to_string()),
-            _ => None,
-        };
-        fields.push((column.name, text));
-    });
-    fields.retain(|(name, _)| !["coin", "time"].contains(name));
-    fields
 }
 
 /// Each row, oldest first, with what it says that the one before it did not.

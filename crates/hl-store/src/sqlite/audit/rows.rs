@@ -53,8 +53,12 @@ pub(super) fn each(
     let Place { table, filter, key, .. } = Place::of(stream);
     // Bars that may still change do not prove anything.
     let settled = settled(stream);
+    let (coin, order) = match stream.spec().table.is_by_coin() {
+        true => ("coin", "coin, time"),
+        false => ("''", "time"),
+    };
     let sql = format!(
-        "SELECT coin, time, source, epoch FROM {table} WHERE {filter} AND {settled} ORDER BY coin, time"
+        "SELECT {coin}, time, source, epoch FROM {table} WHERE {filter} AND {settled} ORDER BY {order}"
     );
     let mut statement = conn.prepare_cached(&sql).step(STEP)?;
     let mut rows = statement.query(key).step(STEP)?;

@@ -3,9 +3,8 @@
 use hl_core::archive::{Day, Provenance, RowKey, StoredRows};
 use hl_core::ledger::Span;
 use hl_core::record::{Market, Record};
-use hl_core::row::Value;
+use hl_core::row::{Value, hex};
 use hl_core::store::StoreError;
-use hl_core::stream::Owner;
 use hl_core::{Coin, StreamKey, TimeMs, for_kind, for_records};
 use rusqlite::Connection;
 
@@ -128,9 +127,10 @@ fn remove_each<T: Record>(conn: &Connection, rows: &[T], provenance: &[Provenanc
     Ok(removed)
 }
 
-/// Where the rows of a stream lie together in key order: of a stream of many coins, coin by coin from `first` on.
+/// Where the rows of a stream lie together in key order: of a stream whose keys begin with the coin, coin by coin from `first`
+/// on.
 fn places(conn: &Connection, stream: StreamKey, first: Option<Coin>) -> Result<Vec<Place>, StoreError> {
-    if let Owner::Coin(_) = stream.owner() {
+    if stream.coin().is_some() || !stream.spec().table.is_by_coin() {
         return Ok(vec![Place::of(stream)]);
     }
     let coins = coins(conn, stream)?.into_iter();
@@ -150,12 +150,14 @@ fn within(
     most: usize,
 ) -> Result<(StoredRows, Vec<bool>), StoreError> {
     let (mut all, mut finals) = (StoredRows::none(stream), Vec::new());
-    for place in places(conn, stream, after.map(|key| key.coin))? {
+    for place in places(conn, stream, after.and_then(|key| key.coin))? {
         let most = most - all.len();
         if most == 0 {
             break;
         }
-        let after = after.filter(|key| place.key[0].is_none_or(|coin| coin == key.coin.as_str()));
+        let is_in =
+            |key: &RowKey| key.coin.is_none_or(|coin| place.key[0].is_none_or(|own| own == coin.as_str()));
+        let after = after.filter(is_in);
         let (more, of_these) =
             for_kind!(stream.kind(), T => page::<T>(conn, &place, span, which, after, most))?;
         // Both are of the stream's kind.
@@ -171,6 +173,7 @@ fn literal(value: Value<'_>) -> String {
     match value {
         Value::Time(TimeMs(number)) | Value::Int(number) => number.to_string(),
         Value::Text(text) => quoted(text),
+        Value::Hex(bytes) => quoted(&hex(bytes)),
         _ => "NULL".to_owned(),
     }
 }

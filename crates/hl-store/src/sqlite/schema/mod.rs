@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use hl_core::record::{Market, PredictedFunding};
+use hl_core::record::{Leader, Market, PredictedFunding, Trader};
 use hl_core::row::Row as _;
 
 use super::file::{
@@ -28,6 +28,8 @@ pub(super) const KIND: file::Kind = file::Kind {
         Sql(include_str!("ended.sql")),
         Rows(&Market::TABLE),
         Sql(include_str!("dexes.sql")),
+        Rows(&Leader::TABLE),
+        Rows(&Trader::TABLE),
     ],
     busy: Duration::from_secs(5),
 };
@@ -143,6 +145,36 @@ mod tests {
              status, sz_decimals, max_leverage, margin_tiers, margin_mode, quote, \
              CAST(settle_fraction AS REAL) AS settle_fraction, description, source, epoch, received, seq \
              FROM markets;"
+        );
+        assert_eq!(
+            made(&Leader::TABLE),
+            "CREATE TABLE leaderboard (time INTEGER NOT NULL, user TEXT NOT NULL, account_value TEXT NOT NULL, \
+             day_pnl TEXT, day_roi TEXT, day_vlm TEXT, week_pnl TEXT, week_roi TEXT, week_vlm TEXT, \
+             month_pnl TEXT, month_roi TEXT, month_vlm TEXT, all_time_pnl TEXT, all_time_roi TEXT, \
+             all_time_vlm TEXT, prize INTEGER NOT NULL, display_name TEXT, source TEXT NOT NULL, \
+             epoch INTEGER NOT NULL, received INTEGER, seq INTEGER, PRIMARY KEY (time, user)) STRICT, \
+             WITHOUT ROWID; \
+             CREATE VIEW leaderboard_num AS SELECT strftime('%Y-%m-%dT%H:%M:%fZ', time / 1000.0, 'unixepoch') AS \
+             iso, time, user, CAST(account_value AS REAL) AS account_value, CAST(day_pnl AS REAL) AS day_pnl, \
+             CAST(day_roi AS REAL) AS day_roi, CAST(day_vlm AS REAL) AS day_vlm, \
+             CAST(week_pnl AS REAL) AS week_pnl, CAST(week_roi AS REAL) AS week_roi, \
+             CAST(week_vlm AS REAL) AS week_vlm, CAST(month_pnl AS REAL) AS month_pnl, \
+             CAST(month_roi AS REAL) AS month_roi, CAST(month_vlm AS REAL) AS month_vlm, \
+             CAST(all_time_pnl AS REAL) AS all_time_pnl, CAST(all_time_roi AS REAL) AS all_time_roi, \
+             CAST(all_time_vlm AS REAL) AS all_time_vlm, prize, display_name, source, epoch, received, seq \
+             FROM leaderboard;"
+        );
+        assert_eq!(
+            made(&Trader::TABLE),
+            "CREATE TABLE traders (time INTEGER NOT NULL, user TEXT NOT NULL, status TEXT NOT NULL, \
+             chosen_by TEXT NOT NULL, score TEXT, rank INTEGER, tags TEXT NOT NULL, position TEXT NOT NULL, \
+             account_value TEXT, snapshot_time INTEGER NOT NULL, source TEXT NOT NULL, epoch INTEGER NOT NULL, \
+             received INTEGER, seq INTEGER, PRIMARY KEY (time, user)) STRICT, WITHOUT ROWID; \
+             CREATE VIEW traders_num AS SELECT strftime('%Y-%m-%dT%H:%M:%fZ', time / 1000.0, 'unixepoch') AS iso, \
+             time, user, status, chosen_by, CAST(score AS REAL) AS score, rank, tags, position, \
+             CAST(account_value AS REAL) AS account_value, \
+             strftime('%Y-%m-%dT%H:%M:%fZ', snapshot_time / 1000.0, 'unixepoch') AS snapshot_time_iso, \
+             snapshot_time, source, epoch, received, seq FROM traders;"
         );
     }
 }

@@ -1,0 +1,228 @@
+//! `hl-cli traders`: whom `hl-daemon --track` has chosen from the leaderboard, how each was scored, and when that changed.
+
+mod text;
+
+use clap::Subcommand;
+use hl_core::ledger::Span;
+use hl_core::record::{Address, Leader, Listed, Record, Trader, TraderStatus};
+use hl_core::row::fields::put_columns;
+use hl_core::store::StoreError;
+use hl_core::{StreamKey, TimeMs};
+use hl_store::Inspect;
+use hl_traders::{NAMES, Rules};
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
+
+use super::when::Bounds;
+use super::{CommandError, Common, Shell};
+use crate::exit::Exit;
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  hl-cli traders list --top 20               the best of those that are tracked
+  hl-cli traders show 0x5078c2fbea2b2ad61bc840bc023e35fce56bedb6
+  hl-cli traders history --from '7d ago'     who was added and dropped
+  hl-cli traders rules                       what --track-rule can set, and the defaults
+
+hl-daemon --track N reads the leaderboard once a day and chooses from it. What it chose last is shown.
+
+Exit codes: 0 done, 1 failed, 2 usage, also where there is no such trader.")]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand, Debug)]
+enum What {
+    /// Those that are tracked, the best first
+    #[command(after_help = "\
+Examples:
+  hl-cli traders list
+  hl-cli traders list --tag whale --top 10
+  hl-cli traders list --json")]
+    List {
+        /// Only the first so many
+        #[arg(long, value_name = "N")]
+        top: Option<usize>,
+        /// Only those that are known for this: whale, large, top_performer, good_performer, consistent, high_volume,
+        /// medium_volume
+        #[arg(long, value_name = "TAG")]
+        tag: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// What is known of one trader: the last choice, the leaderboard that it was made from, and earlier choices
+    #[command(after_help = "\
+Examples:
+  hl-cli traders show 0x5078c2fbea2b2ad61bc840bc023e35fce56bedb6")]
+    Show {
+        /// The address
+        #[arg(value_name = "ADDRESS")]
+        user: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Who was added and dropped, oldest first
+    #[command(after_help = "\
+Examples:
+  hl-cli traders history --from '30d ago'
+  hl-cli traders history --json")]
+    History {
+        /// Where to begin, UTC: 2026-11-01, 2026-11-01T12:00, RFC 3339, '24h ago', or milliseconds since 1970 [default:
+        /// with the first choice]
+        #[arg(long, value_name = "TIME")]
+        from: Option<String>,
+        /// Where to end [default: now]
+        #[arg(long, value_name = "TIME")]
+        to: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// The rules that --track-rule can set, and what holds where nothing is set
+    #[command(after_help = "\
+Examples:
+  hl-cli traders rules
+  hl-daemon --track 200 --track-rule minimum_score=60 --track-rule score.month_roi.most=30")]
+    Rules {
+        /// Answer with one JSON object instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// The traders could not be shown.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TradersFailure {
+    /// Not an address.
+    #[error("{0:?} is not the address of a trader: 0x and 40 hexadecimal digits")]
+    Address(String),
+    /// The store has nothing of that trader.
+    #[error("{0} is neither tracked nor on the last leaderboard that is stored")]
+    Unknown(Address),
+    /// The store could not be read.
+    #[error("the store: {0}")]
+    Store(#[from] StoreError),
+}
+
+impl TradersFailure {
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::Address(_) | Self::Unknown(_) => Exit::Usage,
+            Self::Store(_) => Exit::Failed,
+        }
+    }
+}
+
+/// A row, under the names of its columns.
+struct Line<'a, T>(&'a T);
+
+impl<T: Record> Serialize for Line<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        put_columns(&mut map, self.0)?;
+        map.end()
+    }
+}
+
+#[derive(Serialize)]
+struct Several<'a> {
+    traders: Vec<Line<'a, Trader>>,
+}
+
+#[derive(Serialize)]
+struct One<'a> {
+    /// The last choice that has something of the trader.
+    trader: Option<Line<'a, Trader>>,
+    /// What the leaderboard said that it was made from.
+    leaderboard: Option<Line<'a, Leader>>,
+    /// When it was added and dropped.
+    history: Vec<Line<'a, Trader>>,
+}
+
+#[derive(Serialize)]
+struct RuleLines {
+    rules: Vec<RuleLine>,
+}
+
+#[derive(Serialize)]
+struct RuleLine {
+    name: &'static str,
+    default: String,
+}
+
+pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, CommandError> {
+    match &args.what {
+        What::List { top, tag, common } => {
+            let store = shell.open(common).await?;
+            let mut chosen = last::<Trader>(store.as_ref(), StreamKey::Traders).await?;
+            chosen.retain(Trader::is_tracked);
+            let all = chosen.len();
+            chosen.sort_by_key(|trader| trader.rank);
+            let is_wanted = |trader: &Trader| {
+                tag.as_ref().is_none_or(|tag| trader.tags.split(' ').any(|word| word == tag))
+            };
+            chosen.retain(is_wanted);
+            chosen.truncate(top.unwrap_or(usize::MAX));
+            let answer = Several { traders: chosen.iter().map(Line).collect() };
+            shell.answer(common, &answer, &text::list(&chosen, all))?;
+        }
+        What::Show { user, common } => {
+            let address = Address::parse(user.trim()).ok_or_else(|| TradersFailure::Address(user.clone()))?;
+            let store = shell.open(common).await?;
+            let of = |trader: &Trader| trader.user == address;
+            let mut rows: Vec<Trader> = all(store.as_ref(), StreamKey::Traders, Span::EVER).await?;
+            rows.retain(of);
+            let trader = rows.last().cloned();
+            let leader = match &trader {
+                Some(Trader { snapshot_time: at, .. }) => {
+                    all(store.as_ref(), StreamKey::Leaderboard, Span { from: *at, to: *at }).await?
+                }
+                None => last::<Leader>(store.as_ref(), StreamKey::Leaderboard).await?,
+            };
+            let leader = leader.into_iter().find(|leader: &Leader| leader.user == address);
+            if trader.is_none() && leader.is_none() {
+                return Err(TradersFailure::Unknown(address).into());
+            }
+            rows.retain(|trader| trader.status != TraderStatus::Kept);
+            let answer = One {
+                trader: trader.as_ref().map(Line),
+                leaderboard: leader.as_ref().map(Line),
+                history: rows.iter().map(Line).collect(),
+            };
+            shell.answer(common, &answer, &text::show(address, trader.as_ref(), leader.as_ref(), &rows))?;
+        }
+        What::History { from, to, common } => {
+            let bounds = Bounds::parse(from.as_deref(), to.as_deref())?;
+            let (from, to) = bounds.at(shell.clock.now())?;
+            let span = Span { from: from.unwrap_or(TimeMs(0)), to: to.unwrap_or(TimeMs::MAX) };
+            let store = shell.open(common).await?;
+            let mut rows: Vec<Trader> = all(store.as_ref(), StreamKey::Traders, span).await?;
+            rows.retain(|trader| trader.status != TraderStatus::Kept);
+            let answer = Several { traders: rows.iter().map(Line).collect() };
+            shell.answer(common, &answer, &text::history(&rows))?;
+        }
+        What::Rules { json } => {
+            let rules = Rules::default();
+            let lines = NAMES.map(|name| RuleLine { name, default: rules.get(name).unwrap_or_default() });
+            let text = text::rules(&lines);
+            shell.answer_as(*json, &RuleLines { rules: lines.into() }, &text)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// The rows of a stream in a piece of time.
+async fn all<T: Listed>(store: &dyn Inspect, stream: StreamKey, span: Span) -> Result<Vec<T>, StoreError> {
+    Ok(T::taken(store.rows(stream, span).await?).unwrap_or_default())
+}
+
+/// The rows of the last snapshot of a stream.
+async fn last<T: Listed>(store: &dyn Inspect, stream: StreamKey) -> Result<Vec<T>, StoreError> {
+    let covered = store.coverage(Some(stream)).await?.into_iter().map(|piece| piece.span.to);
+    let missing = store.gaps(Some(stream)).await?.into_iter().map(|gap| gap.span.to);
+    match covered.chain(missing).max() {
+        Some(at) => all(store, stream, Span { from: at, to: at }).await,
+        None => Ok(Vec::new()),
+    }
+}

@@ -1,0 +1,113 @@
+use std::sync::Arc;
+
+use hl_core::decode::leaderboard::{LeaderboardError, Reader};
+use hl_core::ledger::Cause;
+use hl_core::seam::BoxFuture;
+use hl_core::source::{FetchError, Files};
+use hl_core::store::Store;
+use hl_core::{Epoch, Kind, Origin, Records, StreamKey, TimeMs};
+use tracing::{info, warn};
+
+use super::snapshot::{Snapshot, SnapshotError};
+use crate::plan::{JobId, Retry, Spec, Trigger};
+use crate::{Done, Task, TaskError};
+
+/// The file is renewed once a day, at no hour that the exchange has promised.
+const PLAN: &str = "0 20 6 * * *";
+/// The name of the file.
+const FILE: &str = "leaderboard";
+/// So many rows go into one list: memory grows by that, and no list is ever moved.
+const LIST: usize = 2_048;
+
+/// Reads the leaderboard row by row, and stores it as one snapshot.
+pub struct FetchLeaderboard {
+    store: Arc<dyn Store>,
+    files: Arc<dyn Files>,
+    mint: Box<dyn Fn() -> Epoch + Send + Sync>,
+    exchange_now: Box<dyn Fn() -> Option<TimeMs> + Send + Sync>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error("what time it is at the exchange is not known yet")]
+    NoTime,
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error("the file is not what it should be: {0}")]
+    Content(#[from] LeaderboardError),
+    #[error(transparent)]
+    Store(#[from] SnapshotError),
+}
+
+impl FetchLeaderboard {
+    /// Its id, which users of scheduled collectors know.
+    pub const ID: &'static str = Kind::Leaderboard.spec().job;
+
+    /// A task that reads the file `leaderboard` of `files`, with a new claim of `mint` for each snapshot. `exchange_now`: none
+    /// while the time of the exchange is not known.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        files: Arc<dyn Files>,
+        mint: Box<dyn Fn() -> Epoch + Send + Sync>,
+        exchange_now: Box<dyn Fn() -> Option<TimeMs> + Send + Sync>,
+    ) -> Self {
+        Self { store, files, mint, exchange_now }
+    }
+
+    /// How it runs where nothing else is said: daily, and at once where it never ran.
+    #[must_use]
+    pub fn spec(trigger: Option<Trigger>) -> Option<Spec> {
+        let trigger = trigger.or_else(|| PLAN.parse().ok())?;
+        Some(Spec {
+            id: JobId::new(Self::ID),
+            grace_ms: 12 * 3_600_000,
+            limit_ms: 1_800_000,
+            jitter_ms: 600_000,
+            retry: Retry { attempts: 5, first_ms: 60_000, longest_ms: 3_600_000 },
+            first_at_once: true,
+            ..Spec::new(Self::ID, trigger)
+        })
+    }
+
+    async fn fetch(&self) -> Result<u64, Problem> {
+        let time = (self.exchange_now)().ok_or(Problem::NoTime)?;
+        let mut pieces = self.files.open(FILE).await?;
+        let mut reader = Reader::new(time);
+        let (mut rows, mut list) = (Vec::new(), Vec::with_capacity(LIST));
+        while let Some(piece) = pieces.next().await? {
+            reader.push(&piece, &mut list)?;
+            if list.len() + 64 > LIST {
+                let full = std::mem::replace(&mut list, Vec::with_capacity(LIST));
+                rows.push(Records::Leaderboard(full));
+            }
+        }
+        let tally = reader.end(&mut list)?;
+        rows.push(Records::Leaderboard(list));
+        if let Some(reason) = &tally.reason {
+            warn!(unread = tally.unread, of = tally.rows + tally.unread, %reason, "rows of the leaderboard could not be read");
+        }
+        let snapshot = Snapshot {
+            stream: StreamKey::Leaderboard,
+            epoch: (self.mint)(),
+            origin: Origin::Rest,
+            time,
+            rows,
+            lacks: (tally.unread > 0).then_some(Cause::Undecodable),
+        };
+        let stored = snapshot.store(self.store.as_ref()).await?;
+        info!(traders = stored, twice = tally.twice, "leaderboard stored");
+        Ok(stored)
+    }
+}
+
+impl Task for FetchLeaderboard {
+    fn run(&self, _: TimeMs) -> BoxFuture<'_, Result<Done, TaskError>> {
+        Box::pin(async {
+            match self.fetch().await {
+                Ok(rows) => Ok(Done { rows, weight: 0 }),
+                Err(problem) => Err(TaskError { step: "reading the leaderboard", source: Box::new(problem) }),
+            }
+        })
+    }
+}

@@ -1,0 +1,170 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use hl_core::ledger::Span;
+use hl_core::record::{Address, Leader, Record, Trader};
+use hl_core::seam::BoxFuture;
+use hl_core::store::{Store, StoreError};
+use hl_core::{Epoch, Kind, Origin, Records, StreamKey, TimeMs};
+use hl_traders::{Rules, Selection};
+use serde::{Deserialize, Serialize};
+use tracing::info;
+
+use super::FetchLeaderboard;
+use super::snapshot::{Snapshot, SnapshotError};
+use crate::plan::{JobId, Retry, Spec, Trigger};
+use crate::{Done, Task, TaskError};
+
+/// Half an hour after the leaderboard.
+const PLAN: &str = "0 50 6 * * *";
+/// So many rows of the leaderboard are read at a time.
+const PAGE: usize = 1_000;
+
+/// The note of a leaderboard that was too short to be believed.
+const REFUSED: &str = "leaderboard/refused";
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Refused {
+    time: TimeMs,
+    rows: u64,
+}
+
+/// Chooses whom to track from the last leaderboard that is stored.
+pub struct UpdateTrackedTraders {
+    store: Arc<dyn Store>,
+    rules: Rules,
+    mint: Box<dyn Fn() -> Epoch + Send + Sync>,
+    exchange_now: Box<dyn Fn() -> Option<TimeMs> + Send + Sync>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error("what time it is at the exchange is not known yet")]
+    NoTime,
+    #[error("no leaderboard is stored; {} reads one", FetchLeaderboard::ID)]
+    NoLeaderboard,
+    #[error(
+        "the last leaderboard, of {time}, has {rows} rows, and the one that the last choice was made from had {before}: the \
+         choice stays until the next leaderboard confirms it"
+    )]
+    TooShort { time: TimeMs, rows: u64, before: u64 },
+    #[error("the store: {0}")]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+}
+
+impl UpdateTrackedTraders {
+    /// Its id, which users of scheduled collectors know.
+    pub const ID: &'static str = Kind::Traders.spec().job;
+
+    /// A task that chooses by these rules, with a new claim of `mint` for each choice. `exchange_now`: none while the
+    /// time of the exchange is not known.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        rules: Rules,
+        mint: Box<dyn Fn() -> Epoch + Send + Sync>,
+        exchange_now: Box<dyn Fn() -> Option<TimeMs> + Send + Sync>,
+    ) -> Self {
+        Self { store, rules, mint, exchange_now }
+    }
+
+    /// How it runs where nothing else is said: daily after the leaderboard, and at once where it never ran.
+    #[must_use]
+    pub fn spec(trigger: Option<Trigger>) -> Option<Spec> {
+        let trigger = trigger.or_else(|| PLAN.parse().ok())?;
+        Some(Spec {
+            id: JobId::new(Self::ID),
+            grace_ms: 12 * 3_600_000,
+            limit_ms: 600_000,
+            retry: Retry { attempts: 3, first_ms: 60_000, longest_ms: 600_000 },
+            after: vec![JobId::new(FetchLeaderboard::ID)],
+            first_at_once: true,
+            ..Spec::new(Self::ID, trigger)
+        })
+    }
+
+    /// Hands out the rows of a snapshot of which every row has this time.
+    async fn each<T: Record>(
+        &self,
+        stream: StreamKey,
+        time: TimeMs,
+        mut see: impl FnMut(&T),
+    ) -> Result<u64, StoreError> {
+        let (mut after, mut rows) = (None, 0);
+        loop {
+            let page = self.store.rows_in(stream, Span { from: time, to: time }, after, PAGE).await?;
+            let Some(last) = page.records.keys().last().copied() else { return Ok(rows) };
+            after = Some(last);
+            rows += page.len() as u64;
+            T::of(&page.records).unwrap_or_default().iter().for_each(&mut see);
+        }
+    }
+
+    /// Whether one that came since the last choice was refused and was as short; else this one is kept in mind.
+    async fn is_confirmed(
+        &self,
+        chosen_from: Option<TimeMs>,
+        time: TimeMs,
+        rows: u64,
+    ) -> Result<bool, StoreError> {
+        let refused = self.store.note(REFUSED).await?;
+        let refused = refused.and_then(|text| serde_json::from_str::<Refused>(&text).ok());
+        let refused = refused.filter(|refused| chosen_from < Some(refused.time));
+        if refused.is_some_and(|refused| refused.time < time && rows * 2 >= refused.rows) {
+            return Ok(true);
+        }
+        if refused.is_none_or(|refused| refused.time != time)
+            && let Ok(text) = serde_json::to_string(&Refused { time, rows })
+        {
+            self.store.put_note(REFUSED, &text).await?;
+        }
+        Ok(false)
+    }
+
+    async fn choose(&self) -> Result<u64, Problem> {
+        let snapshot = self.store.settled(StreamKey::Leaderboard).await?.edge;
+        let snapshot = snapshot.ok_or(Problem::NoLeaderboard)?;
+        let (mut before, mut chosen_from) = (BTreeSet::<Address>::new(), None);
+        if let Some(last) = self.store.settled(StreamKey::Traders).await?.edge {
+            self.each(StreamKey::Traders, last, |trader: &Trader| {
+                chosen_from = Some(trader.snapshot_time);
+                if trader.is_tracked() {
+                    before.insert(trader.user);
+                }
+            })
+            .await?;
+        }
+        let rows_before = match chosen_from.filter(|from| *from != snapshot) {
+            Some(from) => self.each(StreamKey::Leaderboard, from, |_: &Leader| {}).await?,
+            None => 0,
+        };
+        let mut selection = Selection::new(&self.rules, before);
+        let rows = self.each(StreamKey::Leaderboard, snapshot, |leader| selection.see(leader)).await?;
+        if rows * 2 < rows_before && !self.is_confirmed(chosen_from, snapshot, rows).await? {
+            return Err(Problem::TooShort { time: snapshot, rows, before: rows_before });
+        }
+        let time = (self.exchange_now)().ok_or(Problem::NoTime)?;
+        let traders = selection.finish(time, snapshot);
+        let tracked = traders.iter().filter(|trader| trader.is_tracked()).count();
+        let (stream, origin) = (StreamKey::Traders, Origin::Derived);
+        let dropped = traders.len() - tracked;
+        let rows = vec![Records::Traders(traders)];
+        let choice = Snapshot { stream, epoch: (self.mint)(), origin, time, rows, lacks: None };
+        let stored = choice.store(self.store.as_ref()).await?;
+        info!(tracked, dropped, "tracked traders chosen");
+        Ok(stored)
+    }
+}
+
+impl Task for UpdateTrackedTraders {
+    fn run(&self, _: TimeMs) -> BoxFuture<'_, Result<Done, TaskError>> {
+        Box::pin(async {
+            match self.choose().await {
+                Ok(rows) => Ok(Done { rows, weight: 0 }),
+                Err(problem) => Err(TaskError { step: "choosing whom to track", source: Box::new(problem) }),
+            }
+        })
+    }
+}

@@ -1,0 +1,16 @@
+//! Traders: who of the leaderboard is worth following, and how each is scored.
+//!
+//! [`score`] is a score and what it is made of, [`selection`] the choice of whom to track. Both are pure and usable alone: give
+//! them rows of a leaderboard, from wherever these come. What does not live here: reading the leaderboard
+//! ([`hl_core::decode::leaderboard`]), storing it and the choice (the jobs of `hl-scheduler`), and any request.
+
+// Those who read a process's words may go away: printing would end it with a panic.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+pub mod score;
+pub mod selection;
+mod setting;
+
+pub use score::{PositionRules, ScoreRules, Slope, Step, TagRules};
+pub use selection::{Rules, Selection};
+pub use setting::{NAMES, RuleError};
