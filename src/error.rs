@@ -17,6 +17,7 @@ use hl_store::Nameless;
 fn instead(stream: StreamKey) -> &'static str {
     match stream.kind() {
         Kind::Leaderboard | Kind::Traders => "`Builder::track` reads the leaderboard and chooses from it",
+        Kind::Fills => "`hl-cli backfill fills --user` reads what the exchange has",
         _ => "`hl-cli backfill funding` fills it from the exchange's past",
     }
 }

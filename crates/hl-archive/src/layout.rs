@@ -36,7 +36,7 @@ pub(crate) fn earlier_folder(stream: StreamKey, day: Day) -> Option<String> {
     match stream.owner() {
         Owner::Coin(coin) => Some(format!("stream={kind}/coin={}/date={day}", escaped(coin.as_str()))),
         Owner::Dex(Dex::First) | Owner::All => Some(format!("stream={kind}/date={day}")),
-        Owner::Dex(Dex::Builder(_)) => None,
+        Owner::Dex(Dex::Builder(_)) | Owner::User(_) => None,
     }
 }
 

@@ -70,6 +70,7 @@ fn array(values: &Values) -> Result<ArrayRef, ArrowError> {
             Arc::new(ms.with_timezone("UTC"))
         }
         Values::Int(all) => Arc::new(Int64Array::from_iter_values(all.iter().copied())),
+        Values::IntOrNull(all) => Arc::new(Int64Array::from_iter(all.iter().copied())),
         Values::Count(all) => Arc::new(UInt32Array::from_iter(all.iter().copied())),
         Values::Nanos(all) => {
             Arc::new(TimestampNanosecondArray::from_iter(all.iter().copied()).with_timezone("UTC"))
@@ -109,6 +110,7 @@ fn may_be_null(values: &Values) -> bool {
     matches!(
         values,
         Values::TextOrNull(_)
+            | Values::IntOrNull(_)
             | Values::Count(_)
             | Values::Nanos(_)
             | Values::DecimalOrNull(_)
@@ -248,7 +250,10 @@ fn values(name: &str, nullable: bool, array: &ArrayRef) -> Result<Values, Unread
         }
         DataType::Int64 => {
             let all = array.as_primitive_opt::<Int64Type>().ok_or_else(wrong)?;
-            Values::Int(all.values().to_vec())
+            match nullable {
+                true => Values::IntOrNull(all.iter().collect()),
+                false => Values::Int(all.values().to_vec()),
+            }
         }
         DataType::UInt32 => {
             let all = array.as_primitive_opt::<UInt32Type>().ok_or_else(wrong)?;

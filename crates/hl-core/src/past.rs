@@ -8,6 +8,8 @@
 //! - A bar is proven where the answer holds it and a later one, or one on each side of it: a minute without trades has no bar.
 //!   The last bar of an answer may be an old version of itself, unless it ended minutes ago.
 //! - A settlement is proven where the answer holds the row of its hour: the exchange settles every hour.
+//! - Fills are proven from the first row of an answer to its last one. The exchange keeps a number of them: where the oldest
+//!   of all is later than a piece begins, what lies before it is lost.
 //! - Of trades only what lies between the first and the last of an answer is proven, and a gap that begins at its first block
 //!   only from the second on: the answer may begin in the middle of it. Beside a live stream the newest trades are asked for
 //!   once ([`Newest`]).
@@ -19,12 +21,14 @@
 //! could not be read in any answer of that day.
 
 mod bars;
+mod fills;
 mod funding;
 mod newest;
 mod pace;
 mod trades;
 
 pub use bars::{BarsQuestion, KEPT_BARS, PAGE_BARS};
+pub use fills::{FillsQuestion, PAGE_FILLS};
 pub use funding::{FUNDING_MS, FundingQuestion, HOURLY_SINCE, PAGE_FUNDING};
 pub use newest::{Newest, NewestPlan, precedence};
 pub use pace::Patience;

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use ustr::Ustr;
 
+use crate::row::Address;
+
 /// Longest coin name accepted, in bytes. The exchange's own are below 20 (`xyz:NVDA`, `PURR/USDC`, `#12090`).
 pub const MAX_COIN_BYTES: usize = 48;
 
@@ -134,6 +136,73 @@ impl Word {
     }
 }
 
+/// A trader, by the address: `0x` and 40 hexadecimal digits in small letters. Interned with the names of coins, so only those
+/// that a stream is of are made one: an address in a row is an [`Address`](crate::record::Address).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct User(Ustr);
+
+impl User {
+    /// Interns an address, whatever the case of its letters. None where it is none, or one too many.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let text = Address::parse(text)?.to_string();
+        let is_new = Ustr::from_existing(&text).is_none();
+        (!is_new || ustr::num_entries() < MAX_COINS).then(|| Self(Ustr::from(&text)))
+    }
+
+    /// The address as text.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.0.as_str()
+    }
+}
+
+impl User {
+    /// The address.
+    #[must_use]
+    pub fn address(self) -> Address {
+        // It was parsed when it was interned.
+        Address::parse(self.as_str()).unwrap_or(Address::ZERO)
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for User {
+    type Err = UserError;
+    fn from_str(text: &str) -> Result<Self, UserError> {
+        Self::new(text).ok_or_else(|| UserError(text.to_owned()))
+    }
+}
+
+/// Not the address of a trader.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("{0:?} is not the address of a trader: 0x and 40 hexadecimal digits")]
+pub struct UserError(pub String);
+
+impl Serialize for User {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for User {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// A dex of the exchange, as the names of its coins tell it: those of a builder's dex begin with its name and a colon,
 /// `xyz:NVDA`. Every other name belongs to the first dex, spot pairs and outcomes among them. So each coin has one dex.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -259,6 +328,17 @@ mod tests {
         }
         assert_eq!((Dex::named(""), Dex::First.between()), (Some(Dex::First), None));
         assert_eq!(["x:y", "x y"].map(Dex::named), [None, None]);
+    }
+
+    #[test]
+    fn a_trader_has_one_spelling() {
+        let text = format!("0x{:040X}", 0xabc);
+        let user = User::new(&text).unwrap();
+        assert_eq!(
+            (user.as_str(), user),
+            (text.to_lowercase().as_str(), text.to_lowercase().parse().unwrap())
+        );
+        assert_eq!([User::new("0xabc"), User::new("BTC")], [None, None]);
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl Ends {
                         its.iter().for_each(|coin| _ = self.stored.entry(*coin).or_default());
                     }
                 }
-                Owner::Coin(_) | Owner::Dex(_) | Owner::All => {}
+                Owner::Coin(_) | Owner::Dex(_) | Owner::User(_) | Owner::All => {}
             }
         }
         // Only what was named is missed where it is not listed.

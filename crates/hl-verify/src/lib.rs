@@ -91,8 +91,8 @@ pub async fn compare(
     tally: &mut Tally,
 ) -> Result<Option<Span>, VerifyError> {
     let stream = row.stream;
-    // The exchange keeps no earlier leaderboard, and whom to track is not its choice.
-    if matches!(stream.kind(), Kind::Leaderboard | Kind::Traders) {
+    // The exchange keeps no earlier leaderboard, whom to track is not its choice, and of fills it keeps too few.
+    if matches!(stream.kind(), Kind::Leaderboard | Kind::Traders | Kind::Fills) {
         return Ok(None);
     }
     let (Some(first), Some(stop)) = (row.first, row.edge) else { return Ok(None) };

@@ -136,7 +136,9 @@ impl Truth for HttpTruth {
                 StreamKey::Funding(coin) => {
                     Records::Funding(self.list::<wire::Funding, _>("funding", &of(coin), span).await?)
                 }
-                StreamKey::Leaderboard | StreamKey::Traders => return Err(TruthError::OtherKind(stream)),
+                StreamKey::Leaderboard | StreamKey::Traders | StreamKey::Fills(_) => {
+                    return Err(TruthError::OtherKind(stream));
+                }
             })
         })
     }

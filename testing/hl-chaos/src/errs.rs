@@ -117,7 +117,12 @@ fn unreadable(rng: &mut Rng, stream: StreamKey) -> Option<FaultKind> {
         Kind::Bbo => "bbo".to_owned(),
         Kind::Context => "markPx".to_owned(),
         Kind::Mids => "SOL".to_owned(),
-        Kind::Funding | Kind::PredictedFunding | Kind::Markets | Kind::Leaderboard | Kind::Traders => {
+        Kind::Funding
+        | Kind::PredictedFunding
+        | Kind::Markets
+        | Kind::Leaderboard
+        | Kind::Traders
+        | Kind::Fills => {
             return None;
         }
     };

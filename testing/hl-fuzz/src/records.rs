@@ -2,8 +2,8 @@
 
 use arbitrary::{Result, Unstructured};
 use hl_core::record::{
-    Bbo, Book, Candle, ChosenBy, Context, Funding, HexBytes, Leader, Level, Likelihood, Market, MarketStatus,
-    MarketType, Mid, PredictedFunding, Side, Trade, Trader, TraderStatus,
+    Bbo, Book, Candle, ChosenBy, Context, Fill, Funding, HexBytes, Leader, Level, Likelihood, Liquidity,
+    Market, MarketStatus, MarketType, Mid, PredictedFunding, Side, Trade, Trader, TraderStatus,
 };
 use hl_core::row::Arrival;
 use hl_core::symbol::Word;
@@ -149,6 +149,32 @@ pub(crate) fn records(u: &mut Unstructured<'_>, stream: StreamKey, now: TimeMs) 
                 Ok(Leader { day_pnl, display_name, ..Leader::bare(user, time, decimal(u)?) })
             }))
         }
+        StreamKey::Fills(user) => Records::Fills(each!(|u: &mut Unstructured<'_>, time| -> Result<Fill> {
+            Ok(Fill {
+                user,
+                time,
+                tid: u.arbitrary()?,
+                side: *u.choose(&[Side::Buy, Side::Sell])?,
+                coin,
+                px: decimal(u)?,
+                sz: decimal(u)?,
+                start_position: decimal(u)?,
+                dir: u.arbitrary()?,
+                closed_pnl: decimal(u)?,
+                liquidity: *u.choose(&[Liquidity::Taker, Liquidity::Maker])?,
+                fee: decimal(u)?,
+                fee_token: u.arbitrary()?,
+                builder_fee: None,
+                oid: u.arbitrary()?,
+                cloid: u.arbitrary()?,
+                twap_id: u.arbitrary()?,
+                hash: HexBytes([0; 32]),
+                liquidated_user: if u.arbitrary()? { Some(HexBytes([1; 20])) } else { None },
+                liquidation_mark_px: None,
+                liquidation_method: u.arbitrary()?,
+                arrival: Arrival::default(),
+            })
+        })),
         StreamKey::Traders => Records::Traders(each!(|u: &mut Unstructured<'_>, time| -> Result<Trader> {
             Ok(Trader {
                 time,

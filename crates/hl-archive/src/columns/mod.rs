@@ -20,6 +20,7 @@ pub(crate) enum Values {
     Bool(Vec<bool>),
     Time(Vec<TimeMs>),
     Int(Vec<i64>),
+    IntOrNull(Vec<Option<i64>>),
     Count(Vec<Option<u32>>),
     /// Nanoseconds, UTC.
     Nanos(Vec<Option<i64>>),
@@ -46,6 +47,7 @@ impl Values {
             Holds::Text if nullable => Self::TextOrNull(Vec::new()),
             Holds::Text => Self::Text(Vec::new()),
             Holds::Time => Self::Time(Vec::new()),
+            Holds::Int if nullable => Self::IntOrNull(Vec::new()),
             Holds::Int => Self::Int(Vec::new()),
             Holds::Count => Self::Count(Vec::new()),
             Holds::Decimal if nullable => Self::DecimalOrNull(Vec::new()),
@@ -63,6 +65,8 @@ impl Values {
             (Self::TextOrNull(all), Value::Null) => all.push(None),
             (Self::Time(all), Value::Time(time)) => all.push(time),
             (Self::Int(all), Value::Int(number)) => all.push(number),
+            (Self::IntOrNull(all), Value::Int(number)) => all.push(Some(number)),
+            (Self::IntOrNull(all), Value::Null) => all.push(None),
             (Self::Count(all), Value::Count(number)) => all.push(Some(number)),
             (Self::Count(all), Value::Null) => all.push(None),
             (Self::Decimal(all), Value::Decimal(number)) => all.push(number),
@@ -192,7 +196,7 @@ pub(crate) fn unfit(rows: &StoredRows) -> Vec<usize> {
             Values::DecimalOrNull(all) => positions(all, |number| number.as_ref().is_none_or(fits)),
             Values::Levels(all) => positions(all, |side| side.iter().all(|l| fits(&l.px) && fits(&l.sz))),
             Values::Text(_) | Values::TextOrNull(_) | Values::Bool(_) => Vec::new(),
-            Values::Time(_) | Values::Int(_) | Values::Count(_) => Vec::new(),
+            Values::Time(_) | Values::Int(_) | Values::IntOrNull(_) | Values::Count(_) => Vec::new(),
             Values::Nanos(_) | Values::Float(_) | Values::FloatOrNull(_) | Values::FloatLevels(_) => {
                 Vec::new()
             }

@@ -122,6 +122,14 @@ impl Cells for Row<'_> {
         number.copied()
     }
 
+    fn int_or_null(&mut self, column: &'static Column) -> Result<Option<i64>, Unreadable> {
+        let number = self.next(column, |values| match values {
+            Values::IntOrNull(all) => Some(all.as_slice()),
+            _ => None,
+        });
+        number.copied()
+    }
+
     fn count(&mut self, column: &'static Column) -> Result<Option<u32>, Unreadable> {
         let number = self.next(column, |values| match values {
             Values::Count(all) => Some(all.as_slice()),

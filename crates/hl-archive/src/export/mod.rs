@@ -163,7 +163,7 @@ async fn rows(
     let Selection { stream, source, known, .. } = selection;
     let rows = match source.owner() {
         Owner::Dex(_) | Owner::All => whole.ordered(*source, page, |key| (key.time, key)).await?,
-        Owner::Coin(_) => whole.ordered(*source, page, |key| key).await?,
+        Owner::Coin(_) | Owner::User(_) => whole.ordered(*source, page, |key| key).await?,
     };
     if let (StreamKey::Candle(_, interval), Records::Candles(minutes)) = (*stream, &rows.records)
         && stream != source

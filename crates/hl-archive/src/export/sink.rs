@@ -129,6 +129,7 @@ fn cells_of(column: &Column, at: usize, cells: &mut Vec<String>) {
         Values::Bool(all) => cells.push(all[at].to_string()),
         Values::Time(all) => cells.extend([all[at].to_string(), in_words(all[at])]),
         Values::Int(all) => cells.push(all[at].to_string()),
+        Values::IntOrNull(all) => cells.push(all[at].map(|n| n.to_string()).unwrap_or_default()),
         Values::Nanos(all) => cells.push(all[at].map(|ns| ns.to_string()).unwrap_or_default()),
         Values::Count(all) => cells.push(all[at].map(|n| n.to_string()).unwrap_or_default()),
         Values::Decimal(all) => cells.push(text(all[at])),
@@ -154,6 +155,7 @@ fn fields_of(column: &Column, at: usize, object: &mut Map<String, Value>) {
         }
         Values::Bool(all) => all[at].into(),
         Values::Int(all) => all[at].into(),
+        Values::IntOrNull(all) => all[at].into(),
         Values::Nanos(all) => all[at].into(),
         Values::Count(all) => all[at].into(),
         Values::Decimal(all) => text(all[at]).into(),

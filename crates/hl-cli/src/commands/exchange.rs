@@ -7,10 +7,12 @@ use std::time::Duration;
 use hl_collectors::mono::MonoClock;
 use hl_collectors::rest::{InfoClient, RestError, RestOptions, Urgency, Weights};
 use hl_core::TimeMs;
+use hl_core::ledger::Span;
 use hl_core::listing::Lists;
 use hl_core::seam::{Clock, Net, Seed};
 use hl_core::source::Past;
 use hl_core::store::Store;
+use hl_core::symbol::User;
 use hl_engine::network::{NetworkError, belong};
 use hl_engine::universe::Universe;
 use tracing::warn;
@@ -115,6 +117,15 @@ impl Exchange {
     /// What it lists: perpetuals of every dex, spot pairs, outcomes.
     pub(super) async fn lists(&self) -> Result<Lists, ExchangeError> {
         self.client.lists(Urgency::Question, PATIENCE).await.map_err(self.failed())
+    }
+
+    /// From where the fills of a trader are known, or else from the first one that it has, to right behind the last one.
+    pub(super) async fn fills_ends(
+        &self,
+        user: User,
+        known: Option<TimeMs>,
+    ) -> Result<Option<Span>, ExchangeError> {
+        self.client.fills_ends(user, known).await.map_err(self.failed())
     }
 
     /// The client behind it.

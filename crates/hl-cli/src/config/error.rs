@@ -102,6 +102,9 @@ pub enum ValueError {
     /// No schedule.
     #[error(transparent)]
     Schedule(#[from] hl_scheduler::plan::TriggerError),
+    /// Not an address.
+    #[error(transparent)]
+    User(#[from] hl_core::symbol::UserError),
     /// What a rule does not take.
     #[error(transparent)]
     Rule(#[from] hl_traders::RuleError),

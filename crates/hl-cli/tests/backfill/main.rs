@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hl_core::ledger::{Batch, Cause, Change, GapState, Span};
+use hl_core::record::{Address, Side, Trade};
 use hl_core::seam::{Clock as _, Net as _};
 use hl_core::store::prelude::*;
 use hl_core::{Coin, Interval, Records, StreamKey, TimeMs};
@@ -334,6 +335,67 @@ async fn all_funding_of_weeks() {
     assert_eq!(world.rows(StreamKey::Funding(coin()), from, to).await, Records::Funding(truth));
     assert_eq!(said.json()["complete"], true);
     world.verify().await;
+    world.sim.stop().await;
+}
+
+/// Reads the fills of a trader who has `between` so many after so many minutes, so often, and compares them with its trades.
+async fn fills(minutes: i64, between: std::ops::Range<usize>, runs: u32) {
+    let listener = TcpNet::new().listen("127.0.0.1:0").await.unwrap();
+    let busy =
+        SimConfig { seed: 5, coins: 2, traders: 12, start: START, activity: 5.0, ..SimConfig::default() };
+    let busy = SimConfig { resume: Some(START + minutes * MINUTE), ..busy };
+    let world = World { sim: Sim::start(busy, listener).unwrap(), folder: tempfile::tempdir().unwrap() };
+    let now = world.sim.now();
+    let sides = |user: Address, to: TimeMs| -> BTreeSet<(TimeMs, u64, Side)> {
+        let trades = world.sim.coins().into_iter().flat_map(|coin| world.sim.truth_trades(coin, START, to));
+        let of = |trade: &Trade| {
+            let sides = [(trade.buyer, Side::Buy), (trade.seller, Side::Sell)];
+            sides.into_iter().find(|(of, _)| *of == user).map(|(_, side)| (trade.time, trade.tid, side))
+        };
+        trades.filter_map(|trade| of(&trade)).collect()
+    };
+    let trades = world.sim.truth_trades(coin(), START, now);
+    let users: BTreeSet<Address> = trades.iter().flat_map(|trade| [trade.buyer, trade.seller]).collect();
+    let counts: Vec<_> = users.iter().map(|user| sides(*user, now).len()).collect();
+    let user = users.iter().zip(&counts).find(|(_, fills)| between.contains(fills)).map(|(user, _)| *user);
+    let user = user.unwrap_or_else(|| panic!("the traders have {counts:?} fills"));
+    // In capital letters it is the same trader.
+    let text = user.to_string().to_uppercase();
+    let stream = StreamKey::Fills(text.parse().unwrap());
+    for run in 0..runs {
+        let said = world.backfill(&["fills", "--user", &text]).await.exits(0);
+        let to = TimeMs(said.number("to"));
+        let truth = sides(user, to - 1);
+        let Records::Fills(stored) = world.rows(stream, START, to).await else { panic!("other rows") };
+        let stored: BTreeSet<_> = stored.iter().map(|fill| (fill.time, fill.tid, fill.side)).collect();
+        assert_eq!(stored, truth, "run {run}");
+        assert_eq!((said.json()["complete"].clone(), said.number("rows") > 0), (true.into(), true));
+        until("another fill", async || (sides(user, world.sim.now()).len() > truth.len()).then_some(()))
+            .await;
+    }
+    world.verify().await;
+    world.sim.stop().await;
+}
+
+#[tokio::test]
+async fn all_fills_of_a_trader_over_several_pages() {
+    fills(18, 2_001..5_000, 1).await;
+}
+
+#[tokio::test]
+async fn the_fills_since_the_last_one_that_is_stored() {
+    fills(10, 100..1_900, 2).await;
+}
+
+#[tokio::test]
+async fn a_trader_without_fills_is_not_an_error_and_what_is_no_address_is() {
+    let world = World::new(1.0).await;
+    let unknown = format!("0x{:040x}", 1);
+    let said = world.backfill(&["fills", "--user", &unknown]).await.exits(0);
+    assert!(said.err.contains("the exchange has nothing of it"), "{}", said.err);
+    assert!(
+        world.backfill(&["fills", "--user", "0x12"]).await.exits(2).err.contains("40 hexadecimal digits")
+    );
     world.sim.stop().await;
 }
 

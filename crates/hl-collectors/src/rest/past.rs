@@ -6,10 +6,12 @@ use hl_core::decode::rest as decode;
 use hl_core::ledger::Span;
 use hl_core::message::info::{CandleRange, InfoRequest};
 use hl_core::past::{
-    self, BarsQuestion, FUNDING_MS, FundingQuestion, KEPT_BARS, PAGE_BARS, PAGE_FUNDING, Page,
+    self, BarsQuestion, FUNDING_MS, FillsQuestion, FundingQuestion, KEPT_BARS, PAGE_BARS, PAGE_FILLS,
+    PAGE_FUNDING, Page,
 };
 use hl_core::seam::BoxFuture;
 use hl_core::source::{FetchError, Past};
+use hl_core::symbol::User;
 use hl_core::{Coin, Interval, StreamKey, TimeMs};
 
 use super::client::{InfoClient, RestError};
@@ -54,6 +56,7 @@ pub fn cost(stream: StreamKey, piece: Span, now: TimeMs) -> Cost {
             (request, piece.to.min(now).since(start_time) / FUNDING_MS, PAGE_FUNDING.unsigned_abs())
         }
         StreamKey::Trades(coin) => (InfoRequest::RecentTrades { coin }, 10, RECENT_TRADES as u64),
+        StreamKey::Fills(user) => (fills_of(user, piece), PAGE_FILLS as i64, PAGE_FILLS as u64),
         // Nothing is asked: there is nothing to be had.
         _ => return Cost::default(),
     };
@@ -70,6 +73,7 @@ impl Past for InfoClient {
                 StreamKey::Candle(coin, interval) => self.candles(coin, interval, piece, effort).await,
                 StreamKey::Funding(coin) => self.funding(coin, piece, effort).await,
                 StreamKey::Trades(coin) => self.trades(coin, piece).await,
+                StreamKey::Fills(user) => self.fills(user, piece, effort).await,
                 // The exchange has no past of states.
                 _ => Ok(Page::gone(piece)),
             };
@@ -82,7 +86,51 @@ impl Past for InfoClient {
     }
 }
 
+fn fills_of(user: User, span: Span) -> InfoRequest {
+    InfoRequest::UserFillsByTime {
+        user: user.address(),
+        start_time: span.from,
+        end_time: Some(span.to),
+        aggregate_by_time: None,
+        reversed: None,
+    }
+}
+
 impl InfoClient {
+    /// From `known`, or else from the first fill of a trader that the exchange has, to right behind the last one; none where it
+    /// has none.
+    ///
+    /// # Errors
+    /// When the exchange cannot be asked.
+    pub async fn fills_ends(&self, user: User, known: Option<TimeMs>) -> Result<Option<Span>, RestError> {
+        let request = InfoRequest::UserFills { user: user.address(), aggregate_by_time: None };
+        let newest = |body: &mut [u8]| decode::user_fills(body, user, true);
+        let newest = self.ask(&request, PAGE_FILLS, Urgency::Backfill, PATIENCE, newest).await?;
+        let Some((mut first, last)) =
+            newest.rows.first().zip(newest.rows.last()).map(|(a, b)| (a.time, b.time))
+        else {
+            return Ok(None);
+        };
+        if let Some(known) = known {
+            first = known.min(last);
+        } else if newest.len() >= PAGE_FILLS {
+            let request = fills_of(user, Span { from: TimeMs(0), to: last });
+            let oldest = |body: &mut [u8]| decode::user_fills(body, user, false);
+            let oldest = self.ask(&request, PAGE_FILLS, Urgency::Backfill, PATIENCE, oldest).await?;
+            first = oldest.rows.first().map_or(first, |fill| fill.time.min(first));
+        }
+        Ok(Some(Span { from: first, to: last + 1 }))
+    }
+
+    async fn fills(&self, user: User, piece: Span, effort: u32) -> Result<Page, RestError> {
+        let question = FillsQuestion::new(piece, effort);
+        let request = fills_of(user, question.request);
+        let decode = |body: &mut [u8]| decode::user_fills(body, user, false);
+        let fills = self.ask(&request, PAGE_FILLS, Urgency::Backfill, PATIENCE, decode).await?;
+        self.tell_rows(StreamKey::Fills(user), &fills);
+        Ok(question.page(fills))
+    }
+
     async fn candles(
         &self,
         coin: Coin,

@@ -7,13 +7,14 @@ use serde_json::value::RawValue;
 use super::error::{DecodeError, Fault, locate};
 use super::parser;
 use super::rows::{self, MetaRows, Prices, Read, Rows, SpotRows, Unread};
+use crate::message::info::fills::Fill as FillMessage;
 use crate::message::info::market::{self, FundingRate, MetaAndCtxs, SpotMetaAndCtxs};
 use crate::message::info::meta::{Meta, Outcome, OutcomeMeta, PerpDex, SpotMeta};
 use crate::message::market::{Mids, PerpCtx, SpotCtx, WsBook, WsCandle, WsTrade};
-use crate::record::{Book, Candle, Context, Funding, Mid, PredictedFunding, Trade};
+use crate::record::{Book, Candle, Context, Fill, Funding, Liquidity, Mid, PredictedFunding, Trade};
 use crate::row::Arrival;
 use crate::stream::BookVariant;
-use crate::symbol::Word;
+use crate::symbol::{User, Word};
 use crate::{Coin, Dex, TimeMs};
 
 /// Levels that one side of a book has at most. The exchange sends 20.
@@ -83,6 +84,46 @@ pub(super) fn bar(bar: WsCandle) -> Result<Candle, Fault> {
 /// When the body is not a list of funding rates, or none of them can be read, nor when it was settled.
 pub fn funding(body: &mut [u8]) -> Result<Rows<Funding>, DecodeError> {
     rows::list::<FundingRate>("fundingHistory", body, false)
+}
+
+/// `userFillsByTime` of a trader, oldest first, or `userFills`, which comes newest first: the rows are oldest first.
+///
+/// # Errors
+/// When the body is not a list of fills, or none of them can be read, nor when it was.
+pub fn user_fills(body: &mut [u8], user: User, newest_first: bool) -> Result<Rows<Fill>, DecodeError> {
+    let Rows { rows, holes, reason } = rows::list::<FillMessage>("userFills", body, newest_first)?;
+    let rows = rows.into_iter().map(|fill| {
+        let (liquidated_user, liquidation_mark_px, liquidation_method) = match fill.liquidation {
+            Some(of) => (of.liquidated_user, Some(of.mark_px), Some(of.method.into())),
+            None => (None, None, None),
+        };
+        Fill {
+            user,
+            time: fill.time,
+            // Rows without one were turned away.
+            tid: fill.tid.unwrap_or_default(),
+            side: fill.side,
+            coin: fill.coin,
+            px: fill.px,
+            sz: fill.sz,
+            start_position: fill.start_position,
+            dir: fill.dir.into(),
+            closed_pnl: fill.closed_pnl,
+            liquidity: if fill.crossed { Liquidity::Taker } else { Liquidity::Maker },
+            fee: fill.fee,
+            fee_token: fill.fee_token.map(Into::into),
+            builder_fee: fill.builder_fee,
+            oid: fill.oid,
+            cloid: fill.cloid.map(|cloid| cloid.to_string().into()),
+            twap_id: fill.twap_id,
+            hash: fill.hash,
+            liquidated_user,
+            liquidation_mark_px,
+            liquidation_method,
+            arrival: Arrival::default(),
+        }
+    });
+    Ok(Rows { rows: rows.collect(), holes, reason })
 }
 
 /// What is wrong where all mids of an answer or a frame are of coins that another dex has.

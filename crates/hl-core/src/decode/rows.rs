@@ -14,6 +14,7 @@ use super::error::{DecodeError, Fault, locate};
 use super::parser;
 use crate::ledger::Span;
 use crate::message::Exact;
+use crate::message::info::fills::Fill as FillMessage;
 use crate::message::info::market::FundingRate;
 use crate::message::info::meta::{MarginTable, Meta, PerpAsset, SpotMeta, SpotPair, SpotToken};
 use crate::message::market::{Mids, WsCandle, WsTrade};
@@ -202,6 +203,21 @@ impl Row for FundingRate {
 
     fn record(self) -> Result<Funding, Fault> {
         Ok(self.into())
+    }
+}
+
+impl Row for FillMessage {
+    type Record = Self;
+
+    fn time(fill: &Self) -> TimeMs {
+        fill.time
+    }
+
+    fn record(self) -> Result<Self, Fault> {
+        match self.tid {
+            Some(_) => Ok(self),
+            None => Err(Fault::Rule("a fill without the number of its trade")),
+        }
     }
 }
 

@@ -193,7 +193,8 @@ impl Subscription {
             | StreamKey::PredictedFunding(_)
             | StreamKey::Markets
             | StreamKey::Leaderboard
-            | StreamKey::Traders => return None,
+            | StreamKey::Traders
+            | StreamKey::Fills(_) => return None,
         })
     }
 

@@ -1,7 +1,7 @@
 //! Values between a record's field and a store's column.
 
 use crate::row::{Column, HexBytes, Holds, Level, Side};
-use crate::symbol::Word;
+use crate::symbol::{User, Word};
 use crate::{Coin, Decimal, Interval, TimeMs};
 
 /// A value on its way into a column.
@@ -54,6 +54,8 @@ pub trait Cells {
     fn time(&mut self, column: &'static Column) -> Result<TimeMs, Self::Error>;
     /// A whole number.
     fn int(&mut self, column: &'static Column) -> Result<i64, Self::Error>;
+    /// A whole number, or none.
+    fn int_or_null(&mut self, column: &'static Column) -> Result<Option<i64>, Self::Error>;
     /// A small whole number, or none.
     fn count(&mut self, column: &'static Column) -> Result<Option<u32>, Self::Error>;
     /// A decimal, or none.
@@ -112,6 +114,7 @@ macro_rules! words {
 pub(crate) use words;
 
 words!(Coin, Coin::as_str, |name| Coin::new(name).ok());
+words!(User, User::as_str, User::new);
 words!(Word, Word::as_str, |word| Word::new(word).ok());
 words!(Interval, Interval::as_str, |name| name.parse().ok());
 words!(Side, Side::as_str, Side::parse);
@@ -147,6 +150,18 @@ impl<const N: usize> Cell for HexBytes<N> {
     }
 }
 
+impl<const N: usize> Cell for Option<HexBytes<N>> {
+    const HOLDS: Holds = Holds::Text;
+    const NULLABLE: bool = true;
+    fn value(&self) -> Value<'_> {
+        self.as_ref().map_or(Value::Null, |bytes| Value::Hex(&bytes.0))
+    }
+    fn read<C: Cells>(cells: &mut C, column: &'static Column) -> Result<Self, C::Error> {
+        let text = cells.text_or_null(column)?;
+        text.map(|text| HexBytes::parse(&text).ok_or_else(|| cells.wrong(column))).transpose()
+    }
+}
+
 impl Cell for TimeMs {
     const HOLDS: Holds = Holds::Time;
     fn value(&self) -> Value<'_> {
@@ -168,6 +183,21 @@ impl Cell for u64 {
     }
     fn fits(&self) -> bool {
         i64::try_from(*self).is_ok()
+    }
+}
+
+impl Cell for Option<u64> {
+    const HOLDS: Holds = Holds::Int;
+    const NULLABLE: bool = true;
+    fn value(&self) -> Value<'_> {
+        self.map_or(Value::Null, |number| Value::Int(number.cast_signed()))
+    }
+    fn read<C: Cells>(cells: &mut C, column: &'static Column) -> Result<Self, C::Error> {
+        let number = cells.int_or_null(column)?;
+        number.map(|number| number.try_into().map_err(|_| cells.wrong(column))).transpose()
+    }
+    fn fits(&self) -> bool {
+        self.is_none_or(|number| i64::try_from(number).is_ok())
     }
 }
 

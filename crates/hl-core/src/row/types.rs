@@ -45,10 +45,13 @@ pub type Address = HexBytes<20>;
 pub type Hash = HexBytes<32>;
 
 impl<const N: usize> HexBytes<N> {
+    /// All zeros.
+    pub const ZERO: Self = Self([0; N]);
+
     /// Parses `0x…` of exactly `2 N` digits, either case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let digits = text.strip_prefix("0x")?.as_bytes();
+        let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?.as_bytes();
         if digits.len() != 2 * N {
             return None;
         }

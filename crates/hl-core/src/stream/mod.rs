@@ -9,6 +9,7 @@ mod bbo;
 mod book;
 mod candle;
 mod context;
+mod fills;
 mod funding;
 mod leaderboard;
 mod markets;
@@ -28,6 +29,7 @@ pub use bbo::Bbo;
 pub use book::{Book, BookVariant};
 pub use candle::Candle;
 pub use context::Context;
+pub use fills::{Fill, Liquidity};
 pub use funding::Funding;
 pub use leaderboard::Leader;
 pub use markets::{Market, MarketStatus, MarketType};
@@ -40,13 +42,14 @@ pub use trades::Trade;
 use crate::exchange_time::Voice;
 use crate::ledger::{GapState, Span};
 use crate::row::{Column, Table};
+use crate::symbol::User;
 use crate::{Coin, Dex, Interval, TimeMs};
 
 /// One thing that can be collected, with one time line.
 ///
 /// Its text form is used everywhere, in tables, options and metrics: `trades/BTC`, `book/BTC`, `book/BTC/fast`, `book/BTC/5`,
 /// `bbo/BTC`, `candle/BTC/1m`, `mids`, `mids/xyz`, `context/BTC`, `funding/BTC`, `predicted_funding/BTC`, `markets`,
-/// `leaderboard`, `traders`.
+/// `leaderboard`, `traders`, `fills/0x…`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StreamKey {
     /// Public trades of a coin.
@@ -71,6 +74,8 @@ pub enum StreamKey {
     Leaderboard,
     /// Whom to track.
     Traders,
+    /// Fills of a trader.
+    Fills(User),
 }
 
 /// The kind of a stream: what its rows look like and which rules they follow.
@@ -92,6 +97,7 @@ pub enum Kind {
     Markets,
     Leaderboard,
     Traders,
+    Fills,
 }
 
 /// What happens to records when the store falls behind.
@@ -112,7 +118,9 @@ pub enum Scope {
     Coin,
     /// Every coin's of one dex. The coin of a row tells whose it is: the rows of all dexes lie in one table.
     Dex,
-    /// Every coin's.
+    /// One trader's.
+    User,
+    /// Every coin's, or every trader's.
     All,
 }
 
@@ -227,7 +235,7 @@ impl KindSpec {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Trades,
         Self::Candle,
         Self::Bbo,
@@ -243,6 +251,7 @@ impl Kind {
         Self::Markets,
         Self::Leaderboard,
         Self::Traders,
+        Self::Fills,
     ];
 
     /// The facts of the kind.
@@ -264,6 +273,7 @@ impl Kind {
             Self::Markets => &markets::SPEC,
             Self::Leaderboard => &leaderboard::SPEC,
             Self::Traders => &traders::SPEC,
+            Self::Fills => &fills::SPEC,
         }
     }
 }
@@ -294,6 +304,7 @@ impl Kind {
         let part = self.spec().word.split_once('/').map(|(_, part)| part);
         match (self, self.spec().scope) {
             (_, Scope::All) => self.stream(None, None).into_iter().collect(),
+            (_, Scope::User) => Vec::new(),
             (_, Scope::Dex) => {
                 let dexes: BTreeSet<Dex> =
                     coins.iter().map(|coin| Dex::of(*coin)).chain([Dex::First]).collect();
@@ -320,6 +331,7 @@ impl Kind {
             Self::Markets => StreamKey::Markets,
             Self::Leaderboard => StreamKey::Leaderboard,
             Self::Traders => StreamKey::Traders,
+            Self::Fills => StreamKey::Fills(User::new(of?)?),
             Self::Trades => StreamKey::Trades(coin()?),
             Self::Bbo => StreamKey::Bbo(coin()?),
             Self::Context => StreamKey::Context(coin()?),
@@ -330,7 +342,12 @@ impl Kind {
                 StreamKey::Book(coin()?, part.map_or(Some(BookVariant::Default), BookVariant::parse)?)
             }
         };
-        let is_whole = of == stream.owner().name() && (part.is_none() || part == stream.part());
+        let named = match (of, stream.owner().name()) {
+            // An address may be written in capital letters.
+            (Some(of), Some(name)) if self.spec().scope == Scope::User => of.eq_ignore_ascii_case(name),
+            (of, name) => of == name,
+        };
+        let is_whole = named && (part.is_none() || part == stream.part());
         (is_whole && stream.kind() == self).then_some(stream)
     }
 }
@@ -365,7 +382,7 @@ impl Table {
         let (first, part) = (values.first().copied(), values.get(1).copied());
         let stream = |kind: Kind| match kind.spec().scope {
             Scope::Dex => kind.stream(Dex::of(Coin::new(first?).ok()?).name(), part),
-            Scope::Coin | Scope::All => kind.stream(first, part),
+            Scope::Coin | Scope::User | Scope::All => kind.stream(first, part),
         };
         self.kinds().filter_map(stream).next()
     }
@@ -378,6 +395,8 @@ pub enum Owner {
     Coin(Coin),
     /// Every market of a dex.
     Dex(Dex),
+    /// One trader.
+    User(User),
     /// Every market, or every trader.
     All,
 }
@@ -389,7 +408,7 @@ impl Owner {
         match self {
             Self::Coin(coin) => Dex::of(coin),
             Self::Dex(dex) => dex,
-            Self::All => Dex::First,
+            Self::User(_) | Self::All => Dex::First,
         }
     }
 
@@ -398,6 +417,7 @@ impl Owner {
         match self {
             Self::Coin(coin) => Some(coin.as_str()),
             Self::Dex(dex) => dex.name(),
+            Self::User(user) => Some(user.as_str()),
             Self::All => None,
         }
     }
@@ -426,6 +446,7 @@ impl StreamKey {
             Self::Markets => Kind::Markets,
             Self::Leaderboard => Kind::Leaderboard,
             Self::Traders => Kind::Traders,
+            Self::Fills(_) => Kind::Fills,
         }
     }
 
@@ -447,6 +468,7 @@ impl StreamKey {
             | Self::Funding(c)
             | Self::PredictedFunding(c) => Owner::Coin(c),
             Self::Mids(dex) => Owner::Dex(dex),
+            Self::Fills(user) => Owner::User(user),
             Self::Markets | Self::Leaderboard | Self::Traders => Owner::All,
         }
     }
@@ -456,7 +478,7 @@ impl StreamKey {
     pub const fn coin(self) -> Option<Coin> {
         match self.owner() {
             Owner::Coin(coin) => Some(coin),
-            Owner::Dex(_) | Owner::All => None,
+            Owner::Dex(_) | Owner::User(_) | Owner::All => None,
         }
     }
 
@@ -465,7 +487,7 @@ impl StreamKey {
     pub const fn whole_dex(self) -> Option<Dex> {
         match self.owner() {
             Owner::Dex(dex @ Dex::Builder(_)) => Some(dex),
-            Owner::Coin(_) | Owner::Dex(Dex::First) | Owner::All => None,
+            Owner::Coin(_) | Owner::Dex(Dex::First) | Owner::User(_) | Owner::All => None,
         }
     }
 
@@ -475,6 +497,7 @@ impl StreamKey {
         match self.owner() {
             Owner::Coin(own) => own == coin,
             Owner::Dex(dex) => dex.has(coin),
+            Owner::User(_) => false,
             Owner::All => self.spec().table.is_by_coin(),
         }
     }
@@ -495,13 +518,18 @@ impl StreamKey {
     pub fn within(self) -> Option<(&'static Column, Dex)> {
         match self.owner() {
             Owner::Dex(dex) => self.spec().table.columns.first().map(|column| (column, dex)),
-            Owner::Coin(_) | Owner::All => None,
+            Owner::Coin(_) | Owner::User(_) | Owner::All => None,
         }
     }
 
     /// The columns that have the same value in all of its rows, and that value.
     pub fn fixed(self) -> impl Iterator<Item = (&'static Column, &'static str)> {
-        let values = [self.coin().map(Coin::as_str), self.part()].into_iter().flatten();
+        let owner = match self.owner() {
+            Owner::Coin(coin) => Some(coin.as_str()),
+            Owner::User(user) => Some(user.as_str()),
+            Owner::Dex(_) | Owner::All => None,
+        };
+        let values = [owner, self.part()].into_iter().flatten();
         self.spec().table.of_stream().iter().zip(values)
     }
 }
@@ -529,7 +557,7 @@ impl fmt::Debug for StreamKey {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[error(
     "{0:?} names no stream; streams are trades/BTC, book/BTC, book/BTC/fast, book/BTC/5, bbo/BTC, candle/BTC/1m, mids, \
-     mids/xyz, context/BTC, funding/BTC, predicted_funding/BTC, markets, leaderboard, traders"
+     mids/xyz, context/BTC, funding/BTC, predicted_funding/BTC, markets, leaderboard, traders, fills/0x…"
 )]
 pub struct StreamKeyError(pub String);
 
@@ -608,6 +636,7 @@ mod tests {
             "markets",
             "leaderboard",
             "traders",
+            "fills/0x00000000000000000000000000000000000000ab",
         ] {
             assert_eq!(text.parse::<StreamKey>().unwrap().to_string(), text);
         }
@@ -632,6 +661,11 @@ mod tests {
             (Kind::Mids, &["xyz:NVDA"], "mids/xyz"),
             (Kind::Markets, &[], "markets"),
             (Kind::Leaderboard, &[], "leaderboard"),
+            (
+                Kind::Fills,
+                &["0x00000000000000000000000000000000000000ab"],
+                "fills/0x00000000000000000000000000000000000000ab",
+            ),
         ] {
             assert_eq!(stream(kind, values).as_deref(), Some(name));
         }

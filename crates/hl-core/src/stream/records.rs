@@ -6,8 +6,8 @@ use std::num::NonZeroI64;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Bbo, Book, Candle, Conflation, Context, Funding, Leader, Market, Mid, PredictedFunding, StreamKey, Trade,
-    Trader,
+    Bbo, Book, Candle, Conflation, Context, Fill, Funding, Leader, Market, Mid, PredictedFunding, StreamKey,
+    Trade, Trader,
 };
 use crate::TimeMs;
 use crate::row::{Arrival, Row, RowKey};
@@ -101,6 +101,7 @@ records! {
     Markets: Market,
     Leaderboard: Leader,
     Traders: Trader,
+    Fills: Fill,
 }
 
 /// Runs `$do` for the list in some [`Records`], whatever its type: `for_records!(records, rows => rows.len())`.
@@ -119,6 +120,7 @@ macro_rules! for_records {
             $crate::Records::Markets($rows) => $do,
             $crate::Records::Leaderboard($rows) => $do,
             $crate::Records::Traders($rows) => $do,
+            $crate::Records::Fills($rows) => $do,
         }
     };
 }
@@ -143,6 +145,7 @@ macro_rules! for_kind {
             $crate::Kind::Markets => $crate::for_kind!(@ Market, $record => $do),
             $crate::Kind::Leaderboard => $crate::for_kind!(@ Leader, $record => $do),
             $crate::Kind::Traders => $crate::for_kind!(@ Trader, $record => $do),
+            $crate::Kind::Fills => $crate::for_kind!(@ Fill, $record => $do),
         }
     };
     (@ $type:ident, $record:ident => $do:expr) => {{

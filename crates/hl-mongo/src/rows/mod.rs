@@ -321,6 +321,10 @@ impl Cells for Stored<'_> {
         self.next().int(column.name)
     }
 
+    fn int_or_null(&mut self, column: &'static Column) -> Result<Option<i64>, MongoError> {
+        self.next().int_or_null(column.name)
+    }
+
     fn count(&mut self, column: &'static Column) -> Result<Option<u32>, MongoError> {
         let number = self.next().int_or_null(column.name)?;
         number.map(|number| number.try_into().map_err(|_| self.wrong(column))).transpose()

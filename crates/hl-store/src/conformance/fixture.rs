@@ -6,13 +6,13 @@ use std::sync::Arc;
 use hl_core::for_records;
 use hl_core::ledger::{Ack, Batch, Change, Span};
 use hl_core::record::{
-    Bbo, Book, Candle, ChosenBy, Context, Funding, HexBytes, Leader, Level, Likelihood, Market, MarketStatus,
-    MarketType, Mid, PredictedFunding, Side, Trade, Trader, TraderStatus,
+    Address, Bbo, Book, Candle, ChosenBy, Context, Fill, Funding, HexBytes, Leader, Level, Likelihood,
+    Liquidity, Market, MarketStatus, MarketType, Mid, PredictedFunding, Side, Trade, Trader, TraderStatus,
 };
 use hl_core::row::Arrival;
 use hl_core::store::{Store, StoreError};
 use hl_core::stream::BookVariant;
-use hl_core::symbol::Word;
+use hl_core::symbol::{User, Word};
 use hl_core::{Coin, Decimal, Dex, Epoch, Interval, Origin, Records, StreamKey, TimeMs, Token};
 
 use super::Subject;
@@ -158,7 +158,39 @@ pub(super) async fn times(subject: &dyn Subject, stream: StreamKey) -> Vec<i64> 
     times
 }
 
-/// Funding expected at a venue: rows of one time that only a word tells apart.
+fn user(n: u8) -> User {
+    User::new(&Address::to_string(&HexBytes([n; 20]))).unwrap()
+}
+
+/// A fill of one of two traders; the second was liquidated.
+fn fill(of: u8, time: i64, side: Side) -> Fill {
+    let liquidated = (of == 2).then_some(HexBytes([of; 20]));
+    Fill {
+        user: user(of),
+        time: TimeMs(time),
+        tid: 7,
+        side,
+        coin: coin("k'PEPE"),
+        px: decimal("0.0110"),
+        sz: decimal("3"),
+        start_position: decimal("-3.0"),
+        dir: "Close Short".into(),
+        closed_pnl: decimal("0.5"),
+        liquidity: if side == Side::Buy { Liquidity::Taker } else { Liquidity::Maker },
+        fee: decimal("-0.001"),
+        fee_token: Some("USDC".into()),
+        builder_fee: (of == 2).then(|| decimal("0.1")),
+        oid: 90_071_992_547_409_931,
+        cloid: (of == 1).then(|| "0x00000000000000000000000000000001".into()),
+        twap_id: (of == 1).then_some(12),
+        hash: HexBytes([9; 32]),
+        liquidated_user: liquidated,
+        liquidation_mark_px: liquidated.map(|_| decimal("0.01")),
+        liquidation_method: liquidated.map(|_| "market".into()),
+        arrival: Arrival::default(),
+    }
+}
+
 /// One of two traders on the leaderboard; the first shows no name.
 pub(super) fn leader(user: u8, time: i64) -> Leader {
     Leader {
@@ -188,6 +220,7 @@ pub(super) fn trader(user: u8, time: i64, status: TraderStatus) -> Trader {
     }
 }
 
+/// Funding expected at a venue: rows of one time that only a word tells apart.
 fn next_funding(coin: Coin, venue: &str, interval_hours: Option<u32>) -> PredictedFunding {
     PredictedFunding {
         coin,
@@ -315,6 +348,11 @@ pub(super) fn every_kind() -> (Coin, Vec<(StreamKey, Records)>) {
             ]),
         ),
         (StreamKey::Leaderboard, Records::Leaderboard(vec![leader(1, 5), leader(2, 5), leader(1, 9)])),
+        (
+            StreamKey::Fills(user(1)),
+            Records::Fills(vec![fill(1, 5, Side::Sell), fill(1, 5, Side::Buy), fill(1, 8, Side::Buy)]),
+        ),
+        (StreamKey::Fills(user(2)), Records::Fills(vec![fill(2, 5, Side::Sell)])),
         (
             StreamKey::Traders,
             Records::Traders(vec![

@@ -114,7 +114,8 @@ fn says(frame: &Frame, data: &Value, stamp: TimeMs) {
             | Records::PredictedFunding(_)
             | Records::Markets(_)
             | Records::Leaderboard(_)
-            | Records::Traders(_),
+            | Records::Traders(_)
+            | Records::Fills(_),
         ) => panic!("no frame carries it"),
         Frame::Ack { .. } | Frame::Error(_) | Frame::Pong | Frame::Message(_) | Frame::Unknown { .. } => {}
     }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 use hl_core::store::StoreError;
+use hl_core::symbol::User;
 use hl_core::{Coin, Interval, StreamKey, TimeMs};
 use hl_host::stores::{self, Signed};
 use hl_scheduler::backfill::BackfillError;
@@ -35,6 +36,7 @@ Examples:
   hl-cli backfill candle --coin BTC,ETH --interval 1m,1h --from '24h ago'
   hl-cli backfill funding --coin BTC --from 2026-01-01 --to 2026-07-01T12:00
   hl-cli backfill trades --coin BTC
+  hl-cli backfill fills --user 0x5078c2fbea2b2ad61bc840bc023e35fce56bedb6
   hl-cli backfill gaps
 
 It may run beside hl-daemon on the same store, and it may be stopped at any time: the same
@@ -92,6 +94,20 @@ Examples:
         #[command(flatten)]
         place: PlaceArgs,
     },
+    /// Fills of a trader: the exchange has the last 10,000
+    #[command(after_help = "\
+Examples:
+  hl-cli backfill fills --user 0x5078c2fbea2b2ad61bc840bc023e35fce56bedb6
+
+Run it again later: it goes on from the last fill that is stored. What more than 10,000 fills came after is
+recorded as a gap. hl-cli export --stream fills/0x… writes them to a file.")]
+    Fills {
+        /// The address of the trader; repeat it for more
+        #[arg(long = "user", value_name = "ADDRESS", required = true, value_delimiter = ',')]
+        users: Vec<String>,
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
     /// Every open gap of every stream in the store, as far as the exchange still has it
     #[command(after_help = "\
 Examples:
@@ -134,6 +150,7 @@ impl What {
             Self::Candle { place, .. }
             | Self::Funding { place, .. }
             | Self::Trades { place, .. }
+            | Self::Fills { place, .. }
             | Self::Gaps { place } => place,
         }
     }
@@ -188,6 +205,7 @@ enum Asked {
     Candles(Coins, Vec<Interval>, when::Range),
     Funding(Coins, when::Range),
     Trades(Coins),
+    Fills(Vec<User>),
     Gaps,
 }
 
@@ -260,6 +278,16 @@ fn understand(what: &What) -> Result<Asked, ConfigError> {
             Asked::Funding(Coins::of_flag(&coins.coins)?, when::Range::parse(&range.from, &range.to)?)
         }
         What::Trades { coins, .. } => Asked::Trades(Coins::of_flag(&coins.coins)?),
+        What::Fills { users, .. } => {
+            let mut each_once = Vec::new();
+            for text in users {
+                let user = text.parse().map_err(|problem| value("user", ValueError::User(problem)))?;
+                if !each_once.contains(&user) {
+                    each_once.push(user);
+                }
+            }
+            Asked::Fills(each_once)
+        }
         What::Gaps { .. } => Asked::Gaps,
     })
 }
@@ -300,6 +328,15 @@ async fn carry_out(asked: &Asked, network: &Network, work: &mut Work<'_>) -> Res
         Asked::Trades(names) => {
             let coins = coins(names).await?;
             coins.into_iter().map(|coin| Target::newest(StreamKey::Trades(coin))).collect()
+        }
+        Asked::Fills(users) => {
+            let mut targets = Vec::new();
+            for user in users {
+                let stream = StreamKey::Fills(*user);
+                let known = work.edge(stream).await?;
+                targets.push(Target::all(stream, work.exchange.fills_ends(*user, known).await?));
+            }
+            targets
         }
         Asked::Gaps => Vec::new(),
     };

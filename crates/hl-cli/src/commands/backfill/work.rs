@@ -42,6 +42,8 @@ pub(super) struct Target {
 enum Wanted {
     /// This piece; none where nothing of it is final yet.
     Range(Option<Span>),
+    /// The exchange has nothing.
+    Nothing,
     /// What the exchange still shows.
     Newest,
 }
@@ -49,6 +51,11 @@ enum Wanted {
 impl Target {
     pub(super) fn range(stream: StreamKey, span: Option<Span>) -> Self {
         Self { stream, wanted: Wanted::Range(span) }
+    }
+
+    /// All that the exchange has, which is this piece; none where it has nothing.
+    pub(super) fn all(stream: StreamKey, span: Option<Span>) -> Self {
+        Self { stream, wanted: span.map_or(Wanted::Nothing, |span| Wanted::Range(Some(span))) }
     }
 
     pub(super) fn newest(stream: StreamKey) -> Self {
@@ -93,12 +100,18 @@ impl<'a> Work<'a> {
         Epoch { token: self.store.token(), local: self.minted }
     }
 
+    /// Up to where a stream is settled, by what is stored of its ledger.
+    pub(super) async fn edge(&self, stream: StreamKey) -> Result<Option<TimeMs>, StoreError> {
+        Ok(self.store.settled(stream).await?.edge)
+    }
+
     /// Fills what `targets` ask for.
     pub(super) async fn fill(&mut self, targets: Vec<Target>) -> Result<(), BackfillFailure> {
         for Target { stream, wanted } in targets {
             match wanted {
                 Wanted::Range(Some(span)) => self.plan_range(stream, span).await?,
                 Wanted::Range(None) => self.notes.push(format!("{stream}: nothing of it is final yet")),
+                Wanted::Nothing => self.notes.push(format!("{stream}: the exchange has nothing of it")),
                 Wanted::Newest => self.plan_newest(stream).await?,
             }
         }

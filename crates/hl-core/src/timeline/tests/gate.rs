@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::record::{
-    Book, ChosenBy, Context, Funding, HexBytes, Leader, Likelihood, Market, MarketStatus, MarketType, Mid,
-    PredictedFunding, Trader, TraderStatus,
+    Book, ChosenBy, Context, Fill, Funding, HexBytes, Leader, Likelihood, Liquidity, Market, MarketStatus,
+    MarketType, Mid, PredictedFunding, Side, Trader, TraderStatus,
 };
 use crate::row::Arrival;
 use crate::stream::BookVariant;
-use crate::symbol::Word;
+use crate::symbol::{User, Word};
 
 fn line(stream: StreamKey, edge: Option<i64>) -> Timeline {
     Timeline::new(StreamStart { stream, edge: edge.map(TimeMs), ended: None, recent: Recent::default() })
@@ -79,6 +79,34 @@ fn record(kind: Kind, coin: Coin) -> (StreamKey, Records) {
         Kind::Leaderboard => {
             let leader = Leader::bare(HexBytes([1; 20]), time, one);
             (StreamKey::Leaderboard, Records::Leaderboard(vec![leader]))
+        }
+        Kind::Fills => {
+            let user = User::new(&HexBytes::<20>([1; 20]).to_string()).unwrap();
+            let fill = Fill {
+                user,
+                time,
+                tid: 1,
+                side: Side::Buy,
+                coin,
+                px: one,
+                sz: one,
+                start_position: one,
+                dir: "Open Long".into(),
+                closed_pnl: one,
+                liquidity: Liquidity::Maker,
+                fee: one,
+                fee_token: None,
+                builder_fee: None,
+                oid: 1,
+                cloid: None,
+                twap_id: None,
+                hash: HexBytes([0; 32]),
+                liquidated_user: None,
+                liquidation_mark_px: None,
+                liquidation_method: None,
+                arrival: Arrival::default(),
+            };
+            (StreamKey::Fills(user), Records::Fills(vec![fill]))
         }
         Kind::Traders => {
             let trader = Trader {

@@ -211,6 +211,10 @@ impl Cells for Stored<'_> {
         self.row.get(self.next())
     }
 
+    fn int_or_null(&mut self, _: &'static Column) -> rusqlite::Result<Option<i64>> {
+        self.row.get(self.next())
+    }
+
     fn count(&mut self, _: &'static Column) -> rusqlite::Result<Option<u32>> {
         self.row.get(self.next())
     }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use hl_core::record::{Leader, Market, PredictedFunding, Trader};
+use hl_core::record::{Fill, Leader, Market, PredictedFunding, Trader};
 use hl_core::row::Row as _;
 
 use super::file::{
@@ -30,6 +30,7 @@ pub(super) const KIND: file::Kind = file::Kind {
         Sql(include_str!("dexes.sql")),
         Rows(&Leader::TABLE),
         Rows(&Trader::TABLE),
+        Rows(&Fill::TABLE),
     ],
     busy: Duration::from_secs(5),
 };
@@ -175,6 +176,22 @@ mod tests {
              CAST(account_value AS REAL) AS account_value, \
              strftime('%Y-%m-%dT%H:%M:%fZ', snapshot_time / 1000.0, 'unixepoch') AS snapshot_time_iso, \
              snapshot_time, source, epoch, received, seq FROM traders;"
+        );
+        assert_eq!(
+            made(&Fill::TABLE),
+            "CREATE TABLE fills (user TEXT NOT NULL, time INTEGER NOT NULL, tid INTEGER NOT NULL, \
+             side TEXT NOT NULL, coin TEXT NOT NULL, px TEXT NOT NULL, sz TEXT NOT NULL, \
+             start_position TEXT NOT NULL, dir TEXT NOT NULL, closed_pnl TEXT NOT NULL, liquidity TEXT NOT NULL, \
+             fee TEXT NOT NULL, fee_token TEXT, builder_fee TEXT, oid INTEGER NOT NULL, cloid TEXT, \
+             twap_id INTEGER, hash TEXT NOT NULL, liquidated_user TEXT, liquidation_mark_px TEXT, \
+             liquidation_method TEXT, source TEXT NOT NULL, epoch INTEGER NOT NULL, received INTEGER, seq INTEGER, \
+             PRIMARY KEY (user, time, tid, side)) STRICT, WITHOUT ROWID; \
+             CREATE VIEW fills_num AS SELECT user, strftime('%Y-%m-%dT%H:%M:%fZ', time / 1000.0, 'unixepoch') AS \
+             iso, time, tid, side, coin, CAST(px AS REAL) AS px, CAST(sz AS REAL) AS sz, \
+             CAST(start_position AS REAL) AS start_position, dir, CAST(closed_pnl AS REAL) AS closed_pnl, liquidity, \
+             CAST(fee AS REAL) AS fee, fee_token, CAST(builder_fee AS REAL) AS builder_fee, oid, cloid, twap_id, hash, \
+             liquidated_user, CAST(liquidation_mark_px AS REAL) AS liquidation_mark_px, liquidation_method, source, \
+             epoch, received, seq FROM fills;"
         );
     }
 }
