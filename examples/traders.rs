@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tally = reader.end(&mut leaders)?;
     leaders.drain(..).for_each(|leader| selection.see(&leader));
 
-    let mut chosen = selection.finish(clock.now(), clock.now());
+    let mut chosen = selection.finish(clock.now(), clock.now(), true);
     chosen.sort_by_key(|trader| trader.rank);
     println!("{} traders on the leaderboard; the best:", tally.rows);
     for trader in chosen {

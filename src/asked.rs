@@ -38,7 +38,7 @@ impl Asked {
     pub(crate) fn checked(self) -> Result<Self, CollectError> {
         match self.named.iter().find(|stream| !stream.spec().live) {
             _ if self.named.is_empty() && self.every.is_empty() => Err(CollectError::NoStreams),
-            Some(funding) => Err(CollectError::NotLive(*funding)),
+            Some(stream) => Err(CollectError::NotLive(*stream)),
             None => Ok(self),
         }
     }

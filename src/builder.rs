@@ -487,6 +487,7 @@ impl Builder {
             builder = builder.statistics(Arc::new(Folder::new(net.clone(), stats.endpoint, stats.path)));
         }
         if let Some(rules) = self.track.clone() {
+            rules.check()?;
             let Target { endpoint, path } =
                 self.endpoints.leaderboard.clone().ok_or(CollectError::NoLeaderboard)?;
             let leaderboard = Arc::new(Folder::holding(net, endpoint, &path));

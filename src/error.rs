@@ -38,6 +38,9 @@ pub enum CollectError {
     /// No source collects it as it comes: a job reads it.
     #[error("{0} is not collected live; {how}", how = instead(*.0))]
     NotLive(StreamKey),
+    /// The rules by which traders are to be chosen do not go together.
+    #[error(transparent)]
+    Rules(#[from] hl_traders::RuleError),
     /// Traders cannot be chosen where there is no leaderboard.
     #[error("this exchange publishes no leaderboard, from which traders are chosen")]
     NoLeaderboard,

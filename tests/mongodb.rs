@@ -94,3 +94,17 @@ async fn a_server_that_stands_still_loses_nothing() {
     });
     assert_eq!(lasting.count(), 0, "{:#}", report["gaps"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_leaderboard_is_stored_and_chosen_from() {
+    // As many as the exchange has had: more than a small server takes in one transaction.
+    let exchange = Exchange::start(&["--coins", "2", "--traders", "42000"]).await;
+    let store = StoreFile::in_mongodb(hl_mongod::fresh_database());
+    let mut daemon = store.daemon(&exchange, &["--track", "1000", "--track-rule", "minimum_score=1"]);
+    until("the choice", async || daemon.log().contains("tracked traders chosen tracked=1000").then_some(()))
+        .await;
+    assert!(daemon.log().contains("leaderboard stored traders=42000"), "{}", daemon.log());
+    store.until_live("the sockets own everything", all_over_ws).await;
+    assert_eq!(daemon.terminate().await.code(), Some(0), "{}", daemon.log());
+    store.verified(&exchange).await;
+}

@@ -82,3 +82,46 @@ fn a_store_that_is_not_there_is_said_and_not_made() {
     assert!(err.starts_with("hl-cli: ") && err.contains("none.db"), "{err}");
     assert!(!path.exists());
 }
+
+#[test]
+fn traders_are_chosen_kept_over_a_restart_and_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("sqlite:{}", folder.path().join("t.db").display());
+    let collect = |words: &[&str]| {
+        let usual =
+            ["--network", "sim", "--coin", "BTC", "--streams", "trades", "--for", "4s", "--store", &store];
+        text(&daemon(&[&usual, words].concat(), &[]).stderr)
+    };
+    let shown = |words: &[&str]| {
+        let output = run(env!("CARGO_BIN_EXE_hl-cli"), &[words, &["--store", &store]].concat(), &[]);
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let track = ["--track", "3", "--track-rule", "minimum_score=1"];
+    // A choice that a restart keeps waiting is made by the next process.
+    let err = collect(&[&track[..], &["--job", "update_tracked_traders=off"]].concat());
+    assert!(err.contains("leaderboard stored"), "{err}");
+    assert!(shown(&["traders", "list"]).1.contains("hl-daemon --track N"));
+    let err = collect(&track);
+    assert!(!err.contains("leaderboard stored") && err.contains("tracked=3"), "{err}");
+    let err = collect(&[&track[..], &["--job", "fetch_leaderboard=off"]].concat());
+    assert!(!err.contains("tracked traders chosen") && err.contains("collecting"), "{err}");
+
+    let (code, list) = shown(&["traders", "list", "--json"]);
+    assert_eq!(code, Some(0));
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let traders = list["traders"].as_array().unwrap();
+    let ranks: Vec<_> = traders.iter().map(|trader| trader["rank"].as_u64().unwrap()).collect();
+    assert_eq!(ranks, [1, 2, 3]);
+    let best = traders[0]["user"].as_str().unwrap();
+    let (code, one) = shown(&["traders", "show", &best.to_uppercase()]);
+    assert!(
+        code == Some(0) && one.starts_with(best) && one.contains("day_pnl") && one.contains("added"),
+        "{one}"
+    );
+    assert!(shown(&["traders", "list", "--top", "1"]).1.starts_with("1 trader of 3, chosen "));
+    assert_eq!(shown(&["traders", "history"]).1.lines().count(), 4);
+    assert_eq!(shown(&["traders", "list", "--tag", "whal"]).0, Some(2));
+    assert_eq!(shown(&["traders", "show", "0x12"]).0, Some(2));
+    let (code, says) = shown(&["verify"]);
+    assert_eq!(code, Some(0), "{says}");
+}

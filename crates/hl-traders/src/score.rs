@@ -20,7 +20,8 @@ impl Slope {
     fn points(&self, roi: Option<Decimal>) -> Decimal {
         let Some(roi) = roi else { return Decimal::ZERO };
         // Beyond what a decimal holds it is beyond the bounds as well.
-        let beyond = if roi.is_sign_negative() { Decimal::MIN } else { Decimal::MAX };
+        let is_below = roi.is_sign_negative() != self.points_per_one.is_sign_negative();
+        let beyond = if is_below { Decimal::MIN } else { Decimal::MAX };
         let points = roi.checked_mul(self.points_per_one).unwrap_or(beyond).min(self.most);
         self.least.map_or(points, |least| points.max(least))
     }

@@ -17,7 +17,7 @@ pub const MINIMUM_SCORE: i64 = 50;
 /// Whom to track.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Rules {
-    /// How many at most: 500.
+    /// How many at most: 500; those that the user names are tracked all the same.
     pub track: usize,
     /// The least score, 0 to 100, of those that the user does not name: 50.
     pub minimum_score: Decimal,
@@ -83,7 +83,7 @@ impl<'a> Selection<'a> {
         self.rules.track.saturating_sub(named)
     }
 
-    /// Looks at one row of the snapshot.
+    /// Looks at one row of the snapshot, which has one of each trader.
     pub fn see(&mut self, leader: &Leader) {
         let (rules, user) = (self.rules, leader.user);
         let (is_named, is_out) = (rules.always.contains(&user), rules.never.contains(&user));
@@ -111,15 +111,22 @@ impl<'a> Selection<'a> {
     }
 
     /// The rows of the choice, by trader: those that are tracked from `time` on, and those that no longer are. `snapshot` is
-    /// the time of the leaderboard that was seen.
+    /// the time of the leaderboard that was seen. Where that is not whole, none is dropped for missing in it.
     #[must_use]
-    pub fn finish(self, time: TimeMs, snapshot: TimeMs) -> Vec<Trader> {
+    pub fn finish(self, time: TimeMs, snapshot: TimeMs, is_whole: bool) -> Vec<Trader> {
         let Self { rules, before, best, mut known } = self;
-        let named: Vec<_> = rules.always.difference(&rules.never).take(rules.track).copied().collect();
+        let named: Vec<_> = rules.always.difference(&rules.never).copied().collect();
+        let missing: Vec<_> = before
+            .iter()
+            .filter(|user| !is_whole && !known.contains_key(*user))
+            .filter(|user| !rules.never.contains(*user) && !rules.always.contains(*user))
+            .copied()
+            .collect();
         let mut ranked: Vec<(Address, Option<Candidate>, ChosenBy)> = best
             .into_iter()
             .map(|((_, user), candidate)| (user, Some(candidate), ChosenBy::Score))
             .chain(named.iter().map(|user| (*user, known.remove(user), ChosenBy::List)))
+            .chain(missing.iter().map(|user| (*user, None, ChosenBy::Score)))
             .collect();
         // Those that the leaderboard does not have come last.
         let order = |candidate: &Option<Candidate>| candidate.as_ref().map(|c| (c.score, c.account_value));
@@ -182,7 +189,7 @@ mod tests {
         let mut selection = Selection::new(rules, before.iter().copied().map(user).collect());
         leaders.iter().for_each(|(n, points)| selection.see(&leader(*n, *points)));
         selection
-            .finish(TimeMs(9), TimeMs(5))
+            .finish(TimeMs(9), TimeMs(5), true)
             .iter()
             .map(|row| (row.user.0[0], row.status, row.rank))
             .collect()
@@ -217,6 +224,22 @@ mod tests {
             [(2, Dropped, None), (3, Kept, Some(2)), (5, Added, Some(1)), (8, Added, Some(3))],
             "what the leaderboard does not have comes last"
         );
+        let few = self::rules(1, &[3, 8], &[]);
+        assert_eq!(
+            chosen(&few, &[], &leaders),
+            [(3, Added, Some(1)), (8, Added, Some(2))],
+            "all that are named"
+        );
+    }
+
+    #[test]
+    fn a_snapshot_that_is_not_whole_drops_none_of_those_that_it_lacks() {
+        let rules = rules(2, &[], &[9]);
+        let mut selection = Selection::new(&rules, [1, 2, 3, 9].map(user).into());
+        [leader(1, 25), leader(2, 1), leader(4, 30)].iter().for_each(|leader| selection.see(leader));
+        let rows = selection.finish(TimeMs(9), TimeMs(5), false);
+        let tracked: Vec<_> = rows.iter().filter(|row| row.is_tracked()).map(|row| row.user.0[0]).collect();
+        assert_eq!(tracked, [1, 3, 4], "2 is there and not good enough, 9 is never tracked");
     }
 
     #[test]
@@ -224,7 +247,7 @@ mod tests {
         let rules = rules(5, &[7], &[]);
         let mut selection = Selection::new(&rules, BTreeSet::from([user(4)]));
         [leader(7, 3), leader(2, 15), leader(4, 2)].iter().for_each(|leader| selection.see(leader));
-        let rows = selection.finish(TimeMs(9), TimeMs(5));
+        let rows = selection.finish(TimeMs(9), TimeMs(5), true);
         let told: Vec<_> =
             rows.iter().map(|row| (row.user.0[0], row.chosen_by, row.score.map(|s| s.to_string()))).collect();
         let text = |text: &str| Some(text.to_owned());
@@ -251,7 +274,8 @@ mod tests {
             leaders.reverse();
             prop_assert_eq!(&rows, &chosen(&rules, &before, &leaders));
             let tracked: Vec<_> = rows.iter().filter(|row| row.1 != TraderStatus::Dropped).collect();
-            prop_assert!(tracked.len() <= track && tracked.iter().all(|row| !never.contains(&row.0)));
+            let named = rules.always.difference(&rules.never).count();
+            prop_assert!(tracked.len() <= track.max(named) && tracked.iter().all(|row| !never.contains(&row.0)));
             // Nobody outside is better than the last one that the score chose.
             let outside = leaders.iter().filter(|(n, points)| {
                 *points >= 10 && !never.contains(n) && tracked.iter().all(|row| row.0 != *n)

@@ -23,16 +23,19 @@ pub enum RuleError {
         text: String,
     },
     /// Not the address of a trader.
-    #[error("{name} takes addresses, 0x and 40 hexadecimal digits, and {text:?} is none")]
+    #[error("{name} takes addresses, 0x and 40 hexadecimal digits, and {text:?} is not one")]
     Address {
         /// The rule.
         name: String,
         /// What was said.
         text: String,
     },
+    /// Rules that do not go together.
+    #[error("{0}")]
+    Contradiction(String),
     /// Not steps.
     #[error(
-        "{name} takes steps, USD:POINTS with a comma between (10000000:15,5000000:12), and {text:?} is none"
+        "{name} takes steps, USD:POINTS with a comma between (10000000:15,5000000:12), and {text:?} is not that"
     )]
     Steps {
         /// The rule.
@@ -111,6 +114,31 @@ impl Rules {
             }
         }
         Ok(())
+    }
+
+    /// Whether the rules go together.
+    ///
+    /// # Errors
+    /// When a score of no trader can be good enough, bounds are turned round, or a trader is to be tracked always and never.
+    pub fn check(&self) -> Result<(), RuleError> {
+        let fails = |words: String| Err(RuleError::Contradiction(words));
+        if !(Decimal::ZERO..=Decimal::ONE_HUNDRED).contains(&self.minimum_score) {
+            return fails(format!("minimum_score is 0 to 100, not {}", self.minimum_score));
+        }
+        let slopes = [
+            ("all_time_roi", &self.score.all_time_roi),
+            ("month_roi", &self.score.month_roi),
+            ("week_roi", &self.score.week_roi),
+        ];
+        for (name, slope) in slopes {
+            if slope.least.is_some_and(|least| least > slope.most) {
+                return fails(format!("score.{name}.least is above score.{name}.most"));
+            }
+        }
+        match self.always.intersection(&self.never).next() {
+            Some(user) => fails(format!("{user} is named by always and by never")),
+            None => Ok(()),
+        }
     }
 
     /// What a rule is set to, as [`set`](Self::set) takes it; empty where nothing is set. None where there is no such rule.

@@ -125,7 +125,7 @@ pub enum DaemonError {
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// There is nothing to choose traders from.
-    #[error("{0} publishes no leaderboard, from which --track chooses: leave it out")]
+    #[error("{0} publishes no leaderboard to choose traders from: leave --track out")]
     NoLeaderboard(String),
     /// It ran for the time that it was given, in vain.
     #[error("nothing was collected in {}{}", human::length(*.ran_ms), .trouble.as_ref().map(|words| format!(": {words}")).unwrap_or_default())]

@@ -109,7 +109,7 @@ pub enum ValueError {
     #[error(transparent)]
     Rule(#[from] hl_traders::RuleError),
     /// Nothing is to be chosen.
-    #[error("a rule says whom to track, which --track N asks for")]
+    #[error("--track-rule needs --track N")]
     RuleWithoutTrack,
     /// A standby is of trades.
     #[error("a standby is for trades, and --streams leaves them out")]

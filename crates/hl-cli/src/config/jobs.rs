@@ -64,7 +64,11 @@ impl Jobs {
             self.spec(FetchLeaderboard::ID, FetchLeaderboard::spec),
             self.spec(UpdateTrackedTraders::ID, UpdateTrackedTraders::spec),
         ];
-        all.into_iter().flatten().collect()
+        let mut all: Vec<Spec> = all.into_iter().flatten().collect();
+        // Without the first one the second chooses from what is stored.
+        let planned: Vec<_> = all.iter().map(|spec| spec.id.clone()).collect();
+        all.iter_mut().for_each(|spec| spec.after.retain(|after| planned.contains(after)));
+        all
     }
 
     fn spec(&self, id: &str, spec: fn(Option<Trigger>) -> Option<Spec>) -> Option<Spec> {
@@ -101,6 +105,9 @@ mod tests {
             Ok(vec!["collect_funding: 0 0,30 * * * *".to_owned()])
         );
         assert_eq!(parse("collect_funding=off"), Ok(Vec::new()));
+        let off = Sourced { text: "fetch_leaderboard=off".to_owned(), place: Place::Flag("job") };
+        let tracking = Jobs::parse(&[off]).unwrap().tracking();
+        assert!(tracking.len() == 1 && tracking[0].after.is_empty(), "it waits for no job that is off");
         for (words, told) in [
             ("collect_funding", "every 8h"),
             ("collect_fundings=off", "collect_funding"),

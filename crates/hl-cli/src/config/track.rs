@@ -28,7 +28,11 @@ pub(super) fn rules(most: Option<usize>, words: &[Sourced]) -> Result<Option<Rul
             error => fail(ValueError::Rule(error)),
         })?;
     }
-    Ok(most.map(|track| Rules { track, ..rules }))
+    let last = words.last().map(|word| word.place.clone());
+    match (rules.check(), last) {
+        (Err(error), Some(place)) => Err((place, ValueError::Rule(error))),
+        _ => Ok(most.map(|track| Rules { track, ..rules })),
+    }
 }
 
 #[cfg(test)]
@@ -62,7 +66,9 @@ mod tests {
             (Some(7), "minimum_scor=5", "did you mean \"minimum_score\"?"),
             (Some(7), "minimum_score=x", "minimum_score is a number"),
             (Some(7), "never=me", "40 hexadecimal digits"),
-            (None, "minimum_score=60", "--track N"),
+            (Some(7), "minimum_score=1000", "minimum_score is 0 to 100"),
+            (Some(7), "score.week_roi.least=30", "score.week_roi.least is above score.week_roi.most"),
+            (None, "minimum_score=60", "--track-rule needs --track N"),
         ] {
             let error = said(most, &[word]).unwrap_err();
             assert!(error.contains(told), "{error}");

@@ -38,6 +38,12 @@ pub enum LeaderboardError {
         /// What the parser says.
         reason: String,
     },
+    /// No row of it can be read.
+    #[error("{reason}")]
+    Rows {
+        /// How many there are, and why the first cannot.
+        reason: String,
+    },
     /// It is JSON of another shape.
     #[error("byte {at}: {what}")]
     Shape {
@@ -155,8 +161,12 @@ impl Reader {
             }
             self.take(event, leaders)?;
         }
-        match self.tally.rows {
-            0 => Err(self.shape("there are no rows in it")),
+        match (self.tally.rows, &self.tally.reason) {
+            (0, Some(reason)) => {
+                let reason = format!("none of {} rows can be read: {reason}", self.tally.unread);
+                Err(LeaderboardError::Rows { reason })
+            }
+            (0, None) => Err(self.shape("there are no rows in it")),
             _ => Ok(self.tally),
         }
     }
@@ -273,7 +283,6 @@ fn leader(row: LeaderboardRow, time: TimeMs) -> Leader {
         all_time_pnl: all_time.map(|all| all.pnl),
         all_time_roi: all_time.map(|all| all.roi),
         all_time_vlm: all_time.map(|all| all.vlm),
-        prize: row.prize,
         display_name: row.display_name.map(Into::into),
         ..Leader::bare(row.eth_address, time, row.account_value)
     }
@@ -317,7 +326,7 @@ mod tests {
         let texts =
             [first.account_value, first.day_pnl.unwrap(), first.week_roi.unwrap(), first.month_vlm.unwrap()];
         assert_eq!(texts.map(|number| number.to_string()), ["100.5", "-1.5", "0.02", "30.0"]);
-        assert_eq!((first.all_time_pnl.map(|pnl| pnl.to_string()).as_deref(), first.prize), (Some("4.0"), 3));
+        assert_eq!(first.all_time_pnl.map(|pnl| pnl.to_string()).as_deref(), Some("4.0"));
     }
 
     #[test]
@@ -348,6 +357,7 @@ mod tests {
             (&whole[..whole.len() - 4], "breaks off"),
             (&format!("{whole}{whole}"), "byte"),
             ("<html>", "byte 1"),
+            (&whole.replace("100.5", "1e"), "none of 1 rows can be read: the row at byte"),
         ] {
             let error = read(&[text.as_bytes()]).unwrap_err().to_string();
             assert!(error.contains(says), "{text:.40}: {error}");

@@ -29,8 +29,9 @@ pub struct LeaderboardRow {
     pub account_value: Decimal,
     /// By window: `day`, `week`, `month`, `allTime`.
     pub window_performances: Vec<(String, Performance)>,
-    /// Prize, USD.
-    pub prize: u64,
+    /// Prize: the number 0, as far as has been seen. What it would be otherwise is not known, and is left as it is.
+    #[serde(default)]
+    pub prize: serde_json::Value,
     /// The name to show.
     pub display_name: Option<String>,
 }

@@ -46,8 +46,6 @@ record! {
         all_time_roi: Option<Decimal>,
         /// Volume since the account was opened, USD.
         all_time_vlm: Option<Decimal>,
-        /// Prize, USD.
-        prize: u64,
         /// The name that the trader shows.
         display_name: Option<Box<str>>,
     }
@@ -73,7 +71,6 @@ impl Leader {
             all_time_pnl: None,
             all_time_roi: None,
             all_time_vlm: None,
-            prize: 0,
             display_name: None,
             arrival: Arrival::default(),
         }

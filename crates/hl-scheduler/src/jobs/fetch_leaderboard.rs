@@ -5,6 +5,7 @@ use hl_core::ledger::Cause;
 use hl_core::seam::BoxFuture;
 use hl_core::source::{FetchError, Files};
 use hl_core::store::Store;
+use hl_core::time::DAY_MS;
 use hl_core::{Epoch, Kind, Origin, Records, StreamKey, TimeMs};
 use tracing::{info, warn};
 
@@ -16,7 +17,7 @@ use crate::{Done, Task, TaskError};
 const PLAN: &str = "0 20 6 * * *";
 /// The name of the file.
 const FILE: &str = "leaderboard";
-/// So many rows go into one list: memory grows by that, and no list is ever moved.
+/// So many rows go into one list, and no list is moved but where a single piece of the file has very many.
 const LIST: usize = 2_048;
 
 /// Reads the leaderboard row by row, and stores it as one snapshot.
@@ -61,10 +62,12 @@ impl FetchLeaderboard {
         let trigger = trigger.or_else(|| PLAN.parse().ok())?;
         Some(Spec {
             id: JobId::new(Self::ID),
-            grace_ms: 12 * 3_600_000,
+            // Until the next one: a daemon that starts late in the day reads it then.
+            grace_ms: DAY_MS,
             limit_ms: 1_800_000,
             jitter_ms: 600_000,
-            retry: Retry { attempts: 5, first_ms: 60_000, longest_ms: 3_600_000 },
+            // For about seven hours.
+            retry: Retry { attempts: 12, first_ms: 60_000, longest_ms: 3_600_000 },
             first_at_once: true,
             ..Spec::new(Self::ID, trigger)
         })

@@ -1,10 +1,16 @@
-//! A stream that is made of whole snapshots: the rows of one have one time, and are stored all together or not at all.
+//! A stream that is made of whole snapshots: the rows of one have one time, and count once all of them are stored.
+//!
+//! A store takes only so much in one transaction. So a large snapshot is announced as a gap, its rows follow, and what ends
+//! it fills the gap and moves the edge. Where that never comes, what is there of it lies above the edge or in a gap, and the
+//! next snapshot begins behind it.
 
 use std::sync::Arc;
 
 use hl_core::ledger::{Batch, Cause, Change, Span};
+use hl_core::row::fields::time_text;
 use hl_core::store::{Store, StoreError};
 use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs};
+use tracing::warn;
 
 /// A snapshot was not stored.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +19,7 @@ pub enum SnapshotError {
     #[error("another process is storing {0}")]
     Busy(StreamKey),
     /// A later one is stored.
-    #[error("{stream} is stored up to {edge}, and this snapshot is of {time}: was the clock set back?")]
+    #[error("{stream} is stored up to {}, and this snapshot is of {}: was the clock set back?", time_text(*.edge), time_text(*.time))]
     Late {
         /// The stream.
         stream: StreamKey,
@@ -39,40 +45,75 @@ pub(super) struct Snapshot {
     pub(super) lacks: Option<Cause>,
 }
 
+/// So many rows are stored in one transaction at most; a snapshot that has no more is stored at once.
+const MOST_AT_ONCE: usize = 5_000;
+
 impl Snapshot {
-    /// Stores it in one transaction. A state holds until the next one: where the one before is not too long ago, the time
-    /// between is covered, else it is a gap. Returns how many rows are new.
+    /// Stores it. A state holds until the next one: where the one before is not too long ago, the time between is covered, else
+    /// it is a gap. Returns how many rows are new.
     pub(super) async fn store(self, store: &dyn Store) -> Result<u64, SnapshotError> {
         let stream = self.stream;
         let leases = store.lease(&[stream]).await?;
         let start = leases.granted.first().ok_or(SnapshotError::Busy(stream))?;
         let stored = self.commit(store, start.edge).await;
-        store.release(&[stream]).await?;
+        // A lease that cannot be given back ends with the session; what was stored is stored.
+        if let Err(error) = store.release(&[stream]).await {
+            warn!(%stream, %error, "the lease of a snapshot could not be given back");
+        }
         stored
     }
 
     async fn commit(self, store: &dyn Store, edge: Option<TimeMs>) -> Result<u64, SnapshotError> {
         let Self { stream, epoch, origin, time, rows, lacks } = self;
+        // What was begun and never ended.
+        let begun = store.settled(stream).await?.unfilled.iter().map(|gap| gap.to).max();
+        let begun = begun.filter(|begun| edge < Some(*begun));
+        let edge = edge.max(begun);
         if let Some(edge) = edge.filter(|edge| time <= *edge) {
             return Err(SnapshotError::Late { stream, edge, time });
         }
-        let since = edge.unwrap_or(time);
+        let commit = async |changes: &mut Vec<Change>| {
+            let changes = changes.drain(..).map(|change| (stream, change)).collect();
+            let ack = store.commit(Arc::new(Batch { token: store.token(), changes })).await?;
+            match ack.superseded.is_empty() {
+                true => Ok(ack.inserted),
+                false => Err(SnapshotError::Busy(stream)),
+            }
+        };
+        let is_small = rows.iter().map(Records::len).sum::<usize>() <= MOST_AT_ONCE;
+        // A gap has a length.
+        let since = edge.unwrap_or(if is_small { time } else { time - 1 });
+        let span = Span { from: since, to: time };
         let is_in_time = time.since(since) <= stream.spec().hole_ms;
-        let mut changes: Vec<_> =
-            rows.into_iter().map(|records| Change::Rows { epoch, origin, records }).collect();
-        let gap = |cause| Change::GapOpened { span: Span { from: since, to: time }, cause };
-        let covered = |from| Change::Covered { epoch, origin, span: Span { from, to: time } };
+        let mut changes: Vec<Change> = begun.map(Change::Edge).into_iter().collect();
+        if lacks.is_some() || !is_in_time || !is_small {
+            let otherwise = if is_in_time { Cause::Outage } else { Cause::NotCollected };
+            changes.push(Change::GapOpened { span, cause: lacks.unwrap_or(otherwise) });
+        }
+        let mut inserted = 0;
+        if !is_small {
+            inserted += commit(&mut changes).await?;
+        }
+        let mut waiting = 0;
+        for records in rows {
+            if waiting + records.len() > MOST_AT_ONCE {
+                inserted += commit(&mut changes).await?;
+                waiting = 0;
+            }
+            waiting += records.len();
+            changes.push(Change::Rows { epoch, origin, records });
+        }
+        let alone = Span { from: time, to: time };
         match (lacks, is_in_time) {
-            (None, true) => changes.push(covered(since)),
-            (None, false) => changes.extend([gap(Cause::NotCollected), covered(time)]),
-            (Some(cause), _) => changes.push(gap(cause)),
+            (None, true) if is_small => changes.push(Change::Covered { epoch, origin, span }),
+            (None, true) => {
+                changes.push(Change::Filled { epoch, origin, span, records: Records::none(stream) });
+            }
+            (None, false) => changes.push(Change::Covered { epoch, origin, span: alone }),
+            (Some(_), _) => {}
         }
         changes.push(Change::Edge(time));
-        let changes = changes.into_iter().map(|change| (stream, change)).collect();
-        let ack = store.commit(Arc::new(Batch { token: store.token(), changes })).await?;
-        match ack.superseded.is_empty() {
-            true => Ok(ack.inserted),
-            false => Err(SnapshotError::Busy(stream)),
-        }
+        inserted += commit(&mut changes).await?;
+        Ok(inserted)
     }
 }

@@ -3,12 +3,14 @@ use std::sync::Arc;
 
 use hl_core::ledger::Span;
 use hl_core::record::{Address, Leader, Record, Trader};
+use hl_core::row::fields::time_text;
 use hl_core::seam::BoxFuture;
 use hl_core::store::{Store, StoreError};
+use hl_core::time::DAY_MS;
 use hl_core::{Epoch, Kind, Origin, Records, StreamKey, TimeMs};
 use hl_traders::{Rules, Selection};
 use serde::{Deserialize, Serialize};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::FetchLeaderboard;
 use super::snapshot::{Snapshot, SnapshotError};
@@ -20,6 +22,8 @@ const PLAN: &str = "0 50 6 * * *";
 /// So many rows of the leaderboard are read at a time.
 const PAGE: usize = 1_000;
 
+/// The file is renewed once a day: one that is read so much later is another one, ms.
+const CONFIRMED_AFTER_MS: i64 = DAY_MS / 2;
 /// The note of a leaderboard that was too short to be believed.
 const REFUSED: &str = "leaderboard/refused";
 
@@ -44,8 +48,8 @@ enum Problem {
     #[error("no leaderboard is stored; {} reads one", FetchLeaderboard::ID)]
     NoLeaderboard,
     #[error(
-        "the last leaderboard, of {time}, has {rows} rows, and the one that the last choice was made from had {before}: the \
-         choice stays until the next leaderboard confirms it"
+        "the last leaderboard, of {}, has {rows} rows, and the one that the last choice was made from had {before}: the \
+         choice stays until the leaderboard of another day confirms it", time_text(*.time)
     )]
     TooShort { time: TimeMs, rows: u64, before: u64 },
     #[error("the store: {0}")]
@@ -76,7 +80,7 @@ impl UpdateTrackedTraders {
         let trigger = trigger.or_else(|| PLAN.parse().ok())?;
         Some(Spec {
             id: JobId::new(Self::ID),
-            grace_ms: 12 * 3_600_000,
+            grace_ms: DAY_MS,
             limit_ms: 600_000,
             retry: Retry { attempts: 3, first_ms: 60_000, longest_ms: 600_000 },
             after: vec![JobId::new(FetchLeaderboard::ID)],
@@ -112,10 +116,12 @@ impl UpdateTrackedTraders {
         let refused = self.store.note(REFUSED).await?;
         let refused = refused.and_then(|text| serde_json::from_str::<Refused>(&text).ok());
         let refused = refused.filter(|refused| chosen_from < Some(refused.time));
-        if refused.is_some_and(|refused| refused.time < time && rows * 2 >= refused.rows) {
+        // The same file, read once more, confirms nothing.
+        let is_another = |refused: &Refused| time.since(refused.time) >= CONFIRMED_AFTER_MS;
+        if refused.is_some_and(|refused| is_another(&refused) && rows * 2 >= refused.rows) {
             return Ok(true);
         }
-        if refused.is_none_or(|refused| refused.time != time)
+        if refused.is_none()
             && let Ok(text) = serde_json::to_string(&Refused { time, rows })
         {
             self.store.put_note(REFUSED, &text).await?;
@@ -124,8 +130,10 @@ impl UpdateTrackedTraders {
     }
 
     async fn choose(&self) -> Result<u64, Problem> {
-        let snapshot = self.store.settled(StreamKey::Leaderboard).await?.edge;
-        let snapshot = snapshot.ok_or(Problem::NoLeaderboard)?;
+        let leaderboard = self.store.settled(StreamKey::Leaderboard).await?;
+        let snapshot = leaderboard.edge.ok_or(Problem::NoLeaderboard)?;
+        // Rows of it may be missing that could not be read.
+        let is_whole = leaderboard.unfilled.iter().all(|gap| gap.to != snapshot);
         let (mut before, mut chosen_from) = (BTreeSet::<Address>::new(), None);
         if let Some(last) = self.store.settled(StreamKey::Traders).await?.edge {
             self.each(StreamKey::Traders, last, |trader: &Trader| {
@@ -146,7 +154,15 @@ impl UpdateTrackedTraders {
             return Err(Problem::TooShort { time: snapshot, rows, before: rows_before });
         }
         let time = (self.exchange_now)().ok_or(Problem::NoTime)?;
-        let traders = selection.finish(time, snapshot);
+        let age_ms = time.since(snapshot);
+        if age_ms > Kind::Leaderboard.spec().hole_ms {
+            warn!(
+                days = age_ms / DAY_MS,
+                "the last leaderboard is old; {} reads a new one",
+                FetchLeaderboard::ID
+            );
+        }
+        let traders = selection.finish(time, snapshot, is_whole);
         let tracked = traders.iter().filter(|trader| trader.is_tracked()).count();
         let (stream, origin) = (StreamKey::Traders, Origin::Derived);
         let dropped = traders.len() - tracked;

@@ -10,6 +10,6 @@ mod spec;
 mod tests;
 mod trigger;
 
-pub use planner::{Decision, Ended, Planner, Refused, Start, Why};
+pub use planner::{Decision, Ended, Planner, Ran, Refused, Start, Why};
 pub use spec::{JobId, Retry, Spec, SpecError};
 pub use trigger::{Trigger, TriggerError};

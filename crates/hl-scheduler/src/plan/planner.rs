@@ -126,6 +126,15 @@ struct Running {
     by_hand: bool,
 }
 
+/// What is stored of a job's planned runs, by any process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Ran {
+    /// The newest planned time that was run, however it went.
+    pub last: Option<TimeMs>,
+    /// The newest one of which a run succeeded.
+    pub succeeded: Option<TimeMs>,
+}
+
 /// How the newest planned run that is over went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Past {
@@ -162,13 +171,12 @@ impl Planner {
         Self { seed, jobs: BTreeMap::new(), last_run: 0 }
     }
 
-    /// Adds a job, or replaces the one with its name: what runs goes on, and counts against the new limits. `last` is the
-    /// newest planned time that was run by any process; times after it that were missed are made up for. Returns whether
-    /// a job was replaced.
+    /// Adds a job, or replaces the one with its name: what runs goes on, and counts against the new limits. Times after the last
+    /// that was run, which were missed, are made up for. Returns whether a job was replaced.
     ///
     /// # Errors
     /// When it waits for a job that is not there, or for itself.
-    pub fn register(&mut self, now: TimeMs, spec: Spec, last: Option<TimeMs>) -> Result<bool, SpecError> {
+    pub fn register(&mut self, now: TimeMs, spec: Spec, ran: Ran) -> Result<bool, SpecError> {
         if let Some(after) =
             spec.after.iter().find(|after| **after != spec.id && !self.jobs.contains_key(after))
         {
@@ -179,7 +187,7 @@ impl Planner {
         }
         let id = spec.id.clone();
         let at_start = matches!(spec.trigger, super::Trigger::AtStart);
-        let at_once = spec.first_at_once && last.is_none();
+        let at_once = spec.first_at_once && ran.succeeded.is_none();
         let replaced = if let Some(job) = self.jobs.get_mut(&id) {
             if job.spec.trigger != spec.trigger {
                 (job.seen, job.waiting) = (now, None);
@@ -187,13 +195,13 @@ impl Planner {
             job.spec = spec;
             true
         } else {
-            let seen = last.map_or(now, |last| last.min(now));
+            let seen = ran.last.map_or(now, |last| last.min(now));
+            let past = ran.succeeded.map(|planned| Past { planned, ended: Ended::Succeeded });
             let waiting = (at_start || at_once).then(|| self.waiting(&spec, now, 0));
             // Jitter spreads what many processes plan for one time. This they did not.
             let waiting =
                 waiting.map(|waiting| if at_once { Waiting { due: now, ..waiting } } else { waiting });
-            let job =
-                Job { spec, seen, waiting, running: BTreeMap::new(), past: None, in_vain: 0, warned: false };
+            let job = Job { spec, seen, waiting, running: BTreeMap::new(), past, in_vain: 0, warned: false };
             self.jobs.insert(id, job);
             false
         };

@@ -72,7 +72,7 @@ pub struct Spec {
     pub retry: Retry,
     /// Jobs whose last planned run has to have succeeded first.
     pub after: Vec<JobId>,
-    /// Whether it runs at once where no process has ever run it.
+    /// Whether it runs at once where no run of it ever succeeded, by any process.
     pub first_at_once: bool,
 }
 

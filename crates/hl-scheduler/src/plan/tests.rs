@@ -4,7 +4,7 @@ use hl_core::TimeMs;
 use hl_core::seam::Seed;
 use proptest::prelude::*;
 
-use super::{Decision, Ended, JobId, Planner, Refused, Retry, Spec, SpecError, Start, Trigger, Why};
+use super::{Decision, Ended, JobId, Planner, Ran, Refused, Retry, Spec, SpecError, Start, Trigger, Why};
 
 const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;
@@ -17,6 +17,10 @@ fn trigger(words: &str) -> Trigger {
     words.parse().unwrap()
 }
 
+fn since(last: TimeMs) -> Ran {
+    Ran { last: Some(last), succeeded: None }
+}
+
 fn spec(id: &str, words: &str) -> Spec {
     Spec::new(id, trigger(words))
 }
@@ -24,7 +28,7 @@ fn spec(id: &str, words: &str) -> Spec {
 fn planner(specs: &[Spec]) -> Planner {
     let mut planner = Planner::new(Seed(1));
     for spec in specs {
-        assert_eq!(planner.register(MONTH, spec.clone(), None), Ok(false));
+        assert_eq!(planner.register(MONTH, spec.clone(), Ran::default()), Ok(false));
     }
     planner
 }
@@ -168,20 +172,20 @@ fn a_month_of_jobs() {
 fn what_was_missed_is_made_up_for_once_and_inside_its_grace() {
     let hourly = Spec { grace_ms: 20 * MINUTE, ..spec("hourly", "every 1h") };
     let mut planner = Planner::new(Seed(1));
-    planner.register(MONTH + 10 * MINUTE, hourly.clone(), Some(MONTH - 5 * HOUR)).unwrap();
+    planner.register(MONTH + 10 * MINUTE, hourly.clone(), since(MONTH - 5 * HOUR)).unwrap();
     let made_up = start(&planner.tick(MONTH + 10 * MINUTE));
     assert_eq!((made_up.planned, made_up.missed), (MONTH, 4));
     assert_eq!(planner.tick(MONTH + 10 * MINUTE), []);
     assert_eq!(planner.next(), Some(MONTH + HOUR));
 
     let mut planner = Planner::new(Seed(1));
-    planner.register(MONTH + 21 * MINUTE, hourly.clone(), Some(MONTH - 5 * HOUR)).unwrap();
+    planner.register(MONTH + 21 * MINUTE, hourly.clone(), since(MONTH - 5 * HOUR)).unwrap();
     let skip = Decision::Skip { id: JobId::new("hourly"), planned: MONTH, why: Why::Late };
     assert_eq!(planner.tick(MONTH + 21 * MINUTE), [skip]);
 
     // Never run before: the past is nobody's business.
     let mut planner = Planner::new(Seed(1));
-    planner.register(MONTH + 10 * MINUTE, hourly, None).unwrap();
+    planner.register(MONTH + 10 * MINUTE, hourly, Ran::default()).unwrap();
     assert_eq!(planner.tick(MONTH + 10 * MINUTE), []);
 }
 
@@ -283,21 +287,30 @@ fn a_job_that_waits_for_nobody_or_for_itself_is_refused() {
     let after = |id: &str, after: &str| Spec { after: vec![JobId::new(after)], ..spec(id, "every 1h") };
     let mut planner = planner(&[spec("a", "every 1h"), after("b", "a")]);
     let unknown = SpecError::Unknown { id: JobId::new("c"), after: JobId::new("nobody") };
-    assert_eq!(planner.register(MONTH, after("c", "nobody"), None), Err(unknown));
-    assert_eq!(planner.register(MONTH, after("a", "b"), None), Err(SpecError::Circle(JobId::new("a"))));
-    assert_eq!(planner.register(MONTH, after("c", "c"), None), Err(SpecError::Circle(JobId::new("c"))));
+    assert_eq!(planner.register(MONTH, after("c", "nobody"), Ran::default()), Err(unknown));
+    assert_eq!(
+        planner.register(MONTH, after("a", "b"), Ran::default()),
+        Err(SpecError::Circle(JobId::new("a")))
+    );
+    assert_eq!(
+        planner.register(MONTH, after("c", "c"), Ran::default()),
+        Err(SpecError::Circle(JobId::new("c")))
+    );
 }
 
 #[test]
 fn a_job_that_is_registered_again_is_replaced() {
     let mut planner = planner(&[spec("job", "every 1h")]);
     let running = start(&planner.tick(MONTH + HOUR));
-    assert_eq!(planner.register(MONTH + HOUR, spec("job", "every 10m"), None), Ok(true));
+    assert_eq!(planner.register(MONTH + HOUR, spec("job", "every 10m"), Ran::default()), Ok(true));
     assert_eq!(planner.tick(MONTH + HOUR + 10 * MINUTE), [], "one instance, of old and new together");
     let next = start(&planner.ended(MONTH + HOUR + 15 * MINUTE, running.run, Ended::Succeeded));
     assert_eq!(next.planned, MONTH + HOUR + 10 * MINUTE);
     // The same again changes nothing.
-    assert_eq!(planner.register(MONTH + HOUR + 16 * MINUTE, spec("job", "every 10m"), None), Ok(true));
+    assert_eq!(
+        planner.register(MONTH + HOUR + 16 * MINUTE, spec("job", "every 10m"), Ran::default()),
+        Ok(true)
+    );
     assert_eq!(planner.next(), Some(MONTH + HOUR + 20 * MINUTE));
 }
 
@@ -361,16 +374,30 @@ fn at_start_and_by_hand() {
 fn what_never_ran_runs_at_once_where_that_was_asked_for() {
     let daily = |first_at_once| Spec { jitter_ms: HOUR, first_at_once, ..spec("daily", "0 0 6 * * *") };
     let mut planner = Planner::new(Seed(1));
-    planner.register(MONTH, daily(true), None).unwrap();
+    planner.register(MONTH, daily(true), Ran::default()).unwrap();
     let first = start(&planner.tick(MONTH));
     assert_eq!(first.planned, MONTH, "without the jitter of planned times");
     planner.ended(MONTH + MINUTE, first.run, Ended::Succeeded);
     assert_eq!(planner.planned(&JobId::new("daily")), Some(MONTH + 6 * HOUR), "and as planned from then on");
-    for (first_at_once, last) in [(true, Some(MONTH - 18 * HOUR)), (false, None)] {
+    let yesterday = Some(MONTH - 18 * HOUR);
+    let tried = Ran { last: yesterday, succeeded: None };
+    let ran = Ran { last: yesterday, succeeded: yesterday };
+    for (first_at_once, ran, starts) in [(true, tried, 1), (true, ran, 0), (false, Ran::default(), 0)] {
         let mut planner = Planner::new(Seed(1));
-        planner.register(MONTH, daily(first_at_once), last).unwrap();
-        assert_eq!(planner.tick(MONTH), [], "{first_at_once} {last:?}");
+        planner.register(MONTH, daily(first_at_once), ran).unwrap();
+        assert_eq!(planner.tick(MONTH).len(), starts, "{first_at_once} {ran:?}");
     }
+}
+
+#[test]
+fn what_succeeded_before_a_restart_keeps_no_job_waiting() {
+    let mut planner = Planner::new(Seed(1));
+    let fetched = Ran { last: Some(MONTH), succeeded: Some(MONTH) };
+    planner.register(MONTH + HOUR, spec("fetch", "0 0 0 * * *"), fetched).unwrap();
+    let update =
+        Spec { after: vec![JobId::new("fetch")], first_at_once: true, ..spec("update", "0 30 0 * * *") };
+    planner.register(MONTH + HOUR, update, Ran::default()).unwrap();
+    assert_eq!(start(&planner.tick(MONTH + HOUR)).id.as_str(), "update");
 }
 
 #[test]

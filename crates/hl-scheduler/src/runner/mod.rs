@@ -25,7 +25,7 @@ use tracing::{error, info, warn};
 pub use self::task::{Done, Task, TaskError};
 use self::trouble::Troubles;
 pub use self::trouble::{Failing, Trouble};
-use crate::plan::{Decision, Ended, JobId, Planner, Refused, Spec, SpecError, Start, Why};
+use crate::plan::{Decision, Ended, JobId, Planner, Ran, Refused, Spec, SpecError, Start, Why};
 
 /// Planned times are looked at this often at least: the clock that they are told by may be corrected.
 const LOOK: Duration = Duration::from_secs(30);
@@ -212,14 +212,16 @@ impl Runner {
         let last = self.store.runs(Some(id.as_str()), LAST_RUNS).await;
         let last = last.map_err(|source| RegisterError::Store { id: id.clone(), source })?;
         let ran = last.iter().filter(|run| run.attempt > 0 && run.outcome != Some(Outcome::Skipped));
-        let last = ran.map(|run| run.planned).max();
+        let succeeded = last.iter().filter(|run| run.outcome == Some(Outcome::Succeeded));
+        let ran =
+            Ran { last: ran.map(|run| run.planned).max(), succeeded: succeeded.map(|run| run.planned).max() };
         let now = (self.exchange_now)();
         let mut state = self.state();
         if state.jobs.contains_key(id.as_str()) {
             state.troubles.registered_again(id.as_str());
             return Err(RegisterError::Taken(id.to_string()));
         }
-        if state.planner.register(now, spec.clone(), last)? {
+        if state.planner.register(now, spec.clone(), ran)? {
             warn!(job = %id, "a planned job was registered again; the later registration counts");
             state.troubles.registered_again(id.as_str());
         }

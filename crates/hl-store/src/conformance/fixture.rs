@@ -196,7 +196,6 @@ pub(super) fn leader(user: u8, time: i64) -> Leader {
     Leader {
         day_pnl: Some(decimal("-1.50")),
         all_time_roi: Some(decimal("0.0001")),
-        prize: u64::from(user),
         display_name: (user > 1).then(|| "it's".into()),
         ..Leader::bare(HexBytes([user; 20]), TimeMs(time), decimal("100000.0"))
     }

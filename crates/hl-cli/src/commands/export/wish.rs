@@ -18,7 +18,7 @@ pub(crate) enum WishError {
     #[error("--coin: which coin? give --coin BTC, or a whole stream such as --stream {0}/BTC")]
     NoCoin(String),
     /// Markets are one stream, and the mids of a dex.
-    #[error("--coin: {0} is one stream of many coins; leave --coin out")]
+    #[error("--coin: {0} is not of one coin; leave --coin out")]
     CoinOfAll(String),
     /// A whole stream has its coin in its name.
     #[error("--coin: {0} names its coin already; leave --coin out, or give the kind alone")]

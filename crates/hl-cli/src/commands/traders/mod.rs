@@ -7,6 +7,7 @@ use hl_core::ledger::Span;
 use hl_core::record::{Address, Leader, Listed, Record, Trader, TraderStatus};
 use hl_core::row::fields::put_columns;
 use hl_core::store::StoreError;
+use hl_core::time::DAY_MS;
 use hl_core::{StreamKey, TimeMs};
 use hl_store::Inspect;
 use hl_traders::{NAMES, Rules};
@@ -16,6 +17,12 @@ use serde::{Serialize, Serializer};
 use super::when::Bounds;
 use super::{CommandError, Common, Shell};
 use crate::exit::Exit;
+
+/// Choices of so long a time are read at once, ms.
+const PIECE_MS: i64 = 4 * DAY_MS;
+/// What traders are known for.
+const TAGS: [&str; 7] =
+    ["whale", "large", "top_performer", "good_performer", "consistent", "high_volume", "medium_volume"];
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -43,16 +50,15 @@ Examples:
   hl-cli traders list --json")]
     List {
         /// Only the first so many
-        #[arg(long, value_name = "N")]
-        top: Option<usize>,
-        /// Only those that are known for this: whale, large, top_performer, good_performer, consistent, high_volume,
-        /// medium_volume
-        #[arg(long, value_name = "TAG")]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        top: Option<u32>,
+        /// Only those that are known for this
+        #[arg(long, value_name = "TAG", value_parser = TAGS)]
         tag: Option<String>,
         #[command(flatten)]
         common: Common,
     },
-    /// What is known of one trader: the last choice, the leaderboard that it was made from, and earlier choices
+    /// What is known of one trader: the last choice, the leaderboard that it was made from, when it was added and dropped
     #[command(after_help = "\
 Examples:
   hl-cli traders show 0x5078c2fbea2b2ad61bc840bc023e35fce56bedb6")]
@@ -156,6 +162,7 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
         What::List { top, tag, common } => {
             let store = shell.open(common).await?;
             let mut chosen = last::<Trader>(store.as_ref(), StreamKey::Traders).await?;
+            let at = chosen.first().map(|trader| trader.time);
             chosen.retain(Trader::is_tracked);
             let all = chosen.len();
             chosen.sort_by_key(|trader| trader.rank);
@@ -163,16 +170,15 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
                 tag.as_ref().is_none_or(|tag| trader.tags.split(' ').any(|word| word == tag))
             };
             chosen.retain(is_wanted);
-            chosen.truncate(top.unwrap_or(usize::MAX));
+            chosen.truncate(top.map_or(usize::MAX, |top| top as usize));
             let answer = Several { traders: chosen.iter().map(Line).collect() };
-            shell.answer(common, &answer, &text::list(&chosen, all))?;
+            shell.answer(common, &answer, &text::list(&chosen, all, at, tag.as_deref()))?;
         }
         What::Show { user, common } => {
             let address = Address::parse(user.trim()).ok_or_else(|| TradersFailure::Address(user.clone()))?;
             let store = shell.open(common).await?;
             let of = |trader: &Trader| trader.user == address;
-            let mut rows: Vec<Trader> = all(store.as_ref(), StreamKey::Traders, Span::EVER).await?;
-            rows.retain(of);
+            let mut rows = kept(store.as_ref(), Span::EVER, of).await?;
             let trader = rows.last().cloned();
             let leader = match &trader {
                 Some(Trader { snapshot_time: at, .. }) => {
@@ -197,8 +203,7 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
             let (from, to) = bounds.at(shell.clock.now())?;
             let span = Span { from: from.unwrap_or(TimeMs(0)), to: to.unwrap_or(TimeMs::MAX) };
             let store = shell.open(common).await?;
-            let mut rows: Vec<Trader> = all(store.as_ref(), StreamKey::Traders, span).await?;
-            rows.retain(|trader| trader.status != TraderStatus::Kept);
+            let rows = kept(store.as_ref(), span, |trader| trader.status != TraderStatus::Kept).await?;
             let answer = Several { traders: rows.iter().map(Line).collect() };
             shell.answer(common, &answer, &text::history(&rows))?;
         }
@@ -217,11 +222,33 @@ async fn all<T: Listed>(store: &dyn Inspect, stream: StreamKey, span: Span) -> R
     Ok(T::taken(store.rows(stream, span).await?).unwrap_or_default())
 }
 
+/// Those rows of all choices in a piece of time that are wanted, oldest first. Years of choices are read piece by piece.
+async fn kept(
+    store: &dyn Inspect,
+    span: Span,
+    wanted: impl Fn(&Trader) -> bool,
+) -> Result<Vec<Trader>, StoreError> {
+    let pieces = store.coverage(Some(StreamKey::Traders)).await?;
+    let pieces: Vec<Span> = pieces.iter().map(|piece| piece.span).collect();
+    let Some(within) = pieces.iter().copied().reduce(Span::hull).and_then(|hull| hull.intersect(span)) else {
+        return Ok(Vec::new());
+    };
+    let mut rows = Vec::new();
+    let mut from = within.from;
+    while from <= within.to {
+        let to = (from.floor(PIECE_MS) + (PIECE_MS - 1)).min(within.to);
+        let piece: Vec<Trader> = all(store, StreamKey::Traders, Span { from, to }).await?;
+        rows.extend(piece.into_iter().filter(&wanted));
+        from = to + 1;
+    }
+    Ok(rows)
+}
+
 /// The rows of the last snapshot of a stream.
 async fn last<T: Listed>(store: &dyn Inspect, stream: StreamKey) -> Result<Vec<T>, StoreError> {
-    let covered = store.coverage(Some(stream)).await?.into_iter().map(|piece| piece.span.to);
-    let missing = store.gaps(Some(stream)).await?.into_iter().map(|gap| gap.span.to);
-    match covered.chain(missing).max() {
+    // What lies above the edge is not all there yet.
+    let leases = store.leases().await?;
+    match leases.into_iter().find(|lease| lease.stream == stream).and_then(|lease| lease.edge) {
         Some(at) => all(store, stream, Span { from: at, to: at }).await,
         None => Ok(Vec::new()),
     }

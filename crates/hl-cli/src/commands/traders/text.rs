@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use hl_core::TimeMs;
 use hl_core::record::{Address, Leader, Trader};
 
 use super::RuleLine;
@@ -17,21 +18,30 @@ fn or_none<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| NONE.to_owned(), |value| value.to_string())
 }
 
-pub(super) fn list(traders: &[Trader], all: usize) -> String {
+/// `at`: when the last choice was made; `all`: how many are tracked.
+pub(super) fn list(traders: &[Trader], all: usize, at: Option<TimeMs>, tag: Option<&str>) -> String {
     let Some(first) = traders.first() else {
-        return if all == 0 { NOTHING.to_owned() } else { format!("none of the {all} that are tracked\n") };
+        return match (at, tag) {
+            (None, _) => NOTHING.to_owned(),
+            (Some(at), None) => {
+                format!("no trader was good enough for the choice of {}\n", human::minute(at))
+            }
+            (Some(_), Some(tag)) => {
+                format!("{} tracked; none is known for {tag}\n", human::count(all as u64, "trader"))
+            }
+        };
     };
-    let headings = ["rank", "trader", "score", "account, USD", "position", "known for"];
-    let mut table = human::table_of_words(&headings, 2);
+    let headings = ["trader", "position", "known for", "rank", "score", "account, USD"];
+    let mut table = human::table_of_words(&headings, 3);
     for trader in traders {
         let named = if trader.chosen_by == hl_core::record::ChosenBy::List { " (named)" } else { "" };
         table.add_row([
-            or_none(trader.rank),
             trader.user.to_string(),
-            format!("{}{named}", or_none(trader.score.map(|score| score.round_dp(1)))),
-            or_none(trader.account_value.map(|value| value.round())),
             trader.position.as_str().to_owned(),
             plain(&trader.tags),
+            or_none(trader.rank),
+            format!("{}{named}", or_none(trader.score.map(|score| score.round_dp(1)))),
+            or_none(trader.account_value.map(|value| value.round())),
         ]);
     }
     let shown = traders.len();
@@ -59,7 +69,10 @@ pub(super) fn show(
             }
         }
     };
+    let made = |name: &'static str, time: Option<TimeMs>| (name, time.map(human::second));
+    put(vec![made("chosen", trader.map(|trader| trader.time))]);
     put(trader.map(fields).unwrap_or_default());
+    put(vec![made("leaderboard", leader.map(|leader| leader.time))]);
     let mut of_leader = leader.map(fields).unwrap_or_default();
     of_leader.retain(|(name, _)| trader.is_none() || *name != "account_value");
     put(of_leader);
@@ -76,15 +89,15 @@ pub(super) fn history(rows: &[Trader]) -> String {
     if rows.is_empty() {
         return "no trader was added or dropped then\n".to_owned();
     }
-    let headings = ["when", "trader", "what", "score", "known for"];
-    let mut table = human::table_of_words(&headings, 3);
+    let headings = ["when", "trader", "what", "known for", "score"];
+    let mut table = human::table_of_words(&headings, 4);
     for row in rows {
         table.add_row([
             human::minute(row.time),
             row.user.to_string(),
             row.status.as_str().to_owned(),
-            or_none(row.score.map(|score| score.round_dp(1))),
             plain(&row.tags),
+            or_none(row.score.map(|score| score.round_dp(1))),
         ]);
     }
     format!("{}\n", table.trim_fmt())

@@ -152,7 +152,7 @@ mod tests {
             "CREATE TABLE leaderboard (time INTEGER NOT NULL, user TEXT NOT NULL, account_value TEXT NOT NULL, \
              day_pnl TEXT, day_roi TEXT, day_vlm TEXT, week_pnl TEXT, week_roi TEXT, week_vlm TEXT, \
              month_pnl TEXT, month_roi TEXT, month_vlm TEXT, all_time_pnl TEXT, all_time_roi TEXT, \
-             all_time_vlm TEXT, prize INTEGER NOT NULL, display_name TEXT, source TEXT NOT NULL, \
+             all_time_vlm TEXT, display_name TEXT, source TEXT NOT NULL, \
              epoch INTEGER NOT NULL, received INTEGER, seq INTEGER, PRIMARY KEY (time, user)) STRICT, \
              WITHOUT ROWID; \
              CREATE VIEW leaderboard_num AS SELECT strftime('%Y-%m-%dT%H:%M:%fZ', time / 1000.0, 'unixepoch') AS \
@@ -162,7 +162,7 @@ mod tests {
              CAST(week_vlm AS REAL) AS week_vlm, CAST(month_pnl AS REAL) AS month_pnl, \
              CAST(month_roi AS REAL) AS month_roi, CAST(month_vlm AS REAL) AS month_vlm, \
              CAST(all_time_pnl AS REAL) AS all_time_pnl, CAST(all_time_roi AS REAL) AS all_time_roi, \
-             CAST(all_time_vlm AS REAL) AS all_time_vlm, prize, display_name, source, epoch, received, seq \
+             CAST(all_time_vlm AS REAL) AS all_time_vlm, display_name, source, epoch, received, seq \
              FROM leaderboard;"
         );
         assert_eq!(
