@@ -304,7 +304,9 @@ impl World {
     fn pass(&mut self, ms: i64) {
         self.now += ms;
         for coming in self.coming.values_mut() {
-            while let Some((_, trade)) = coming.pop_front_if(|(at, _)| *at <= self.now) {
+            while coming.front().is_some_and(|(at, _)| *at <= self.now)
+                && let Some((_, trade)) = coming.pop_front()
+            {
                 self.tracker.trades(&[trade], &mut self.events);
             }
         }
