@@ -137,7 +137,7 @@ impl Word {
 }
 
 /// A trader, by the address: `0x` and 40 hexadecimal digits in small letters. Interned with the names of coins, so only those
-/// that a stream is of are made one: an address in a row is an [`Address`](crate::record::Address).
+/// that a stream is of are made one: an address in a row is an [`Address`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct User(Ustr);
 

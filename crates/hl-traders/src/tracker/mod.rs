@@ -11,7 +11,7 @@
 //! - Where trades of a coin are missing, every account is **suspect** in that coin, those that held nothing of it too, until
 //!   a state from behind the gap was seen.
 //!
-//! Pure: times come in, events go out. What does not live here: asking for states and when ([`plan`](self::plan) says which are
+//! Pure: times come in, events go out. What does not live here: asking for states and when ([`Tracker::wanted`] says which are
 //! wanted), and storing anything.
 
 mod account;
