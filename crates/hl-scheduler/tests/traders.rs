@@ -13,7 +13,7 @@ use hl_core::time::DAY_MS;
 use hl_core::{Decimal, Epoch, Origin, Records, StreamKey, TimeMs};
 use hl_runtime::TokioClock;
 use hl_scheduler::Task;
-use hl_scheduler::jobs::{FetchLeaderboard, UpdateTrackedTraders};
+use hl_scheduler::jobs::{FetchLeaderboard, Snapshots, UpdateTrackedTraders};
 use hl_store::{Inspect, SqliteStore};
 use hl_traders::Rules;
 
@@ -47,8 +47,9 @@ impl Scene {
             let minted = minted.clone();
             Box::new(move || Epoch { token, local: 1 + minted.fetch_add(1, Ordering::SeqCst) })
         };
-        let fetch = FetchLeaderboard::new(store.clone(), published.clone(), mint(), time());
-        let update = UpdateTrackedTraders::new(store.clone(), rules, mint(), time());
+        let snapshots = || Snapshots::new(store.clone(), mint(), time());
+        let fetch = FetchLeaderboard::new(snapshots(), published.clone());
+        let update = UpdateTrackedTraders::new(snapshots(), rules);
         Self { folder, store, published, now, fetch, update }
     }
 

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use hl_core::TimeMs;
 use hl_scheduler::Task;
 use hl_scheduler::jobs::{
-    AuditBars, BackfillGaps, CollectDailyStats, CollectFunding, FetchLeaderboard, Poll, UpdateTrackedTraders,
-    fallbacks,
+    AuditBars, BackfillGaps, CollectDailyStats, CollectFunding, FetchLeaderboard, Poll, Snapshots,
+    UpdateTrackedTraders, fallbacks,
 };
 
 use super::{Engine, EngineError, lock};
@@ -75,23 +74,22 @@ impl Engine {
                 Some(Arc::new(CollectDailyStats::new(self.store.clone(), files, now)))
             }
             FetchLeaderboard::ID => {
-                let (files, selector) = (self.tracking.clone()?.leaderboard, self.selector.clone());
-                let mint = Box::new(move || selector.mint());
-                Some(Arc::new(FetchLeaderboard::new(self.store.clone(), files, mint, self.untimed())))
+                let files = self.tracking.as_ref()?.leaderboard.clone();
+                Some(Arc::new(FetchLeaderboard::new(self.snapshots(), files)))
             }
             UpdateTrackedTraders::ID => {
-                let (rules, selector) = (self.tracking.clone()?.rules, self.selector.clone());
-                let mint = Box::new(move || selector.mint());
-                Some(Arc::new(UpdateTrackedTraders::new(self.store.clone(), rules, mint, self.untimed())))
+                let rules = self.tracking.as_ref()?.rules.clone();
+                Some(Arc::new(UpdateTrackedTraders::new(self.snapshots(), rules)))
             }
             _ => None,
         }
     }
 
-    /// The time for what bears none of its own; none while only the system clock says it.
-    fn untimed(&self) -> Box<dyn Fn() -> Option<TimeMs> + Send + Sync> {
-        let mono = self.mono.clone();
-        Box::new(move || (!mono.awaits_time()).then(|| mono.exchange()))
+    fn snapshots(&self) -> Snapshots {
+        let (selector, mono) = (self.selector.clone(), self.mono.clone());
+        // Their rows bear no time of their own: the system clock alone does not say it.
+        let now = move || (!mono.awaits_time()).then(|| mono.exchange());
+        Snapshots::new(self.store.clone(), Box::new(move || selector.mint()), Box::new(now))
     }
 
     pub(super) fn feeders(&self) -> Vec<Feeder> {

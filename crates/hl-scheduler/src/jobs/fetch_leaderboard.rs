@@ -4,12 +4,11 @@ use hl_core::decode::leaderboard::{LeaderboardError, Reader};
 use hl_core::ledger::Cause;
 use hl_core::seam::BoxFuture;
 use hl_core::source::{FetchError, Files};
-use hl_core::store::Store;
 use hl_core::time::DAY_MS;
-use hl_core::{Epoch, Kind, Origin, Records, StreamKey, TimeMs};
+use hl_core::{Kind, Origin, Records, StreamKey, TimeMs};
 use tracing::{info, warn};
 
-use super::snapshot::{Snapshot, SnapshotError};
+use super::snapshot::{Snapshot, SnapshotError, Snapshots};
 use crate::plan::{JobId, Retry, Spec, Trigger};
 use crate::{Done, Task, TaskError};
 
@@ -22,41 +21,31 @@ const LIST: usize = 2_048;
 
 /// Reads the leaderboard row by row, and stores it as one snapshot.
 pub struct FetchLeaderboard {
-    store: Arc<dyn Store>,
+    snapshots: Snapshots,
     files: Arc<dyn Files>,
-    mint: Box<dyn Fn() -> Epoch + Send + Sync>,
-    exchange_now: Box<dyn Fn() -> Option<TimeMs> + Send + Sync>,
 }
 
 #[derive(Debug, thiserror::Error)]
 enum Problem {
-    #[error("what time it is at the exchange is not known yet")]
-    NoTime,
     #[error(transparent)]
     Fetch(#[from] FetchError),
     #[error("the file is not what it should be: {0}")]
     Content(#[from] LeaderboardError),
     #[error(transparent)]
-    Store(#[from] SnapshotError),
+    Snapshot(#[from] SnapshotError),
 }
 
 impl FetchLeaderboard {
     /// Its id, which users of scheduled collectors know.
     pub const ID: &'static str = Kind::Leaderboard.spec().job;
 
-    /// A task that reads the file `leaderboard` of `files`, with a new claim of `mint` for each snapshot. `exchange_now`: none
-    /// while the time of the exchange is not known.
+    /// A task that reads the file `leaderboard` of `files`.
     #[must_use]
-    pub fn new(
-        store: Arc<dyn Store>,
-        files: Arc<dyn Files>,
-        mint: Box<dyn Fn() -> Epoch + Send + Sync>,
-        exchange_now: Box<dyn Fn() -> Option<TimeMs> + Send + Sync>,
-    ) -> Self {
-        Self { store, files, mint, exchange_now }
+    pub fn new(snapshots: Snapshots, files: Arc<dyn Files>) -> Self {
+        Self { snapshots, files }
     }
 
-    /// How it runs where nothing else is said: daily, and at once where it never ran.
+    /// How it runs where nothing else is said: daily, and at once where it never succeeded.
     #[must_use]
     pub fn spec(trigger: Option<Trigger>) -> Option<Spec> {
         let trigger = trigger.or_else(|| PLAN.parse().ok())?;
@@ -74,7 +63,7 @@ impl FetchLeaderboard {
     }
 
     async fn fetch(&self) -> Result<u64, Problem> {
-        let time = (self.exchange_now)().ok_or(Problem::NoTime)?;
+        let time = self.snapshots.now()?;
         let mut pieces = self.files.open(FILE).await?;
         let mut reader = Reader::new(time);
         let (mut rows, mut list) = (Vec::new(), Vec::with_capacity(LIST));
@@ -92,13 +81,12 @@ impl FetchLeaderboard {
         }
         let snapshot = Snapshot {
             stream: StreamKey::Leaderboard,
-            epoch: (self.mint)(),
             origin: Origin::Rest,
             time,
             rows,
             lacks: (tally.unread > 0).then_some(Cause::Undecodable),
         };
-        let stored = snapshot.store(self.store.as_ref()).await?;
+        let stored = self.snapshots.put(snapshot).await?;
         info!(traders = stored, twice = tally.twice, "leaderboard stored");
         Ok(stored)
     }

@@ -23,5 +23,5 @@ pub use collect_daily_stats::CollectDailyStats;
 pub use collect_funding::CollectFunding;
 pub use fetch_leaderboard::FetchLeaderboard;
 pub use poll::{Poll, fallbacks};
-pub use snapshot::SnapshotError;
+pub use snapshot::Snapshots;
 pub use update_tracked_traders::UpdateTrackedTraders;

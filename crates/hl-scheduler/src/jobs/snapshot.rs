@@ -14,7 +14,10 @@ use tracing::warn;
 
 /// A snapshot was not stored.
 #[derive(Debug, thiserror::Error)]
-pub enum SnapshotError {
+pub(super) enum SnapshotError {
+    /// Its rows would bear the system clock's time.
+    #[error("what time it is at the exchange is not known yet")]
+    NoTime,
     /// Another process holds the stream.
     #[error("another process is storing {0}")]
     Busy(StreamKey),
@@ -33,10 +36,16 @@ pub enum SnapshotError {
     Store(#[from] StoreError),
 }
 
+/// Stores snapshots: for the jobs that make them.
+pub struct Snapshots {
+    pub(super) store: Arc<dyn Store>,
+    mint: Box<dyn Fn() -> Epoch + Send + Sync>,
+    exchange_now: Box<dyn Fn() -> Option<TimeMs> + Send + Sync>,
+}
+
 /// One snapshot.
 pub(super) struct Snapshot {
     pub(super) stream: StreamKey,
-    pub(super) epoch: Epoch,
     pub(super) origin: Origin,
     pub(super) time: TimeMs,
     /// Its rows, in lists of any length.
@@ -48,23 +57,39 @@ pub(super) struct Snapshot {
 /// So many rows are stored in one transaction at most; a snapshot that has no more is stored at once.
 const MOST_AT_ONCE: usize = 5_000;
 
-impl Snapshot {
-    /// Stores it. A state holds until the next one: where the one before is not too long ago, the time between is covered, else
+impl Snapshots {
+    /// Into this store, each under a new claim of `mint`. `exchange_now`: none while the time of the exchange is not known.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        mint: Box<dyn Fn() -> Epoch + Send + Sync>,
+        exchange_now: Box<dyn Fn() -> Option<TimeMs> + Send + Sync>,
+    ) -> Self {
+        Self { store, mint, exchange_now }
+    }
+
+    /// The time of a snapshot that is made now.
+    pub(super) fn now(&self) -> Result<TimeMs, SnapshotError> {
+        (self.exchange_now)().ok_or(SnapshotError::NoTime)
+    }
+
+    /// Stores one. A state holds until the next one: where the one before is not too long ago, the time between is covered, else
     /// it is a gap. Returns how many rows are new.
-    pub(super) async fn store(self, store: &dyn Store) -> Result<u64, SnapshotError> {
-        let stream = self.stream;
-        let leases = store.lease(&[stream]).await?;
+    pub(super) async fn put(&self, snapshot: Snapshot) -> Result<u64, SnapshotError> {
+        let stream = snapshot.stream;
+        let leases = self.store.lease(&[stream]).await?;
         let start = leases.granted.first().ok_or(SnapshotError::Busy(stream))?;
-        let stored = self.commit(store, start.edge).await;
+        let stored = self.commit(snapshot, start.edge).await;
         // A lease that cannot be given back ends with the session; what was stored is stored.
-        if let Err(error) = store.release(&[stream]).await {
+        if let Err(error) = self.store.release(&[stream]).await {
             warn!(%stream, %error, "the lease of a snapshot could not be given back");
         }
         stored
     }
 
-    async fn commit(self, store: &dyn Store, edge: Option<TimeMs>) -> Result<u64, SnapshotError> {
-        let Self { stream, epoch, origin, time, rows, lacks } = self;
+    async fn commit(&self, snapshot: Snapshot, edge: Option<TimeMs>) -> Result<u64, SnapshotError> {
+        let Snapshot { stream, origin, time, rows, lacks } = snapshot;
+        let (store, epoch) = (&self.store, (self.mint)());
         // What was begun and never ended.
         let begun = store.settled(stream).await?.unfilled.iter().map(|gap| gap.to).max();
         let begun = begun.filter(|begun| edge < Some(*begun));

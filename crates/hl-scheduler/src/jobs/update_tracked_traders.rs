@@ -1,19 +1,18 @@
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use hl_core::ledger::Span;
 use hl_core::record::{Address, Leader, Record, Trader};
 use hl_core::row::fields::time_text;
 use hl_core::seam::BoxFuture;
-use hl_core::store::{Store, StoreError};
+use hl_core::store::StoreError;
 use hl_core::time::DAY_MS;
-use hl_core::{Epoch, Kind, Origin, Records, StreamKey, TimeMs};
+use hl_core::{Kind, Origin, Records, StreamKey, TimeMs};
 use hl_traders::{Rules, Selection};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use super::FetchLeaderboard;
-use super::snapshot::{Snapshot, SnapshotError};
+use super::snapshot::{Snapshot, SnapshotError, Snapshots};
 use crate::plan::{JobId, Retry, Spec, Trigger};
 use crate::{Done, Task, TaskError};
 
@@ -35,16 +34,12 @@ struct Refused {
 
 /// Chooses whom to track from the last leaderboard that is stored.
 pub struct UpdateTrackedTraders {
-    store: Arc<dyn Store>,
+    snapshots: Snapshots,
     rules: Rules,
-    mint: Box<dyn Fn() -> Epoch + Send + Sync>,
-    exchange_now: Box<dyn Fn() -> Option<TimeMs> + Send + Sync>,
 }
 
 #[derive(Debug, thiserror::Error)]
 enum Problem {
-    #[error("what time it is at the exchange is not known yet")]
-    NoTime,
     #[error("no leaderboard is stored; {} reads one", FetchLeaderboard::ID)]
     NoLeaderboard,
     #[error(
@@ -62,19 +57,13 @@ impl UpdateTrackedTraders {
     /// Its id, which users of scheduled collectors know.
     pub const ID: &'static str = Kind::Traders.spec().job;
 
-    /// A task that chooses by these rules, with a new claim of `mint` for each choice. `exchange_now`: none while the
-    /// time of the exchange is not known.
+    /// A task that chooses by these rules, from what is stored where the choice is.
     #[must_use]
-    pub fn new(
-        store: Arc<dyn Store>,
-        rules: Rules,
-        mint: Box<dyn Fn() -> Epoch + Send + Sync>,
-        exchange_now: Box<dyn Fn() -> Option<TimeMs> + Send + Sync>,
-    ) -> Self {
-        Self { store, rules, mint, exchange_now }
+    pub fn new(snapshots: Snapshots, rules: Rules) -> Self {
+        Self { snapshots, rules }
     }
 
-    /// How it runs where nothing else is said: daily after the leaderboard, and at once where it never ran.
+    /// How it runs where nothing else is said: daily after the leaderboard, and at once where it never succeeded.
     #[must_use]
     pub fn spec(trigger: Option<Trigger>) -> Option<Spec> {
         let trigger = trigger.or_else(|| PLAN.parse().ok())?;
@@ -98,7 +87,8 @@ impl UpdateTrackedTraders {
     ) -> Result<u64, StoreError> {
         let (mut after, mut rows) = (None, 0);
         loop {
-            let page = self.store.rows_in(stream, Span { from: time, to: time }, after, PAGE).await?;
+            let page =
+                self.snapshots.store.rows_in(stream, Span { from: time, to: time }, after, PAGE).await?;
             let Some(last) = page.records.keys().last().copied() else { return Ok(rows) };
             after = Some(last);
             rows += page.len() as u64;
@@ -113,7 +103,7 @@ impl UpdateTrackedTraders {
         time: TimeMs,
         rows: u64,
     ) -> Result<bool, StoreError> {
-        let refused = self.store.note(REFUSED).await?;
+        let refused = self.snapshots.store.note(REFUSED).await?;
         let refused = refused.and_then(|text| serde_json::from_str::<Refused>(&text).ok());
         let refused = refused.filter(|refused| chosen_from < Some(refused.time));
         // The same file, read once more, confirms nothing.
@@ -124,18 +114,18 @@ impl UpdateTrackedTraders {
         if refused.is_none()
             && let Ok(text) = serde_json::to_string(&Refused { time, rows })
         {
-            self.store.put_note(REFUSED, &text).await?;
+            self.snapshots.store.put_note(REFUSED, &text).await?;
         }
         Ok(false)
     }
 
     async fn choose(&self) -> Result<u64, Problem> {
-        let leaderboard = self.store.settled(StreamKey::Leaderboard).await?;
+        let leaderboard = self.snapshots.store.settled(StreamKey::Leaderboard).await?;
         let snapshot = leaderboard.edge.ok_or(Problem::NoLeaderboard)?;
         // Rows of it may be missing that could not be read.
         let is_whole = leaderboard.unfilled.iter().all(|gap| gap.to != snapshot);
         let (mut before, mut chosen_from) = (BTreeSet::<Address>::new(), None);
-        if let Some(last) = self.store.settled(StreamKey::Traders).await?.edge {
+        if let Some(last) = self.snapshots.store.settled(StreamKey::Traders).await?.edge {
             self.each(StreamKey::Traders, last, |trader: &Trader| {
                 chosen_from = Some(trader.snapshot_time);
                 if trader.is_tracked() {
@@ -153,7 +143,7 @@ impl UpdateTrackedTraders {
         if rows * 2 < rows_before && !self.is_confirmed(chosen_from, snapshot, rows).await? {
             return Err(Problem::TooShort { time: snapshot, rows, before: rows_before });
         }
-        let time = (self.exchange_now)().ok_or(Problem::NoTime)?;
+        let time = self.snapshots.now()?;
         let age_ms = time.since(snapshot);
         if age_ms > Kind::Leaderboard.spec().hole_ms {
             warn!(
@@ -167,8 +157,8 @@ impl UpdateTrackedTraders {
         let (stream, origin) = (StreamKey::Traders, Origin::Derived);
         let dropped = traders.len() - tracked;
         let rows = vec![Records::Traders(traders)];
-        let choice = Snapshot { stream, epoch: (self.mint)(), origin, time, rows, lacks: None };
-        let stored = choice.store(self.store.as_ref()).await?;
+        let choice = Snapshot { stream, origin, time, rows, lacks: None };
+        let stored = self.snapshots.put(choice).await?;
         info!(tracked, dropped, "tracked traders chosen");
         Ok(stored)
     }
