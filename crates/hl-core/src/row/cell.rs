@@ -113,6 +113,52 @@ macro_rules! words {
 }
 pub(crate) use words;
 
+/// Declares the words of a column: an enum, the word of each variant in tables, and its cell.
+macro_rules! one_of {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident: $word:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(
+            Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize,
+        )]
+        pub enum $name {
+            $($(#[$doc])* #[serde(rename = $word)] $variant,)+
+        }
+
+        impl $name {
+            /// Its word in tables.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+
+            /// The inverse of `as_str`.
+            #[must_use]
+            pub fn parse(word: &str) -> Option<Self> {
+                match word {
+                    $($word => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
+        }
+
+        impl $crate::row::Cell for $name {
+            const HOLDS: $crate::row::Holds = $crate::row::Holds::Text;
+            fn value(&self) -> $crate::row::Value<'_> {
+                $crate::row::Value::Text(self.as_str())
+            }
+            fn read<C: $crate::row::Cells>(
+                cells: &mut C,
+                column: &'static $crate::row::Column,
+            ) -> Result<Self, C::Error> {
+                cells.text(column, Self::parse)
+            }
+        }
+    };
+}
+pub(crate) use one_of;
+
 words!(Coin, Coin::as_str, |name| Coin::new(name).ok());
 words!(User, User::as_str, User::new);
 words!(Word, Word::as_str, |word| Word::new(word).ok());

@@ -10,8 +10,8 @@ mod cell;
 pub mod fields;
 mod types;
 
-pub(crate) use cell::words;
 pub use cell::{Cell, Cells, Value};
+pub(crate) use cell::{one_of, words};
 pub use types::{Address, Arrival, Hash, HexBytes, Level, Side, hex};
 
 use std::borrow::Cow;

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Borders, Conflation, History, Kind, KindSpec, Record, Scope, StreamKey};
-use crate::row::{Address, Cell, Cells, Column, Hash, Holds, Row, RowKey, Side, Value, record, words};
+use crate::row::{Address, Hash, Row, RowKey, Side, one_of, record};
 use crate::symbol::{User, Word};
 use crate::{Coin, Decimal, TimeMs};
 
@@ -52,7 +52,7 @@ record! {
         twap_id: Option<u64>,
         /// Transaction hash; all zeros on TWAP and system fills.
         hash: Hash,
-        /// Who was liquidated by it, where somebody was: the trader, or the other side.
+        /// Who was liquidated by it, the trader or the other side; none of a fill without a liquidation.
         liquidated_user: Option<Address>,
         /// Mark price of that liquidation, USD.
         liquidation_mark_px: Option<Decimal>,
@@ -61,34 +61,15 @@ record! {
     }
 }
 
-/// Who crossed the spread.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Liquidity {
-    /// The trader did.
-    Taker,
-    /// The other side did.
-    Maker,
-}
-
-impl Liquidity {
-    /// Its word in tables.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Taker => "taker",
-            Self::Maker => "maker",
-        }
-    }
-
-    /// The inverse of [`Liquidity::as_str`].
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::Taker, Self::Maker].into_iter().find(|it| it.as_str() == word)
+one_of! {
+    /// Who crossed the spread.
+    Liquidity {
+        /// The trader did.
+        Taker: "taker",
+        /// The other side did.
+        Maker: "maker",
     }
 }
-
-words!(Liquidity, Liquidity::as_str, Liquidity::parse);
 
 impl Record for Fill {
     fn stream(&self) -> StreamKey {

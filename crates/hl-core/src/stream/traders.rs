@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Borders, Conflation, History, Kind, KindSpec, Record, Scope, StreamKey};
-use crate::row::{Address, Cell, Cells, Column, Holds, Row, RowKey, Value, record, words};
+use crate::row::{Address, Row, RowKey, one_of, record};
 use crate::time::DAY_MS;
 use crate::{Decimal, TimeMs};
 
@@ -37,38 +37,6 @@ record! {
         /// Of which snapshot of the leaderboard, ms.
         snapshot_time: TimeMs,
     }
-}
-
-/// Declares words of a column.
-macro_rules! one_of {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident: $word:literal,)+ }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-        pub enum $name {
-            $($(#[$doc])* #[serde(rename = $word)] $variant,)+
-        }
-
-        impl $name {
-            /// Its word in tables.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $word,)+
-                }
-            }
-
-            /// The inverse of `as_str`.
-            #[must_use]
-            pub fn parse(word: &str) -> Option<Self> {
-                match word {
-                    $($word => Some(Self::$variant),)+
-                    _ => None,
-                }
-            }
-        }
-
-        words!($name, $name::as_str, $name::parse);
-    };
 }
 
 one_of! {
