@@ -13,7 +13,7 @@ pub mod selection;
 mod setting;
 pub mod tracker;
 
-pub use score::{PositionRules, ScoreRules, Slope, Step, TagRules};
+pub use score::{PositionRules, ScoreRules, Slope, Step, TAGS, TagRules};
 pub use selection::{Rules, Selection};
 pub use setting::{NAMES, RuleError};
 pub use tracker::Tracker;

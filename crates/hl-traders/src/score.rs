@@ -12,7 +12,7 @@ pub struct Slope {
     pub points_per_one: Decimal,
     /// The most points.
     pub most: Decimal,
-    /// The fewest points; none where there is no such bound.
+    /// The fewest points; none where they have no lower bound.
     pub least: Option<Decimal>,
 }
 
@@ -57,6 +57,10 @@ pub struct ScoreRules {
     /// Where the returns of day, week and month are all above zero: 5.
     pub consistent: Decimal,
 }
+
+/// The tags, of size, performance and volume the higher one first.
+pub const TAGS: [&str; 7] =
+    ["whale", "large", "top_performer", "good_performer", "consistent", "high_volume", "medium_volume"];
 
 /// What a trader has to have done for each tag.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -160,16 +164,15 @@ impl TagRules {
     /// What a trader is known for.
     #[must_use]
     pub fn tags(&self, leader: &Leader) -> Vec<&'static str> {
+        let [whale, large, top, good, consistent, high, medium] = TAGS;
         let either = |value: Option<Decimal>, high: (Decimal, &'static str), low: (Decimal, &'static str)| {
             let value = value?;
             [high, low].into_iter().find(|(from, _)| value >= *from).map(|(_, tag)| tag)
         };
-        let size = either(Some(leader.account_value), (self.whale, "whale"), (self.large, "large"));
-        let top = (self.top_performer, "top_performer");
-        let performance = either(leader.all_time_roi, top, (self.good_performer, "good_performer"));
-        let consistent = is_consistent(leader).then_some("consistent");
-        let high = (self.high_volume, "high_volume");
-        let volume = either(leader.month_vlm, high, (self.medium_volume, "medium_volume"));
+        let size = either(Some(leader.account_value), (self.whale, whale), (self.large, large));
+        let performance = either(leader.all_time_roi, (self.top_performer, top), (self.good_performer, good));
+        let consistent = is_consistent(leader).then_some(consistent);
+        let volume = either(leader.month_vlm, (self.high_volume, high), (self.medium_volume, medium));
         [size, performance, consistent, volume].into_iter().flatten().collect()
     }
 }

@@ -276,7 +276,7 @@ mod tests {
             let tracked: Vec<_> = rows.iter().filter(|row| row.1 != TraderStatus::Dropped).collect();
             let named = rules.always.difference(&rules.never).count();
             prop_assert!(tracked.len() <= track.max(named) && tracked.iter().all(|row| !never.contains(&row.0)));
-            // Nobody outside is better than the last one that the score chose.
+            // No trader outside is better than the last one that the score chose.
             let outside = leaders.iter().filter(|(n, points)| {
                 *points >= 10 && !never.contains(n) && tracked.iter().all(|row| row.0 != *n)
             });

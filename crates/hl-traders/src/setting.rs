@@ -11,7 +11,7 @@ use crate::selection::Rules;
 /// A rule that cannot be set so.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
-    /// There is no such rule.
+    /// No rule has this name.
     #[error("there is no rule {0:?}")]
     Unknown(String),
     /// Not a number.
@@ -77,7 +77,7 @@ impl Rules {
     /// Sets a rule. Addresses of `always` and `never` are added to those that are there.
     ///
     /// # Errors
-    /// When there is no such rule, or it does not take that.
+    /// When no rule has this name, or the rule does not take that text.
     pub fn set(&mut self, name: &str, text: &str) -> Result<(), RuleError> {
         let named = || name.to_owned();
         let said = |text: &str| text.to_owned();
@@ -141,7 +141,7 @@ impl Rules {
         }
     }
 
-    /// What a rule is set to, as [`set`](Self::set) takes it; empty where nothing is set. None where there is no such rule.
+    /// What a rule is set to, as [`set`](Self::set) takes it; empty where nothing is set. None where no rule has this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<String> {
         let steps = |steps: &[Step]| {

@@ -10,7 +10,7 @@ use hl_core::store::StoreError;
 use hl_core::time::DAY_MS;
 use hl_core::{StreamKey, TimeMs};
 use hl_store::Inspect;
-use hl_traders::{NAMES, Rules};
+use hl_traders::{NAMES, Rules, TAGS};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
@@ -20,9 +20,6 @@ use crate::exit::Exit;
 
 /// Choices of so long a time are read at once, ms.
 const PIECE_MS: i64 = 4 * DAY_MS;
-/// What traders are known for.
-const TAGS: [&str; 7] =
-    ["whale", "large", "top_performer", "good_performer", "consistent", "high_volume", "medium_volume"];
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
