@@ -285,17 +285,18 @@ pub fn row_key(cells: &[Cell]) -> Option<RowKey> {
                 [Cell::Text(word), Cell::Text(user)] => (word.as_str(), user.as_str()),
                 _ => return None,
             };
-            let some = |text: &str| (!text.is_empty()).then_some(());
-            let coin = some(coin).map(|()| Coin::new(coin)).transpose().ok()?;
-            let word = some(word).map(|()| Word::new(word)).transpose().ok()?;
-            let user = match some(user) {
-                Some(()) => Some(Address::parse(user)?),
-                None => None,
-            };
+            let coin = said(coin, |coin| Coin::new(coin).ok())?;
+            let word = said(word, |word| Word::new(word).ok())?;
+            let user = said(user, Address::parse)?;
             Some(RowKey { coin, time: TimeMs(*time), tid: tid.cast_unsigned(), word, user })
         }
         _ => None,
     }
+}
+
+/// What a text says, where it is not empty; none where it cannot be read.
+fn said<T>(text: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<Option<T>> {
+    if text.is_empty() { Some(None) } else { read(text).map(Some) }
 }
 
 /// Whether a note ends with its session, or is the record of a copy: neither is copied.
