@@ -29,6 +29,12 @@ impl Asked {
         self.every.push((part, Arc::new(streams)));
     }
 
+    /// The trades of every perpetual of the first dex beside the others: positions are followed by them.
+    pub(crate) fn hears_trades(mut self) -> Self {
+        self.every(Part::Perpetuals, |coin| vec![StreamKey::Trades(coin)]);
+        self
+    }
+
     /// These beside the others, by name.
     pub(crate) fn with(self, named: Vec<StreamKey>) -> Self {
         Self { named, ..self }

@@ -378,7 +378,10 @@ impl Builder {
     pub async fn start(self) -> Result<Collector, CollectError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let named = self.streams.iter().cloned().collect::<Result<Vec<_>, _>>()?;
-        let asked = self.every.clone().with(named).checked()?;
+        let mut asked = self.every.clone().with(named).checked()?;
+        if self.track.is_some() {
+            asked = asked.hears_trades();
+        }
         let standby: BTreeSet<Coin> = self.standby.iter().cloned().collect::<Result<_, _>>()?;
         let of_standby = asked.of(&standby.iter().copied().collect::<Vec<_>>());
         if let Some(coin) = standby.iter().find(|coin| !of_standby.contains(&StreamKey::Trades(**coin))) {

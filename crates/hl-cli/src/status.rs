@@ -7,6 +7,7 @@ use hl_collectors::pipeline::Latency;
 use hl_core::alert::Alert;
 use hl_core::store::{Holder, note_of};
 use hl_core::{StreamKey, TimeMs, Token};
+use hl_engine::TrackerView;
 use hl_monitor::{Reception, TotalReception};
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +53,9 @@ pub struct StatusReport {
     pub spool: SpoolStatus,
     /// Everything that is counted, by name.
     pub counters: BTreeMap<String, u64>,
+    /// How well the tracked traders are known, where positions are followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traders: Option<TrackerView>,
     /// Open alerts, oldest first.
     #[serde(default)]
     pub alerts: Vec<Alert>,
@@ -75,17 +79,20 @@ pub enum Owner {
     Ws,
     /// A REST job.
     Rest,
+    /// The tracker of positions.
+    Tracker,
     /// Nobody at this moment.
     None,
 }
 
 impl Owner {
-    /// The word: `ws`, `rest`, `none`.
+    /// The word: `ws`, `rest`, `tracker`, `none`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ws => "ws",
             Self::Rest => "rest",
+            Self::Tracker => "tracker",
             Self::None => "none",
         }
     }

@@ -10,6 +10,7 @@ use hl_core::TimeMs;
 use hl_core::alert::{Alert, Severity};
 use hl_core::limits::WEIGHT;
 use hl_core::time::DAY_MS;
+use hl_engine::TrackerView;
 use hl_monitor::{Reception, TotalReception};
 
 use crate::human;
@@ -291,12 +292,13 @@ fn summary(report: &StatusReport) -> String {
         0 => String::new(),
         failing => format!(", {failing} failing"),
     };
+    let traders = report.traders.map_or(String::new(), |traders| format!(", traders {}", known(&traders)));
     let spool = match report.spool {
         spool if spool.batches == 0 => String::new(),
         spool => format!(", spool {} batches ({} bytes)", spool.batches, spool.bytes),
     };
     format!(
-        "{} up {}: {} streams (ws {}, rest {}, none {}){failing}, {records} records, {rate:.1} records/s, {gaps} gaps, weight {}/{WEIGHT}{spool}",
+        "{} up {}: {} streams (ws {}, rest {}, none {}){failing}, {records} records, {rate:.1} records/s, {gaps} gaps, weight {}/{WEIGHT}{traders}{spool}",
         report.network,
         human::length(report.uptime_ms),
         report.streams.len(),
@@ -305,6 +307,17 @@ fn summary(report: &StatusReport) -> String {
         owned(Owner::None),
         report.weight_used,
     )
+}
+
+/// How well so many traders are known: `200 (198 exact, 2 suspect)`.
+fn known(traders: &TrackerView) -> String {
+    let parts = [(traders.exact, "exact"), (traders.suspect, "suspect"), (traders.unknown, "unknown")];
+    let parts: Vec<_> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    match parts.as_slice() {
+        [] => traders.tracked.to_string(),
+        parts => format!("{} ({})", traders.tracked, parts.join(", ")),
+    }
 }
 
 /// A report as one line.

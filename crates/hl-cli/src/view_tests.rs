@@ -43,6 +43,7 @@ fn report() -> StatusReport {
         weight_used: 40,
         spool: SpoolStatus::default(),
         counters: [("fenced".to_owned(), 2), ("conflated".to_owned(), 0)].into(),
+        traders: None,
         alerts: Vec::new(),
     }
 }

@@ -1,6 +1,6 @@
 //! Sources and pipeline: what comes from the exchange, until it is in the store.
 //!
-//! What lives here: the WebSocket pool ([`ws`]), the REST client and the polled source ([`rest`]), and the pipeline
+//! What lives here: the WebSocket pool ([`ws`]), the REST client and the polled source ([`rest`]), the tracker of positions ([`tracker`]), and the pipeline
 //! ([`pipeline`]) from a bounded inbox over the time lines to committed batches, with the spool behind it.
 //!
 //! What does not: who owns a stream (the selector in `hl-core`), when jobs run (`hl-scheduler`), and how a store
@@ -17,6 +17,7 @@ pub mod files;
 pub mod mono;
 pub mod pipeline;
 pub mod rest;
+pub mod tracker;
 mod unreadable;
 pub mod ws;
 

@@ -22,6 +22,13 @@ pub const LIVE_WEIGHT: u32 = WEIGHT - 60;
 /// Up to this sum questions are sent that decide who owns a stream.
 pub const QUESTION_WEIGHT: u32 = 1_000;
 
+/// Up to this sum accounts are asked for of which positions are not known.
+pub const POSITIONS_WEIGHT: u32 = 900;
+
+/// Up to this sum accounts are asked for whose positions are known, to prove them. Less than what the past is asked for with,
+/// which would never have its turn otherwise.
+pub const PROOF_WEIGHT: u32 = 500;
+
 /// Up to this sum the past is asked for.
 pub const BACKFILL_WEIGHT: u32 = 700;
 

@@ -60,6 +60,11 @@ pub enum Content {
         /// Exchange time at which it was asked for (a low estimate), ms.
         asked: TimeMs,
     },
+    /// What the source has worked out of the time since then turned out to be wrong, up to what it brought last.
+    Refuted {
+        /// From here on, ms.
+        since: TimeMs,
+    },
     /// A request got no usable answer.
     Unanswered {
         /// Why.
@@ -78,6 +83,7 @@ impl Content {
             | Self::Ahead { .. }
             | Self::Dropped
             | Self::Proof { .. }
+            | Self::Refuted { .. }
             | Self::Unanswered { .. } => None,
         }
     }

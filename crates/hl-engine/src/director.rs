@@ -33,6 +33,7 @@ pub(crate) struct Director {
     pub(crate) mono: MonoClock,
     pub(crate) ws: Arc<WsPool>,
     pub(crate) rest: Arc<dyn DataSource>,
+    pub(crate) tracker: Arc<dyn DataSource>,
     pub(crate) prober: Arc<dyn Prober>,
     pub(crate) runner: Arc<Runner>,
     pub(crate) feed: Arc<Feed>,
@@ -77,17 +78,17 @@ impl Director {
                         debug!(%stream, owner = %grant.source, epoch = %grant.epoch, cause = grant.cause.as_str(), "handover");
                         moved.note(self.mono.now(), stream, grant);
                         let owner = Role::Owner(grant.epoch);
-                        let (ws, rest) = match grant.source {
+                        let (ws, fallback) = match grant.source {
                             SourceId::Ws => (owner, Role::Off),
-                            SourceId::Rest => (Role::Standby, owner),
+                            SourceId::Rest | SourceId::Tracker => (Role::Standby, owner),
                         };
                         self.ws.assign(stream, ws);
-                        self.rest.assign(stream, rest);
+                        self.fallback(stream).assign(stream, fallback);
                     }
                     None => {
                         warn!(%stream, "given up: another process holds it");
                         self.ws.assign(stream, Role::Off);
-                        self.rest.assign(stream, Role::Off);
+                        self.fallback(stream).assign(stream, Role::Off);
                         self.inbox.forget(stream);
                     }
                 }
@@ -98,7 +99,7 @@ impl Director {
                 let from = moved.owner(stream, None);
                 self.feed.tell(&[Told::Handover { stream, from, to: None, epoch: None, cause: None }]);
                 self.ws.assign(stream, Role::Off);
-                self.rest.assign(stream, Role::Off);
+                self.fallback(stream).assign(stream, Role::Off);
                 self.inbox.release(stream);
                 self.runner.wake();
             }
@@ -112,6 +113,14 @@ impl Director {
                 probes.spawn(async move { director.renew(stream, run).await });
             }
             Effect::Calm { stream, run } => self.ws.calm(stream, run),
+        }
+    }
+
+    /// Who has a stream where no socket does.
+    fn fallback(&self, stream: StreamKey) -> &dyn DataSource {
+        match stream.spec().fallback {
+            SourceId::Tracker => self.tracker.as_ref(),
+            SourceId::Ws | SourceId::Rest => self.rest.as_ref(),
         }
     }
 

@@ -229,6 +229,7 @@ impl Markets {
             self.universe.keep(engine.store.as_ref(), &self.network).await;
         }
         let sorted = self.sorted();
+        engine.say_perpetuals(self.universe.perpetuals());
         engine.say_missing(self.missing(&sorted));
         sorted
     }

@@ -51,6 +51,7 @@ impl Wanted {
 
     /// Takes streams out again. The trades of a coin have a standby only while they are collected.
     pub(crate) fn remove(&self, streams: &[StreamKey]) {
+        let streams: BTreeSet<_> = streams.iter().copied().collect();
         let mut list = lock(&self.list);
         let List { order, standby } = &mut *list;
         order.retain(|stream| !streams.contains(stream));

@@ -19,6 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
 use crate::Engine;
+use crate::engine::is_followed;
 
 /// How often it looks whether anything is received …
 const EVERY: Duration = Duration::from_secs(1);
@@ -190,7 +191,7 @@ fn observe(engine: &Engine, peers: Vec<Peer>) -> (Observation, TotalReception) {
     let observation = Observation {
         at: snapshot.at,
         mono: snapshot.mono,
-        streams: engine.wanted.order().iter().map(stream).collect(),
+        streams: engine.wanted.order().iter().filter(|stream| !is_followed(**stream)).map(stream).collect(),
         missing: engine.wanted.missing(),
         sessions: sessions.collect(),
         quarantined: engine.pool.quarantined().into_iter().map(quarantine).collect(),

@@ -409,7 +409,7 @@ impl Monitor {
             });
             let in_trouble = match stream.owner {
                 Some(SourceId::Ws) => trouble.ws && stream.records == rated.records,
-                Some(SourceId::Rest) => trouble.rest || trouble.ws && stream.subscribed,
+                Some(SourceId::Rest | SourceId::Tracker) => trouble.rest || trouble.ws && stream.subscribed,
                 None => true,
             };
             rated.disturbed |= stood_still || in_trouble || stream.owner != rated.owner;

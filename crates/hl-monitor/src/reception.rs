@@ -112,7 +112,8 @@ pub fn of_stream(stream: StreamKey, heard: Heard, rest_fails: bool, now: Mono) -
         Some(SourceId::Ws) if spec.steady && now - last.unwrap_or(since).max(since) > pause_ms(spec) => {
             Reception::Failing
         }
-        Some(SourceId::Ws) => Reception::Waiting,
+        // It says itself how well it knows each trader.
+        Some(SourceId::Ws | SourceId::Tracker) => Reception::Waiting,
         Some(SourceId::Rest) if last.is_some_and(|last| last >= since) => {
             if silent_ms <= spec.poll_ms * PERIODS { Reception::Waiting } else { Reception::Failing }
         }

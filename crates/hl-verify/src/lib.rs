@@ -92,7 +92,7 @@ pub async fn compare(
 ) -> Result<Option<Span>, VerifyError> {
     let stream = row.stream;
     // The exchange keeps no earlier leaderboard, whom to track is not its choice, and of fills it keeps too few.
-    if matches!(stream.kind(), Kind::Leaderboard | Kind::Traders | Kind::Fills) {
+    if matches!(stream.kind(), Kind::Leaderboard | Kind::Traders | Kind::Fills | Kind::Positions) {
         return Ok(None);
     }
     let (Some(first), Some(stop)) = (row.first, row.edge) else { return Ok(None) };

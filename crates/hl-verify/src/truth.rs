@@ -136,7 +136,10 @@ impl Truth for HttpTruth {
                 StreamKey::Funding(coin) => {
                     Records::Funding(self.list::<wire::Funding, _>("funding", &of(coin), span).await?)
                 }
-                StreamKey::Leaderboard | StreamKey::Traders | StreamKey::Fills(_) => {
+                StreamKey::Leaderboard
+                | StreamKey::Traders
+                | StreamKey::Fills(_)
+                | StreamKey::Positions(_) => {
                     return Err(TruthError::OtherKind(stream));
                 }
             })

@@ -220,7 +220,8 @@ async fn every_planted_defect_is_found_where_it_was_planted() {
             | Records::Markets(_)
             | Records::Leaderboard(_)
             | Records::Traders(_)
-            | Records::Fills(_) => {}
+            | Records::Fills(_)
+            | Records::Positions(_) => {}
         }
     }
     let streams: Vec<_> = collected.iter().map(|(stream, _)| *stream).collect();

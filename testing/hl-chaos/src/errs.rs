@@ -122,7 +122,8 @@ fn unreadable(rng: &mut Rng, stream: StreamKey) -> Option<FaultKind> {
         | Kind::Markets
         | Kind::Leaderboard
         | Kind::Traders
-        | Kind::Fills => {
+        | Kind::Fills
+        | Kind::Positions => {
             return None;
         }
     };

@@ -369,7 +369,9 @@ impl Run<'_> {
             Records::PredictedFunding(rows) => of_states(from, rows.iter().map(|r| r.time)),
             Records::Markets(rows) => of_states(from, rows.iter().map(|r| r.time)),
             // No storm collects them.
-            Records::Leaderboard(_) | Records::Traders(_) | Records::Fills(_) => (0, None),
+            Records::Leaderboard(_) | Records::Traders(_) | Records::Fills(_) | Records::Positions(_) => {
+                (0, None)
+            }
         };
         let Some(newest) = newest else { return Ok(()) };
         if stream.spec().conflation != Conflation::State {

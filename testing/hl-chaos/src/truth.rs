@@ -43,7 +43,9 @@ impl Truth for SimTruth<'_> {
             StreamKey::PredictedFunding(coin) => {
                 Records::PredictedFunding(sim.truth_predicted_funding(coin, from, to))
             }
-            StreamKey::Leaderboard | StreamKey::Traders | StreamKey::Fills(_) => Records::none(stream),
+            StreamKey::Leaderboard | StreamKey::Traders | StreamKey::Fills(_) | StreamKey::Positions(_) => {
+                Records::none(stream)
+            }
         };
         Box::pin(async { Ok(rows) })
     }

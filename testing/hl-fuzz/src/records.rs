@@ -2,8 +2,9 @@
 
 use arbitrary::{Result, Unstructured};
 use hl_core::record::{
-    Bbo, Book, Candle, ChosenBy, Context, Fill, Funding, HexBytes, Leader, Level, Likelihood, Liquidity,
-    Market, MarketStatus, MarketType, Mid, PredictedFunding, Side, Trade, Trader, TraderStatus,
+    Bbo, Book, Candle, ChosenBy, Context, Fill, Funding, HexBytes, KnownBy, Leader, Level, Likelihood,
+    Liquidity, Market, MarketStatus, MarketType, Mid, Position, PositionChange, PredictedFunding, Side,
+    Trade, Trader, TraderStatus,
 };
 use hl_core::row::Arrival;
 use hl_core::symbol::Word;
@@ -175,6 +176,22 @@ pub(crate) fn records(u: &mut Unstructured<'_>, stream: StreamKey, now: TimeMs) 
                 arrival: Arrival::default(),
             })
         })),
+        StreamKey::Positions(user) => {
+            Records::Positions(each!(|u: &mut Unstructured<'_>, time| -> Result<Position> {
+                Ok(Position {
+                    user,
+                    coin,
+                    time,
+                    change: *u.choose(&[PositionChange::Open, PositionChange::Snapshot])?,
+                    szi: decimal(u)?,
+                    szi_before: if u.arbitrary()? { Some(decimal(u)?) } else { None },
+                    known_by: *u.choose(&[KnownBy::Trade, KnownBy::State])?,
+                    px: None,
+                    entry_px: if u.arbitrary()? { Some(decimal(u)?) } else { None },
+                    arrival: Arrival::default(),
+                })
+            }))
+        }
         StreamKey::Traders => Records::Traders(each!(|u: &mut Unstructured<'_>, time| -> Result<Trader> {
             Ok(Trader {
                 time,

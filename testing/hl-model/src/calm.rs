@@ -120,7 +120,7 @@ impl Calm<'_> {
             return Err(Rule::Owner);
         };
         let is_right = match source {
-            SourceId::Rest => !self.sockets || !self.setup.places.has(Lane::First),
+            SourceId::Rest | SourceId::Tracker => !self.sockets || !self.setup.places.has(Lane::First),
             SourceId::Ws => run
                 .and_then(|run| holder.socket(run.lane).filter(|socket| socket.run == run))
                 .is_some_and(|socket| !socket.deaf),

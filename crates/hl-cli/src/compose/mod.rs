@@ -419,8 +419,7 @@ async fn collect_all(
     trouble: &mut Option<String>,
 ) -> Result<(), DaemonError> {
     let network = config.network.name();
-    let mut markets =
-        Markets::recall(store, &network, config.coins.wish(&config.network, &config.every)).await;
+    let mut markets = Markets::recall(store, &network, config.wish()).await;
     info!(%network, "asking which markets there are");
     let begun = tokio::select! {
         biased;
@@ -446,7 +445,7 @@ async fn collect_all(
     // A coin that is not listed yet may have a standby once it is.
     let wanted: Vec<_> = sorted.listed.iter().chain(&sorted.waiting).copied().collect();
     config.standby.resolve(&wanted)?;
-    let of = |coins: &[Coin]| (config.stream_keys(coins), config.standby.among(coins));
+    let of = |coins: &[Coin]| (config.collected(coins), config.standby.among(coins));
     let (streams, standby) = of(&sorted.listed);
     info!(
         %network,

@@ -64,6 +64,7 @@ pub(crate) fn report(
             owner: match m.owner {
                 Some(SourceId::Ws) => Owner::Ws,
                 Some(SourceId::Rest) => Owner::Rest,
+                Some(SourceId::Tracker) => Owner::Tracker,
                 None => Owner::None,
             },
             reception: snapshot.receptions.get(stream).copied().unwrap_or_default(),
@@ -105,6 +106,7 @@ pub(crate) fn report(
         weight_used: snapshot.rest.weight_used,
         spool: SpoolStatus { batches: snapshot.spool.0, bytes: snapshot.spool.1 },
         counters: counters(snapshot),
+        traders: snapshot.tracker,
         alerts,
     };
     if let Some(rates) = rates {

@@ -37,6 +37,7 @@ use hl_core::seam::Seed;
 use hl_core::spread::MAX_WEIGHT;
 use hl_core::thinning::Policy;
 use hl_core::{Coin, Decimal, Interval, Kind, StreamKey};
+use hl_engine::markets::Wish;
 use hl_engine::universe::Part;
 use hl_traders::Rules;
 use tracing::Level;
@@ -156,6 +157,29 @@ impl Config {
 }
 
 impl Config {
+    /// What is asked of the exchange's markets. Where positions are followed every perpetual of the first dex has to be heard.
+    #[must_use]
+    pub fn wish(&self) -> Wish {
+        let mut wish = self.coins.wish(&self.network, &self.every);
+        wish.every.extend(self.track.as_ref().map(|_| Part::Perpetuals));
+        wish
+    }
+
+    /// The streams of these markets: those that were asked for, and the trades by which positions are followed.
+    #[must_use]
+    pub fn collected(&self, coins: &[Coin]) -> Vec<StreamKey> {
+        let wish = self.coins.wish(&self.network, &self.every);
+        let asked: Vec<_> = coins.iter().copied().filter(|coin| wish.has(*coin)).collect();
+        let mut streams = self.stream_keys(&asked);
+        if self.track.is_some() {
+            let heard = coins.iter().filter(|coin| Part::of(**coin) == Part::Perpetuals);
+            let heard = heard.map(|coin| StreamKey::Trades(*coin));
+            let heard: Vec<_> = heard.filter(|stream| !streams.contains(stream)).collect();
+            streams.extend(heard);
+        }
+        streams
+    }
+
     /// The flags by which `hl-cli` finds the store, each after a space; none where it finds it by itself.
     #[must_use]
     pub fn store_flags(&self, files: &dyn Files) -> String {

@@ -107,9 +107,11 @@ impl Query {
             StreamKey::Context(coin) => Self::Contexts(scope_of(coin)),
             StreamKey::PredictedFunding(_) => Self::PredictedFunding,
             StreamKey::Markets => Self::Markets,
-            StreamKey::Funding(_) | StreamKey::Leaderboard | StreamKey::Traders | StreamKey::Fills(_) => {
-                return None;
-            }
+            StreamKey::Funding(_)
+            | StreamKey::Leaderboard
+            | StreamKey::Traders
+            | StreamKey::Fills(_)
+            | StreamKey::Positions(_) => return None,
         })
     }
 }

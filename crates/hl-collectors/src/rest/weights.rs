@@ -24,8 +24,12 @@ pub enum Urgency {
     Live,
     /// A question that decides who owns a stream.
     Question,
+    /// What a tracked trader holds is not known.
+    Positions,
     /// The past can wait.
     Backfill,
+    /// What is known of a tracked trader is looked at again.
+    Proof,
 }
 
 impl Urgency {
@@ -35,7 +39,9 @@ impl Urgency {
         match self {
             Self::Live => limits::LIVE_WEIGHT,
             Self::Question => limits::QUESTION_WEIGHT,
+            Self::Positions => limits::POSITIONS_WEIGHT,
             Self::Backfill => limits::BACKFILL_WEIGHT,
+            Self::Proof => limits::PROOF_WEIGHT,
         }
     }
 }

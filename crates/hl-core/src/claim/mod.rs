@@ -65,11 +65,13 @@ pub enum SourceId {
     Ws,
     /// The REST jobs.
     Rest,
+    /// The tracker of positions.
+    Tracker,
 }
 
 impl SourceId {
-    /// Both, in the order of preference that most kinds have.
-    pub const ALL: [Self; 2] = [Self::Ws, Self::Rest];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Ws, Self::Rest, Self::Tracker];
 }
 
 impl fmt::Display for SourceId {
@@ -77,6 +79,7 @@ impl fmt::Display for SourceId {
         f.pad(match self {
             Self::Ws => "ws",
             Self::Rest => "rest",
+            Self::Tracker => "tracker",
         })
     }
 }
@@ -123,6 +126,7 @@ impl From<SourceId> for Origin {
         match source {
             SourceId::Ws => Self::Ws,
             SourceId::Rest => Self::Rest,
+            SourceId::Tracker => Self::Derived,
         }
     }
 }
@@ -194,7 +198,7 @@ mod tests {
     fn words_say_what_they_mean_and_survive_the_store() {
         let epoch = Epoch { token: Token(7), local: 3 };
         assert_eq!((format!("{epoch}"), format!("{epoch:?}")), ("7.3".into(), "7.3".into()));
-        assert_eq!(SourceId::ALL.map(|s| format!("{s:>4}")), ["  ws", "rest"]);
+        assert_eq!(SourceId::ALL.map(|s| format!("{s:>4}")), ["  ws", "rest", "tracker"]);
         for (origin, word) in [
             (Origin::Ws, "ws"),
             (Origin::Rest, "rest"),

@@ -1,4 +1,4 @@
-//! From bytes to records: WebSocket frames ([`frame`]), answers of `POST /info` ([`rest`]), and statistics files
+//! From bytes to records: WebSocket frames ([`frame`]), answers of `POST /info` ([`rest`], [`account`]), and statistics files
 //! piece by piece ([`statistics`], [`leaderboard`]).
 //!
 //! Everything that comes in is hostile until it is decoded: no input panics, nesting is bounded, numbers are exact or
@@ -7,6 +7,7 @@
 //! What does not live here: the shapes of messages ([`message`](crate::message)), and judging whether a record is
 //! wanted, which is the gate's.
 
+pub mod account;
 mod error;
 pub mod leaderboard;
 mod parser;

@@ -363,7 +363,7 @@ pub fn perp_dexs(body: &mut [u8]) -> Result<Read<Vec<Option<PerpDex>>>, DecodeEr
 }
 
 /// The error of a text whose shape is right.
-fn unlike(what: &str, fault: Fault) -> DecodeError {
+pub(super) fn unlike(what: &str, fault: Fault) -> DecodeError {
     DecodeError {
         what: what.to_owned(),
         path: None,

@@ -194,7 +194,8 @@ impl Subscription {
             | StreamKey::Markets
             | StreamKey::Leaderboard
             | StreamKey::Traders
-            | StreamKey::Fills(_) => return None,
+            | StreamKey::Fills(_)
+            | StreamKey::Positions(_) => return None,
         })
     }
 

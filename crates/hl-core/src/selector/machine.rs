@@ -364,7 +364,7 @@ impl Selector {
             // What the socket is about to bring is not fetched twice at the start: the ring holds it.
             None if s.live.is_none() && s.is_awaited(now, timing) => return,
             None if !guard!(Fallback) => return,
-            None => (SourceId::Rest, None),
+            None => (stream.spec().fallback, None),
         };
         if has == Some(wanted) {
             return;
@@ -372,9 +372,9 @@ impl Selector {
         let (source, run) = wanted;
         s.live = Some(Grant { epoch: self.mint.mint(), source, run, cause: s.cause });
         s.unanswered = false;
-        // REST's samples leave holes of their own; a socket that takes over from it met no outage.
+        // The fallback leaves holes of its own; a socket that takes over from it met no outage.
         s.cause = match source {
-            SourceId::Rest => Cause::Handover,
+            SourceId::Rest | SourceId::Tracker => Cause::Handover,
             SourceId::Ws => Cause::Outage,
         };
         self.handovers += 1;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Borders, Conflation, History, Kind, KindSpec, Record, Scope, StreamKey};
 use crate::exchange_time::Voice;
 use crate::row::{Level, Row, RowKey, record};
-use crate::{Coin, TimeMs};
+use crate::{Coin, SourceId, TimeMs};
 
 record! {
     /// Best bid and offer. Either side may be absent.
@@ -48,6 +48,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     table: &<Bbo as Row>::TABLE,
     channels: &["bbo"],
     ws: true,
+    fallback: SourceId::Rest,
     job: "collect_orderbook",
     job_does: "polls the books that no socket brings",
     conflation: Conflation::State,

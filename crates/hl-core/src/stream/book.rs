@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Borders, Conflation, History, Kind, KindSpec, Record, Scope, StreamKey};
 use crate::exchange_time::Voice;
 use crate::row::{Cell, Cells, Column, Holds, Level, Row, RowKey, Value, record, words};
-use crate::{Coin, TimeMs};
+use crate::{Coin, SourceId, TimeMs};
 
 /// Which of the book subscriptions.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -112,6 +112,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     table: &<Book as Row>::TABLE,
     channels: &["l2Book"],
     ws: true,
+    fallback: SourceId::Rest,
     job: "collect_orderbook",
     job_does: "polls the books that no socket brings",
     conflation: Conflation::State,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Borders, Conflation, History, Kind, KindSpec, Record, Scope, StreamKey};
 use crate::row::{Row, RowKey, record};
-use crate::{Coin, Decimal, Interval, TimeMs};
+use crate::{Coin, Decimal, Interval, SourceId, TimeMs};
 
 record! {
     /// One version of a bar; the one with the most trades wins.
@@ -60,6 +60,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     table: &<Candle as Row>::TABLE,
     channels: &["candle"],
     ws: true,
+    fallback: SourceId::Rest,
     job: "collect_candles",
     job_does: "polls the bars that no socket brings",
     conflation: Conflation::PerKey,

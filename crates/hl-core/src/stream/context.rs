@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Borders, Conflation, History, Kind, KindSpec, Record, Scope, StreamKey};
 use crate::row::{Row, RowKey, record};
-use crate::{Coin, Decimal, TimeMs};
+use crate::{Coin, Decimal, SourceId, TimeMs};
 
 record! {
     /// The asset context of a coin (the "ticker"). What a spot pair lacks, or a delisted market leaves null, is absent.
@@ -62,6 +62,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     table: &<Context as Row>::TABLE,
     channels: &["activeAssetCtx", "activeSpotAssetCtx"],
     ws: true,
+    fallback: SourceId::Rest,
     job: "update_ticker",
     job_does: "polls the contexts that no socket brings",
     conflation: Conflation::State,

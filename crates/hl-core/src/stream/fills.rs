@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Borders, Conflation, History, Kind, KindSpec, Record, Scope, StreamKey};
 use crate::row::{Address, Hash, Row, RowKey, Side, one_of, record};
 use crate::symbol::{User, Word};
-use crate::{Coin, Decimal, TimeMs};
+use crate::{Coin, Decimal, SourceId, TimeMs};
 
 record! {
     /// One trader's side of a trade.
@@ -99,6 +99,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     table: &<Fill as Row>::TABLE,
     channels: &[],
     ws: false,
+    fallback: SourceId::Rest,
     job: "collect_fills",
     job_does: "reads the fills of traders",
     conflation: Conflation::Event,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Borders, Conflation, History, Kind, KindSpec, Record, Scope, StreamKey};
 use crate::row::{Row, RowKey, record};
-use crate::{Coin, Decimal, TimeMs};
+use crate::{Coin, Decimal, SourceId, TimeMs};
 
 record! {
     /// One settled funding rate.
@@ -47,6 +47,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     table: &<Funding as Row>::TABLE,
     channels: &[],
     ws: false,
+    fallback: SourceId::Rest,
     job: "collect_funding",
     job_does: "reads settled funding",
     conflation: Conflation::Event,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Borders, Conflation, History, Kind, KindSpec, Record, Scope, StreamKey};
 use crate::row::{Address, Arrival, Row, RowKey, record};
 use crate::time::DAY_MS;
-use crate::{Decimal, TimeMs};
+use crate::{Decimal, SourceId, TimeMs};
 
 record! {
     /// One trader in one snapshot of the leaderboard. What the file does not say of a window is absent.
@@ -99,6 +99,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     table: &<Leader as Row>::TABLE,
     channels: &[],
     ws: false,
+    fallback: SourceId::Rest,
     job: "fetch_leaderboard",
     job_does: "reads the leaderboard, a row a trader",
     conflation: Conflation::State,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Borders, Conflation, History, Kind, KindSpec, Record, Scope, StreamKey};
 use crate::row::{Cell, Cells, Column, Holds, Row, RowKey, Value, record, words};
-use crate::{Coin, Decimal, TimeMs};
+use crate::{Coin, Decimal, SourceId, TimeMs};
 
 record! {
     /// What held of one market from this time on.
@@ -145,6 +145,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     table: &<Market as Row>::TABLE,
     channels: &[],
     ws: false,
+    fallback: SourceId::Rest,
     job: "collect_markets",
     job_does: "polls what the exchange says of each market",
     conflation: Conflation::State,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Borders, Conflation, History, Kind, KindSpec, Record, Scope, StreamKey};
 use crate::row::{Row, RowKey, record};
-use crate::{Coin, Decimal, Dex, TimeMs};
+use crate::{Coin, Decimal, Dex, SourceId, TimeMs};
 
 record! {
     /// One coin's mid price, at the time of its change.
@@ -41,6 +41,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     table: &<Mid as Row>::TABLE,
     channels: &["allMids"],
     ws: true,
+    fallback: SourceId::Rest,
     job: "collect_mids",
     job_does: "polls the mids that no socket brings",
     conflation: Conflation::State,

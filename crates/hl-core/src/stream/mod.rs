@@ -14,6 +14,7 @@ mod funding;
 mod leaderboard;
 mod markets;
 mod mids;
+mod positions;
 mod predicted_funding;
 mod records;
 mod traders;
@@ -34,6 +35,7 @@ pub use funding::Funding;
 pub use leaderboard::Leader;
 pub use markets::{Market, MarketStatus, MarketType};
 pub use mids::Mid;
+pub use positions::{KnownBy, Position, PositionChange};
 pub use predicted_funding::PredictedFunding;
 pub use records::{Listed, Record, Records};
 pub use traders::{ChosenBy, Likelihood, Trader, TraderStatus};
@@ -43,13 +45,13 @@ use crate::exchange_time::Voice;
 use crate::ledger::{GapState, Span};
 use crate::row::{Column, Table};
 use crate::symbol::User;
-use crate::{Coin, Dex, Interval, TimeMs};
+use crate::{Coin, Dex, Interval, SourceId, TimeMs};
 
 /// One thing that can be collected, with one time line.
 ///
 /// Its text form is used everywhere, in tables, options and metrics: `trades/BTC`, `book/BTC`, `book/BTC/fast`, `book/BTC/5`,
 /// `bbo/BTC`, `candle/BTC/1m`, `mids`, `mids/xyz`, `context/BTC`, `funding/BTC`, `predicted_funding/BTC`, `markets`,
-/// `leaderboard`, `traders`, `fills/0x…`.
+/// `leaderboard`, `traders`, `fills/0x…`, `positions/0x…`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StreamKey {
     /// Public trades of a coin.
@@ -76,6 +78,8 @@ pub enum StreamKey {
     Traders,
     /// Fills of a trader.
     Fills(User),
+    /// What a trader holds.
+    Positions(User),
 }
 
 /// The kind of a stream: what its rows look like and which rules they follow.
@@ -98,6 +102,7 @@ pub enum Kind {
     Leaderboard,
     Traders,
     Fills,
+    Positions,
 }
 
 /// What happens to records when the store falls behind.
@@ -182,6 +187,8 @@ pub struct KindSpec {
     pub channels: &'static [&'static str],
     /// Whether the WebSocket can carry it. Preferred where it can.
     pub ws: bool,
+    /// Who collects it where no socket does.
+    pub fallback: SourceId,
     /// The scheduler's job that polls it where REST owns it.
     pub job: &'static str,
     /// What that job does, in words.
@@ -235,7 +242,7 @@ impl KindSpec {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Trades,
         Self::Candle,
         Self::Bbo,
@@ -252,6 +259,7 @@ impl Kind {
         Self::Leaderboard,
         Self::Traders,
         Self::Fills,
+        Self::Positions,
     ];
 
     /// The facts of the kind.
@@ -274,6 +282,7 @@ impl Kind {
             Self::Leaderboard => &leaderboard::SPEC,
             Self::Traders => &traders::SPEC,
             Self::Fills => &fills::SPEC,
+            Self::Positions => &positions::SPEC,
         }
     }
 }
@@ -332,6 +341,7 @@ impl Kind {
             Self::Leaderboard => StreamKey::Leaderboard,
             Self::Traders => StreamKey::Traders,
             Self::Fills => StreamKey::Fills(User::new(of?)?),
+            Self::Positions => StreamKey::Positions(User::new(of?)?),
             Self::Trades => StreamKey::Trades(coin()?),
             Self::Bbo => StreamKey::Bbo(coin()?),
             Self::Context => StreamKey::Context(coin()?),
@@ -447,6 +457,7 @@ impl StreamKey {
             Self::Leaderboard => Kind::Leaderboard,
             Self::Traders => Kind::Traders,
             Self::Fills(_) => Kind::Fills,
+            Self::Positions(_) => Kind::Positions,
         }
     }
 
@@ -468,7 +479,7 @@ impl StreamKey {
             | Self::Funding(c)
             | Self::PredictedFunding(c) => Owner::Coin(c),
             Self::Mids(dex) => Owner::Dex(dex),
-            Self::Fills(user) => Owner::User(user),
+            Self::Fills(user) | Self::Positions(user) => Owner::User(user),
             Self::Markets | Self::Leaderboard | Self::Traders => Owner::All,
         }
     }
@@ -557,7 +568,7 @@ impl fmt::Debug for StreamKey {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[error(
     "{0:?} names no stream; streams are trades/BTC, book/BTC, book/BTC/fast, book/BTC/5, bbo/BTC, candle/BTC/1m, mids, \
-     mids/xyz, context/BTC, funding/BTC, predicted_funding/BTC, markets, leaderboard, traders, fills/0x…"
+     mids/xyz, context/BTC, funding/BTC, predicted_funding/BTC, markets, leaderboard, traders, fills/0x…, positions/0x…"
 )]
 pub struct StreamKeyError(pub String);
 
@@ -637,6 +648,7 @@ mod tests {
             "leaderboard",
             "traders",
             "fills/0x00000000000000000000000000000000000000ab",
+            "positions/0x00000000000000000000000000000000000000ab",
         ] {
             assert_eq!(text.parse::<StreamKey>().unwrap().to_string(), text);
         }

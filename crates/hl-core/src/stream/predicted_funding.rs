@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Borders, Conflation, History, Kind, KindSpec, Record, Scope, StreamKey};
 use crate::row::{Row, RowKey, record};
 use crate::symbol::Word;
-use crate::{Coin, Decimal, TimeMs};
+use crate::{Coin, Decimal, SourceId, TimeMs};
 
 record! {
     /// Funding expected next at one venue.
@@ -49,6 +49,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     table: &<PredictedFunding as Row>::TABLE,
     channels: &[],
     ws: false,
+    fallback: SourceId::Rest,
     job: "collect_predicted_funding",
     job_does: "polls the funding expected next",
     conflation: Conflation::State,

@@ -6,8 +6,8 @@ use std::num::NonZeroI64;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Bbo, Book, Candle, Conflation, Context, Fill, Funding, Leader, Market, Mid, PredictedFunding, StreamKey,
-    Trade, Trader,
+    Bbo, Book, Candle, Conflation, Context, Fill, Funding, Leader, Market, Mid, Position, PredictedFunding,
+    StreamKey, Trade, Trader,
 };
 use crate::TimeMs;
 use crate::row::{Arrival, Row, RowKey};
@@ -102,6 +102,7 @@ records! {
     Leaderboard: Leader,
     Traders: Trader,
     Fills: Fill,
+    Positions: Position,
 }
 
 /// Runs `$do` for the list in some [`Records`], whatever its type: `for_records!(records, rows => rows.len())`.
@@ -121,6 +122,7 @@ macro_rules! for_records {
             $crate::Records::Leaderboard($rows) => $do,
             $crate::Records::Traders($rows) => $do,
             $crate::Records::Fills($rows) => $do,
+            $crate::Records::Positions($rows) => $do,
         }
     };
 }
@@ -146,6 +148,7 @@ macro_rules! for_kind {
             $crate::Kind::Leaderboard => $crate::for_kind!(@ Leader, $record => $do),
             $crate::Kind::Traders => $crate::for_kind!(@ Trader, $record => $do),
             $crate::Kind::Fills => $crate::for_kind!(@ Fill, $record => $do),
+            $crate::Kind::Positions => $crate::for_kind!(@ Position, $record => $do),
         }
     };
     (@ $type:ident, $record:ident => $do:expr) => {{

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Borders, Conflation, History, Kind, KindSpec, Record, Scope, StreamKey};
 use crate::row::{Address, Row, RowKey, one_of, record};
 use crate::time::DAY_MS;
-use crate::{Decimal, TimeMs};
+use crate::{Decimal, SourceId, TimeMs};
 
 record! {
     /// One trader in one choice of whom to track.
@@ -101,6 +101,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     table: &<Trader as Row>::TABLE,
     channels: &[],
     ws: false,
+    fallback: SourceId::Rest,
     job: "update_tracked_traders",
     job_does: "chooses whom to track, from the last leaderboard",
     conflation: Conflation::State,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Borders, Conflation, History, Kind, KindSpec, Record, Scope, StreamKey};
 use crate::exchange_time::Voice;
 use crate::row::{Address, Hash, Row, RowKey, Side, record};
-use crate::{Coin, Decimal, TimeMs};
+use crate::{Coin, Decimal, SourceId, TimeMs};
 
 record! {
     /// A public trade.
@@ -66,6 +66,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     table: &<Trade as Row>::TABLE,
     channels: &["trades"],
     ws: true,
+    fallback: SourceId::Rest,
     job: "collect_trades",
     job_does: "polls the trades that no socket brings",
     conflation: Conflation::Event,

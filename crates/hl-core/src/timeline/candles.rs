@@ -178,6 +178,7 @@ impl Candles {
             }
             Content::Frame(_)
             | Content::Answer { .. }
+            | Content::Refuted { .. }
             | Content::Ahead { .. }
             | Content::Dropped
             | Content::Unanswered { .. } => Tally::default(),

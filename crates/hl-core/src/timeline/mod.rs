@@ -16,6 +16,7 @@ mod relived;
 mod ring;
 mod standby;
 mod states;
+mod told;
 mod trades;
 
 #[cfg(test)]
@@ -196,6 +197,7 @@ enum Body {
     Trades(trades::Trades),
     Candles(candles::Candles),
     States(states::States),
+    Told(told::Told),
 }
 
 /// What is known of the time from the edge to the end of a time line.
@@ -243,6 +245,7 @@ impl Timeline {
         let body = match key {
             StreamKey::Trades(_) => Body::Trades(trades::Trades::new(start.edge, &start.recent)),
             StreamKey::Candle(_, interval) => Body::Candles(candles::Candles::new(interval, start.edge)),
+            StreamKey::Positions(_) => Body::Told(told::Told),
             _ => Body::States(states::States::new(key, start.edge, &start.recent)),
         };
         let edge = start.edge.filter(|_| guard!(StoredEdge));
@@ -289,7 +292,18 @@ impl Timeline {
         match &self.body {
             Body::Trades(body) => body.relived_from(&self.common),
             Body::States(body) => body.relived_from(),
-            Body::Candles(_) => None,
+            Body::Candles(_) | Body::Told(_) => None,
+        }
+    }
+
+    /// The piece of which the run that owns a stream of trades has brought every trade, as far as it says so itself: from its
+    /// acknowledgement to the last proof. Nothing is said of how it joins what came before. None of other kinds, and of other
+    /// owners.
+    #[must_use]
+    pub fn heard(&self) -> Option<Span> {
+        match &self.body {
+            Body::Trades(body) => body.heard(),
+            Body::Candles(_) | Body::States(_) | Body::Told(_) => None,
         }
     }
 
@@ -505,7 +519,7 @@ impl Timeline {
     pub fn doubted(&mut self, span: Span) {
         match &mut self.body {
             Body::Trades(body) => body.lose(&mut self.common, &[span]),
-            Body::Candles(_) | Body::States(_) => {}
+            Body::Candles(_) | Body::States(_) | Body::Told(_) => {}
         }
     }
 
@@ -574,7 +588,7 @@ impl Body {
         match self {
             Self::Trades(body) => body.pause(common, set_back, live.grant.cause, out),
             Self::States(body) => body.pause(common, set_back, live.grant.cause, out),
-            Self::Candles(_) => {}
+            Self::Candles(_) | Self::Told(_) => {}
         }
     }
 
@@ -598,6 +612,7 @@ impl Body {
             Self::Trades(body) => body.admit(common, live, content, out),
             Self::Candles(body) => body.admit(common, live, content, witness, out),
             Self::States(body) => body.admit(common, live, content, out),
+            Self::Told(_) => told::Told::admit(common, live, content, out),
         }
     }
 
@@ -607,6 +622,7 @@ impl Body {
             Self::Trades(body) => body.rest(live),
             Self::Candles(body) => body.rest(live, span.from),
             Self::States(body) => body.rest(live, span),
+            Self::Told(_) => Rest::under(live, Some(Cause::Outage)),
         }
     }
 
@@ -620,7 +636,7 @@ impl Body {
         out: &mut Vec<Change>,
     ) {
         match self {
-            Self::Trades(_) | Self::States(_) => out.push(live.covered(span)),
+            Self::Trades(_) | Self::States(_) | Self::Told(_) => out.push(live.covered(span)),
             Self::Candles(body) => body.conclude(common, live, span.to, witness, out),
         }
     }
@@ -628,7 +644,7 @@ impl Body {
     /// Where the last piece before a time ends.
     fn border(&self, time: TimeMs) -> TimeMs {
         match self {
-            Self::Trades(_) | Self::States(_) => time,
+            Self::Trades(_) | Self::States(_) | Self::Told(_) => time,
             Self::Candles(body) => body.open_of(time),
         }
     }
@@ -642,7 +658,8 @@ impl Body {
         out: &mut Vec<Change>,
     ) {
         match self {
-            Self::Trades(_) => {}
+            Self::Trades(body) => body.release(),
+            Self::Told(_) => {}
             Self::Candles(body) => body.release(),
             Self::States(body) => body.release(common, live, cause, out),
         }
@@ -688,6 +705,7 @@ fn count(content: &Content) -> u64 {
         | Content::Ahead { .. }
         | Content::Dropped
         | Content::Proof { .. }
+        | Content::Refuted { .. }
         | Content::Unanswered { .. } => 0,
     }
 }

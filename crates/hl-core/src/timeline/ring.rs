@@ -79,8 +79,8 @@ impl Ring {
                 self.bytes += content.bytes();
                 self.contents.push_back(content);
             }
-            // Of requests, which no run makes.
-            Content::Unanswered { .. } => {}
+            // Not of runs.
+            Content::Refuted { .. } | Content::Unanswered { .. } => {}
             Content::Frame(_) | Content::Answer { .. } => {
                 self.is_replayed = true;
                 self.records += count(&content);

@@ -32,7 +32,7 @@ use crate::{Records, StreamKey, TimeMs};
 
 /// How much later, ms, than the fastest of them a frame may leave the exchange: what bears an earlier time than a ping has
 /// been seen once its pong is there.
-const LEAVES_LATE_MS: i64 = 1_000;
+pub(super) const LEAVES_LATE_MS: i64 = 1_000;
 
 /// Time that is lived once more is proven in pieces of this length, ms: each is one of the ledger.
 const PASSED_MS: i64 = 5_000;
@@ -121,9 +121,10 @@ impl States {
                 live.heard_at = Some(at);
                 return Tally::default();
             }
-            Content::Ahead { .. } | Content::Dropped | Content::Unanswered { .. } => {
-                return Tally::default();
-            }
+            Content::Ahead { .. }
+            | Content::Dropped
+            | Content::Refuted { .. }
+            | Content::Unanswered { .. } => return Tally::default(),
         };
         let mut tally = Tally { admitted: records.len() as u64, ..Tally::default() };
         // Frames without a time were stamped on receipt; a stamp never goes back, restarts included.

@@ -110,6 +110,7 @@ impl Engine {
             mono: self.mono.clone(),
             ws: self.pool.clone(),
             rest: self.rest.clone(),
+            tracker: self.tracker.clone(),
             prober: self.rest.clone(),
             runner: self.runner.clone(),
             feed: self.feed.clone(),

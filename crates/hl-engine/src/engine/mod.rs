@@ -15,6 +15,7 @@ use std::time::Duration;
 use hl_collectors::mono::MonoClock;
 use hl_collectors::pipeline::{Inbox, Meters};
 use hl_collectors::rest::{InfoClient, RestOptions, RestSource, Weights};
+use hl_collectors::tracker::TrackerSource;
 use hl_collectors::ws::{WsOptions, WsPool};
 use hl_core::ledger::Cause;
 use hl_core::seam::{Clock, Net, Seed};
@@ -33,6 +34,7 @@ use tracing::warn;
 
 use self::leases::holders;
 pub use self::snapshot::Snapshot;
+pub(crate) use self::snapshot::is_followed;
 use crate::capacity::OverCapacity;
 use crate::events::{Events, Feed, Filter, TellingStore};
 use crate::markets::{Markets, NeverListed, Sorted};
@@ -144,6 +146,7 @@ pub struct Engine {
     address: String,
     sharing: Option<Sharing>,
     rest: Arc<RestSource>,
+    pub(crate) tracker: Arc<TrackerSource>,
     runner: Arc<Runner>,
     statistics: Option<Arc<dyn Files>>,
     tracking: Option<Tracking>,
@@ -152,6 +155,8 @@ pub struct Engine {
     jobs: Vec<Spec>,
     tasks: Vec<(Spec, Arc<dyn Task>)>,
     pub(crate) wanted: Arc<Wanted>,
+    /// The live perpetuals of the first dex, as far as they are known.
+    perpetuals: Mutex<Vec<Coin>>,
     leased: Arc<Mutex<BTreeSet<StreamKey>>>,
     held: Mutex<Vec<(StreamKey, Holder)>>,
     /// What the pipeline said of leases and the rounds have not seen yet.
@@ -191,6 +196,7 @@ impl Engine {
         let edges = meters.clone();
         let edge_of = Box::new(move |stream| edges.edge(stream));
         let rest = Arc::new(RestSource::new(client.clone(), inbox.clone(), edge_of));
+        let tracker = Arc::new(TrackerSource::new(client.clone(), inbox.clone()));
         let clock = mono.clone();
         let exchange_now = Box::new(move || clock.exchange());
         let runner = Runner::new(store.clone(), exchange_now, parts.seed.derive("jobs"));
@@ -217,8 +223,10 @@ impl Engine {
             selector,
             pool,
             rest,
+            tracker,
             runner: Arc::new(runner),
             wanted: Arc::default(),
+            perpetuals: Mutex::default(),
             leased: Arc::default(),
             held: Mutex::default(),
             returned: Returns::default(),
@@ -257,7 +265,8 @@ impl Engine {
 
     /// Whether anything is received at all.
     pub(crate) fn reception(&self) -> TotalReception {
-        let (streams, sockets) = (self.meters.streams(), self.pool.sockets());
+        let (mut streams, sockets) = (self.meters.streams(), self.pool.sockets());
+        streams.retain(|stream, _| !is_followed(*stream));
         reception::judged(&streams, &sockets, self.client.trouble(), self.mono.now()).1
     }
 
@@ -291,6 +300,20 @@ impl Engine {
             Ok(Err(error)) => warn!(%error, "the exchange does not say what time it is"),
             Err(_) => warn!(after = ?TIME_LIMIT, "the exchange does not say what time it is"),
         }
+    }
+
+    /// The live perpetuals of the first dex, as the lists of markets were last read.
+    pub(crate) fn perpetuals(&self) -> Vec<Coin> {
+        lock(&self.perpetuals).clone()
+    }
+
+    pub(crate) fn say_perpetuals(&self, coins: &[Coin]) {
+        *lock(&self.perpetuals) = coins.to_vec();
+    }
+
+    /// Whether positions are followed.
+    pub(crate) fn is_tracking(&self) -> bool {
+        self.tracking.is_some()
     }
 
     pub(crate) fn leased(&self) -> MutexGuard<'_, BTreeSet<StreamKey>> {

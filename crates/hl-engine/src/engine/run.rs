@@ -22,7 +22,7 @@ use crate::rounds::{Returned, Rounds};
 use crate::sharing::{self, Share};
 use crate::sinks::{self, Feeders};
 use crate::watch as watching;
-use crate::{spooled, thinned, time};
+use crate::{spooled, thinned, time, tracked};
 
 /// Reports of the pipeline that may wait.
 const PIPELINE_EVENTS: usize = 64;
@@ -117,6 +117,7 @@ impl Running {
                 engine.seed.rng("commits"),
             )
             .thinned(engine.policy)
+            .heard_by(engine.is_tracking().then(|| engine.tracker.hearing()))
             .run(),
         );
         let feeders = Feeders::start(engine.feeders());
@@ -139,6 +140,17 @@ impl Running {
         let time = time::ask(engine.client.clone(), engine.wanted.clone(), stop.clone());
         spawn(&mut sources, "the clock", time);
         spawn(&mut sources, "the job runner", async move { runner.run(stop).await });
+
+        if engine.is_tracking() {
+            let (tracker, whom) = (engine.tracker.clone(), engine.clone());
+            let (stop, stop_too) = (stop_sources.subscribe(), stop_sources.subscribe());
+            spawn(&mut sources, "the tracker", async move { tracker.run(stop).await });
+            spawn(
+                &mut sources,
+                "the choice of traders",
+                async move { tracked::follow(whom, stop_too).await },
+            );
+        }
 
         let (leave, leaves) = watch::channel(false);
         let mut rounds = JoinSet::new();

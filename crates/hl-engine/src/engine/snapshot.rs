@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use hl_collectors::Unreadable;
 use hl_collectors::pipeline::{InboxStats, Meter, PipelineCounters};
 use hl_collectors::rest::RestCounters;
+use hl_collectors::tracker::TrackerView;
 use hl_collectors::ws::SocketView;
 use hl_core::store::Holder;
-use hl_core::{StreamKey, TimeMs};
+use hl_core::{SourceId, StreamKey, TimeMs};
 use hl_monitor::{Reception, TotalReception};
 use hl_scheduler::JobView;
 use serde::Serialize;
@@ -24,7 +25,7 @@ pub struct Snapshot {
     pub at: TimeMs,
     /// Milliseconds since the engine was made.
     pub mono: i64,
-    /// Every stream it has the lease of.
+    /// Every stream it has the lease of, but for positions: [`Snapshot::tracker`] sums those up.
     pub streams: BTreeMap<StreamKey, Meter>,
     /// Whether data of each of them is received.
     pub receptions: BTreeMap<StreamKey, Reception>,
@@ -52,6 +53,13 @@ pub struct Snapshot {
     pub held: Vec<(StreamKey, Holder)>,
     /// Every sink.
     pub sinks: Vec<SinkView>,
+    /// How well the tracked traders are known, where positions are followed.
+    pub tracker: Option<TrackerView>,
+}
+
+/// Whether a stream is the positions of a trader: there may be ten thousand, and all are collected by one source.
+pub(crate) fn is_followed(stream: StreamKey) -> bool {
+    stream.spec().fallback == SourceId::Tracker
 }
 
 impl Engine {
@@ -68,7 +76,8 @@ impl Engine {
 
     /// What it is doing now.
     pub fn snapshot(&self) -> Snapshot {
-        let (streams, sockets) = (self.meters.streams(), self.pool.sockets());
+        let (mut streams, sockets) = (self.meters.streams(), self.pool.sockets());
+        streams.retain(|stream, _| !is_followed(*stream));
         let mono = self.mono.now();
         let (receptions, reception) = reception::judged(&streams, &sockets, self.client.trouble(), mono);
         Snapshot {
@@ -94,6 +103,7 @@ impl Engine {
             spool: self.spool.size(),
             held: lock(&self.held).clone(),
             sinks: self.sinks.iter().map(Fed::view).collect(),
+            tracker: self.is_tracking().then(|| self.tracker.view()),
         }
     }
 }

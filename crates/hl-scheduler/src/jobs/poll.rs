@@ -1,9 +1,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hl_core::Kind;
 use hl_core::seam::BoxFuture;
 use hl_core::source::Polled;
+use hl_core::stream::KindSpec;
+use hl_core::{Kind, SourceId};
 use tokio::time::Instant;
 
 use crate::Job;
@@ -12,7 +13,8 @@ use crate::Job;
 #[must_use]
 pub fn fallbacks() -> Vec<&'static str> {
     let mut jobs: Vec<&'static str> = Vec::new();
-    for spec in Kind::ALL.into_iter().map(Kind::spec).filter(|spec| spec.live) {
+    let is_polled = |spec: &&KindSpec| spec.live && spec.fallback == SourceId::Rest;
+    for spec in Kind::ALL.into_iter().map(Kind::spec).filter(is_polled) {
         if !jobs.contains(&spec.job) {
             jobs.push(spec.job);
         }

@@ -11,7 +11,7 @@ use hl_core::archive::Provenance;
 use hl_core::ledger::{GapState, Span};
 use hl_core::record::Candle;
 use hl_core::stream::{Borders, Conflation};
-use hl_core::{Interval, Origin, StreamKey, TimeMs};
+use hl_core::{Interval, Origin, SourceId, StreamKey, TimeMs};
 
 pub use self::ahead::beyond_now;
 pub use self::audit::{AuditSource, StreamLedger, audit};
@@ -131,7 +131,8 @@ impl<'a> LedgerCheck<'a> {
         Self {
             borders: stream.spec().borders,
             is_bar: matches!(stream, StreamKey::Candle(..)),
-            is_state: stream.spec().conflation == Conflation::State,
+            is_state: stream.spec().conflation == Conflation::State
+                || stream.spec().fallback == SourceId::Tracker,
             is_timed: stream.spec().timed,
             edge,
             coin: String::new(),
@@ -160,7 +161,8 @@ impl<'a> LedgerCheck<'a> {
         }
         let epoch = from.epoch;
         let missing = self.missing.at(time);
-        // A state is what it is, also where it was doubted later that those around it are complete.
+        // A state is what it is, also where it was doubted later that those around it are complete; and what was worked out and
+        // turned out to be wrong lies in a gap.
         if self.is_state && !missing.is_empty() {
             return;
         }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use hl_core::for_records;
 use hl_core::ledger::{Ack, Batch, Change, Span};
 use hl_core::record::{
-    Address, Bbo, Book, Candle, ChosenBy, Context, Fill, Funding, HexBytes, Leader, Level, Likelihood,
-    Liquidity, Market, MarketStatus, MarketType, Mid, PredictedFunding, Side, Trade, Trader, TraderStatus,
+    Address, Bbo, Book, Candle, ChosenBy, Context, Fill, Funding, HexBytes, KnownBy, Leader, Level,
+    Likelihood, Liquidity, Market, MarketStatus, MarketType, Mid, Position, PositionChange, PredictedFunding,
+    Side, Trade, Trader, TraderStatus,
 };
 use hl_core::row::Arrival;
 use hl_core::store::{Store, StoreError};
@@ -163,6 +164,22 @@ fn user(n: u8) -> User {
 }
 
 /// A fill of one of two traders; the second was liquidated.
+fn position(of: u8, name: &str, time: i64, szi: i64) -> Position {
+    let is_known = name != Position::NOTHING;
+    Position {
+        user: user(of),
+        coin: coin(name),
+        time: TimeMs(time),
+        change: if is_known { PositionChange::Open } else { PositionChange::Snapshot },
+        szi: Decimal::from(szi),
+        szi_before: is_known.then(|| Decimal::from(3)),
+        known_by: if is_known { KnownBy::Trade } else { KnownBy::State },
+        px: is_known.then(|| Decimal::new(5, 1)),
+        entry_px: None,
+        arrival: Arrival::default(),
+    }
+}
+
 fn fill(of: u8, time: i64, side: Side) -> Fill {
     let liquidated = (of == 2).then_some(HexBytes([of; 20]));
     Fill {
@@ -352,6 +369,15 @@ pub(super) fn every_kind() -> (Coin, Vec<(StreamKey, Records)>) {
             Records::Fills(vec![fill(1, 5, Side::Sell), fill(1, 5, Side::Buy), fill(1, 8, Side::Buy)]),
         ),
         (StreamKey::Fills(user(2)), Records::Fills(vec![fill(2, 5, Side::Sell)])),
+        (
+            StreamKey::Positions(user(1)),
+            Records::Positions(vec![
+                position(1, "*", 5, 0),
+                position(1, "BTC", 6, 7),
+                position(1, "BTC", 8, 0),
+            ]),
+        ),
+        (StreamKey::Positions(user(2)), Records::Positions(vec![position(2, "BTC", 6, -1)])),
         (
             StreamKey::Traders,
             Records::Traders(vec![

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use hl_core::{Coin, Decimal, TimeMs};
 
-use super::{AROUND_MS, KEPT_MS, Sizes, Standing, State};
+use super::{AROUND_MS, Held, KEPT_MS, Sizes, Standing, State};
+
+/// Where trades were last missing, by coin.
+pub(super) type Gaps = BTreeMap<Coin, TimeMs>;
 
 /// States that wait to be judged: a further one takes the place of the last.
 const MOST_WAITING: usize = 4;
@@ -15,12 +18,15 @@ struct Fill {
     time: TimeMs,
     coin: Coin,
     size: Decimal,
+    /// Price of the last one, USD.
+    px: Decimal,
 }
 
 /// What a judgement found.
 pub(super) enum Found {
-    Changed { coin: Coin, before: Option<Decimal>, after: Decimal },
-    Drift { coin: Coin, derived: Decimal, found: Decimal },
+    Changed { coin: Coin, time: TimeMs, before: Decimal, after: Decimal, px: Decimal },
+    Anchored { time: TimeMs, held: Vec<Held> },
+    Drift { coin: Coin, since: TimeMs, derived: Decimal, found: Decimal },
     Proven { to: TimeMs },
 }
 
@@ -31,8 +37,12 @@ pub(super) struct Account {
     sizes: Sizes,
     /// Everything up to here is in `sizes`, by a state; none while it is unknown.
     proven: Option<TimeMs>,
+    /// From here on every change of it is known, unless trades were missing since.
+    since: TimeMs,
     /// The last state fitted nothing that was known.
     is_in_doubt: bool,
+    /// What is held was taken from a state that was in doubt, so that its history has to begin anew.
+    is_lost: bool,
     /// Its trades are known from here on.
     heard_from: TimeMs,
     /// Those of the last minutes, by time.
@@ -63,7 +73,9 @@ impl Account {
             rank: 0,
             sizes: Sizes::new(),
             proven: None,
+            since: now,
             is_in_doubt: false,
+            is_lost: false,
             heard_from: now,
             fills: VecDeque::new(),
             waiting: VecDeque::new(),
@@ -86,6 +98,10 @@ impl Account {
         }
     }
 
+    pub(super) fn since(&self) -> TimeMs {
+        self.since
+    }
+
     pub(super) fn proven(&self) -> Option<TimeMs> {
         self.proven
     }
@@ -99,6 +115,16 @@ impl Account {
         self.before.is_some()
     }
 
+    /// Whether a state is here that is still to be judged.
+    pub(super) fn is_answered(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Whether a state of now could prove anything: its trades are known for long enough.
+    pub(super) fn is_heard(&self, now: TimeMs) -> bool {
+        self.heard_from + AROUND_MS <= now
+    }
+
     pub(super) fn asked(&self) -> Option<TimeMs> {
         self.asked
     }
@@ -107,13 +133,26 @@ impl Account {
         self.asked = Some(now);
     }
 
-    /// A trade changes a position by this size. Returns it before and after, where it is known.
-    pub(super) fn trade(&mut self, coin: Coin, time: TimeMs, size: Decimal) -> Option<(Decimal, Decimal)> {
+    /// A trade changes a position by this size. Returns it before and after, where that is known.
+    pub(super) fn trade(
+        &mut self,
+        coin: Coin,
+        time: TimeMs,
+        size: Decimal,
+        px: Decimal,
+    ) -> Option<(Decimal, Decimal)> {
+        if let Some(proven) = self.proven
+            && time <= proven + 2 * AROUND_MS
+        {
+            // The state that proved it was judged without this trade. It has it, where it is older.
+            self.is_in_doubt |= proven < time;
+            return None;
+        }
         let at = self.fills.partition_point(|fill| fill.time <= time);
         let same = |fill: &&mut Fill| fill.time == time && fill.coin == coin;
         match self.fills.range_mut(..at).rev().take_while(|fill| fill.time == time).find(same) {
-            Some(fill) => fill.size = fill.size.saturating_add(size),
-            None => self.fills.insert(at, Fill { time, coin, size }),
+            Some(fill) => (fill.size, fill.px) = (fill.size.saturating_add(size), px),
+            None => self.fills.insert(at, Fill { time, coin, size, px }),
         }
         while self.fills.front().is_some_and(|fill| fill.time + KEPT_MS < time) {
             self.fills.pop_front();
@@ -126,6 +165,15 @@ impl Account {
             return None;
         }
         Some(change)
+    }
+
+    /// What it held at a moment: what trades have done since is taken back.
+    pub(super) fn sizes_at(&self, time: TimeMs) -> Sizes {
+        let mut sizes = self.sizes.clone();
+        for fill in self.fills.iter().filter(|fill| time < fill.time) {
+            add(&mut sizes, fill.coin, -fill.size);
+        }
+        sizes
     }
 
     /// A state has come.
@@ -171,13 +219,7 @@ impl Account {
     }
 
     /// Judges the waiting state of this time. `gaps`: where the last gap of each coin of the dex ended.
-    pub(super) fn judge(
-        &mut self,
-        time: TimeMs,
-        now: TimeMs,
-        gaps: &BTreeMap<Coin, TimeMs>,
-        tell: &mut dyn FnMut(Found),
-    ) {
+    pub(super) fn judge(&mut self, time: TimeMs, now: TimeMs, gaps: &Gaps, tell: &mut dyn FnMut(Found)) {
         let Some(at) = self.waiting.iter().position(|state| state.time == time) else { return };
         let Some(state) = self.waiting.remove(at) else { return };
         let begin = time - AROUND_MS;
@@ -207,7 +249,7 @@ impl Account {
         fitting.dedup();
         if let [sizes] = fitting.as_slice() {
             let sizes = sizes.clone();
-            return self.adopt(sizes, begin, false, gaps, tell);
+            return self.adopt(sizes, &state, false, gaps, tell);
         }
         // What came before it says more, where no trade is missing since.
         let usable = |before: &State| {
@@ -234,11 +276,11 @@ impl Account {
         match believed.as_slice() {
             [sizes] => {
                 let sizes = sizes.clone();
-                self.adopt(sizes, begin, false, gaps, tell);
+                self.adopt(sizes, &state, false, gaps, tell);
             }
             [] => {
                 let sizes = self.carried(&state.sizes, time);
-                self.adopt(sizes, begin, true, gaps, tell);
+                self.adopt(sizes, &state, true, gaps, tell);
                 self.before = Some(state);
             }
             // It may have been true at several moments, and what it holds now depends on which.
@@ -249,31 +291,53 @@ impl Account {
     fn adopt(
         &mut self,
         sizes: Sizes,
-        proven: TimeMs,
+        state: &State,
         is_in_doubt: bool,
-        gaps: &BTreeMap<Coin, TimeMs>,
+        gaps: &Gaps,
         tell: &mut dyn FnMut(Found),
     ) {
         let was = self.proven;
+        let proven = state.time - AROUND_MS;
+        let is_known = |coin: &Coin| was.is_some_and(|was| gaps.get(coin).is_none_or(|gap| *gap <= was));
         let before = std::mem::replace(&mut self.sizes, sizes);
         let coins: BTreeSet<&Coin> = before.keys().chain(self.sizes.keys()).collect();
-        for coin in coins {
-            let of = |sizes: &Sizes| sizes.get(coin).copied().unwrap_or_default();
-            let (old, new) = (of(&before), of(&self.sizes));
-            if old == new {
-                continue;
+        let of = |sizes: &Sizes, coin: &Coin| sizes.get(coin).copied().unwrap_or_default();
+        let mut has_drifted = false;
+        for coin in coins.into_iter().filter(|coin| is_known(coin)) {
+            let (derived, found) = (of(&before, coin), of(&self.sizes, coin));
+            if let Some(since) = was.filter(|_| derived != found) {
+                has_drifted = true;
+                tell(Found::Drift { coin: *coin, since, derived, found });
             }
-            if was.is_some_and(|was| gaps.get(coin).is_none_or(|gap| *gap <= was)) {
-                tell(Found::Drift { coin: *coin, derived: old, found: new });
-            }
-            tell(Found::Changed { coin: *coin, before: was.map(|_| old), after: new });
         }
+        let goes_on = was.is_some() && !has_drifted && !self.is_lost && gaps.keys().all(is_known);
         (self.proven, self.is_in_doubt, self.before) = (Some(proven), is_in_doubt, None);
+        self.is_lost = is_in_doubt;
         if self.traded.is_some_and(|traded| traded <= proven) {
             self.traded = None;
         }
+        if !is_in_doubt && !goes_on {
+            self.anchor(state, tell);
+        }
         if !is_in_doubt {
             tell(Found::Proven { to: proven });
+        }
+    }
+
+    /// Its history begins anew, where the trades that a state may or may not have end.
+    fn anchor(&mut self, state: &State, tell: &mut dyn FnMut(Found)) {
+        let time = state.time + AROUND_MS;
+        self.since = time;
+        let mut sizes = self.sizes_at(time);
+        let held = sizes.iter().map(|(coin, size)| {
+            let is_said = state.sizes.get(coin) == Some(size);
+            let entry_px = state.entry_px.get(coin).copied().filter(|_| is_said);
+            Held { coin: *coin, size: *size, entry_px }
+        });
+        tell(Found::Anchored { time, held: held.collect() });
+        for fill in self.fills.iter().filter(|fill| time < fill.time) {
+            let (before, after) = add(&mut sizes, fill.coin, fill.size);
+            tell(Found::Changed { coin: fill.coin, time: fill.time, before, after, px: fill.px });
         }
     }
 }

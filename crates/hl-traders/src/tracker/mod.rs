@@ -15,16 +15,19 @@
 //! wanted), and storing anything.
 
 mod account;
+mod ear;
 mod plan;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hl_core::ledger::Span;
 use hl_core::record::{Address, Trade};
 use hl_core::{Coin, Decimal, Dex, TimeMs};
 
-use self::account::Account;
+use self::account::{Account, Found, Gaps};
+use self::ear::Ear;
 pub use self::plan::{Reason, Wanted};
 
 /// A state may be of a block that is so much earlier or later than the time that it bears, ms.
@@ -49,22 +52,36 @@ pub enum Standing {
 }
 
 /// What was found out.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// A position is another one, from `time` on.
+    /// A trade made a position another one.
     Changed {
         /// Whose.
         user: Address,
         /// In which coin.
         coin: Coin,
-        /// From when on, as far as that is known, ms.
+        /// The block of the trade, ms.
         time: TimeMs,
-        /// Signed size until then; none where that was unknown.
-        before: Option<Decimal>,
+        /// Signed size until then.
+        before: Decimal,
         /// Signed size from then on.
         after: Decimal,
-        /// How it is known.
-        by: By,
+        /// Price of the trade, USD.
+        px: Decimal,
+    },
+    /// An account is known anew, from this time on: what it did before is not known, or was not what was thought. Changes that
+    /// trades have made since follow.
+    Anchored {
+        /// Whose.
+        user: Address,
+        /// On which dex.
+        dex: Dex,
+        /// From here on, ms.
+        time: TimeMs,
+        /// Everything that it held then.
+        held: Vec<Held>,
+        /// What was told of it from here on may lack changes, ms: trades were missing. None where none were, or it was not known.
+        lost_from: Option<TimeMs>,
     },
     /// What was carried forward was wrong, and is set right.
     Drift {
@@ -72,6 +89,8 @@ pub enum Event {
         user: Address,
         /// In which coin.
         coin: Coin,
+        /// Since when it may have been wrong, ms: the last proof.
+        since: TimeMs,
         /// Of which time the state is that showed it, ms.
         time: TimeMs,
         /// The signed size that the trades had made.
@@ -90,13 +109,24 @@ pub enum Event {
     },
 }
 
-/// How a change of a position is known.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum By {
-    /// By a public trade.
-    Trade,
-    /// By a state of the account.
-    State,
+/// What is held in one coin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Held {
+    /// The coin.
+    pub coin: Coin,
+    /// Signed size, coins; never 0.
+    pub size: Decimal,
+    /// Mean price of entry, USD, where the state says it of this size.
+    pub entry_px: Option<Decimal>,
+}
+
+/// How well the coins of a dex are heard together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hearing {
+    /// A state that was true before this moment says nothing of what is held now; none where no coin is listened to.
+    pub missing_to: Option<TimeMs>,
+    /// All coins are heard up to here, ms: what happened later may not be known yet.
+    pub to: TimeMs,
 }
 
 /// A state of an account, as the exchange said it.
@@ -106,14 +136,16 @@ pub struct State {
     pub time: TimeMs,
     /// Everything that it holds on the dex.
     pub sizes: Sizes,
+    /// Mean prices of entry, USD, as far as it says them.
+    pub entry_px: BTreeMap<Coin, Decimal>,
 }
 
 /// The accounts that are followed. See the [module](self).
 #[derive(Clone, Debug, Default)]
 pub struct Tracker {
     accounts: BTreeMap<Address, BTreeMap<Dex, Account>>,
-    /// Where the last gap in the trades of a coin ended.
-    gaps: BTreeMap<Coin, TimeMs>,
+    /// How well each coin is heard.
+    ears: BTreeMap<Coin, Ear>,
     /// Accounts with states that are not judged yet.
     pending: BTreeSet<(TimeMs, Address, Dex)>,
 }
@@ -140,7 +172,7 @@ impl Tracker {
 
     /// Takes trades of one coin, in the order in which the exchange sent them.
     pub fn trades(&mut self, trades: &[Trade], out: &mut Vec<Event>) {
-        for trade in trades {
+        for trade in trades.iter().filter(|trade| trade.coin.is_perpetual()) {
             // Index 0 of the users of a trade is the buyer, whatever its side (PROTOCOL section 13).
             for (user, size) in [(trade.buyer, trade.sz), (trade.seller, -trade.sz)] {
                 if trade.buyer == trade.seller {
@@ -148,24 +180,101 @@ impl Tracker {
                 }
                 let account = self.accounts.get_mut(&user).and_then(|of| of.get_mut(&Dex::of(trade.coin)));
                 if let Some(account) = account {
-                    let change = account.trade(trade.coin, trade.time, size);
+                    let change = account.trade(trade.coin, trade.time, size, trade.px);
                     out.extend(change.map(|(before, after)| Event::Changed {
                         user,
                         coin: trade.coin,
                         time: trade.time,
-                        before: Some(before),
+                        before,
                         after,
-                        by: By::Trade,
+                        px: trade.px,
                     }));
                 }
             }
         }
     }
 
-    /// Trades of a coin may be missing up to here: a gap in its stream, a delisting, a burst of liquidations.
-    pub fn gap(&mut self, coin: Coin, to: TimeMs) {
-        let gap = self.gaps.entry(coin).or_insert(to);
-        *gap = to.max(*gap);
+    /// The trades of a coin are to be heard: until they are, no account of its dex is exact.
+    pub fn listen(&mut self, coin: Coin) {
+        self.ears.entry(coin).or_insert_with(Ear::deaf);
+    }
+
+    /// The trades of a coin are to be heard no longer: it is listed no more. What was held in it is not, or in a way that no trade
+    /// says; so every account is suspect from then on, until a later state.
+    pub fn delisted(&mut self, coin: Coin, at: TimeMs) {
+        let ear = self.ears.entry(coin).or_insert_with(Ear::open);
+        ear.heard(Span { from: at, to: TimeMs::MAX });
+        ear.hole(Span::new(at, at), true);
+    }
+
+    /// The coins that are to be heard.
+    pub fn coins(&self) -> impl Iterator<Item = Coin> + '_ {
+        self.ears.keys().copied()
+    }
+
+    /// All trades of a coin in this piece are here: its subscription says so, and nothing of what lies before it.
+    pub fn heard(&mut self, coin: Coin, piece: Span) {
+        self.ears.entry(coin).or_insert_with(Ear::deaf).heard(piece);
+    }
+
+    /// All trades of a coin in this piece are here, and it joins what was heard before and after it.
+    pub fn whole(&mut self, coin: Coin, piece: Span) {
+        self.ears.entry(coin).or_insert_with(Ear::deaf).whole(piece);
+    }
+
+    /// Trades of a coin may be missing in this piece: a gap in its stream, a burst of liquidations.
+    pub fn gap(&mut self, coin: Coin, piece: Span) {
+        self.ears.entry(coin).or_insert_with(Ear::open).hole(piece, true);
+    }
+
+    /// Nothing joins the trades of a coin before this piece with those behind it: some may be missing, unless its subscription has
+    /// heard all of it.
+    pub fn not_joined(&mut self, coin: Coin, piece: Span) {
+        self.ears.entry(coin).or_insert_with(Ear::open).hole(piece, false);
+    }
+
+    fn ears_of(&self, dex: Dex) -> impl Iterator<Item = (Coin, &Ear)> {
+        self.ears.iter().filter(move |(coin, _)| dex.has(**coin)).map(|(coin, ear)| (*coin, ear))
+    }
+
+    /// Before this moment a state of an account says nothing of what is held now; none where no coin is listened to.
+    fn missing_to(&self, dex: Dex) -> Option<TimeMs> {
+        self.ears_of(dex).map(|(_, ear)| ear.missing_to().unwrap_or(TimeMs::MAX)).max()
+    }
+
+    /// How well the coins of a dex are heard together.
+    #[must_use]
+    pub fn hearing(&self, dex: Dex) -> Hearing {
+        let to = self.ears_of(dex).map(|(_, ear)| ear.to()).min();
+        // Of the last block there may be more trades to come.
+        Hearing { missing_to: self.missing_to(dex), to: to.map_or(TimeMs::MAX, |to| to - 1) }
+    }
+
+    /// In which piece of time every change of an account is known: from its anchor to where all coins are heard. None of one that
+    /// is not exact. `hearing`: that of the dex.
+    #[must_use]
+    pub fn known(&self, user: Address, dex: Dex, hearing: Hearing) -> Option<Span> {
+        let account = self.accounts.get(&user)?.get(&dex)?;
+        let is_exact = account.standing(hearing.missing_to) == Standing::Exact;
+        let (from, to) = (account.since(), hearing.to);
+        (is_exact && from <= to).then_some(Span { from, to })
+    }
+
+    /// How many accounts of a dex are known how well.
+    #[must_use]
+    pub fn standings(&self, dex: Dex) -> BTreeMap<Standing, usize> {
+        let missing_to = self.missing_to(dex);
+        let mut counts = BTreeMap::new();
+        for account in self.accounts.values().filter_map(|of| of.get(&dex)) {
+            *counts.entry(account.standing(missing_to)).or_default() += 1;
+        }
+        counts
+    }
+
+    /// What an account held at a moment of the last two minutes: its trades since then taken back.
+    #[must_use]
+    pub fn held_at(&self, user: Address, dex: Dex, time: TimeMs) -> Option<Sizes> {
+        Some(self.accounts.get(&user)?.get(&dex)?.sizes_at(time))
     }
 
     /// A state of an account has come. It is judged by [`Tracker::judge`] once the trades of its time are here.
@@ -178,6 +287,7 @@ impl Tracker {
 
     /// Judges the states whose time is long enough ago.
     pub fn judge(&mut self, now: TimeMs, out: &mut Vec<Event>) {
+        let mut gaps = BTreeMap::<Dex, Gaps>::new();
         while let Some((time, user, dex)) =
             self.pending.first().copied().filter(|(time, ..)| *time + AROUND_MS + SETTLE_MS <= now)
         {
@@ -185,16 +295,26 @@ impl Tracker {
             let Some(account) = self.accounts.get_mut(&user).and_then(|of| of.get_mut(&dex)) else {
                 continue;
             };
-            let gaps = self.gaps.iter().filter(|(coin, _)| dex.has(**coin)).map(|(coin, to)| (*coin, *to));
-            account.judge(time, now, &gaps.collect(), &mut |found| {
+            let gaps = gaps.entry(dex).or_insert_with(|| {
+                let ears = self.ears.iter().filter(|(coin, _)| dex.has(**coin));
+                ears.map(|(coin, ear)| (*coin, ear.missing_to().unwrap_or(TimeMs::MAX))).collect()
+            });
+            let was = account.proven();
+            account.judge(time, now, gaps, &mut |found| {
                 out.push(match found {
-                    account::Found::Changed { coin, before, after } => {
-                        Event::Changed { user, coin, time, before, after, by: By::State }
+                    Found::Changed { coin, time, before, after, px } => {
+                        Event::Changed { user, coin, time, before, after, px }
                     }
-                    account::Found::Drift { coin, derived, found } => {
-                        Event::Drift { user, coin, time, derived, found }
+                    Found::Anchored { time, held } => {
+                        let ears = self.ears.iter().filter(|(coin, _)| dex.has(**coin));
+                        let lost_from =
+                            was.and_then(|was| ears.filter_map(|(_, ear)| ear.missing_from(was)).min());
+                        Event::Anchored { user, dex, time, held, lost_from }
                     }
-                    account::Found::Proven { to } => Event::Proven { user, dex, to },
+                    Found::Drift { coin, since, derived, found } => {
+                        Event::Drift { user, coin, since, time, derived, found }
+                    }
+                    Found::Proven { to } => Event::Proven { user, dex, to },
                 });
             });
         }
@@ -205,14 +325,14 @@ impl Tracker {
     #[must_use]
     pub fn held(&self, user: Address, dex: Dex) -> Option<(&Sizes, Standing)> {
         let account = self.accounts.get(&user)?.get(&dex)?;
-        let gaps = self.gaps.iter().filter(|(coin, _)| dex.has(**coin));
-        Some((account.sizes(), account.standing(gaps.map(|(_, to)| *to).max())))
+        Some((account.sizes(), account.standing(self.missing_to(dex))))
     }
 
     /// How well one position is known; none of an account that is not followed.
     #[must_use]
     pub fn standing(&self, user: Address, coin: Coin) -> Option<Standing> {
         let account = self.accounts.get(&user)?.get(&Dex::of(coin))?;
-        Some(account.standing(self.gaps.get(&coin).copied()))
+        let missing_to = self.ears.get(&coin).map(|ear| ear.missing_to().unwrap_or(TimeMs::MAX));
+        Some(account.standing(missing_to))
     }
 }

@@ -1,15 +1,20 @@
 //! Which accounts want a state, and who goes first: the budget never serves all of them at once.
 
+use std::collections::BTreeMap;
+
 use hl_core::record::Address;
 use hl_core::{Dex, TimeMs};
 
 use super::account::Account;
-use super::{Standing, Tracker};
+use super::{AROUND_MS, Standing, Tracker};
 
 /// A trade is proved so much later, ms: those that follow it within that time are proved with it.
 pub(super) const DEBOUNCE_MS: i64 = 10_000;
 /// What was asked for and has not come is asked for again after this, ms.
 const PATIENCE_MS: i64 = 30_000;
+
+/// Where trades of a dex were not heard for so long, its accounts are asked for once they are again, ms.
+const DEAF_MS: i64 = 60_000;
 
 /// Why a state is wanted; the first goes first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -45,9 +50,18 @@ impl Tracker {
     #[must_use]
     pub fn wanted(&self, now: TimeMs, round_ms: i64, most: usize) -> Vec<Wanted> {
         let mut wanted = Vec::new();
+        let mut gaps = BTreeMap::<Dex, (Option<TimeMs>, bool)>::new();
         for (user, accounts) in &self.accounts {
             for (dex, account) in accounts {
-                let gap = self.gaps.iter().filter(|(coin, _)| dex.has(**coin)).map(|(_, to)| *to).max();
+                // While trades do not come, what a state says holds until the next one that is missed.
+                let (gap, is_heard) = *gaps.entry(*dex).or_insert_with(|| {
+                    let gap = self.missing_to(*dex);
+                    let is_heard = gap.is_none_or(|gap| gap <= now - AROUND_MS);
+                    (gap, is_heard && now - DEAF_MS <= self.hearing(*dex).to)
+                });
+                if !is_heard {
+                    continue;
+                }
                 if let Some((reason, order)) = reason(account, gap, now, round_ms) {
                     wanted.push(Wanted { reason, order, user: *user, dex: *dex });
                 }
@@ -75,6 +89,9 @@ fn reason(
     now: TimeMs,
     round_ms: i64,
 ) -> Option<(Reason, (i64, u32))> {
+    if account.is_answered() || !account.is_heard(now) {
+        return None;
+    }
     if account.asked().is_some_and(|asked| now < asked + PATIENCE_MS) {
         return None;
     }

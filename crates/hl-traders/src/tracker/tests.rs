@@ -32,8 +32,16 @@ fn trade(name: &str, ms: i64, size: i64, [buyer, seller]: [u8; 2]) -> Trade {
     }
 }
 
+fn said(ms: i64, sizes: Sizes) -> State {
+    State { time: TimeMs(T0 + ms), sizes, entry_px: BTreeMap::new() }
+}
+
 fn sizes(of: &[(&str, i64)]) -> Sizes {
     of.iter().map(|(name, size)| (coin(name), (*size).into())).collect()
+}
+
+fn span(from: i64, to: i64) -> Span {
+    Span::new(TimeMs(T0 + from), TimeMs(T0 + to))
 }
 
 /// One trader, 1, on the first dex, followed from the beginning.
@@ -56,7 +64,7 @@ impl Scene {
 
     /// A state of this time, judged.
     fn state(&mut self, ms: i64, of: &[(&str, i64)]) {
-        let state = State { time: TimeMs(T0 + ms), sizes: sizes(of) };
+        let state = said(ms, sizes(of));
         self.tracker.state(user(1), Dex::First, state);
         self.tracker.judge(TimeMs(T0 + ms + AROUND_MS + SETTLE_MS), &mut self.events);
     }
@@ -75,10 +83,28 @@ impl Scene {
     }
 }
 
+fn changed(event: &Event) -> Option<String> {
+    match event {
+        Event::Changed { coin, time, before, after, .. } => {
+            Some(format!("{coin} at {}: {before} to {after}", time.0 - T0))
+        }
+        Event::Anchored { time, held, .. } => {
+            let held: Vec<_> = held.iter().map(|held| format!("{} {}", held.size, held.coin)).collect();
+            Some(format!("at {}: {held:?}", time.0 - T0))
+        }
+        _ => None,
+    }
+}
+
 #[test]
 fn unknown_is_not_flat_and_flat_is_a_state() {
     let mut scene = Scene::new();
-    assert_eq!((scene.held(), scene.wanted(0)), ((sizes(&[]), Standing::Unknown), Some(Reason::Unknown)));
+    assert_eq!((scene.held(), scene.wanted(0)), ((sizes(&[]), Standing::Unknown), None));
+    assert_eq!(
+        scene.wanted(AROUND_MS),
+        Some(Reason::Unknown),
+        "a state of before it was followed says nothing"
+    );
     scene.bought("BTC", 1_000, 5);
     assert_eq!(scene.held(), (sizes(&[]), Standing::Unknown), "what it held before is not known");
     assert_eq!(scene.events, [], "nor what changed");
@@ -89,18 +115,10 @@ fn unknown_is_not_flat_and_flat_is_a_state() {
     assert_eq!(scene.held(), (sizes(&[("BTC", -2)]), Standing::Exact));
     scene.bought("BTC", 22_000, 2);
     assert_eq!(scene.held(), (sizes(&[]), Standing::Exact));
-    let changed = |event: &Event| match event {
-        Event::Changed { before, after, by, .. } => {
-            Some((before.map(|d| d.to_string()), after.to_string(), *by))
-        }
-        _ => None,
-    };
-    let text = |text: &str| Some(text.to_owned());
     let told: Vec<_> = scene.events.iter().filter_map(changed).collect();
-    let by = By::Trade;
     assert_eq!(
         told,
-        [(text("0"), "5".into(), by), (text("5"), "-2".into(), by), (text("-2"), "0".into(), by)]
+        ["at 12000: []", "BTC at 20000: 0 to 5", "BTC at 21000: 5 to -2", "BTC at 22000: -2 to 0"]
     );
 }
 
@@ -152,11 +170,7 @@ fn a_state_proves_nothing_where_the_trades_since_are_not_known() {
     let mut scene = Scene::new();
     scene.state(1_000, &[("BTC", 10)]);
     assert_eq!(scene.held().1, Standing::Unknown, "it may be of before its trades were heard");
-    scene.tracker.state(
-        user(1),
-        Dex::First,
-        State { time: TimeMs(T0 + 10_000), sizes: sizes(&[("BTC", 10)]) },
-    );
+    scene.tracker.state(user(1), Dex::First, said(10_000, sizes(&[("BTC", 10)])));
     scene.tracker.judge(TimeMs(T0 + 10_000 + KEPT_MS), &mut scene.events);
     assert_eq!(scene.held().1, Standing::Unknown, "it came so late that the trades since are forgotten");
     scene.state(200_000, &[("BTC", 10)]);
@@ -188,14 +202,14 @@ fn drift_is_believed_once_two_states_agree() {
 fn a_gap_makes_everyone_suspect_in_that_coin_until_a_later_state() {
     let mut scene = Scene::new();
     scene.state(10_000, &[("BTC", 10)]);
-    scene.tracker.gap(coin("ETH"), TimeMs(T0 + 20_000));
+    scene.tracker.gap(coin("ETH"), span(15_000, 20_000));
     let standing = |scene: &Scene, name| scene.tracker.standing(user(1), coin(name));
     assert_eq!(
         (standing(&scene, "BTC"), standing(&scene, "ETH")),
         (Some(Standing::Exact), Some(Standing::Suspect)),
         "what it did not hold it may hold by now"
     );
-    assert_eq!(scene.wanted(21_000), Some(Reason::Suspect));
+    assert_eq!((scene.wanted(21_000), scene.wanted(22_000)), (None, Some(Reason::Suspect)));
     scene.state(21_000, &[("BTC", 10), ("ETH", 5)]);
     assert_eq!(
         standing(&scene, "ETH"),
@@ -216,8 +230,7 @@ fn what_is_wanted_comes_by_urgency_and_rank() {
         tracker.track(user(n), u32::from(10 - n), &[Dex::First], TimeMs(T0));
     }
     for n in [1, 2, 3, 4] {
-        let time = TimeMs(T0 + 10_000 + i64::from(n));
-        tracker.state(user(n), Dex::First, State { time, sizes: Sizes::new() });
+        tracker.state(user(n), Dex::First, said(10_000 + i64::from(n), Sizes::new()));
     }
     tracker.judge(TimeMs(T0 + 20_000), &mut events);
     tracker.trades(&[trade("BTC", 30_000, 1, [2, 3])], &mut events);
@@ -237,6 +250,62 @@ fn what_is_wanted_comes_by_urgency_and_rank() {
     assert_eq!(wanted(&tracker, 640_000, 9), [&unknown[..], &traded[..], &round[..]].concat());
     tracker.untrack(user(1));
     assert_eq!(tracker.held(user(1), Dex::First), None);
+}
+
+#[test]
+fn what_is_known_of_an_account_begins_anew_behind_a_hole_unless_it_is_filled() {
+    let mut scene = Scene::new();
+    let known = |scene: &Scene| scene.tracker.known(user(1), Dex::First, scene.tracker.hearing(Dex::First));
+    ["BTC", "ETH"].iter().for_each(|name| scene.tracker.listen(coin(name)));
+    scene.state(10_000, &[("BTC", 1)]);
+    assert_eq!((known(&scene), scene.wanted(16_000)), (None, None), "no coin is heard");
+    scene.tracker.heard(coin("BTC"), span(5_000, 40_000));
+    scene.tracker.heard(coin("ETH"), span(7_000, 35_000));
+    assert_eq!((known(&scene), scene.wanted(16_000)), (Some(span(12_000, 34_999)), None));
+    scene.bought("BTC", 36_000, 2);
+    assert_eq!(scene.tracker.held_at(user(1), Dex::First, TimeMs(T0 + 35_000)), Some(sizes(&[("BTC", 1)])));
+    // The subscription of ETH ended, and another began; the trades between come later.
+    scene.tracker.heard(coin("ETH"), span(50_000, 60_000));
+    assert_eq!((known(&scene), scene.wanted(61_000)), (None, Some(Reason::Suspect)));
+    scene.bought("ETH", 45_000, 4);
+    scene.tracker.whole(coin("ETH"), span(35_000, 50_000));
+    assert_eq!(known(&scene), Some(span(12_000, 39_999)));
+    assert_eq!(scene.held(), (sizes(&[("BTC", 3), ("ETH", 4)]), Standing::Exact));
+    // This time they do not.
+    scene.tracker.heard(coin("BTC"), span(70_000, 90_000));
+    scene.tracker.heard(coin("ETH"), span(50_000, 90_000));
+    scene.state(80_000, &[("BTC", 5), ("ETH", 4)]);
+    assert_eq!(known(&scene), Some(span(82_000, 89_999)));
+    let told: Vec<_> = scene.events.iter().filter_map(changed).collect();
+    assert_eq!(told.last().unwrap(), r#"at 82000: ["5 BTC", "4 ETH"]"#);
+    scene.tracker.delisted(coin("ETH"), TimeMs(T0 + 95_000));
+    assert_eq!(scene.held().1, Standing::Suspect, "how it ended no trade says");
+    scene.state(100_000, &[("BTC", 5)]);
+    assert_eq!(scene.held(), (sizes(&[("BTC", 5)]), Standing::Exact));
+    assert_eq!(scene.drifts(), 0);
+}
+
+#[test]
+fn a_trade_that_comes_after_the_state_of_its_time_was_judged_is_not_counted_twice() {
+    let mut scene = Scene::new();
+    scene.state(10_000, &[("BTC", 5)]);
+    scene.bought("BTC", 7_000, 2);
+    assert_eq!(scene.held(), (sizes(&[("BTC", 5)]), Standing::Exact), "the state has it");
+    scene.bought("BTC", 11_000, 2);
+    assert_eq!(scene.held(), (sizes(&[("BTC", 5)]), Standing::Suspect), "the state may have it");
+    scene.bought("BTC", 12_001, 1);
+    assert_eq!(scene.held(), (sizes(&[("BTC", 6)]), Standing::Suspect));
+    scene.state(30_000, &[("BTC", 8)]);
+    scene.state(50_000, &[("BTC", 8)]);
+    assert_eq!(scene.held(), (sizes(&[("BTC", 8)]), Standing::Exact));
+}
+
+#[test]
+fn trades_of_spot_move_no_position() {
+    let mut scene = Scene::new();
+    scene.state(10_000, &[]);
+    ["PURR/USDC", "@107", "#12090"].iter().for_each(|name| scene.bought(name, 20_000, 5));
+    assert_eq!(scene.held(), (sizes(&[]), Standing::Exact));
 }
 
 /// What happens in a world of four tracked traders and two coins.
@@ -315,8 +384,7 @@ impl World {
 
     fn ask(&mut self, n: u8, old: i64, wrong: i64) {
         let sizes = self.truth(n, self.now - old);
-        let time = TimeMs(T0 + self.now - old + wrong);
-        self.tracker.state(user(n), Dex::First, State { time, sizes });
+        self.tracker.state(user(n), Dex::First, said(self.now - old + wrong, sizes));
     }
 
     fn take(&mut self, step: &Step) {
@@ -328,7 +396,7 @@ impl World {
                 match self.losing.get_mut(name).filter(|left| **left > 0) {
                     Some(left) => {
                         *left -= 1;
-                        self.tracker.gap(coin(name), trade.time);
+                        self.tracker.gap(coin(name), Span::new(trade.time, trade.time));
                     }
                     None => {
                         let coming = self.coming.entry(name).or_default();
@@ -348,15 +416,58 @@ impl World {
                 let is_known = |name| self.tracker.standing(user(n), coin(name)) == Some(Standing::Exact);
                 if is_known("BTC") && is_known("ETH") && self.losing.is_empty() && self.erred.insert(n) {
                     let sizes = self.truth(n, self.now - 30_000);
-                    self.tracker.state(user(n), Dex::First, State { time: TimeMs(T0 + self.now), sizes });
+                    self.tracker.state(user(n), Dex::First, said(self.now, sizes));
                     self.pass(4_000);
                 }
             }
         }
     }
 
+    /// What the events say that a trader held, from the last time on that it became known anew. The trades of one coin come in
+    /// their order, those of several do not.
+    fn history(&self, n: u8) -> Option<(i64, Vec<(i64, Sizes)>)> {
+        let mut anchor = None;
+        let mut changes = Vec::new();
+        for event in &self.events {
+            match event {
+                Event::Anchored { user: of, time, held, .. } if *of == user(n) => {
+                    let held: Sizes = held.iter().map(|held| (held.coin, held.size)).collect();
+                    anchor = Some((time.0 - T0, held));
+                    changes.clear();
+                }
+                Event::Changed { user: of, coin, time, before, after, .. } if *of == user(n) => {
+                    changes.push((time.0 - T0, *coin, *before, *after));
+                }
+                _ => {}
+            }
+        }
+        changes.sort_by_key(|(time, ..)| *time);
+        let (since, mut sizes) = anchor?;
+        let mut steps = vec![(since, sizes.clone())];
+        for (time, coin, before, after) in changes {
+            if sizes.insert(coin, after).unwrap_or_default() != before {
+                return None;
+            }
+            sizes.retain(|_, size| !size.is_zero());
+            steps.push((time, sizes.clone()));
+        }
+        Some((since, steps))
+    }
+
     fn check(&self) -> Result<(), TestCaseError> {
         for n in 1..5 {
+            if self.tracker.held(user(n), Dex::First).unwrap().1 == Standing::Exact {
+                let (since, steps) = self.history(n).expect("each change goes on from the one before");
+                prop_assert_eq!(self.tracker.accounts[&user(n)][&Dex::First].since().0 - T0, since);
+                // Of one moment the last one tells what was held from then on.
+                for (at, (time, sizes)) in steps.iter().enumerate() {
+                    let until = steps.get(at + 1).map_or(self.now, |(next, _)| next - 1);
+                    if *time <= until {
+                        prop_assert_eq!(sizes, &self.truth(n, *time), "{} at {}", n, time);
+                        prop_assert_eq!(sizes, &self.truth(n, until), "{} until {}", n, until);
+                    }
+                }
+            }
             let truth = self.truth(n, self.now);
             let (held, _) = self.tracker.held(user(n), Dex::First).unwrap();
             for name in ["BTC", "ETH"].map(coin) {

@@ -115,7 +115,8 @@ fn says(frame: &Frame, data: &Value, stamp: TimeMs) {
             | Records::Markets(_)
             | Records::Leaderboard(_)
             | Records::Traders(_)
-            | Records::Fills(_),
+            | Records::Fills(_)
+            | Records::Positions(_),
         ) => panic!("no frame carries it"),
         Frame::Ack { .. } | Frame::Error(_) | Frame::Pong | Frame::Message(_) | Frame::Unknown { .. } => {}
     }

@@ -23,7 +23,7 @@ pub(crate) const TARGET: Target = Target {
     short: 6_000,
 };
 
-const STREAMS: [&str; 10] = [
+const STREAMS: [&str; 11] = [
     "trades/BTC",
     "candle/BTC/1m",
     "bbo/BTC",
@@ -34,6 +34,7 @@ const STREAMS: [&str; 10] = [
     "context/BTC",
     "book/BTC",
     "funding/BTC",
+    "positions/0x00000000000000000000000000000000000000ab",
 ];
 
 /// Exchange time at the start: close to the end of a minute.
@@ -99,7 +100,7 @@ impl World {
         let cause = *u.choose(&Cause::ALL)?;
         let grant = match u.int_in_range(0..=7)? {
             0 => None,
-            1..=3 => Some(Grant { epoch, source: SourceId::Rest, run: None, cause }),
+            1..=3 => Some(Grant { epoch, source: stream.spec().fallback, run: None, cause }),
             _ => Some(Grant { epoch, source: SourceId::Ws, run: Some(run(u)?), cause }),
         };
         self.change(stream, |line, reconciler, out| line.handover(grant, reconciler, out));
@@ -116,13 +117,14 @@ impl World {
             _ => Ticket::Claim(Epoch { token: Token(1), local: u32::from(u.arbitrary::<u8>()?) }),
         };
         let of = if u.ratio(1, 32)? { u.choose(&STREAMS)?.parse().expect("a stream") } else { stream };
-        let content = match (u.int_in_range(0..=10)?, ticket) {
+        let content = match (u.int_in_range(0..=11)?, ticket) {
             (0, _) => Content::Started { at: records::time(u, self.now)? },
             (1, _) => Content::Broken { at: records::time(u, self.now)? },
             (2 | 3, _) => Content::Proof { sent: self.now },
             (10, _) => Content::Ahead { at: self.now, newest: records::time(u, self.now)? },
             (4, Ticket::Run(_)) => Content::Dropped,
             (_, Ticket::Run(_)) => Content::Frame(records::records(u, of, self.now)?),
+            (11, Ticket::Claim(_)) => Content::Refuted { since: records::time(u, self.now)? },
             (4, Ticket::Claim(_)) => Content::Unanswered { cause: Cause::Outage },
             (_, Ticket::Claim(_)) => Content::Answer {
                 records: records::records(u, of, self.now)?,
@@ -137,6 +139,7 @@ impl World {
             | Content::Ahead { .. }
             | Content::Dropped
             | Content::Proof { .. }
+            | Content::Refuted { .. }
             | Content::Unanswered { .. } => 0,
         };
         if let Content::Frame(Records::Candles(bars)) = &content {

@@ -67,6 +67,7 @@ impl Pipeline {
                     if let Some(line) = self.lines.get_mut(&stream) {
                         line.backfilled(&change);
                     }
+                    self.tell_hearing(stream, &change);
                     self.reconciler.note(self.mono.now(), stream, &change);
                     self.take_doubts();
                 }
@@ -156,18 +157,25 @@ impl Pipeline {
             line.look_at_clock(&offer.content, now, self.meters.received(offer.stream), &mut changes);
         }
         let late_ms = late_ms(&offer);
+        let is_proof = matches!(offer.content, Content::Proof { .. });
         let tally = line.offer(offer.ticket, offer.content, &self.reconciler, &mut changes);
         guessed.into_iter().for_each(|run| line.guessed(run, self.mono.now()));
         if let Some(late_ms) = late_ms.filter(|_| tally.admitted > 0) {
             self.meters.delayed(offer.stream, self.mono.now(), late_ms);
         }
         let reached = (line.edge(), line.relived_from());
+        let heard = line.heard();
         self.meter(offer.stream, reached, tally);
         if matches!(offer.ticket, Ticket::Run(_)) && tally.late > 0 {
             self.meters.stream(offer.stream, |m| m.late += tally.late);
         }
         if let Some((epoch, unanswered)) = answer {
             self.hear(offer.stream, epoch, unanswered);
+        }
+        // Before the gaps that it shows not to be any.
+        let tells = is_proof || changes.iter().any(|change| matches!(change, Change::GapOpened { .. }));
+        if let Some((hearing, piece)) = self.hearing.as_ref().zip(heard.filter(|_| tells)) {
+            hearing.run(offer.stream, piece);
         }
         self.gather(offer.stream, &mut changes);
         if let Some((run, keys)) = aside.filter(|_| tally.ringed > 0) {
@@ -280,6 +288,12 @@ impl Pipeline {
         }
     }
 
+    fn tell_hearing(&self, stream: StreamKey, change: &Change) {
+        if let Some(hearing) = &self.hearing {
+            hearing.changed(stream, change);
+        }
+    }
+
     fn gather(&mut self, stream: StreamKey, changes: &mut Vec<Change>) {
         let is_gap = |c: &&Change| matches!(c, Change::GapOpened { .. } | Change::Doubted { .. });
         let gaps = changes.iter().filter(is_gap).count() as u64;
@@ -290,6 +304,7 @@ impl Pipeline {
             self.since.get_or_insert_with(Instant::now);
         }
         for change in changes.drain(..) {
+            self.tell_hearing(stream, &change);
             self.reconciler.note(self.mono.now(), stream, &change);
             if !stream.spec().timed && matches!(change, Change::Rows { .. }) {
                 self.mono.changed();
@@ -317,6 +332,7 @@ impl Pipeline {
         let Some(line) = self.lines.get_mut(&stream) else { return };
         line.doubted(span);
         let doubt = Change::Doubted { span, cause: Cause::Silence };
+        self.tell_hearing(stream, &doubt);
         self.reconciler.note(self.mono.now(), stream, &doubt);
         self.pending.push(stream, doubt);
         self.since.get_or_insert_with(Instant::now);

@@ -25,6 +25,7 @@ use super::meter::Meters;
 use super::reports::{PipelineEvent, Untold};
 use crate::complaints::Complaints;
 use crate::mono::MonoClock;
+use crate::tracker::Hearing;
 
 /// A transaction is begun when this many rows have gathered …
 const BATCH_ROWS: usize = 2_000;
@@ -74,6 +75,8 @@ pub struct Pipeline {
     stood: Option<TimeMs>,
     /// How far the exchange's clock was ahead of the monotonic one when the inbox was last read, ms, as far as is known.
     ahead: Option<i64>,
+    /// Where positions are followed.
+    hearing: Option<Arc<Hearing>>,
 }
 
 impl Pipeline {
@@ -113,6 +116,7 @@ impl Pipeline {
             complaints: Complaints::default(),
             stood: None,
             ahead: None,
+            hearing: None,
         }
     }
 
@@ -120,6 +124,13 @@ impl Pipeline {
     #[must_use]
     pub fn thinned(mut self, policy: Policy) -> Self {
         self.thinner = Thinner::new(policy);
+        self
+    }
+
+    /// Tells of all trades, whichever rows of them are stored.
+    #[must_use]
+    pub fn heard_by(mut self, hearing: Option<Arc<Hearing>>) -> Self {
+        self.hearing = hearing;
         self
     }
 

@@ -151,6 +151,8 @@ pub struct Session {
     at_once: Option<Mono>,
     /// The newest best bid and offer on this socket, by its own time.
     newest_bbo: Option<TimeMs>,
+    /// The newest trade on this socket, by its own time.
+    newest_trade: Option<TimeMs>,
     /// Everything that was sent on this socket before this has been seen, by the last ping that was answered.
     seen_to: Option<TimeMs>,
     /// Sends that may go out at once, and when one more is earned.
@@ -174,6 +176,7 @@ impl Session {
             careful: false,
             at_once: None,
             newest_bbo: None,
+            newest_trade: None,
             seen_to: None,
             send_credit: SENDS_AT_ONCE,
             credit_at: 0,
@@ -279,7 +282,7 @@ impl Session {
         let pings = Pings::new(now, self.subs.needs_proof(), self.careful);
         self.link = Link::Up { since: now, lived: false, data: None, pings };
         self.counters.connects += 1;
-        (self.newest_bbo, self.seen_to) = (None, None);
+        (self.newest_bbo, self.newest_trade, self.seen_to) = (None, None, None);
         self.unsubscribes.clear();
         for stream in self.subs.streams() {
             self.subs.change(stream, |sub| {
@@ -412,10 +415,15 @@ impl Session {
             }
             Frame::Data(stream, records) => {
                 let (stream, records) = self.as_subscribed(stream, records);
-                if stream.kind() == Kind::Bbo {
+                let newest_of_kind = match stream.kind() {
+                    Kind::Bbo => Some(&mut self.newest_bbo),
+                    Kind::Trades => Some(&mut self.newest_trade),
+                    _ => None,
+                };
+                if let Some(newest_of_kind) = newest_of_kind {
                     // A stamp of the future says nothing of how far the exchange has come.
                     let newest = records.ends().map(|(_, last)| last).filter(|time| *time <= exchange);
-                    self.newest_bbo = self.newest_bbo.max(newest);
+                    *newest_of_kind = (*newest_of_kind).max(newest);
                 }
                 self.data(now, stream, records, received, out);
             }
@@ -492,8 +500,8 @@ impl Session {
         out.extend(run.map(|run| offer(stream, run, Content::Started { at: exchange })));
     }
 
-    /// Everything that was sent before this has been seen: bars that had ended long enough before are final, and the best
-    /// bid and offer did not change unseen.
+    /// Everything that was sent before this has been seen: bars that had ended long enough before are final, the best bid and
+    /// offer did not change unseen, and no trade is missing.
     fn prove(&self, sent: TimeMs, out: &mut Vec<Action>) {
         for (stream, sub) in self.subs.iter() {
             let sent = match stream.kind() {
@@ -501,6 +509,7 @@ impl Session {
                 // The exchange may answer pings and be behind with its pushes: how far they have come is seen from all of the
                 // kind together.
                 Kind::Bbo => self.newest_bbo.map(|newest| newest.min(sent)),
+                Kind::Trades => self.newest_trade.map(|newest| newest.min(sent)),
                 _ => None,
             };
             out.extend(sub.run().zip(sent).map(|(run, sent)| offer(stream, run, Content::Proof { sent })));
@@ -652,9 +661,10 @@ impl Session {
     }
 }
 
-/// Of which kinds a pong proves something: that bars are final, and that the best bid and offer did not change.
+/// Of which kinds a pong proves something: that bars are final, that the best bid and offer did not change, and that no trade is
+/// missing.
 fn needs_proof(kind: Kind) -> bool {
-    matches!(kind, Kind::Candle | Kind::Bbo)
+    matches!(kind, Kind::Candle | Kind::Bbo | Kind::Trades)
 }
 
 fn offer(stream: StreamKey, run: RunId, content: Content) -> Action {

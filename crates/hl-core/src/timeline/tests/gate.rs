@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::record::{
-    Book, ChosenBy, Context, Fill, Funding, HexBytes, Leader, Likelihood, Liquidity, Market, MarketStatus,
-    MarketType, Mid, PredictedFunding, Side, Trader, TraderStatus,
+    Book, ChosenBy, Context, Fill, Funding, HexBytes, KnownBy, Leader, Likelihood, Liquidity, Market,
+    MarketStatus, MarketType, Mid, Position, PositionChange, PredictedFunding, Side, Trader, TraderStatus,
 };
 use crate::row::Arrival;
 use crate::stream::BookVariant;
@@ -107,6 +107,22 @@ fn record(kind: Kind, coin: Coin) -> (StreamKey, Records) {
                 arrival: Arrival::default(),
             };
             (StreamKey::Fills(user), Records::Fills(vec![fill]))
+        }
+        Kind::Positions => {
+            let user = User::new(&HexBytes::<20>([1; 20]).to_string()).unwrap();
+            let position = Position {
+                user,
+                coin,
+                time,
+                change: PositionChange::Open,
+                szi: one,
+                szi_before: None,
+                known_by: KnownBy::Trade,
+                px: None,
+                entry_px: None,
+                arrival: Arrival::default(),
+            };
+            (StreamKey::Positions(user), Records::Positions(vec![position]))
         }
         Kind::Traders => {
             let trader = Trader {

@@ -11,6 +11,7 @@ mod pauses;
 pub(super) mod records;
 mod set_back;
 mod states;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -29,6 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::known::{Key, Known};
 use super::relived::outside;
+use super::states::LEAVES_LATE_MS;
 use super::{Common, Live, OVERTAKEN_MS, Replay, Rest, SET_BACK_MS, Tally};
 use crate::ledger::{Cause, Change, Span};
 use crate::past;
@@ -58,6 +59,15 @@ pub(super) struct Trades {
     twice: Option<Span>,
     /// Up to here an earlier process has given gaps up. They may be of a time that was lived twice.
     given_up: Option<TimeMs>,
+    /// From where on the run that owns the stream has lost nothing, and up to where it is known to have brought everything.
+    heard: Heard,
+}
+
+/// What a run says of itself, whether or not it joins what is stored.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+struct Heard {
+    from: Option<TimeMs>,
+    to: Option<TimeMs>,
 }
 
 impl Trades {
@@ -70,7 +80,19 @@ impl Trades {
             relived: Vec::new(),
             twice: None,
             given_up: recent.given_up,
+            heard: Heard::default(),
         }
+    }
+
+    /// The piece of which the run that owns the stream has brought every trade, as far as it says so itself.
+    pub(super) fn heard(&self) -> Option<Span> {
+        let (from, to) = self.heard.from.zip(self.heard.to)?;
+        (from <= to).then_some(Span { from, to })
+    }
+
+    /// The claim ends.
+    pub(super) fn release(&mut self) {
+        self.heard = Heard::default();
     }
 
     pub(super) fn admit(
@@ -83,11 +105,21 @@ impl Trades {
         match content {
             Content::Started { at } => {
                 (live.heard_at, live.replay) = (Some(at), Replay::Awaited);
+                self.heard = Heard { from: Some(at), to: None };
                 Tally::default()
             }
             // What follows a break is not a replay, and goes on from nothing.
             Content::Broken { at } => {
                 (live.heard_at, live.replay, live.reached) = (Some(at), Replay::Passed, None);
+                self.heard = Heard { from: Some(at), to: None };
+                Tally::default()
+            }
+            Content::Dropped => {
+                self.heard = Heard::default();
+                Tally::default()
+            }
+            Content::Proof { sent } => {
+                self.heard.to = self.heard.to.max(Some(sent - LEAVES_LATE_MS));
                 Tally::default()
             }
             Content::Ahead { at, newest } => {
@@ -98,6 +130,9 @@ impl Trades {
             }
             Content::Frame(Records::Trades(trades)) => {
                 let Some(newest) = trades.iter().map(|t| t.time).max() else { return Tally::default() };
+                // What was dropped before it is not known; what comes after it is. And of one coin frames come in their order.
+                let from = *self.heard.from.get_or_insert(newest);
+                self.heard.to = self.heard.to.max(Some(newest).filter(|newest| from <= *newest));
                 // The newest trade of a replay may come once more by itself.
                 let is_replay = match live.replay {
                     Replay::Awaited => true,

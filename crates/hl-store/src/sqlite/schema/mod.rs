@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use hl_core::record::{Fill, Leader, Market, PredictedFunding, Trader};
+use hl_core::record::{Fill, Leader, Market, Position, PredictedFunding, Trader};
 use hl_core::row::Row as _;
 
 use super::file::{
@@ -31,6 +31,7 @@ pub(super) const KIND: file::Kind = file::Kind {
         Rows(&Leader::TABLE),
         Rows(&Trader::TABLE),
         Rows(&Fill::TABLE),
+        Rows(&Position::TABLE),
     ],
     busy: Duration::from_secs(5),
 };
@@ -192,6 +193,17 @@ mod tests {
              CAST(fee AS REAL) AS fee, fee_token, CAST(builder_fee AS REAL) AS builder_fee, oid, cloid, twap_id, hash, \
              liquidated_user, CAST(liquidation_mark_px AS REAL) AS liquidation_mark_px, liquidation_method, source, \
              epoch, received, seq FROM fills;"
+        );
+        assert_eq!(
+            made(&Position::TABLE),
+            "CREATE TABLE positions (user TEXT NOT NULL, coin TEXT NOT NULL, time INTEGER NOT NULL, \
+             change TEXT NOT NULL, szi TEXT NOT NULL, szi_before TEXT, known_by TEXT NOT NULL, px TEXT, \
+             entry_px TEXT, source TEXT NOT NULL, epoch INTEGER NOT NULL, received INTEGER, seq INTEGER, \
+             PRIMARY KEY (user, coin, time)) STRICT, WITHOUT ROWID; \
+             CREATE VIEW positions_num AS SELECT user, coin, \
+             strftime('%Y-%m-%dT%H:%M:%fZ', time / 1000.0, 'unixepoch') AS iso, time, change, \
+             CAST(szi AS REAL) AS szi, CAST(szi_before AS REAL) AS szi_before, known_by, CAST(px AS REAL) AS px, \
+             CAST(entry_px AS REAL) AS entry_px, source, epoch, received, seq FROM positions;"
         );
     }
 }

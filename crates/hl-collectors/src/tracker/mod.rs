@@ -1,0 +1,357 @@
+//! The tracker: the source of positions, beside sockets and REST jobs.
+//!
+//! It hears the trades that the time lines admit ([`Hearing`]), asks for states of accounts inside the weight budget, and brings
+//! what `hl-traders` makes of both: every change of a position, under the claim that the selector gave it. What an answer says is
+//! decided there, and pure; here is what asks, waits and offers.
+//!
+//! - A change is brought once all coins are heard up to behind it: until then a trade of the same trader in another coin may still be
+//!   on its way. Its stream is covered up to there.
+//! - A **snapshot** is everything that a trader holds at one moment: rows of one time, with one of the coin `*` among them. One is
+//!   brought where a trader becomes known, and where positions changed since the last one, at most every ten minutes.
+//! - Where what was brought turns out to be wrong, the time since the last proof becomes a gap ([`Content::Refuted`](hl_core::source::Content::Refuted)).
+//!
+//! Positions of the first dex are followed. What does not live here: which traders are tracked (`hl-engine`), and who owns a stream.
+
+mod hearing;
+mod ledger;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hl_core::decode::account::{AccountState, account};
+use hl_core::message::info::InfoRequest;
+use hl_core::seam::stopped;
+use hl_core::source::{DataSource, Intake, Offer, Role, Ticket};
+use hl_core::symbol::User;
+use hl_core::{Coin, Dex, Epoch, RunId, SourceId, StreamKey, TimeMs};
+use hl_traders::tracker::{Event, Hearing as Hears, Reason, Standing, State, Tracker, Wanted};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{debug, info, warn};
+
+use self::hearing::Heard;
+pub use self::hearing::Hearing;
+use self::ledger::Ledger;
+use crate::complaints::Complaints;
+use crate::rest::{InfoClient, RestError, Urgency};
+
+/// How often it looks at what it has heard.
+const EVERY: Duration = Duration::from_millis(250);
+/// Requests under way at a time.
+const AT_ONCE: usize = 8;
+/// How many accounts are chosen at a time to be asked for.
+const CHOSEN: usize = 64;
+/// How long a request waits for room in the budget.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// In the round over everyone each account is asked for no oftener, ms …
+const SHORTEST_ROUND_MS: i64 = 600_000;
+/// … and the round takes no more weight a minute than this.
+const ROUND_WEIGHT: i64 = 300;
+/// Weight of one state (PROTOCOL section 4.1).
+const STATE_WEIGHT: i64 = 2;
+const MINUTE_MS: i64 = 60_000;
+/// The dex whose positions are followed.
+const DEX: Dex = Dex::First;
+
+/// How well the traders are known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct TrackerView {
+    /// Traders whose positions are followed.
+    pub tracked: usize,
+    /// Those of whom nothing is known to be missing.
+    pub exact: usize,
+    /// Those of whom trades may be missing, or whom a state contradicts.
+    pub suspect: usize,
+    /// Those of whom no state was seen yet.
+    pub unknown: usize,
+    /// Up to when all coins are heard, ms; none before that.
+    pub heard_to: Option<TimeMs>,
+    /// States that were asked for and came.
+    pub states: u64,
+    /// States that were asked for and did not.
+    pub failed: u64,
+    /// Positions that trades had made wrong, and a state set right.
+    pub drifts: u64,
+    /// Changes of positions brought.
+    pub changes: u64,
+}
+
+/// The source of positions. See the [module](self).
+pub struct TrackerSource {
+    client: Arc<InfoClient>,
+    intake: Arc<dyn Intake>,
+    hearing: Arc<Hearing>,
+    wanted: Mutex<Wants>,
+    view: Mutex<TrackerView>,
+}
+
+/// What is wanted of it.
+#[derive(Default)]
+struct Wants {
+    /// Whom it follows, and under which claim.
+    roles: BTreeMap<User, Epoch>,
+    /// Coins that are to be heard.
+    coins: Vec<Coin>,
+    /// Who goes first.
+    ranks: BTreeMap<User, u32>,
+    /// Whether any of it is another than its task has seen.
+    changed: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl TrackerSource {
+    /// A source without streams.
+    #[must_use]
+    pub fn new(client: Arc<InfoClient>, intake: Arc<dyn Intake>) -> Self {
+        Self { client, intake, hearing: Arc::default(), wanted: Mutex::default(), view: Mutex::default() }
+    }
+
+    /// Where it hears of trades.
+    #[must_use]
+    pub fn hearing(&self) -> Arc<Hearing> {
+        self.hearing.clone()
+    }
+
+    /// Says which coins are to be heard, and in which order traders are to be known. Of a trader that is not among them the rank is
+    /// the last.
+    pub fn follow(&self, coins: Vec<Coin>, ranks: BTreeMap<User, u32>) {
+        let mut wanted = lock(&self.wanted);
+        (wanted.coins, wanted.ranks, wanted.changed) = (coins, ranks, true);
+    }
+
+    /// How well the traders are known.
+    #[must_use]
+    pub fn view(&self) -> TrackerView {
+        *lock(&self.view)
+    }
+
+    /// Follows traders until `stop` turns true.
+    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut work = Work::new(self);
+        let mut every = interval(EVERY);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = stopped(&mut stop) => break,
+                Some(asked) = work.requests.join_next() => {
+                    if let Ok(asked) = asked {
+                        work.answered(asked);
+                    }
+                    work.ask();
+                }
+                _ = every.tick() => {
+                    tokio::select! {
+                        biased;
+                        () = stopped(&mut stop) => break,
+                        () = work.look() => {}
+                    }
+                    work.ask();
+                }
+            }
+        }
+        work.requests.shutdown().await;
+    }
+
+    /// Asks for the state of an account.
+    async fn state(&self, user: User, urgency: Urgency) -> Result<State, RestError> {
+        let dex = DEX.name().map(str::to_owned);
+        let request = InfoRequest::ClearinghouseState { user: user.address(), dex };
+        let mono = self.client.mono();
+        let decode = |body: &mut [u8]| account(body, DEX);
+        let (AccountState { time, positions }, took_ms) =
+            self.client.ask_timed(&request, 0, urgency, PATIENCE, decode).await?;
+        // Without a time of its own it was true at some moment while it was asked for.
+        let time = time.unwrap_or_else(|| mono.exchange() - took_ms / 2);
+        let sizes = positions.iter().map(|(coin, (szi, _))| (*coin, *szi)).collect();
+        let entry_px = positions.iter().filter_map(|(coin, (_, px))| Some((*coin, (*px)?))).collect();
+        Ok(State { time, sizes, entry_px })
+    }
+}
+
+impl DataSource for TrackerSource {
+    fn id(&self) -> SourceId {
+        SourceId::Tracker
+    }
+
+    fn serves(&self, stream: StreamKey) -> bool {
+        matches!(stream, StreamKey::Positions(_))
+    }
+
+    fn assign(&self, stream: StreamKey, role: Role) {
+        let StreamKey::Positions(user) = stream else { return };
+        let mut wanted = lock(&self.wanted);
+        wanted.changed |= match role {
+            Role::Owner(epoch) => wanted.roles.insert(user, epoch).is_none(),
+            Role::Standby | Role::Off => wanted.roles.remove(&user).is_some(),
+        };
+    }
+
+    fn renew(&self, _: StreamKey, _: RunId) {}
+
+    fn calm(&self, _: StreamKey, _: RunId) {}
+}
+
+/// A request for a state that has ended.
+struct Asked {
+    user: User,
+    state: Result<State, RestError>,
+}
+
+/// What the task of a source has in hand.
+struct Work {
+    source: Arc<TrackerSource>,
+    tracker: Tracker,
+    ledger: Ledger,
+    users: BTreeMap<hl_core::record::Address, User>,
+    requests: JoinSet<Asked>,
+    chosen: VecDeque<Wanted>,
+    /// When accounts were last chosen, on the monotonic clock, ms.
+    chosen_at: i64,
+    complaints: Complaints,
+}
+
+impl Work {
+    fn new(source: Arc<TrackerSource>) -> Self {
+        Self {
+            source,
+            tracker: Tracker::default(),
+            ledger: Ledger::default(),
+            users: BTreeMap::new(),
+            requests: JoinSet::new(),
+            chosen: VecDeque::new(),
+            chosen_at: i64::MIN,
+            complaints: Complaints::default(),
+        }
+    }
+
+    /// Takes in what was heard, and brings what it makes of positions.
+    async fn look(&mut self) {
+        let now = self.source.client.mono().exchange();
+        self.take_wants(now);
+        let mut events = Vec::new();
+        for (coin, heard) in self.source.hearing.take() {
+            match heard {
+                Heard::Trades(trades) => self.tracker.trades(&trades, &mut events),
+                Heard::Whole(piece) => self.tracker.whole(coin, piece),
+                Heard::Run(piece) => self.tracker.heard(coin, piece),
+                Heard::Gap(piece) => self.tracker.gap(coin, piece),
+                Heard::NotJoined(piece) => self.tracker.not_joined(coin, piece),
+                Heard::Delisted(at) => self.tracker.delisted(coin, at),
+            }
+        }
+        self.tracker.judge(now, &mut events);
+        let is = |of: fn(&Event) -> bool| events.iter().filter(|event| of(event)).count() as u64;
+        let changes = is(|event| matches!(event, Event::Changed { .. }));
+        let drifts = is(|event| matches!(event, Event::Drift { .. }));
+        for event in events {
+            self.ledger.take(&self.users, event);
+        }
+        let hearing = self.tracker.hearing(DEX);
+        for (user, content) in self.ledger.due(&self.tracker, DEX, hearing, now) {
+            let epoch = lock(&self.source.wanted).roles.get(&user).copied();
+            let Some(epoch) = epoch else { continue };
+            let (stream, ticket) = (StreamKey::Positions(user), Ticket::Claim(epoch));
+            self.source.intake.offer(Offer { stream, ticket, content }).await;
+        }
+        self.count(hearing, changes, drifts);
+    }
+
+    /// Begins and ends to follow traders as the selector wants it.
+    fn take_wants(&mut self, now: TimeMs) {
+        let mut wanted = lock(&self.source.wanted);
+        if !std::mem::take(&mut wanted.changed) {
+            return;
+        }
+        for coin in &wanted.coins {
+            self.tracker.listen(*coin);
+        }
+        let (tracker, ledger) = (&mut self.tracker, &mut self.ledger);
+        self.users.retain(|address, user| {
+            let stays = wanted.roles.contains_key(user);
+            if !stays {
+                tracker.untrack(*address);
+                ledger.forget(*user);
+            }
+            stays
+        });
+        for user in wanted.roles.keys() {
+            let address = user.address();
+            let rank = wanted.ranks.get(user).copied().unwrap_or(u32::MAX);
+            tracker.track(address, rank, &[DEX], now);
+            ledger.follow(*user);
+            self.users.insert(address, *user);
+        }
+    }
+
+    fn round_ms(&self) -> i64 {
+        let accounts = i64::try_from(self.users.len()).unwrap_or(i64::MAX);
+        accounts.saturating_mul(STATE_WEIGHT * MINUTE_MS / ROUND_WEIGHT).max(SHORTEST_ROUND_MS)
+    }
+
+    /// Asks for states, as many as may be under way.
+    fn ask(&mut self) {
+        let mono = self.source.client.mono();
+        let now = mono.exchange();
+        if self.chosen.is_empty() && self.chosen_at + 250 <= mono.now() {
+            self.chosen_at = mono.now();
+            self.chosen = self.tracker.wanted(now, self.round_ms(), CHOSEN).into();
+        }
+        while self.requests.len() < AT_ONCE
+            && let Some(wanted) = self.chosen.pop_front()
+        {
+            let Some(user) = self.users.get(&wanted.user).copied() else { continue };
+            let urgency = match wanted.reason {
+                Reason::Again | Reason::Unknown | Reason::Suspect => Urgency::Positions,
+                Reason::Traded | Reason::Round => Urgency::Proof,
+            };
+            self.tracker.asked(wanted.user, wanted.dex, now);
+            let source = self.source.clone();
+            self.requests.spawn(async move { Asked { user, state: source.state(user, urgency).await } });
+        }
+    }
+
+    fn answered(&mut self, Asked { user, state }: Asked) {
+        let mut view = lock(&self.source.view);
+        match state {
+            Ok(state) => {
+                view.states += 1;
+                self.tracker.state(user.address(), DEX, state);
+            }
+            Err(error) => {
+                view.failed += 1;
+                // What finds no room in the budget is asked for again in its turn.
+                if matches!(error, RestError::Budget { .. } | RestError::RateLimited { .. }) {
+                    debug!(%user, %error, "the state of an account is put off");
+                } else if let Some(untold) = self.complaints.due(self.source.client.mono().now()) {
+                    warn!(%user, %error, untold, "the state of an account did not come");
+                }
+            }
+        }
+    }
+
+    fn count(&self, hearing: Hears, changes: u64, drifts: u64) {
+        if drifts > 0 {
+            info!(drifts, "positions that trades had made wrong were set right by states");
+        }
+        let standings = self.tracker.standings(DEX);
+        let of = |standing| standings.get(&standing).copied().unwrap_or_default();
+        let mut view = lock(&self.source.view);
+        *view = TrackerView {
+            tracked: self.users.len(),
+            exact: of(Standing::Exact),
+            suspect: of(Standing::Suspect),
+            unknown: of(Standing::Unknown),
+            heard_to: Some(hearing.to).filter(|to| *to != TimeMs::MIN && *to != TimeMs::MAX),
+            drifts: view.drifts + drifts,
+            changes: view.changes + changes,
+            ..*view
+        };
+    }
+}
