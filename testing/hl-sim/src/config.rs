@@ -13,6 +13,8 @@ use crate::assumptions::Assumptions;
 pub struct Limits {
     /// Request weight in 60 s.
     pub weight: u32,
+    /// JSON-RPC requests to `/evm` in 60 s, apart from the weight.
+    pub chain_requests: usize,
     /// Open WebSocket connections.
     pub connections: usize,
     /// New WebSocket connections in 60 s.
@@ -33,6 +35,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             weight: 1_200,
+            chain_requests: 100,
             connections: 10,
             new_connections: 30,
             subscriptions: 1_000,
@@ -72,6 +75,8 @@ pub struct SimConfig {
     pub limits: Limits,
     /// How it behaves where nobody can be sure that the exchange still does.
     pub assumptions: Assumptions,
+    /// Whether accounts can be read through a chain, at `/evm`. A recording has none.
+    pub chain: bool,
     /// How long the truth is kept, simulated ms.
     pub retention_ms: i64,
     /// Delay of every frame to a client, ms.
@@ -93,6 +98,7 @@ impl Default for SimConfig {
             resume: None,
             limits: Limits::default(),
             assumptions: Assumptions::default(),
+            chain: true,
             retention_ms: 6 * 3_600_000,
             latency_ms: 0,
             replay: None,

@@ -1,8 +1,8 @@
 //! A simulated Hyperliquid exchange: a market that agrees with itself, served as the exchange serves it, with faults
 //! by request and the truth beside them.
 //!
-//! What lives here: the market (`market`), its text on the wire (`wire`), WebSocket (`ws`), REST (`info`), limits,
-//! faults, assumptions, the truth for verifiers, and playback of recordings (`replay`). What does not: anything of the collector.
+//! What lives here: the market (`market`), its text on the wire (`wire`), WebSocket (`ws`), REST (`info`), reads through the chain
+//! (`evm`), limits, faults, assumptions, the truth for verifiers, and playback of recordings (`replay`). What does not: anything of the collector.
 //! Nothing in the collector's path imports this crate.
 //!
 //! ```no_run
@@ -23,6 +23,7 @@
 
 mod assumptions;
 mod config;
+mod evm;
 mod faults;
 mod info;
 mod limits;

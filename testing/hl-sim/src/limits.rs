@@ -43,6 +43,7 @@ impl Window {
 pub(crate) struct Usage {
     pub(crate) limits: Limits,
     weight: Window,
+    chain: Window,
     connections: Window,
     messages: Window,
     ghosts: Vec<(Instant, usize)>,
@@ -53,6 +54,7 @@ impl Usage {
         Self {
             limits,
             weight: Window::default(),
+            chain: Window::default(),
             connections: Window::default(),
             messages: Window::default(),
             ghosts: Vec::new(),
@@ -77,6 +79,15 @@ impl Usage {
 
     pub(crate) fn used_weight(&mut self, now: Instant) -> u64 {
         self.weight.sum(now)
+    }
+
+    /// Whether the chain answers one more request.
+    pub(crate) fn take_chain_request(&mut self, now: Instant) -> bool {
+        let fits = self.chain.sum(now) < self.limits.chain_requests as u64;
+        if fits {
+            self.chain.add(now, 1);
+        }
+        fits
     }
 
     /// Whether one more connection may open, `open` being there.

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::faults::{BodyFault, Fault};
+use crate::faults::{BodyFault, Fault, Faults, Struck};
 use crate::info::{self, Reply};
 use crate::sim::{Shared, Source};
 use crate::truth;
@@ -108,14 +108,18 @@ async fn route(
         "/ws" => return open_socket(shared, request, waiting),
         "/info" => {
             let request = read(request).await;
-            faulted(shared, || post_info(shared, request)).await
+            faulted(shared, Faults::http, || post_info(shared, request)).await
         }
-        "/Mainnet/leaderboard" => faulted(shared, || file(shared, "leaderboard")).await,
-        "/Mainnet/vaults" => faulted(shared, || file(shared, "vaults")).await,
+        "/evm" if shared.has_chain() => {
+            let request = read(request).await;
+            faulted(shared, Faults::chain, || post_evm(shared, request)).await
+        }
+        "/Mainnet/leaderboard" => faulted(shared, Faults::http, || file(shared, "leaderboard")).await,
+        "/Mainnet/vaults" => faulted(shared, Faults::http, || file(shared, "vaults")).await,
         _ => match (path.strip_prefix("/stats/"), path.strip_prefix("/sim/")) {
-            (Some(name), _) => faulted(shared, || statistics(shared, name)).await,
+            (Some(name), _) => faulted(shared, Faults::http, || statistics(shared, name)).await,
             (_, Some(name)) => control(shared, name, read(request).await),
-            _ => Reply::text(404, "Not Found"),
+            _ => not_found(),
         },
     };
     Ok(respond(reply))
@@ -182,8 +186,12 @@ async fn read(request: Request<Incoming>) -> Read {
 }
 
 /// An answer, and what the faults make of it. A status by fault weighs nothing: nothing was asked.
-async fn faulted(shared: &Shared, answer: impl FnOnce() -> Reply) -> Reply {
-    let (status, body, delay_ms) = shared.with(|s| s.hub.faults.http(Instant::now()));
+async fn faulted(
+    shared: &Shared,
+    strikes: fn(&mut Faults, Instant) -> Struck,
+    answer: impl FnOnce() -> Reply,
+) -> Reply {
+    let Struck { status, body, delay_ms } = shared.with(|s| strikes(&mut s.hub.faults, Instant::now()));
     if let Some(ms) = delay_ms {
         tokio::time::sleep(Duration::from_millis(ms)).await;
     }
@@ -205,14 +213,33 @@ async fn faulted(shared: &Shared, answer: impl FnOnce() -> Reply) -> Reply {
     reply
 }
 
-fn post_info(shared: &Shared, request: Read) -> Reply {
+fn not_found() -> Reply {
+    Reply::text(404, "Not Found")
+}
+
+/// The JSON that was posted, or why there is none.
+fn posted(request: Read) -> Result<Bytes, Reply> {
     if request.method != Method::POST {
-        return Reply::new(405, "text/plain; charset=utf-8", "");
+        return Err(Reply::new(405, "text/plain; charset=utf-8", ""));
     }
     if !request.is_json {
-        return Reply::text(415, "Expected request with `Content-Type: application/json`");
+        return Err(Reply::text(415, "Expected request with `Content-Type: application/json`"));
     }
-    let Some(body) = request.body else { return Reply::text(413, "length limit exceeded") };
+    request.body.ok_or_else(|| Reply::text(413, "length limit exceeded"))
+}
+
+fn post_evm(shared: &Shared, request: Read) -> Reply {
+    match posted(request) {
+        Ok(body) => shared.current(|s| s.answer_chain(&body, Instant::now())).unwrap_or_else(not_found),
+        Err(refusal) => refusal,
+    }
+}
+
+fn post_info(shared: &Shared, request: Read) -> Reply {
+    let body = match posted(request) {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
+    };
     let now = Instant::now();
     let parsed: Result<Value, _> = serde_json::from_slice(&body);
     shared.current(|s| {

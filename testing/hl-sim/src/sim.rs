@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant};
 
 use crate::config::{SimConfig, SimError};
+use crate::evm;
 use crate::faults::{ActiveFault, Falsified, Fault, FaultKind, Way};
 use crate::info::{self, Reply};
 use crate::limits::Usage;
@@ -57,9 +58,20 @@ pub(crate) struct State {
     pub(crate) wake: Arc<Notify>,
     pub(crate) info_requests: u64,
     pub(crate) rate_limited: u64,
+    chain_requests: u64,
+    chain_limited: u64,
 }
 
 impl State {
+    /// Answers a JSON-RPC request of the chain. `None`: there is no chain.
+    pub(crate) fn answer_chain(&mut self, body: &[u8], now: Instant) -> Option<Reply> {
+        let Source::Market(exchange) = &self.source else { return None };
+        let granted = self.hub.usage.take_chain_request(now);
+        self.chain_requests += 1;
+        self.chain_limited += u64::from(!granted);
+        Some(evm::answer(exchange, body, granted))
+    }
+
     /// Answers an `/info` request, its weight aside.
     pub(crate) fn answer(&mut self, request: &Value, now: Instant) -> Reply {
         let answered = self.hub.faults.answers(now, request);
@@ -171,6 +183,10 @@ impl Shared {
         })
     }
 
+    pub(crate) fn has_chain(&self) -> bool {
+        self.config.chain
+    }
+
     pub(crate) fn now(&self) -> TimeMs {
         // A nudge, so that a product that should be whole is not cut to the millisecond before.
         let elapsed = self.begun.elapsed().as_secs_f64() * 1_000.0 * self.config.speed + 1e-6;
@@ -235,6 +251,8 @@ impl Shared {
                     fatal_subscriptions: c.fatal_subscriptions,
                     info_requests: s.info_requests,
                     rate_limited: s.rate_limited,
+                    chain_requests: s.chain_requests,
+                    chain_limited: s.chain_limited,
                 },
                 faults_applied: s.hub.faults.counters().clone(),
                 faults_active: s.hub.faults.list(now).len(),
@@ -294,6 +312,8 @@ impl Sim {
             wake: Arc::default(),
             info_requests: 0,
             rate_limited: 0,
+            chain_requests: 0,
+            chain_limited: 0,
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), config, resumed, begun: Instant::now() });
         let endpoint = listener.endpoint();

@@ -12,7 +12,7 @@ use clap::Parser;
 use hl_core::TimeMs;
 use hl_core::seam::{Clock as _, Net as _};
 use hl_runtime::{SystemClock, TcpNet};
-use hl_sim::{ASSUMPTIONS, FAULTS, Sim, SimConfig};
+use hl_sim::{ASSUMPTIONS, FAULTS, Limits, Sim, SimConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 const EXAMPLES: &str = "Examples:
@@ -27,7 +27,7 @@ const EXAMPLES: &str = "Examples:
   curl -s 127.0.0.1:4001/sim/faults -d '{\"kind\":\"mute\",\"stream\":\"trades/BTC\",\"for_ms\":15000}'
   curl -s '127.0.0.1:4001/sim/truth/trades?coin=BTC'";
 
-/// A simulated Hyperliquid exchange: WebSocket at /ws, REST at /info, control and truth under /sim.
+/// A simulated Hyperliquid exchange: WebSocket at /ws, REST at /info, the chain's JSON-RPC at /evm, control and truth under /sim.
 #[derive(Parser)]
 #[command(name = "hl-sim", version, after_help = help())]
 struct Options {
@@ -59,6 +59,12 @@ struct Options {
     /// Play back a recording instead of making a market.
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
+    /// JSON-RPC requests to /evm that are granted in a minute.
+    #[arg(long, default_value_t = Limits::default().chain_requests, value_name = "N")]
+    chain_requests: usize,
+    /// A network without a chain: there is no /evm.
+    #[arg(long)]
+    no_chain: bool,
     /// Behave otherwise than the exchange is believed to; repeat it for more. The names are listed below.
     #[arg(long, value_name = "NAME=VALUE")]
     assume: Vec<String>,
@@ -111,6 +117,8 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         speed: options.speed,
         start: options.start.map_or_else(|| SystemClock.now(), TimeMs),
         replay: options.replay,
+        chain: !options.no_chain,
+        limits: Limits { chain_requests: options.chain_requests, ..Limits::default() },
         ..SimConfig::default()
     };
     for text in &options.assume {

@@ -78,6 +78,15 @@ pub enum FaultKind {
         /// Milliseconds before the answer.
         delay_ms: Option<u64>,
     },
+    /// Answers of `/evm` are wrong or late. What is absent stays as it is.
+    Chain {
+        /// 404 (as where there is no chain), 429, 500 or 502.
+        status: Option<u16>,
+        /// What becomes of the body.
+        body: Option<BodyFault>,
+        /// Milliseconds before the answer.
+        delay_ms: Option<u64>,
+    },
     /// Answers of `/info` say too little, or what was true some time ago.
     Answer(AnswerFault),
     /// Times in frames and answers are not those at which things happened.
@@ -297,6 +306,7 @@ pub(super) fn name(kind: &FaultKind) -> &'static str {
         FaultKind::GiantFrame { .. } => "giant_frame",
         FaultKind::KillOnSubscribe { .. } => "kill_on_subscribe",
         FaultKind::Http { .. } => "http",
+        FaultKind::Chain { .. } => "chain",
         FaultKind::Answer(_) => "answer",
         FaultKind::Stamp { .. } => "stamp",
         FaultKind::Value { .. } => "value",

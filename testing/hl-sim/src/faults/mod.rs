@@ -1,6 +1,7 @@
 //! Faults by request: what is broken at the moment, and how often it has struck.
 //!
-//! Faults of sockets touch `/ws` only, `http` faults touch `/info` and the files only; `/sim/*` is never faulted.
+//! Faults of sockets touch `/ws` only, `http` faults `/info` and the files only, `chain` faults `/evm` only; `/sim/*` is never
+//! faulted.
 //! Durations follow the client's time.
 
 mod falsify;
@@ -46,6 +47,15 @@ impl Entry {
         self.until.is_some_and(|until| until <= now)
             || self.fault.times.is_some_and(|times| self.applied >= times)
     }
+}
+
+/// What strikes an answer whatever was asked. What is absent stays as it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Struck {
+    pub(crate) status: Option<u16>,
+    pub(crate) body: Option<BodyFault>,
+    /// Milliseconds before the answer.
+    pub(crate) delay_ms: Option<u64>,
 }
 
 /// What the faults at work make of the answer to a question.
@@ -242,21 +252,29 @@ impl Faults {
         self.strike(now, bytes, |k| matches!(k, FaultKind::SlowDrip { .. }).then_some(()));
     }
 
-    /// Everything that strikes one answer: status, body, delay; the first fault that says so decides each.
-    pub(crate) fn http(&mut self, now: Instant) -> (Option<u16>, Option<BodyFault>, Option<u64>) {
-        let status = self.strike(now, 1, |k| match k {
-            FaultKind::Http { status, .. } => *status,
+    /// Everything that strikes one answer of `/info` or a file.
+    pub(crate) fn http(&mut self, now: Instant) -> Struck {
+        self.strikes(now, |k| match *k {
+            FaultKind::Http { status, body, delay_ms } => Some(Struck { status, body, delay_ms }),
             _ => None,
-        });
-        let body = self.strike(now, 1, |k| match k {
-            FaultKind::Http { body, .. } => *body,
+        })
+    }
+
+    /// Everything that strikes one answer of the chain.
+    pub(crate) fn chain(&mut self, now: Instant) -> Struck {
+        self.strikes(now, |k| match *k {
+            FaultKind::Chain { status, body, delay_ms } => Some(Struck { status, body, delay_ms }),
             _ => None,
-        });
-        let delay = self.strike(now, 1, |k| match k {
-            FaultKind::Http { delay_ms, .. } => *delay_ms,
-            _ => None,
-        });
-        (status, body, delay)
+        })
+    }
+
+    /// Status, body, delay: the first fault that says so decides each.
+    fn strikes(&mut self, now: Instant, of: impl Fn(&FaultKind) -> Option<Struck>) -> Struck {
+        Struck {
+            status: self.strike(now, 1, |k| of(k)?.status),
+            body: self.strike(now, 1, |k| of(k)?.body),
+            delay_ms: self.strike(now, 1, |k| of(k)?.delay_ms),
+        }
     }
 
     /// What becomes of the answer to a question; what is counted here strikes it.

@@ -4,7 +4,7 @@ use hl_core::{Coin, StreamKey};
 use serde_json::{Map, Value};
 
 use super::kind::{AnswerFault, Part, Way};
-use super::{BodyFault, Fault, FaultKind};
+use super::{BodyFault, Fault, FaultKind, Struck};
 
 /// Faults as `POST /sim/faults` takes them, and what they do. Each may have `for_ms`, how long it lasts, and `times`, how
 /// often it strikes.
@@ -32,6 +32,7 @@ pub const FAULTS: &[(&str, &str)] = &[
         r#"{"kind":"http","status":502,"delay_ms":500}"#,
         "every answer fails or is late; body: null or truncated",
     ),
+    (r#"{"kind":"chain","status":404}"#, "the same of reads through the chain"),
     (r#"{"kind":"answer","request":"meta","dex":"xyz","status":500}"#, "the answer to one question fails"),
     (r#"{"kind":"answer","request":"recentTrades","newest":2}"#, "it has only so many rows; also oldest"),
     (
@@ -107,11 +108,11 @@ pub(super) fn fault(value: &Value) -> Result<Fault, FaultError> {
         "mute_one" => &["socket", "stream"],
         "slow_drip" => &["every_ms"],
         "giant_frame" => &["bytes"],
-        "http" => &["status", "body", "delay_ms"],
+        "http" | "chain" => &["status", "body", "delay_ms"],
         other => {
             let kinds = "drop, drop_one, refuse, mute, mute_one, forget, half_open, slow_drip, duplicate, reorder, \
-                         garbage, giant_frame, kill_on_subscribe, http, answer, stamp, value, exponent, same_tid, \
-                         bars, stale_replay, no_pong, no_ack, handshake, expire, late, unlist, delist, settle, clock, halt";
+                         garbage, giant_frame, kill_on_subscribe, http, chain, answer, stamp, value, exponent, \
+                         same_tid, bars, stale_replay, no_pong, no_ack, handshake, expire, late, unlist, delist, settle, clock, halt";
             return Err(wrong("kind", format!("{other:?} is unknown; kinds are {kinds}")));
         }
     };
@@ -182,7 +183,14 @@ pub(super) fn fault(value: &Value) -> Result<Fault, FaultError> {
         },
         "clock" => FaultKind::Clock { by_ms: signed(fields, "by_ms")? },
         "halt" => FaultKind::Halt,
-        _ => http(fields)?,
+        "chain" => {
+            let Struck { status, body, delay_ms } = struck(fields, "chain", &[404, 429, 500, 502])?;
+            FaultKind::Chain { status, body, delay_ms }
+        }
+        _ => {
+            let Struck { status, body, delay_ms } = struck(fields, "http", &[429, 500, 502])?;
+            FaultKind::Http { status, body, delay_ms }
+        }
     };
     let (for_ms, times) = (number(fields, "for_ms", 1..=MOST_MS)?, number(fields, "times", 1..=u64::MAX)?);
     Ok(Fault { kind, for_ms, times })
@@ -289,11 +297,13 @@ fn signed(fields: &Map<String, Value>, name: &str) -> Result<i64, FaultError> {
     }
 }
 
-fn http(fields: &Map<String, Value>) -> Result<FaultKind, FaultError> {
+fn struck(fields: &Map<String, Value>, kind: &str, statuses: &[u16]) -> Result<Struck, FaultError> {
     let status = match number(fields, "status", 0..=u64::MAX)? {
         None => None,
-        Some(s @ (429 | 500 | 502)) => Some(s as u16),
-        Some(other) => return Err(wrong("status", format!("{other} is not 429, 500 or 502"))),
+        Some(asked) => match statuses.iter().find(|status| u64::from(**status) == asked) {
+            Some(status) => Some(*status),
+            None => return Err(wrong("status", format!("{asked} is none of {statuses:?}"))),
+        },
     };
     let body = match fields.get("body") {
         None | Some(Value::Null) => None,
@@ -303,9 +313,9 @@ fn http(fields: &Map<String, Value>) -> Result<FaultKind, FaultError> {
     };
     let delay_ms = number(fields, "delay_ms", 1..=MOST_MS)?;
     if status.is_none() && body.is_none() && delay_ms.is_none() {
-        return Err(wrong("status", "http takes at least one of status, body, delay_ms"));
+        return Err(wrong("status", format!("{kind} takes at least one of status, body, delay_ms")));
     }
-    Ok(FaultKind::Http { status, body, delay_ms })
+    Ok(Struck { status, body, delay_ms })
 }
 
 fn stream(fields: &Map<String, Value>) -> Result<Option<StreamKey>, FaultError> {
@@ -415,6 +425,10 @@ mod tests {
             (json!({"kind": "handshake", "status": 502}), Fault::new(FaultKind::Handshake { status: 502 })),
             (json!({"kind": "giant_frame", "bytes": 9}), Fault::new(FaultKind::GiantFrame { bytes: 9 })),
             (
+                json!({"kind": "chain", "status": 404, "for_ms": 5000}),
+                Fault::lasting(FaultKind::Chain { status: Some(404), body: None, delay_ms: None }, 5_000),
+            ),
+            (
                 json!({"kind": "http", "body": "truncated"}),
                 Fault::new(FaultKind::Http {
                     status: None,
@@ -459,6 +473,8 @@ mod tests {
             (json!({"kind": "slow_drip"}), "every_ms"),
             (json!({"kind": "http", "status": 404}), "status"),
             (json!({"kind": "http"}), "status"),
+            (json!({"kind": "chain", "status": 403}), "status"),
+            (json!({"kind": "chain"}), "status"),
             (json!({"kind": "http", "body": "odd"}), "body"),
             (json!({"kind": "answer", "request": "meta"}), "status"),
             (json!({"kind": "answer", "newest": 1, "oldest": 1}), "oldest"),

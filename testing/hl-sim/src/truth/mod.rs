@@ -73,4 +73,8 @@ pub struct StatusCounters {
     pub info_requests: u64,
     /// Of them refused for their weight.
     pub rate_limited: u64,
+    /// Answers of `/evm`.
+    pub chain_requests: u64,
+    /// Of them refused for their number.
+    pub chain_limited: u64,
 }

@@ -2,10 +2,11 @@
 
 use hl_core::Decimal;
 use hl_core::record::{Address, Side};
+use rust_decimal::prelude::ToPrimitive as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::metadata::{DEXES, base_token};
+use super::metadata::{self, DEXES, base_token};
 use crate::market::Exchange;
 use crate::market::funding::RATE_DECIMALS;
 use crate::market::num::{Num, text};
@@ -270,6 +271,53 @@ fn sums(exchange: &Exchange, trader: &Trader, dex: &str) -> Sums {
     }
     s.raw += s.value;
     s
+}
+
+/// A position as the chain reads it.
+pub(crate) struct Held {
+    /// Signed, in units of the coin's smallest size.
+    pub(crate) size: i64,
+    /// What the open size cost, 10^-6 USD.
+    pub(crate) entry_notional: u64,
+    pub(crate) leverage: u32,
+}
+
+/// What a user holds of the perpetual at a place in a dex's universe: nothing where nobody is known. `None`: no perpetual is
+/// there.
+pub(crate) fn held(exchange: &Exchange, user: &Address, dex: &str, place: usize) -> Option<Held> {
+    let Some((i, market)) = exchange.dex(dex).nth(place) else {
+        // The delisted market, behind the others.
+        let is_delisted = dex.is_empty() && exchange.dex(dex).count() == place;
+        let leverage = metadata::DELISTED_LEVERAGE.min(LEVERAGE);
+        return is_delisted.then_some(Held { size: 0, entry_notional: 0, leverage });
+    };
+    let held = exchange.trader(user).and_then(|(_, t)| t.positions.get(&i).copied()).unwrap_or_default();
+    let entry_notional = micros(market.ntl(held.cost).decimal()).unsigned_abs();
+    Some(Held { size: held.szi, entry_notional, leverage: leverage(market) })
+}
+
+/// The account of a dex as the chain reads it, 10^-6 USD.
+pub(crate) struct Margin {
+    pub(crate) value: i64,
+    pub(crate) used: u64,
+    pub(crate) notional: u64,
+    pub(crate) raw: i64,
+}
+
+/// The account of a user in a dex: empty where nobody is known.
+pub(crate) fn margin(exchange: &Exchange, user: &Address, dex: &str) -> Margin {
+    let s = exchange.trader(user).map(|(_, t)| sums(exchange, t, dex)).unwrap_or_default();
+    Margin {
+        value: micros(s.value),
+        used: micros(s.margin).unsigned_abs(),
+        notional: micros(s.notional).unsigned_abs(),
+        raw: micros(s.raw),
+    }
+}
+
+/// USD in millionths, as REST rounds them; nobody in the simulation has more than fits.
+fn micros(usd: Decimal) -> i64 {
+    (usd.round_dp(6) * Decimal::from(1_000_000)).to_i64().unwrap_or_default()
 }
 
 fn unrealized(market: &Market, p: &Position) -> Decimal {
