@@ -23,7 +23,7 @@ pub struct Limits {
     pub subscriptions: usize,
     /// Messages from the client in 60 s, over all connections.
     pub messages: usize,
-    /// Different addresses over all user subscriptions.
+    /// Different addresses over all user subscriptions; `--assume user-cap`, and while it runs the fault `user_cap`.
     pub users: usize,
     /// Frames that may wait in a socket before it is dropped for not reading.
     pub queued_frames: usize,

@@ -241,6 +241,8 @@ impl Shared {
                 retention_ms: self.config.retention_ms,
                 sockets: s.hub.len(),
                 subscriptions: s.hub.subscriptions(),
+                users: s.hub.users().len(),
+                user_cap: s.hub.user_cap(now),
                 weight: s.hub.usage.used_weight(now),
                 counters: StatusCounters {
                     frames_sent: c.frames_sent,

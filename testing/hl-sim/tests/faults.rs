@@ -227,3 +227,69 @@ async fn faults_are_posted_listed_and_cleared() {
     assert_eq!(world.get("/sim/faults").await, json!([]));
     world.sim.stop().await;
 }
+
+fn user(n: u8) -> String {
+    format!("0x{n:040x}")
+}
+
+fn follow(n: u8) -> Value {
+    json!({"type": "userFundings", "user": user(n)})
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_users_that_can_be_followed_become_fewer_and_more() {
+    let world = World::small().await;
+    let mut client = following(&world, &[follow(1), follow(2), follow(3)]).await;
+    let status = world.sim.status();
+    assert_eq!((status.users, status.user_cap), (3, 15));
+    let cap = |users| FaultKind::UserCap { users, drop: false };
+    world.sim.inject(Fault::lasting(cap(2), 60_000));
+    client.subscribe(follow(4)).await;
+    assert_eq!(client.next_on("error").await["data"], "Cannot track more than 2 total users.");
+    // Who is followed stays so, and may be followed on another channel.
+    let states = json!({"type": "allDexsClearinghouseState", "user": user(3)});
+    client.subscribed(states).await;
+    for _ in 0..3 {
+        assert_eq!(client.next_on("allDexsClearinghouseState").await["data"]["user"], user(3));
+    }
+    let status = world.sim.status();
+    assert_eq!((status.users, status.user_cap, status.faults_applied["user_cap"]), (3, 2, 1));
+
+    // A slot comes free only where the others are fewer than the limit.
+    client.send(json!({"method": "unsubscribe", "subscription": follow(1)})).await;
+    client.subscribe(follow(4)).await;
+    assert_eq!(client.next_on("error").await["data"], "Cannot track more than 2 total users.");
+    world.sim.inject(Fault::lasting(cap(3), 30_000));
+    client.subscribed(follow(4)).await;
+    assert_eq!(world.sim.status().user_cap, 3, "the newest counts");
+    world.wait(31_000).await;
+    assert_eq!(world.sim.status().user_cap, 2);
+    world.wait(30_000).await;
+    assert_eq!(world.sim.status().user_cap, 15);
+    client.subscribed(follow(5)).await;
+    assert_eq!(world.sim.status().users, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sockets_that_follow_too_many_users_can_be_dropped() {
+    let world = World::small().await;
+    let first = following(&world, &[follow(1), follow(2)]).await;
+    let second = following(&world, &[follow(3), trades()]).await;
+    let mut third = following(&world, &[follow(2), trades()]).await;
+    let mut public = following(&world, &[trades()]).await;
+    world.sim.inject(Fault::new(FaultKind::UserCap { users: 2, drop: true }));
+    assert_eq!(second.ended().await.0, Ended::Cut);
+    let status = world.sim.status();
+    assert_eq!((status.users, status.sockets, status.faults_applied["user_cap"]), (2, 3, 1));
+    third.next_on("trades").await;
+    public.next_on("trades").await;
+    public.subscribe(follow(3)).await;
+    assert_eq!(public.next_on("error").await["data"], "Cannot track more than 2 total users.");
+
+    world.sim.inject(Fault::new(FaultKind::UserCap { users: 0, drop: true }));
+    assert_eq!(first.ended().await.0, Ended::Cut);
+    assert_eq!(third.ended().await.0, Ended::Cut);
+    public.next_on("trades").await;
+    world.sim.clear_faults();
+    public.subscribed(follow(3)).await;
+}

@@ -413,6 +413,30 @@ async fn a_user_is_told_of_his_fills_orders_and_funding() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_states_of_a_user_name_him_and_are_whole_in_every_dex() {
+    let world = World::small().await;
+    world.wait(60_000).await;
+    let user = world.sim.truth_positions().into_iter().find(|h| h.coin.as_str() == "xyz:NVDA").unwrap().user;
+    let mut client = world.connect().await;
+    client.subscribed(json!({"type": "allDexsClearinghouseState", "user": user})).await;
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let data = client.next_on("allDexsClearinghouseState").await["data"].clone();
+        // The clock of the test stands still until it waits again: this is the state that was pushed.
+        let mut whole = Vec::new();
+        for dex in ["", "xyz"] {
+            let state = world.ask(json!({"type": "clearinghouseState", "user": user, "dex": dex})).await;
+            assert!(!state["assetPositions"].as_array().unwrap().is_empty());
+            whole.push(json!([dex, state]));
+        }
+        assert_eq!(data, json!({"user": user, "clearinghouseStates": whole}));
+        times.push(world.sim.now().0);
+    }
+    // The first comes at once, the second whenever the clock of the socket says.
+    assert!(times[1..].windows(2).all(|w| (4_900..5_100).contains(&(w[1] - w[0]))), "{times:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn clients_do_not_change_the_market() {
     async fn trades(sim: &Sim) -> Vec<hl_core::record::Trade> {
         sim.truth_trades(coin("ETH"), EVER.0, EVER.1)

@@ -154,6 +154,15 @@ pub enum FaultKind {
     },
     /// Every socket is closed with a frame that says so, code 1000; with a duration each one so long after it opens.
     Expire,
+    /// So many different users can be followed, more or fewer than before; of several such faults the newest counts. Who is
+    /// followed already stays so, on further channels too: only new users are refused.
+    UserCap {
+        /// How many.
+        users: usize,
+        /// When it begins, sockets that follow others than the first so many are dropped without a close frame; the oldest
+        /// sockets come first.
+        drop: bool,
+    },
     /// Frames reach every socket late, in their order.
     Late {
         /// How much, ms.
@@ -318,6 +327,7 @@ pub(super) fn name(kind: &FaultKind) -> &'static str {
         FaultKind::NoAck => "no_ack",
         FaultKind::Handshake { .. } => "handshake",
         FaultKind::Expire => "expire",
+        FaultKind::UserCap { .. } => "user_cap",
         FaultKind::Late { .. } => "late",
         FaultKind::Unlist { .. } => "unlist",
         FaultKind::Delist { .. } => "delist",

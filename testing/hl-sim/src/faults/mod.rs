@@ -355,6 +355,23 @@ impl Faults {
         })
     }
 
+    /// How many users can be followed, where a fault says so.
+    pub(crate) fn user_cap(&self, now: Instant) -> Option<usize> {
+        let mut newest_first = self.active.iter().rev().filter(|e| !e.is_over(now));
+        newest_first.find_map(|e| match e.fault.kind {
+            FaultKind::UserCap { users, .. } => Some(users),
+            _ => None,
+        })
+    }
+
+    /// Counts a user that was refused, where a fault did it.
+    pub(crate) fn refused_user(&mut self, now: Instant) {
+        let is_cap = |e: &&Entry| matches!(e.fault.kind, FaultKind::UserCap { .. }) && !e.is_over(now);
+        if let Some(id) = self.active.iter().rev().find(is_cap).map(|e| e.id) {
+            self.struck(now, id, 1);
+        }
+    }
+
     /// How late a frame comes.
     pub(crate) fn late(&mut self, now: Instant) -> Duration {
         let ms = self.strike(now, 1, |k| match k {

@@ -24,6 +24,10 @@ pub const FAULTS: &[(&str, &str)] = &[
     (r#"{"kind":"reorder"}"#, "frames change places"),
     (r#"{"kind":"garbage"}"#, "frames are cut in half"),
     (r#"{"kind":"giant_frame","bytes":20000000}"#, "one huge frame"),
+    (
+        r#"{"kind":"user_cap","users":10,"drop":false}"#,
+        "so many users can be followed; drop: sockets with more are cut",
+    ),
     (r#"{"kind":"no_pong"}"#, "pings are not answered"),
     (r#"{"kind":"no_ack"}"#, "subscriptions are not acknowledged"),
     (r#"{"kind":"kill_on_subscribe","stream":"trades/BTC"}"#, "who subscribes is cut off"),
@@ -104,6 +108,7 @@ pub(super) fn fault(value: &Value) -> Result<Fault, FaultError> {
         "late" | "clock" => &["by_ms"],
         "unlist" | "delist" => &["coin"],
         "settle" => &["outcome", "hundredths"],
+        "user_cap" => &["users", "drop"],
         "drop_one" => &["socket"],
         "mute_one" => &["socket", "stream"],
         "slow_drip" => &["every_ms"],
@@ -112,7 +117,7 @@ pub(super) fn fault(value: &Value) -> Result<Fault, FaultError> {
         other => {
             let kinds = "drop, drop_one, refuse, mute, mute_one, forget, half_open, slow_drip, duplicate, reorder, \
                          garbage, giant_frame, kill_on_subscribe, http, chain, answer, stamp, value, exponent, \
-                         same_tid, bars, stale_replay, no_pong, no_ack, handshake, expire, late, unlist, delist, settle, clock, halt";
+                         same_tid, bars, stale_replay, no_pong, no_ack, handshake, expire, user_cap, late, unlist, delist, settle, clock, halt";
             return Err(wrong("kind", format!("{other:?} is unknown; kinds are {kinds}")));
         }
     };
@@ -174,6 +179,10 @@ pub(super) fn fault(value: &Value) -> Result<Fault, FaultError> {
             None => return Err(wrong("status", "it is missing")),
         },
         "expire" => FaultKind::Expire,
+        "user_cap" => FaultKind::UserCap {
+            users: count(fields, "users")?.ok_or_else(|| wrong("users", "it is missing"))?,
+            drop: flag(fields, "drop")?,
+        },
         "late" => FaultKind::Late { by_ms: required(fields, "by_ms", 1..=MOST_MS)? },
         "unlist" => FaultKind::Unlist { coin: coin(fields)?.ok_or_else(|| wrong("coin", "it is missing"))? },
         "delist" => FaultKind::Delist { coin: coin(fields)?.ok_or_else(|| wrong("coin", "it is missing"))? },
@@ -227,10 +236,7 @@ fn answer(fields: &Map<String, Value>) -> Result<AnswerFault, FaultError> {
             return Err(wrong(name, "only one part can be left"));
         }
     }
-    let frozen = match fields.get("frozen") {
-        None | Some(Value::Null) => false,
-        Some(value) => value.as_bool().ok_or_else(|| wrong("frozen", "it must be true or false"))?,
-    };
+    let frozen = flag(fields, "frozen")?;
     let fault = AnswerFault {
         request: text(fields, "request")?,
         coin: coin(fields)?,
@@ -280,6 +286,13 @@ fn text(fields: &Map<String, Value>, name: &str) -> Result<Option<String>, Fault
 
 fn required_text(fields: &Map<String, Value>, name: &str) -> Result<String, FaultError> {
     text(fields, name)?.ok_or_else(|| wrong(name, "it is missing"))
+}
+
+fn flag(fields: &Map<String, Value>, name: &str) -> Result<bool, FaultError> {
+    match fields.get(name) {
+        None | Some(Value::Null) => Ok(false),
+        Some(value) => value.as_bool().ok_or_else(|| wrong(name, "it must be true or false")),
+    }
 }
 
 fn count(fields: &Map<String, Value>, name: &str) -> Result<Option<usize>, FaultError> {
@@ -373,6 +386,10 @@ mod tests {
             (
                 json!({"kind": "mute_one", "socket": 0, "stream": "trades/BTC"}),
                 Fault::new(FaultKind::MuteOne { socket: 0, stream: Some("trades/BTC".parse().unwrap()) }),
+            ),
+            (
+                json!({"kind": "user_cap", "users": 3, "drop": true}),
+                Fault::new(FaultKind::UserCap { users: 3, drop: true }),
             ),
             (json!({"kind": "forget"}), Fault::new(FaultKind::Forget { stream: None })),
             (json!({"kind": "slow_drip", "every_ms": 5}), Fault::new(FaultKind::SlowDrip { every_ms: 5 })),
@@ -470,6 +487,8 @@ mod tests {
             (json!({"kind": "mute", "for_ms": -1}), "for_ms"),
             (json!({"kind": "mute", "for_ms": "1s"}), "for_ms"),
             (json!({"kind": "drop_one"}), "socket"),
+            (json!({"kind": "user_cap"}), "users"),
+            (json!({"kind": "user_cap", "users": 3, "drop": 1}), "drop"),
             (json!({"kind": "slow_drip"}), "every_ms"),
             (json!({"kind": "http", "status": 404}), "status"),
             (json!({"kind": "http"}), "status"),

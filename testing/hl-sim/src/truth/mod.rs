@@ -41,6 +41,10 @@ pub struct Status {
     pub sockets: usize,
     /// Subscriptions over all sockets.
     pub subscriptions: usize,
+    /// Different users that are followed over all sockets.
+    pub users: usize,
+    /// How many there may be now.
+    pub user_cap: usize,
     /// Request weight used in the last 60 s.
     pub weight: u64,
     /// Counters since the start.

@@ -191,6 +191,28 @@ impl Hub {
         self.index.keys().filter_map(Topic::user).collect()
     }
 
+    /// How many of them there may be now.
+    pub(crate) fn user_cap(&self, now: Instant) -> usize {
+        self.faults.user_cap(now).unwrap_or(self.usage.limits.users)
+    }
+
+    /// The sockets that follow others than the first `most` users, the oldest sockets coming first.
+    fn beyond(&self, most: usize) -> Vec<u64> {
+        let mut followed = BTreeSet::new();
+        let mut beyond = Vec::new();
+        for (id, socket) in &self.sockets {
+            let mut with: BTreeSet<_> = socket.topics.iter().filter_map(Topic::user).collect();
+            with.extend(&followed);
+            // A socket that adds nobody stays, also where the others are too many already.
+            if with.len() > followed.len() && with.len() > most {
+                beyond.push(*id);
+            } else {
+                followed = with;
+            }
+        }
+        beyond
+    }
+
     pub(crate) fn subscribe(&mut self, id: u64, topic: Topic) {
         if let Some(socket) = self.sockets.get_mut(&id) {
             socket.topics.insert(topic.clone());
@@ -386,6 +408,13 @@ impl Hub {
                     self.send_raw(socket, Out::Close(reason));
                 }
                 self.faults.end(id);
+            }
+            FaultKind::UserCap { users, drop: true } => {
+                let beyond = self.beyond(users);
+                self.faults.struck(now, id, beyond.len() as u64);
+                for socket in beyond {
+                    self.close(socket, now);
+                }
             }
             FaultKind::HalfOpen => self.sockets.values_mut().for_each(|s| s.half_open = true),
             _ => {}

@@ -104,9 +104,10 @@ fn subscribe(state: &mut State, id: u64, topic: Topic, now: Instant) -> Result<N
         return Ok(Next::Continue);
     }
     if let Some(user) = topic.user() {
-        let users = state.hub.users();
-        if !users.contains(&user) && users.len() >= limits.users {
-            error(state, id, &format!("Cannot track more than {} total users.", limits.users), now);
+        let (users, most) = (state.hub.users(), state.hub.user_cap(now));
+        if !users.contains(&user) && users.len() >= most {
+            state.hub.faults.refused_user(now);
+            error(state, id, &format!("Cannot track more than {most} total users."), now);
             return Ok(Next::Continue);
         }
     }
