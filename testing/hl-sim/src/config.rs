@@ -48,7 +48,7 @@ impl Default for Limits {
 }
 
 /// What the market is made of, and how fast its time runs. The market depends on `seed`, `start`, `coins`,
-/// `outcomes`, `traders` and `activity`, and on nothing else.
+/// `outcomes`, `traders`, `activity` and `liquidations`, and on nothing else.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SimConfig {
     /// Seed of the market and of every other choice.
@@ -63,6 +63,9 @@ pub struct SimConfig {
     /// How many times as often as usual quotes move and takers come; 0.0001 to 100. Blocks, and what the exchange pushes
     /// at fixed intervals, keep their time. At 1 the busiest market has two takers a second.
     pub activity: f64,
+    /// How many of 10,000 takers of perpetuals are not: the exchange takes instead, to liquidate somebody who has lost on his
+    /// position. 0 to 10,000; 0, nobody is, unless told otherwise: who is liquidated changes the market.
+    pub liquidations: u32,
     /// Simulated milliseconds in a millisecond; above 0, at most 1,000. Cadences of the market follow it; idle
     /// closing, limits and the duration of faults are felt by the client and follow the client's time.
     pub speed: f64,
@@ -93,6 +96,7 @@ impl Default for SimConfig {
             outcomes: 1,
             traders: 200,
             activity: 1.0,
+            liquidations: 0,
             speed: 1.0,
             start: TimeMs(1_773_146_070_000),
             resume: None,
@@ -120,6 +124,9 @@ impl SimConfig {
         }
         if !(0.0001..=100.0).contains(&self.activity) {
             return bad("activity", "it must be 0.0001 to 100");
+        }
+        if self.liquidations > 10_000 {
+            return bad("liquidations", "it must be 0 to 10000");
         }
         if !(self.speed > 0.0 && self.speed <= 1_000.0) {
             return bad("speed", "it must be above 0 and at most 1000");

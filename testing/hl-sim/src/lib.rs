@@ -42,4 +42,4 @@ pub use faults::{
 };
 pub use replay::ReplayStatus;
 pub use sim::Sim;
-pub use truth::{Holding, Status, StatusCounters};
+pub use truth::{Holding, Liquidation, LiquidationLeg, Status, StatusCounters};

@@ -21,7 +21,7 @@ use crate::market::state::Market;
 use crate::market::{Block, Exchange};
 use crate::replay::Replay;
 use crate::server;
-use crate::truth::{self, Holding, Status, StatusCounters};
+use crate::truth::{self, Holding, Liquidation, Status, StatusCounters};
 use crate::wire;
 use crate::ws::hub::{Hub, Opened};
 use crate::ws::push::{self, CandlePushes};
@@ -467,6 +467,14 @@ impl Sim {
         self.shared.current(|s| match &s.source {
             Source::Market(exchange) => truth::positions(exchange),
             Source::Replay(_) => Vec::new(),
+        })
+    }
+
+    /// Whom the exchange liquidated in a coin, oldest first, as far as its trades are retained.
+    #[must_use]
+    pub fn truth_liquidations(&self, coin: Coin, from: TimeMs, to: TimeMs) -> Vec<Liquidation> {
+        self.market(coin, |exchange, i| {
+            Some(truth::liquidations(exchange, exchange.markets.get(i)?, from.0, to.0))
         })
     }
 

@@ -47,6 +47,7 @@ fn it_says_what_is_wrong() {
     for (arguments, expected) in [
         (["--listen", "127.0.0.1:0", "--coins", "0"], "coins is wrong"),
         (["--listen", "127.0.0.1:0", "--speed", "0"], "speed is wrong"),
+        (["--listen", "127.0.0.1:0", "--liquidations", "10001"], "liquidations is wrong"),
         (["--listen", "127.0.0.1:0", "--replay", "/nowhere"], "cannot read the recording /nowhere"),
         (["--listen", "nowhere", "--seed", "1"], "cannot listen on nowhere"),
         (["--listen", "127.0.0.1:0", "--assume", "replay=ten"], "--assume: replay cannot be \"ten\""),

@@ -49,6 +49,9 @@ struct Options {
     /// How many times as often as usual quotes move and takers come, 0.0001 to 100.
     #[arg(long, default_value_t = 1.0)]
     activity: f64,
+    /// How many of 10,000 takers of perpetuals are liquidations instead, 0 to 10000. They change the market of a seed.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    liquidations: u32,
     /// Simulated seconds in a second, above 0, at most 1000. A collector takes no stamp that is more than 5 s ahead of what it
     /// knows of the time: where frames come with pauses it keeps up with a speed of about 4.
     #[arg(long, default_value_t = 1.0)]
@@ -114,6 +117,7 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         outcomes: options.outcomes,
         traders: options.traders,
         activity: options.activity,
+        liquidations: options.liquidations,
         speed: options.speed,
         start: options.start.map_or_else(|| SystemClock.now(), TimeMs),
         replay: options.replay,

@@ -110,15 +110,17 @@ pub(crate) fn statistics(exchange: &mut Exchange, name: &str) -> Option<Reply> {
             let rows = m.funding.iter().flat_map(|f| f.range(day, day + DAY - 1));
             json!({"sum_funding": rows.map(|r| r.rate as f64 / 1e10).sum::<f64>()})
         })),
-        // Nobody is liquidated in the simulation.
-        "daily_notional_liquidated_by_coin" => {
-            chart(by_coin(exchange, |_, _| json!({"daily_notional_liquidated": 0.0})))
-        }
+        "daily_notional_liquidated_by_coin" => chart(by_coin(exchange, |m, day| {
+            let notional = m.liquidated.get(&day).copied().unwrap_or_default();
+            json!({"daily_notional_liquidated": m.ntl(notional).float()})
+        })),
         "liquidity_by_coin" => Some(json!({ "chart_data": liquidity(exchange) })),
-        "largest_users_by_usd_volume" => table(exchange, |e, t| account::performance(e, t).1),
-        "largest_user_depositors" => table(exchange, |_, t| hl_core::Decimal::from(t.deposit)),
-        "largest_user_trade_count" => table(exchange, |_, t| hl_core::Decimal::from(t.fills.len())),
-        "largest_liquidated_notional_by_user" => Some(json!({"table_data": []})),
+        "largest_users_by_usd_volume" => table(exchange, |e, t| Some(account::performance(e, t).1)),
+        "largest_user_depositors" => table(exchange, |_, t| Some(hl_core::Decimal::from(t.deposit))),
+        "largest_user_trade_count" => table(exchange, |_, t| Some(hl_core::Decimal::from(t.fills.len()))),
+        "largest_liquidated_notional_by_user" => {
+            table(exchange, |e, t| Some(account::liquidated(e, t)).filter(|usd| !usd.is_zero()))
+        }
         _ => None,
     }?;
     Some(Reply { content_type: "binary/octet-stream", ..Reply::json(&body) })
@@ -194,11 +196,13 @@ fn liquidity(exchange: &mut Exchange) -> Value {
     Value::Object(coins)
 }
 
+/// A row a trader who has a value, the largest first.
 fn table(
     exchange: &Exchange,
-    value: impl Fn(&Exchange, &crate::market::traders::Trader) -> hl_core::Decimal,
+    value: impl Fn(&Exchange, &crate::market::traders::Trader) -> Option<hl_core::Decimal>,
 ) -> Option<Value> {
-    let mut rows: Vec<_> = exchange.traders.iter().map(|t| (value(exchange, t), t.address)).collect();
+    let valued = exchange.traders.iter().filter_map(|t| Some((value(exchange, t)?, t.address)));
+    let mut rows: Vec<_> = valued.collect();
     rows.sort_by(|a, b| b.cmp(a));
     let rows = rows.into_iter().take(TOP);
     let rows: Vec<_> = rows

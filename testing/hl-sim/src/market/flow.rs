@@ -1,11 +1,14 @@
-//! Order flow: makers quote around a fair price that wanders, takers cross the spread.
+//! Order flow: makers quote around a fair price that wanders, takers cross the spread, and the exchange does it for those whom
+//! it liquidates.
 //!
 //! Makers and takers are different traders, so nobody trades with himself.
+
+use std::cmp::Reverse;
 
 use hl_core::record::Side;
 
 use super::book::{Hit, Order};
-use super::state::{Leg, Market, Trade};
+use super::state::{Cause, Leg, Liquidation, Market, Trade};
 use super::traders::{OrderEvent, OrderStatus, TradeRef, Trader};
 
 /// A side is filled up to this many levels, and never shows fewer after a block.
@@ -70,7 +73,10 @@ pub(crate) fn step(market: &mut Market, floor: &mut Floor<'_>) {
     }
     for _ in 0..beat.takers {
         wander(market);
-        take(market, floor);
+        let liquidates = market.liquidator.strikes() && liquidate(market, floor);
+        if !liquidates {
+            take(market, floor);
+        }
     }
     refill(market, floor);
 }
@@ -214,28 +220,76 @@ fn take(market: &mut Market, floor: &mut Floor<'_>) {
     let Some(touch) = market.book.best(resting) else { return };
     let sign = if side == Side::Buy { 1 } else { -1 };
     let limit = touch.px + sign * SLIPPAGE;
-    let mut taker = Order { oid: floor.oid(), trader, sz: wanted, orig_sz: wanted, time: floor.time };
-    floor.tell(side, limit, &taker, OrderStatus::Open, true);
+    let taker = Order { oid: floor.oid(), trader, sz: wanted, orig_sz: wanted, time: floor.time };
+    cross(market, floor, side, limit, taker, if twap { Cause::Twap } else { Cause::Order });
+}
 
+/// Closes the positions that have lost most, as far as the book reaches. Whether there was one.
+fn liquidate(market: &mut Market, floor: &mut Floor<'_>) -> bool {
+    let Some(mark) = market.contexts.back().map(|c| c.mark) else { return false };
+    let at_once = match market.liquidator.rng.u32(0..8) {
+        0 => 3,
+        1 => 2,
+        _ => 1,
+    };
+    let mut trigger = None;
+    for (trader, held) in losers(floor, mark).into_iter().take(at_once) {
+        let (side, resting) = if held > 0 { (Side::Sell, Side::Buy) } else { (Side::Buy, Side::Sell) };
+        // The exchange closes at whatever price there is.
+        let Some(limit) = market.book.worst_px(resting) else { break };
+        let taker = Order { oid: floor.oid(), trader, sz: held.abs(), orig_sz: held.abs(), time: floor.time };
+        let trigger = *trigger.get_or_insert(taker.oid);
+        cross(market, floor, side, limit, taker, Cause::Liquidation(Liquidation { trigger, mark }));
+    }
+    trigger.is_some()
+}
+
+/// Who has lost on a position that he took, and its signed size; who has lost the largest part comes first, and the others
+/// stand on his side, since one move of the price hurts one side. Makers are left alone: nobody trades with himself.
+fn losers(floor: &Floor<'_>, mark: i64) -> Vec<(u32, i64)> {
+    let lost = |(trader, of): (u32, &Trader)| {
+        let position = of.positions.get(&floor.market).filter(|p| p.szi != 0 && p.cost > 0)?;
+        // Wide, as with the cost of a part.
+        let worth = i128::from(position.szi.abs()) * i128::from(mark) / 10;
+        let lost = (i128::from(position.cost) - worth) * i128::from(position.szi.signum());
+        (lost > 0).then(|| (lost * 1_000_000 / i128::from(position.cost), trader, position.szi))
+    };
+    let takers = (0..).zip(floor.traders.iter()).skip(floor.makers() as usize);
+    let mut found: Vec<_> = takers.filter_map(lost).collect();
+    found.sort_unstable_by_key(|(lost, trader, _)| (Reverse(*lost), *trader));
+    let is_long = found.first().is_some_and(|(_, _, held)| *held > 0);
+    let same_side = found.into_iter().filter(|(_, _, held)| (*held > 0) == is_long);
+    same_side.map(|(_, trader, held)| (trader, held)).collect()
+}
+
+/// An order takes what rests down to its limit; what is left of it is cancelled.
+fn cross(market: &mut Market, floor: &mut Floor<'_>, side: Side, limit: i64, mut taker: Order, cause: Cause) {
+    floor.tell(side, limit, &taker, OrderStatus::Open, true);
     let mut hits = Vec::new();
-    market.book.take(side, limit, wanted, &mut hits);
+    market.book.take(side, limit, taker.sz, &mut hits);
     market.touched = true;
+    let sign = if side == Side::Buy { 1 } else { -1 };
     market.fair += sign * (hits.len() as i64) * market.spec.step / 8;
     for hit in hits {
         taker.sz -= hit.sz;
-        trade(market, floor, side, twap, &taker, &hit);
+        trade(market, floor, side, cause, &taker, &hit);
     }
     let status = if taker.sz == 0 { OrderStatus::Filled } else { OrderStatus::Canceled };
     floor.tell(side, limit, &taker, status, true);
 }
 
-fn trade(market: &mut Market, floor: &mut Floor<'_>, side: Side, twap: bool, taker: &Order, hit: &Hit) {
+fn trade(market: &mut Market, floor: &mut Floor<'_>, side: Side, cause: Cause, taker: &Order, hit: &Hit) {
     let place = TradeRef { market: floor.market, seq: market.next_seq() };
     let maker_side = if side == Side::Buy { Side::Sell } else { Side::Buy };
+    let is_liquidation = matches!(cause, Cause::Liquidation(_));
     let mut leg = |order: &Order, side: Side, takes: bool| {
         let signed = if side == Side::Buy { hit.sz } else { -hit.sz };
         let trader = floor.traders.get_mut(order.trader as usize)?;
-        let effect = trader.positions.entry(place.market).or_default().apply(hit.px, signed, takes);
+        let position = trader.positions.entry(place.market).or_default();
+        let effect = position.apply(hit.px, signed, takes);
+        if takes && is_liquidation {
+            position.liquidated += hit.px * hit.sz;
+        }
         market.open_interest += (effect.start + signed).max(0) - effect.start.max(0);
         trader.push_fill(place);
         Some(Leg { trader: order.trader, oid: order.oid, start: effect.start, pnl: effect.pnl })
@@ -245,7 +299,10 @@ fn trade(market: &mut Market, floor: &mut Floor<'_>, side: Side, twap: bool, tak
     };
     let (buyer, seller) = if side == Side::Buy { (taken, made) } else { (made, taken) };
     market.bars.on_trade(floor.time, hit.px, hit.sz);
-    market.trades.push_back(Trade { time: floor.time, px: hit.px, sz: hit.sz, side, twap, buyer, seller });
+    market.trades.push_back(Trade { time: floor.time, px: hit.px, sz: hit.sz, side, cause, buyer, seller });
+    if is_liquidation {
+        market.count_liquidated(floor.time, hit.px * hit.sz);
+    }
     if hit.maker.sz == 0 {
         floor.tell(maker_side, hit.px, &hit.maker, OrderStatus::Filled, false);
     }

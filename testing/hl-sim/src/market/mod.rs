@@ -109,7 +109,7 @@ impl Exchange {
             .into_iter()
             .map(|s| {
                 let first = warm_up_start(&s);
-                Market::new(s, seed, start, first, config.assumptions)
+                Market::new(s, config, first)
             })
             .collect();
         let address_seed = seed.derive("traders").0;

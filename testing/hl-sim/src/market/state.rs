@@ -1,6 +1,6 @@
 //! One market: its book, its fair price, and what it has shown.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use hl_core::record::Side;
@@ -13,9 +13,12 @@ use super::num::{Num, mix};
 use super::pulse::Pulse;
 use super::spec::Spec;
 use crate::assumptions::Assumptions;
+use crate::config::SimConfig;
 
 /// Trades kept whatever their age: a replay is full also where a market is quiet.
 pub(crate) const REPLAY: usize = 30;
+/// Days of which it is known what was liquidated: those of the statistics, and the present one.
+const LIQUIDATED_DAYS: usize = 32;
 
 /// A trade, as the market knows it: traders are numbers, prices ticks, sizes units.
 #[derive(Clone, Copy, Debug)]
@@ -25,9 +28,29 @@ pub(crate) struct Trade {
     pub(crate) sz: i64,
     /// The aggressor's.
     pub(crate) side: Side,
-    pub(crate) twap: bool,
+    pub(crate) cause: Cause,
     pub(crate) buyer: Leg,
     pub(crate) seller: Leg,
+}
+
+/// Why somebody took.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cause {
+    /// He wanted to.
+    Order,
+    /// An order in slices did.
+    Twap,
+    /// The exchange took for him, to close what he could not hold any longer. Nothing public tells the two apart.
+    Liquidation(Liquidation),
+}
+
+/// The liquidation behind a trade.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Liquidation {
+    /// What all who were liquidated at once have in common: the order of the first of them.
+    pub(crate) trigger: u64,
+    /// Mark price then, 1/10 ticks.
+    pub(crate) mark: i64,
 }
 
 /// One side of a trade.
@@ -51,11 +74,22 @@ impl Trade {
         if self.side == Side::Buy { &self.buyer } else { &self.seller }
     }
 
-    /// One for all trades of a taker; all zeros for TWAP.
+    pub(crate) fn liquidation(&self) -> Option<&Liquidation> {
+        match &self.cause {
+            Cause::Liquidation(liquidation) => Some(liquidation),
+            Cause::Order | Cause::Twap => None,
+        }
+    }
+
+    /// One for all trades of a taker, or of all who were liquidated at once; all zeros for TWAP.
     pub(crate) fn hash(&self) -> hl_core::record::Hash {
         let mut bytes = [0; 32];
-        if !self.twap {
-            let oid = self.taker().oid;
+        let oid = match self.cause {
+            Cause::Order => Some(self.taker().oid),
+            Cause::Liquidation(Liquidation { trigger, .. }) => Some(trigger),
+            Cause::Twap => None,
+        };
+        if let Some(oid) = oid {
             for (i, chunk) in bytes.chunks_mut(8).enumerate() {
                 chunk.copy_from_slice(&mix(oid ^ (i as u64) << 60).to_be_bytes());
             }
@@ -88,6 +122,20 @@ pub(crate) struct Context {
     pub(crate) impact: Option<[i64; 2]>,
 }
 
+/// How often somebody is liquidated.
+#[derive(Debug)]
+pub(crate) struct Liquidator {
+    pub(crate) rng: fastrand::Rng,
+    in_ten_thousand: u32,
+}
+
+impl Liquidator {
+    /// Whether the exchange takes where somebody else would.
+    pub(crate) fn strikes(&mut self) -> bool {
+        self.in_ten_thousand > 0 && self.rng.u32(0..10_000) < self.in_ten_thousand
+    }
+}
+
 /// A market and everything it retains.
 pub(crate) struct Market {
     pub(crate) spec: Spec,
@@ -102,6 +150,9 @@ pub(crate) struct Market {
     pub(crate) open_interest: i64,
     pub(crate) bars: Bars,
     pub(crate) funding: Option<Funding>,
+    pub(crate) liquidator: Liquidator,
+    /// What was liquidated on a day, by its begin: notional units.
+    pub(crate) liquidated: BTreeMap<i64, i64>,
     pub(crate) trades: VecDeque<Trade>,
     /// Number of the oldest retained trade.
     pub(crate) first_seq: u64,
@@ -123,13 +174,17 @@ pub(crate) struct Market {
 
 impl Market {
     /// An empty market; `first` is the time of its first trade to come.
-    pub(crate) fn new(spec: Spec, seed: Seed, start: i64, first: i64, assumptions: Assumptions) -> Self {
-        let seed = seed.derive(spec.coin.as_str());
+    pub(crate) fn new(spec: Spec, config: &SimConfig, first: i64) -> Self {
+        let (start, assumptions) = (config.start.0, config.assumptions);
+        let seed = Seed(config.seed).derive(spec.coin.as_str());
         let mut rng = seed.rng("flow");
         let fair = spec.base * 1_024 * rng.i64(970..1_030) / 1_000;
         let bars = Bars::new(seed.rng("past"), &spec, fair / 1_024, first, start - PAST_DAYS * DAY);
         let funding = (!spec.is_spot()).then(|| Funding::new(seed.derive("funding").0, start));
         let pulse = Pulse::new(seed.rng("pulse"), &spec, start);
+        // With a generator of its own: a market without liquidations is the same as before there were any.
+        let in_ten_thousand = if spec.is_spot() { 0 } else { config.liquidations };
+        let liquidator = Liquidator { rng: seed.rng("liquidations"), in_ten_thousand };
         Self {
             book: OrderBook::default(),
             rng,
@@ -139,6 +194,8 @@ impl Market {
             open_interest: 0,
             bars,
             funding,
+            liquidator,
+            liquidated: BTreeMap::new(),
             trades: VecDeque::new(),
             first_seq: 0,
             bbos: VecDeque::new(),
@@ -276,6 +333,14 @@ impl Market {
     /// The mid of `behind_ms` ago, half ticks.
     pub(crate) fn mid(&self, now: i64, behind_ms: i64) -> Option<i64> {
         as_of(&self.mids, now, behind_ms, |m| m.0).map(|m| m.1)
+    }
+
+    /// Counts what was liquidated; of old days nobody asks any more.
+    pub(crate) fn count_liquidated(&mut self, time: i64, notional: i64) {
+        *self.liquidated.entry(time.div_euclid(DAY) * DAY).or_default() += notional;
+        if self.liquidated.len() > LIQUIDATED_DAYS {
+            self.liquidated.pop_first();
+        }
     }
 
     /// Forgets what is older than `before`, but what answers for the present.

@@ -9,12 +9,17 @@ use proptest::prelude::*;
 
 use super::bars::{MINUTE, next_open, open_of};
 use super::spec::Venue;
-use super::state::Market;
+use super::state::{Cause, Market};
 use super::{Block, Exchange};
 use crate::config::SimConfig;
 
 fn exchange(seed: u64) -> Exchange {
-    Exchange::new(&SimConfig { seed, traders: 40, ..SimConfig::default() }).unwrap()
+    with_liquidations(seed, 0)
+}
+
+/// So many of 10,000 takers are liquidations.
+fn with_liquidations(seed: u64, liquidations: u32) -> Exchange {
+    Exchange::new(&SimConfig { seed, traders: 40, liquidations, ..SimConfig::default() }).unwrap()
 }
 
 fn run(exchange: &mut Exchange, blocks: u64) {
@@ -60,6 +65,53 @@ fn a_seed_is_a_market() {
 }
 
 #[test]
+fn liquidations_are_another_market_of_the_same_seed() {
+    let [mut none, mut a, mut b] = [0, 500, 500].map(|liquidations| with_liquidations(1, liquidations));
+    for e in [&mut none, &mut a, &mut b] {
+        run(e, 6_000);
+    }
+    assert_eq!(digest(&a), digest(&b));
+    assert_ne!(digest(&a), digest(&none));
+    assert!(
+        none.markets
+            .iter()
+            .all(|m| m.liquidated.is_empty() && m.trades.iter().all(|t| t.liquidation().is_none()))
+    );
+}
+
+#[test]
+fn who_has_lost_is_liquidated_and_trades_tell_nothing_of_it() {
+    let mut e = with_liquidations(8, 500);
+    run(&mut e, 2 * 3_600_000 / 70);
+    let makers = e.traders.len() as u32 / 4;
+    let (mut closed, mut lost, mut together) = (0, 0, 0);
+    for m in &e.markets {
+        let mut triggers: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut by_day: BTreeMap<i64, i64> = BTreeMap::new();
+        for t in m.trades.iter().filter(|t| t.liquidation().is_some()) {
+            assert!(!m.spec.is_spot());
+            let taker = t.taker();
+            assert!(taker.trader >= makers, "nobody whose orders rest");
+            let held = if t.side == Side::Sell { taker.start } else { -taker.start };
+            assert!(held >= t.sz, "it closes, and opens nothing");
+            closed += usize::from(held == t.sz);
+            lost += taker.pnl.signum();
+            triggers.entry(t.hash().to_string()).or_default().push((t.time, t.side, taker.trader));
+            *by_day.entry(t.time.div_euclid(86_400_000) * 86_400_000).or_default() += t.px * t.sz;
+        }
+        assert_eq!(by_day, m.liquidated);
+        for legs in triggers.values() {
+            assert!(legs.iter().all(|leg| (leg.0, leg.1) == (legs[0].0, legs[0].1)));
+            together += usize::from(legs.iter().any(|leg| leg.2 != legs[0].2));
+        }
+        let orders = m.trades.iter().filter(|t| t.cause == Cause::Order);
+        assert!(orders.into_iter().all(|t| !triggers.contains_key(&t.hash().to_string())));
+    }
+    assert!(closed > 100 && lost < -100, "{closed} closed, {lost} legs with a loss");
+    assert!(together > 10, "{together} triggers liquidated several");
+}
+
+#[test]
 fn busy_and_quiet_markets_are_as_busy_as_promised() {
     let mut e = exchange(3);
     let before: Vec<_> = e.markets.iter().map(|m| m.next_seq()).collect();
@@ -68,7 +120,7 @@ fn busy_and_quiet_markets_are_as_busy_as_promised() {
     let made = |i: usize| e.markets[i].next_seq() - before[i];
     assert!(made(0) >= minutes * 60 * 2, "BTC made {}", made(0));
     assert!(made(4) < minutes, "DOGE made {}", made(4));
-    let zero = e.markets[0].trades.iter().filter(|t| t.twap).count();
+    let zero = e.markets[0].trades.iter().filter(|t| t.cause == Cause::Twap).count();
     assert!(zero > 0 && zero < e.markets[0].trades.len() / 2);
     let mut same_block: BTreeMap<_, usize> = BTreeMap::new();
     e.markets[0].trades.iter().for_each(|t| *same_block.entry((t.time, t.taker().oid)).or_default() += 1);
@@ -84,8 +136,14 @@ fn prices(market: &Market) -> Range<i64> {
 
 #[test]
 fn books_stay_near_the_price_for_hours() {
-    let mut e = exchange(4);
-    run(&mut e, 6 * 3_600_000 / 70);
+    for liquidations in [0, 1_000] {
+        let mut e = with_liquidations(4, liquidations);
+        run(&mut e, 6 * 3_600_000 / 70);
+        stay_near_the_price(&mut e);
+    }
+}
+
+fn stay_near_the_price(e: &mut Exchange) {
     for m in &mut e.markets {
         let prices = prices(m);
         let [bids, asks] = m.books.back().unwrap().1.levels();
@@ -97,12 +155,19 @@ fn books_stay_near_the_price_for_hours() {
     }
 }
 
+/// None, or one in five takers.
+fn liquidations() -> impl Strategy<Value = u32> {
+    prop_oneof![Just(0), Just(2_000)]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
-    fn books_are_deep_uncrossed_and_have_five_digits(seed in any::<u64>(), blocks in 1_u64..1_500) {
-        let mut e = exchange(seed);
+    fn books_are_deep_uncrossed_and_have_five_digits(
+        seed in any::<u64>(), blocks in 1_u64..1_500, liquidations in liquidations(),
+    ) {
+        let mut e = with_liquidations(seed, liquidations);
         run(&mut e, blocks);
         for m in &e.markets {
             let prices = prices(m);
@@ -126,8 +191,10 @@ proptest! {
     }
 
     #[test]
-    fn positions_are_the_signed_trades(seed in any::<u64>(), blocks in 1_u64..3_000) {
-        let mut e = exchange(seed);
+    fn positions_are_the_signed_trades(
+        seed in any::<u64>(), blocks in 1_u64..3_000, liquidations in liquidations(),
+    ) {
+        let mut e = with_liquidations(seed, liquidations);
         run(&mut e, blocks);
         for (i, m) in e.markets.iter().enumerate() {
             let mut net: BTreeMap<u32, i64> = BTreeMap::new();
@@ -148,8 +215,10 @@ proptest! {
     }
 
     #[test]
-    fn bars_are_the_trades_and_nest(seed in any::<u64>(), blocks in 1_u64..4_000) {
-        let mut e = exchange(seed);
+    fn bars_are_the_trades_and_nest(
+        seed in any::<u64>(), blocks in 1_u64..4_000, liquidations in liquidations(),
+    ) {
+        let mut e = with_liquidations(seed, liquidations);
         for m in &mut e.markets {
             m.bars.newest(Interval::M3);
         }

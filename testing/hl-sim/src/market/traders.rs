@@ -27,6 +27,8 @@ pub(crate) struct Position {
     pub(crate) funding: i64,
     /// Funding paid since the position was opened.
     pub(crate) funding_since_open: i64,
+    /// What the exchange closed for him, in notional units.
+    pub(crate) liquidated: i64,
 }
 
 /// What a fill did to a position.

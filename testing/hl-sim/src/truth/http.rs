@@ -7,7 +7,9 @@ use hl_core::{Coin, Interval};
 use serde::Serialize;
 use serde_json::json;
 
-use super::records::{markets as market_states, positions, predicted_funding, states, within};
+use super::records::{
+    LiquidationLeg, liquidations, markets as market_states, positions, predicted_funding, states, within,
+};
 use crate::info::Reply;
 use crate::market::Exchange;
 use crate::market::bars::next_open;
@@ -205,10 +207,22 @@ fn build(exchange: &mut Exchange, name: &str, query: &Query<'_>) -> Result<Reply
             });
             Reply::json(&rows.collect::<Vec<_>>())
         }
+        "liquidations" => {
+            let rows = each.flat_map(|m| liquidations(exchange, m, from, to)).map(|row| {
+                let leg =
+                    |leg: &LiquidationLeg| json!({"tid": leg.tid, "px": text(leg.px), "sz": text(leg.sz)});
+                json!({
+                    "coin": row.coin, "time": row.time, "user": row.user, "markPx": text(row.mark_px),
+                    "hash": row.hash, "side": row.side.as_str(),
+                    "legs": row.legs.iter().map(leg).collect::<Vec<_>>(),
+                })
+            });
+            Reply::json(&rows.collect::<Vec<_>>())
+        }
         "positions" => holdings(exchange, query)?,
         _ => {
-            let known = "trades candles funding positions books bbo mids contexts predicted_funding markets \
-                         falsified";
+            let known = "trades candles funding positions liquidations books bbo mids contexts \
+                         predicted_funding markets falsified";
             let reason = format!("{name:?} is unknown; there are {known}");
             return Err(Wrong { status: 404, field: "path", reason });
         }

@@ -10,10 +10,10 @@ mod records;
 use serde::Serialize;
 
 pub(crate) use http::answer;
-pub use records::Holding;
+pub use records::{Holding, Liquidation, LiquidationLeg};
 pub(crate) use records::{
-    bbos, books, candles, contexts, funding, markets, mids, positions, predicted_funding, rounded_books,
-    trades,
+    bbos, books, candles, contexts, funding, liquidations, markets, mids, positions, predicted_funding,
+    rounded_books, trades,
 };
 
 use crate::replay::ReplayStatus;

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hl_core::record::{
-    Address, Bbo, Book, Candle, Context, Funding, Level, Market as MarketState, MarketStatus, MarketType,
-    Mid, PredictedFunding, Trade,
+    Address, Bbo, Book, Candle, Context, Funding, Hash, Level, Market as MarketState, MarketStatus,
+    MarketType, Mid, PredictedFunding, Side, Trade,
 };
 use hl_core::row::Arrival;
 use hl_core::stream::BookVariant;
@@ -34,6 +34,36 @@ pub struct Holding {
     pub szi: Decimal,
     /// Average entry price, USD.
     pub entry_px: Decimal,
+}
+
+/// The position of a trader that the exchange closed, by ordinary trades.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Liquidation {
+    /// In which perpetual.
+    pub coin: Coin,
+    /// When.
+    pub time: TimeMs,
+    /// Whose.
+    pub user: Address,
+    /// Mark price then, USD.
+    pub mark_px: Decimal,
+    /// The hash of its trades, which those who were liquidated at the same moment share.
+    pub hash: Hash,
+    /// The aggressor's side in its trades.
+    pub side: Side,
+    /// Its trades, as they followed.
+    pub legs: Vec<LiquidationLeg>,
+}
+
+/// One trade of a [`Liquidation`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LiquidationLeg {
+    /// Its number.
+    pub tid: u64,
+    /// Price, USD.
+    pub px: Decimal,
+    /// Size, coins.
+    pub sz: Decimal,
 }
 
 /// The part of a series of states that tells everything about a range: the state in force at its beginning, and
@@ -98,6 +128,32 @@ pub(crate) fn trades(exchange: &Exchange, market: &Market, from: i64, to: i64) -
             arrival: Arrival::default(),
         })
         .collect()
+}
+
+/// Who was liquidated, as far as the trades are retained.
+pub(crate) fn liquidations(exchange: &Exchange, market: &Market, from: i64, to: i64) -> Vec<Liquidation> {
+    let mut rows: Vec<Liquidation> = Vec::new();
+    // One order closes one position, by trades that follow each other.
+    let mut order = None;
+    for t in within(market, &market.trades, from, to, |t| t.time) {
+        let Some(liquidation) = t.liquidation() else { continue };
+        if order.replace(t.taker().oid) != Some(t.taker().oid) {
+            rows.push(Liquidation {
+                coin: market.spec.coin,
+                time: TimeMs(t.time),
+                user: exchange.address(t.taker().trader),
+                mark_px: market.fine_px(liquidation.mark).decimal(),
+                hash: t.hash(),
+                side: t.side,
+                legs: Vec::new(),
+            });
+        }
+        let (px, sz) = (market.px(t.px).decimal(), market.sz(t.sz).decimal());
+        if let Some(row) = rows.last_mut() {
+            row.legs.push(LiquidationLeg { tid: t.tid(), px, sz });
+        }
+    }
+    rows
 }
 
 /// Bars that can change no more.

@@ -11,7 +11,7 @@ use crate::market::Exchange;
 use crate::market::funding::RATE_DECIMALS;
 use crate::market::num::{Num, text};
 use crate::market::spec::Venue;
-use crate::market::state::{Leg, Market, Trade};
+use crate::market::state::{Cause, Leg, Market, Trade};
 use crate::market::traders::{OrderEvent, OrderStatus, Payment, Position, TradeRef, Trader};
 
 /// Fees in hundred-thousandths of the notional: 0.045 % for takers, 0.015 % for makers.
@@ -48,6 +48,17 @@ pub(crate) struct Fill {
     tid: u64,
     fee_token: &'static str,
     twap_id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    liquidation: Option<FillLiquidation>,
+}
+
+/// The liquidation behind a fill: both sides are told of it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FillLiquidation {
+    liquidated_user: Address,
+    mark_px: Num,
+    method: &'static str,
 }
 
 /// The fill that a trade is for one of its two traders.
@@ -79,6 +90,11 @@ pub(crate) fn fill(exchange: &Exchange, place: TradeRef, trader: usize) -> Optio
         tid: market.tid(t),
         fee_token: if in_token { base_token(market.spec.coin) } else { "USDC" },
         twap_id: None,
+        liquidation: t.liquidation().map(|liquidation| FillLiquidation {
+            liquidated_user: exchange.address(t.taker().trader),
+            mark_px: market.fine_px(liquidation.mark),
+            method: "market",
+        }),
     })
 }
 
@@ -127,7 +143,7 @@ pub(crate) fn twap_slices(exchange: &Exchange, index: usize, trader: &Trader, mo
 
 pub(crate) fn twap_slice(exchange: &Exchange, place: TradeRef, index: usize) -> Option<Value> {
     let trade = exchange.markets.get(place.market)?.trade(place.seq)?;
-    let is_slice = trade.twap && trade.taker().trader as usize == index;
+    let is_slice = trade.cause == Cause::Twap && trade.taker().trader as usize == index;
     let fill = is_slice.then(|| fill(exchange, place, index))??;
     Some(json!({"fill": fill, "twapId": twap_id(trade)}))
 }
@@ -336,6 +352,12 @@ pub(crate) fn performance(exchange: &Exchange, trader: &Trader) -> (Decimal, Dec
     let deposits = Decimal::from(trader.deposit + trader.deposit / 10);
     let pnl = DEXES.iter().map(|dex| sums(exchange, trader, dex).value).sum::<Decimal>() - deposits;
     (pnl, volume(exchange, trader))
+}
+
+/// What the exchange closed for a trader, USD.
+pub(crate) fn liquidated(exchange: &Exchange, trader: &Trader) -> Decimal {
+    let of = |(i, p): (&usize, &Position)| exchange.markets.get(*i).map(|m| m.ntl(p.liquidated).decimal());
+    trader.positions.iter().filter_map(of).sum()
 }
 
 fn volume(exchange: &Exchange, trader: &Trader) -> Decimal {
