@@ -22,6 +22,14 @@ pub enum RuleError {
         /// What was said.
         text: String,
     },
+    /// Not a length of time.
+    #[error("{name} is a whole number of milliseconds, and {text:?} is not")]
+    Milliseconds {
+        /// The rule.
+        name: String,
+        /// What was said.
+        text: String,
+    },
     /// Not the address of a trader.
     #[error("{name} takes addresses, 0x and 40 hexadecimal digits, and {text:?} is not one")]
     Address {
