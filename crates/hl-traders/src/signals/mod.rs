@@ -2,8 +2,8 @@
 //!
 //! [`Known`] is what was known, taken row by row in the order of time. A [`Strategy`] sees it through a [`View`] and answers
 //! with one [`Signal`] per coin; [`Consensus`] is the one of the Python collector that this project replaces, by
-//! [`SignalRules`] that are all a user's to set. [`Change::judge`] tells what one trader did, and [`Alerts`] what of all that
-//! is worth telling.
+//! [`SignalRules`] that are all a user's to set. [`Change::judge`] tells what one trader did, [`Alerts`] what of all that is
+//! worth telling, and [`Backtest`] what a strategy would have said of the past.
 //!
 //! - A position that is **unknown** is not flat: it counts on neither side, and how much of the weight it is is said.
 //! - A signal says how old the oldest position is that it is built on, and is **withheld** where that is too old, or too much
@@ -37,6 +37,7 @@
 //! ```
 
 mod alert;
+mod backtest;
 mod basis;
 mod change;
 mod consensus;
@@ -48,6 +49,7 @@ mod setting;
 mod signal;
 
 pub use alert::{Alert, Alerts};
+pub use backtest::{Backtest, BacktestError, Bar, Run, Told};
 pub use basis::Basis;
 pub use change::{Action, Change, ChangeSignal};
 pub use consensus::Consensus;
