@@ -136,6 +136,12 @@ impl Word {
     }
 }
 
+impl From<Coin> for Word {
+    fn from(coin: Coin) -> Self {
+        Self(coin)
+    }
+}
+
 /// A trader, by the address: `0x` and 40 hexadecimal digits in small letters. Interned with the names of coins, so only those
 /// that a stream is of are made one: an address in a row is an [`Address`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -104,7 +104,7 @@ impl Tally {
         self.falsified = falsified;
     }
 
-    fn add(&mut self, finding: Finding, time: TimeMs) {
+    pub(crate) fn add(&mut self, finding: Finding, time: TimeMs) {
         if self.falsified.excuses(finding, time) {
             return;
         }

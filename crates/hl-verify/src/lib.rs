@@ -4,6 +4,7 @@
 //! witnesses stand against the store: its own audit, and a [`Truth`], where one is given. Nothing here writes.
 
 mod compare;
+mod positions;
 mod report;
 mod truth;
 mod wire;
@@ -17,8 +18,9 @@ use hl_core::{Kind, Origin, Records, StreamKey, TimeMs, for_kind};
 use hl_store::{GapRow, Inspect, StreamRow, checks};
 
 pub use compare::{Falsified, Finding, Gaps, Piece, States, Tally};
+pub use positions::{Budget, Positions};
 pub use report::{Compared, Found, Gap, Report, Stream};
-pub use truth::{HttpTruth, Truth, TruthError, falsified};
+pub use truth::{HttpTruth, Load, Truth, TruthError, falsified, position};
 
 /// Trades, books and states are compared in pages of this length, ms: a day of them does not sit in memory.
 const PAGE_MS: i64 = 600_000;
@@ -72,7 +74,11 @@ pub async fn verify(
         };
         compared.push((row, span.map(|span| (span, tally))));
     }
-    Ok(Report::new(audit, &gaps, &compared))
+    let known = match truth {
+        Some(truth) => positions::now(store, truth, &streams).await?,
+        None => None,
+    };
+    Ok(Report::new(audit, &gaps, &compared, known))
 }
 
 /// Compares one stream with a truth that knows everything from `oldest` on, inside `within`, and adds what it found to
@@ -92,8 +98,11 @@ pub async fn compare(
 ) -> Result<Option<Span>, VerifyError> {
     let stream = row.stream;
     // The exchange keeps no earlier leaderboard, whom to track is not its choice, and of fills it keeps too few.
-    if matches!(stream.kind(), Kind::Leaderboard | Kind::Traders | Kind::Fills | Kind::Positions) {
+    if matches!(stream.kind(), Kind::Leaderboard | Kind::Traders | Kind::Fills) {
         return Ok(None);
+    }
+    if stream.kind() == Kind::Positions {
+        return positions::compare(store, truth, oldest, row, within, tally).await;
     }
     let (Some(first), Some(stop)) = (row.first, row.edge) else { return Ok(None) };
     let from = match stream.spec().timed {

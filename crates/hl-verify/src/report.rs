@@ -5,7 +5,7 @@ use hl_core::{StreamKey, TimeMs};
 use hl_store::{Audit, GapRow, StreamRow};
 use serde::Serialize;
 
-use super::{Finding, Tally, every_row_counts};
+use super::{Budget, Finding, Positions, Tally, every_row_counts};
 
 /// What a verification found.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -28,6 +28,12 @@ pub struct Report {
     pub gaps: Vec<Gap>,
     /// Each stream.
     pub streams: Vec<Stream>,
+    /// How well the tracked traders are known, where the truth is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub positions: Option<Positions>,
+    /// What the exchange was asked for, where traders are tracked and the truth is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
 }
 
 /// One kind of defect on one stream.
@@ -99,7 +105,9 @@ impl Report {
         audit: Audit,
         gaps: &[GapRow],
         streams: &[(&StreamRow, Option<(Span, Tally)>)],
+        known: Option<(Positions, Budget)>,
     ) -> Self {
+        let (positions, budget) = known.unzip();
         let mut problems: Vec<Found> = audit
             .problems
             .into_iter()
@@ -153,6 +161,8 @@ impl Report {
                 .map(|g| Gap { stream: g.stream, span: g.span, cause: g.cause, state: g.state })
                 .collect(),
             streams: rows,
+            positions,
+            budget,
         }
     }
 }

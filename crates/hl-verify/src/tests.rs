@@ -100,6 +100,9 @@ impl Truth for MemoryTruth {
     fn falsified(&self, _: StreamKey) -> BoxFuture<'_, Result<Falsified, TruthError>> {
         Box::pin(async { Ok(Falsified::default()) })
     }
+    fn load(&self) -> BoxFuture<'_, Result<Load, TruthError>> {
+        Box::pin(async { Ok(Load { now: TimeMs(self.oldest), peak_weight: 0, rate_limited: 0 }) })
+    }
     fn oldest(&self) -> BoxFuture<'_, Result<TimeMs, TruthError>> {
         Box::pin(async { Ok(TimeMs(self.oldest)) })
     }

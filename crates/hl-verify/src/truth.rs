@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use hl_collectors::files::{GetError, encode, get};
 use hl_core::ledger::Span;
-use hl_core::record::Mid;
+use hl_core::record::{KnownBy, Mid, Position, PositionChange};
+use hl_core::row::Arrival;
 use hl_core::seam::{BoxFuture, Endpoint, Net};
-use hl_core::{Records, StreamKey, TimeMs};
+use hl_core::symbol::User;
+use hl_core::{Coin, Decimal, Records, StreamKey, TimeMs};
 use serde::de::DeserializeOwned;
 
 use super::{Falsified, wire};
@@ -16,13 +18,44 @@ pub trait Truth: Send + Sync {
     /// The oldest time that it still knows, ms.
     fn oldest(&self) -> BoxFuture<'_, Result<TimeMs, TruthError>>;
 
+    /// Its time now, ms, and what it was asked for.
+    fn load(&self) -> BoxFuture<'_, Result<Load, TruthError>>;
+
     /// What happened on a stream in the closed piece, oldest first. For candles the final ones; for books every
     /// snapshot, 20 levels a side, whatever the variant; for other states what held at the beginning, and each one that
-    /// began to hold after it.
+    /// began to hold after it. For positions what the trader held at the beginning, with that time, and each change after it.
     fn rows(&self, stream: StreamKey, span: Span) -> BoxFuture<'_, Result<Records, TruthError>>;
 
     /// What the exchange itself showed otherwise than it was.
     fn falsified(&self, stream: StreamKey) -> BoxFuture<'_, Result<Falsified, TruthError>>;
+}
+
+/// What an exchange was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Load {
+    /// Its time, ms.
+    pub now: TimeMs,
+    /// The most request weight in 60 s since its start.
+    pub peak_weight: u64,
+    /// Requests that it refused for their weight since its start.
+    pub rate_limited: u64,
+}
+
+/// A position of a trader, as far as the truth says it.
+#[must_use]
+pub fn position(user: User, coin: Coin, time: TimeMs, szi: Decimal) -> Position {
+    Position {
+        user,
+        coin,
+        time,
+        change: PositionChange::Snapshot,
+        szi,
+        szi_before: None,
+        known_by: KnownBy::State,
+        px: None,
+        entry_px: None,
+        arrival: Arrival::default(),
+    }
 }
 
 /// Sorts what an exchange showed otherwise than it was: the true time and the one that was shown, ms.
@@ -100,6 +133,14 @@ impl Truth for HttpTruth {
         Box::pin(async { Ok(self.json::<wire::Status>("/sim/status".to_owned()).await?.from) })
     }
 
+    fn load(&self) -> BoxFuture<'_, Result<Load, TruthError>> {
+        Box::pin(async {
+            let status: wire::Status = self.json("/sim/status".to_owned()).await?;
+            let (now, peak_weight) = (status.now, status.peak_weight);
+            Ok(Load { now, peak_weight, rate_limited: status.counters.rate_limited })
+        })
+    }
+
     fn rows(&self, stream: StreamKey, span: Span) -> BoxFuture<'_, Result<Records, TruthError>> {
         Box::pin(async move {
             let of = |coin: hl_core::Coin| format!("coin={}&", encode(coin.as_str()));
@@ -136,10 +177,12 @@ impl Truth for HttpTruth {
                 StreamKey::Funding(coin) => {
                     Records::Funding(self.list::<wire::Funding, _>("funding", &of(coin), span).await?)
                 }
-                StreamKey::Leaderboard
-                | StreamKey::Traders
-                | StreamKey::Fills(_)
-                | StreamKey::Positions(_) => {
+                StreamKey::Positions(user) => {
+                    let path = format!("/sim/truth/moved?user={user}&from={}&to={}", span.from, span.to);
+                    let rows = self.json::<Vec<wire::Moved>>(path).await?.into_iter();
+                    Records::Positions(rows.map(|row| position(user, row.coin, row.time, row.szi)).collect())
+                }
+                StreamKey::Leaderboard | StreamKey::Traders | StreamKey::Fills(_) => {
                     return Err(TruthError::OtherKind(stream));
                 }
             })

@@ -12,6 +12,27 @@ use serde::Deserialize;
 pub(super) struct Status {
     /// The oldest time that is retained, ms.
     pub(super) from: TimeMs,
+    /// Its time, ms.
+    pub(super) now: TimeMs,
+    /// The most request weight in 60 s.
+    #[serde(default)]
+    pub(super) peak_weight: u64,
+    pub(super) counters: Counters,
+}
+
+/// What it counts.
+#[derive(Deserialize)]
+pub(super) struct Counters {
+    /// Requests that it refused for their weight.
+    pub(super) rate_limited: u64,
+}
+
+/// What a trader holds in one market from one moment on.
+#[derive(Deserialize)]
+pub(super) struct Moved {
+    pub(super) coin: Coin,
+    pub(super) time: TimeMs,
+    pub(super) szi: Decimal,
 }
 
 /// A row that was shown otherwise than it was.

@@ -4,7 +4,7 @@ use hl_core::ledger::Span;
 use hl_core::seam::BoxFuture;
 use hl_core::{Records, StreamKey, TimeMs};
 use hl_sim::Sim;
-use hl_verify::{Falsified, Truth, TruthError, falsified};
+use hl_verify::{Falsified, Load, Truth, TruthError, falsified, position};
 
 /// What a simulated exchange did, read without a network.
 pub struct SimTruth<'a>(pub &'a Sim);
@@ -12,6 +12,12 @@ pub struct SimTruth<'a>(pub &'a Sim);
 impl Truth for SimTruth<'_> {
     fn oldest(&self) -> BoxFuture<'_, Result<TimeMs, TruthError>> {
         Box::pin(async { Ok(TimeMs(self.0.status().from)) })
+    }
+
+    fn load(&self) -> BoxFuture<'_, Result<Load, TruthError>> {
+        let status = self.0.status();
+        let (now, peak_weight) = (TimeMs(status.now), status.peak_weight);
+        Box::pin(async move { Ok(Load { now, peak_weight, rate_limited: status.counters.rate_limited }) })
     }
 
     fn falsified(&self, stream: StreamKey) -> BoxFuture<'_, Result<Falsified, TruthError>> {
@@ -43,9 +49,11 @@ impl Truth for SimTruth<'_> {
             StreamKey::PredictedFunding(coin) => {
                 Records::PredictedFunding(sim.truth_predicted_funding(coin, from, to))
             }
-            StreamKey::Leaderboard | StreamKey::Traders | StreamKey::Fills(_) | StreamKey::Positions(_) => {
-                Records::none(stream)
+            StreamKey::Positions(user) => {
+                let rows = sim.truth_moved(user.address(), from, to).into_iter();
+                Records::Positions(rows.map(|row| position(user, row.coin, row.time, row.szi)).collect())
             }
+            StreamKey::Leaderboard | StreamKey::Traders | StreamKey::Fills(_) => Records::none(stream),
         };
         Box::pin(async { Ok(rows) })
     }

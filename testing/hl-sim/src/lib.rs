@@ -42,4 +42,4 @@ pub use faults::{
 };
 pub use replay::ReplayStatus;
 pub use sim::Sim;
-pub use truth::{Holding, Liquidation, LiquidationLeg, Status, StatusCounters};
+pub use truth::{Holding, Liquidation, LiquidationLeg, Moved, Status, StatusCounters};

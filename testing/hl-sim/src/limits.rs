@@ -15,6 +15,8 @@ const GHOST: Duration = Duration::from_secs(5);
 struct Window {
     entries: VecDeque<(Instant, u32)>,
     sum: u64,
+    /// The greatest sum so far.
+    peak: u64,
 }
 
 impl Window {
@@ -30,7 +32,8 @@ impl Window {
     }
 
     fn add(&mut self, now: Instant, amount: u32) {
-        self.sum += u64::from(amount);
+        let sum = self.sum(now) + u64::from(amount);
+        (self.sum, self.peak) = (sum, self.peak.max(sum));
         match self.entries.back_mut() {
             Some((at, last)) if *at == now => *last += amount,
             _ => self.entries.push_back((now, amount)),
@@ -81,6 +84,11 @@ impl Usage {
         self.weight.sum(now)
     }
 
+    /// The most weight in 60 s since the start.
+    pub(crate) fn peak_weight(&self) -> u64 {
+        self.weight.peak
+    }
+
     /// Whether the chain answers one more request.
     pub(crate) fn take_chain_request(&mut self, now: Instant) -> bool {
         let fits = self.chain.sum(now) < self.limits.chain_requests as u64;
@@ -129,9 +137,12 @@ mod tests {
         tokio::time::advance(Duration::from_secs(30)).await;
         assert!(usage.take_weight(Instant::now(), 40));
         assert!(!usage.take_weight(Instant::now(), 1), "a refused request weighs nothing");
-        assert_eq!(usage.used_weight(Instant::now()), 100);
+        assert_eq!((usage.used_weight(Instant::now()), usage.peak_weight()), (100, 100));
         tokio::time::advance(Duration::from_secs(30)).await;
         assert!(usage.take_weight(Instant::now(), 60));
         assert!(!usage.take_weight(Instant::now(), 1));
+        usage.add_weight(Instant::now(), 7);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!((usage.used_weight(Instant::now()), usage.peak_weight()), (0, 107));
     }
 }

@@ -21,7 +21,7 @@ use crate::market::state::Market;
 use crate::market::{Block, Exchange};
 use crate::replay::Replay;
 use crate::server;
-use crate::truth::{self, Holding, Liquidation, Status, StatusCounters};
+use crate::truth::{self, Holding, Liquidation, Moved, Status, StatusCounters};
 use crate::wire;
 use crate::ws::hub::{Hub, Opened};
 use crate::ws::push::{self, CandlePushes};
@@ -244,6 +244,7 @@ impl Shared {
                 users: s.hub.users().len(),
                 user_cap: s.hub.user_cap(now),
                 weight: s.hub.usage.used_weight(now),
+                peak_weight: s.hub.usage.peak_weight(),
                 counters: StatusCounters {
                     frames_sent: c.frames_sent,
                     sockets_opened: c.opened,
@@ -466,6 +467,16 @@ impl Sim {
     pub fn truth_positions(&self) -> Vec<Holding> {
         self.shared.current(|s| match &s.source {
             Source::Market(exchange) => truth::positions(exchange),
+            Source::Replay(_) => Vec::new(),
+        })
+    }
+
+    /// What a trader held in perpetuals of the first dex at `from`, with that time, and each change after it, as far back as its
+    /// fills are retained.
+    #[must_use]
+    pub fn truth_moved(&self, user: record::Address, from: TimeMs, to: TimeMs) -> Vec<Moved> {
+        self.shared.current(|s| match &s.source {
+            Source::Market(exchange) => truth::moved(exchange, user, from.0, to.0),
             Source::Replay(_) => Vec::new(),
         })
     }

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use hl_core::Kind;
 use hl_core::ledger::GapState;
 use hl_core::seam::Endpoint;
-use hl_verify::{HttpTruth, Report, Truth, verify};
+use hl_verify::{Budget, Compared, HttpTruth, Positions, Report, Truth, verify};
 
 use super::{ArchiveArgs, CommandError, Common, Shell};
 use crate::exit::Exit;
@@ -55,7 +56,9 @@ fn text(report: &Report) -> String {
         "pending",
         "gaps",
     ]);
-    for stream in &report.streams {
+    let (followed, streams): (Vec<_>, Vec<_>) =
+        report.streams.iter().partition(|stream| stream.stream.kind() == Kind::Positions);
+    for stream in streams {
         let gaps =
             report.gaps.iter().filter(|g| g.stream == stream.stream && g.state != GapState::Backfilled);
         let mut cells =
@@ -76,6 +79,34 @@ fn text(report: &Report) -> String {
     }
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{table}");
+    if !followed.is_empty() {
+        let sum = |of: fn(&Compared) -> u64| -> u64 {
+            followed.iter().filter_map(|stream| stream.compared.as_ref()).map(of).sum()
+        };
+        let _ = writeln!(
+            text,
+            "positions of {} traders: {} rows; {} of the truth, {} missing, {} extra, {} different",
+            followed.len(),
+            followed.iter().map(|stream| stream.rows).sum::<u64>(),
+            sum(|of| of.truth),
+            sum(|of| of.missing.unwrap_or_default()),
+            sum(|of| of.extra),
+            sum(|of| of.different),
+        );
+    }
+    if let Some(Positions { tracked, exact, exact_within_5s, stale_max_s, bootstrap_s }) = &report.positions {
+        let _ = writeln!(
+            text,
+            "{tracked} traders tracked: {exact} exact now, {exact_within_5s} but for the last 5 s, the oldest of the others \
+             {stale_max_s} s old; the last was known {bootstrap_s} s after the first choice"
+        );
+    }
+    if let Some(Budget { peak_weight_per_min, rejected_429 }) = &report.budget {
+        let _ = writeln!(
+            text,
+            "the exchange was asked for at most {peak_weight_per_min} weight a minute, and refused {rejected_429} requests"
+        );
+    }
     for found in &report.problems {
         let stream = found.stream.map_or("store".to_owned(), |stream| stream.to_string());
         let _ = writeln!(text, "{stream}: {}: {} ({})", found.check, found.count, found.example);

@@ -23,7 +23,7 @@ use crate::{Coin, TimeMs};
 /// What makes a row the same row within its stream, in the order in which a store keeps rows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct RowKey {
-    /// The market; the same in every row but those of `mids` and `markets`. None where rows are of users.
+    /// The market; the same in every row but those of `mids` and `markets`. None where rows are of users: there the coin is the word.
     pub coin: Option<Coin>,
     /// When, ms; of a bar its open time.
     pub time: TimeMs,
@@ -52,7 +52,9 @@ impl RowKey {
     #[must_use]
     pub fn value(&self, column: &Column) -> Value<'_> {
         match (column.name, column.holds) {
-            ("coin", _) => self.coin.map_or(Value::Null, |coin| Value::Text(coin.as_str())),
+            ("coin", _) if self.coin.is_some() => {
+                self.coin.map_or(Value::Null, |coin| Value::Text(coin.as_str()))
+            }
             ("user", _) => self.user.as_ref().map_or(Value::Null, |user| Value::Hex(&user.0)),
             (_, Holds::Time) => Value::Time(self.time),
             (_, Holds::Text) => self.word.map_or(Value::Null, |word| Value::Text(word.as_str())),

@@ -19,10 +19,10 @@ record! {
             user: User,
         }
         row {
-            /// The market; `*` in the snapshot of a trader who holds nothing.
-            coin: Coin,
             /// From when on, ms: the block of the trade, or the time of the state.
             time: TimeMs,
+            /// The market. `*` in the row that begins a snapshot: what has no row of that time is flat.
+            coin: Coin,
         }
         /// What happened: `open`, `close`, `increase`, `decrease`, `flip`, or nothing: `snapshot`.
         change: PositionChange,
@@ -83,7 +83,7 @@ one_of! {
 }
 
 impl Position {
-    /// The coin in the row of a trader who holds nothing.
+    /// The coin in the row that begins a snapshot: what has no row of that time is flat.
     pub const NOTHING: &str = "*";
 }
 
@@ -93,7 +93,7 @@ impl Record for Position {
     }
 
     fn row_key(&self) -> RowKey {
-        RowKey::alone(self.coin, self.time)
+        RowKey { coin: None, time: self.time, tid: 0, word: Some(self.coin.into()), user: None }
     }
 
     fn contradicts(&self, stored: &Self) -> bool {

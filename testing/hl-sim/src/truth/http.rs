@@ -8,7 +8,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::records::{
-    LiquidationLeg, liquidations, markets as market_states, positions, predicted_funding, states, within,
+    LiquidationLeg, liquidations, markets as market_states, moved, positions, predicted_funding, states,
+    within,
 };
 use crate::info::Reply;
 use crate::market::Exchange;
@@ -54,6 +55,17 @@ impl Query<'_> {
         let found = Coin::new(name).ok().and_then(|c| exchange.by_coin.get(&c).copied());
         let missing = || Wrong { status: 404, field: "coin", reason: format!("{name:?} is not traded here") };
         found.map(Some).ok_or_else(missing)
+    }
+
+    fn user(&self) -> Result<Option<Address>, Wrong> {
+        let parsed = |text: &String| {
+            Address::parse(text).ok_or_else(|| Wrong {
+                status: 400,
+                field: "user",
+                reason: format!("{text:?} is not an address"),
+            })
+        };
+        self.0.get("user").map(parsed).transpose()
     }
 
     fn interval(&self) -> Result<Interval, Wrong> {
@@ -220,8 +232,19 @@ fn build(exchange: &mut Exchange, name: &str, query: &Query<'_>) -> Result<Reply
             Reply::json(&rows.collect::<Vec<_>>())
         }
         "positions" => holdings(exchange, query)?,
+        "moved" => {
+            let user = query.user()?.ok_or_else(|| Wrong {
+                status: 400,
+                field: "user",
+                reason: "whose positions is not said".to_owned(),
+            })?;
+            let rows = moved(exchange, user, from, to);
+            let rows =
+                rows.iter().map(|row| json!({"coin": row.coin, "time": row.time, "szi": text(row.szi)}));
+            Reply::json(&rows.collect::<Vec<_>>())
+        }
         _ => {
-            let known = "trades candles funding positions liquidations books bbo mids contexts \
+            let known = "trades candles funding positions moved liquidations books bbo mids contexts \
                          predicted_funding markets falsified";
             let reason = format!("{name:?} is unknown; there are {known}");
             return Err(Wrong { status: 404, field: "path", reason });
@@ -230,14 +253,7 @@ fn build(exchange: &mut Exchange, name: &str, query: &Query<'_>) -> Result<Reply
 }
 
 fn holdings(exchange: &Exchange, query: &Query<'_>) -> Result<Reply, Wrong> {
-    let user = match query.0.get("user") {
-        None => None,
-        Some(v) => Some(Address::parse(v).ok_or_else(|| Wrong {
-            status: 400,
-            field: "user",
-            reason: format!("{v:?} is not an address"),
-        })?),
-    };
+    let user = query.user()?;
     let coin = query.0.get("coin");
     let rows: Vec<_> = positions(exchange)
         .iter()

@@ -10,10 +10,10 @@ mod records;
 use serde::Serialize;
 
 pub(crate) use http::answer;
-pub use records::{Holding, Liquidation, LiquidationLeg};
+pub use records::{Holding, Liquidation, LiquidationLeg, Moved};
 pub(crate) use records::{
-    bbos, books, candles, contexts, funding, liquidations, markets, mids, positions, predicted_funding,
-    rounded_books, trades,
+    bbos, books, candles, contexts, funding, liquidations, markets, mids, moved, positions,
+    predicted_funding, rounded_books, trades,
 };
 
 use crate::replay::ReplayStatus;
@@ -47,6 +47,8 @@ pub struct Status {
     pub user_cap: usize,
     /// Request weight used in the last 60 s.
     pub weight: u64,
+    /// The most in 60 s since the start.
+    pub peak_weight: u64,
     /// Counters since the start.
     pub counters: StatusCounters,
     /// How often faults have struck, by kind, ended ones included.

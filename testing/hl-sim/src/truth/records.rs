@@ -1,7 +1,7 @@
 //! The truth as the core's own records.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use hl_core::record::{
@@ -34,6 +34,17 @@ pub struct Holding {
     pub szi: Decimal,
     /// Average entry price, USD.
     pub entry_px: Decimal,
+}
+
+/// A position of a trader in a perpetual from one moment on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moved {
+    /// In which perpetual.
+    pub coin: Coin,
+    /// From when on.
+    pub time: TimeMs,
+    /// Signed size from then on, coins.
+    pub szi: Decimal,
 }
 
 /// The position of a trader that the exchange closed, by ordinary trades.
@@ -389,4 +400,47 @@ pub(crate) fn positions(exchange: &Exchange) -> Vec<Holding> {
         }
     }
     holdings
+}
+
+/// What a trader held in perpetuals of the first dex at `from`, with that time, and each change after it up to `to`: the changes of
+/// one block are one. As far back as its fills are retained.
+pub(crate) fn moved(exchange: &Exchange, user: Address, from: i64, to: i64) -> Vec<Moved> {
+    let Some((index, trader)) = exchange.trader(&user) else { return Vec::new() };
+    let mut lines = BTreeMap::<usize, (i64, BTreeMap<i64, i64>)>::new();
+    for (place, position) in &trader.positions {
+        lines.insert(*place, (position.szi, BTreeMap::new()));
+    }
+    for place in &trader.fills {
+        let trade = exchange.markets.get(place.market).and_then(|market| market.trade(place.seq));
+        let (Some(trade), Some((held, changes))) = (trade, lines.get_mut(&place.market)) else { continue };
+        if trade.buyer.trader == trade.seller.trader {
+            continue;
+        }
+        let bought = trade.buyer.trader as usize == index;
+        let (start, signed) =
+            if bought { (trade.buyer.start, trade.sz) } else { (trade.seller.start, -trade.sz) };
+        // Before the first of its fills it held what that one began with.
+        if changes.is_empty() {
+            *held = start;
+        }
+        changes.insert(trade.time, start + signed);
+    }
+    let mut rows = Vec::new();
+    for (place, (held, changes)) in lines {
+        let Some(market) = exchange.markets.get(place).filter(|m| m.spec.venue == Venue::Perp) else {
+            continue;
+        };
+        let row =
+            |time, szi| Moved { coin: market.spec.coin, time: TimeMs(time), szi: market.sz(szi).decimal() };
+        let mut before = changes.range(..=from).next_back().map_or(held, |(_, szi)| *szi);
+        rows.extend((before != 0).then(|| row(from, before)));
+        for (time, szi) in changes.range(from + 1..=to.max(from)) {
+            if *szi != before {
+                rows.push(row(*time, *szi));
+            }
+            before = *szi;
+        }
+    }
+    rows.sort_by_key(|row| (row.time, row.coin));
+    rows
 }

@@ -30,6 +30,8 @@ use self::subs::{State, Sub, Subs};
 
 /// First pause before connecting again, ms; doubles, jittered.
 const FIRST_BACKOFF_MS: i64 = 1_000;
+/// How often it is said how far the trades of a socket have come, ms of the exchange's time.
+const PROVE_TRADES_MS: i64 = 1_000;
 /// The longest: after an outage of any length a socket is back within some seconds. That all sockets together stay within
 /// what the exchange grants is held elsewhere ([`connects`](super::connects)).
 const LONGEST_BACKOFF_MS: i64 = 4_000;
@@ -151,8 +153,8 @@ pub struct Session {
     at_once: Option<Mono>,
     /// The newest best bid and offer on this socket, by its own time.
     newest_bbo: Option<TimeMs>,
-    /// The newest trade on this socket, by its own time.
-    newest_trade: Option<TimeMs>,
+    /// Up to where the trades of this socket were last said to have come.
+    trades_proved: Option<TimeMs>,
     /// Everything that was sent on this socket before this has been seen, by the last ping that was answered.
     seen_to: Option<TimeMs>,
     /// Sends that may go out at once, and when one more is earned.
@@ -176,7 +178,7 @@ impl Session {
             careful: false,
             at_once: None,
             newest_bbo: None,
-            newest_trade: None,
+            trades_proved: None,
             seen_to: None,
             send_credit: SENDS_AT_ONCE,
             credit_at: 0,
@@ -282,7 +284,7 @@ impl Session {
         let pings = Pings::new(now, self.subs.needs_proof(), self.careful);
         self.link = Link::Up { since: now, lived: false, data: None, pings };
         self.counters.connects += 1;
-        (self.newest_bbo, self.newest_trade, self.seen_to) = (None, None, None);
+        (self.newest_bbo, self.trades_proved, self.seen_to) = (None, None, None);
         self.unsubscribes.clear();
         for stream in self.subs.streams() {
             self.subs.change(stream, |sub| {
@@ -415,17 +417,15 @@ impl Session {
             }
             Frame::Data(stream, records) => {
                 let (stream, records) = self.as_subscribed(stream, records);
-                let newest_of_kind = match stream.kind() {
-                    Kind::Bbo => Some(&mut self.newest_bbo),
-                    Kind::Trades => Some(&mut self.newest_trade),
-                    _ => None,
-                };
-                if let Some(newest_of_kind) = newest_of_kind {
-                    // A stamp of the future says nothing of how far the exchange has come.
-                    let newest = records.ends().map(|(_, last)| last).filter(|time| *time <= exchange);
-                    *newest_of_kind = (*newest_of_kind).max(newest);
+                // A stamp of the future says nothing of how far the exchange has come.
+                let newest = records.ends().map(|(_, last)| last).filter(|time| *time <= exchange);
+                if stream.kind() == Kind::Bbo {
+                    self.newest_bbo = self.newest_bbo.max(newest);
                 }
                 self.data(now, stream, records, received, out);
+                if let Some(newest) = newest.filter(|_| stream.kind() == Kind::Trades) {
+                    self.prove_trades(newest, out);
+                }
             }
         }
         if let Some(sent) = seen {
@@ -500,8 +500,8 @@ impl Session {
         out.extend(run.map(|run| offer(stream, run, Content::Started { at: exchange })));
     }
 
-    /// Everything that was sent before this has been seen: bars that had ended long enough before are final, the best bid and
-    /// offer did not change unseen, and no trade is missing.
+    /// Everything that was sent before this has been seen: bars that had ended long enough before are final, and the best
+    /// bid and offer did not change unseen.
     fn prove(&self, sent: TimeMs, out: &mut Vec<Action>) {
         for (stream, sub) in self.subs.iter() {
             let sent = match stream.kind() {
@@ -509,10 +509,22 @@ impl Session {
                 // The exchange may answer pings and be behind with its pushes: how far they have come is seen from all of the
                 // kind together.
                 Kind::Bbo => self.newest_bbo.map(|newest| newest.min(sent)),
-                Kind::Trades => self.newest_trade.map(|newest| newest.min(sent)),
                 _ => None,
             };
             out.extend(sub.run().zip(sent).map(|(run, sent)| offer(stream, run, Content::Proof { sent })));
+        }
+    }
+
+    /// A trade of one coin shows that those of every coin of this socket have come up to its time: frames come in the order in which
+    /// they were sent.
+    fn prove_trades(&mut self, newest: TimeMs, out: &mut Vec<Action>) {
+        if self.trades_proved.is_some_and(|proved| newest < proved + PROVE_TRADES_MS) {
+            return;
+        }
+        self.trades_proved = Some(newest);
+        for (stream, sub) in self.subs.iter().filter(|(stream, _)| stream.kind() == Kind::Trades) {
+            let proof = |run| offer(stream, run, Content::Proof { sent: newest });
+            out.extend(sub.run().map(proof));
         }
     }
 
@@ -661,10 +673,9 @@ impl Session {
     }
 }
 
-/// Of which kinds a pong proves something: that bars are final, that the best bid and offer did not change, and that no trade is
-/// missing.
+/// Of which kinds a pong proves something: that bars are final, and that the best bid and offer did not change.
 fn needs_proof(kind: Kind) -> bool {
-    matches!(kind, Kind::Candle | Kind::Bbo | Kind::Trades)
+    matches!(kind, Kind::Candle | Kind::Bbo)
 }
 
 fn offer(stream: StreamKey, run: RunId, content: Content) -> Action {

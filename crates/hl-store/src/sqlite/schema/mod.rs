@@ -196,12 +196,12 @@ mod tests {
         );
         assert_eq!(
             made(&Position::TABLE),
-            "CREATE TABLE positions (user TEXT NOT NULL, coin TEXT NOT NULL, time INTEGER NOT NULL, \
+            "CREATE TABLE positions (user TEXT NOT NULL, time INTEGER NOT NULL, coin TEXT NOT NULL, \
              change TEXT NOT NULL, szi TEXT NOT NULL, szi_before TEXT, known_by TEXT NOT NULL, px TEXT, \
              entry_px TEXT, source TEXT NOT NULL, epoch INTEGER NOT NULL, received INTEGER, seq INTEGER, \
-             PRIMARY KEY (user, coin, time)) STRICT, WITHOUT ROWID; \
-             CREATE VIEW positions_num AS SELECT user, coin, \
-             strftime('%Y-%m-%dT%H:%M:%fZ', time / 1000.0, 'unixepoch') AS iso, time, change, \
+             PRIMARY KEY (user, time, coin)) STRICT, WITHOUT ROWID; \
+             CREATE VIEW positions_num AS SELECT user, \
+             strftime('%Y-%m-%dT%H:%M:%fZ', time / 1000.0, 'unixepoch') AS iso, time, coin, change, \
              CAST(szi AS REAL) AS szi, CAST(szi_before AS REAL) AS szi_before, known_by, CAST(px AS REAL) AS px, \
              CAST(entry_px AS REAL) AS entry_px, source, epoch, received, seq FROM positions;"
         );
