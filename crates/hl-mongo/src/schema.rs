@@ -3,7 +3,8 @@
 //! Rows lie in ordinary collections, clustered by the natural key where the server can do it. Times are dates (UTC, ms),
 //! prices and sizes are Decimal128. Not here: the shape of rows, which `rows` knows.
 
-use hl_core::row::Table;
+use hl_core::record::Position;
+use hl_core::row::{Row as _, Table};
 use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
 
@@ -35,6 +36,29 @@ const NAMESPACE_EXISTS: i32 = 48;
 const PLAIN: [&str; 13] =
     [META, MEMBERS, STREAMS, COVERAGE, GAPS, WEIGHT, NOTES, RUNS, STATISTICS, SERIES, ALERTS, PARTS, DAYS];
 
+/// What each tracked trader holds, as last known: a view, where SQLite has a table.
+const POSITIONS_NOW: &str = "positions_now";
+
+/// The rows of the last snapshot of each trader, and of those and what changed since the last of each coin.
+fn positions_now() -> Vec<Document> {
+    let snapshot = doc! { "$cond": [{ "$eq": ["$_id.coin", Position::NOTHING] }, "$_id.time", Bson::Null] };
+    let mut fields = doc! { "_id": 1, "user": "$_id.user", "coin": "$_id.coin", "time": "$row._id.time" };
+    for column in Position::TABLE.values() {
+        fields.insert(column.name, format!("$row.{}", column.name));
+    }
+    vec![
+        doc! { "$setWindowFields": { "partitionBy": "$_id.user", "output": { "snapshot": { "$max": snapshot } } } },
+        doc! { "$match": { "$expr": { "$and": [
+            { "$ne": ["$snapshot", Bson::Null] }, { "$gte": ["$_id.time", "$snapshot"] },
+        ] } } },
+        doc! { "$sort": { "_id": 1 } },
+        doc! { "$group": {
+            "_id": { "user": "$_id.user", "coin": "$_id.coin" }, "row": { "$last": "$$ROOT" },
+        } },
+        doc! { "$project": fields },
+    ]
+}
+
 /// Makes what is missing.
 pub(crate) async fn prepare(db: &Database) -> Result<(), MongoError> {
     let is_known = version(db).await? == Some(VERSION);
@@ -48,6 +72,10 @@ pub(crate) async fn prepare(db: &Database) -> Result<(), MongoError> {
             // Before 5.3 there are no clustered collections; the key is unique either way.
             create(db, table.name, doc! { "validator": validator }).await?;
         }
+    }
+    if !there.iter().any(|name| name == POSITIONS_NOW) {
+        create(db, POSITIONS_NOW, doc! { "viewOn": Position::TABLE.name, "pipeline": positions_now() })
+            .await?;
     }
     if is_known {
         return Ok(());

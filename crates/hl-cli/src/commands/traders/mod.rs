@@ -1,12 +1,17 @@
-//! `hl-cli traders`: whom `hl-daemon --track` has chosen from the leaderboard, how each was scored, and when that changed.
+//! `hl-cli traders`: whom `hl-daemon --track` has chosen from the leaderboard, how each was scored, when that changed, and what
+//! they hold.
 
+mod positions;
 mod text;
+
+use std::time::Duration;
 
 use clap::Subcommand;
 use hl_core::ledger::Span;
 use hl_core::record::{Address, Leader, Listed, Record, Trader, TraderStatus};
 use hl_core::row::fields::put_columns;
 use hl_core::store::StoreError;
+use hl_core::symbol::User;
 use hl_core::time::DAY_MS;
 use hl_core::{StreamKey, TimeMs};
 use hl_store::Inspect;
@@ -14,8 +19,10 @@ use hl_traders::{NAMES, Rules, TAGS};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
+use self::positions::{Held, HeldLine};
 use super::when::Bounds;
 use super::{CommandError, Common, Shell};
+use crate::config::parse_duration;
 use crate::exit::Exit;
 
 /// Choices of so long a time are read at once, ms.
@@ -26,6 +33,7 @@ const PIECE_MS: i64 = 4 * DAY_MS;
 Examples:
   hl-cli traders list --top 20               the best of those that are tracked
   hl-cli traders show 0x5078c2fbea2b2ad61bc840bc023e35fce56bedb6
+  hl-cli traders watch --top 50              each change of their positions, as it is stored
   hl-cli traders history --from '7d ago'     who was added and dropped
   hl-cli traders rules                       what --track-rule can set, and the defaults
 
@@ -55,7 +63,8 @@ Examples:
         #[command(flatten)]
         common: Common,
     },
-    /// What is known of one trader: the last choice, the leaderboard that it was made from, when it was added and dropped
+    /// What is known of one trader: the last choice, the leaderboard that it was made from, when it was added and dropped, and
+    /// what it holds
     #[command(after_help = "\
 Examples:
   hl-cli traders show 0x5078c2fbea2b2ad61bc840bc023e35fce56bedb6")]
@@ -63,6 +72,25 @@ Examples:
         /// The address
         #[arg(value_name = "ADDRESS")]
         user: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Each change of a position as it is stored: who, what, from which size to which, at which price
+    #[command(after_help = "\
+Examples:
+  hl-cli traders watch
+  hl-cli traders watch 0x5078c2fbea2b2ad61bc840bc023e35fce56bedb6
+  hl-cli traders watch --top 100 --for 10m --json")]
+    Watch {
+        /// Traders to watch [default: the best of those that are tracked]
+        #[arg(value_name = "ADDRESS")]
+        users: Vec<String>,
+        /// How many of the best, where none are named
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+        top: u32,
+        /// Stop after this time, such as 90s, 5m or 2h [default: watch until interrupted]
+        #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+        limit: Option<Duration>,
         #[command(flatten)]
         common: Common,
     },
@@ -100,6 +128,9 @@ pub(super) enum TradersFailure {
     /// Not an address.
     #[error("{0:?} is not the address of a trader: 0x and 40 hexadecimal digits")]
     Address(String),
+    /// No trader is tracked.
+    #[error("no traders are tracked: hl-daemon --track N reads the leaderboard and chooses from it")]
+    NoneTracked,
     /// The store has nothing of that trader.
     #[error("{0} is neither tracked nor on the last leaderboard that is stored")]
     Unknown(Address),
@@ -111,7 +142,7 @@ pub(super) enum TradersFailure {
 impl TradersFailure {
     pub(super) fn exit(&self) -> Exit {
         match self {
-            Self::Address(_) | Self::Unknown(_) => Exit::Usage,
+            Self::Address(_) | Self::Unknown(_) | Self::NoneTracked => Exit::Usage,
             Self::Store(_) => Exit::Failed,
         }
     }
@@ -141,6 +172,8 @@ struct One<'a> {
     leaderboard: Option<Line<'a, Leader>>,
     /// When it was added and dropped.
     history: Vec<Line<'a, Trader>>,
+    /// What it holds.
+    positions: HeldLine<'a>,
 }
 
 #[derive(Serialize)]
@@ -187,13 +220,23 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
             if trader.is_none() && leader.is_none() {
                 return Err(TradersFailure::Unknown(address).into());
             }
+            let held = match User::new(&address.to_string()) {
+                Some(user) => positions::held(store.as_ref(), user).await?,
+                None => Held::default(),
+            };
             rows.retain(|trader| trader.status != TraderStatus::Kept);
             let answer = One {
                 trader: trader.as_ref().map(Line),
                 leaderboard: leader.as_ref().map(Line),
                 history: rows.iter().map(Line).collect(),
+                positions: held.line(),
             };
-            shell.answer(common, &answer, &text::show(address, trader.as_ref(), leader.as_ref(), &rows))?;
+            let mut text = text::show(address, trader.as_ref(), leader.as_ref(), &rows);
+            text += &held.text(shell.clock.now());
+            shell.answer(common, &answer, &text)?;
+        }
+        What::Watch { users, top, limit, common } => {
+            return positions::watch(users, *top, *limit, common, shell).await;
         }
         What::History { from, to, common } => {
             let bounds = Bounds::parse(from.as_deref(), to.as_deref())?;

@@ -32,6 +32,7 @@ pub(super) const KIND: file::Kind = file::Kind {
         Rows(&Trader::TABLE),
         Rows(&Fill::TABLE),
         Rows(&Position::TABLE),
+        Sql(include_str!("positions_now.sql")),
     ],
     busy: Duration::from_secs(5),
 };
@@ -117,6 +118,47 @@ mod tests {
         let gaps: Vec<(String, Option<String>, Option<String>)> = gaps.map(Result::unwrap).collect();
         let (nvda, dex) = (Some("xyz:NVDA".to_owned()), Some("xyz".to_owned()));
         assert_eq!(gaps, [("mids".to_owned(), None, None), ("trades".to_owned(), nvda, dex)]);
+    }
+
+    #[test]
+    fn what_traders_hold_now_is_kept_beside_the_history() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        let tx = conn.transaction().unwrap();
+        KIND.steps.iter().for_each(|step| step.take(&tx).unwrap());
+        tx.commit().unwrap();
+        let put = |rows: &[(&str, &str, i64, i64)]| {
+            for (user, coin, time, szi) in rows {
+                conn.execute(
+                    "INSERT OR IGNORE INTO positions (user, coin, time, change, szi, known_by, source, epoch)
+                     VALUES (?1, ?2, ?3, 'snapshot', ?4, 'state', 'derived', 1)",
+                    (user, coin, time, szi.to_string()),
+                )
+                .unwrap();
+            }
+        };
+        let now = || -> Vec<(String, String, i64, String)> {
+            let mut read =
+                conn.prepare("SELECT user, coin, time, szi FROM positions_now ORDER BY user, coin").unwrap();
+            let rows = read.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?))).unwrap();
+            rows.map(Result::unwrap).collect()
+        };
+        let row = |user: &str, coin: &str, time, szi: &str| (user.into(), coin.into(), time, szi.into());
+        put(&[("a", "*", 10, 0), ("a", "BTC", 10, 5), ("a", "ETH", 10, 7), ("b", "*", 11, 0)]);
+        put(&[("a", "BTC", 12, 0), ("b", "ETH", 13, -1), ("b", "ETH", 12, -9), ("a", "BTC", 12, 44)]);
+        assert_eq!(
+            now(),
+            [
+                row("a", "*", 10, "0"),
+                row("a", "BTC", 12, "0"),
+                row("a", "ETH", 10, "7"),
+                row("b", "*", 11, "0"),
+                row("b", "ETH", 13, "-1"),
+            ]
+        );
+        // What a later snapshot lacks is flat; and what comes late was known better already.
+        put(&[("a", "*", 20, 0), ("a", "SOL", 20, 1), ("a", "ETH", 19, 8)]);
+        assert_eq!(now()[..2], [row("a", "*", 20, "0"), row("a", "SOL", 20, "1")]);
+        assert_eq!(now().len(), 4);
     }
 
     /// What a step does may never change once it was released: another column is another step.
