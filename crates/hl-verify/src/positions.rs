@@ -63,7 +63,7 @@ pub(crate) async fn compare(
     let mut compared: Option<Span> = None;
     for piece in Span::joined(covered.iter().map(|piece| piece.span)) {
         let known = Span { from: oldest.max(within.from), to: within.to };
-        let Some(piece) = piece.intersect(known) else { continue };
+        let Some(piece) = Span { to: piece.to - 1, ..piece }.intersect(known) else { continue };
         let (Records::Positions(truth), Records::Positions(stored)) =
             (truth.rows(stream, piece).await?, store.rows(stream, piece).await?)
         else {

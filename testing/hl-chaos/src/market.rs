@@ -45,6 +45,9 @@ const APART: [&str; 7] = [
     "candle/DOGE/1m",
 ];
 
+/// The trades of every coin of the exchange: what positions are followed by.
+const HEARD: [&str; 5] = ["trades/BTC", "trades/ETH", "trades/SOL", "trades/HYPE", "trades/DOGE"];
+
 /// Coins of a busy market, all of their trades, best bids and offers and bars.
 const BUSY_COINS: [&str; 6] = ["BTC", "ETH", "SOL", "HYPE", "DOGE", "XRP"];
 const BUSY: [&str; 4] = ["book/BTC", "book/BTC/fast", "context/BTC", "mids"];
@@ -65,13 +68,15 @@ pub struct Market {
     pub coins: usize,
     /// How busy it is, see [`SimConfig::activity`].
     pub activity: f64,
+    /// How many traders are tracked.
+    pub tracked: usize,
 }
 
 impl Market {
     /// About one frame a second.
     #[must_use]
     pub fn quiet() -> Self {
-        Self { streams: keys(QUIET), coins: 5, activity: 0.045 }
+        Self { streams: keys(QUIET), coins: 5, activity: 0.045, tracked: 0 }
     }
 
     /// About a hundred frames a second.
@@ -82,20 +87,26 @@ impl Market {
             .flat_map(|c| [format!("trades/{c}"), format!("bbo/{c}"), format!("candle/{c}/1m")]);
         let mut streams = keys(BUSY);
         streams.extend(flow.filter_map(|name| name.parse::<StreamKey>().ok()));
-        Self { streams, coins: BUSY_COINS.len(), activity: 28.0 }
+        Self { streams, coins: BUSY_COINS.len(), activity: 28.0, tracked: 0 }
     }
 
     /// The market of the tests: every kind of stream, two coins out of five, about fifteen frames a second.
     #[must_use]
     pub fn mixed() -> Self {
-        Self { streams: keys(EVERYTHING), coins: 5, activity: 1.0 }
+        Self { streams: keys(EVERYTHING), coins: 5, activity: 1.0, tracked: 0 }
     }
 
     /// Trades and bars of different coins, as busy as in the mixed market: what goes wrong with one shows in no other. And
     /// nothing that is pushed at fixed intervals, whose absence would show that a socket is dead.
     #[must_use]
     pub fn apart() -> Self {
-        Self { streams: keys(APART), coins: 5, activity: 1.0 }
+        Self { streams: keys(APART), coins: 5, activity: 1.0, tracked: 0 }
+    }
+
+    /// The trades of every coin, and thirty traders whose positions are followed by them.
+    #[must_use]
+    pub fn traders() -> Self {
+        Self { streams: keys(HEARD), coins: HEARD.len(), activity: 1.0, tracked: 30 }
     }
 
     /// A market of about so many frames a second: the quiet one up to eight, the busy one above.
@@ -125,7 +136,7 @@ fn keys<const N: usize>(names: [&str; N]) -> Vec<StreamKey> {
 #[derive(Debug, thiserror::Error)]
 pub enum MarketError {
     /// The text names none.
-    #[error("{0:?} is no market: quiet, mixed, apart or busy")]
+    #[error("{0:?} is no market: quiet, mixed, apart, busy or traders")]
     Name(String),
     /// It cannot be so quiet, or so busy.
     #[error("no market has {0} frames a second; it must be 0.6 to 130")]
@@ -141,6 +152,7 @@ impl FromStr for Market {
             "mixed" => Ok(Self::mixed()),
             "apart" => Ok(Self::apart()),
             "busy" => Ok(Self::busy()),
+            "traders" => Ok(Self::traders()),
             _ => Err(MarketError::Name(name.to_owned())),
         }
     }
@@ -161,6 +173,7 @@ mod tests {
         assert_eq!(Market::quiet().streams.len(), QUIET.len());
         assert_eq!(Market::mixed().streams.len(), EVERYTHING.len());
         assert_eq!(Market::apart().streams.len(), APART.len());
+        assert_eq!(Market::traders().streams.len(), HEARD.len());
         assert_eq!(Market::busy().streams.len(), BUSY.len() + 3 * BUSY_COINS.len());
     }
 }

@@ -63,7 +63,7 @@ pub async fn run(plan: &Plan, trace: Trace, progress: &dyn Fn(u64)) -> Result<Ou
     let mut config = plan.market.config(plan.seed);
     config.retention_ms = RETENTION_MS;
     let mut world = World::with(config, trace).await?;
-    world.audited = plan.audited;
+    (world.audited, world.tracked) = (plan.audited, plan.market.tracked);
     let mut run = Run {
         plan,
         world,
@@ -368,10 +368,13 @@ impl Run<'_> {
             Records::Contexts(rows) => of_states(from, rows.iter().map(|r| r.time)),
             Records::PredictedFunding(rows) => of_states(from, rows.iter().map(|r| r.time)),
             Records::Markets(rows) => of_states(from, rows.iter().map(|r| r.time)),
-            // No storm collects them.
-            Records::Leaderboard(_) | Records::Traders(_) | Records::Fills(_) | Records::Positions(_) => {
-                (0, None)
+            // What was held when it begins is no change.
+            Records::Positions(rows) => {
+                let changes: Vec<_> = rows.iter().map(|row| row.time).filter(|time| from < *time).collect();
+                (changes.len(), changes.last().copied())
             }
+            // The exchange keeps no truth of them.
+            Records::Leaderboard(_) | Records::Traders(_) | Records::Fills(_) => (0, None),
         };
         let Some(newest) = newest else { return Ok(()) };
         if stream.spec().conflation != Conflation::State {

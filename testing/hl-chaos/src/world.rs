@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hl_collectors::files::Folder;
 use hl_collectors::rest::RestOptions;
 use hl_collectors::ws::WsOptions;
 use hl_core::seam::{Net as _, Seed};
@@ -13,11 +14,13 @@ use hl_core::store::prelude::*;
 use hl_core::thinning::Policy;
 use hl_core::{Coin, Interval, Kind, StreamKey, TimeMs};
 use hl_engine::markets::{Markets, NeverListed, Wish};
-use hl_engine::{Engine, EngineError, Parts, Sharing, Sink, Snapshot};
+use hl_engine::{Engine, EngineError, Parts, Sharing, Sink, Snapshot, Tracking};
 use hl_runtime::{MemoryNet, TokioClock};
+use hl_scheduler::jobs::{FetchLeaderboard, UpdateTrackedTraders};
 use hl_scheduler::plan::Spec;
 use hl_sim::{Sim, SimConfig};
 use hl_store::{Spool, SqliteOptions, SqliteStore, Writer};
+use hl_traders::Rules;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 
@@ -53,6 +56,8 @@ pub struct World {
     pub jobs: Vec<Spec>,
     /// Where else rows go, of the daemons that are started from now on.
     pub sinks: Vec<Arc<dyn Sink>>,
+    /// How many traders the daemons that are started from now on track.
+    pub tracked: usize,
     /// How the daemons that are started from now on share the streams, where they do.
     pub sharing: Option<Sharing>,
     /// What happens in the stores of the daemons.
@@ -135,6 +140,7 @@ impl World {
             policy: Policy::default(),
             jobs: Vec::new(),
             sinks: Vec::new(),
+            tracked: 0,
             sharing: None,
             troubles: Troubles::default(),
             folder,
@@ -220,6 +226,15 @@ impl World {
         let spool = Arc::new(Spool::open_beside(&self.store_path(), WRITER, SPOOL_BYTES).await?);
         let endpoint = self.sim.endpoint();
         let rough = RoughStore::new(store.clone(), self.troubles.clone(), self.trace.clone(), self.audited);
+        let mut jobs = self.jobs.clone();
+        let tracking = (self.tracked > 0).then(|| {
+            jobs.extend(FetchLeaderboard::spec(None));
+            jobs.extend(UpdateTrackedTraders::spec(None));
+            let net = Arc::new(self.net.clone());
+            let leaderboard = Arc::new(Folder::holding(net, endpoint.clone(), "/Mainnet/leaderboard"));
+            let rules = Rules { track: self.tracked, minimum_score: 0.into(), ..Rules::default() };
+            Tracking { leaderboard, rules }
+        });
         let engine = Engine::new(Parts {
             net: Arc::new(self.net.clone()),
             clock: Arc::new(self.clock.clone()),
@@ -231,13 +246,16 @@ impl World {
             sharing: self.sharing.clone(),
             seed: Seed(self.seed).derive(&format!("daemon {}", store.token().0)),
             statistics: None,
-            tracking: None,
+            tracking,
             policy: self.policy,
             backfill_ms: None,
-            jobs: self.jobs.clone(),
+            jobs,
             sinks: self.sinks.clone(),
             tasks: Vec::new(),
         });
+        let mut perpetuals = self.sim.coins();
+        perpetuals.retain(|coin| coin.is_perpetual() && coin.dex().is_none());
+        engine.say_perpetuals(&perpetuals);
         Ok((store, spool, engine))
     }
 }

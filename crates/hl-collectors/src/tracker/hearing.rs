@@ -25,6 +25,8 @@ pub(super) enum Heard {
     NotJoined(Span),
     /// The coin is listed no longer.
     Delisted(TimeMs),
+    /// The exchange's clock was set back: time from here on is lived once more.
+    Relived(TimeMs),
 }
 
 #[derive(Default)]
@@ -77,6 +79,20 @@ impl Hearing {
         }
     }
 
+    /// The subscription that owned a stream of trades was silent in this piece, although it was there.
+    pub fn deaf(&self, stream: StreamKey, piece: Span) {
+        if let StreamKey::Trades(coin) = stream {
+            self.tell(coin, Heard::Gap(piece));
+        }
+    }
+
+    /// Time of a stream of trades is lived once more from here on: the exchange's clock was set back.
+    pub fn relived(&self, stream: StreamKey, from: TimeMs) {
+        if let StreamKey::Trades(coin) = stream {
+            self.tell(coin, Heard::Relived(from));
+        }
+    }
+
     fn put(&self, coin: Coin, trades: &[Trade]) {
         let mut waiting = self.lock();
         let times = || trades.iter().map(|trade| trade.time);
@@ -99,6 +115,7 @@ impl Hearing {
             (Some((of, Heard::Run(last))), Heard::Run(piece)) if *of == coin && last.from == piece.from => {
                 *last = piece;
             }
+            (Some((_, Heard::Relived(before))), Heard::Relived(from)) => *before = from.min(*before),
             (_, Heard::Whole(_) | Heard::Run(_)) if is_full => {}
             (_, Heard::Gap(gap) | Heard::NotJoined(gap)) if is_full => {
                 waiting.left_out.entry(coin).and_modify(|span| *span = span.hull(gap)).or_insert(gap);

@@ -2,6 +2,7 @@
 //! is covered.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
 
 use hl_core::record::{Address, KnownBy, Position, PositionChange};
 use hl_core::row::Arrival;
@@ -40,6 +41,8 @@ pub(super) struct Ledger {
     waiting: BTreeSet<User>,
     /// When each is brought where nothing happens.
     rounds: BTreeSet<(TimeMs, User)>,
+    /// From where on time is lived once more, since nothing was brought.
+    relived: Option<TimeMs>,
 }
 
 impl Ledger {
@@ -67,6 +70,19 @@ impl Ledger {
             self.rounds.remove(&(followed.round, user));
         }
         self.waiting.remove(&user);
+    }
+
+    /// Nothing is known any more of anyone, nor of what was brought since then.
+    pub(super) fn begin_anew(&mut self, since: TimeMs) {
+        if self.relived.is_some_and(|relived| relived <= since) {
+            return;
+        }
+        self.relived = Some(since);
+        for (user, followed) in &mut self.followed {
+            followed.refute(since);
+            followed.begin_anew();
+            self.waiting.insert(*user);
+        }
     }
 
     /// Takes what the tracker found out.
@@ -107,6 +123,7 @@ impl Ledger {
             offers.extend(followed.refuted.take().map(|since| (user, Content::Refuted { since })));
             if let Some(content) = followed.answer(user, tracker, dex, hearing) {
                 offers.push((user, content));
+                self.relived = None;
                 self.rounds.remove(&(followed.round, user));
                 followed.round = now + SNAPSHOT_MS;
                 self.rounds.insert((followed.round, user));
@@ -130,14 +147,25 @@ impl Followed {
         if self.waiting >= MOST_ROWS {
             self.begin_anew();
         }
-        let (before, szi) = sizes;
+        let (mut before, size) = (sizes.0, sizes.1.saturating_sub(sizes.0));
+        // One that comes late was before those of later times, whose sizes did not have it.
+        let later = self.rows.range_mut((Excluded(time), Unbounded));
+        let later = later.filter_map(|(_, rows)| rows.get_mut(&coin));
+        for (at, row) in later.filter(|row| row.known_by == KnownBy::Trade).enumerate() {
+            let was = row.szi_before.unwrap_or(row.szi);
+            if at == 0 {
+                before = was;
+            }
+            (row.szi_before, row.szi) = (Some(was.saturating_add(size)), row.szi.saturating_add(size));
+            row.change = PositionChange::between(was.saturating_add(size), row.szi);
+        }
         let rows = self.rows.entry(time).or_default();
         let row = rows.entry(coin).or_insert_with(|| {
             self.waiting += 1;
-            Position { szi_before: Some(before), known_by: KnownBy::Trade, ..held(user, coin, time, szi) }
+            Position { szi_before: Some(before), known_by: KnownBy::Trade, ..held(user, coin, time, before) }
         });
-        (row.szi, row.px) = (szi, Some(px));
-        row.change = PositionChange::between(row.szi_before.unwrap_or_default(), szi);
+        (row.szi, row.px) = (row.szi.saturating_add(size), Some(px));
+        row.change = PositionChange::between(row.szi_before.unwrap_or_default(), row.szi);
     }
 
     /// What was brought since then may be wrong.
@@ -184,7 +212,7 @@ impl Followed {
         let later = self.rows.split_off(&(to + 1));
         let mut due = std::mem::replace(&mut self.rows, later);
         due.retain(|time, _| known.from <= *time);
-        let mut from = self.brought.map_or(known.from, |brought| brought.max(known.from));
+        let mut from = self.brought.map_or(known.from, |brought| known.from.max(brought + 1));
         if std::mem::take(&mut self.is_anew) {
             due.clear();
             from = to;
@@ -212,7 +240,7 @@ impl Followed {
         }
         self.waiting = self.rows.values().map(BTreeMap::len).sum();
         self.brought = Some(to);
-        Some(Content::Answer { records: Records::Positions(rows), from: Some(from), asked: to })
+        Some(Content::Answer { records: Records::Positions(rows), from: Some(from), asked: to + 1 })
     }
 }
 

@@ -244,6 +244,12 @@ impl Work {
                 Heard::Gap(piece) => self.tracker.gap(coin, piece),
                 Heard::NotJoined(piece) => self.tracker.not_joined(coin, piece),
                 Heard::Delisted(at) => self.tracker.delisted(coin, at),
+                Heard::Relived(from) => {
+                    // What bears one time is of two: nothing that was known can be told apart from what comes.
+                    events.clear();
+                    self.tracker.forget(now);
+                    self.ledger.begin_anew(from);
+                }
             }
         }
         self.tracker.judge(now, &mut events);

@@ -113,7 +113,7 @@ pub(super) const SPEC: KindSpec = KindSpec {
     job: "track_positions",
     job_does: "follows what traders hold, from public trades",
     conflation: Conflation::Event,
-    borders: Borders::Shared,
+    borders: Borders::HalfOpen,
     history: History::None,
     first_silence_ms: 0,
     longest_silence_ms: 0,

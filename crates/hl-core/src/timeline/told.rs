@@ -34,7 +34,7 @@ impl Told {
         }
     }
 
-    /// Everything from one time to another.
+    /// Everything from one time on, up to before another.
     fn answer(
         common: &mut Common,
         live: &mut Live,
@@ -45,10 +45,10 @@ impl Told {
     ) -> Tally {
         let offered = records.len() as u64;
         let edge = common.edge;
-        records.retain_time(|time| from <= time && time <= to && edge.is_none_or(|edge| edge < time));
+        records.retain_time(|time| from <= time && time < to && edge.is_none_or(|edge| edge <= time));
         let admitted = records.len() as u64;
         let tally = Tally { admitted, late: offered - admitted, ..Tally::default() };
-        if to < from || edge.is_some_and(|edge| to <= edge) {
+        if to <= from || edge.is_some_and(|edge| to <= edge) {
             return Tally { late: offered, ..Tally::default() };
         }
         let cause = live.unproven.take();

@@ -307,7 +307,9 @@ impl Engine {
         lock(&self.perpetuals).clone()
     }
 
-    pub(crate) fn say_perpetuals(&self, coins: &[Coin]) {
+    /// Says which perpetuals of the first dex there are, where no [`Markets`] is there to find it out: positions are followed by the
+    /// trades of all of them.
+    pub fn say_perpetuals(&self, coins: &[Coin]) {
         *lock(&self.perpetuals) = coins.to_vec();
     }
 

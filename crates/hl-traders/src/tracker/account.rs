@@ -9,6 +9,8 @@ use super::{AROUND_MS, Held, KEPT_MS, Sizes, Standing, State};
 /// Where trades were last missing, by coin.
 pub(super) type Gaps = BTreeMap<Coin, TimeMs>;
 
+/// A trade that is so much older than the state that was judged without it is in it, ms.
+const LATE_MS: i64 = 30_000;
 /// States that wait to be judged: a further one takes the place of the last.
 const MOST_WAITING: usize = 4;
 
@@ -85,6 +87,11 @@ impl Account {
         }
     }
 
+    /// It is as if it were followed from now on.
+    pub(super) fn forget(&mut self, now: TimeMs) {
+        *self = Self { rank: self.rank, ..Self::new(now) };
+    }
+
     pub(super) fn sizes(&self) -> &Sizes {
         &self.sizes
     }
@@ -144,8 +151,9 @@ impl Account {
         if let Some(proven) = self.proven
             && time <= proven + 2 * AROUND_MS
         {
-            // The state that proved it was judged without this trade. It has it, where it is older.
-            self.is_in_doubt |= proven < time;
+            // The state that proved it was judged without this trade. It has it where it is older; but where the exchange's clock was
+            // set back by little it may only look so.
+            self.is_in_doubt |= proven - LATE_MS < time;
             return None;
         }
         let at = self.fills.partition_point(|fill| fill.time <= time);
@@ -165,6 +173,11 @@ impl Account {
             return None;
         }
         Some(change)
+    }
+
+    /// A trade of its own of this time may not have been counted.
+    pub(super) fn may_lack(&mut self, time: TimeMs) {
+        self.is_in_doubt |= self.proven.is_some_and(|proven| proven - LATE_MS < time);
     }
 
     /// What it held at a moment: what trades have done since is taken back.

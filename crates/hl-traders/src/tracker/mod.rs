@@ -37,6 +37,11 @@ pub const SETTLE_MS: i64 = 3_000;
 /// Trades are kept for so long, ms: a state that is older when it comes proves nothing.
 pub const KEPT_MS: i64 = 120_000;
 
+/// Trades are known again for so long, ms …
+const SEEN_MS: i64 = 300_000;
+/// … and so many of a coin.
+const MOST_SEEN: usize = 50_000;
+
 /// Signed sizes by coin, coins; what is not there is flat.
 pub type Sizes = BTreeMap<Coin, Decimal>;
 
@@ -146,8 +151,35 @@ pub struct Tracker {
     accounts: BTreeMap<Address, BTreeMap<Dex, Account>>,
     /// How well each coin is heard.
     ears: BTreeMap<Coin, Ear>,
+    /// The trades of the last minutes, by coin: replays and answers bring them again.
+    seen: BTreeMap<Coin, Seen>,
     /// Accounts with states that are not judged yet.
     pending: BTreeSet<(TimeMs, Address, Dex)>,
+}
+
+/// The trades of a coin that were taken in lately.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    keys: BTreeSet<(TimeMs, u64)>,
+    /// Of earlier times it is not known any more.
+    from: TimeMs,
+}
+
+impl Seen {
+    /// Whether a trade comes for the first time; none where that is not known any more.
+    fn take(&mut self, trade: &Trade) -> Option<bool> {
+        if trade.time < self.from {
+            return None;
+        }
+        let first = self.keys.insert((trade.time, trade.tid));
+        while let (Some(oldest), Some(newest)) = (self.keys.first().copied(), self.keys.last())
+            && (oldest.0 + SEEN_MS < newest.0 || self.keys.len() > MOST_SEEN)
+        {
+            self.keys.pop_first();
+            self.from = oldest.0 + 1;
+        }
+        Some(first)
+    }
 }
 
 impl Tracker {
@@ -165,6 +197,17 @@ impl Tracker {
         self.pending.retain(|(_, of, _)| *of != user);
     }
 
+    /// Nothing of what was known holds any more: the exchange's clock was set back, and trades bear times that others bore. Every
+    /// account is unknown, and every coin is to be heard anew.
+    pub fn forget(&mut self, now: TimeMs) {
+        for account in self.accounts.values_mut().flat_map(BTreeMap::values_mut) {
+            account.forget(now);
+        }
+        self.pending.clear();
+        self.seen.clear();
+        self.ears.values_mut().for_each(|ear| *ear = Ear::deaf());
+    }
+
     /// Those that are followed.
     pub fn users(&self) -> impl Iterator<Item = Address> + '_ {
         self.accounts.keys().copied()
@@ -173,6 +216,10 @@ impl Tracker {
     /// Takes trades of one coin, in the order in which the exchange sent them.
     pub fn trades(&mut self, trades: &[Trade], out: &mut Vec<Event>) {
         for trade in trades.iter().filter(|trade| trade.coin.is_perpetual()) {
+            let first = self.seen.entry(trade.coin).or_default().take(trade);
+            if first == Some(false) {
+                continue;
+            }
             // Index 0 of the users of a trade is the buyer, whatever its side (PROTOCOL section 13).
             for (user, size) in [(trade.buyer, trade.sz), (trade.seller, -trade.sz)] {
                 if trade.buyer == trade.seller {
@@ -180,6 +227,10 @@ impl Tracker {
                 }
                 let account = self.accounts.get_mut(&user).and_then(|of| of.get_mut(&Dex::of(trade.coin)));
                 if let Some(account) = account {
+                    if first.is_none() {
+                        account.may_lack(trade.time);
+                        continue;
+                    }
                     let change = account.trade(trade.coin, trade.time, size, trade.px);
                     out.extend(change.map(|(before, after)| Event::Changed {
                         user,

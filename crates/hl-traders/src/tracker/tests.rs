@@ -288,16 +288,30 @@ fn what_is_known_of_an_account_begins_anew_behind_a_hole_unless_it_is_filled() {
 #[test]
 fn a_trade_that_comes_after_the_state_of_its_time_was_judged_is_not_counted_twice() {
     let mut scene = Scene::new();
-    scene.state(10_000, &[("BTC", 5)]);
-    scene.bought("BTC", 7_000, 2);
+    scene.state(50_000, &[("BTC", 5)]);
+    scene.bought("BTC", 17_000, 2);
     assert_eq!(scene.held(), (sizes(&[("BTC", 5)]), Standing::Exact), "the state has it");
-    scene.bought("BTC", 11_000, 2);
+    scene.bought("BTC", 51_000, 2);
     assert_eq!(scene.held(), (sizes(&[("BTC", 5)]), Standing::Suspect), "the state may have it");
-    scene.bought("BTC", 12_001, 1);
+    scene.bought("BTC", 52_001, 1);
     assert_eq!(scene.held(), (sizes(&[("BTC", 6)]), Standing::Suspect));
-    scene.state(30_000, &[("BTC", 8)]);
-    scene.state(50_000, &[("BTC", 8)]);
+    scene.state(70_000, &[("BTC", 8)]);
+    scene.state(90_000, &[("BTC", 8)]);
     assert_eq!(scene.held(), (sizes(&[("BTC", 8)]), Standing::Exact));
+}
+
+#[test]
+fn a_trade_that_comes_again_is_one_trade() {
+    let mut scene = Scene::new();
+    scene.state(10_000, &[]);
+    for _ in 0..3 {
+        scene.bought("BTC", 20_000, 5);
+    }
+    assert_eq!(scene.held(), (sizes(&[("BTC", 5)]), Standing::Exact));
+    // So long after it nothing says whether it was counted.
+    scene.bought("BTC", 20_000 + SEEN_MS + 1, 1);
+    scene.bought("BTC", 20_000, 5);
+    assert_eq!(scene.held(), (sizes(&[("BTC", 6)]), Standing::Suspect));
 }
 
 #[test]
@@ -391,7 +405,7 @@ impl World {
         match *step {
             Step::Trade { after, name, size, sides, delay } => {
                 self.pass(after);
-                let trade = trade(name, self.now, size, sides);
+                let trade = Trade { tid: self.trades.len() as u64, ..trade(name, self.now, size, sides) };
                 self.trades.push(trade);
                 match self.losing.get_mut(name).filter(|left| **left > 0) {
                     Some(left) => {

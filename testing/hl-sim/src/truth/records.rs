@@ -403,16 +403,16 @@ pub(crate) fn positions(exchange: &Exchange) -> Vec<Holding> {
 }
 
 /// What a trader held in perpetuals of the first dex at `from`, with that time, and each change after it up to `to`: the changes of
-/// one block are one. As far back as its fills are retained.
+/// one block are one. As far back as its fills are retained. Where time was lived twice the later life holds.
 pub(crate) fn moved(exchange: &Exchange, user: Address, from: i64, to: i64) -> Vec<Moved> {
     let Some((index, trader)) = exchange.trader(&user) else { return Vec::new() };
-    let mut lines = BTreeMap::<usize, (i64, BTreeMap<i64, i64>)>::new();
+    let mut lines = BTreeMap::<usize, Line>::new();
     for (place, position) in &trader.positions {
-        lines.insert(*place, (position.szi, BTreeMap::new()));
+        lines.insert(*place, Line { held: position.szi, is_first: true, changes: BTreeMap::new() });
     }
     for place in &trader.fills {
         let trade = exchange.markets.get(place.market).and_then(|market| market.trade(place.seq));
-        let (Some(trade), Some((held, changes))) = (trade, lines.get_mut(&place.market)) else { continue };
+        let (Some(trade), Some(line)) = (trade, lines.get_mut(&place.market)) else { continue };
         if trade.buyer.trader == trade.seller.trader {
             continue;
         }
@@ -420,27 +420,41 @@ pub(crate) fn moved(exchange: &Exchange, user: Address, from: i64, to: i64) -> V
         let (start, signed) =
             if bought { (trade.buyer.start, trade.sz) } else { (trade.seller.start, -trade.sz) };
         // Before the first of its fills it held what that one began with.
-        if changes.is_empty() {
-            *held = start;
+        if std::mem::take(&mut line.is_first) {
+            line.held = start;
         }
-        changes.insert(trade.time, start + signed);
+        if trade.time <= from {
+            line.held = start + signed;
+        } else if trade.time <= to {
+            line.changes.insert(trade.time, start + signed);
+        }
     }
     let mut rows = Vec::new();
-    for (place, (held, changes)) in lines {
+    for (place, line) in lines {
         let Some(market) = exchange.markets.get(place).filter(|m| m.spec.venue == Venue::Perp) else {
             continue;
         };
         let row =
             |time, szi| Moved { coin: market.spec.coin, time: TimeMs(time), szi: market.sz(szi).decimal() };
-        let mut before = changes.range(..=from).next_back().map_or(held, |(_, szi)| *szi);
+        let mut before = line.held;
         rows.extend((before != 0).then(|| row(from, before)));
-        for (time, szi) in changes.range(from + 1..=to.max(from)) {
-            if *szi != before {
-                rows.push(row(*time, *szi));
+        for (time, szi) in line.changes {
+            if szi != before {
+                rows.push(row(time, szi));
             }
-            before = *szi;
+            before = szi;
         }
     }
     rows.sort_by_key(|row| (row.time, row.coin));
     rows
+}
+
+/// What a trader held in one market.
+struct Line {
+    /// When what is asked for begins.
+    held: i64,
+    /// Whether none of its fills was seen yet.
+    is_first: bool,
+    /// What it held after each block.
+    changes: BTreeMap<i64, i64>,
 }

@@ -85,6 +85,12 @@ impl Pipeline {
                     if let Some(now) = self.mono.reading() {
                         line.clock(now, self.meters.received(stream));
                     }
+                    // A run that was convicted of silence had not heard what it said it had.
+                    let was_deaf = grant.is_some_and(|grant| grant.cause == Cause::Silence);
+                    if let Some((hearing, edge)) = self.hearing.as_ref().zip(line.edge()).filter(|_| was_deaf)
+                    {
+                        hearing.deaf(stream, Span::new(edge, self.mono.exchange()));
+                    }
                     let tally = line.handover(grant, &self.reconciler, &mut changes);
                     let reached = (line.edge(), line.relived_from());
                     let since = self.mono.now();
@@ -291,6 +297,10 @@ impl Pipeline {
     fn tell_hearing(&self, stream: StreamKey, change: &Change) {
         if let Some(hearing) = &self.hearing {
             hearing.changed(stream, change);
+            let relived = self.lines.get(&stream).and_then(Timeline::relived_from);
+            if let Some(from) = relived.filter(|_| stream.kind() == Kind::Trades) {
+                hearing.relived(stream, from);
+            }
         }
     }
 

@@ -74,7 +74,7 @@ fn what_begins_at_the_edge_goes_on_and_what_begins_later_leaves_a_gap() {
     line.give(Cause::FirstStart);
     assert_eq!(line.answer(10, &[10, 12], 20), ["2 rows, derived", "covered 10 to 20", "edge 20"]);
     // What was brought already is not brought again.
-    assert_eq!(line.answer(10, &[12, 20, 25], 30), ["1 rows, derived", "covered 20 to 30", "edge 30"]);
+    assert_eq!(line.answer(10, &[12, 20, 25], 30), ["2 rows, derived", "covered 20 to 30", "edge 30"]);
     assert_eq!(line.answer(10, &[], 40), ["covered 30 to 40", "edge 40"]);
     assert_eq!(line.answer(10, &[], 40), Vec::<String>::new());
     assert_eq!(
@@ -82,7 +82,7 @@ fn what_begins_at_the_edge_goes_on_and_what_begins_later_leaves_a_gap() {
         ["gap 40 to 50, outage", "1 rows, derived", "covered 50 to 60", "edge 60"]
     );
     // Nothing lies outside of the piece that it says is whole.
-    assert_eq!(line.answer(60, &[61, 99], 70), ["1 rows, derived", "covered 60 to 70", "edge 70"]);
+    assert_eq!(line.answer(60, &[61, 70, 99], 70), ["1 rows, derived", "covered 60 to 70", "edge 70"]);
 }
 
 #[test]
@@ -108,7 +108,11 @@ fn what_turns_out_to_be_wrong_is_doubted_up_to_the_edge() {
     line.answer(10, &[15], 20);
     assert_eq!(line.offer(Content::Refuted { since: TimeMs(20) }), Vec::<String>::new());
     assert_eq!(line.offer(Content::Refuted { since: TimeMs(12) }), ["doubted 12 to 20"]);
-    assert_eq!(line.answer(30, &[], 30), ["gap 20 to 30, silence", "covered 30 to 30", "edge 30"]);
+    assert_eq!(line.answer(30, &[30], 30), Vec::<String>::new());
+    assert_eq!(
+        line.answer(30, &[30], 31),
+        ["gap 20 to 30, silence", "1 rows, derived", "covered 30 to 31", "edge 31"]
+    );
 }
 
 #[test]

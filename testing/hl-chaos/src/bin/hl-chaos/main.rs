@@ -49,7 +49,7 @@ struct Options {
     #[arg(long)]
     hours: Option<f64>,
     /// The market: quiet, about one frame a second; mixed, every kind of stream; apart, trades and bars of different coins;
-    /// busy, about a hundred frames a second [default: quiet].
+    /// busy, about a hundred frames a second; traders, whose positions are followed [default: quiet].
     #[arg(long, value_parser = str::parse::<Market>)]
     market: Option<Market>,
     /// A market of about so many frames a second instead, 0.6 to 130.
