@@ -494,7 +494,7 @@ impl Builder {
             let Target { endpoint, path } =
                 self.endpoints.leaderboard.clone().ok_or(CollectError::NoLeaderboard)?;
             let leaderboard = Arc::new(Folder::holding(net, endpoint, &path));
-            builder = builder.track(Tracking { leaderboard, rules });
+            builder = builder.track(Tracking { leaderboard, rules, chain: self.endpoints.chain.clone() });
         }
         let jobs = self.jobs.iter().cloned();
         #[cfg(feature = "archive")]

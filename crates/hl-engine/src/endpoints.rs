@@ -20,6 +20,8 @@ pub struct Endpoints {
     pub info: Target,
     /// The leaderboard file; not every network publishes one.
     pub leaderboard: Option<Target>,
+    /// JSON-RPC of the chain beside the exchange, by which positions are read; not every network has one.
+    pub chain: Option<Target>,
     /// The folder of the statistics files, without a slash at its end; not every network has one.
     pub stats: Option<Target>,
 }
@@ -32,6 +34,7 @@ impl Endpoints {
             ws: target("api.hyperliquid.xyz", "/ws"),
             info: target("api.hyperliquid.xyz", "/info"),
             leaderboard: Some(target("stats-data.hyperliquid.xyz", "/Mainnet/leaderboard")),
+            chain: Some(target("rpc.hyperliquid.xyz", "/evm")),
             stats: Some(target("d2v1fiwobg9w6.cloudfront.net", "")),
         }
     }
@@ -43,11 +46,12 @@ impl Endpoints {
             ws: target("api.hyperliquid-testnet.xyz", "/ws"),
             info: target("api.hyperliquid-testnet.xyz", "/info"),
             leaderboard: None,
+            chain: Some(target("rpc.hyperliquid-testnet.xyz", "/evm")),
             stats: None,
         }
     }
 
-    /// All parts at one base: `/ws`, `/info`, `/Mainnet/leaderboard`, `/stats`.
+    /// All parts at one base: `/ws`, `/info`, `/evm`, `/Mainnet/leaderboard`, `/stats`.
     #[must_use]
     pub fn at(base: &Endpoint) -> Self {
         let target = |path: &str| Target { endpoint: base.clone(), path: path.to_owned() };
@@ -55,6 +59,7 @@ impl Endpoints {
             ws: target("/ws"),
             info: target("/info"),
             leaderboard: Some(target("/Mainnet/leaderboard")),
+            chain: Some(target("/evm")),
             stats: Some(target("/stats")),
         }
     }

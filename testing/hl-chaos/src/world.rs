@@ -14,7 +14,7 @@ use hl_core::store::prelude::*;
 use hl_core::thinning::Policy;
 use hl_core::{Coin, Interval, Kind, StreamKey, TimeMs};
 use hl_engine::markets::{Markets, NeverListed, Wish};
-use hl_engine::{Engine, EngineError, Parts, Sharing, Sink, Snapshot, Tracking};
+use hl_engine::{Engine, EngineError, Parts, Sharing, Sink, Snapshot, Target, Tracking};
 use hl_runtime::{MemoryNet, TokioClock};
 use hl_scheduler::jobs::{FetchLeaderboard, UpdateTrackedTraders};
 use hl_scheduler::plan::Spec;
@@ -233,7 +233,8 @@ impl World {
             let net = Arc::new(self.net.clone());
             let leaderboard = Arc::new(Folder::holding(net, endpoint.clone(), "/Mainnet/leaderboard"));
             let rules = Rules { track: self.tracked, minimum_score: 0.into(), ..Rules::default() };
-            Tracking { leaderboard, rules }
+            let chain = Some(Target { endpoint: endpoint.clone(), path: "/evm".into() });
+            Tracking { leaderboard, rules, chain }
         });
         let engine = Engine::new(Parts {
             net: Arc::new(self.net.clone()),

@@ -295,7 +295,7 @@ async fn session(config: &Config, outside: &Outside, tally: &mut Tally) -> Resul
         (Some(rules), Some(Target { endpoint, path })) => {
             jobs.extend(config.jobs.tracking());
             let leaderboard = Arc::new(Folder::holding(net.clone(), endpoint.clone(), path));
-            Some(Tracking { leaderboard, rules })
+            Some(Tracking { leaderboard, rules, chain: endpoints.chain.clone() })
         }
     };
     let archive = Arc::new(ArchiveAll {

@@ -20,12 +20,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hl_core::decode::account::{AccountState, account};
+use hl_core::decode::chain::{self, PositionRead};
+use hl_core::decode::rest;
 use hl_core::message::info::InfoRequest;
 use hl_core::seam::stopped;
 use hl_core::source::{DataSource, Intake, Offer, Role, Ticket};
 use hl_core::symbol::User;
 use hl_core::{Coin, Dex, Epoch, RunId, SourceId, StreamKey, TimeMs};
-use hl_traders::tracker::{Event, Hearing as Hears, Reason, Standing, State, Tracker, Wanted};
+use hl_traders::tracker::{AROUND_MS, Event, Hearing as Hears, Reason, Standing, State, Tracker, Wanted};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -36,7 +38,7 @@ use self::hearing::Heard;
 pub use self::hearing::Hearing;
 use self::ledger::Ledger;
 use crate::complaints::Complaints;
-use crate::rest::{InfoClient, RestError, Urgency};
+use crate::rest::{ChainClient, ChainReadError, InfoClient, RestError, Urgency};
 
 /// How often it looks at what it has heard.
 const EVERY: Duration = Duration::from_millis(250);
@@ -53,6 +55,8 @@ const ROUND_WEIGHT: i64 = 300;
 /// Weight of one state (PROTOCOL section 4.1).
 const STATE_WEIGHT: i64 = 2;
 const MINUTE_MS: i64 = 60_000;
+/// Which perpetuals there are on the chain is looked at anew after this, ms.
+const NUMBERED_MS: i64 = 3_600_000;
 /// The dex whose positions are followed.
 const DEX: Dex = Dex::First;
 
@@ -84,6 +88,8 @@ pub struct TrackerSource {
     client: Arc<InfoClient>,
     intake: Arc<dyn Intake>,
     hearing: Arc<Hearing>,
+    /// Where positions are read many at a time, on a network that has it.
+    chain: Option<ChainClient>,
     wanted: Mutex<Wants>,
     view: Mutex<TrackerView>,
 }
@@ -106,10 +112,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl TrackerSource {
-    /// A source without streams.
+    /// A source without streams. `chain`: where positions are read many at a time, on a network that has it.
     #[must_use]
-    pub fn new(client: Arc<InfoClient>, intake: Arc<dyn Intake>) -> Self {
-        Self { client, intake, hearing: Arc::default(), wanted: Mutex::default(), view: Mutex::default() }
+    pub fn new(client: Arc<InfoClient>, intake: Arc<dyn Intake>, chain: Option<ChainClient>) -> Self {
+        let (wanted, view) = (Mutex::default(), Mutex::default());
+        Self { client, intake, hearing: Arc::default(), chain, wanted, view }
     }
 
     /// Where it hears of trades.
@@ -122,7 +129,9 @@ impl TrackerSource {
     /// the last.
     pub fn follow(&self, coins: Vec<Coin>, ranks: BTreeMap<User, u32>) {
         let mut wanted = lock(&self.wanted);
-        (wanted.coins, wanted.ranks, wanted.changed) = (coins, ranks, true);
+        if (&wanted.coins, &wanted.ranks) != (&coins, &ranks) {
+            (wanted.coins, wanted.ranks, wanted.changed) = (coins, ranks, true);
+        }
     }
 
     /// How well the traders are known.
@@ -146,6 +155,17 @@ impl TrackerSource {
                     }
                     work.ask();
                 }
+                Some(read) = work.bundles.join_next() => {
+                    if let Ok(read) = read {
+                        work.read(read);
+                    }
+                    work.ask();
+                }
+                Some(read) = work.numbering.join_next() => {
+                    if let Ok(Ok(markets)) = read {
+                        work.markets = Arc::new(markets);
+                    }
+                }
                 _ = every.tick() => {
                     tokio::select! {
                         biased;
@@ -157,6 +177,8 @@ impl TrackerSource {
             }
         }
         work.requests.shutdown().await;
+        work.bundles.shutdown().await;
+        work.numbering.shutdown().await;
     }
 
     /// Asks for the state of an account.
@@ -173,6 +195,67 @@ impl TrackerSource {
         let entry_px = positions.iter().filter_map(|(coin, (_, px))| Some((*coin, (*px)?))).collect();
         Ok(State { time, sizes, entry_px })
     }
+
+    /// The perpetuals of the first dex that trade: their numbers on the chain, and the decimal places of their sizes.
+    async fn numbers(&self) -> Result<Vec<Numbered>, RestError> {
+        let request = InfoRequest::Meta { dex: DEX.name().map(str::to_owned) };
+        let read = self.client.ask(&request, 0, Urgency::Live, PATIENCE, rest::meta).await?;
+        // A number is a place in the list: where one cannot be read, those behind it are not known.
+        if !read.unread.is_empty() {
+            return Ok(Vec::new());
+        }
+        let assets = read.value.universe.into_iter().zip(0..).filter(|(asset, _)| asset.is_live());
+        let numbered = assets.map(|(asset, number)| Numbered {
+            coin: asset.name,
+            number,
+            sz_decimals: asset.sz_decimals,
+        });
+        Ok(numbered.collect())
+    }
+
+    /// Reads all positions of some accounts from the chain.
+    async fn bundle(&self, users: Vec<User>, markets: Arc<Vec<Numbered>>) -> Bundle {
+        let of =
+            |user: User| markets.iter().map(move |market| PositionRead { user, perpetual: market.number });
+        let reads: Vec<_> = users.iter().flat_map(|user| of(*user)).collect();
+        let asked = users.len();
+        let Some(chain) = &self.chain else { return Bundle { asked, states: Ok(Vec::new()) } };
+        let states = chain.read(&reads).await.map(|read| {
+            // It was true at some moment while it was asked for.
+            if read.took_ms > 2 * AROUND_MS {
+                return Vec::new();
+            }
+            let each = users.iter().zip(read.sizes.chunks(markets.len().max(1)));
+            each.filter_map(|(user, sizes)| Some((*user, state_of(sizes, &markets, read.time)?))).collect()
+        });
+        Bundle { asked, states }
+    }
+}
+
+/// A perpetual on the chain.
+#[derive(Clone, Copy, Debug)]
+struct Numbered {
+    coin: Coin,
+    number: u32,
+    sz_decimals: u32,
+}
+
+/// A bundle of reads that has ended.
+struct Bundle {
+    asked: usize,
+    states: Result<Vec<(User, State)>, ChainReadError>,
+}
+
+/// The state of an account; none where one of its reads failed.
+fn state_of(sizes: &[Option<i64>], markets: &[Numbered], time: TimeMs) -> Option<State> {
+    let mut state = State { time, sizes: BTreeMap::new(), entry_px: BTreeMap::new() };
+    for (size, market) in sizes.iter().zip(markets) {
+        let size = chain::coins((*size)?, market.sz_decimals)?;
+        if !size.is_zero() {
+            state.sizes.insert(market.coin, size);
+        }
+    }
+    (sizes.len() == markets.len()).then_some(state)
 }
 
 impl DataSource for TrackerSource {
@@ -211,6 +294,12 @@ struct Work {
     ledger: Ledger,
     users: BTreeMap<hl_core::record::Address, User>,
     requests: JoinSet<Asked>,
+    /// The bundle that is under way.
+    bundles: JoinSet<Bundle>,
+    numbering: JoinSet<Result<Vec<Numbered>, RestError>>,
+    /// What is read of an account, and when that was last looked for, on the monotonic clock, ms.
+    markets: Arc<Vec<Numbered>>,
+    numbered_at: Option<i64>,
     chosen: VecDeque<Wanted>,
     /// When accounts were last chosen, on the monotonic clock, ms.
     chosen_at: i64,
@@ -225,6 +314,10 @@ impl Work {
             ledger: Ledger::default(),
             users: BTreeMap::new(),
             requests: JoinSet::new(),
+            bundles: JoinSet::new(),
+            numbering: JoinSet::new(),
+            markets: Arc::default(),
+            numbered_at: None,
             chosen: VecDeque::new(),
             chosen_at: i64::MIN,
             complaints: Complaints::default(),
@@ -320,6 +413,54 @@ impl Work {
             self.tracker.asked(wanted.user, wanted.dex, now);
             let source = self.source.clone();
             self.requests.spawn(async move { Asked { user, state: source.state(user, urgency).await } });
+        }
+        self.ask_chain(now);
+    }
+
+    /// Reads accounts that are not known from the chain, where there are more of them than are asked for one by one.
+    fn ask_chain(&mut self, now: TimeMs) {
+        let Some(room) = self.source.chain.as_ref().and_then(ChainClient::room) else { return };
+        if !self.bundles.is_empty() {
+            return;
+        }
+        let mut unknown = self.tracker.wanted(now, i64::MAX / 2, room);
+        unknown.retain(|wanted| matches!(wanted.reason, Reason::Again | Reason::Unknown | Reason::Suspect));
+        let mut unknown = unknown.split_off(unknown.len().min(AT_ONCE));
+        if unknown.is_empty() {
+            return;
+        }
+        let mono = self.source.client.mono().now();
+        let again_ms = if self.markets.is_empty() { MINUTE_MS } else { NUMBERED_MS };
+        if self.numbered_at.is_none_or(|at| at + again_ms <= mono) {
+            self.numbered_at = Some(mono);
+            let source = self.source.clone();
+            self.numbering.spawn(async move { source.numbers().await });
+        }
+        let Some(accounts) = room.checked_div(self.markets.len()) else { return };
+        unknown.truncate(accounts.max(1));
+        let users: Vec<User> =
+            unknown.iter().filter_map(|wanted| self.users.get(&wanted.user).copied()).collect();
+        for wanted in &unknown {
+            self.tracker.asked(wanted.user, wanted.dex, now);
+        }
+        let (source, markets) = (self.source.clone(), self.markets.clone());
+        self.bundles.spawn(async move { source.bundle(users, markets).await });
+    }
+
+    fn read(&mut self, Bundle { asked, states }: Bundle) {
+        let mut view = lock(&self.source.view);
+        match states {
+            Ok(states) => {
+                view.states += states.len() as u64;
+                view.failed += (asked - states.len()) as u64;
+                for (user, state) in states {
+                    self.tracker.state(user.address(), DEX, state);
+                }
+            }
+            Err(error) => {
+                view.failed += asked as u64;
+                warn!(%error, "positions cannot be read from the chain now; states are asked for one by one");
+            }
         }
     }
 

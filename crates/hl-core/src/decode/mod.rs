@@ -1,4 +1,4 @@
-//! From bytes to records: WebSocket frames ([`frame`]), answers of `POST /info` ([`rest`], [`account`]), and statistics files
+//! From bytes to records: WebSocket frames ([`frame`]), answers of `POST /info` ([`rest`], [`account`]), bundles of reads from the chain ([`chain`]), and statistics files
 //! piece by piece ([`statistics`], [`leaderboard`]).
 //!
 //! Everything that comes in is hostile until it is decoded: no input panics, nesting is bounded, numbers are exact or
@@ -8,6 +8,7 @@
 //! wanted, which is the gate's.
 
 pub mod account;
+pub mod chain;
 mod error;
 pub mod leaderboard;
 mod parser;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use hl_collectors::mono::MonoClock;
 use hl_collectors::pipeline::{Inbox, Meters};
-use hl_collectors::rest::{InfoClient, RestOptions, RestSource, Weights};
+use hl_collectors::rest::{ChainClient, InfoClient, RestOptions, RestSource, Weights};
 use hl_collectors::tracker::TrackerSource;
 use hl_collectors::ws::{WsOptions, WsPool};
 use hl_core::ledger::Cause;
@@ -36,6 +36,7 @@ use self::leases::holders;
 pub use self::snapshot::Snapshot;
 pub(crate) use self::snapshot::is_followed;
 use crate::capacity::OverCapacity;
+use crate::endpoints::Target;
 use crate::events::{Events, Feed, Filter, TellingStore};
 use crate::markets::{Markets, NeverListed, Sorted};
 use crate::reception;
@@ -92,6 +93,8 @@ pub struct Tracking {
     pub leaderboard: Arc<dyn Files>,
     /// Whom to track.
     pub rules: Rules,
+    /// Where positions are read from the chain, many at a time; none on a network without.
+    pub chain: Option<Target>,
 }
 
 /// Collecting ended, or did not begin.
@@ -186,7 +189,7 @@ impl Engine {
         let meters = Arc::new(Meters::default());
         let selector = Arc::new(SharedSelector::new(Selector::new(store.token(), Timing::default())));
         let pool = Arc::new(WsPool::new(
-            parts.net,
+            parts.net.clone(),
             parts.ws,
             inbox.clone(),
             selector.clone(),
@@ -196,7 +199,11 @@ impl Engine {
         let edges = meters.clone();
         let edge_of = Box::new(move |stream| edges.edge(stream));
         let rest = Arc::new(RestSource::new(client.clone(), inbox.clone(), edge_of));
-        let tracker = Arc::new(TrackerSource::new(client.clone(), inbox.clone()));
+        let chain = parts.tracking.as_ref().and_then(|tracking| tracking.chain.clone());
+        let chain = chain.map(|Target { endpoint, path }| {
+            ChainClient::new(parts.net.clone(), endpoint, path, mono.clone())
+        });
+        let tracker = Arc::new(TrackerSource::new(client.clone(), inbox.clone(), chain));
         let clock = mono.clone();
         let exchange_now = Box::new(move || clock.exchange());
         let runner = Runner::new(store.clone(), exchange_now, parts.seed.derive("jobs"));
