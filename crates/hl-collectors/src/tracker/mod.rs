@@ -55,6 +55,8 @@ const ROUND_WEIGHT: i64 = 300;
 /// Weight of one state (PROTOCOL section 4.1).
 const STATE_WEIGHT: i64 = 2;
 const MINUTE_MS: i64 = 60_000;
+/// Where the weight budget has no room it is tried again after this, ms.
+const FULL_MS: i64 = 2_000;
 /// Which perpetuals there are on the chain is looked at anew after this, ms.
 const NUMBERED_MS: i64 = 3_600_000;
 /// The dex whose positions are followed.
@@ -301,6 +303,8 @@ struct Work {
     markets: Arc<Vec<Numbered>>,
     numbered_at: Option<i64>,
     chosen: VecDeque<Wanted>,
+    /// The weight budget had no room; until then nothing more is asked for, on the monotonic clock, ms.
+    full_until: i64,
     /// When accounts were last chosen, on the monotonic clock, ms.
     chosen_at: i64,
     complaints: Complaints,
@@ -319,6 +323,7 @@ impl Work {
             markets: Arc::default(),
             numbered_at: None,
             chosen: VecDeque::new(),
+            full_until: 0,
             chosen_at: i64::MIN,
             complaints: Complaints::default(),
         }
@@ -403,6 +408,7 @@ impl Work {
             self.chosen = self.tracker.wanted(now, self.round_ms(), CHOSEN).into();
         }
         while self.requests.len() < AT_ONCE
+            && self.full_until <= mono.now()
             && let Some(wanted) = self.chosen.pop_front()
         {
             let Some(user) = self.users.get(&wanted.user).copied() else { continue };
@@ -425,11 +431,13 @@ impl Work {
         }
         let mut unknown = self.tracker.wanted(now, i64::MAX / 2, room);
         unknown.retain(|wanted| matches!(wanted.reason, Reason::Again | Reason::Unknown | Reason::Suspect));
-        let mut unknown = unknown.split_off(unknown.len().min(AT_ONCE));
+        let mono = self.source.client.mono().now();
+        // The first of them are asked for one by one, where there is room for it.
+        let by_state = if self.full_until <= mono { AT_ONCE.min(unknown.len()) } else { 0 };
+        let mut unknown = unknown.split_off(by_state);
         if unknown.is_empty() {
             return;
         }
-        let mono = self.source.client.mono().now();
         let again_ms = if self.markets.is_empty() { MINUTE_MS } else { NUMBERED_MS };
         if self.numbered_at.is_none_or(|at| at + again_ms <= mono) {
             self.numbered_at = Some(mono);
@@ -475,6 +483,8 @@ impl Work {
                 view.failed += 1;
                 // What finds no room in the budget is asked for again in its turn.
                 if matches!(error, RestError::Budget { .. } | RestError::RateLimited { .. }) {
+                    self.tracker.put_off(user.address(), DEX);
+                    self.full_until = self.source.client.mono().now() + FULL_MS;
                     debug!(%user, %error, "the state of an account is put off");
                 } else if let Some(untold) = self.complaints.due(self.source.client.mono().now()) {
                     warn!(%user, %error, untold, "the state of an account did not come");

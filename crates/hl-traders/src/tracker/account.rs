@@ -136,6 +136,10 @@ impl Account {
         self.asked
     }
 
+    pub(super) fn put_off(&mut self) {
+        self.asked = None;
+    }
+
     pub(super) fn ask(&mut self, now: TimeMs) {
         self.asked = Some(now);
     }

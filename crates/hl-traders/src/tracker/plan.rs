@@ -75,6 +75,13 @@ impl Tracker {
         wanted
     }
 
+    /// The state of an account that was asked for does not come: it is wanted again at once.
+    pub fn put_off(&mut self, user: Address, dex: Dex) {
+        if let Some(account) = self.accounts.get_mut(&user).and_then(|of| of.get_mut(&dex)) {
+            account.put_off();
+        }
+    }
+
     /// A state of an account was asked for.
     pub fn asked(&mut self, user: Address, dex: Dex, now: TimeMs) {
         if let Some(account) = self.accounts.get_mut(&user).and_then(|of| of.get_mut(&dex)) {

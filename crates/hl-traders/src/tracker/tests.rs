@@ -246,6 +246,9 @@ fn what_is_wanted_comes_by_urgency_and_rank() {
     tracker.asked(user(6), Dex::First, TimeMs(T0 + 40_000));
     assert_eq!(wanted(&tracker, 45_000, 1), [(Reason::Unknown, 5)]);
     assert_eq!(wanted(&tracker, 70_000, 1), [(Reason::Unknown, 6)], "no answer came");
+    tracker.asked(user(6), Dex::First, TimeMs(T0 + 70_000));
+    tracker.put_off(user(6), Dex::First);
+    assert_eq!(wanted(&tracker, 70_001, 1), [(Reason::Unknown, 6)], "none will");
     let round = [(Reason::Round, 1), (Reason::Round, 4)];
     assert_eq!(wanted(&tracker, 640_000, 9), [&unknown[..], &traded[..], &round[..]].concat());
     tracker.untrack(user(1));
