@@ -17,7 +17,9 @@ use hl_store::Nameless;
 fn instead(stream: StreamKey) -> &'static str {
     match stream.kind() {
         Kind::Leaderboard | Kind::Traders => "`Builder::track` reads the leaderboard and chooses from it",
-        Kind::Fills => "`hl-cli backfill fills --user` reads what the exchange has",
+        Kind::Fills | Kind::Orders | Kind::Payments | Kind::Movements => {
+            "`Builder::track` reads it of the traders that it tracks"
+        }
         _ => "`hl-cli backfill funding` fills it from the exchange's past",
     }
 }

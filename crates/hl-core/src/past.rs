@@ -8,8 +8,10 @@
 //! - A bar is proven where the answer holds it and a later one, or one on each side of it: a minute without trades has no bar.
 //!   The last bar of an answer may be an old version of itself, unless it ended minutes ago.
 //! - A settlement is proven where the answer holds the row of its hour: the exchange settles every hour.
-//! - Fills are proven from the first row of an answer to its last one. The exchange keeps a number of them: where the oldest
-//!   of all is later than a piece begins, what lies before it is lost.
+//! - Fills, funding payments and movements of a trader are proven from the first row of an answer to its last one. Where the
+//!   oldest that the exchange has is later than a piece begins, what lies before it is lost.
+//! - Orders of a trader are proven likewise, by the last 2,000 changes of their status, which is all that the exchange shows:
+//!   where there are so many, what lies before the oldest is lost, and of its block nothing is proven.
 //! - Of trades only what lies between the first and the last of an answer is proven, and a gap that begins at its first block
 //!   only from the second on: the answer may begin in the middle of it. Beside a live stream the newest trades are asked for
 //!   once ([`Newest`]).
@@ -21,21 +23,24 @@
 //! could not be read in any answer of that day.
 
 mod bars;
-mod fills;
 mod funding;
 mod newest;
+mod orders;
 mod pace;
+mod paged;
 mod trades;
 
 pub use bars::{BarsQuestion, KEPT_BARS, PAGE_BARS};
-pub use fills::{FillsQuestion, PAGE_FILLS};
 pub use funding::{FUNDING_MS, FundingQuestion, HOURLY_SINCE, PAGE_FUNDING};
 pub use newest::{Newest, NewestPlan, precedence};
+pub use orders::{KEPT_ORDERS, OrdersQuestion};
 pub use pace::Patience;
+pub use paged::{PAGE_FILLS, PAGE_MOVEMENTS, PAGE_PAYMENTS, PagedQuestion};
 pub use trades::{beside, certain, trades};
 
 use crate::decode::{Hole, Rows};
 use crate::ledger::Span;
+use crate::stream::Record;
 use crate::{Records, TimeMs};
 
 /// Questions grow wider up to this effort; the first is 0.
@@ -57,6 +62,8 @@ pub struct Page {
     pub reached: Option<Span>,
     /// Whether a wider question may settle what this one did not.
     pub wider: bool,
+    /// Whether it was cut at its end, so that a question from there on brings more.
+    pub more: bool,
 }
 
 impl Page {
@@ -70,7 +77,18 @@ impl Page {
             about,
             reached: None,
             wider: false,
+            more: false,
         }
+    }
+
+    /// What it is about is proven from one row of a trader to another: these are all of them. Further questions from the same
+    /// beginning would bring the same rows.
+    fn prove<T: Record>(&mut self, span: Span, rows: Vec<T>) {
+        let Some(about) = self.about else { return };
+        let Some(span) = span.intersect(about).filter(|span| span.ms() > 0) else { return };
+        self.reached = Some(Span { from: about.from, to: span.to });
+        let inside = rows.into_iter().filter(|row| span.contains(row.time())).collect();
+        self.proven.push((span, T::list(inside)));
     }
 
     /// Everything that was asked for is gone.
@@ -153,6 +171,11 @@ pub fn without(pieces: &[Span], span: Span) -> Vec<Span> {
 #[must_use]
 pub fn length(pieces: &[Span]) -> i64 {
     pieces.iter().map(|piece| piece.ms()).sum()
+}
+
+/// The block of this time.
+fn block(time: TimeMs) -> Span {
+    Span { from: time, to: time + 1 }
 }
 
 /// `span`, unless it is empty or turned round.

@@ -12,7 +12,7 @@ mod wire;
 use hl_core::ledger::Span;
 use hl_core::record::Listed as _;
 use hl_core::store::StoreError;
-use hl_core::stream::{Borders, Conflation};
+use hl_core::stream::{Borders, Conflation, Scope};
 use hl_core::thinning::{self, NOTE};
 use hl_core::{Kind, Origin, Records, StreamKey, TimeMs, for_kind};
 use hl_store::{GapRow, Inspect, StreamRow, checks};
@@ -98,8 +98,9 @@ pub async fn compare(
     tally: &mut Tally,
 ) -> Result<Option<Span>, VerifyError> {
     let stream = row.stream;
-    // The exchange keeps no earlier leaderboard, whom to track is not its choice, and of fills it keeps too few.
-    if matches!(stream.kind(), Kind::Leaderboard | Kind::Traders | Kind::Fills) {
+    // The exchange keeps no earlier leaderboard, whom to track is not its choice, and of what else traders did it tells no truth.
+    let is_of_user = stream.spec().scope == Scope::User && stream.kind() != Kind::Positions;
+    if matches!(stream.kind(), Kind::Leaderboard | Kind::Traders) || is_of_user {
         return Ok(None);
     }
     if stream.kind() == Kind::Positions {

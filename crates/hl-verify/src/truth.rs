@@ -182,7 +182,12 @@ impl Truth for HttpTruth {
                     let rows = self.json::<Vec<wire::Moved>>(path).await?.into_iter();
                     Records::Positions(rows.map(|row| position(user, row.coin, row.time, row.szi)).collect())
                 }
-                StreamKey::Leaderboard | StreamKey::Traders | StreamKey::Fills(_) => {
+                StreamKey::Leaderboard
+                | StreamKey::Traders
+                | StreamKey::Fills(_)
+                | StreamKey::Orders(_)
+                | StreamKey::Payments(_)
+                | StreamKey::Movements(_) => {
                     return Err(TruthError::OtherKind(stream));
                 }
             })

@@ -221,7 +221,10 @@ async fn every_planted_defect_is_found_where_it_was_planted() {
             | Records::Leaderboard(_)
             | Records::Traders(_)
             | Records::Fills(_)
-            | Records::Positions(_) => {}
+            | Records::Positions(_)
+            | Records::Orders(_)
+            | Records::Payments(_)
+            | Records::Movements(_) => {}
         }
     }
     let streams: Vec<_> = collected.iter().map(|(stream, _)| *stream).collect();

@@ -123,7 +123,10 @@ fn unreadable(rng: &mut Rng, stream: StreamKey) -> Option<FaultKind> {
         | Kind::Leaderboard
         | Kind::Traders
         | Kind::Fills
-        | Kind::Positions => {
+        | Kind::Positions
+        | Kind::Orders
+        | Kind::Payments
+        | Kind::Movements => {
             return None;
         }
     };

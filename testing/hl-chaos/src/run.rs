@@ -374,7 +374,12 @@ impl Run<'_> {
                 (changes.len(), changes.last().copied())
             }
             // The exchange keeps no truth of them.
-            Records::Leaderboard(_) | Records::Traders(_) | Records::Fills(_) => (0, None),
+            Records::Leaderboard(_)
+            | Records::Traders(_)
+            | Records::Fills(_)
+            | Records::Orders(_)
+            | Records::Payments(_)
+            | Records::Movements(_) => (0, None),
         };
         let Some(newest) = newest else { return Ok(()) };
         if stream.spec().conflation != Conflation::State {

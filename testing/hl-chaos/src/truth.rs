@@ -53,7 +53,12 @@ impl Truth for SimTruth<'_> {
                 let rows = sim.truth_moved(user.address(), from, to).into_iter();
                 Records::Positions(rows.map(|row| position(user, row.coin, row.time, row.szi)).collect())
             }
-            StreamKey::Leaderboard | StreamKey::Traders | StreamKey::Fills(_) => Records::none(stream),
+            StreamKey::Leaderboard
+            | StreamKey::Traders
+            | StreamKey::Fills(_)
+            | StreamKey::Orders(_)
+            | StreamKey::Payments(_)
+            | StreamKey::Movements(_) => Records::none(stream),
         };
         Box::pin(async { Ok(rows) })
     }

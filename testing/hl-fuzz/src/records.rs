@@ -2,9 +2,9 @@
 
 use arbitrary::{Result, Unstructured};
 use hl_core::record::{
-    Bbo, Book, Candle, ChosenBy, Context, Fill, Funding, HexBytes, KnownBy, Leader, Level, Likelihood,
-    Liquidity, Market, MarketStatus, MarketType, Mid, Position, PositionChange, PredictedFunding, Side,
-    Trade, Trader, TraderStatus,
+    Bbo, Book, Candle, ChosenBy, Context, Direction, Fill, Funding, HexBytes, KnownBy, Leader, Level,
+    Likelihood, Liquidity, Market, MarketStatus, MarketType, Mid, Movement, Order, Payment, Position,
+    PositionChange, PredictedFunding, Side, Trade, Trader, TraderStatus,
 };
 use hl_core::row::Arrival;
 use hl_core::symbol::Word;
@@ -188,6 +188,65 @@ pub(crate) fn records(u: &mut Unstructured<'_>, stream: StreamKey, now: TimeMs) 
                     known_by: *u.choose(&[KnownBy::Trade, KnownBy::State])?,
                     px: None,
                     entry_px: if u.arbitrary()? { Some(decimal(u)?) } else { None },
+                    arrival: Arrival::default(),
+                })
+            }))
+        }
+        StreamKey::Orders(user) => {
+            Records::Orders(each!(|u: &mut Unstructured<'_>, time| -> Result<Order> {
+                Ok(Order {
+                    user,
+                    time,
+                    oid: u.arbitrary()?,
+                    status: Word::new(u.choose(&["open", "filled", "marginCanceled"])?).expect("a word"),
+                    coin,
+                    side: *u.choose(&[Side::Buy, Side::Sell])?,
+                    limit_px: decimal(u)?,
+                    sz: decimal(u)?,
+                    orig_sz: decimal(u)?,
+                    order_type: u.arbitrary()?,
+                    tif: u.arbitrary()?,
+                    reduce_only: u.arbitrary()?,
+                    is_position_tpsl: u.arbitrary()?,
+                    trigger_px: if u.arbitrary()? { Some(decimal(u)?) } else { None },
+                    trigger_condition: u.arbitrary()?,
+                    children: u.arbitrary()?,
+                    cloid: u.arbitrary()?,
+                    order_time: time,
+                    arrival: Arrival::default(),
+                })
+            }))
+        }
+        StreamKey::Payments(user) => {
+            Records::Payments(each!(|u: &mut Unstructured<'_>, time| -> Result<Payment> {
+                Ok(Payment {
+                    user,
+                    coin,
+                    time,
+                    usdc: decimal(u)?,
+                    szi: decimal(u)?,
+                    rate: decimal(u)?,
+                    samples: u.arbitrary()?,
+                    hash: HexBytes([0; 32]),
+                    arrival: Arrival::default(),
+                })
+            }))
+        }
+        StreamKey::Movements(user) => {
+            Records::Movements(each!(|u: &mut Unstructured<'_>, time| -> Result<Movement> {
+                Ok(Movement {
+                    user,
+                    time,
+                    id: u.arbitrary()?,
+                    kind: u.arbitrary()?,
+                    hash: HexBytes([0; 32]),
+                    direction: *u.choose(&[Direction::In, Direction::Unsaid])?,
+                    counterpart: if u.arbitrary()? { Some(HexBytes([1; 20])) } else { None },
+                    usdc: if u.arbitrary()? { Some(decimal(u)?) } else { None },
+                    token: u.arbitrary()?,
+                    amount: None,
+                    fee: if u.arbitrary()? { Some(decimal(u)?) } else { None },
+                    delta: u.arbitrary()?,
                     arrival: Arrival::default(),
                 })
             }))

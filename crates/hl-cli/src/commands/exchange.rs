@@ -119,7 +119,7 @@ impl Exchange {
         self.client.lists(Urgency::Question, PATIENCE).await.map_err(self.failed())
     }
 
-    /// From where the fills of a trader are known, or else from the first one that it has, to right behind the last one.
+    /// From the first fill of a trader that it has, or from `known` where that is earlier, to right behind the last one.
     pub(super) async fn fills_ends(
         &self,
         user: User,

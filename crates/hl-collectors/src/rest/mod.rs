@@ -13,6 +13,6 @@ mod weights;
 
 pub use chain::{ChainClient, ChainReadError, ChainSizes};
 pub use client::{InfoClient, RestCounters, RestError, RestOptions};
-pub use past::{Cost, cost};
+pub use past::{Aside, Cost, cost};
 pub use source::{EdgeOf, RestSource};
 pub use weights::{Urgency, Weights};

@@ -1,14 +1,16 @@
 //! The past of a stream, page by page: what `/info` still has of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use hl_core::decode::rest as decode;
+use hl_core::decode::{DecodeError, Rows, rest as decode, trader as of_trader};
 use hl_core::ledger::Span;
 use hl_core::message::info::{CandleRange, InfoRequest};
 use hl_core::past::{
-    self, BarsQuestion, FUNDING_MS, FillsQuestion, FundingQuestion, KEPT_BARS, PAGE_BARS, PAGE_FILLS,
-    PAGE_FUNDING, Page,
+    self, BarsQuestion, FUNDING_MS, FundingQuestion, KEPT_BARS, KEPT_ORDERS, OrdersQuestion, PAGE_BARS,
+    PAGE_FILLS, PAGE_FUNDING, PAGE_MOVEMENTS, PAGE_PAYMENTS, Page, PagedQuestion,
 };
+use hl_core::record::Record;
 use hl_core::seam::BoxFuture;
 use hl_core::source::{FetchError, Past};
 use hl_core::symbol::User;
@@ -57,6 +59,9 @@ pub fn cost(stream: StreamKey, piece: Span, now: TimeMs) -> Cost {
         }
         StreamKey::Trades(coin) => (InfoRequest::RecentTrades { coin }, 10, RECENT_TRADES as u64),
         StreamKey::Fills(user) => (fills_of(user, piece), PAGE_FILLS as i64, PAGE_FILLS as u64),
+        StreamKey::Orders(user) => (orders_of(user), KEPT_ORDERS as i64, KEPT_ORDERS as u64),
+        StreamKey::Payments(user) => (payments_of(user, piece), PAGE_PAYMENTS as i64, PAGE_PAYMENTS as u64),
+        StreamKey::Movements(user) => (movements_of(user, piece), 1, PAGE_MOVEMENTS as u64),
         // Nothing is asked: there is nothing to be had.
         _ => return Cost::default(),
     };
@@ -68,21 +73,16 @@ pub fn cost(stream: StreamKey, piece: Span, now: TimeMs) -> Cost {
 
 impl Past for InfoClient {
     fn page(&self, stream: StreamKey, piece: Span, effort: u32) -> BoxFuture<'_, Result<Page, FetchError>> {
-        Box::pin(async move {
-            let page = match stream {
-                StreamKey::Candle(coin, interval) => self.candles(coin, interval, piece, effort).await,
-                StreamKey::Funding(coin) => self.funding(coin, piece, effort).await,
-                StreamKey::Trades(coin) => self.trades(coin, piece).await,
-                StreamKey::Fills(user) => self.fills(user, piece, effort).await,
-                // The exchange has no past of states.
-                _ => Ok(Page::gone(piece)),
-            };
-            page.map_err(|error| FetchError {
-                step: "reading the past",
-                reason: error.to_string(),
-                cause: error.cause(),
-            })
-        })
+        Box::pin(self.page_of(stream, piece, effort, Urgency::Backfill))
+    }
+}
+
+/// The past of tracked traders, read while there is room for it: collecting goes before it, and so does filling gaps.
+pub struct Aside(pub Arc<InfoClient>);
+
+impl Past for Aside {
+    fn page(&self, stream: StreamKey, piece: Span, effort: u32) -> BoxFuture<'_, Result<Page, FetchError>> {
+        Box::pin(self.0.page_of(stream, piece, effort, Urgency::Proof))
     }
 }
 
@@ -96,9 +96,90 @@ fn fills_of(user: User, span: Span) -> InfoRequest {
     }
 }
 
+fn orders_of(user: User) -> InfoRequest {
+    InfoRequest::HistoricalOrders { user: user.address() }
+}
+
+fn payments_of(user: User, span: Span) -> InfoRequest {
+    let (start_time, end_time) = (Some(span.from), Some(span.to));
+    InfoRequest::UserFunding { user: user.address(), start_time, end_time }
+}
+
+fn movements_of(user: User, span: Span) -> InfoRequest {
+    let (start_time, end_time) = (Some(span.from), Some(span.to));
+    InfoRequest::UserNonFundingLedgerUpdates { user: user.address(), start_time, end_time }
+}
+
 impl InfoClient {
-    /// From `known`, or else from the first fill of a trader that the exchange has, to right behind the last one; none where it
-    /// has none.
+    /// A page of the past, once the weight has room for it at this urgency.
+    async fn page_of(
+        &self,
+        stream: StreamKey,
+        piece: Span,
+        effort: u32,
+        urgency: Urgency,
+    ) -> Result<Page, FetchError> {
+        let paged = |full| PagedQuestion::new(piece, effort, full);
+        let page = match stream {
+            StreamKey::Candle(coin, interval) => self.candles(coin, interval, piece, effort).await,
+            StreamKey::Funding(coin) => self.funding(coin, piece, effort).await,
+            StreamKey::Trades(coin) => self.trades(coin, piece).await,
+            StreamKey::Fills(user) => {
+                let (asked, question) = (paged(PAGE_FILLS), |span| fills_of(user, span));
+                let decode = |body: &mut [u8]| decode::user_fills(body, user, false);
+                self.paged(stream, asked, PAGE_FILLS, question, urgency, decode).await
+            }
+            StreamKey::Payments(user) => {
+                let (asked, question) = (paged(PAGE_PAYMENTS), |span| payments_of(user, span));
+                let decode = |body: &mut [u8]| of_trader::payments(body, user);
+                self.paged(stream, asked, PAGE_PAYMENTS, question, urgency, decode).await
+            }
+            StreamKey::Movements(user) => {
+                let (asked, question) = (paged(PAGE_MOVEMENTS), |span| movements_of(user, span));
+                let decode = |body: &mut [u8]| of_trader::movements(body, user);
+                self.paged(stream, asked, PAGE_MOVEMENTS, question, urgency, decode).await
+            }
+            StreamKey::Orders(user) => self.orders(user, piece, effort, urgency).await,
+            // The exchange has no past of states.
+            _ => Ok(Page::gone(piece)),
+        };
+        page.map_err(|error| FetchError {
+            step: "reading the past",
+            reason: error.to_string(),
+            cause: error.cause(),
+        })
+    }
+
+    /// A page of what a trader did, oldest first.
+    async fn paged<T: Record>(
+        &self,
+        stream: StreamKey,
+        question: PagedQuestion,
+        full: usize,
+        request: impl Fn(Span) -> InfoRequest,
+        urgency: Urgency,
+        decode: impl Fn(&mut [u8]) -> Result<Rows<T>, DecodeError>,
+    ) -> Result<Page, RestError> {
+        let rows = self.ask(&request(question.request), full, urgency, PATIENCE, decode).await?;
+        self.tell_rows(stream, &rows);
+        Ok(question.page(rows))
+    }
+
+    async fn orders(
+        &self,
+        user: User,
+        piece: Span,
+        effort: u32,
+        urgency: Urgency,
+    ) -> Result<Page, RestError> {
+        let decode = |body: &mut [u8]| of_trader::orders(body, user);
+        let orders = self.ask(&orders_of(user), KEPT_ORDERS, urgency, PATIENCE, decode).await?;
+        self.tell_rows(StreamKey::Orders(user), &orders);
+        Ok(OrdersQuestion::new(piece, effort).page(orders))
+    }
+
+    /// From the first fill of a trader that the exchange has, or from `known` where that is earlier, to right behind the last one;
+    /// none where it has none.
     ///
     /// # Errors
     /// When the exchange cannot be asked.
@@ -111,24 +192,13 @@ impl InfoClient {
         else {
             return Ok(None);
         };
-        if let Some(known) = known {
-            first = known.min(last);
-        } else if newest.len() >= PAGE_FILLS {
+        if newest.len() >= PAGE_FILLS {
             let request = fills_of(user, Span { from: TimeMs(0), to: last });
             let oldest = |body: &mut [u8]| decode::user_fills(body, user, false);
             let oldest = self.ask(&request, PAGE_FILLS, Urgency::Backfill, PATIENCE, oldest).await?;
             first = oldest.rows.first().map_or(first, |fill| fill.time.min(first));
         }
-        Ok(Some(Span { from: first, to: last + 1 }))
-    }
-
-    async fn fills(&self, user: User, piece: Span, effort: u32) -> Result<Page, RestError> {
-        let question = FillsQuestion::new(piece, effort);
-        let request = fills_of(user, question.request);
-        let decode = |body: &mut [u8]| decode::user_fills(body, user, false);
-        let fills = self.ask(&request, PAGE_FILLS, Urgency::Backfill, PATIENCE, decode).await?;
-        self.tell_rows(StreamKey::Fills(user), &fills);
-        Ok(question.page(fills))
+        Ok(Some(Span { from: known.map_or(first, |known| known.min(first)), to: last + 1 }))
     }
 
     async fn candles(

@@ -26,7 +26,7 @@ use hl_core::{Coin, Dex, Epoch, Kind, Records, RunId, SourceId, StreamKey, TimeM
 use tracing::{debug, warn};
 
 use super::client::{InfoClient, RestError, fresh};
-use super::past::RECENT_TRADES;
+use super::past::{Aside, RECENT_TRADES};
 use super::weights::Urgency;
 
 /// How long a poll waits for room in the budget.
@@ -111,7 +111,10 @@ impl Query {
             | StreamKey::Leaderboard
             | StreamKey::Traders
             | StreamKey::Fills(_)
-            | StreamKey::Positions(_) => return None,
+            | StreamKey::Positions(_)
+            | StreamKey::Orders(_)
+            | StreamKey::Payments(_)
+            | StreamKey::Movements(_) => return None,
         })
     }
 }
@@ -133,6 +136,12 @@ impl RestSource {
     #[must_use]
     pub fn new(client: Arc<InfoClient>, intake: Arc<dyn Intake>, edge_of: EdgeOf) -> Self {
         Self { client, intake, edge_of, wanted: Mutex::default(), listing: Mutex::default() }
+    }
+
+    /// What tracked traders did, read while there is room for it.
+    #[must_use]
+    pub fn aside(&self) -> Arc<dyn Past> {
+        Arc::new(Aside(self.client.clone()))
     }
 
     fn wanted(&self) -> MutexGuard<'_, BTreeMap<StreamKey, Wanted>> {

@@ -1,4 +1,5 @@
-//! From bytes to records: WebSocket frames ([`frame`]), answers of `POST /info` ([`rest`], [`account`]), bundles of reads from the chain ([`chain`]), and statistics files
+//! From bytes to records: WebSocket frames ([`frame`]), answers of `POST /info` ([`rest`], [`account`], [`trader`]), bundles of
+//! reads from the chain ([`chain`]), and statistics files
 //! piece by piece ([`statistics`], [`leaderboard`]).
 //!
 //! Everything that comes in is hostile until it is decoded: no input panics, nesting is bounded, numbers are exact or
@@ -19,6 +20,7 @@ mod rows_tests;
 pub mod statistics;
 #[cfg(test)]
 mod tests;
+pub mod trader;
 
 use serde::Deserialize;
 use serde_json::Value;

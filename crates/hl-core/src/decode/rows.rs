@@ -15,10 +15,13 @@ use super::parser;
 use crate::ledger::Span;
 use crate::message::Exact;
 use crate::message::info::fills::Fill as FillMessage;
+use crate::message::info::ledger::{FundingDelta, LedgerUpdate};
 use crate::message::info::market::FundingRate;
 use crate::message::info::meta::{MarginTable, Meta, PerpAsset, SpotMeta, SpotPair, SpotToken};
+use crate::message::info::orders::OrderStatus;
 use crate::message::market::{Mids, WsCandle, WsTrade};
 use crate::record::{Candle, Funding, Trade};
+use crate::symbol::Word;
 use crate::{Coin, Decimal, Dex, TimeMs};
 
 /// Longer texts are not taken apart: each of their values would be noted down, and no list of the exchange whose rows are
@@ -221,12 +224,55 @@ impl Row for FillMessage {
     }
 }
 
+/// The time of an order's row is when its status changed.
+impl Row for OrderStatus {
+    type Record = (Word, Self);
+
+    fn time((_, order): &(Word, Self)) -> TimeMs {
+        order.status_timestamp
+    }
+
+    fn record(self) -> Result<(Word, Self), Fault> {
+        match Word::new(&self.status) {
+            Ok(status) => Ok((status, self)),
+            Err(_) => Err(Fault::Rule("an order whose status is no word")),
+        }
+    }
+}
+
+impl Row for LedgerUpdate<FundingDelta> {
+    type Record = Self;
+
+    fn time(payment: &Self) -> TimeMs {
+        payment.time
+    }
+
+    fn record(self) -> Result<Self, Fault> {
+        Ok(self)
+    }
+}
+
+/// What is said of a movement of money, whatever kind it is of.
+pub(super) type Delta = serde_json::Map<String, serde_json::Value>;
+
+impl Row for LedgerUpdate<Delta> {
+    type Record = Self;
+
+    fn time(movement: &Self) -> TimeMs {
+        movement.time
+    }
+
+    fn record(self) -> Result<Self, Fault> {
+        Ok(self)
+    }
+}
+
 /// What a row says of itself, as far as can be read.
 #[derive(Deserialize)]
 struct Label<'a> {
     #[serde(borrow, alias = "s", alias = "name")]
     coin: Option<&'a RawValue>,
-    #[serde(borrow, alias = "t")]
+    #[serde(borrow, alias = "t", alias = "statusTimestamp")]
     time: Option<&'a RawValue>,
 }
 
@@ -250,14 +296,19 @@ pub(super) fn list<W: Row>(
     body: &mut [u8],
     newest_first: bool,
 ) -> Result<Rows<W::Record>, DecodeError> {
-    let mut items: Vec<Item<W::Record>> = match parser::typed::<Vec<W>>(body) {
-        Ok(wire) => wire.into_iter().map(judged::<W>).collect(),
-        Err(fault) => {
+    let whole = parser::typed::<Vec<W>>(body)
+        .map(|wire| wire.into_iter().map(judged::<W>).collect::<Vec<Item<W::Record>>>());
+    let is_read = |items: &[Item<W::Record>]| items.iter().all(|item| matches!(item, Item::Read(_)));
+    let mut items = match whole {
+        Ok(items) if is_read(&items) => items,
+        // Taken apart, a row that was turned away says at least where it belongs.
+        whole => {
             let text = lossy(body);
             let raw = text.as_deref().and_then(|text| serde_json::from_str::<Vec<&RawValue>>(text).ok());
-            match raw {
-                Some(rows) => items::<W>(what, &rows),
-                None => return Err(locate::<Vec<W>>(Some(what.to_owned()), body, fault)),
+            match (raw, whole) {
+                (Some(rows), _) => items::<W>(what, &rows),
+                (None, Ok(items)) => items,
+                (None, Err(fault)) => return Err(locate::<Vec<W>>(Some(what.to_owned()), body, fault)),
             }
         }
     };

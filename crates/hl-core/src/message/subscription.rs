@@ -195,7 +195,10 @@ impl Subscription {
             | StreamKey::Leaderboard
             | StreamKey::Traders
             | StreamKey::Fills(_)
-            | StreamKey::Positions(_) => return None,
+            | StreamKey::Positions(_)
+            | StreamKey::Orders(_)
+            | StreamKey::Payments(_)
+            | StreamKey::Movements(_) => return None,
         })
     }
 

@@ -164,6 +164,7 @@ words!(User, User::as_str, User::new);
 words!(Word, Word::as_str, |word| Word::new(word).ok());
 words!(Interval, Interval::as_str, |name| name.parse().ok());
 words!(Side, Side::as_str, Side::parse);
+words!(bool, |is| if is { "true" } else { "false" }, |word| word.parse().ok());
 
 impl Cell for Box<str> {
     const HOLDS: Holds = Holds::Text;

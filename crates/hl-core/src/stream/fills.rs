@@ -1,5 +1,5 @@
 //! Fills of a trader: its side of each trade, with what only it is told. The exchange has the last 10,000 (PROTOCOL section
-//! 3.1); a backfill reads them.
+//! 3.1); a job reads on from the last one that is stored, and a backfill all of them.
 
 use serde::{Deserialize, Serialize};
 
@@ -100,8 +100,8 @@ pub(super) const SPEC: KindSpec = KindSpec {
     channels: &[],
     ws: false,
     fallback: SourceId::Rest,
-    job: "collect_fills",
-    job_does: "reads the fills of traders",
+    job: super::OF_TRADERS.0,
+    job_does: super::OF_TRADERS.1,
     conflation: Conflation::Event,
     borders: Borders::Shared,
     history: History::All,

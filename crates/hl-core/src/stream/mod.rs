@@ -14,6 +14,9 @@ mod funding;
 mod leaderboard;
 mod markets;
 mod mids;
+mod movements;
+mod orders;
+mod payments;
 mod positions;
 mod predicted_funding;
 mod records;
@@ -35,6 +38,9 @@ pub use funding::Funding;
 pub use leaderboard::Leader;
 pub use markets::{Market, MarketStatus, MarketType};
 pub use mids::Mid;
+pub use movements::{Direction, Movement};
+pub use orders::Order;
+pub use payments::Payment;
 pub use positions::{KnownBy, Position, PositionChange};
 pub use predicted_funding::PredictedFunding;
 pub use records::{Listed, Record, Records};
@@ -51,7 +57,7 @@ use crate::{Coin, Dex, Interval, SourceId, TimeMs};
 ///
 /// Its text form is used everywhere, in tables, options and metrics: `trades/BTC`, `book/BTC`, `book/BTC/fast`, `book/BTC/5`,
 /// `bbo/BTC`, `candle/BTC/1m`, `mids`, `mids/xyz`, `context/BTC`, `funding/BTC`, `predicted_funding/BTC`, `markets`,
-/// `leaderboard`, `traders`, `fills/0x…`, `positions/0x…`.
+/// `leaderboard`, `traders`, `fills/0x…`, `positions/0x…`, `orders/0x…`, `payments/0x…`, `movements/0x…`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StreamKey {
     /// Public trades of a coin.
@@ -80,6 +86,12 @@ pub enum StreamKey {
     Fills(User),
     /// What a trader holds.
     Positions(User),
+    /// What became of a trader's orders.
+    Orders(User),
+    /// Funding that a trader paid and received.
+    Payments(User),
+    /// What else moved a trader's money.
+    Movements(User),
 }
 
 /// The kind of a stream: what its rows look like and which rules they follow.
@@ -103,7 +115,14 @@ pub enum Kind {
     Traders,
     Fills,
     Positions,
+    Orders,
+    Payments,
+    Movements,
 }
+
+/// The job that reads what only the exchange's REST has of tracked traders, and what it does.
+const OF_TRADERS: (&str, &str) =
+    ("collect_trader_orders", "reads orders, fills, funding paid and movements of tracked traders");
 
 /// What happens to records when the store falls behind.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -242,7 +261,7 @@ impl KindSpec {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::Trades,
         Self::Candle,
         Self::Bbo,
@@ -260,6 +279,9 @@ impl Kind {
         Self::Traders,
         Self::Fills,
         Self::Positions,
+        Self::Orders,
+        Self::Payments,
+        Self::Movements,
     ];
 
     /// The facts of the kind.
@@ -283,6 +305,9 @@ impl Kind {
             Self::Traders => &traders::SPEC,
             Self::Fills => &fills::SPEC,
             Self::Positions => &positions::SPEC,
+            Self::Orders => &orders::SPEC,
+            Self::Payments => &payments::SPEC,
+            Self::Movements => &movements::SPEC,
         }
     }
 }
@@ -342,6 +367,9 @@ impl Kind {
             Self::Traders => StreamKey::Traders,
             Self::Fills => StreamKey::Fills(User::new(of?)?),
             Self::Positions => StreamKey::Positions(User::new(of?)?),
+            Self::Orders => StreamKey::Orders(User::new(of?)?),
+            Self::Payments => StreamKey::Payments(User::new(of?)?),
+            Self::Movements => StreamKey::Movements(User::new(of?)?),
             Self::Trades => StreamKey::Trades(coin()?),
             Self::Bbo => StreamKey::Bbo(coin()?),
             Self::Context => StreamKey::Context(coin()?),
@@ -458,6 +486,9 @@ impl StreamKey {
             Self::Traders => Kind::Traders,
             Self::Fills(_) => Kind::Fills,
             Self::Positions(_) => Kind::Positions,
+            Self::Orders(_) => Kind::Orders,
+            Self::Payments(_) => Kind::Payments,
+            Self::Movements(_) => Kind::Movements,
         }
     }
 
@@ -479,7 +510,11 @@ impl StreamKey {
             | Self::Funding(c)
             | Self::PredictedFunding(c) => Owner::Coin(c),
             Self::Mids(dex) => Owner::Dex(dex),
-            Self::Fills(user) | Self::Positions(user) => Owner::User(user),
+            Self::Fills(user)
+            | Self::Positions(user)
+            | Self::Orders(user)
+            | Self::Payments(user)
+            | Self::Movements(user) => Owner::User(user),
             Self::Markets | Self::Leaderboard | Self::Traders => Owner::All,
         }
     }
@@ -568,7 +603,8 @@ impl fmt::Debug for StreamKey {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[error(
     "{0:?} names no stream; streams are trades/BTC, book/BTC, book/BTC/fast, book/BTC/5, bbo/BTC, candle/BTC/1m, mids, \
-     mids/xyz, context/BTC, funding/BTC, predicted_funding/BTC, markets, leaderboard, traders, fills/0x…, positions/0x…"
+     mids/xyz, context/BTC, funding/BTC, predicted_funding/BTC, markets, leaderboard, traders, fills/0x…, positions/0x…, \
+     orders/0x…, payments/0x…, movements/0x…"
 )]
 pub struct StreamKeyError(pub String);
 
@@ -649,6 +685,9 @@ mod tests {
             "traders",
             "fills/0x00000000000000000000000000000000000000ab",
             "positions/0x00000000000000000000000000000000000000ab",
+            "orders/0x00000000000000000000000000000000000000ab",
+            "payments/0x00000000000000000000000000000000000000ab",
+            "movements/0x00000000000000000000000000000000000000ab",
         ] {
             assert_eq!(text.parse::<StreamKey>().unwrap().to_string(), text);
         }

@@ -6,8 +6,8 @@ use std::num::NonZeroI64;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Bbo, Book, Candle, Conflation, Context, Fill, Funding, Leader, Market, Mid, Position, PredictedFunding,
-    StreamKey, Trade, Trader,
+    Bbo, Book, Candle, Conflation, Context, Fill, Funding, Leader, Market, Mid, Movement, Order, Payment,
+    Position, PredictedFunding, StreamKey, Trade, Trader,
 };
 use crate::TimeMs;
 use crate::row::{Arrival, Row, RowKey};
@@ -103,6 +103,9 @@ records! {
     Traders: Trader,
     Fills: Fill,
     Positions: Position,
+    Orders: Order,
+    Payments: Payment,
+    Movements: Movement,
 }
 
 /// Runs `$do` for the list in some [`Records`], whatever its type: `for_records!(records, rows => rows.len())`.
@@ -123,6 +126,9 @@ macro_rules! for_records {
             $crate::Records::Traders($rows) => $do,
             $crate::Records::Fills($rows) => $do,
             $crate::Records::Positions($rows) => $do,
+            $crate::Records::Orders($rows) => $do,
+            $crate::Records::Payments($rows) => $do,
+            $crate::Records::Movements($rows) => $do,
         }
     };
 }
@@ -149,6 +155,9 @@ macro_rules! for_kind {
             $crate::Kind::Traders => $crate::for_kind!(@ Trader, $record => $do),
             $crate::Kind::Fills => $crate::for_kind!(@ Fill, $record => $do),
             $crate::Kind::Positions => $crate::for_kind!(@ Position, $record => $do),
+            $crate::Kind::Orders => $crate::for_kind!(@ Order, $record => $do),
+            $crate::Kind::Payments => $crate::for_kind!(@ Payment, $record => $do),
+            $crate::Kind::Movements => $crate::for_kind!(@ Movement, $record => $do),
         }
     };
     (@ $type:ident, $record:ident => $do:expr) => {{

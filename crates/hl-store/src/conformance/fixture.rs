@@ -6,9 +6,9 @@ use std::sync::Arc;
 use hl_core::for_records;
 use hl_core::ledger::{Ack, Batch, Change, Span};
 use hl_core::record::{
-    Address, Bbo, Book, Candle, ChosenBy, Context, Fill, Funding, HexBytes, KnownBy, Leader, Level,
-    Likelihood, Liquidity, Market, MarketStatus, MarketType, Mid, Position, PositionChange, PredictedFunding,
-    Side, Trade, Trader, TraderStatus,
+    Address, Bbo, Book, Candle, ChosenBy, Context, Direction, Fill, Funding, HexBytes, KnownBy, Leader,
+    Level, Likelihood, Liquidity, Market, MarketStatus, MarketType, Mid, Movement, Order, Payment, Position,
+    PositionChange, PredictedFunding, Side, Trade, Trader, TraderStatus,
 };
 use hl_core::row::Arrival;
 use hl_core::store::{Store, StoreError};
@@ -208,6 +208,67 @@ fn fill(of: u8, time: i64, side: Side) -> Fill {
     }
 }
 
+/// A change of status of one of a trader's orders; those of the second wait for a price.
+fn order(of: u8, time: i64, oid: u64, status: &str) -> Order {
+    let waits = of == 2;
+    Order {
+        user: user(of),
+        time: TimeMs(time),
+        oid,
+        status: Word::new(status).unwrap(),
+        coin: coin("k'PEPE"),
+        side: Side::Sell,
+        limit_px: decimal("0.0110"),
+        sz: decimal("3"),
+        orig_sz: decimal("3.50"),
+        order_type: if waits { "Stop Market" } else { "Limit" }.into(),
+        tif: (!waits).then(|| "Gtc".into()),
+        reduce_only: waits,
+        is_position_tpsl: false,
+        trigger_px: waits.then(|| decimal("0.012")),
+        trigger_condition: waits.then(|| "Price above 0.012".into()),
+        children: (!waits).then(|| "90071992547409932 8".into()),
+        cloid: waits.then(|| "0x00000000000000000000000000000001".into()),
+        order_time: TimeMs(time - 1),
+        arrival: Arrival::default(),
+    }
+}
+
+/// Funding that a trader paid for a position, or received.
+fn payment(of: u8, name: &str, time: i64, usdc: &str) -> Payment {
+    Payment {
+        user: user(of),
+        coin: coin(name),
+        time: TimeMs(time),
+        usdc: decimal(usdc),
+        szi: decimal("-40.13333333"),
+        rate: decimal("-0.00029319"),
+        samples: (of == 2).then_some(3),
+        hash: HexBytes([of; 32]),
+        arrival: Arrival::default(),
+    }
+}
+
+/// A movement of a trader's money, of a kind that has columns of its own or of one that has none.
+fn movement(of: u8, time: i64, id: u64) -> Movement {
+    let is_sent = of == 1;
+    Movement {
+        user: user(of),
+        time: TimeMs(time),
+        id,
+        kind: if is_sent { "send" } else { "some'thing new" }.into(),
+        hash: HexBytes([0; 32]),
+        direction: if is_sent { Direction::Out } else { Direction::Unsaid },
+        counterpart: is_sent.then_some(HexBytes([2; 20])),
+        usdc: is_sent.then(|| decimal("60.0")),
+        token: is_sent.then(|| "HYPE".into()),
+        amount: is_sent.then(|| decimal("1.50")),
+        fee: None,
+        delta: (!is_sent).then(|| r#"{"much":"1.0"}"#.into()),
+        arrival: Arrival::default(),
+    }
+}
+
 /// One of two traders on the leaderboard; the first shows no name.
 pub(super) fn leader(user: u8, time: i64) -> Leader {
     Leader {
@@ -378,6 +439,34 @@ pub(super) fn every_kind() -> (Coin, Vec<(StreamKey, Records)>) {
             ]),
         ),
         (StreamKey::Positions(user(2)), Records::Positions(vec![position(2, "BTC", 6, -1)])),
+        (
+            StreamKey::Orders(user(1)),
+            Records::Orders(vec![
+                order(1, 5, 7, "filled"),
+                order(1, 5, 7, "open"),
+                order(1, 5, 9, "open"),
+                order(1, 8, 9, "marginCanceled"),
+            ]),
+        ),
+        (StreamKey::Orders(user(2)), Records::Orders(vec![order(2, 5, 7, "open")])),
+        (
+            StreamKey::Payments(user(1)),
+            Records::Payments(vec![
+                payment(1, "BTC", 5, "0.145796"),
+                payment(1, "xyz:NVDA", 5, "-0.1"),
+                payment(1, "BTC", 8, "-2.50"),
+            ]),
+        ),
+        (StreamKey::Payments(user(2)), Records::Payments(vec![payment(2, "BTC", 5, "0")])),
+        (
+            StreamKey::Movements(user(1)),
+            Records::Movements(vec![
+                movement(1, 5, 3),
+                movement(1, 5, i64::MAX.unsigned_abs()),
+                movement(1, 8, 1),
+            ]),
+        ),
+        (StreamKey::Movements(user(2)), Records::Movements(vec![movement(2, 5, 3)])),
         (
             StreamKey::Traders,
             Records::Traders(vec![

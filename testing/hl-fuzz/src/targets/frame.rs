@@ -116,7 +116,10 @@ fn says(frame: &Frame, data: &Value, stamp: TimeMs) {
             | Records::Leaderboard(_)
             | Records::Traders(_)
             | Records::Fills(_)
-            | Records::Positions(_),
+            | Records::Positions(_)
+            | Records::Orders(_)
+            | Records::Payments(_)
+            | Records::Movements(_),
         ) => panic!("no frame carries it"),
         Frame::Ack { .. } | Frame::Error(_) | Frame::Pong | Frame::Message(_) | Frame::Unknown { .. } => {}
     }

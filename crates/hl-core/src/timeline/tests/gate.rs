@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::record::{
-    Book, ChosenBy, Context, Fill, Funding, HexBytes, KnownBy, Leader, Likelihood, Liquidity, Market,
-    MarketStatus, MarketType, Mid, Position, PositionChange, PredictedFunding, Side, Trader, TraderStatus,
+    Book, ChosenBy, Context, Direction, Fill, Funding, HexBytes, KnownBy, Leader, Likelihood, Liquidity,
+    Market, MarketStatus, MarketType, Mid, Movement, Order, Payment, Position, PositionChange,
+    PredictedFunding, Side, Trader, TraderStatus,
 };
 use crate::row::Arrival;
 use crate::stream::BookVariant;
@@ -124,6 +125,65 @@ fn record(kind: Kind, coin: Coin) -> (StreamKey, Records) {
             };
             (StreamKey::Positions(user), Records::Positions(vec![position]))
         }
+        Kind::Orders => {
+            let user = User::new(&HexBytes::<20>([1; 20]).to_string()).unwrap();
+            let order = Order {
+                user,
+                time,
+                oid: 1,
+                status: Word::new("open").unwrap(),
+                coin,
+                side: Side::Buy,
+                limit_px: one,
+                sz: one,
+                orig_sz: one,
+                order_type: "Limit".into(),
+                tif: None,
+                reduce_only: false,
+                is_position_tpsl: false,
+                trigger_px: None,
+                trigger_condition: None,
+                children: None,
+                cloid: None,
+                order_time: time,
+                arrival: Arrival::default(),
+            };
+            (StreamKey::Orders(user), Records::Orders(vec![order]))
+        }
+        Kind::Payments => {
+            let user = User::new(&HexBytes::<20>([1; 20]).to_string()).unwrap();
+            let payment = Payment {
+                user,
+                coin,
+                time,
+                usdc: one,
+                szi: one,
+                rate: one,
+                samples: None,
+                hash: HexBytes([0; 32]),
+                arrival: Arrival::default(),
+            };
+            (StreamKey::Payments(user), Records::Payments(vec![payment]))
+        }
+        Kind::Movements => {
+            let user = User::new(&HexBytes::<20>([1; 20]).to_string()).unwrap();
+            let movement = Movement {
+                user,
+                time,
+                id: 1,
+                kind: "deposit".into(),
+                hash: HexBytes([0; 32]),
+                direction: Direction::Unsaid,
+                counterpart: None,
+                usdc: Some(one),
+                token: None,
+                amount: None,
+                fee: None,
+                delta: None,
+                arrival: Arrival::default(),
+            };
+            (StreamKey::Movements(user), Records::Movements(vec![movement]))
+        }
         Kind::Traders => {
             let trader = Trader {
                 time,
@@ -196,7 +256,14 @@ fn every_kind_admits_its_own_records_and_nobody_elses() {
         let wrong = if kind == Kind::Trades { Kind::Bbo } else { Kind::Trades };
         let tally = offer(&mut line, 1, Content::Frame(record(wrong, coin()).1));
         assert_eq!((tally.admitted, tally.fenced), (0, 1), "{stream}: another kind's");
-        let tally = offer(&mut line, 1, Content::Frame(own));
+        let content = match (kind, own.extent()) {
+            // What the tracker brings says from when on it is whole.
+            (Kind::Positions, Some((from, asked))) => {
+                Content::Answer { records: own, from: Some(from), asked }
+            }
+            _ => Content::Frame(own),
+        };
+        let tally = offer(&mut line, 1, content);
         assert_eq!((tally.admitted, tally.fenced), (1, 0), "{stream}");
     }
 }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use hl_core::record::{Fill, Leader, Market, Position, PredictedFunding, Trader};
+use hl_core::record::{Fill, Leader, Market, Movement, Order, Payment, Position, PredictedFunding, Trader};
 use hl_core::row::Row as _;
 
 use super::file::{
@@ -33,6 +33,9 @@ pub(super) const KIND: file::Kind = file::Kind {
         Rows(&Fill::TABLE),
         Rows(&Position::TABLE),
         Sql(include_str!("positions_now.sql")),
+        Rows(&Order::TABLE),
+        Rows(&Payment::TABLE),
+        Rows(&Movement::TABLE),
     ],
     busy: Duration::from_secs(5),
 };
@@ -246,6 +249,42 @@ mod tests {
              strftime('%Y-%m-%dT%H:%M:%fZ', time / 1000.0, 'unixepoch') AS iso, time, coin, change, \
              CAST(szi AS REAL) AS szi, CAST(szi_before AS REAL) AS szi_before, known_by, CAST(px AS REAL) AS px, \
              CAST(entry_px AS REAL) AS entry_px, source, epoch, received, seq FROM positions;"
+        );
+        assert_eq!(
+            made(&Order::TABLE),
+            "CREATE TABLE orders (user TEXT NOT NULL, time INTEGER NOT NULL, oid INTEGER NOT NULL, \
+             status TEXT NOT NULL, coin TEXT NOT NULL, side TEXT NOT NULL, limit_px TEXT NOT NULL, sz TEXT NOT NULL, \
+             orig_sz TEXT NOT NULL, order_type TEXT NOT NULL, tif TEXT, reduce_only TEXT NOT NULL, \
+             is_position_tpsl TEXT NOT NULL, trigger_px TEXT, trigger_condition TEXT, children TEXT, cloid TEXT, \
+             order_time INTEGER NOT NULL, source TEXT NOT NULL, epoch INTEGER NOT NULL, received INTEGER, seq INTEGER, \
+             PRIMARY KEY (user, time, oid, status)) STRICT, WITHOUT ROWID; \
+             CREATE VIEW orders_num AS SELECT user, strftime('%Y-%m-%dT%H:%M:%fZ', time / 1000.0, 'unixepoch') AS \
+             iso, time, oid, status, coin, side, CAST(limit_px AS REAL) AS limit_px, CAST(sz AS REAL) AS sz, \
+             CAST(orig_sz AS REAL) AS orig_sz, order_type, tif, reduce_only, is_position_tpsl, \
+             CAST(trigger_px AS REAL) AS trigger_px, trigger_condition, children, cloid, \
+             strftime('%Y-%m-%dT%H:%M:%fZ', order_time / 1000.0, 'unixepoch') AS order_time_iso, order_time, source, \
+             epoch, received, seq FROM orders;"
+        );
+        assert_eq!(
+            made(&Payment::TABLE),
+            "CREATE TABLE payments (user TEXT NOT NULL, time INTEGER NOT NULL, coin TEXT NOT NULL, usdc TEXT NOT NULL, \
+             szi TEXT NOT NULL, rate TEXT NOT NULL, samples INTEGER, hash TEXT NOT NULL, source TEXT NOT NULL, \
+             epoch INTEGER NOT NULL, received INTEGER, seq INTEGER, PRIMARY KEY (user, time, coin)) STRICT, \
+             WITHOUT ROWID; \
+             CREATE VIEW payments_num AS SELECT user, strftime('%Y-%m-%dT%H:%M:%fZ', time / 1000.0, 'unixepoch') AS \
+             iso, time, coin, CAST(usdc AS REAL) AS usdc, CAST(szi AS REAL) AS szi, CAST(rate AS REAL) AS rate, \
+             samples, hash, source, epoch, received, seq FROM payments;"
+        );
+        assert_eq!(
+            made(&Movement::TABLE),
+            "CREATE TABLE movements (user TEXT NOT NULL, time INTEGER NOT NULL, id INTEGER NOT NULL, kind TEXT NOT NULL, \
+             hash TEXT NOT NULL, direction TEXT NOT NULL, counterpart TEXT, usdc TEXT, token TEXT, amount TEXT, fee TEXT, \
+             delta TEXT, source TEXT NOT NULL, epoch INTEGER NOT NULL, received INTEGER, seq INTEGER, \
+             PRIMARY KEY (user, time, id)) STRICT, WITHOUT ROWID; \
+             CREATE VIEW movements_num AS SELECT user, strftime('%Y-%m-%dT%H:%M:%fZ', time / 1000.0, 'unixepoch') AS \
+             iso, time, id, kind, hash, direction, counterpart, CAST(usdc AS REAL) AS usdc, token, \
+             CAST(amount AS REAL) AS amount, CAST(fee AS REAL) AS fee, delta, source, epoch, received, seq \
+             FROM movements;"
         );
     }
 }

@@ -1,45 +1,52 @@
-use super::{Page, proper, unreadable};
+use super::{Page, block, proper, unreadable};
+use crate::TimeMs;
 use crate::decode::Rows;
 use crate::ledger::Span;
-use crate::record::Fill;
-use crate::{Records, TimeMs};
+use crate::stream::Record;
 
-/// Rows of a full page; the exchange keeps the last 10,000 (PROTOCOL section 3.1).
+/// Rows of a full page of fills; the exchange keeps the last 10,000 (PROTOCOL section 3.1).
 pub const PAGE_FILLS: usize = 2_000;
+/// Rows of a full page of funding payments (PROTOCOL section 3.2).
+pub const PAGE_PAYMENTS: usize = 500;
+/// Rows of a full page of movements: what is said of all answers that take a time (PROTOCOL section 3.3).
+pub const PAGE_MOVEMENTS: usize = 500;
 
-/// A question for fills of a trader: the first page of a piece that begins with a fill, or right behind one, and ends right
-/// behind one.
+/// A question for what a trader did, of which the exchange shows so many rows, oldest first: the first page of a piece that
+/// begins with a row, or right behind one, and ends right behind one.
 #[derive(Clone, Copy, Debug)]
-pub struct FillsQuestion {
+pub struct PagedQuestion {
     /// Start and end of the request, both inclusive. The answer has the oldest rows first.
     pub request: Span,
     piece: Span,
+    /// So many rows are a full page.
+    full: usize,
     /// Whether it asks from the beginning of history on.
     is_widest: bool,
 }
 
-impl FillsQuestion {
-    /// The first page of `piece`, with the fill before it. With some `effort`: where history begins.
+impl PagedQuestion {
+    /// The first page of `piece`, with the row before it. With some `effort`: where history begins. An answer of `full` rows may
+    /// be cut at its end.
     #[must_use]
-    pub fn new(piece: Span, effort: u32) -> Self {
+    pub fn new(piece: Span, effort: u32, full: usize) -> Self {
         let from = if effort == 0 { (piece.from - 1).max(TimeMs(0)) } else { TimeMs(0) };
-        Self { request: Span { from, to: piece.to }, piece, is_widest: effort > 0 }
+        Self { request: Span { from, to: piece.to }, piece, full, is_widest: effort > 0 }
     }
 
     /// What the answer says.
     #[must_use]
-    pub fn page(&self, answer: Rows<Fill>) -> Page {
-        let is_full = answer.len() >= PAGE_FILLS;
-        let block = |time: TimeMs| Span { from: time, to: time + 1 };
-        let unreadable = unreadable(&answer, |fill| block(fill.time), block);
-        self.readable(answer.rows, is_full).but_for(&unreadable)
+    pub fn page<T: Record>(&self, answer: Rows<T>) -> Page {
+        let is_full = answer.len() >= self.full;
+        let unreadable = unreadable(&answer, |row| block(row.time()), block);
+        let page = self.readable(answer.rows, is_full).but_for(&unreadable);
+        Page { more: is_full, ..page }
     }
 
     /// What those rows of the answer say that can be read.
-    fn readable(&self, mut rows: Vec<Fill>, is_full: bool) -> Page {
-        rows.sort_by_key(|fill| fill.time);
+    fn readable<T: Record>(&self, mut rows: Vec<T>, is_full: bool) -> Page {
+        rows.sort_by_key(T::time);
         let mut page = Page::nothing(Some(self.piece));
-        let Some((first, last)) = rows.first().zip(rows.last()).map(|(a, b)| (a.time, b.time)) else {
+        let Some((first, last)) = rows.first().zip(rows.last()).map(|(a, b)| (a.time(), b.time())) else {
             page.wider = !self.is_widest;
             return page;
         };
@@ -49,14 +56,7 @@ impl FillsQuestion {
         }
         // The last block of a full page may go on in the next one, which begins with it.
         let end = if is_full { last } else { last + 1 };
-        let Some(span) = Span::new(first, end.max(first)).intersect(self.piece).filter(|span| span.ms() > 0)
-        else {
-            return page;
-        };
-        // Further questions from the same beginning would bring the same rows.
-        page.reached = Some(Span { from: self.piece.from, to: span.to });
-        let inside: Vec<_> = rows.into_iter().filter(|fill| span.contains(fill.time)).collect();
-        page.proven.push((span, Records::Fills(inside)));
+        page.prove(Span::new(first, end.max(first)), rows);
         page
     }
 }
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
     use crate::Coin;
     use crate::Decimal;
-    use crate::record::{HexBytes, Liquidity, Side};
+    use crate::record::{Fill, HexBytes, Liquidity, Side};
     use crate::row::Arrival;
     use crate::symbol::User;
 
@@ -99,7 +99,7 @@ mod tests {
 
     fn page(piece: (i64, i64), effort: u32, times: impl IntoIterator<Item = i64>) -> Page {
         let rows: Vec<_> = (0..).zip(times).map(|(tid, time)| fill(time, tid)).collect();
-        FillsQuestion::new(Span::new(TimeMs(piece.0), TimeMs(piece.1)), effort).page(rows.into())
+        PagedQuestion::new(Span::new(TimeMs(piece.0), TimeMs(piece.1)), effort, PAGE_FILLS).page(rows.into())
     }
 
     fn proven(page: &Page) -> Vec<(i64, i64, usize)> {
