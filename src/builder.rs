@@ -263,7 +263,7 @@ impl Builder {
     }
 
     /// Reads the leaderboard daily, and chooses from it whom to track, as `hl-daemon --track` does: the streams `leaderboard` and
-    /// `traders` are stored. Fails at the start where the exchange publishes no leaderboard.
+    /// `traders` are stored, and of each trader `positions/0x…`, `orders/0x…`, `fills/0x…`, `payments/0x…` and `movements/0x…`. Fails at the start where the exchange publishes no leaderboard.
     ///
     /// ```no_run
     /// use hyperliquid_collector::Collector;

@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hl_core::ledger::Span;
-use hl_core::record::Trader;
 use hl_core::seam::stopped;
 use hl_core::store::StoreError;
 use hl_core::symbol::User;
-use hl_core::{Records, StreamKey, TimeMs};
+use hl_core::{StreamKey, TimeMs};
+use hl_scheduler::jobs::{CollectTraderOrders, tracked_at};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
@@ -19,8 +18,6 @@ use crate::Engine;
 
 /// How often it looks for another choice.
 const EVERY: Duration = Duration::from_secs(5);
-/// So many rows of a choice are read at a time.
-const PAGE: usize = 1_000;
 
 /// Follows the choices until `stop` turns true.
 pub(crate) async fn follow(engine: Arc<Engine>, mut stop: watch::Receiver<bool>) {
@@ -56,12 +53,29 @@ struct Tracked {
     ranks: BTreeMap<User, u32>,
 }
 
+impl Engine {
+    /// Says once how often it reads what only REST tells of those who are tracked, and of how many it cannot.
+    async fn tell_refresh(&self) -> Result<(), StoreError> {
+        let Some(spec) = self.jobs.iter().find(|spec| spec.id.as_str() == CollectTraderOrders::ID) else {
+            return Ok(());
+        };
+        let (store, now) = (&*self.store, self.mono.exchange());
+        if let Some(plan) = CollectTraderOrders::plan(store, CollectTraderOrders::rules(spec), now).await? {
+            info!("orders, fills and money of tracked traders: {plan}");
+        }
+        Ok(())
+    }
+}
+
 impl Tracked {
     async fn look(&mut self, engine: &Engine) -> Result<(), StoreError> {
         let choice = engine.store.settled(StreamKey::Traders).await?.edge;
         if let Some(time) = choice.filter(|_| choice != self.choice) {
-            let ranks = ranks(engine, time).await?;
+            let ranks = tracked_at(&*engine.store, time).await?;
             self.take(engine, ranks);
+            if self.choice.is_none() {
+                engine.tell_refresh().await?;
+            }
             self.choice = choice;
         }
         engine.tracker.follow(engine.perpetuals(), self.ranks.clone());
@@ -80,23 +94,6 @@ impl Tracked {
         engine.leave(&leaving);
         if let Err(error) = engine.join(&joining, &BTreeSet::new()) {
             warn!(%error, "positions cannot be followed");
-        }
-    }
-}
-
-/// Those whom the choice of this time tracks.
-async fn ranks(engine: &Engine, time: TimeMs) -> Result<BTreeMap<User, u32>, StoreError> {
-    let (mut after, mut ranks) = (None, BTreeMap::new());
-    loop {
-        let span = Span { from: time, to: time };
-        let page = engine.store.rows_in(StreamKey::Traders, span, after, PAGE).await?;
-        let Some(last) = page.records.keys().last().copied() else { return Ok(ranks) };
-        after = Some(last);
-        let Records::Traders(traders) = &page.records else { return Ok(ranks) };
-        for trader in traders.iter().filter(|trader: &&Trader| trader.is_tracked()) {
-            if let Some(user) = User::new(&trader.user.to_string()) {
-                ranks.insert(user, trader.rank.unwrap_or(u32::MAX));
-            }
         }
     }
 }

@@ -243,6 +243,64 @@ impl Job<'_> {
         Ok(left)
     }
 
+    async fn on(
+        &self,
+        mut edge: Option<TimeMs>,
+        begin: TimeMs,
+        until: TimeMs,
+        may_ask: &mut (dyn FnMut() -> bool + Send),
+    ) -> Result<Option<ReadOn>, BackfillError> {
+        let mut read = ReadOn { more: true, ..ReadOn::default() };
+        while read.more && may_ask() {
+            let from = edge.unwrap_or(begin);
+            if until <= from {
+                read.more = false;
+                break;
+            }
+            let page = self.page(Span { from, to: until }, 0).await?;
+            read.pages += 1;
+            read.more = page.more;
+            read.newest =
+                page.proven.iter().filter_map(|(_, rows)| Some(rows.extent()?.1)).max().max(read.newest);
+            let Some((end, changes)) = self.beyond(edge, page) else {
+                // It shows nothing behind the edge, and would show the same again.
+                read.more = false;
+                break;
+            };
+            let changes = changes.into_iter().map(|change| (self.stream, change)).collect();
+            let ack = self.store.commit(Arc::new(Batch { token: self.store.token(), changes })).await?;
+            if !ack.superseded.is_empty() {
+                return Ok(None);
+            }
+            read.rows += ack.inserted;
+            edge = Some(end);
+        }
+        Ok(Some(read))
+    }
+
+    /// What a page says of the time from the edge on, and the edge from then on. None where it says nothing.
+    fn beyond(&self, edge: Option<TimeMs>, page: Page) -> Option<(TimeMs, Vec<Change>)> {
+        let proven = page.proven_hull();
+        let from = edge.or(proven.map(|proven| proven.from))?;
+        let lost = page.lost.into_iter().filter(|lost| edge.is_some() && from <= lost.from);
+        let lost: Vec<_> = lost.collect();
+        let end = lost.iter().copied().chain(proven).map(|span| span.to).max().filter(|end| from < *end)?;
+        let whole = Span { from, to: end };
+        let holes = page.proven.iter().fold(vec![whole], |holes, (span, _)| past::without(&holes, *span));
+        let mut changes: Vec<_> =
+            holes.into_iter().map(|span| Change::GapOpened { span, cause: Cause::NotCollected }).collect();
+        let unreadable = past::inside(&page.unreadable, whole);
+        changes.extend(unreadable.into_iter().map(|span| Change::GapUnreadable { span }));
+        changes.extend(lost.into_iter().map(|span| Change::GapLost { span }));
+        let (epoch, origin) = (self.epoch, Origin::Rest);
+        for (span, records) in page.proven {
+            changes.push(Change::Rows { epoch, origin, records });
+            changes.push(Change::Covered { epoch, origin, span });
+        }
+        changes.push(Change::Edge(end));
+        Some((end, changes))
+    }
+
     async fn at_once(&self, pieces: &[Span], hull: Span, filled: &mut Filled) -> Result<(), BackfillError> {
         let page = self.page(hull, 0).await?;
         let mut changes = Vec::new();
@@ -300,6 +358,44 @@ impl Job<'_> {
         }
         Ok(ack.inserted)
     }
+}
+
+/// What reading on brought.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ReadOn {
+    /// Rows that were new.
+    pub rows: u64,
+    /// Answers that were asked for.
+    pub pages: u32,
+    /// The time of the newest row that came, ms.
+    pub newest: Option<TimeMs>,
+    /// Whether the exchange has more, which was not asked for.
+    pub more: bool,
+}
+
+/// Reads on from where a stream of a trader is settled, as far as the exchange has rows up to `until`; where nothing is stored, from
+/// `begin`. Each page is one transaction, and moves the edge right behind its last row. What lies between the edge and the first row
+/// of an answer that does not join it is a gap. What one `epoch` reads in one piece is covered in one piece. Another page is asked for while `may_ask`. Returns none where another
+/// process is at it.
+///
+/// # Errors
+/// When the store fails, or the exchange does after retries.
+pub async fn read_on(
+    store: &dyn Store,
+    past: &dyn Past,
+    epoch: Epoch,
+    stream: StreamKey,
+    begin: TimeMs,
+    until: TimeMs,
+    may_ask: &mut (dyn FnMut() -> bool + Send),
+) -> Result<Option<ReadOn>, BackfillError> {
+    let leases = store.lease(&[stream]).await?;
+    let Some(start) = leases.granted.first() else { return Ok(None) };
+    let job = Job { store, past, epoch, stream, told: &|_, _| {} };
+    let read = job.on(start.edge, begin, until, may_ask).await;
+    // A lease stays for as long as this process lives otherwise.
+    store.release(&[stream]).await?;
+    read
 }
 
 /// Gives up open gaps of a stream inside `span` for good, without asking: the exchange has no past of it. Those that end

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hl_core::record::{self, Bbo, Book, Candle, Context, Funding, Mid, PredictedFunding, Trade};
+use hl_core::record::{
+    self, Address, Bbo, Book, Candle, Context, Funding, Mid, Order, Payment, PredictedFunding, Trade,
+};
 use hl_core::seam::{BoxListener, Endpoint, Seed};
 use hl_core::stream::BookVariant;
 use hl_core::{Coin, Interval, TimeMs};
@@ -18,6 +20,7 @@ use crate::info::{self, Reply};
 use crate::limits::Usage;
 use crate::market::spec::BLOCK_MS;
 use crate::market::state::Market;
+use crate::market::traders::Trader;
 use crate::market::{Block, Exchange};
 use crate::replay::Replay;
 use crate::server;
@@ -486,6 +489,27 @@ impl Sim {
     pub fn truth_liquidations(&self, coin: Coin, from: TimeMs, to: TimeMs) -> Vec<Liquidation> {
         self.market(coin, |exchange, i| {
             Some(truth::liquidations(exchange, exchange.markets.get(i)?, from.0, to.0))
+        })
+    }
+
+    /// What became of a trader's orders, oldest first: the last 2,000 changes of their status.
+    #[must_use]
+    pub fn truth_orders(&self, user: Address) -> Vec<Order> {
+        self.of_trader(user, truth::orders)
+    }
+
+    /// The funding payments of a trader, oldest first: the last 20,000.
+    #[must_use]
+    pub fn truth_payments(&self, user: Address) -> Vec<Payment> {
+        self.of_trader(user, truth::payments)
+    }
+
+    fn of_trader<T>(&self, user: Address, read: impl Fn(&Exchange, &Trader) -> Vec<T>) -> Vec<T> {
+        self.shared.current(|s| match &s.source {
+            Source::Market(exchange) => {
+                exchange.trader(&user).map(|(_, trader)| read(exchange, trader)).unwrap_or_default()
+            }
+            Source::Replay(_) => Vec::new(),
         })
     }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use hl_scheduler::jobs::{
-    ARCHIVE_ALL_COLLECTIONS, CollectDailyStats, CollectFunding, FetchLeaderboard, UpdateTrackedTraders, known,
+    ARCHIVE_ALL_COLLECTIONS, CollectDailyStats, CollectFunding, CollectTraderOrders, FetchLeaderboard,
+    UpdateTrackedTraders, known,
 };
 use hl_scheduler::plan::{Spec, Trigger};
 
@@ -57,12 +58,13 @@ impl Jobs {
         all.into_iter().flatten().collect()
     }
 
-    /// The jobs that choose whom to track.
+    /// The jobs that choose whom to track, and read what those did.
     #[must_use]
     pub fn tracking(&self) -> Vec<Spec> {
         let all = [
             self.spec(FetchLeaderboard::ID, FetchLeaderboard::spec),
             self.spec(UpdateTrackedTraders::ID, UpdateTrackedTraders::spec),
+            self.spec(CollectTraderOrders::ID, CollectTraderOrders::spec),
         ];
         let mut all: Vec<Spec> = all.into_iter().flatten().collect();
         // Without the first one the second chooses from what is stored.
@@ -107,7 +109,7 @@ mod tests {
         assert_eq!(parse("collect_funding=off"), Ok(Vec::new()));
         let off = Sourced { text: "fetch_leaderboard=off".to_owned(), place: Place::Flag("job") };
         let tracking = Jobs::parse(&[off]).unwrap().tracking();
-        assert!(tracking.len() == 1 && tracking[0].after.is_empty(), "it waits for no job that is off");
+        assert!(tracking.len() == 2 && tracking[0].after.is_empty(), "it waits for no job that is off");
         for (words, told) in [
             ("collect_funding", "every 8h"),
             ("collect_fundings=off", "collect_funding"),

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use hl_scheduler::Task;
 use hl_scheduler::jobs::{
-    AuditBars, BackfillGaps, CollectDailyStats, CollectFunding, FetchLeaderboard, Poll, Snapshots,
-    UpdateTrackedTraders, fallbacks,
+    AuditBars, BackfillGaps, CollectDailyStats, CollectFunding, CollectTraderOrders, FetchLeaderboard, Poll,
+    Snapshots, UpdateTrackedTraders, fallbacks,
 };
+use hl_scheduler::plan::Spec;
 
 use super::{Engine, EngineError, lock};
 use crate::director::Director;
@@ -44,7 +45,7 @@ impl Engine {
             Box::new(move |stream, bars| inbox.audited(stream, bars)),
         )))?;
         for spec in &self.jobs {
-            let task = self.task(spec.id.as_str());
+            let task = self.task(spec);
             let task = task.ok_or_else(|| EngineError::NoJob(spec.id.to_string()))?;
             self.runner.plan(spec.clone(), task).await?;
         }
@@ -54,9 +55,9 @@ impl Engine {
         Ok(backfill)
     }
 
-    /// What the planned job with this id does.
-    fn task(&self, id: &str) -> Option<Arc<dyn Task>> {
-        match id {
+    /// What this planned job does.
+    fn task(&self, spec: &Spec) -> Option<Arc<dyn Task>> {
+        match spec.id.as_str() {
             CollectFunding::ID => {
                 let (selector, mono) = (self.selector.clone(), self.mono.clone());
                 let wanted = self.wanted.clone();
@@ -80,6 +81,17 @@ impl Engine {
             UpdateTrackedTraders::ID => {
                 let rules = self.tracking.as_ref()?.rules.clone();
                 Some(Arc::new(UpdateTrackedTraders::new(self.snapshots(), rules)))
+            }
+            CollectTraderOrders::ID => {
+                self.tracking.as_ref()?;
+                let mono = self.mono.clone();
+                Some(Arc::new(CollectTraderOrders::new(
+                    self.store.clone(),
+                    self.rest.aside(),
+                    self.selector.mint(),
+                    Box::new(move || (!mono.awaits_time()).then(|| mono.exchange())),
+                    CollectTraderOrders::rules(spec),
+                )))
             }
             _ => None,
         }

@@ -155,7 +155,7 @@ pub struct Engine {
     tracking: Option<Tracking>,
     policy: Policy,
     backfill_ms: Option<i64>,
-    jobs: Vec<Spec>,
+    pub(crate) jobs: Vec<Spec>,
     tasks: Vec<(Spec, Arc<dyn Task>)>,
     pub(crate) wanted: Arc<Wanted>,
     /// The live perpetuals of the first dex, as far as they are known.

@@ -4,7 +4,8 @@ use hl_core::Kind;
 
 use super::poll::fallbacks;
 use super::{
-    AuditBars, BackfillGaps, CollectDailyStats, CollectFunding, FetchLeaderboard, UpdateTrackedTraders,
+    AuditBars, BackfillGaps, CollectDailyStats, CollectFunding, CollectTraderOrders, FetchLeaderboard,
+    UpdateTrackedTraders,
 };
 
 /// A job that a collector can have.
@@ -38,6 +39,7 @@ pub fn known() -> Vec<Known> {
         needed(BackfillGaps::ID, "fills gaps from the exchange's past"),
         planned(CollectDailyStats::ID, "reads the exchange's daily statistics"),
         planned(CollectFunding::ID, "reads settled funding"),
+        planned(CollectTraderOrders::ID, Kind::Orders.spec().job_does),
         planned(FetchLeaderboard::ID, Kind::Leaderboard.spec().job_does),
         planned(UpdateTrackedTraders::ID, Kind::Traders.spec().job_does),
     ];

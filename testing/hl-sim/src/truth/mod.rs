@@ -12,7 +12,7 @@ use serde::Serialize;
 pub(crate) use http::answer;
 pub use records::{Holding, Liquidation, LiquidationLeg, Moved};
 pub(crate) use records::{
-    bbos, books, candles, contexts, funding, liquidations, markets, mids, moved, positions,
+    bbos, books, candles, contexts, funding, liquidations, markets, mids, moved, orders, payments, positions,
     predicted_funding, rounded_books, trades,
 };
 

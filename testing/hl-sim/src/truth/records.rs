@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use hl_core::record::{
     Address, Bbo, Book, Candle, Context, Funding, Hash, Level, Market as MarketState, MarketStatus,
-    MarketType, Mid, PredictedFunding, Side, Trade,
+    MarketType, Mid, Order, Payment, PredictedFunding, Side, Trade,
 };
 use hl_core::row::Arrival;
 use hl_core::stream::BookVariant;
-use hl_core::symbol::Word;
+use hl_core::symbol::{User, Word};
 use hl_core::{Coin, Decimal, Interval, TimeMs};
 
 use crate::market::bars::next_open;
@@ -19,6 +19,7 @@ use crate::market::funding::{HOUR, RATE_DECIMALS, VENUE};
 use crate::market::num::Num;
 use crate::market::spec::Venue;
 use crate::market::state::Market;
+use crate::market::traders::{OrderStatus, Trader};
 use crate::market::{Exchange, book};
 use crate::wire::metadata::{DELISTED_LEVERAGE, DELISTED_SZ_DECIMALS};
 use crate::wire::{self, metadata};
@@ -197,6 +198,57 @@ pub(crate) fn funding(market: &Market, now: i64, from: i64, to: i64) -> Vec<Fund
         arrival: Arrival::ALONE,
     })
     .collect()
+}
+
+/// The last 2,000 changes of status of a trader's orders, oldest first.
+pub(crate) fn orders(exchange: &Exchange, trader: &Trader) -> Vec<Order> {
+    let Some(user) = User::new(&trader.address.to_string()) else { return Vec::new() };
+    let order = |event: &crate::market::traders::OrderEvent| {
+        let market = exchange.markets.get(event.market)?;
+        let left = if event.status == OrderStatus::Filled { 0 } else { event.sz };
+        Some(Order {
+            user,
+            time: TimeMs(event.time),
+            oid: event.oid,
+            status: Word::new(event.status.as_str()).ok()?,
+            coin: market.spec.coin,
+            side: event.side,
+            limit_px: market.px(event.px).decimal(),
+            sz: market.sz(left).decimal(),
+            orig_sz: market.sz(event.orig_sz).decimal(),
+            order_type: "Limit".into(),
+            tif: Some(if event.ioc { "Ioc" } else { "Alo" }.into()),
+            reduce_only: false,
+            is_position_tpsl: false,
+            trigger_px: None,
+            trigger_condition: None,
+            children: None,
+            cloid: None,
+            order_time: TimeMs(event.created),
+            arrival: Arrival::default(),
+        })
+    };
+    trader.orders.iter().filter_map(order).collect()
+}
+
+/// The funding payments of a trader, as they came.
+pub(crate) fn payments(exchange: &Exchange, trader: &Trader) -> Vec<Payment> {
+    let Some(user) = User::new(&trader.address.to_string()) else { return Vec::new() };
+    let payment = |paid: &crate::market::traders::Payment| {
+        let market = exchange.markets.get(paid.market)?;
+        Some(Payment {
+            user,
+            coin: market.spec.coin,
+            time: TimeMs(paid.time),
+            usdc: market.ntl(paid.amount).decimal(),
+            szi: market.sz(paid.szi).decimal(),
+            rate: Num::new(paid.rate, RATE_DECIMALS).decimal(),
+            samples: None,
+            hash: hl_core::record::HexBytes([0; 32]),
+            arrival: Arrival::default(),
+        })
+    };
+    trader.payments.iter().filter_map(payment).collect()
 }
 
 fn level(market: &Market, l: &book::Level) -> Level {
