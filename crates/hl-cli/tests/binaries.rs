@@ -103,8 +103,10 @@ fn traders_are_chosen_kept_over_a_restart_and_shown() {
     assert!(shown(&["traders", "list"]).1.contains("hl-daemon --track N"));
     let err = collect(&track);
     assert!(!err.contains("leaderboard stored") && err.contains("tracked=3"), "{err}");
-    let err = collect(&[&track[..], &["--job", "fetch_leaderboard=off"]].concat());
+    let often = ["--job", "fetch_leaderboard=off", "--job", "collect_trader_orders=every 1s"];
+    let err = collect(&[&track[..], &often].concat());
     assert!(!err.contains("tracked traders chosen") && err.contains("collecting"), "{err}");
+    assert!(err.contains("orders, fills and money of tracked traders: 3 "), "{err}");
 
     let (code, list) = shown(&["traders", "list", "--json"]);
     assert_eq!(code, Some(0));
@@ -121,6 +123,13 @@ fn traders_are_chosen_kept_over_a_restart_and_shown() {
     assert!(shown(&["traders", "list", "--top", "1"]).1.starts_with("1 trader of 3, chosen "));
     assert_eq!(shown(&["traders", "history"]).1.lines().count(), 4);
     assert_eq!(shown(&["traders", "list", "--tag", "whal"]).0, Some(2));
+    let (code, plan) = shown(&["traders", "plan", "--json"]);
+    let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
+    let counts = ["traders", "left_out", "weight_a_minute"].map(|name| plan[name].as_u64().unwrap());
+    assert_eq!((code, counts), (Some(0), [3, 0, 200]));
+    assert!(plan["never_read"].as_u64().unwrap() < 3, "{plan}");
+    let says = shown(&["traders", "plan"]).1;
+    assert!(says.starts_with("orders, fills, funding payments and movements of 3 traders: "), "{says}");
     assert_eq!(shown(&["traders", "show", "0x12"]).0, Some(2));
     let (code, says) = shown(&["verify"]);
     assert_eq!(code, Some(0), "{says}");

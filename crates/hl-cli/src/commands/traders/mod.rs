@@ -1,6 +1,7 @@
 //! `hl-cli traders`: whom `hl-daemon --track` has chosen from the leaderboard, how each was scored, when that changed, and what
 //! they hold.
 
+mod plan;
 mod positions;
 mod text;
 
@@ -14,11 +15,13 @@ use hl_core::store::StoreError;
 use hl_core::symbol::User;
 use hl_core::time::DAY_MS;
 use hl_core::{StreamKey, TimeMs};
+use hl_scheduler::jobs::CollectTraderOrders;
 use hl_store::Inspect;
 use hl_traders::{NAMES, Rules, TAGS};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
+use self::plan::Planned;
 use self::positions::{Held, HeldLine};
 use super::when::Bounds;
 use super::{CommandError, Common, Shell};
@@ -35,6 +38,7 @@ Examples:
   hl-cli traders show 0x5078c2fbea2b2ad61bc840bc023e35fce56bedb6
   hl-cli traders watch --top 50              each change of their positions, as it is stored
   hl-cli traders history --from '7d ago'     who was added and dropped
+  hl-cli traders plan                        how often each is read over REST, and what does not fit
   hl-cli traders rules                       what --track-rule can set, and the defaults
 
 hl-daemon --track N reads the leaderboard once a day and chooses from it. What it chose last is shown.
@@ -107,6 +111,15 @@ Examples:
         /// Where to end [default: now]
         #[arg(long, value_name = "TIME")]
         to: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// How often orders, fills and money of those that are tracked are read, at what request weight, and what does not fit
+    #[command(after_help = "\
+Examples:
+  hl-cli traders plan
+  hl-cli traders plan --json")]
+    Plan {
         #[command(flatten)]
         common: Common,
     },
@@ -246,6 +259,15 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
             let rows = kept(store.as_ref(), span, |trader| trader.status != TraderStatus::Kept).await?;
             let answer = Several { traders: rows.iter().map(Line).collect() };
             shell.answer(common, &answer, &text::history(&rows))?;
+        }
+        What::Plan { common } => {
+            let store = shell.open(common).await?;
+            let mut tracked = last::<Trader>(store.as_ref(), StreamKey::Traders).await?;
+            tracked.retain(Trader::is_tracked);
+            let note = store.note(CollectTraderOrders::NOTE).await?;
+            let state = CollectTraderOrders::state(note.as_deref());
+            let planned = Planned::new(&tracked, &state, shell.clock.now());
+            shell.answer(common, &planned, &planned.text())?;
         }
         What::Rules { json } => {
             let rules = Rules::default();

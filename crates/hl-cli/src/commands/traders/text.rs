@@ -11,7 +11,7 @@ use crate::human;
 
 const NONE: &str = "-";
 /// What to do where nothing is stored.
-const NOTHING: &str =
+pub(super) const NOTHING: &str =
     "no traders are tracked: hl-daemon --track N reads the leaderboard and chooses from it\n";
 
 fn or_none<T: ToString>(value: Option<T>) -> String {
