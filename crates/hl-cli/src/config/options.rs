@@ -212,8 +212,9 @@ pub(super) const OPTIONS: [Opt; 31] = [
         takes: Takes::Number,
         default: None,
         value: "N",
-        help: "Read the leaderboard daily (15 to 35 MB), and choose from it the N best traders to track, 1 to 100000; \
-               hl-cli traders list shows them [default: off]",
+        help: "Read the leaderboard daily (15 to 35 MB), and choose from it the N best traders to track, 1 to 100000. \
+               Their positions are followed by the trades of every perpetual of the first dex, which are collected \
+               for it; hl-cli traders list shows them [default: off]",
     },
     Opt {
         key: "track-rule",
