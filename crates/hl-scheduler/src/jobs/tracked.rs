@@ -5,6 +5,7 @@ use hl_core::record::Trader;
 use hl_core::store::{Store, StoreError};
 use hl_core::symbol::User;
 use hl_core::{Records, StreamKey, TimeMs};
+use tracing::warn;
 
 /// So many rows of a choice are read at a time.
 const PAGE: usize = 1_000;
@@ -22,8 +23,9 @@ pub async fn tracked_at(store: &dyn Store, choice: TimeMs) -> Result<BTreeMap<Us
         after = Some(last);
         let Records::Traders(traders) = &page.records else { return Ok(ranks) };
         for trader in traders.iter().filter(|trader: &&Trader| trader.is_tracked()) {
-            if let Some(user) = User::new(&trader.user.to_string()) {
-                ranks.insert(user, trader.rank.unwrap_or(u32::MAX));
+            match User::new(&trader.user.to_string()) {
+                Some(user) => _ = ranks.insert(user, trader.rank.unwrap_or(u32::MAX)),
+                None => warn!(user = %trader.user, "more traders than one process can follow: left out"),
             }
         }
     }

@@ -259,7 +259,7 @@ fn every_kind_admits_its_own_records_and_nobody_elses() {
         let content = match (kind, own.extent()) {
             // What the tracker brings says from when on it is whole.
             (Kind::Positions, Some((from, asked))) => {
-                Content::Answer { records: own, from: Some(from), asked }
+                Content::Answer { records: own, from: Some(from), asked: asked + 1 }
             }
             _ => Content::Frame(own),
         };

@@ -283,6 +283,27 @@ fn a_pong_proves_best_bids_as_far_as_the_exchange_has_come_with_them() {
 }
 
 #[test]
+fn a_trade_shows_how_far_all_trades_of_its_socket_have_come() {
+    let mut rig = Rig::live(&["trades/BTC", "trades/ETH", "mids"]);
+    let proofs = |rig: &mut Rig, name: &str| {
+        rig.offers.clear();
+        rig.data(name);
+        let proof = |offer: &Offer| match offer.content {
+            Content::Proof { sent } => Some((offer.stream.to_string(), sent.0 - EPOCH)),
+            _ => None,
+        };
+        rig.offers.iter().filter_map(proof).collect::<Vec<_>>()
+    };
+    proofs(&mut rig, "trades/BTC");
+    assert_eq!(proofs(&mut rig, "trades/BTC"), [], "once a second");
+    rig.pass(1_000);
+    let at = rig.now;
+    assert_eq!(proofs(&mut rig, "mids"), []);
+    let both = ["trades/BTC", "trades/ETH"].map(|name| (name.to_owned(), at));
+    assert_eq!(proofs(&mut rig, "trades/ETH"), both);
+}
+
+#[test]
 fn after_standing_still_frames_without_a_time_wait_for_the_answer_to_a_new_ping() {
     let mut rig = Rig::live(&["trades/BTC", "mids"]);
     for name in ["trades/BTC", "mids"] {
@@ -299,7 +320,8 @@ fn after_standing_still_frames_without_a_time_wait_for_the_answer_to_a_new_ping(
         rig.offers.clear();
         rig.data("mids");
         rig.data("trades/BTC");
-        rig.offers.iter().map(|offer| offer.stream).collect::<Vec<_>>()
+        let frames = rig.offers.iter().filter(|offer| offer.content.records().is_some());
+        frames.map(|offer| offer.stream).collect::<Vec<_>>()
     };
     assert_eq!(brings(&mut rig), [key("trades/BTC")], "a trade says when it was");
     rig.frame(old_pong);
