@@ -17,6 +17,7 @@ use hl_store::Nameless;
 fn instead(stream: StreamKey) -> &'static str {
     match stream.kind() {
         Kind::Leaderboard | Kind::Traders => "`Builder::track` reads the leaderboard and chooses from it",
+        Kind::Signals => "`Builder::track` says them, of the traders that it chooses",
         Kind::Fills | Kind::Orders | Kind::Payments | Kind::Movements => {
             "`Builder::track` reads it of the traders that it tracks"
         }

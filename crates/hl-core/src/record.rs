@@ -4,7 +4,7 @@
 
 pub use crate::row::{Address, Hash, HexBytes, Level, Row, Side};
 pub use crate::stream::{
-    Bbo, Book, Candle, ChosenBy, Context, Direction, Fill, Funding, KnownBy, Leader, Likelihood, Liquidity,
-    Listed, Market, MarketStatus, MarketType, Mid, Movement, Order, Payment, Position, PositionChange,
-    PredictedFunding, Record, Records, Trade, Trader, TraderStatus,
+    Bbo, Book, Candle, ChosenBy, CoinSignal, Context, Direction, Fill, Funding, KnownBy, Leader, Likelihood,
+    Liquidity, Listed, Market, MarketStatus, MarketType, Mid, Movement, Order, Payment, Position,
+    PositionChange, PredictedFunding, Recommendation, Record, Records, Trade, Trader, TraderStatus, Withheld,
 };

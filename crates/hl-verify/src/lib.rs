@@ -98,9 +98,9 @@ pub async fn compare(
     tally: &mut Tally,
 ) -> Result<Option<Span>, VerifyError> {
     let stream = row.stream;
-    // The exchange keeps no earlier leaderboard, whom to track is not its choice, and of what else traders did it tells no truth.
+    // The exchange keeps no earlier leaderboard, whom to track and what that says is not its choice, and of what else traders did it tells no truth.
     let is_of_user = stream.spec().scope == Scope::User && stream.kind() != Kind::Positions;
-    if matches!(stream.kind(), Kind::Leaderboard | Kind::Traders) || is_of_user {
+    if matches!(stream.kind(), Kind::Leaderboard | Kind::Traders | Kind::Signals) || is_of_user {
         return Ok(None);
     }
     if stream.kind() == Kind::Positions {

@@ -184,6 +184,7 @@ impl Truth for HttpTruth {
                 }
                 StreamKey::Leaderboard
                 | StreamKey::Traders
+                | StreamKey::Signals
                 | StreamKey::Fills(_)
                 | StreamKey::Orders(_)
                 | StreamKey::Payments(_)

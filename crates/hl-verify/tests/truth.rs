@@ -220,6 +220,7 @@ async fn every_planted_defect_is_found_where_it_was_planted() {
             | Records::Markets(_)
             | Records::Leaderboard(_)
             | Records::Traders(_)
+            | Records::Signals(_)
             | Records::Fills(_)
             | Records::Positions(_)
             | Records::Orders(_)

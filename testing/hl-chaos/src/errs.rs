@@ -122,6 +122,7 @@ fn unreadable(rng: &mut Rng, stream: StreamKey) -> Option<FaultKind> {
         | Kind::Markets
         | Kind::Leaderboard
         | Kind::Traders
+        | Kind::Signals
         | Kind::Fills
         | Kind::Positions
         | Kind::Orders

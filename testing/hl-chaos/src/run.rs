@@ -376,6 +376,7 @@ impl Run<'_> {
             // The exchange keeps no truth of them.
             Records::Leaderboard(_)
             | Records::Traders(_)
+            | Records::Signals(_)
             | Records::Fills(_)
             | Records::Orders(_)
             | Records::Payments(_)

@@ -55,6 +55,7 @@ impl Truth for SimTruth<'_> {
             }
             StreamKey::Leaderboard
             | StreamKey::Traders
+            | StreamKey::Signals
             | StreamKey::Fills(_)
             | StreamKey::Orders(_)
             | StreamKey::Payments(_)

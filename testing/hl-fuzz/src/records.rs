@@ -2,9 +2,9 @@
 
 use arbitrary::{Result, Unstructured};
 use hl_core::record::{
-    Bbo, Book, Candle, ChosenBy, Context, Direction, Fill, Funding, HexBytes, KnownBy, Leader, Level,
-    Likelihood, Liquidity, Market, MarketStatus, MarketType, Mid, Movement, Order, Payment, Position,
-    PositionChange, PredictedFunding, Side, Trade, Trader, TraderStatus,
+    Bbo, Book, Candle, ChosenBy, CoinSignal, Context, Direction, Fill, Funding, HexBytes, KnownBy, Leader,
+    Level, Likelihood, Liquidity, Market, MarketStatus, MarketType, Mid, Movement, Order, Payment, Position,
+    PositionChange, PredictedFunding, Recommendation, Side, Trade, Trader, TraderStatus, Withheld,
 };
 use hl_core::row::Arrival;
 use hl_core::symbol::Word;
@@ -266,6 +266,29 @@ pub(crate) fn records(u: &mut Unstructured<'_>, stream: StreamKey, now: TimeMs) 
                 arrival: Arrival::default(),
             })
         })),
+        StreamKey::Signals => {
+            Records::Signals(each!(|u: &mut Unstructured<'_>, time| -> Result<CoinSignal> {
+                let is_withheld = u.arbitrary()?;
+                Ok(CoinSignal {
+                    time,
+                    coin,
+                    strategy: u.arbitrary()?,
+                    recommendation: if is_withheld { None } else { Some(Recommendation::Short) },
+                    withheld: if is_withheld { Some(Withheld::Stale) } else { None },
+                    confidence: if is_withheld { None } else { Some(decimal(u)?) },
+                    long_bias: decimal(u)?,
+                    short_bias: decimal(u)?,
+                    net_exposure: if u.arbitrary()? { Some(decimal(u)?) } else { None },
+                    traders_long: u.arbitrary()?,
+                    traders_short: u.arbitrary()?,
+                    traders_flat: u.arbitrary()?,
+                    traders_unknown: u.arbitrary()?,
+                    total_weight: decimal(u)?,
+                    stale_ms: u.arbitrary()?,
+                    arrival: Arrival::default(),
+                })
+            }))
+        }
         StreamKey::Funding(_) => Records::Funding(each!(|u: &mut Unstructured<'_>,
                                                          time|
          -> Result<Funding> {

@@ -110,6 +110,7 @@ impl Query {
             StreamKey::Funding(_)
             | StreamKey::Leaderboard
             | StreamKey::Traders
+            | StreamKey::Signals
             | StreamKey::Fills(_)
             | StreamKey::Positions(_)
             | StreamKey::Orders(_)

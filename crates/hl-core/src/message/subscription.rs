@@ -194,6 +194,7 @@ impl Subscription {
             | StreamKey::Markets
             | StreamKey::Leaderboard
             | StreamKey::Traders
+            | StreamKey::Signals
             | StreamKey::Fills(_)
             | StreamKey::Positions(_)
             | StreamKey::Orders(_)

@@ -155,6 +155,21 @@ macro_rules! one_of {
                 cells.text(column, Self::parse)
             }
         }
+
+        impl $crate::row::Cell for Option<$name> {
+            const HOLDS: $crate::row::Holds = $crate::row::Holds::Text;
+            const NULLABLE: bool = true;
+            fn value(&self) -> $crate::row::Value<'_> {
+                self.map_or($crate::row::Value::Null, |word| $crate::row::Value::Text(word.as_str()))
+            }
+            fn read<C: $crate::row::Cells>(
+                cells: &mut C,
+                column: &'static $crate::row::Column,
+            ) -> Result<Self, C::Error> {
+                let text = cells.text_or_null(column)?;
+                text.map(|text| $name::parse(&text).ok_or_else(|| cells.wrong(column))).transpose()
+            }
+        }
     };
 }
 pub(crate) use one_of;

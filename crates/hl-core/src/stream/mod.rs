@@ -20,6 +20,7 @@ mod payments;
 mod positions;
 mod predicted_funding;
 mod records;
+mod signals;
 mod traders;
 mod trades;
 
@@ -44,6 +45,7 @@ pub use payments::Payment;
 pub use positions::{KnownBy, Position, PositionChange};
 pub use predicted_funding::PredictedFunding;
 pub use records::{Listed, Record, Records};
+pub use signals::{CoinSignal, Recommendation, Withheld};
 pub use traders::{ChosenBy, Likelihood, Trader, TraderStatus};
 pub use trades::Trade;
 
@@ -57,7 +59,7 @@ use crate::{Coin, Dex, Interval, SourceId, TimeMs};
 ///
 /// Its text form is used everywhere, in tables, options and metrics: `trades/BTC`, `book/BTC`, `book/BTC/fast`, `book/BTC/5`,
 /// `bbo/BTC`, `candle/BTC/1m`, `mids`, `mids/xyz`, `context/BTC`, `funding/BTC`, `predicted_funding/BTC`, `markets`,
-/// `leaderboard`, `traders`, `fills/0x…`, `positions/0x…`, `orders/0x…`, `payments/0x…`, `movements/0x…`.
+/// `leaderboard`, `traders`, `signals`, `fills/0x…`, `positions/0x…`, `orders/0x…`, `payments/0x…`, `movements/0x…`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StreamKey {
     /// Public trades of a coin.
@@ -82,6 +84,8 @@ pub enum StreamKey {
     Leaderboard,
     /// Whom to track.
     Traders,
+    /// What the positions of the tracked traders say of each coin.
+    Signals,
     /// Fills of a trader.
     Fills(User),
     /// What a trader holds.
@@ -113,6 +117,7 @@ pub enum Kind {
     Markets,
     Leaderboard,
     Traders,
+    Signals,
     Fills,
     Positions,
     Orders,
@@ -261,7 +266,7 @@ impl KindSpec {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Trades,
         Self::Candle,
         Self::Bbo,
@@ -277,6 +282,7 @@ impl Kind {
         Self::Markets,
         Self::Leaderboard,
         Self::Traders,
+        Self::Signals,
         Self::Fills,
         Self::Positions,
         Self::Orders,
@@ -303,6 +309,7 @@ impl Kind {
             Self::Markets => &markets::SPEC,
             Self::Leaderboard => &leaderboard::SPEC,
             Self::Traders => &traders::SPEC,
+            Self::Signals => &signals::SPEC,
             Self::Fills => &fills::SPEC,
             Self::Positions => &positions::SPEC,
             Self::Orders => &orders::SPEC,
@@ -365,6 +372,7 @@ impl Kind {
             Self::Markets => StreamKey::Markets,
             Self::Leaderboard => StreamKey::Leaderboard,
             Self::Traders => StreamKey::Traders,
+            Self::Signals => StreamKey::Signals,
             Self::Fills => StreamKey::Fills(User::new(of?)?),
             Self::Positions => StreamKey::Positions(User::new(of?)?),
             Self::Orders => StreamKey::Orders(User::new(of?)?),
@@ -484,6 +492,7 @@ impl StreamKey {
             Self::Markets => Kind::Markets,
             Self::Leaderboard => Kind::Leaderboard,
             Self::Traders => Kind::Traders,
+            Self::Signals => Kind::Signals,
             Self::Fills(_) => Kind::Fills,
             Self::Positions(_) => Kind::Positions,
             Self::Orders(_) => Kind::Orders,
@@ -515,7 +524,7 @@ impl StreamKey {
             | Self::Orders(user)
             | Self::Payments(user)
             | Self::Movements(user) => Owner::User(user),
-            Self::Markets | Self::Leaderboard | Self::Traders => Owner::All,
+            Self::Markets | Self::Leaderboard | Self::Traders | Self::Signals => Owner::All,
         }
     }
 
@@ -603,8 +612,8 @@ impl fmt::Debug for StreamKey {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[error(
     "{0:?} names no stream; streams are trades/BTC, book/BTC, book/BTC/fast, book/BTC/5, bbo/BTC, candle/BTC/1m, mids, \
-     mids/xyz, context/BTC, funding/BTC, predicted_funding/BTC, markets, leaderboard, traders, fills/0x…, positions/0x…, \
-     orders/0x…, payments/0x…, movements/0x…"
+     mids/xyz, context/BTC, funding/BTC, predicted_funding/BTC, markets, leaderboard, traders, signals, fills/0x…, \
+     positions/0x…, orders/0x…, payments/0x…, movements/0x…"
 )]
 pub struct StreamKeyError(pub String);
 
@@ -683,6 +692,7 @@ mod tests {
             "markets",
             "leaderboard",
             "traders",
+            "signals",
             "fills/0x00000000000000000000000000000000000000ab",
             "positions/0x00000000000000000000000000000000000000ab",
             "orders/0x00000000000000000000000000000000000000ab",

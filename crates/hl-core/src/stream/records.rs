@@ -6,8 +6,8 @@ use std::num::NonZeroI64;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Bbo, Book, Candle, Conflation, Context, Fill, Funding, Leader, Market, Mid, Movement, Order, Payment,
-    Position, PredictedFunding, StreamKey, Trade, Trader,
+    Bbo, Book, Candle, CoinSignal, Conflation, Context, Fill, Funding, Leader, Market, Mid, Movement, Order,
+    Payment, Position, PredictedFunding, StreamKey, Trade, Trader,
 };
 use crate::TimeMs;
 use crate::row::{Arrival, Row, RowKey};
@@ -101,6 +101,7 @@ records! {
     Markets: Market,
     Leaderboard: Leader,
     Traders: Trader,
+    Signals: CoinSignal,
     Fills: Fill,
     Positions: Position,
     Orders: Order,
@@ -124,6 +125,7 @@ macro_rules! for_records {
             $crate::Records::Markets($rows) => $do,
             $crate::Records::Leaderboard($rows) => $do,
             $crate::Records::Traders($rows) => $do,
+            $crate::Records::Signals($rows) => $do,
             $crate::Records::Fills($rows) => $do,
             $crate::Records::Positions($rows) => $do,
             $crate::Records::Orders($rows) => $do,
@@ -153,6 +155,7 @@ macro_rules! for_kind {
             $crate::Kind::Markets => $crate::for_kind!(@ Market, $record => $do),
             $crate::Kind::Leaderboard => $crate::for_kind!(@ Leader, $record => $do),
             $crate::Kind::Traders => $crate::for_kind!(@ Trader, $record => $do),
+            $crate::Kind::Signals => $crate::for_kind!(@ CoinSignal, $record => $do),
             $crate::Kind::Fills => $crate::for_kind!(@ Fill, $record => $do),
             $crate::Kind::Positions => $crate::for_kind!(@ Position, $record => $do),
             $crate::Kind::Orders => $crate::for_kind!(@ Order, $record => $do),

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use hl_core::for_records;
 use hl_core::ledger::{Ack, Batch, Change, Span};
 use hl_core::record::{
-    Address, Bbo, Book, Candle, ChosenBy, Context, Direction, Fill, Funding, HexBytes, KnownBy, Leader,
-    Level, Likelihood, Liquidity, Market, MarketStatus, MarketType, Mid, Movement, Order, Payment, Position,
-    PositionChange, PredictedFunding, Side, Trade, Trader, TraderStatus,
+    Address, Bbo, Book, Candle, ChosenBy, CoinSignal, Context, Direction, Fill, Funding, HexBytes, KnownBy,
+    Leader, Level, Likelihood, Liquidity, Market, MarketStatus, MarketType, Mid, Movement, Order, Payment,
+    Position, PositionChange, PredictedFunding, Recommendation, Side, Trade, Trader, TraderStatus, Withheld,
 };
 use hl_core::row::Arrival;
 use hl_core::store::{Store, StoreError};
@@ -297,6 +297,29 @@ pub(super) fn trader(user: u8, time: i64, status: TraderStatus) -> Trader {
     }
 }
 
+/// One of two coins in an answer of a strategy: of the second nothing is recommended.
+fn signal(coin: &str, time: i64, withheld: Option<Withheld>) -> CoinSignal {
+    let is_said = withheld.is_none();
+    CoinSignal {
+        time: TimeMs(time),
+        coin: Coin::new(coin).unwrap(),
+        strategy: "it's mine".into(),
+        recommendation: is_said.then_some(Recommendation::Neutral),
+        withheld,
+        confidence: is_said.then(|| decimal("0.5198")),
+        long_bias: decimal("0.7391"),
+        short_bias: decimal("0.0"),
+        net_exposure: is_said.then(|| decimal("-120000.50")),
+        traders_long: 2,
+        traders_short: 0,
+        traders_flat: 7,
+        traders_unknown: u64::from(!is_said),
+        total_weight: decimal("2.3"),
+        stale_ms: is_said.then_some(4_000),
+        arrival: Arrival::default(),
+    }
+}
+
 /// Funding expected at a venue: rows of one time that only a word tells apart.
 fn next_funding(coin: Coin, venue: &str, interval_hours: Option<u32>) -> PredictedFunding {
     PredictedFunding {
@@ -473,6 +496,14 @@ pub(super) fn every_kind() -> (Coin, Vec<(StreamKey, Records)>) {
                 trader(1, 5, TraderStatus::Added),
                 trader(1, 9, TraderStatus::Dropped),
                 trader(2, 9, TraderStatus::Added),
+            ]),
+        ),
+        (
+            StreamKey::Signals,
+            Records::Signals(vec![
+                signal("BTC", 5, None),
+                signal("xyz:NVDA", 5, Some(Withheld::Unknown)),
+                signal("BTC", 9, Some(Withheld::Stale)),
             ]),
         ),
     ];

@@ -82,7 +82,7 @@ mod tests {
     use super::super::{Basis, WithheldReason};
     use super::*;
 
-    /// `LONG 0.5`, or `nobody` and `stale`, for which it is withheld.
+    /// `long 0.5`, or `nobody` and `stale`, for which it is withheld.
     fn verdict(text: &str) -> Verdict {
         let withheld = |reason| Verdict::Withheld { reason };
         match text.split_once(' ') {
@@ -103,26 +103,26 @@ mod tests {
     #[test]
     fn a_change_is_told_once_and_steps_count_from_the_last_that_was_told() {
         let mut alerts = Alerts::new(AlertRules { confidence_step: decimal("0.1") });
-        let mut last = "LONG 0.5";
+        let mut last = "long 0.5";
         for (text, expected) in [
-            ("LONG 0.5", None),
-            ("LONG 0.59", None),
-            ("LONG 0.41", None),
-            ("LONG 0.6", Some("confidence")),
+            ("long 0.5", None),
+            ("long 0.59", None),
+            ("long 0.41", None),
+            ("long 0.6", Some("confidence")),
             // Slowly is told as well, and counted from 0.6.
-            ("LONG 0.55", None),
-            ("LONG 0.51", None),
-            ("LONG 0.5", Some("confidence")),
-            ("SHORT 0.5", Some("verdict")),
-            ("SHORT 0.5", None),
-            ("NEUTRAL 0.59", Some("verdict")),
-            ("NEUTRAL 0.68", None),
+            ("long 0.55", None),
+            ("long 0.51", None),
+            ("long 0.5", Some("confidence")),
+            ("short 0.5", Some("verdict")),
+            ("short 0.5", None),
+            ("neutral 0.59", Some("verdict")),
+            ("neutral 0.68", None),
             ("nobody", Some("verdict")),
             ("nobody", None),
             ("stale", None),
-            ("NEUTRAL 0.68", Some("verdict")),
-            ("NEUTRAL 0.77", None),
-            ("NEUTRAL 0.78", Some("confidence")),
+            ("neutral 0.68", Some("verdict")),
+            ("neutral 0.77", None),
+            ("neutral 0.78", Some("confidence")),
         ] {
             let alert = alerts.see(&signal("BTC", text));
             let expected = expected.map(|kind| match (kind, verdict(last), verdict(text)) {
@@ -143,9 +143,9 @@ mod tests {
     #[test]
     fn the_first_of_a_coin_is_not_told_and_coins_are_apart() {
         let mut alerts = Alerts::new(AlertRules { confidence_step: decimal("0.1") });
-        assert_eq!(alerts.see(&signal("BTC", "LONG 0.5")), None);
-        assert_eq!(alerts.see(&signal("ETH", "SHORT 0.9")), None);
-        assert_eq!(alerts.see(&signal("BTC", "LONG 0.5")), None);
-        assert!(alerts.see(&signal("ETH", "LONG 0.9")).is_some());
+        assert_eq!(alerts.see(&signal("BTC", "long 0.5")), None);
+        assert_eq!(alerts.see(&signal("ETH", "short 0.9")), None);
+        assert_eq!(alerts.see(&signal("BTC", "long 0.5")), None);
+        assert!(alerts.see(&signal("ETH", "long 0.9")).is_some());
     }
 }

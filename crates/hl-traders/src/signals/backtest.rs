@@ -279,11 +279,11 @@ mod tests {
         Backtest::new(TimeMs(from), TimeMs(to), every, horizon).unwrap()
     }
 
-    /// `100 LONG` is what was said at 100, `100: 0.1 at 300` what came of it.
+    /// `100 long` is what was said at 100, `100: 0.1 at 300` what came of it.
     fn words(told: &[Result<Told, RowError>]) -> Vec<String> {
         let word = |told: &Result<Told, RowError>| match told.as_ref().unwrap() {
             Told::Said { time, signal } => match signal.verdict {
-                Verdict::Recommended { recommendation, .. } => format!("{time} {recommendation}"),
+                Verdict::Recommended { recommendation, .. } => format!("{time} {}", recommendation.as_str()),
                 Verdict::Withheld { .. } => format!("{time} withheld"),
             },
             Told::Came { time, said, change, .. } => format!("{said}: {change} at {time}"),
@@ -295,7 +295,7 @@ mod tests {
     fn a_row_counts_from_its_own_moment_on_and_a_bar_from_its_end() {
         let rows = [followed(50, 1), held(100, 1, 5), held(201, 1, -5), held(301, 1, 0)];
         let said = told(test(0, 400, 100, 1_000), &rows, &[]);
-        let expected = ["100 LONG", "200 LONG", "300 SHORT", "400 NEUTRAL"];
+        let expected = ["100 long", "200 long", "300 short", "400 neutral"];
         assert_eq!(words(&said), expected, "nothing is said of a coin before something is known of it");
 
         let price = |time: i64| {
@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn what_came_is_told_where_both_prices_exist() {
         let rows = [followed(0, 1), held(0, 1, 5)];
-        let said = |time: i64| format!("{time} LONG");
+        let said = |time: i64| format!("{time} long");
         // The bar of 300 to 399 is missing; those of others end at 199, 299, 499.
         let bars = [bar(100, "100"), bar(200, "110"), bar(400, "99")];
         for (ask, horizon, expected) in [
@@ -348,7 +348,7 @@ mod tests {
         let bars: Vec<_> = (0..8).map(|n| bar(n * 100, "100")).collect();
         let words = words(&told(test(100, 400, 150, 200), &rows, &bars));
         let expected =
-            ["100 LONG", "250 LONG", "100: 0 at 300", "400 LONG", "250: 0 at 450", "400: 0 at 600"];
+            ["100 long", "250 long", "100: 0 at 300", "400 long", "250: 0 at 450", "400: 0 at 600"];
         assert_eq!(words, expected, "at 400 for the last time, and what came of that too");
         assert_eq!(told(test(401, 400, 150, 200), &rows, &bars), []);
     }

@@ -39,6 +39,21 @@ pub enum Action {
     Liquidation,
 }
 
+impl Action {
+    /// Its word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Close => "close",
+            Self::Increase => "increase",
+            Self::Decrease => "decrease",
+            Self::Flip => "flip",
+            Self::Liquidation => "liquidation",
+        }
+    }
+}
+
 /// A change that is worth telling.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ChangeSignal {

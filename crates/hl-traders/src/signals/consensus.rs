@@ -14,7 +14,7 @@ use crate::setting::RuleError;
 /// - The weight of a trader is `score / 100`.
 /// - Long bias is the share of the weight of **all** who are followed, those that are flat or unknown too, that is long; short
 ///   bias the same of short.
-/// - `LONG` where long bias `> 0.6`, otherwise `SHORT` where short bias `> 0.6`, otherwise `NEUTRAL`. The comparison is that of
+/// - `long` where long bias `> 0.6`, otherwise `short` where short bias `> 0.6`, otherwise `neutral`. The comparison is that of
 ///   the Python collector: at 0.6 exactly neither side is recommended. It is made on the weights, before anything is rounded.
 /// - Confidence, 0 to 1, is the sum of `0.5 * min(|long bias - short bias| / 0.4, 1)`, `0.3 * min(total weight / 50, 1)` and
 ///   `0.2 * min(traders with a position / 100, 1)`, to four places, halves to the even digit.
@@ -140,25 +140,25 @@ mod tests {
     #[test]
     fn a_side_is_recommended_above_0_6_of_the_weight_of_all() {
         for (traders, expected) in [
-            (&[("60", "1"), ("40", "0")][..], "NEUTRAL"),
-            (&[("60.0001", "1"), ("39.9999", "0")], "LONG"),
-            (&[("60", "-1"), ("40", "0")], "NEUTRAL"),
-            (&[("60.0001", "-1"), ("39.9999", "0")], "SHORT"),
-            (&[("60", "1"), ("40", "-1")], "NEUTRAL"),
-            (&[("60.0001", "1"), ("39.9999", "-1")], "LONG"),
-            (&[("50", "1"), ("50", "-1")], "NEUTRAL"),
-            (&[("90", "0"), ("90", "0")], "NEUTRAL"),
+            (&[("60", "1"), ("40", "0")][..], "neutral"),
+            (&[("60.0001", "1"), ("39.9999", "0")], "long"),
+            (&[("60", "-1"), ("40", "0")], "neutral"),
+            (&[("60.0001", "-1"), ("39.9999", "0")], "short"),
+            (&[("60", "1"), ("40", "-1")], "neutral"),
+            (&[("60.0001", "1"), ("39.9999", "-1")], "long"),
+            (&[("50", "1"), ("50", "-1")], "neutral"),
+            (&[("90", "0"), ("90", "0")], "neutral"),
             // Weight decides, and neither heads nor sizes do.
-            (&[("90", "0.001"), ("20", "-900"), ("20", "-900")], "LONG"),
+            (&[("90", "0.001"), ("20", "-900"), ("20", "-900")], "long"),
             // A part of the weight that is unknown is on neither side, and in the whole.
-            (&[("61", "1"), ("19", "0"), ("20", "?")], "LONG"),
-            (&[("60", "1"), ("20", "0"), ("20", "?")], "NEUTRAL"),
-            (&[("60", "1"), ("20", "0"), ("20", "")], "NEUTRAL"),
+            (&[("61", "1"), ("19", "0"), ("20", "?")], "long"),
+            (&[("60", "1"), ("20", "0"), ("20", "?")], "neutral"),
+            (&[("60", "1"), ("20", "0"), ("20", "")], "neutral"),
             // What is in doubt counts as far as it is known.
-            (&[("61", "1~"), ("39", "0~")], "LONG"),
+            (&[("61", "1~"), ("39", "0~")], "long"),
             // Who has no score weighs half.
-            (&[("", "1"), ("33.3333", "0")], "LONG"),
-            (&[("", "1"), ("33.3334", "0")], "NEUTRAL"),
+            (&[("", "1"), ("33.3333", "0")], "long"),
+            (&[("", "1"), ("33.3334", "0")], "neutral"),
         ] {
             assert_eq!(recommendation(traders), expected, "{traders:?}");
         }
@@ -210,7 +210,7 @@ mod tests {
             assert_eq!(confidence(&traders), expected, "{pairs} pairs, {flat} flat");
         }
         let everyone = times(100, "100", "1");
-        assert_eq!(said(&everyone), "LONG, confidence 1");
+        assert_eq!(said(&everyone), "long, confidence 1");
     }
 
     #[test]
@@ -221,9 +221,9 @@ mod tests {
             (&[][..], "withheld: nobody with a weight is followed".to_owned()),
             (&[("0", "1")], "withheld: nobody with a weight is followed".to_owned()),
             (&[("50", "?"), ("60", "")], unknown("1")),
-            (&[("80", "1"), ("20", "?")], "LONG, confidence 0.508".to_owned()),
+            (&[("80", "1"), ("20", "?")], "long, confidence 0.508".to_owned()),
             (&[("79.9", "1"), ("20.1", "?")], unknown("0.201")),
-            (&[("80", "1@900000"), ("20", "0")], "LONG, confidence 0.508".to_owned()),
+            (&[("80", "1@900000"), ("20", "0")], "long, confidence 0.508".to_owned()),
             (&[("80", "1@900001"), ("20", "0")], stale.to_owned()),
             (&[("80", "1"), ("20", "0@900001")], stale.to_owned()),
             // The first reason is told.
@@ -247,13 +247,13 @@ mod tests {
     fn each_rule_is_followed() {
         let traders = &[("70", "1"), ("30", "-1")];
         for (name, text, expected) in [
-            ("recommend_above", "0.7", "NEUTRAL, confidence 0.51"),
-            ("confidence.bias.most", "0.1", "LONG, confidence 0.11"),
-            ("confidence.bias.full", "0.8", "LONG, confidence 0.26"),
-            ("confidence.weight.most", "0.2", "LONG, confidence 0.508"),
-            ("confidence.weight.full", "2", "LONG, confidence 0.654"),
-            ("confidence.traders.most", "0.1", "LONG, confidence 0.508"),
-            ("confidence.traders.full", "4", "LONG, confidence 0.606"),
+            ("recommend_above", "0.7", "neutral, confidence 0.51"),
+            ("confidence.bias.most", "0.1", "long, confidence 0.11"),
+            ("confidence.bias.full", "0.8", "long, confidence 0.26"),
+            ("confidence.weight.most", "0.2", "long, confidence 0.508"),
+            ("confidence.weight.full", "2", "long, confidence 0.654"),
+            ("confidence.traders.most", "0.1", "long, confidence 0.508"),
+            ("confidence.traders.full", "4", "long, confidence 0.606"),
         ] {
             let mut rules = SignalRules::default();
             rules.set(name, text).unwrap();

@@ -92,6 +92,22 @@ pub enum What {
         /// What it is. Flat has to be said: what nothing was said of is unknown.
         position: Position,
     },
+    /// The positions of a trader in all coins at once. What was said of single ones before counts no longer: a state of an account
+    /// says what is held, and what it does not say is flat. Of one who is not followed it is left out.
+    Account {
+        /// Whose.
+        user: Address,
+        /// What each of them is, unless it is said otherwise from here on.
+        position: Position,
+    },
+    /// Everything that a trader did up to a moment is in what was said, so that the positions that are exact are of that moment.
+    /// Of one who is not followed it is left out.
+    Heard {
+        /// Of whom.
+        user: Address,
+        /// Up to when, ms. Not later than it was known.
+        to: TimeMs,
+    },
     /// A price of a coin.
     Price {
         /// Of which coin.
@@ -139,13 +155,15 @@ pub struct Trader {
     /// The score, 0 to 100; none where there is none.
     pub score: Option<Decimal>,
     positions: BTreeMap<Coin, Position>,
+    /// The position in every other coin.
+    others: Position,
 }
 
 impl Trader {
     /// The position in a coin; unknown where nothing was said of it.
     #[must_use]
     pub fn position(&self, coin: Coin) -> Position {
-        self.positions.get(&coin).copied().unwrap_or(Position::Unknown)
+        self.positions.get(&coin).copied().unwrap_or(self.others)
     }
 }
 
@@ -166,16 +184,30 @@ impl Known {
         self.in_order(time)?;
         match what {
             What::Followed { user, score } => {
-                let new = || Trader { user, score, positions: BTreeMap::new() };
+                let new = || Trader { user, score, positions: BTreeMap::new(), others: Position::Unknown };
                 self.traders.entry(user).or_insert_with(new).score = score;
             }
             What::Unfollowed { user } => _ = self.traders.remove(&user),
             What::Position { user, coin, position } => {
-                if let Some(Held { as_of, .. }) = position.held().filter(|held| held.as_of > time) {
-                    return Err(RowError::AsOfLater { time, as_of });
-                }
+                position.held().map_or(Ok(()), |held| not_later(held.as_of, time))?;
                 if let Some(trader) = self.traders.get_mut(&user) {
                     trader.positions.insert(coin, position);
+                }
+            }
+            What::Account { user, position } => {
+                position.held().map_or(Ok(()), |held| not_later(held.as_of, time))?;
+                if let Some(trader) = self.traders.get_mut(&user) {
+                    (trader.positions, trader.others) = (BTreeMap::new(), position);
+                }
+            }
+            What::Heard { user, to } => {
+                not_later(to, time)?;
+                if let Some(trader) = self.traders.get_mut(&user) {
+                    for position in trader.positions.values_mut().chain([&mut trader.others]) {
+                        if let Position::Exact(held) = position {
+                            held.as_of = held.as_of.max(to);
+                        }
+                    }
                 }
             }
             What::Price { coin, px } => _ = self.prices.insert(coin, Price { px, time }),
@@ -199,6 +231,10 @@ impl Known {
             None => Ok(()),
         }
     }
+}
+
+fn not_later(as_of: TimeMs, time: TimeMs) -> Result<(), RowError> {
+    if as_of > time { Err(RowError::AsOfLater { time, as_of }) } else { Ok(()) }
 }
 
 /// What may be seen at a moment, and nothing of later. It is made by [`Known::view`] alone.
@@ -282,6 +318,34 @@ mod tests {
         known.take(row(9, What::Unfollowed { user })).unwrap();
         let view = known.view(TimeMs(9)).unwrap();
         assert_eq!((view.trader(user), view.traders().count()), (None, 0));
+    }
+
+    #[test]
+    fn a_state_says_all_positions_and_what_is_heard_later_keeps_the_exact_ones_new() {
+        let (user, btc, eth) = (user(1), coin("BTC"), coin("ETH"));
+        let mut known = Known::default();
+        let suspect = Position::Suspect(Held { size: 5.into(), as_of: TimeMs(3) });
+        for (time, what) in [
+            (1, What::Followed { user, score: None }),
+            (2, What::Position { user, coin: eth, position: exact(9, 1) }),
+            (3, What::Account { user, position: exact(0, 3) }),
+            (3, What::Position { user, coin: btc, position: suspect }),
+        ] {
+            known.take(row(time, what)).unwrap();
+        }
+        let of = |known: &Known, coin| {
+            known.view(TimeMs(9)).unwrap().trader(user).map(|trader| trader.position(coin))
+        };
+        assert_eq!((of(&known, eth), of(&known, btc)), (Some(exact(0, 3)), Some(suspect)));
+        known.take(row(7, What::Heard { user, to: TimeMs(6) })).unwrap();
+        known.take(row(8, What::Heard { user, to: TimeMs(4) })).unwrap();
+        assert_eq!((of(&known, eth), of(&known, btc)), (Some(exact(0, 6)), Some(suspect)));
+        known.take(row(8, What::Account { user, position: Position::Unknown })).unwrap();
+        assert_eq!(of(&known, btc), Some(Position::Unknown));
+        for what in [What::Heard { user, to: TimeMs(9) }, What::Account { user, position: exact(0, 9) }] {
+            let later = RowError::AsOfLater { time: TimeMs(8), as_of: TimeMs(9) };
+            assert_eq!(known.take(row(8, what)), Err(later));
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@
 //! let consensus = Consensus::new(SignalRules::default())?;
 //! let signals = consensus.judge(&known.view(TimeMs(5_000))?);
 //! // 1.7 of a weight of 2.3 is long, which is more than 0.6 of it.
-//! assert_eq!(signals[0].to_string(), "BTC: LONG, confidence 0.5198");
+//! assert_eq!(signals[0].to_string(), "BTC: long, confidence 0.5198");
 //! assert_eq!(signals[0].basis.net_exposure, Some(Decimal::from(120_000)));
 //! assert_eq!(signals[0].basis.oldest_ms, Some(4_000));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -44,19 +44,23 @@ mod consensus;
 #[cfg(test)]
 mod fixture;
 mod known;
+mod now;
 mod rules;
 mod setting;
 mod signal;
+mod stored;
 
 pub use alert::{Alert, Alerts};
 pub use backtest::{Backtest, BacktestError, Bar, Run, Told};
 pub use basis::Basis;
 pub use change::{Action, Change, ChangeSignal};
 pub use consensus::Consensus;
+pub use hl_core::record::Recommendation;
 pub use known::{Held, Known, Position, Price, Row, RowError, Trader, View, What};
 pub use rules::{AlertRules, ChangeRules, ConfidenceRules, Part, SignalRules, WithholdRules};
 pub use setting::NAMES;
-pub use signal::{Recommendation, Signal, Strategy, Verdict, WithheldReason};
+pub use signal::{Signal, Strategy, Verdict, WithheldReason};
+pub use stored::{StoredPositions, stored_rows};
 
 use hl_core::Decimal;
 

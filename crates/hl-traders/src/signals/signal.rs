@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use hl_core::record::{Recommendation, Withheld};
 use hl_core::{Coin, Decimal};
 
 use super::{Basis, View};
@@ -10,7 +11,7 @@ use super::{Basis, View};
 ///
 /// It is pure: the same view brings the same signals, and there is no other source of them, no clock among these. A view has
 /// nothing of later than its moment, so a strategy cannot look ahead unless it is made with data of its own.
-pub trait Strategy {
+pub trait Strategy: Send + Sync {
     /// What it is called where its signals are stored and told.
     fn name(&self) -> &str;
 
@@ -46,29 +47,6 @@ pub enum Verdict {
     },
 }
 
-/// What those that are followed lean to.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Recommendation {
-    /// To long positions.
-    Long,
-    /// To short positions.
-    Short,
-    /// To neither.
-    Neutral,
-}
-
-impl Recommendation {
-    /// The word of the Python collector for it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Long => "LONG",
-            Self::Short => "SHORT",
-            Self::Neutral => "NEUTRAL",
-        }
-    }
-}
-
 /// Why nothing is recommended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WithheldReason {
@@ -90,9 +68,15 @@ pub enum WithheldReason {
     },
 }
 
-impl fmt::Display for Recommendation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+impl WithheldReason {
+    /// The word for it in rows.
+    #[must_use]
+    pub fn word(&self) -> Withheld {
+        match self {
+            Self::Nobody => Withheld::Nobody,
+            Self::Unknown { .. } => Withheld::Unknown,
+            Self::Stale { .. } => Withheld::Stale,
+        }
     }
 }
 
@@ -114,7 +98,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Recommended { recommendation, confidence } => {
-                write!(f, "{recommendation}, confidence {confidence}")
+                write!(f, "{}, confidence {confidence}", recommendation.as_str())
             }
             Self::Withheld { reason } => write!(f, "withheld: {reason}"),
         }

@@ -16,6 +16,7 @@
 
 mod account;
 mod ear;
+mod followed;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use hl_core::{Coin, Decimal, Dex, TimeMs};
 
 use self::account::{Account, Found, Gaps};
 use self::ear::Ear;
+pub use self::followed::{CoinHearing, Followed, Following};
 pub use self::plan::{Reason, Wanted};
 
 /// A state may be of a block that is so much earlier or later than the time that it bears, ms.

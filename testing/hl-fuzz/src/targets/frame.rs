@@ -115,6 +115,7 @@ fn says(frame: &Frame, data: &Value, stamp: TimeMs) {
             | Records::Markets(_)
             | Records::Leaderboard(_)
             | Records::Traders(_)
+            | Records::Signals(_)
             | Records::Fills(_)
             | Records::Positions(_)
             | Records::Orders(_)

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::record::{
-    Book, ChosenBy, Context, Direction, Fill, Funding, HexBytes, KnownBy, Leader, Likelihood, Liquidity,
-    Market, MarketStatus, MarketType, Mid, Movement, Order, Payment, Position, PositionChange,
-    PredictedFunding, Side, Trader, TraderStatus,
+    Book, ChosenBy, CoinSignal, Context, Direction, Fill, Funding, HexBytes, KnownBy, Leader, Likelihood,
+    Liquidity, Market, MarketStatus, MarketType, Mid, Movement, Order, Payment, Position, PositionChange,
+    PredictedFunding, Recommendation, Side, Trader, TraderStatus,
 };
 use crate::row::Arrival;
 use crate::stream::BookVariant;
@@ -199,6 +199,27 @@ fn record(kind: Kind, coin: Coin) -> (StreamKey, Records) {
                 arrival: Arrival::default(),
             };
             (StreamKey::Traders, Records::Traders(vec![trader]))
+        }
+        Kind::Signals => {
+            let signal = CoinSignal {
+                time,
+                coin,
+                strategy: "consensus".into(),
+                recommendation: Some(Recommendation::Long),
+                withheld: None,
+                confidence: Some(one),
+                long_bias: one,
+                short_bias: Decimal::ZERO,
+                net_exposure: Some(one),
+                traders_long: 1,
+                traders_short: 0,
+                traders_flat: 0,
+                traders_unknown: 0,
+                total_weight: one,
+                stale_ms: Some(1),
+                arrival: Arrival::default(),
+            };
+            (StreamKey::Signals, Records::Signals(vec![signal]))
         }
     }
 }

@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
-use hl_core::record::{Fill, Leader, Market, Movement, Order, Payment, Position, PredictedFunding, Trader};
+use hl_core::record::{
+    CoinSignal, Fill, Leader, Market, Movement, Order, Payment, Position, PredictedFunding, Trader,
+};
 use hl_core::row::Row as _;
 
 use super::file::{
@@ -36,6 +38,7 @@ pub(super) const KIND: file::Kind = file::Kind {
         Rows(&Order::TABLE),
         Rows(&Payment::TABLE),
         Rows(&Movement::TABLE),
+        Rows(&CoinSignal::TABLE),
     ],
     busy: Duration::from_secs(5),
 };
@@ -285,6 +288,22 @@ mod tests {
              iso, time, id, kind, hash, direction, counterpart, CAST(usdc AS REAL) AS usdc, token, \
              CAST(amount AS REAL) AS amount, CAST(fee AS REAL) AS fee, delta, source, epoch, received, seq \
              FROM movements;"
+        );
+        assert_eq!(
+            made(&CoinSignal::TABLE),
+            "CREATE TABLE signals (time INTEGER NOT NULL, coin TEXT NOT NULL, strategy TEXT NOT NULL, \
+             recommendation TEXT, withheld TEXT, confidence TEXT, long_bias TEXT NOT NULL, \
+             short_bias TEXT NOT NULL, net_exposure TEXT, traders_long INTEGER NOT NULL, \
+             traders_short INTEGER NOT NULL, traders_flat INTEGER NOT NULL, traders_unknown INTEGER NOT NULL, \
+             total_weight TEXT NOT NULL, stale_ms INTEGER, source TEXT NOT NULL, epoch INTEGER NOT NULL, \
+             received INTEGER, seq INTEGER, PRIMARY KEY (time, coin)) STRICT, WITHOUT ROWID; \
+             CREATE VIEW signals_num AS SELECT \
+             strftime('%Y-%m-%dT%H:%M:%fZ', time / 1000.0, 'unixepoch') AS iso, time, coin, strategy, \
+             recommendation, withheld, CAST(confidence AS REAL) AS confidence, \
+             CAST(long_bias AS REAL) AS long_bias, CAST(short_bias AS REAL) AS short_bias, \
+             CAST(net_exposure AS REAL) AS net_exposure, traders_long, traders_short, traders_flat, \
+             traders_unknown, CAST(total_weight AS REAL) AS total_weight, stale_ms, source, epoch, received, seq \
+             FROM signals;"
         );
     }
 }
