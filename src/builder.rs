@@ -42,6 +42,7 @@ use hl_scheduler::plan::Spec;
 #[cfg(feature = "sqlite")]
 use hl_store::SqliteStore;
 use hl_traders::Rules;
+use hl_traders::signals::{Consensus, SignalRules, Strategy};
 
 use crate::asked::Asked;
 use crate::collector::{Collector, Outside, look};
@@ -66,6 +67,7 @@ pub struct Builder {
     policy: Policy,
     jobs: Vec<Spec>,
     track: Option<Rules>,
+    strategy: Option<Arc<dyn Strategy>>,
     local_address: Option<IpAddr>,
     #[cfg(feature = "archive")]
     archive: Option<(PathBuf, Retention)>,
@@ -129,6 +131,7 @@ impl Builder {
             policy: Policy::default(),
             jobs: Vec::new(),
             track: None,
+            strategy: None,
             local_address: None,
             #[cfg(feature = "archive")]
             archive: None,
@@ -262,8 +265,8 @@ impl Builder {
         self
     }
 
-    /// Reads the leaderboard daily, and chooses from it whom to track, as `hl-daemon --track` does: the streams `leaderboard` and
-    /// `traders` are stored, and of each trader `positions/0x…`, `orders/0x…`, `fills/0x…`, `payments/0x…` and `movements/0x…`. Fails at the start where the exchange publishes no leaderboard.
+    /// Reads the leaderboard daily, and chooses from it whom to track, as `hl-daemon --track` does: the streams `leaderboard`, `traders`
+    /// and `signals` are stored, and of each trader `positions/0x…`, `orders/0x…`, `fills/0x…`, `payments/0x…` and `movements/0x…`. Fails at the start where the exchange publishes no leaderboard.
     ///
     /// ```no_run
     /// use hyperliquid_collector::Collector;
@@ -280,6 +283,13 @@ impl Builder {
     /// ```
     pub fn track(mut self, rules: Rules) -> Self {
         self.track = Some(rules);
+        self
+    }
+
+    /// What says what the positions of those whom [`track`](Builder::track) chooses mean, every five minutes: its signals are
+    /// stored as the stream `signals`. Otherwise it is [`Consensus`] by its usual rules. Without `track` nobody is asked.
+    pub fn strategy(mut self, strategy: impl Strategy + 'static) -> Self {
+        self.strategy = Some(Arc::new(strategy));
         self
     }
 
@@ -494,7 +504,13 @@ impl Builder {
             let Target { endpoint, path } =
                 self.endpoints.leaderboard.clone().ok_or(CollectError::NoLeaderboard)?;
             let leaderboard = Arc::new(Folder::holding(net, endpoint, &path));
-            builder = builder.track(Tracking { leaderboard, rules, chain: self.endpoints.chain.clone() });
+            let signals = SignalRules::default();
+            let strategy = match self.strategy.clone() {
+                Some(strategy) => strategy,
+                None => Arc::new(Consensus::new(signals)?),
+            };
+            let chain = self.endpoints.chain.clone();
+            builder = builder.track(Tracking { leaderboard, rules, chain, strategy, signals });
         }
         let jobs = self.jobs.iter().cloned();
         #[cfg(feature = "archive")]

@@ -6,6 +6,7 @@ mod alerts;
 mod daemon;
 mod errs;
 mod sharing;
+mod signals;
 mod sockets;
 mod standby;
 #[path = "../support/mod.rs"]

@@ -50,11 +50,13 @@ pub enum AlertKind {
     Overload,
     /// The exchange does not list a coin that was asked for, or a list of its markets cannot be read.
     NotListed,
+    /// What the positions of the tracked traders say of a coin has changed.
+    Signal,
 }
 
 impl AlertKind {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::JobTwice,
         Self::TwoOwners,
         Self::NoOwner,
@@ -75,6 +77,7 @@ impl AlertKind {
         Self::RowsDiffer,
         Self::Overload,
         Self::NotListed,
+        Self::Signal,
     ];
 
     /// Its name in tables and JSON.
@@ -101,6 +104,7 @@ impl AlertKind {
             Self::RowsDiffer => "rows_differ",
             Self::Overload => "overload",
             Self::NotListed => "not_listed",
+            Self::Signal => "signal",
         }
     }
 
@@ -133,7 +137,8 @@ impl AlertKind {
             | Self::Undecodable
             | Self::WalGrowing
             | Self::RowsDiffer
-            | Self::NotListed => Severity::Warning,
+            | Self::NotListed
+            | Self::Signal => Severity::Warning,
         }
     }
 }

@@ -10,7 +10,7 @@ use hl_core::source::Files;
 use hl_core::store::{BatchQueue, Store};
 use hl_core::thinning::Policy;
 use hl_scheduler::Task;
-use hl_scheduler::jobs::{CollectTraderOrders, FetchLeaderboard, UpdateTrackedTraders};
+use hl_scheduler::jobs::{CollectTraderOrders, FetchLeaderboard, GenerateSignals, UpdateTrackedTraders};
 use hl_scheduler::plan::Spec;
 
 use crate::{Endpoints, Engine, Parts, Sharing, Sink, Tracking};
@@ -112,11 +112,13 @@ impl EngineBuilder {
 
     /// Reads the leaderboard, and chooses from it whom to track: `fetch_leaderboard` and `update_tracked_traders`, at their usual
     /// times and at once where they never ran. Reads what only REST tells of those who are tracked: `collect_trader_orders`.
+    /// What those hold becomes signals: `generate_signals`, every five minutes.
     pub fn track(mut self, tracking: Tracking) -> Self {
         self.parts.tracking = Some(tracking);
         self.parts.jobs.extend(FetchLeaderboard::spec(None));
         self.parts.jobs.extend(UpdateTrackedTraders::spec(None));
         self.parts.jobs.extend(CollectTraderOrders::spec(None));
+        self.parts.jobs.extend(GenerateSignals::spec(None));
         self
     }
 

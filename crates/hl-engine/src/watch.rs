@@ -193,6 +193,7 @@ fn observe(engine: &Engine, peers: Vec<Peer>) -> (Observation, TotalReception) {
         mono: snapshot.mono,
         streams: engine.wanted.order().iter().filter(|stream| !is_followed(**stream)).map(stream).collect(),
         missing: engine.wanted.missing(),
+        signals: engine.told(),
         sessions: sessions.collect(),
         quarantined: engine.pool.quarantined().into_iter().map(quarantine).collect(),
         rest: RestSeen {

@@ -15,10 +15,15 @@ pub(crate) struct Events {
 impl Events {
     /// Takes in how many there were so far. Whether the last is so new that it is told of.
     pub(crate) fn are_new(&mut self, count: u64, now: Mono) -> bool {
+        self.are_newer(count, now, EVENT_MS)
+    }
+
+    /// The same, where one is told of for `event_ms`.
+    pub(crate) fn are_newer(&mut self, count: u64, now: Mono, event_ms: i64) -> bool {
         if std::mem::replace(&mut self.count, count) != count {
             self.last = Some(now);
         }
-        self.last.is_some_and(|last| now - last < EVENT_MS)
+        self.last.is_some_and(|last| now - last < event_ms)
     }
 }
 

@@ -8,7 +8,7 @@ use hl_core::alert::{Alert, AlertKind};
 use hl_core::limits::{QUESTION_WEIGHT, WEIGHT};
 use hl_core::selector::Mono;
 use hl_core::stream::Conflation;
-use hl_core::{SourceId, StreamKey, TimeMs};
+use hl_core::{Coin, SourceId, StreamKey, TimeMs};
 
 use crate::band::{Band, Verdict};
 use crate::events::{EVENT_MS, Events};
@@ -83,6 +83,7 @@ fn patience(kind: AlertKind) -> Patience {
         | AlertKind::JobSkipped
         | AlertKind::JobFailing
         | AlertKind::RowsDiffer
+        | AlertKind::Signal
         | AlertKind::Undecodable => (0, 0),
     };
     Patience { raise_ms, resolve_ms }
@@ -136,6 +137,8 @@ pub struct Monitor {
     differing: BTreeMap<StreamKey, Events>,
     /// How many records were dropped.
     dropped: Events,
+    /// How often the signal of a coin changed.
+    signals: BTreeMap<Coin, Events>,
 }
 
 impl Monitor {
@@ -172,6 +175,7 @@ impl Monitor {
         self.owners(seen, &mut conditions);
         self.flapping(seen, &mut conditions);
         missing(seen, &mut conditions);
+        self.signals(seen, &mut conditions);
         self.jobs(seen, &mut conditions);
         self.contents(seen, &mut conditions);
         self.unreadable(seen, &mut conditions);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hl_core::ledger::Cause;
 use hl_core::selector::Mono;
 use hl_core::store::StoreCondition;
-use hl_core::{SourceId, StreamKey, TimeMs, Token};
+use hl_core::{Coin, SourceId, StreamKey, TimeMs, Token};
 
 use crate::Reception;
 
@@ -20,6 +20,8 @@ pub struct Observation {
     pub streams: BTreeMap<StreamKey, StreamSeen>,
     /// What was asked for and the exchange does not list, by name, and why, in words.
     pub missing: BTreeMap<String, String>,
+    /// How often a signal changed so that somebody should be told, by coin, and what is said now, in words.
+    pub signals: BTreeMap<Coin, (u64, String)>,
     /// Every socket that has subscriptions.
     pub sessions: Vec<SessionSeen>,
     /// What no socket subscribes for a while.

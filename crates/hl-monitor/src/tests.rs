@@ -14,6 +14,22 @@ fn key(name: &str) -> StreamKey {
     name.parse().unwrap()
 }
 
+#[test]
+fn a_changed_signal_is_told_once_and_is_over_before_the_next_one() {
+    let mut world = World::new();
+    let coin = hl_core::Coin::new("BTC").unwrap();
+    let say = |world: &mut World, count: u64, words: &str| {
+        world.seen.signals.insert(coin, (count, words.to_owned()));
+        world.told.clear();
+        world.run(300, |_| ());
+        world.told.retain(|told| told.contains("signal"));
+        world.told.len()
+    };
+    assert_eq!(say(&mut world, 1, "consensus says long"), 2, "it rises, and is over");
+    assert_eq!(say(&mut world, 1, "consensus says long"), 0);
+    assert_eq!(say(&mut world, 2, "consensus says short"), 2);
+}
+
 /// A process that collects, and what becomes of it.
 struct World {
     seen: Observation,

@@ -20,7 +20,8 @@ use hl_scheduler::jobs::{FetchLeaderboard, UpdateTrackedTraders};
 use hl_scheduler::plan::Spec;
 use hl_sim::{Sim, SimConfig};
 use hl_store::{Spool, SqliteOptions, SqliteStore, Writer};
-use hl_traders::Rules;
+use hl_traders::signals::Consensus;
+use hl_traders::{Rules, SignalRules};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 
@@ -227,14 +228,16 @@ impl World {
         let endpoint = self.sim.endpoint();
         let rough = RoughStore::new(store.clone(), self.troubles.clone(), self.trace.clone(), self.audited);
         let mut jobs = self.jobs.clone();
-        let tracking = (self.tracked > 0).then(|| {
+        let tracking = (self.tracked > 0).then_some(()).and_then(|()| {
             jobs.extend(FetchLeaderboard::spec(None));
             jobs.extend(UpdateTrackedTraders::spec(None));
             let net = Arc::new(self.net.clone());
             let leaderboard = Arc::new(Folder::holding(net, endpoint.clone(), "/Mainnet/leaderboard"));
             let rules = Rules { track: self.tracked, minimum_score: 0.into(), ..Rules::default() };
             let chain = Some(Target { endpoint: endpoint.clone(), path: "/evm".into() });
-            Tracking { leaderboard, rules, chain }
+            let signals = SignalRules::default();
+            let strategy = Consensus::new(signals).ok()?;
+            Some(Tracking { leaderboard, rules, chain, strategy: Arc::new(strategy), signals })
         });
         let engine = Engine::new(Parts {
             net: Arc::new(self.net.clone()),

@@ -39,6 +39,8 @@ use hl_scheduler::Task;
 use hl_scheduler::jobs::CollectDailyStats;
 use hl_sim::SimError;
 use hl_store::Nameless;
+use hl_traders::RuleError;
+use hl_traders::signals::Consensus;
 use tokio::sync::{OnceCell, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -50,7 +52,7 @@ use self::shutdown::{Shutdown, Why};
 pub use self::simulated::{Market, MarketError};
 use self::socket::Socket;
 use self::summary::{Summary, Tally};
-use crate::config::{CoinsError, Config, Loaded, StoreUri, Target};
+use crate::config::{CoinsError, Config, Loaded, StoreUri, Target, TrackRules};
 use crate::exit::Exit;
 use crate::say::say;
 use crate::view::{Mode, View};
@@ -124,6 +126,9 @@ pub enum DaemonError {
     /// Collecting.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// Rules of signals that do not go together.
+    #[error(transparent)]
+    Rules(#[from] RuleError),
     /// There is nothing to choose traders from.
     #[error("{0} publishes no leaderboard to choose traders from: leave --track out")]
     NoLeaderboard(String),
@@ -149,6 +154,7 @@ impl DaemonError {
                 ..
             }
             | Self::NoLeaderboard(_)
+            | Self::Rules(_)
             | Self::Engine(EngineError::OverCapacity(_) | EngineError::NoTrades(_)) => Exit::Usage,
             Self::Engine(EngineError::Held(_)) => Exit::Held,
             Self::NothingCollected { .. } => Exit::Unseen,
@@ -267,6 +273,7 @@ async fn session(config: &Config, outside: &Outside, tally: &mut Tally) -> Resul
     let Outside { name, net, clock, exchange, shutdown, .. } = outside;
     let stop = &shutdown.stop;
     let failed = |source| DaemonError::Store { store: config.store.clone(), source };
+    let consensus = config.track.as_ref().map(|track| Consensus::new(track.signals)).transpose()?;
     let signed = Signed { role: ROLE, name };
     let store = stores::open(&config.store, signed, clock).await.map_err(failed)?;
     let reaching = || simulated::reach(config, store.as_ref(), net, clock, stop);
@@ -286,16 +293,17 @@ async fn session(config: &Config, outside: &Outside, tally: &mut Tally) -> Resul
         jobs.retain(|spec| spec.id.as_str() != CollectDailyStats::ID);
         info!(network = config.network.name(), "publishes no statistics; {} is off", CollectDailyStats::ID);
     }
-    let tracking = match (config.track.clone(), &endpoints.leaderboard) {
+    let tracking = match (config.track.clone().zip(consensus), &endpoints.leaderboard) {
         (None, _) => None,
         (Some(_), None) => {
             store.close().await.map_err(failed)?;
             return Err(DaemonError::NoLeaderboard(config.network.name()));
         }
-        (Some(rules), Some(Target { endpoint, path })) => {
+        (Some((TrackRules { rules, signals }, consensus)), Some(Target { endpoint, path })) => {
             jobs.extend(config.jobs.tracking());
             let leaderboard = Arc::new(Folder::holding(net.clone(), endpoint.clone(), path));
-            Some(Tracking { leaderboard, rules, chain: endpoints.chain.clone() })
+            let (strategy, chain) = (Arc::new(consensus), endpoints.chain.clone());
+            Some(Tracking { leaderboard, rules, chain, strategy, signals })
         }
     };
     let archive = Arc::new(ArchiveAll {

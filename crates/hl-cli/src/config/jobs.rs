@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hl_scheduler::jobs::{
     ARCHIVE_ALL_COLLECTIONS, CollectDailyStats, CollectFunding, CollectTraderOrders, FetchLeaderboard,
-    UpdateTrackedTraders, known,
+    GenerateSignals, UpdateTrackedTraders, known,
 };
 use hl_scheduler::plan::{Spec, Trigger};
 
@@ -58,13 +58,14 @@ impl Jobs {
         all.into_iter().flatten().collect()
     }
 
-    /// The jobs that choose whom to track, and read what those did.
+    /// The jobs that choose whom to track, read what those did, and say what they hold means.
     #[must_use]
     pub fn tracking(&self) -> Vec<Spec> {
         let all = [
             self.spec(FetchLeaderboard::ID, FetchLeaderboard::spec),
             self.spec(UpdateTrackedTraders::ID, UpdateTrackedTraders::spec),
             self.spec(CollectTraderOrders::ID, CollectTraderOrders::spec),
+            self.spec(GenerateSignals::ID, GenerateSignals::spec),
         ];
         let mut all: Vec<Spec> = all.into_iter().flatten().collect();
         // Without the first one the second chooses from what is stored.

@@ -39,7 +39,6 @@ use hl_core::thinning::Policy;
 use hl_core::{Coin, Decimal, Interval, Kind, StreamKey};
 use hl_engine::markets::Wish;
 use hl_engine::universe::Part;
-use hl_traders::Rules;
 use tracing::Level;
 
 pub use alerts::Webhook;
@@ -60,6 +59,7 @@ pub use process::{ThisMachine, load_process};
 pub use standby::Standby;
 pub(crate) use store::mask_words;
 pub use store::{MongoUri, StoreUri, mask};
+pub use track::TrackRules;
 
 use layers::Layer;
 use options::{CONFIG, OPTIONS, PRINT_CONFIG};
@@ -103,7 +103,7 @@ pub struct Config {
     /// When they go there.
     pub retention: Retention,
     /// Whom to track of the leaderboard, where that was asked for.
-    pub track: Option<Rules>,
+    pub track: Option<TrackRules>,
     /// How long to run; until stopped where none.
     pub run_for: Option<Duration>,
     /// The market of a simulated exchange inside the process; without effect elsewhere.
@@ -361,7 +361,7 @@ impl Settings {
         archive::retention(words).map_err(|(place, problem)| ConfigError::Value { place, problem })
     }
 
-    fn track(&self) -> Result<Option<Rules>, ConfigError> {
+    fn track(&self) -> Result<Option<TrackRules>, ConfigError> {
         let most = self.said("track", |text| number(text, 1, track::MOST, "500, at most 100000"))?;
         let words = self.0.get("track-rule").map_or(&[][..], Vec::as_slice);
         track::rules(most, words).map_err(|(place, problem)| ConfigError::Value { place, problem })

@@ -205,7 +205,7 @@ pub(super) const OPTIONS: [Opt; 31] = [
         help: "How long rows stay in the store before they go to the archive: trades=90d, candle/1m=7d, bbo=7d:delete \
                (deleted, not archived), or off (for ever); repeat it for more [default: trades=90d, book=7d, \
                book/fast=7d, book/5=7d, book/4=7d, book/3=7d, bbo=7d, candle/1m=7d, candle/3m=7d, candle/5m=30d, \
-               candle/15m=90d, mids=30d, context=30d, predicted_funding=90d, leaderboard=30d; the rest off]",
+               candle/15m=90d, mids=30d, context=30d, predicted_funding=90d, leaderboard=30d, signals=30d; the rest off]",
     },
     Opt {
         key: "track",
@@ -222,7 +222,8 @@ pub(super) const OPTIONS: [Opt; 31] = [
         default: None,
         value: "NAME=VALUE",
         help: "A rule by which --track chooses: minimum_score=60, always=0x… (tracked whatever the score), never=0x…, \
-               score.month_roi.most=30; repeat it for more. hl-cli traders rules lists all of them [default: a score of \
+               score.month_roi.most=30; repeat it for more. or what their positions say: signals.recommend_above=0.7. \
+               hl-cli traders rules lists all of them [default: a score of \
                at least 50]",
     },
     Opt {

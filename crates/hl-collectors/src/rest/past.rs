@@ -10,13 +10,13 @@ use hl_core::past::{
     self, BarsQuestion, FUNDING_MS, FundingQuestion, KEPT_BARS, KEPT_ORDERS, OrdersQuestion, PAGE_BARS,
     PAGE_FILLS, PAGE_FUNDING, PAGE_MOVEMENTS, PAGE_PAYMENTS, Page, PagedQuestion,
 };
-use hl_core::record::Record;
+use hl_core::record::{Mid, Record};
 use hl_core::seam::BoxFuture;
 use hl_core::source::{FetchError, Past};
 use hl_core::symbol::User;
-use hl_core::{Coin, Interval, StreamKey, TimeMs};
+use hl_core::{Coin, Dex, Interval, StreamKey, TimeMs};
 
-use super::client::{InfoClient, RestError};
+use super::client::{InfoClient, RestError, fresh};
 use super::weights::Urgency;
 
 /// A backfill waits this long for room in the budget before it says so.
@@ -111,6 +111,23 @@ fn movements_of(user: User, span: Span) -> InfoRequest {
 }
 
 impl InfoClient {
+    /// The mid prices of now of all coins of a dex, where they can wait: a stream of them has its own way.
+    ///
+    /// # Errors
+    /// When the exchange cannot be asked, or its answer took so long that it may not be of now.
+    pub async fn mids(&self, dex: Dex) -> Result<Vec<Mid>, FetchError> {
+        let request = InfoRequest::AllMids { dex: dex.name().map(str::to_owned) };
+        let decode = |body: &mut [u8]| decode::all_mids(body, dex, self.mono().exchange());
+        let answer = self.ask_timed(&request, 0, Urgency::Backfill, PATIENCE, decode).await;
+        let mids = answer.and_then(|answer| fresh(&request, answer));
+        let failed = |error: RestError| FetchError {
+            step: "reading mid prices",
+            reason: error.to_string(),
+            cause: error.cause(),
+        };
+        mids.map(|read| read.value).map_err(failed)
+    }
+
     /// A page of the past, once the weight has room for it at this urgency.
     async fn page_of(
         &self,

@@ -24,10 +24,13 @@ use hl_core::decode::chain::{self, PositionRead};
 use hl_core::decode::rest;
 use hl_core::message::info::InfoRequest;
 use hl_core::seam::stopped;
-use hl_core::source::{DataSource, Intake, Offer, Role, Ticket};
+use hl_core::source::{Content, DataSource, Intake, Offer, Role, Ticket};
 use hl_core::symbol::User;
 use hl_core::{Coin, Dex, Epoch, RunId, SourceId, StreamKey, TimeMs};
-use hl_traders::tracker::{AROUND_MS, Event, Hearing as Hears, Reason, Standing, State, Tracker, Wanted};
+use hl_traders::signals::Change;
+use hl_traders::tracker::{
+    AROUND_MS, Event, Following, Hearing as Hears, Reason, Standing, State, Tracker, Wanted,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -59,6 +62,8 @@ const MINUTE_MS: i64 = 60_000;
 const FULL_MS: i64 = 2_000;
 /// Which perpetuals there are on the chain is looked at anew after this, ms.
 const NUMBERED_MS: i64 = 3_600_000;
+/// Changes that may wait for somebody to ask for them.
+const MOST_CHANGES: usize = 10_000;
 /// The dex whose positions are followed.
 const DEX: Dex = Dex::First;
 
@@ -94,6 +99,10 @@ pub struct TrackerSource {
     chain: Option<ChainClient>,
     wanted: Mutex<Wants>,
     view: Mutex<TrackerView>,
+    /// Locked for work that does not wait, and never while anything is awaited.
+    tracker: Mutex<Tracker>,
+    /// What was done since somebody asked, oldest first.
+    changes: Mutex<VecDeque<Change>>,
 }
 
 /// What is wanted of it.
@@ -117,8 +126,16 @@ impl TrackerSource {
     /// A source without streams. `chain`: where positions are read many at a time, on a network that has it.
     #[must_use]
     pub fn new(client: Arc<InfoClient>, intake: Arc<dyn Intake>, chain: Option<ChainClient>) -> Self {
-        let (wanted, view) = (Mutex::default(), Mutex::default());
-        Self { client, intake, hearing: Arc::default(), chain, wanted, view }
+        Self {
+            client,
+            intake,
+            hearing: Arc::default(),
+            chain,
+            wanted: Mutex::default(),
+            view: Mutex::default(),
+            tracker: Mutex::default(),
+            changes: Mutex::default(),
+        }
     }
 
     /// Where it hears of trades.
@@ -140,6 +157,31 @@ impl TrackerSource {
     #[must_use]
     pub fn view(&self) -> TrackerView {
         *lock(&self.view)
+    }
+
+    /// What is known now of everyone who is followed.
+    #[must_use]
+    pub fn following(&self) -> Following {
+        lock(&self.tracker).following(DEX, self.client.mono().exchange())
+    }
+
+    /// The changes of positions that trades made since it was last asked, oldest first: the last ten thousand.
+    #[must_use]
+    pub fn take_changes(&self) -> Vec<Change> {
+        std::mem::take(&mut *lock(&self.changes)).into()
+    }
+
+    fn keep_changes(&self, events: &[Event]) {
+        let mut changes = lock(&self.changes);
+        for event in events {
+            if let Event::Changed { user, coin, time, before, after, .. } = *event {
+                if changes.len() == MOST_CHANGES {
+                    changes.pop_front();
+                }
+                let before = Some(before);
+                changes.push_back(Change { time, user, coin, before, after, is_liquidation: false });
+            }
+        }
     }
 
     /// Follows traders until `stop` turns true.
@@ -292,7 +334,6 @@ struct Asked {
 /// What the task of a source has in hand.
 struct Work {
     source: Arc<TrackerSource>,
-    tracker: Tracker,
     ledger: Ledger,
     users: BTreeMap<hl_core::record::Address, User>,
     requests: JoinSet<Asked>,
@@ -314,7 +355,6 @@ impl Work {
     fn new(source: Arc<TrackerSource>) -> Self {
         Self {
             source,
-            tracker: Tracker::default(),
             ledger: Ledger::default(),
             users: BTreeMap::new(),
             requests: JoinSet::new(),
@@ -333,38 +373,47 @@ impl Work {
     async fn look(&mut self) {
         let now = self.source.client.mono().exchange();
         self.take_wants(now);
+        for (user, content) in self.found(now) {
+            let epoch = lock(&self.source.wanted).roles.get(&user).copied();
+            let Some(epoch) = epoch else { continue };
+            let (stream, ticket) = (StreamKey::Positions(user), Ticket::Claim(epoch));
+            self.source.intake.offer(Offer { stream, ticket, content }).await;
+        }
+    }
+
+    /// What is to be brought of all that was heard.
+    fn found(&mut self, now: TimeMs) -> Vec<(User, Content)> {
+        let source = self.source.clone();
+        let mut tracker = lock(&source.tracker);
         let mut events = Vec::new();
-        for (coin, heard) in self.source.hearing.take() {
+        for (coin, heard) in source.hearing.take() {
             match heard {
-                Heard::Trades(trades) => self.tracker.trades(&trades, &mut events),
-                Heard::Whole(piece) => self.tracker.whole(coin, piece),
-                Heard::Run(piece) => self.tracker.heard(coin, piece),
-                Heard::Gap(piece) => self.tracker.gap(coin, piece),
-                Heard::NotJoined(piece) => self.tracker.not_joined(coin, piece),
-                Heard::Delisted(at) => self.tracker.delisted(coin, at),
+                Heard::Trades(trades) => tracker.trades(&trades, &mut events),
+                Heard::Whole(piece) => tracker.whole(coin, piece),
+                Heard::Run(piece) => tracker.heard(coin, piece),
+                Heard::Gap(piece) => tracker.gap(coin, piece),
+                Heard::NotJoined(piece) => tracker.not_joined(coin, piece),
+                Heard::Delisted(at) => tracker.delisted(coin, at),
                 Heard::Relived(from) => {
                     // What bears one time is of two: nothing that was known can be told apart from what comes.
                     events.clear();
-                    self.tracker.forget(now);
+                    tracker.forget(now);
                     self.ledger.begin_anew(from);
                 }
             }
         }
-        self.tracker.judge(now, &mut events);
+        tracker.judge(now, &mut events);
+        source.keep_changes(&events);
         let is = |of: fn(&Event) -> bool| events.iter().filter(|event| of(event)).count() as u64;
         let changes = is(|event| matches!(event, Event::Changed { .. }));
         let drifts = is(|event| matches!(event, Event::Drift { .. }));
         for event in events {
             self.ledger.take(&self.users, event);
         }
-        let hearing = self.tracker.hearing(DEX);
-        for (user, content) in self.ledger.due(&self.tracker, DEX, hearing, now) {
-            let epoch = lock(&self.source.wanted).roles.get(&user).copied();
-            let Some(epoch) = epoch else { continue };
-            let (stream, ticket) = (StreamKey::Positions(user), Ticket::Claim(epoch));
-            self.source.intake.offer(Offer { stream, ticket, content }).await;
-        }
-        self.count(hearing, changes, drifts);
+        let hearing = tracker.hearing(DEX);
+        let due = self.ledger.due(&tracker, DEX, hearing, now);
+        self.count(&tracker, hearing, changes, drifts);
+        due
     }
 
     /// Begins and ends to follow traders as the selector wants it.
@@ -373,10 +422,11 @@ impl Work {
         if !std::mem::take(&mut wanted.changed) {
             return;
         }
+        let mut tracker = lock(&self.source.tracker);
         for coin in &wanted.coins {
-            self.tracker.listen(*coin);
+            tracker.listen(*coin);
         }
-        let (tracker, ledger) = (&mut self.tracker, &mut self.ledger);
+        let ledger = &mut self.ledger;
         self.users.retain(|address, user| {
             let stays = wanted.roles.contains_key(user);
             if !stays {
@@ -405,7 +455,7 @@ impl Work {
         let now = mono.exchange();
         if self.chosen.is_empty() && self.chosen_at + 250 <= mono.now() {
             self.chosen_at = mono.now();
-            self.chosen = self.tracker.wanted(now, self.round_ms(), CHOSEN).into();
+            self.chosen = lock(&self.source.tracker).wanted(now, self.round_ms(), CHOSEN).into();
         }
         while self.requests.len() < AT_ONCE
             && self.full_until <= mono.now()
@@ -416,7 +466,7 @@ impl Work {
                 Reason::Again | Reason::Unknown | Reason::Suspect => Urgency::Positions,
                 Reason::Traded | Reason::Round => Urgency::Proof,
             };
-            self.tracker.asked(wanted.user, wanted.dex, now);
+            lock(&self.source.tracker).asked(wanted.user, wanted.dex, now);
             let source = self.source.clone();
             self.requests.spawn(async move { Asked { user, state: source.state(user, urgency).await } });
         }
@@ -429,7 +479,7 @@ impl Work {
         if !self.bundles.is_empty() {
             return;
         }
-        let mut unknown = self.tracker.wanted(now, i64::MAX / 2, room);
+        let mut unknown = lock(&self.source.tracker).wanted(now, i64::MAX / 2, room);
         unknown.retain(|wanted| matches!(wanted.reason, Reason::Again | Reason::Unknown | Reason::Suspect));
         let mono = self.source.client.mono().now();
         // The first of them are asked for one by one, where there is room for it.
@@ -449,7 +499,7 @@ impl Work {
         let users: Vec<User> =
             unknown.iter().filter_map(|wanted| self.users.get(&wanted.user).copied()).collect();
         for wanted in &unknown {
-            self.tracker.asked(wanted.user, wanted.dex, now);
+            lock(&self.source.tracker).asked(wanted.user, wanted.dex, now);
         }
         let (source, markets) = (self.source.clone(), self.markets.clone());
         self.bundles.spawn(async move { source.bundle(users, markets).await });
@@ -462,7 +512,7 @@ impl Work {
                 view.states += states.len() as u64;
                 view.failed += (asked - states.len()) as u64;
                 for (user, state) in states {
-                    self.tracker.state(user.address(), DEX, state);
+                    lock(&self.source.tracker).state(user.address(), DEX, state);
                 }
             }
             Err(error) => {
@@ -477,13 +527,13 @@ impl Work {
         match state {
             Ok(state) => {
                 view.states += 1;
-                self.tracker.state(user.address(), DEX, state);
+                lock(&self.source.tracker).state(user.address(), DEX, state);
             }
             Err(error) => {
                 view.failed += 1;
                 // What finds no room in the budget is asked for again in its turn.
                 if matches!(error, RestError::Budget { .. } | RestError::RateLimited { .. }) {
-                    self.tracker.put_off(user.address(), DEX);
+                    lock(&self.source.tracker).put_off(user.address(), DEX);
                     self.full_until = self.source.client.mono().now() + FULL_MS;
                     debug!(%user, %error, "the state of an account is put off");
                 } else if let Some(untold) = self.complaints.due(self.source.client.mono().now()) {
@@ -493,11 +543,11 @@ impl Work {
         }
     }
 
-    fn count(&self, hearing: Hears, changes: u64, drifts: u64) {
+    fn count(&self, tracker: &Tracker, hearing: Hears, changes: u64, drifts: u64) {
         if drifts > 0 {
             info!(drifts, "positions that trades had made wrong were set right by states");
         }
-        let standings = self.tracker.standings(DEX);
+        let standings = tracker.standings(DEX);
         let of = |standing| standings.get(&standing).copied().unwrap_or_default();
         let mut view = lock(&self.source.view);
         *view = TrackerView {

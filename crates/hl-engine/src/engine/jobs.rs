@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use hl_core::Dex;
+use hl_core::seam::BoxFuture;
 use hl_scheduler::Task;
 use hl_scheduler::jobs::{
-    AuditBars, BackfillGaps, CollectDailyStats, CollectFunding, CollectTraderOrders, FetchLeaderboard, Poll,
-    Snapshots, UpdateTrackedTraders, fallbacks,
+    AuditBars, BackfillGaps, CollectDailyStats, CollectFunding, CollectTraderOrders, FetchLeaderboard,
+    GenerateSignals, Poll, Sight, Snapshots, UpdateTrackedTraders, fallbacks,
 };
 use hl_scheduler::plan::Spec;
 
-use super::{Engine, EngineError, lock};
+use super::{Engine, EngineError, Tracking, lock};
 use crate::director::Director;
 use crate::sinks::{Fed, Feeder};
 
@@ -93,8 +95,32 @@ impl Engine {
                     CollectTraderOrders::rules(spec),
                 )))
             }
+            GenerateSignals::ID => Some(Arc::new(self.generate_signals()?)),
             _ => None,
         }
+    }
+
+    fn generate_signals(&self) -> Option<GenerateSignals> {
+        let Tracking { strategy, signals, .. } = self.tracking.as_ref()?;
+        let (following, changes) = (self.tracker.clone(), self.tracker.clone());
+        let (perpetuals, client, told) = (self.perpetuals.clone(), self.client.clone(), self.told.clone());
+        let prices = move || {
+            let client = client.clone();
+            Box::pin(async move { client.mids(Dex::First).await }) as BoxFuture<'static, _>
+        };
+        let sight = Sight {
+            follow: Box::new(move || following.following()),
+            changes: Box::new(move || changes.take_changes()),
+            coins: Box::new(move || lock(&perpetuals).clone()),
+            prices: Box::new(prices),
+        };
+        let tell = move |coin, words| {
+            let mut told = lock(&told);
+            let (count, last) = told.entry(coin).or_default();
+            (*count, *last) = (*count + 1, words);
+        };
+        let (strategy, signals) = (strategy.clone(), *signals);
+        Some(GenerateSignals::new(self.snapshots(), sight, strategy, signals, Box::new(tell)))
     }
 
     fn snapshots(&self) -> Snapshots {

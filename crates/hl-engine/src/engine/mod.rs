@@ -27,7 +27,8 @@ use hl_core::{Coin, StreamKey, TimeMs, Token};
 use hl_monitor::{AlertChange, TotalReception};
 use hl_scheduler::plan::Spec;
 use hl_scheduler::{RegisterError, Runner, Task, Trouble};
-use hl_traders::Rules;
+use hl_traders::signals::Strategy;
+use hl_traders::{Rules, SignalRules};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 use tracing::warn;
@@ -95,6 +96,10 @@ pub struct Tracking {
     pub rules: Rules,
     /// Where positions are read from the chain, many at a time; none on a network without.
     pub chain: Option<Target>,
+    /// What says what the positions of those who are tracked mean.
+    pub strategy: Arc<dyn Strategy>,
+    /// Which changes of one trader are logged, and which changes of a signal are an alert.
+    pub signals: SignalRules,
 }
 
 /// Collecting ended, or did not begin.
@@ -159,8 +164,10 @@ pub struct Engine {
     tasks: Vec<(Spec, Arc<dyn Task>)>,
     pub(crate) wanted: Arc<Wanted>,
     /// The live perpetuals of the first dex, as far as they are known.
-    perpetuals: Mutex<Vec<Coin>>,
+    perpetuals: Arc<Mutex<Vec<Coin>>>,
     leased: Arc<Mutex<BTreeSet<StreamKey>>>,
+    /// How often something worth telling was said of a coin, and what, in words, the last time.
+    told: Arc<Mutex<BTreeMap<Coin, (u64, String)>>>,
     held: Mutex<Vec<(StreamKey, Holder)>>,
     /// What the pipeline said of leases and the rounds have not seen yet.
     pub(crate) returned: Returns,
@@ -233,8 +240,9 @@ impl Engine {
             tracker,
             runner: Arc::new(runner),
             wanted: Arc::default(),
-            perpetuals: Mutex::default(),
+            perpetuals: Arc::default(),
             leased: Arc::default(),
+            told: Arc::default(),
             held: Mutex::default(),
             returned: Returns::default(),
         })
@@ -323,6 +331,11 @@ impl Engine {
     /// Whether positions are followed.
     pub(crate) fn is_tracking(&self) -> bool {
         self.tracking.is_some()
+    }
+
+    /// How often something worth telling was said of each coin, and what, in words, the last time.
+    pub(crate) fn told(&self) -> BTreeMap<Coin, (u64, String)> {
+        lock(&self.told).clone()
     }
 
     pub(crate) fn leased(&self) -> MutexGuard<'_, BTreeSet<StreamKey>> {

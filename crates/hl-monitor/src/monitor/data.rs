@@ -11,6 +11,8 @@ use crate::standing::Condition;
 /// Frames of a socket that arrive so late, ms, are late: the exchange pushes some of them only every 5 s, and a network
 /// takes less than a second.
 const BEHIND_MS: i64 = 5_000;
+/// A changed signal is told of for so long, ms: it is over before the next one comes.
+const SIGNAL_MS: i64 = 120_000;
 
 impl Monitor {
     /// Records that neither memory nor the spool had room for.
@@ -27,6 +29,16 @@ impl Monitor {
                  or store_full"
             ),
         });
+    }
+
+    /// Coins of which the tracked traders say something else.
+    pub(super) fn signals(&mut self, seen: &Observation, conditions: &mut Vec<Condition>) {
+        for (coin, (count, words)) in &seen.signals {
+            if self.signals.entry(*coin).or_default().are_newer(*count, seen.mono, SIGNAL_MS) {
+                let (kind, subject) = (AlertKind::Signal, coin.to_string());
+                conditions.push(Condition { kind, subject, words: words.clone() });
+            }
+        }
     }
 
     /// Streams that change their owner again and again.

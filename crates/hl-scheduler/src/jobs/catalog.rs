@@ -5,7 +5,7 @@ use hl_core::Kind;
 use super::poll::fallbacks;
 use super::{
     AuditBars, BackfillGaps, CollectDailyStats, CollectFunding, CollectTraderOrders, FetchLeaderboard,
-    UpdateTrackedTraders,
+    GenerateSignals, UpdateTrackedTraders,
 };
 
 /// A job that a collector can have.
@@ -41,6 +41,7 @@ pub fn known() -> Vec<Known> {
         planned(CollectFunding::ID, "reads settled funding"),
         planned(CollectTraderOrders::ID, Kind::Orders.spec().job_does),
         planned(FetchLeaderboard::ID, Kind::Leaderboard.spec().job_does),
+        planned(GenerateSignals::ID, Kind::Signals.spec().job_does),
         planned(UpdateTrackedTraders::ID, Kind::Traders.spec().job_does),
     ];
     let kinds = Kind::ALL.into_iter().map(Kind::spec).filter(|spec| spec.live);

@@ -4,8 +4,8 @@
 //! streams that the selector gave to REST and are withdrawn while it gives them none. `backfill_gaps` fills what a
 //! backfill still can, `audit_candles` compares stored bars with the exchange's own
 //! history, `collect_funding` reads what was settled, and `collect_daily_stats` the exchange's own statistics.
-//! `fetch_leaderboard` reads the leaderboard, `update_tracked_traders` chooses from it, and `collect_trader_orders` reads what only REST
-//! tells of those who were chosen. [`known`] lists them all.
+//! `fetch_leaderboard` reads the leaderboard, `update_tracked_traders` chooses from it, `collect_trader_orders` reads what only REST
+//! tells of those who were chosen, and `generate_signals` asks what their positions say. [`known`] lists them all.
 
 mod audit_bars;
 mod backfill_gaps;
@@ -14,6 +14,7 @@ mod collect_daily_stats;
 mod collect_funding;
 mod collect_trader_orders;
 mod fetch_leaderboard;
+mod generate_signals;
 mod poll;
 mod snapshot;
 mod tracked;
@@ -26,6 +27,7 @@ pub use collect_daily_stats::CollectDailyStats;
 pub use collect_funding::CollectFunding;
 pub use collect_trader_orders::CollectTraderOrders;
 pub use fetch_leaderboard::FetchLeaderboard;
+pub use generate_signals::{Changes, Coins, Follow, GenerateSignals, Prices, Sight, TellAlert};
 pub use poll::{Poll, fallbacks};
 pub use snapshot::Snapshots;
 pub use tracked::tracked_at;

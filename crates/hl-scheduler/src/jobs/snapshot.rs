@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use hl_core::ledger::{Batch, Cause, Change, Span};
+use hl_core::record::Record;
 use hl_core::row::fields::time_text;
 use hl_core::store::{Store, StoreError};
 use hl_core::{Epoch, Origin, Records, StreamKey, TimeMs};
@@ -56,6 +57,8 @@ pub(super) struct Snapshot {
 
 /// So many rows are stored in one transaction at most; a snapshot that has no more is stored at once.
 const MOST_AT_ONCE: usize = 5_000;
+/// So many rows of a snapshot are read at a time.
+const PAGE: usize = 1_000;
 
 impl Snapshots {
     /// Into this store, each under a new claim of `mint`. `exchange_now`: none while the time of the exchange is not known.
@@ -66,6 +69,23 @@ impl Snapshots {
         exchange_now: Box<dyn Fn() -> Option<TimeMs> + Send + Sync>,
     ) -> Self {
         Self { store, mint, exchange_now }
+    }
+
+    /// Hands out the rows of a snapshot of which every row has this time.
+    pub(super) async fn each<T: Record>(
+        &self,
+        stream: StreamKey,
+        time: TimeMs,
+        mut see: impl FnMut(&T),
+    ) -> Result<u64, StoreError> {
+        let (mut after, mut rows) = (None, 0);
+        loop {
+            let page = self.store.rows_in(stream, Span { from: time, to: time }, after, PAGE).await?;
+            let Some(last) = page.records.keys().last().copied() else { return Ok(rows) };
+            after = Some(last);
+            rows += page.len() as u64;
+            T::of(&page.records).unwrap_or_default().iter().for_each(&mut see);
+        }
     }
 
     /// The time of a snapshot that is made now.

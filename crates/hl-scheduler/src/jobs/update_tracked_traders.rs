@@ -1,7 +1,6 @@
 use std::collections::BTreeSet;
 
-use hl_core::ledger::Span;
-use hl_core::record::{Address, Leader, Record, Trader};
+use hl_core::record::{Address, Leader, Trader};
 use hl_core::row::fields::time_text;
 use hl_core::seam::BoxFuture;
 use hl_core::store::StoreError;
@@ -18,8 +17,6 @@ use crate::{Done, Task, TaskError};
 
 /// Half an hour after the leaderboard.
 const PLAN: &str = "0 50 6 * * *";
-/// So many rows of the leaderboard are read at a time.
-const PAGE: usize = 1_000;
 
 /// The file is renewed once a day: one that is read so much later is another one, ms.
 const CONFIRMED_AFTER_MS: i64 = DAY_MS / 2;
@@ -78,24 +75,6 @@ impl UpdateTrackedTraders {
         })
     }
 
-    /// Hands out the rows of a snapshot of which every row has this time.
-    async fn each<T: Record>(
-        &self,
-        stream: StreamKey,
-        time: TimeMs,
-        mut see: impl FnMut(&T),
-    ) -> Result<u64, StoreError> {
-        let (mut after, mut rows) = (None, 0);
-        loop {
-            let page =
-                self.snapshots.store.rows_in(stream, Span { from: time, to: time }, after, PAGE).await?;
-            let Some(last) = page.records.keys().last().copied() else { return Ok(rows) };
-            after = Some(last);
-            rows += page.len() as u64;
-            T::of(&page.records).unwrap_or_default().iter().for_each(&mut see);
-        }
-    }
-
     /// Whether one that came since the last choice was refused and was as short; else this one is kept in mind.
     async fn is_confirmed(
         &self,
@@ -126,20 +105,22 @@ impl UpdateTrackedTraders {
         let is_whole = leaderboard.unfilled.iter().all(|gap| gap.to != snapshot);
         let (mut before, mut chosen_from) = (BTreeSet::<Address>::new(), None);
         if let Some(last) = self.snapshots.store.settled(StreamKey::Traders).await?.edge {
-            self.each(StreamKey::Traders, last, |trader: &Trader| {
-                chosen_from = Some(trader.snapshot_time);
-                if trader.is_tracked() {
-                    before.insert(trader.user);
-                }
-            })
-            .await?;
+            self.snapshots
+                .each(StreamKey::Traders, last, |trader: &Trader| {
+                    chosen_from = Some(trader.snapshot_time);
+                    if trader.is_tracked() {
+                        before.insert(trader.user);
+                    }
+                })
+                .await?;
         }
         let rows_before = match chosen_from.filter(|from| *from != snapshot) {
-            Some(from) => self.each(StreamKey::Leaderboard, from, |_: &Leader| {}).await?,
+            Some(from) => self.snapshots.each(StreamKey::Leaderboard, from, |_: &Leader| {}).await?,
             None => 0,
         };
         let mut selection = Selection::new(&self.rules, before);
-        let rows = self.each(StreamKey::Leaderboard, snapshot, |leader| selection.see(leader)).await?;
+        let rows =
+            self.snapshots.each(StreamKey::Leaderboard, snapshot, |leader| selection.see(leader)).await?;
         if rows * 2 < rows_before && !self.is_confirmed(chosen_from, snapshot, rows).await? {
             return Err(Problem::TooShort { time: snapshot, rows, before: rows_before });
         }
