@@ -84,6 +84,57 @@ fn a_store_that_is_not_there_is_said_and_not_made() {
 }
 
 #[test]
+fn signals_are_said_shown_and_said_again_of_the_past() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("sqlite:{}", folder.path().join("s.db").display());
+    let words = [
+        ["--network", "sim"],
+        ["--coin", "BTC"],
+        ["--streams", "trades,candle"],
+        ["--intervals", "1m"],
+        ["--track", "5"],
+        ["--track-rule", "minimum_score=1"],
+        ["--job", "generate_signals=every 3s"],
+        ["--for", "30s"],
+        ["--store", &store],
+    ];
+    let err = text(&daemon(&words.concat(), &[]).stderr);
+    assert!(err.contains("signals generated"), "{err}");
+    let shown = |words: &[&str]| {
+        let output = run(env!("CARGO_BIN_EXE_hl-cli"), &[words, &["--store", &store]].concat(), &[]);
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let (code, list) = shown(&["signals"]);
+    assert!(code == Some(0) && list.contains("BTC") && list.contains("by consensus"), "{list}");
+    let json = |words: &[&str]| {
+        let (code, said) = shown(&[words, &["--json"]].concat());
+        assert_eq!(code, Some(0), "{said}");
+        serde_json::from_str::<serde_json::Value>(&said).unwrap()
+    };
+    let btc = json(&["signals", "--coin", "BTC"]);
+    let btc = btc["signals"].as_array().unwrap();
+    assert_eq!((btc.len(), btc[0]["coin"].as_str()), (1, Some("BTC")), "{btc:?}");
+    let history = json(&["signals", "history", "--coin", "BTC"]);
+    assert_eq!(history["signals"].as_array().unwrap().last(), Some(&btc[0]));
+    let backtest =
+        ["signals", "backtest", "--from", "10m ago", "--to", "now", "--every", "1s", "--horizon", "5s"];
+    let (code, said) = shown(&backtest);
+    assert!(code == Some(0) && said.contains("neutral"), "{said}");
+    let once = json(&["signals", "backtest", "--from", "2020-01-01", "--to", "now", "--every", "1h"]);
+    assert_eq!(once["strategy"], "consensus");
+    for (words, says) in [
+        (&["signals", "list", "--coin", "NONE"][..], "no signal of NONE"),
+        (&["signals", "backtest", "--from", "2026-01-02", "--to", "2026-01-01"][..], "is not before"),
+        (&["signals", "backtest", "--from", "2020-01-01", "--to", "2020-01-02"][..], "no choice of traders"),
+    ] {
+        let (code, said) = shown(words);
+        assert!(code == Some(2) && said.contains(says), "{said}");
+    }
+    let (code, says) = shown(&["verify"]);
+    assert_eq!(code, Some(0), "{says}");
+}
+
+#[test]
 fn traders_are_chosen_kept_over_a_restart_and_shown() {
     let folder = tempfile::tempdir().unwrap();
     let store = format!("sqlite:{}", folder.path().join("t.db").display());

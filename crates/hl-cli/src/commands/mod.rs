@@ -18,6 +18,7 @@ mod markets;
 mod outfile;
 mod probe;
 mod ps;
+mod signals;
 mod status;
 mod traders;
 mod verify;
@@ -67,6 +68,7 @@ Examples:
   hl-cli jobs list                                 which jobs there are, and when they run
   hl-cli markets list --dex '*'                    which perpetuals there are, on every dex
   hl-cli traders list                              whom hl-daemon --track follows, the best first
+  hl-cli signals                                   what their positions say of each coin
   hl-cli ps                                        what runs, and how it gets on
   hl-cli alerts                                    what needs attention
   hl-cli archive run --dry-run                     which old rows would go to Parquet files
@@ -110,6 +112,8 @@ enum Command {
     Probe(probe::Args),
     /// Everything that runs on the store: sources, sessions, collectors, jobs, writers
     Ps(ps::Args),
+    /// What the positions of tracked traders say of each coin, what they said before, and what a strategy would have said
+    Signals(signals::Args),
     /// What is collected, how fresh it is, and who is at it
     Status(status::Args),
     /// Whom to track of the leaderboard: who was chosen, how each was scored, and when that changed
@@ -216,6 +220,8 @@ enum CommandError {
     #[error(transparent)]
     Markets(#[from] markets::MarketsFailure),
     #[error(transparent)]
+    Signals(#[from] signals::SignalsFailure),
+    #[error(transparent)]
     Traders(#[from] traders::TradersFailure),
     #[error(transparent)]
     Wish(#[from] export::wish::WishError),
@@ -252,6 +258,7 @@ impl CommandError {
             Self::Export(failure) => failure.exit(),
             Self::Chart(failure) => failure.exit(),
             Self::Markets(failure) => failure.exit(),
+            Self::Signals(failure) => failure.exit(),
             Self::Traders(failure) => failure.exit(),
             Self::Archive(ArchiveError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
                 Exit::Done
@@ -402,6 +409,7 @@ async fn run(arguments: impl IntoIterator<Item = OsString>, shell: &mut Shell<'_
         Ok(Cli { command: Command::Probe(args) }) => probe::run(&args, shell).await,
         Ok(Cli { command: Command::Ps(args) }) => ps::run(&args, shell).await,
         Ok(Cli { command: Command::Status(args) }) => status::run(&args, shell).await,
+        Ok(Cli { command: Command::Signals(args) }) => signals::run(&args, shell).await,
         Ok(Cli { command: Command::Traders(args) }) => traders::run(&args, shell).await,
         Ok(Cli { command: Command::Verify(args) }) => verify::run(&args, shell).await,
         Err(error) => Err(ConfigError::from(error).into()),

@@ -17,7 +17,7 @@ use hl_core::time::DAY_MS;
 use hl_core::{StreamKey, TimeMs};
 use hl_scheduler::jobs::CollectTraderOrders;
 use hl_store::Inspect;
-use hl_traders::{NAMES, Rules, TAGS};
+use hl_traders::{NAMES, Rules, SignalRules, TAGS, signals};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
@@ -162,7 +162,7 @@ impl TradersFailure {
 }
 
 /// A row, under the names of its columns.
-struct Line<'a, T>(&'a T);
+pub(super) struct Line<'a, T>(pub(super) &'a T);
 
 impl<T: Record> Serialize for Line<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -196,7 +196,7 @@ struct RuleLines {
 
 #[derive(Serialize)]
 struct RuleLine {
-    name: &'static str,
+    name: String,
     default: String,
 }
 
@@ -270,22 +270,33 @@ pub(super) async fn run(args: &Args, shell: &mut Shell<'_>) -> Result<Exit, Comm
             shell.answer(common, &planned, &planned.text())?;
         }
         What::Rules { json } => {
-            let rules = Rules::default();
-            let lines = NAMES.map(|name| RuleLine { name, default: rules.get(name).unwrap_or_default() });
-            let text = text::rules(&lines);
-            shell.answer_as(*json, &RuleLines { rules: lines.into() }, &text)?;
+            let (rules, of_signals) = (Rules::default(), SignalRules::default());
+            let line = |name: String, default: Option<String>| RuleLine {
+                name,
+                default: default.unwrap_or_default(),
+            };
+            let lines = NAMES.iter().map(|name| line((*name).to_owned(), rules.get(name)));
+            let signals = signals::NAMES.iter();
+            let signals = signals.map(|name| line(format!("signals.{name}"), of_signals.get(name)));
+            let rules: Vec<RuleLine> = lines.chain(signals).collect();
+            let text = text::rules(&rules);
+            shell.answer_as(*json, &RuleLines { rules }, &text)?;
         }
     }
     Ok(Exit::Done)
 }
 
 /// The rows of a stream in a piece of time.
-async fn all<T: Listed>(store: &dyn Inspect, stream: StreamKey, span: Span) -> Result<Vec<T>, StoreError> {
+pub(super) async fn all<T: Listed>(
+    store: &dyn Inspect,
+    stream: StreamKey,
+    span: Span,
+) -> Result<Vec<T>, StoreError> {
     Ok(T::taken(store.rows(stream, span).await?).unwrap_or_default())
 }
 
 /// Those rows of all choices in a piece of time that are wanted, oldest first. Years of choices are read piece by piece.
-async fn kept(
+pub(super) async fn kept(
     store: &dyn Inspect,
     span: Span,
     wanted: impl Fn(&Trader) -> bool,
@@ -307,7 +318,7 @@ async fn kept(
 }
 
 /// The rows of the last snapshot of a stream.
-async fn last<T: Listed>(store: &dyn Inspect, stream: StreamKey) -> Result<Vec<T>, StoreError> {
+pub(super) async fn last<T: Listed>(store: &dyn Inspect, stream: StreamKey) -> Result<Vec<T>, StoreError> {
     // What lies above the edge is not all there yet.
     let leases = store.leases().await?;
     match leases.into_iter().find(|lease| lease.stream == stream).and_then(|lease| lease.edge) {

@@ -107,7 +107,7 @@ pub(super) fn rules(lines: &[RuleLine]) -> String {
     let mut table = human::table_of_words(&["rule", "default"], 2);
     for RuleLine { name, default } in lines {
         let default = if default.is_empty() { NONE } else { default };
-        table.add_row([*name, default]);
+        table.add_row([name, default]);
     }
     format!("{}\n", table.trim_fmt())
 }
