@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(parse("collect_funding=off"), Ok(Vec::new()));
         let off = Sourced { text: "fetch_leaderboard=off".to_owned(), place: Place::Flag("job") };
         let tracking = Jobs::parse(&[off]).unwrap().tracking();
-        assert!(tracking.len() == 2 && tracking[0].after.is_empty(), "it waits for no job that is off");
+        assert!(tracking.len() == 3 && tracking[0].after.is_empty(), "it waits for no job that is off");
         for (words, told) in [
             ("collect_funding", "every 8h"),
             ("collect_fundings=off", "collect_funding"),
