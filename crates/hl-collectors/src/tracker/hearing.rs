@@ -35,6 +35,8 @@ struct Waiting {
     trades: usize,
     /// What was left out, by coin.
     left_out: BTreeMap<Coin, Span>,
+    /// Up to where trades of a coin were ever left out: what is said to be whole before that is so for the store alone.
+    lost_to: BTreeMap<Coin, TimeMs>,
 }
 
 /// The bounded queue from the reader of the inbox, which never waits for it, to the tracker.
@@ -100,6 +102,7 @@ impl Hearing {
         if waiting.trades + trades.len() > MOST_TRADES || waiting.left_out.contains_key(&coin) {
             let lost = Span::new(from, to);
             waiting.left_out.entry(coin).and_modify(|span| *span = span.hull(lost)).or_insert(lost);
+            waiting.lost_to.entry(coin).and_modify(|end| *end = to.max(*end)).or_insert(to);
             return;
         }
         waiting.trades += trades.len();
@@ -111,6 +114,21 @@ impl Hearing {
     fn tell(&self, coin: Coin, heard: Heard) {
         let mut waiting = self.lock();
         let is_full = waiting.heard.len() >= MOST_TRADES;
+        let lost_to = waiting.lost_to.get(&coin).copied();
+        let behind = |piece: Span| match lost_to {
+            Some(lost) if piece.from < lost => (lost < piece.to).then(|| Span { from: lost, ..piece }),
+            _ => Some(piece),
+        };
+        let heard = match heard {
+            Heard::Whole(piece) => behind(piece).map(Heard::Whole),
+            Heard::Run(piece) => behind(piece).map(Heard::Run),
+            Heard::Relived(from) => {
+                waiting.lost_to.clear();
+                Some(Heard::Relived(from))
+            }
+            heard => Some(heard),
+        };
+        let Some(heard) = heard else { return };
         match (waiting.heard.back_mut(), heard) {
             (Some((of, Heard::Run(last))), Heard::Run(piece)) if *of == coin && last.from == piece.from => {
                 *last = piece;
@@ -126,7 +144,11 @@ impl Hearing {
 
     /// All that waits, in order. What was left out comes last, so that no word before it covers it.
     pub(super) fn take(&self) -> impl Iterator<Item = (Coin, Heard)> + use<> {
-        let Waiting { heard, left_out, .. } = std::mem::take(&mut *self.lock());
+        let mut waiting = self.lock();
+        let lost_to = std::mem::take(&mut waiting.lost_to);
+        let Waiting { heard, left_out, .. } =
+            std::mem::replace(&mut *waiting, Waiting { lost_to, ..Waiting::default() });
+        drop(waiting);
         heard.into_iter().chain(left_out.into_iter().map(|(coin, span)| (coin, Heard::Gap(span))))
     }
 }
@@ -174,9 +196,15 @@ mod tests {
         let [Heard::Trades(trades), Heard::Run(run), Heard::Gap(gap)] = taken.as_slice() else {
             panic!("{}", taken.len())
         };
-        assert_eq!((trades.len(), *run), (MOST_TRADES, span(0, most + 10)));
+        assert_eq!((trades.len(), *run), (MOST_TRADES, span(most + 9, most + 10)));
         assert_eq!(*gap, span(most, most + 20));
         hearing.changed(stream, &rows(most + 30..most + 31));
-        assert_eq!(hearing.take().count(), 1);
+        // What the store has whole the tracker has not, however late that is said.
+        let epoch = Epoch { token: Token(1), local: 1 };
+        let covered = |from, to| Change::Covered { epoch, origin: Origin::Ws, span: span(from, to) };
+        hearing.changed(stream, &covered(0, most + 20));
+        hearing.changed(stream, &covered(most, most + 31));
+        let taken: Vec<_> = hearing.take().map(|(_, heard)| heard).skip(1).collect();
+        assert_eq!(taken, [Heard::Whole(span(most + 20, most + 31))]);
     }
 }

@@ -8,7 +8,7 @@ use hl_core::record::{Address, KnownBy, Position, PositionChange};
 use hl_core::row::Arrival;
 use hl_core::source::Content;
 use hl_core::symbol::User;
-use hl_core::{Coin, Decimal, Dex, Records, TimeMs};
+use hl_core::{Coin, Decimal, Dex, Epoch, Records, TimeMs};
 use hl_traders::tracker::{Event, Hearing, Held, Tracker};
 
 /// A snapshot comes no sooner than this after the last one, ms. So often at most a stream is covered where nothing happens.
@@ -18,6 +18,7 @@ const MOST_ROWS: usize = 20_000;
 
 #[derive(Debug)]
 struct Followed {
+    epoch: Epoch,
     /// What waits.
     rows: BTreeMap<TimeMs, BTreeMap<Coin, Position>>,
     waiting: usize,
@@ -46,12 +47,17 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Follows a trader. Whether it was not followed yet.
-    pub(super) fn follow(&mut self, user: User) -> bool {
-        if self.followed.contains_key(&user) {
-            return false;
+    /// Follows a trader under a claim. Under another one than before it begins anew: others may have had it meanwhile.
+    pub(super) fn follow(&mut self, user: User, epoch: Epoch) {
+        if let Some(followed) = self.followed.get_mut(&user) {
+            if std::mem::replace(&mut followed.epoch, epoch) != epoch {
+                followed.begin_anew();
+                self.waiting.insert(user);
+            }
+            return;
         }
         let followed = Followed {
+            epoch,
             rows: BTreeMap::new(),
             waiting: 0,
             brought: None,
@@ -62,7 +68,6 @@ impl Ledger {
         };
         self.rounds.insert((followed.round, user));
         self.followed.insert(user, followed);
-        true
     }
 
     pub(super) fn forget(&mut self, user: User) {

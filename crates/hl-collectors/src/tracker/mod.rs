@@ -60,6 +60,8 @@ const STATE_WEIGHT: i64 = 2;
 const MINUTE_MS: i64 = 60_000;
 /// Where the weight budget has no room it is tried again after this, ms.
 const FULL_MS: i64 = 2_000;
+/// Accounts are chosen no oftener than this, ms.
+const LOOK_MS: i64 = 250;
 /// Which perpetuals there are on the chain is looked at anew after this, ms.
 const NUMBERED_MS: i64 = 3_600_000;
 /// Changes that may wait for somebody to ask for them.
@@ -234,7 +236,11 @@ impl TrackerSource {
         let (AccountState { time, positions }, took_ms) =
             self.client.ask_timed(&request, 0, urgency, PATIENCE, decode).await?;
         // Without a time of its own it was true at some moment while it was asked for.
-        let time = time.unwrap_or_else(|| mono.exchange() - took_ms / 2);
+        let time = match time {
+            Some(time) => time,
+            None if took_ms > AROUND_MS => return Err(RestError::Stale { request: request.name(), took_ms }),
+            None => mono.exchange() - took_ms / 2,
+        };
         let sizes = positions.iter().map(|(coin, (szi, _))| (*coin, *szi)).collect();
         let entry_px = positions.iter().filter_map(|(coin, (_, px))| Some((*coin, (*px)?))).collect();
         Ok(State { time, sizes, entry_px })
@@ -265,8 +271,8 @@ impl TrackerSource {
         let asked = users.len();
         let Some(chain) = &self.chain else { return Bundle { asked, states: Ok(Vec::new()) } };
         let states = chain.read(&reads).await.map(|read| {
-            // It was true at some moment while it was asked for.
-            if read.took_ms > 2 * AROUND_MS {
+            // It was true at some moment while it was asked for, or in a block before.
+            if read.took_ms > AROUND_MS {
                 return Vec::new();
             }
             let each = users.iter().zip(read.sizes.chunks(markets.len().max(1)));
@@ -315,7 +321,7 @@ impl DataSource for TrackerSource {
         let StreamKey::Positions(user) = stream else { return };
         let mut wanted = lock(&self.wanted);
         wanted.changed |= match role {
-            Role::Owner(epoch) => wanted.roles.insert(user, epoch).is_none(),
+            Role::Owner(epoch) => wanted.roles.insert(user, epoch) != Some(epoch),
             Role::Standby | Role::Off => wanted.roles.remove(&user).is_some(),
         };
     }
@@ -343,6 +349,8 @@ struct Work {
     /// What is read of an account, and when that was last looked for, on the monotonic clock, ms.
     markets: Arc<Vec<Numbered>>,
     numbered_at: Option<i64>,
+    /// When accounts were last chosen for a bundle, on the monotonic clock, ms.
+    looked_at: i64,
     chosen: VecDeque<Wanted>,
     /// The weight budget had no room; until then nothing more is asked for, on the monotonic clock, ms.
     full_until: i64,
@@ -362,9 +370,10 @@ impl Work {
             numbering: JoinSet::new(),
             markets: Arc::default(),
             numbered_at: None,
+            looked_at: i64::MIN / 2,
             chosen: VecDeque::new(),
             full_until: 0,
-            chosen_at: i64::MIN,
+            chosen_at: i64::MIN / 2,
             complaints: Complaints::default(),
         }
     }
@@ -426,6 +435,10 @@ impl Work {
         for coin in &wanted.coins {
             tracker.listen(*coin);
         }
+        if !wanted.coins.is_empty() {
+            let gone: Vec<Coin> = tracker.coins().filter(|coin| !wanted.coins.contains(coin)).collect();
+            gone.into_iter().for_each(|coin| tracker.delisted(coin, now));
+        }
         let ledger = &mut self.ledger;
         self.users.retain(|address, user| {
             let stays = wanted.roles.contains_key(user);
@@ -435,11 +448,11 @@ impl Work {
             }
             stays
         });
-        for user in wanted.roles.keys() {
+        for (user, epoch) in &wanted.roles {
             let address = user.address();
             let rank = wanted.ranks.get(user).copied().unwrap_or(u32::MAX);
             tracker.track(address, rank, &[DEX], now);
-            ledger.follow(*user);
+            ledger.follow(*user, *epoch);
             self.users.insert(address, *user);
         }
     }
@@ -453,7 +466,7 @@ impl Work {
     fn ask(&mut self) {
         let mono = self.source.client.mono();
         let now = mono.exchange();
-        if self.chosen.is_empty() && self.chosen_at + 250 <= mono.now() {
+        if self.chosen.is_empty() && self.chosen_at + LOOK_MS <= mono.now() {
             self.chosen_at = mono.now();
             self.chosen = lock(&self.source.tracker).wanted(now, self.round_ms(), CHOSEN).into();
         }
@@ -476,25 +489,29 @@ impl Work {
     /// Reads accounts that are not known from the chain, where there are more of them than are asked for one by one.
     fn ask_chain(&mut self, now: TimeMs) {
         let Some(room) = self.source.chain.as_ref().and_then(ChainClient::room) else { return };
-        if !self.bundles.is_empty() {
+        let mono = self.source.client.mono().now();
+        if !self.bundles.is_empty() || mono < self.looked_at + LOOK_MS {
             return;
         }
+        self.looked_at = mono;
         let mut unknown = lock(&self.source.tracker).wanted(now, i64::MAX / 2, room);
         unknown.retain(|wanted| matches!(wanted.reason, Reason::Again | Reason::Unknown | Reason::Suspect));
-        let mono = self.source.client.mono().now();
         // The first of them are asked for one by one, where there is room for it.
         let by_state = if self.full_until <= mono { AT_ONCE.min(unknown.len()) } else { 0 };
         let mut unknown = unknown.split_off(by_state);
         if unknown.is_empty() {
             return;
         }
-        let again_ms = if self.markets.is_empty() { MINUTE_MS } else { NUMBERED_MS };
+        // What is not among what is read would be taken for flat.
+        let has = |coin: &Coin| self.markets.iter().any(|market| market.coin == *coin);
+        let lacks = lock(&self.source.tracker).coins().any(|coin| DEX.has(coin) && !has(&coin));
+        let again_ms = if self.markets.is_empty() || lacks { MINUTE_MS } else { NUMBERED_MS };
         if self.numbered_at.is_none_or(|at| at + again_ms <= mono) {
             self.numbered_at = Some(mono);
             let source = self.source.clone();
             self.numbering.spawn(async move { source.numbers().await });
         }
-        let Some(accounts) = room.checked_div(self.markets.len()) else { return };
+        let Some(accounts) = room.checked_div(self.markets.len()).filter(|_| !lacks) else { return };
         unknown.truncate(accounts.max(1));
         let users: Vec<User> =
             unknown.iter().filter_map(|wanted| self.users.get(&wanted.user).copied()).collect();

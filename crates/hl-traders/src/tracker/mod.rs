@@ -249,7 +249,11 @@ impl Tracker {
 
     /// The trades of a coin are to be heard: until they are, no account of its dex is exact.
     pub fn listen(&mut self, coin: Coin) {
-        self.ears.entry(coin).or_insert_with(Ear::deaf);
+        let ear = self.ears.entry(coin).or_insert_with(Ear::deaf);
+        // It is listed again.
+        if ear.to() == TimeMs::MAX {
+            *ear = Ear::deaf();
+        }
     }
 
     /// The trades of a coin are to be heard no longer: it is listed no more. What was held in it is not, or in a way that no trade
@@ -260,9 +264,9 @@ impl Tracker {
         ear.hole(Span::new(at, at), true);
     }
 
-    /// The coins that are to be heard.
+    /// The coins that are to be heard, without those that are listed no more.
     pub fn coins(&self) -> impl Iterator<Item = Coin> + '_ {
-        self.ears.keys().copied()
+        self.ears.iter().filter(|(_, ear)| ear.to() != TimeMs::MAX).map(|(coin, _)| *coin)
     }
 
     /// All trades of a coin in this piece are here: its subscription says so, and nothing of what lies before it.

@@ -286,6 +286,10 @@ fn what_is_known_of_an_account_begins_anew_behind_a_hole_unless_it_is_filled() {
     scene.state(100_000, &[("BTC", 5)]);
     assert_eq!(scene.held(), (sizes(&[("BTC", 5)]), Standing::Exact));
     assert_eq!(scene.drifts(), 0);
+    assert_eq!(scene.tracker.coins().collect::<Vec<_>>(), [coin("BTC")]);
+    // Listed again, it is heard anew.
+    scene.tracker.listen(coin("ETH"));
+    assert_eq!((scene.tracker.coins().count(), scene.held().1), (2, Standing::Suspect));
 }
 
 #[test]
