@@ -116,7 +116,7 @@ impl Hearing {
         let is_full = waiting.heard.len() >= MOST_TRADES;
         let lost_to = waiting.lost_to.get(&coin).copied();
         let behind = |piece: Span| match lost_to {
-            Some(lost) if piece.from < lost => (lost < piece.to).then(|| Span { from: lost, ..piece }),
+            Some(lost) if piece.from < lost => (lost < piece.to).then_some(Span { from: lost, ..piece }),
             _ => Some(piece),
         };
         let heard = match heard {
