@@ -8,7 +8,7 @@
 //!   on its way. Its stream is covered up to there.
 //! - A **snapshot** is everything that a trader holds at one moment: rows of one time, with one of the coin `*` among them. One is
 //!   brought where a trader becomes known, and where positions changed since the last one, at most every ten minutes.
-//! - Where what was brought turns out to be wrong, the time since the last proof becomes a gap ([`Content::Refuted`](hl_core::source::Content::Refuted)).
+//! - Where what was brought turns out to be wrong, the time since the last proof becomes a gap ([`Content::Refuted`]).
 //!
 //! Positions of the first dex are followed. What does not live here: which traders are tracked (`hl-engine`), and who owns a stream.
 
